@@ -1,0 +1,71 @@
+"""The demo model's autoencoder: principal components of 8×8 patches, and a small network that decodes them well.
+
+Encoding is linear (one strided convolution), so it costs next to nothing and can be fitted in closed form.
+Decoding starts from the exact linear inverse and adds what a few convolutions know about edges across patches.
+Pure torch; the interface (`encode`, `decode` on [-1, 1] pictures) is that of ComfyUI's first-stage models.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+PATCH = 8
+CHANNELS = 32
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+class PatchCodec(nn.Module):
+    """[B,3,H,W] in [-1,1] <-> [B,CHANNELS,H/8,W/8] of about unit mean square."""
+
+    def __init__(self, width: int = 128):
+        super().__init__()
+        self.register_buffer("analysis", torch.zeros(CHANNELS, 3, PATCH, PATCH))
+        self.register_buffer("synthesis", torch.zeros(CHANNELS, 3, PATCH, PATCH))
+        self.register_buffer("mean", torch.zeros(3, PATCH, PATCH))
+        self.refine = nn.Sequential(
+            nn.Conv2d(CHANNELS, width, 3, padding=1),
+            Residual(width),
+            Residual(width),
+            Residual(width),
+            nn.SiLU(),
+            nn.Conv2d(width, 16 * PATCH * PATCH // 4, 3, padding=1),
+            nn.PixelShuffle(PATCH // 2),
+        )
+        # At half resolution, then at full resolution, where blocks meet.
+        self.smooth = nn.Sequential(Residual(16), nn.SiLU(), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2))
+
+    def fit(self, pictures: torch.Tensor) -> None:
+        """Sets analysis and synthesis from the principal components of [N,3,H,W] pictures in [-1,1].
+
+        Component k is divided by the square root of its deviation: half way between the orthonormal transform
+        (in which fine detail hardly counts) and whitening (in which it counts as much as colour and light).
+        """
+        patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
+        mean = patches.mean(0)
+        variance, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
+        variance, vectors = variance.flip(0)[:CHANNELS], vectors.flip(1)[:, :CHANNELS]
+        scale = variance.sqrt().rsqrt()
+        scale = scale / (variance * scale.square()).mean().sqrt()
+        shape = (CHANNELS, 3, PATCH, PATCH)
+        self.analysis.copy_((vectors * scale).T.reshape(shape))
+        self.synthesis.copy_((vectors / scale).T.reshape(shape))
+        self.mean.copy_(mean.reshape(3, PATCH, PATCH))
+
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
+        offset = (self.analysis * self.mean).sum((1, 2, 3))
+        return F.conv2d(image, self.analysis, -offset, stride=PATCH)
+
+    def decode(self, latent: torch.Tensor) -> torch.Tensor:
+        linear = F.conv_transpose2d(latent, self.synthesis, stride=PATCH)
+        linear = linear + self.mean.tile(1, latent.shape[-2], latent.shape[-1])
+        return linear + self.smooth(self.refine(latent))

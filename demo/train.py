@@ -1,0 +1,251 @@
+"""Trains the demo model, stage by stage; every stage resumes where it stopped.
+
+    python3 dev.py train codec        # the autoencoder: principal components, then the decoder
+    python3 dev.py train diffusion    # UNet and text encoder, on scenes rendered as it goes
+    python3 dev.py train export       # fp16 weights into demo/weights, with their hashes
+
+Work in progress lies in `.cache/demo`; the log of each stage stands there as `<stage>.log`.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+
+from demo import pictures
+from demo.codec import PatchCodec
+from demo.scenes import CUT_OUTS, LIGHT_WORDS, SceneRenderer
+from harness.comfyui import load_pack
+
+WORK = pictures.CACHE / "demo"
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+SIDE = 128
+
+
+class Log:
+    """Prints a line and appends it to the stage's log file."""
+
+    def __init__(self, stage: str):
+        self.file = WORK / f"{stage}.log"
+
+    def __call__(self, line: str) -> None:
+        print(line, flush=True)
+        with self.file.open("a") as file:
+            file.write(line + "\n")
+
+
+def save_atomically(state: dict, path: Path) -> None:
+    """A stop in the middle of saving must not cost the last good state."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def initialise(module: torch.nn.Module) -> torch.nn.Module:
+    """ComfyUI builds its layers without initial values (it always loads weights); give them torch's defaults."""
+    for layer in module.modules():
+        if hasattr(layer, "reset_parameters"):
+            own = next(base for base in type(layer).__mro__ if base.__module__.startswith("torch.nn"))
+            own.reset_parameters(layer)
+    return module
+
+
+def cosine(step: int, steps: int, warmup: int = 200) -> float:
+    """Learning-rate factor: linear warm-up, cosine to 2 %."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def gradients(image: torch.Tensor) -> torch.Tensor:
+    """Horizontal and vertical differences of [B,C,H,W], flattened together."""
+    dx, dy = image[..., :, 1:] - image[..., :, :-1], image[..., 1:, :] - image[..., :-1, :]
+    return torch.cat([dx.flatten(), dy.flatten()])
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """In dB, of pictures in [-1, 1]."""
+    return -10 * math.log10((a.clamp(-1, 1) - b).square().mean().item() / 4)
+
+
+def pictures_of(renderer: SceneRenderer, seed: list[int], count: int, side: int) -> tuple[torch.Tensor, list[str]]:
+    """`count` scenes as [count,3,side,side] in [-1,1], and their prompts."""
+    rng = np.random.default_rng(seed)
+    scenes = [renderer.render(rng, side) for _ in range(count)]
+    pictures = torch.from_numpy(np.stack([picture for picture, _ in scenes])).permute(0, 3, 1, 2)
+    return pictures.float() / 127.5 - 1, [prompt for _, prompt in scenes]
+
+
+def fitted_codec(renderer: SceneRenderer) -> PatchCodec:
+    """The codec with its linear part fitted: the same on every call."""
+    codec = PatchCodec()
+    codec.fit(pictures_of(renderer, [1], 1500, SIDE)[0])
+    return codec
+
+
+def train_codec(steps: int) -> None:
+    """L1 on pixels and on their gradients; the linear encoder stays as fitted."""
+    log, checkpoint = Log("codec"), WORK / "codec.pt"
+    torch.manual_seed(0)
+    renderer = SceneRenderer()
+    codec, start = fitted_codec(renderer), 0
+    nn.init.zeros_(codec.smooth[-2].weight)
+    nn.init.zeros_(codec.smooth[-2].bias)
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=1e-3, weight_decay=1e-4)
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        codec.load_state_dict(state["codec"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    held_out, _ = pictures_of(renderer, [2], 64, SIDE)
+    log(f"linear codec: psnr {psnr(codec.decode(codec.encode(held_out)), held_out):.2f} dB on held-out scenes")
+    began = time.time()
+    for step in range(start, steps):
+        image, _ = pictures_of(renderer, [3, step], 12, SIDE)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * cosine(step, steps)
+        latent = codec.encode(image)
+        decoded = codec.decode(latent + 0.03 * torch.randn_like(latent))
+        loss = F.l1_loss(decoded, image) + F.l1_loss(gradients(decoded), gradients(image))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            with torch.no_grad():
+                quality = psnr(codec.decode(codec.encode(held_out)), held_out)
+            log(f"step {step + 1} loss {loss.item():.4f} psnr {quality:.2f} dB, {time.time() - began:.0f} s")
+            state = {"codec": codec.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            save_atomically(state, checkpoint)
+
+
+def train_diffusion(steps: int) -> None:
+    """Rectified flow on fresh scenes: four steps of 16 at 128 px, then one of 4 at 256 px.
+
+    The text encoder learns with the UNet. Only the token embeddings that the prompts can contain are ever trained;
+    all others stay zero, so a word the model does not know says nothing instead of saying noise.
+    """
+    demo_model = load_pack().nodes.demo_model
+    log, checkpoint = Log("diffusion"), WORK / "diffusion.pt"
+    torch.manual_seed(0)
+    renderer = SceneRenderer()
+    codec = fitted_codec(renderer)
+    unet = initialise(demo_model.build_unet(torch.float32).diffusion_model)
+    nn.init.zeros_(unet.out[-1].weight)
+    nn.init.zeros_(unet.out[-1].bias)
+    text = initialise(demo_model.DemoTextEncoder(dtype=torch.float32)).transformer
+    tokenizer = demo_model.DemoWordTokenizer()
+    embedding = text.text_model.embeddings.token_embedding.weight
+    with torch.no_grad():
+        embedding.zero_()
+        known = known_tokens(tokenizer)
+        embedding[known] = 0.1 * torch.randn(len(known), embedding.shape[1])
+    modules = nn.ModuleDict({"unet": unet, "text": text}).requires_grad_(True)
+    average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
+    optimizer = torch.optim.AdamW(modules.parameters(), lr=4e-4, betas=(0.9, 0.99), weight_decay=0.0)
+    start = 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        modules.load_state_dict(state["modules"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, start = state["average"], state["step"]
+    began, losses = time.time(), []
+    for step in range(start, steps):
+        side, count = (256, 4) if step % 5 == 4 else (128, 16)
+        image, prompts = pictures_of(renderer, [4, step], count, side)
+        generator = torch.Generator().manual_seed(step)
+        prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in prompts]
+        clean = codec.encode(image)
+        sigma = torch.sigmoid(torch.randn(count, generator=generator))
+        noise = torch.randn(clean.shape, generator=generator)
+        noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1))
+        for group in optimizer.param_groups:
+            group["lr"] = 4e-4 * cosine(step, steps)
+        context = encode_text(text.text_model, tokenise(tokenizer, prompts))
+        velocity = unet(noisy, sigma * 1000, context=context)
+        loss = F.mse_loss(velocity, noise - clean)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
+        optimizer.step()
+        decay = min(0.999, (step + 1) / (step + 20))
+        with torch.no_grad():
+            for name, value in modules.state_dict().items():
+                average[name].lerp_(value, 1 - decay)
+        losses.append(loss.item())
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            log(f"step {step + 1} loss {np.mean(losses):.4f}, {time.time() - began:.0f} s")
+            if not math.isfinite(losses[-1]):
+                raise FloatingPointError("The loss is no longer a number; the last saved state is still good.")
+            losses.clear()
+            state = {"modules": modules.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
+            save_atomically({**state, "step": step + 1}, checkpoint)
+
+
+def tokenise(tokenizer, prompts: list[str]) -> torch.Tensor:
+    """[B,77] token ids, by ComfyUI's own tokenizer."""
+    return torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(prompt)[0]] for prompt in prompts])
+
+
+def encode_text(text: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """ComfyUI's CLIP text model, layer by layer: its own forward adds in place, which autograd cannot follow."""
+    from comfy.ldm.modules.attention import optimized_attention_for_device
+
+    x = text.embeddings(tokens)
+    attention = optimized_attention_for_device(x.device, mask=True, small_input=True)
+    causal = torch.full((x.shape[1], x.shape[1]), -torch.finfo(x.dtype).max).triu_(1)
+    for layer in text.encoder.layers:
+        x = x + layer.self_attn(layer.layer_norm1(x), causal, attention)
+        x = x + layer.mlp(layer.layer_norm2(x))
+    return text.final_layer_norm(x)
+
+
+def known_tokens(tokenizer) -> list[int]:
+    """Every token that a training prompt can contain."""
+    captions = [caption for _, _, caption in pictures.PHOTOGRAPHS.values()]
+    captions += [caption for _, caption, _ in pictures.TEXTURES.values()]
+    captions += [*CUT_OUTS.values(), *pictures.SPRITES.values(), ", ".join(LIGHT_WORDS)]
+    return sorted(set(tokenise(tokenizer, captions).flatten().tolist()))
+
+
+def export() -> None:
+    """fp16 weights into `demo/weights`: the codec, the averaged UNet and text encoder, the hash of each file."""
+    WEIGHTS.mkdir(exist_ok=True)
+    codec = torch.load(WORK / "codec.pt", weights_only=True)
+    diffusion = torch.load(WORK / "diffusion.pt", weights_only=True)
+    text = {name.removeprefix("text."): value for name, value in diffusion["average"].items() if name.startswith("text.")}
+    table = text.pop("text_model.embeddings.token_embedding.weight")
+    known = table.abs().sum(1).nonzero().flatten()
+    text["known_tokens"], text["known_embeddings"] = known.to(torch.int32), table[known]
+    unet = {name.removeprefix("unet."): value for name, value in diffusion["average"].items() if name.startswith("unet.")}
+    hashes = {}
+    for name, weights in {"codec": codec["codec"], "text": text, "unet": unet}.items():
+        half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+        file = WEIGHTS / f"{name}.safetensors"
+        save_file({key: value.contiguous() for key, value in half.items()}, file)
+        hashes[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+    (WEIGHTS / "sha256.json").write_text(json.dumps(hashes, indent=2) + "\n")
+    print(f"codec after {codec['step']} steps, diffusion after {diffusion['step']} steps")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
+    parser.add_argument("stage", choices=["codec", "diffusion", "export"])
+    parser.add_argument("--steps", type=int, help="optimiser steps (codec: 1500, diffusion: 8000)")
+    options = parser.parse_args(arguments)
+    WORK.mkdir(parents=True, exist_ok=True)
+    if options.stage == "codec":
+        train_codec(options.steps or 1500)
+    elif options.stage == "diffusion":
+        train_diffusion(options.steps or 8000)
+    else:
+        export()

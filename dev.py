@@ -1,0 +1,120 @@
+"""The one door for people: python3 dev.py demo | test | bench NAME | serve | train STAGE."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import environment
+
+ROOT = Path(__file__).resolve().parent
+
+HELP = """\
+python3 dev.py demo                run the whole graph on two photographs; pictures go to output/
+python3 dev.py test [arguments]    run the tests; arguments go to pytest
+python3 dev.py bench NAME          run a benchmark
+python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
+python3 dev.py train STAGE         train the demo model again
+
+The first call sets up .venv, which takes a few minutes."""
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as given; the message is one sentence for the user."""
+
+
+def demo(arguments):
+    from demo.run import main
+
+    return main(arguments)
+
+
+def test(arguments):
+    # The root's __init__.py is a package for ComfyUI; tests/pytest.ini keeps pytest from importing it.
+    command = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini"]
+    if not any(argument.replace(os.sep, "/").startswith("tests/") for argument in arguments):
+        command.append("tests")
+    return subprocess.call([*command, *arguments], cwd=ROOT)
+
+
+def bench(arguments):
+    check_benchmark(arguments)
+    return importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:])
+
+
+def check_benchmark(arguments):
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    if not arguments or arguments[0] not in names:
+        asked = "bench needs a name" if not arguments else f"There is no benchmark {arguments[0]!r}"
+        raise UsageError(f"{asked}; there are: {', '.join(names) or 'none yet'}.")
+
+
+def serve(arguments):
+    import torch
+
+    from harness.comfyui import find_comfyui
+    from harness.serve import server_command
+
+    comfyui = find_comfyui()
+    if comfyui is None or not all((comfyui / part).exists() for part in ("main.py", "server.py", "app")):
+        where = "none was found" if comfyui is None else f"{comfyui} has no server"
+        raise UsageError(f"serve needs a full ComfyUI, and {where}; set COMFYUI_PATH to one.")
+    return replace_process(server_command(comfyui, arguments, on_cpu=not torch.cuda.is_available()))
+
+
+def train(arguments):
+    import torch
+
+    from harness.comfyui import activate, get_comfyui
+
+    device = () if torch.cuda.is_available() else ("--cpu",)
+    activate(get_comfyui(), (*device, "--use-pytorch-cross-attention"))
+    from demo.train import main
+
+    return main(arguments)
+
+
+COMMANDS = {"demo": demo, "test": test, "bench": bench, "serve": serve, "train": train}
+
+
+def replace_process(command):
+    """Goes on as `command`. On Windows, where exec returns to the shell at once, waits for it instead."""
+    sys.stdout.flush()
+    if os.name == "nt":
+        return subprocess.call(command)
+    os.execv(command[0], command)
+
+
+def main(arguments):
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise UsageError(f"There is no command {name!r}; there are: {', '.join(COMMANDS)}.")
+        if name == "bench":
+            check_benchmark(rest)  # a wrong name should not have to wait for the set-up
+        python = environment.ensure()
+        if not environment.is_inside():
+            return replace_process([str(python), str(ROOT / "dev.py"), *arguments])
+        from harness.comfyui import ComfyUIMissing
+    except (UsageError, environment.SetupError) as error:
+        return complain(error)
+    try:
+        return COMMANDS[name](rest)
+    except (UsageError, ComfyUIMissing) as error:
+        return complain(error)
+
+
+def complain(error):
+    print(error, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

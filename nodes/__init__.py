@@ -1,0 +1,27 @@
+"""The extension: the pack's list of nodes. Only this folder imports ComfyUI."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .crop_stitch import PhDCrop, PhDStitch
+from .demo_model import PhDLoadDemoModel
+from .paste_blend import PhDPasteBlend
+from .samplers import PhDHarmonizeSampler, PhDMaskedInpaintSampler
+from .segment import PhDLoadSegmenter, PhDSegment
+
+
+class PhDExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            PhDLoadSegmenter,
+            PhDSegment,
+            PhDPasteBlend,
+            PhDCrop,
+            PhDMaskedInpaintSampler,
+            PhDHarmonizeSampler,
+            PhDStitch,
+            PhDLoadDemoModel,
+        ]
+
+
+async def comfy_entrypoint() -> ComfyExtension:
+    return PhDExtension()

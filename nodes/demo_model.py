@@ -1,0 +1,173 @@
+"""PhDLoadDemoModel: the small diffusion model that comes with the pack, as ordinary MODEL, CLIP and VAE."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import comfy.sd1_clip
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from comfy_api.latest import io
+
+from ..demo.codec import CHANNELS, PATCH, PatchCodec
+from .compat import newer
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
+
+TEXT_WIDTH = 128
+TEXT_CONFIG = {
+    "num_hidden_layers": 2,
+    "hidden_size": TEXT_WIDTH,
+    "num_attention_heads": 4,
+    "intermediate_size": 384,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 77,
+    "eos_token_id": 49407,
+}
+
+
+class DemoLatent(comfy.latent_formats.LatentFormat):
+    """Principal components of 8×8 patches, already of about unit mean square."""
+
+    latent_channels = CHANNELS
+    scale_factor = 1.0
+
+
+class DemoConfig(comfy.supported_models_base.BASE):
+    """A small text-conditioned UNet of ComfyUI's own class, trained as rectified flow (x = (1-sigma) x0 + sigma n)."""
+
+    unet_config = {
+        "image_size": 32,
+        "in_channels": CHANNELS,
+        "out_channels": CHANNELS,
+        "model_channels": 64,
+        "num_res_blocks": [2, 2, 1],
+        "channel_mult": [1, 2, 2],
+        "transformer_depth": [0, 0, 0, 1, 1],
+        "transformer_depth_output": [0, 0, 0, 0, 0, 1, 1, 1],
+        "transformer_depth_middle": 1,
+        "context_dim": TEXT_WIDTH,
+        "use_spatial_transformer": True,
+        "use_linear_in_transformer": True,
+        "legacy": False,
+    }
+    unet_extra_config = {"num_heads": -1, "num_head_channels": 32}
+    latent_format = DemoLatent
+    sampling_settings = {"shift": 1.0}
+    memory_usage_factor = 0.5
+
+    def inpaint_model(self):
+        return False
+
+
+class DemoTextEncoder(comfy.sd1_clip.SDClipModel):
+    def __init__(self, device="cpu", dtype=None, model_options={}):
+        super().__init__(device=device, dtype=dtype, model_options=model_options, textmodel_json_config=dict(TEXT_CONFIG))
+
+
+class DemoClip(comfy.sd1_clip.SD1ClipModel):
+    def __init__(self, device="cpu", dtype=None, model_options={}):
+        super().__init__(device=device, dtype=dtype, model_options=model_options, clip_model=DemoTextEncoder)
+
+
+class DemoWordTokenizer(comfy.sd1_clip.SDTokenizer):
+    def __init__(self, embedding_directory=None, tokenizer_data={}, **_):
+        super().__init__(embedding_directory=embedding_directory, tokenizer_data=tokenizer_data, embedding_size=TEXT_WIDTH)
+
+
+class DemoTokenizer(comfy.sd1_clip.SD1Tokenizer):
+    def __init__(self, embedding_directory=None, tokenizer_data={}):
+        super().__init__(
+            embedding_directory=embedding_directory, tokenizer_data=tokenizer_data, tokenizer=DemoWordTokenizer
+        )
+
+
+def build_unet(dtype: torch.dtype, manual_cast_dtype: torch.dtype | None = None, device=None):
+    """The UNet inside ComfyUI's BaseModel, without weights."""
+    config = DemoConfig(DemoConfig.unet_config)
+    config.set_inference_dtype(dtype, manual_cast_dtype)
+    return comfy.model_base.BaseModel(config, comfy.model_base.ModelType.FLOW, device=device)
+
+
+def read_weights(name: str) -> dict[str, torch.Tensor]:
+    """One of the demo model's files, checked against the hash it was published with."""
+    file = WEIGHTS / f"{name}.safetensors"
+    if not file.is_file():
+        raise FileNotFoundError(f"The demo model's file demo/weights/{file.name} is missing; reinstall the pack.")
+    published = json.loads((WEIGHTS / "sha256.json").read_text())[file.name]
+    if hashlib.sha256(file.read_bytes()).hexdigest() != published:
+        raise ValueError(f"demo/weights/{file.name} is damaged: its hash is not the published one. Reinstall the pack.")
+    return comfy.utils.load_torch_file(str(file), safe_load=True)
+
+
+def load_model() -> comfy.model_patcher.ModelPatcher:
+    weights = read_weights("unet")
+    load_device = comfy.model_management.get_torch_device()
+    parameters = sum(value.numel() for value in weights.values())
+    dtype = comfy.model_management.unet_dtype(model_params=parameters)
+    cast = comfy.model_management.unet_manual_cast(dtype, load_device)
+    offload_device = comfy.model_management.unet_offload_device()
+    model = build_unet(dtype, cast, offload_device)
+    model.diffusion_model.load_state_dict(weights)
+    return comfy.model_patcher.ModelPatcher(model.eval(), load_device=load_device, offload_device=offload_device)
+
+
+def load_clip() -> comfy.sd.CLIP:
+    weights = read_weights("text")
+    # The file holds the words the model knows; all others stay zero and say nothing.
+    table = torch.zeros(49408, TEXT_WIDTH)
+    table[weights.pop("known_tokens").long()] = weights.pop("known_embeddings").float()
+    weights["text_model.embeddings.token_embedding.weight"] = table
+    target = comfy.supported_models_base.ClipTarget(DemoTokenizer, DemoClip)
+    clip = comfy.sd.CLIP(target, parameters=sum(value.numel() for value in weights.values()))
+    clip.cond_stage_model.load_sd(weights)
+    return clip
+
+
+def load_vae() -> comfy.sd.VAE:
+    codec = PatchCodec()
+    codec.load_state_dict({name: value.float() for name, value in read_weights("codec").items()})
+    # ComfyUI's VAE class knows no codec of this kind. Its pixel-space VAE has no weights and no further needs,
+    # so it is made first and then given ours.
+    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)})
+    vae.vae_dtype = torch.float32
+    vae.first_stage_model = codec.eval()
+    vae.latent_channels = CHANNELS
+    vae.downscale_ratio = vae.upscale_ratio = PATCH
+    vae.memory_used_encode = lambda shape, dtype: 64 * shape[2] * shape[3] * comfy.model_management.dtype_size(dtype)
+    vae.memory_used_decode = lambda shape, dtype: 64 * 64 * shape[2] * shape[3] * comfy.model_management.dtype_size(dtype)
+    vae.patcher = comfy.model_patcher.ModelPatcher(
+        codec, load_device=vae.device, offload_device=comfy.model_management.vae_offload_device()
+    )
+    return vae
+
+
+class PhDLoadDemoModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PhDLoadDemoModel",
+            display_name="Load Demo Model",
+            category="PhD",
+            description=(
+                "A real, very small diffusion model that comes with the pack, to try the graph on a CPU in a minute. "
+                "It knows a few photographs and some eighty things at 128 to 256 pixels; use a checkpoint for real work."
+            ),
+            inputs=[],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The demo diffusion model (rectified flow)."),
+                io.Clip.Output(display_name="clip", tooltip="Its text encoder; unknown words say nothing."),
+                io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 8×8 pixels to 32 channels."),
+            ],
+            **newer(io.Schema, search_aliases=["tiny model", "example model"]),
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(load_model(), load_clip(), load_vae())

@@ -1,0 +1,65 @@
+"""Between ComfyUI's tensors and the arrays of `phd_ops`: pictures, masks, batches, and what a node shows on itself."""
+
+import cv2
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+
+from ..phd_ops.masks import as_mask, resize_mask
+
+
+def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
+    """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; grey becomes RGB. `name` is the input's, for messages."""
+    if image.ndim == 3:
+        image = image[None]
+    if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
+        shape = tuple(image.shape)
+        raise ValueError(f"{name} must be a picture [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
+    pictures = np.nan_to_num(image.detach().cpu().float().numpy(), nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
+    return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
+
+
+def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> np.ndarray:
+    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C])."""
+    try:
+        masks = as_mask(mask).numpy()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    height, width = like.shape[1:3]
+    return np.stack([resize_mask(item, width, height) for item in masks])
+
+
+def common_batch(**batches: np.ndarray) -> int:
+    """The batch size that all inputs share when those of one item serve every item. Names are the inputs'."""
+    sizes = {name: len(batch) for name, batch in batches.items()}
+    count = max(sizes.values())
+    if any(size not in (1, count) for size in sizes.values()):
+        told = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"Batches must be of one size, or of size 1: {told}.")
+    return count
+
+
+def item(batch: np.ndarray, index: int) -> np.ndarray:
+    return batch[index if len(batch) > 1 else 0]
+
+
+def as_tensor(arrays: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.stack(arrays), dtype=np.float32))
+
+
+def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
+    """A picture with the edges of masks drawn on it: the first white, the second orange."""
+    shown = np.ascontiguousarray(picture[..., :3] * 255, dtype=np.uint8)
+    thick = max(1, round(max(shown.shape[:2]) / 400))
+    for mask, colour in zip(masks, ((255, 255, 255), (255, 140, 0)), strict=False):
+        contours, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(shown, contours, -1, colour, thick)
+    return shown.astype(np.float32) / 255
+
+
+def shown(cls: type[io.ComfyNode], pictures: list[np.ndarray], *messages: str) -> dict:
+    """What a node shows on itself: pictures, and sentences for whoever reads or calls over the API."""
+    result = dict(ui.PreviewImage(as_tensor(pictures), cls=cls).as_dict())
+    if messages:
+        result["text"] = tuple(messages)
+    return result

@@ -1,0 +1,160 @@
+"""Where things are: boxes, where a subject stands in a scene, and the window a model works in. Value types only.
+
+Coordinates are continuous: pixel i covers [i, i+1), so its centre is i + 0.5 and a picture's centre is width / 2.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Size(NamedTuple):
+    """In pixels."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, picture: np.ndarray) -> "Size":
+        """Of an [H,W] or [H,W,C] array."""
+        return cls(picture.shape[1], picture.shape[0])
+
+
+class Box(NamedTuple):
+    """Whole pixels; may lie partly or wholly outside a picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box in an [H,W,...] array that contains it."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    def grown(self, pixels: int) -> "Box":
+        return Box(self.x - pixels, self.y - pixels, self.width + 2 * pixels, self.height + 2 * pixels)
+
+    def inside(self, size: Size) -> "Box":
+        """The part that lies inside a picture; of width or height 0 where there is none."""
+        x, y = min(max(self.x, 0), size.width), min(max(self.y, 0), size.height)
+        right = min(max(self.x + self.width, x), size.width)
+        bottom = min(max(self.y + self.height, y), size.height)
+        return Box(x, y, right - x, bottom - y)
+
+
+def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
+    """The smallest box around all pixels of an [H,W] mask above `threshold`; None where there is none."""
+    rows = np.flatnonzero((mask > threshold).any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero((mask > threshold).any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a subject stands in a scene.
+
+    Attributes:
+        x, y: the subject's centre, as a fraction of the scene's width and height. May lie outside 0..1.
+        size: the subject's longer side (before rotation) as a fraction of the scene's shorter side.
+        rotation: degrees, anti-clockwise as seen.
+        flip: mirrored left to right, before rotation.
+    """
+
+    x: float = 0.5
+    y: float = 0.5
+    size: float = 0.6
+    rotation: float = 0.0
+    flip: bool = False
+
+    def scale(self, subject: Size, scene: Size) -> float:
+        """Scene pixels per subject pixel."""
+        return self.size * min(scene) / max(subject)
+
+    def matrix(self, subject: Size, scene: Size) -> np.ndarray:
+        """float64 [2,3]: continuous subject coordinates to continuous scene coordinates."""
+        scale = self.scale(subject, scene)
+        angle = math.radians(math.fmod(self.rotation, 360.0))
+        cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
+        mirror = -1.0 if self.flip else 1.0
+        linear = np.array([[cos * mirror, sin], [-sin * mirror, cos]])
+        centre = np.array([self.x * scene.width, self.y * scene.height])
+        offset = centre - linear @ np.array([subject.width / 2, subject.height / 2])
+        return np.column_stack([linear, offset])
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def visible_share(placement: Placement, subject: Size, scene: Size) -> float:
+    """The share of the subject's upright bounding box that lies inside the scene, 0..1."""
+    matrix = placement.matrix(subject, scene)
+    corners = np.array([[0, 0], [subject.width, 0], [0, subject.height], [subject.width, subject.height]])
+    corners = corners @ matrix[:, :2].T + matrix[:, 2]
+    low, high = corners.min(0), corners.max(0)
+    shown = np.clip(np.minimum(high, scene) - np.maximum(low, 0), 0, None)
+    return float(np.prod(shown) / max(np.prod(high - low), 1e-12))
+
+
+def random_placement(
+    seed: int,
+    subject: Size,
+    scene: Size,
+    size_range: tuple[float, float],
+    rotation: float = 0.0,
+    flip: bool = False,
+    least_visible: float = 0.75,
+) -> Placement:
+    """Draws location and size as the paper's pasting does; rotation and flip stay as given.
+
+    The draw is a function of the seed and the sizes alone. A subject too large to show `least_visible` of itself
+    anywhere is put at the scene's centre.
+    """
+    rng = np.random.default_rng(seed)
+    low, high = min(size_range), max(size_range)
+    for _ in range(64):
+        size, x, y = rng.uniform(low, high), rng.uniform(), rng.uniform()
+        placement = Placement(round(x, 4), round(y, 4), round(size, 4), rotation, flip)
+        if visible_share(placement, subject, scene) >= least_visible:
+            return placement
+    return Placement(0.5, 0.5, round(low, 4), rotation, flip)
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """The window of a picture that the model works in, and the size at which it works.
+
+    Attributes:
+        box: the window, wholly inside the picture.
+        target: the model's picture size, a multiple of the latent grid.
+        scene: the size of the picture that the window was cut from.
+    """
+
+    box: Box
+    target: Size
+    scene: Size
+
+
+def crop_window(subject: Box, scene: Size, side: int, context: float = 1.6, multiple: int = 8) -> CropWindow:
+    """A window around a subject, as square as the scene allows, that slides inside the scene and never pads.
+
+    Args:
+        subject: what must be in the window, inside the scene.
+        side: the model's working size in pixels; the target has about side² pixels.
+        context: the window's side over the subject's longer side, at least 1.
+        multiple: the target's sides are multiples of this.
+    """
+    wanted = math.ceil(max(subject.width, subject.height, 16) * max(context, 1.0))
+    width, height = min(wanted, scene.width), min(wanted, scene.height)
+    x = min(max(round(subject.x + subject.width / 2 - width / 2), 0), scene.width - width)
+    y = min(max(round(subject.y + subject.height / 2 - height / 2), 0), scene.height - height)
+    scale = side / math.sqrt(width * height)
+    target = Size(*(max(multiple, round(n * scale / multiple) * multiple) for n in (width, height)))
+    return CropWindow(Box(x, y, width, height), target, scene)

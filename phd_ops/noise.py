@@ -1,0 +1,33 @@
+"""One notation for every model family: x = a(sigma) * x0 + sigma * n.
+
+Variance-exploding samplers (eps and v prediction in ComfyUI's form): a = 1. Rectified flow: a = 1 - sigma.
+`flow` says which; everything else follows from the model's estimate of x0 alone.
+"""
+
+import torch
+
+
+def signal(sigma: torch.Tensor | float, flow: bool) -> torch.Tensor | float:
+    """a(sigma), the factor of the clean latent."""
+    return 1 - sigma if flow else sigma * 0 + 1
+
+
+def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor | float, flow: bool) -> torch.Tensor:
+    """A clean latent brought to noise level sigma."""
+    return signal(sigma, flow) * clean + sigma * noise
+
+
+def renoise(x: torch.Tensor, sigma: float, to: float, noise: torch.Tensor, flow: bool) -> torch.Tensor:
+    """Jumps up from noise level `sigma` to a higher one, keeping the marginal: c x + sqrt(to^2 - (c sigma)^2) n."""
+    c = signal(to, flow) / signal(sigma, flow)
+    return c * x + (to**2 - (c * sigma) ** 2) ** 0.5 * noise
+
+
+def ve_sigma(sigma: float, flow: bool) -> float:
+    """The same noise-to-signal ratio in variance-exploding terms, sigma / a."""
+    return sigma / (1 - sigma) if flow else sigma
+
+
+def model_sigma(ve: float, flow: bool) -> float:
+    """Inverse of `ve_sigma`."""
+    return ve / (1 + ve) if flow else ve
