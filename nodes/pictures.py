@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..phd_ops.masks import as_mask, resize_mask
+from .messages import tell
 
 
 def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
@@ -62,4 +63,5 @@ def shown(cls: type[io.ComfyNode], pictures: list[np.ndarray], *messages: str) -
     result = dict(ui.PreviewImage(as_tensor(pictures), cls=cls).as_dict())
     if messages:
         result["text"] = tuple(messages)
+        tell("\n".join(messages))
     return result

@@ -1,7 +1,5 @@
 """PhDMaskedInpaintSampler and PhDHarmonizeSampler: the masked Langevin loop on ComfyUI's own sampling stack."""
 
-import logging
-
 import comfy.model_base
 import comfy.model_management
 import comfy.model_sampling
@@ -15,6 +13,7 @@ from comfy_api.latest import io
 from ..phd_ops.langevin import count_calls, sample_masked_langevin
 from ..phd_ops.masks import as_mask, cover
 from .compat import newer
+from .messages import warn
 
 LANGEVIN, PLAIN = "masked Langevin", "plain"
 # Inner noise must not repeat the initial noise, which ComfyUI draws from the bare seed.
@@ -85,7 +84,7 @@ def sample_latent(
     mask = latent_mask(mask, latent)
     out = {name: value for name, value in latent.items() if name != "noise_mask"}
     if mask is not None and not mask.any():
-        logging.warning("The mask is empty: nothing may change, so the latent passes through and no model is run.")
+        warn("The mask is empty: nothing may change, so the latent passes through and no model is run.")
         return out
     sigmas = comfy.samplers.KSampler(
         model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
@@ -96,7 +95,7 @@ def sample_latent(
     noise = comfy.sample.prepare_noise(samples[:count], seed, latent.get("batch_index"))
     noise = torch.cat([noise] * pairs)
     if method == LANGEVIN and not redraws_known(model):
-        logging.warning("This model takes its known region without noise; masked Langevin runs as plain sampling.")
+        warn("This model takes its known region without noise; masked Langevin runs as plain sampling.")
         method = PLAIN
     if method == LANGEVIN:
         # No seam, nothing to heal: without a mask the inner steps would only cost calls.

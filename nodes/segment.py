@@ -1,7 +1,6 @@
 """PhDLoadSegmenter and PhDSegment: a subject's mask from a picture."""
 
 import json
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ..phd_ops.paste import estimate_foreground, subject_box
 from ..phd_ops.segmenters.grabcut import grabcut
 from ..phd_ops.segmenters.onnx_salient import SalientModel
 from .compat import newer
+from .messages import warn
 from .pictures import as_pictures, as_tensor, shown
 
 GRABCUT = "grabcut (no weights)"
@@ -172,7 +172,7 @@ class PhDSegment(io.ComfyNode):
             subject = subject_box(mask)
             if subject is None:
                 messages.append(f"No subject found in picture {index + 1}: its mask is empty.")
-                logging.warning("PhDSegment: %s", messages[-1])
+                warn(messages[-1])
                 mask = np.zeros_like(mask)
             elif found is None:
                 found = subject
