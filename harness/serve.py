@@ -12,6 +12,11 @@ PACK_FOLDER = "paste-inpaint-harmonize"
 NOT_THE_PACK = shutil.ignore_patterns(".*", "__pycache__", "output")
 
 
+def has_server(comfyui: Path) -> bool:
+    """False for the packaged backend, which was published without the server's folders."""
+    return all((comfyui / part).exists() for part in ("main.py", "server.py", "app"))
+
+
 def server_command(comfyui: Path, arguments: list[str], *, on_cpu: bool) -> list[str]:
     """The command that serves `comfyui` with this pack; on_cpu where torch can use no GPU."""
     start = [sys.executable, str(comfyui / "main.py")]

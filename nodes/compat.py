@@ -6,3 +6,9 @@ import inspect
 def newer(constructor, **words) -> dict:
     """Those of `words` that this ComfyUI's constructor knows: later schema words must not break older versions."""
     return {word: value for word, value in words.items() if word in inspect.signature(constructor).parameters}
+
+
+def check_choice(name: str, value: str, options: list[str]) -> None:
+    """Refuses a value that a combo does not offer; ComfyUI 0.3.64 does not check that itself."""
+    if value not in options:
+        raise ValueError(f"{name} is {value!r}; it must be one of: {', '.join(options)}.")

@@ -13,6 +13,10 @@ from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outl
 Crop = io.Custom("PHD_CROP")
 
 
+def pixels(size: Size) -> str:
+    return f"{size.width}×{size.height} pixels"
+
+
 def resize_picture(picture: np.ndarray, size: Size) -> np.ndarray:
     """In float; antialiased when it shrinks, cubic when it grows, a copy when neither."""
     if Size.of(picture) == size:
@@ -32,7 +36,9 @@ class PhDCrop(io.ComfyNode):
             inputs=[
                 io.Image.Input("composite", tooltip="The scene with the subject in it, from Paste & Blend."),
                 io.Mask.Input("inpaint_mask", tooltip="1 = the ring to inpaint, from Paste & Blend."),
-                io.Mask.Input("harmonize_mask", tooltip="1 = what may change, from Paste & Blend. The window is around it."),
+                io.Mask.Input(
+                    "harmonize_mask", tooltip="1 = what may change, from Paste & Blend. The window is around it."
+                ),
                 io.Int.Input(
                     "side",
                     default=512,
@@ -49,14 +55,18 @@ class PhDCrop(io.ComfyNode):
                     step=0.05,
                     tooltip="The window's side over the longer side of what may change: how much scene the model sees.",
                 ),
-                io.Image.Input("control", optional=True, tooltip="The control from Paste & Blend, cut by the same window."),
+                io.Image.Input(
+                    "control", optional=True, tooltip="The control from Paste & Blend, cut by the same window."
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="composite", tooltip="The window of the composite, at the model's size."),
                 io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint, in the window."),
                 io.Mask.Output(display_name="harmonize_mask", tooltip="1 = what may change, in the window."),
                 Crop.Output(display_name="crop", tooltip="Where the window lies; goes into Stitch."),
-                io.Image.Output(display_name="control", tooltip="The window of the control (of the composite without one)."),
+                io.Image.Output(
+                    display_name="control", tooltip="The window of the control (of the composite without one)."
+                ),
             ],
             is_output_node=True,
             **newer(io.Schema, search_aliases=["crop and stitch", "inpaint crop"]),
@@ -70,12 +80,10 @@ class PhDCrop(io.ComfyNode):
         controls = composites if control is None else as_pictures(control, "control")[..., :3]
         if controls.shape[1:] != composites.shape[1:]:
             raise ValueError(
-                f"control must have the composite's size {composites.shape[2]}×{composites.shape[1]}; "
-                f"this one is {controls.shape[2]}×{controls.shape[1]}."
+                f"control is {pixels(Size.of(controls[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
+                "connect both from the same Paste & Blend."
             )
-        count = common_batch(
-            composite=composites, inpaint_mask=inpaints, harmonize_mask=harmonizes, control=controls
-        )
+        count = common_batch(composite=composites, inpaint_mask=inpaints, harmonize_mask=harmonizes, control=controls)
         scene = Size.of(composites[0])
         # One window for the whole batch, around all of it, so that the crops stack.
         subject = bounding_box(harmonizes.max(axis=0)) or Box(0, 0, *scene)
@@ -86,17 +94,19 @@ class PhDCrop(io.ComfyNode):
 
         pictures = cut(composites, lambda part: resize_picture(part, window.target))
         masks = cut(harmonizes, lambda part: resize_mask(part, *window.target))
-        told = (
+        told = [
             f"Window {window.box.width}×{window.box.height} at ({window.box.x}, {window.box.y}), "
             f"worked on at {window.target.width}×{window.target.height}."
-        )
+        ]
+        if not harmonizes.any():
+            told.append("The harmonize_mask is empty: the window is the whole picture.")
         return io.NodeOutput(
             as_tensor(pictures),
             as_tensor(cut(inpaints, lambda part: resize_mask(part, *window.target))),
             as_tensor(masks),
             window,
             as_tensor(cut(controls, lambda part: resize_picture(part, window.target))),
-            ui=shown(cls, [outlined(*pair) for pair in zip(pictures, masks, strict=True)], told),
+            ui=shown(cls, [outlined(*pair) for pair in zip(pictures, masks, strict=True)], *told),
         )
 
 
@@ -123,14 +133,25 @@ class PhDStitch(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0 shows the model's own pixels on the subject, 1 the subject's texture under the model's light.",
+                    tooltip="0: the model's own pixels on the subject. 1: the subject's texture under the new light.",
+                ),
+                io.Float.Input(
+                    "keep_surround",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip=(
+                        "0: the model's own pixels around the subject. 1: the background's, darker where the model "
+                        "painted a shadow; for weak models, or when nothing there needs inpainting."
+                    ),
                 ),
                 io.Int.Input(
                     "blend",
                     default=12,
                     min=0,
                     max=256,
-                    tooltip="Width in pixels over which the model's surround fades into the background, inside the mask.",
+                    tooltip="Width in pixels over which the new surround fades into the background, inside the mask.",
                 ),
                 io.Boolean.Input(
                     "luma_only",
@@ -138,11 +159,13 @@ class PhDStitch(io.ComfyNode):
                     tooltip="Takes brightness from the model but not colour.",
                     **newer(io.Boolean.Input, advanced=True),
                 ),
-                Crop.Input("crop", optional=True, tooltip="From Crop Around Subject, if the sampled picture is its window."),
+                Crop.Input(
+                    "crop", optional=True, tooltip="From Crop Around Subject, if the sampled picture is its window."
+                ),
                 io.Image.Input(
                     "sampled_control",
                     optional=True,
-                    tooltip="The decoded control, if one was harmonised: light is then read as the two results' difference.",
+                    tooltip="The decoded control, if one was harmonised: light is then the two results' difference.",
                 ),
             ],
             outputs=[
@@ -162,6 +185,7 @@ class PhDStitch(io.ComfyNode):
         subject_mask,
         harmonize_mask,
         detail=0.9,
+        keep_surround=0.0,
         blend=12,
         luma_only=False,
         crop: CropWindow | None = None,
@@ -172,15 +196,17 @@ class PhDStitch(io.ComfyNode):
         samples = as_pictures(sampled, "sampled")[..., :3]
         mattes = as_masks(subject_mask, scenes, "subject_mask")
         changes = as_masks(harmonize_mask, scenes, "harmonize_mask")
-        batches = dict(background=scenes, composite=composites, sampled=samples, subject_mask=mattes)
+        batches = {"background": scenes, "composite": composites, "sampled": samples, "subject_mask": mattes}
         batches["harmonize_mask"] = changes
         if sampled_control is not None:
             batches["sampled_control"] = as_pictures(sampled_control, "sampled_control")[..., :3]
         size = Size.of(scenes[0])
         if Size.of(composites[0]) != size:
-            raise ValueError(f"composite is {tuple(Size.of(composites[0]))}, but background is {tuple(size)} pixels.")
+            told = f"composite is {pixels(Size.of(composites[0]))}, but background is {pixels(size)}"
+            raise ValueError(f"{told}: connect the composite that was made from this background.")
         if crop is not None and crop.scene != size:
-            raise ValueError(f"crop was cut from a picture of {tuple(crop.scene)}, but background is {tuple(size)} pixels.")
+            told = f"crop was cut from a picture of {pixels(crop.scene)}, but background is {pixels(size)}"
+            raise ValueError(f"{told}: connect the crop that was cut from this background's composite.")
         window = crop.box if crop is not None else Box(0, 0, *size)
         pictures, masks, messages = [], [], []
         for index in range(common_batch(**batches)):
@@ -192,9 +218,12 @@ class PhDStitch(io.ComfyNode):
             # Light is smooth: it is read at the model's own size, whatever the picture's.
             worked = Size.of(harmonised)
             control = item(batches["sampled_control"], index) if sampled_control is not None else None
-            before = resize_picture(pasted, worked) if control is None else resize_picture(control, worked)
-            gain = light.relight_gain(harmonised, before, resize_mask(matte, *worked), luma_only)
+            given, worked_matte = resize_picture(pasted, worked), resize_mask(matte, *worked)
+            before = given if control is None else resize_picture(control, worked)
+            gain = light.relight_gain(harmonised, before, worked_matte, luma_only)
             gain = cv2.resize(gain, Size.of(part), interpolation=cv2.INTER_LINEAR)
+            shadow = light.shadow_gain(harmonised, given, worked_matte)
+            shadow = cv2.resize(shadow, Size.of(part), interpolation=cv2.INTER_LINEAR)[..., None]
             stitched, used = light.stitch(
                 part,
                 pasted,
@@ -203,6 +232,8 @@ class PhDStitch(io.ComfyNode):
                 ramp_inside(change, blend),
                 detail,
                 gain,
+                keep_surround,
+                shadow,
             )
             picture, mask = scene.copy(), np.zeros(scene.shape[:2], np.float32)
             picture[window.slices], mask[window.slices] = stitched, used
@@ -211,6 +242,8 @@ class PhDStitch(io.ComfyNode):
             if matte.any():
                 red, green, blue = np.average(gain.reshape(-1, 3), axis=0, weights=matte.ravel())
                 messages.append(f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}.")
+            elif used.any():
+                messages.append("The subject's mask is empty: only its surround is taken from the sampled picture.")
             else:
                 messages.append("The subject's mask is empty: the background passes through unchanged.")
         return io.NodeOutput(as_tensor(pictures), as_tensor(masks), ui=shown(cls, pictures, *messages))

@@ -68,7 +68,9 @@ class DemoConfig(comfy.supported_models_base.BASE):
 
 class DemoTextEncoder(comfy.sd1_clip.SDClipModel):
     def __init__(self, device="cpu", dtype=None, model_options={}):
-        super().__init__(device=device, dtype=dtype, model_options=model_options, textmodel_json_config=dict(TEXT_CONFIG))
+        super().__init__(
+            device=device, dtype=dtype, model_options=model_options, textmodel_json_config=dict(TEXT_CONFIG)
+        )
 
 
 class DemoClip(comfy.sd1_clip.SD1ClipModel):
@@ -78,7 +80,9 @@ class DemoClip(comfy.sd1_clip.SD1ClipModel):
 
 class DemoWordTokenizer(comfy.sd1_clip.SDTokenizer):
     def __init__(self, embedding_directory=None, tokenizer_data={}, **_):
-        super().__init__(embedding_directory=embedding_directory, tokenizer_data=tokenizer_data, embedding_size=TEXT_WIDTH)
+        super().__init__(
+            embedding_directory=embedding_directory, tokenizer_data=tokenizer_data, embedding_size=TEXT_WIDTH
+        )
 
 
 class DemoTokenizer(comfy.sd1_clip.SD1Tokenizer):
@@ -100,7 +104,10 @@ def read_weights(name: str) -> dict[str, torch.Tensor]:
     file = WEIGHTS / f"{name}.safetensors"
     if not file.is_file():
         raise FileNotFoundError(f"The demo model's file demo/weights/{file.name} is missing; reinstall the pack.")
-    published = json.loads((WEIGHTS / "sha256.json").read_text())[file.name]
+    try:
+        published = json.loads((WEIGHTS / "sha256.json").read_text())[file.name]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError("demo/weights/sha256.json is missing or damaged; reinstall the pack.") from None
     if hashlib.sha256(file.read_bytes()).hexdigest() != published:
         raise ValueError(f"demo/weights/{file.name} is damaged: its hash is not the published one. Reinstall the pack.")
     return comfy.utils.load_torch_file(str(file), safe_load=True)
@@ -141,7 +148,9 @@ def load_vae() -> comfy.sd.VAE:
     vae.latent_channels = CHANNELS
     vae.downscale_ratio = vae.upscale_ratio = PATCH
     vae.memory_used_encode = lambda shape, dtype: 64 * shape[2] * shape[3] * comfy.model_management.dtype_size(dtype)
-    vae.memory_used_decode = lambda shape, dtype: 64 * 64 * shape[2] * shape[3] * comfy.model_management.dtype_size(dtype)
+    vae.memory_used_decode = lambda shape, dtype: (
+        64 * 64 * shape[2] * shape[3] * comfy.model_management.dtype_size(dtype)
+    )
     vae.patcher = comfy.model_patcher.ModelPatcher(
         codec, load_device=vae.device, offload_device=comfy.model_management.vae_offload_device()
     )
@@ -157,7 +166,7 @@ class PhDLoadDemoModel(io.ComfyNode):
             category="PhD",
             description=(
                 "A real, very small diffusion model that comes with the pack, to try the graph on a CPU in a minute. "
-                "It knows a few photographs and some eighty things at 128 to 256 pixels; use a checkpoint for real work."
+                "It knows a few photographs and some eighty things at 128 to 256 pixels. For work use a checkpoint."
             ),
             inputs=[],
             outputs=[

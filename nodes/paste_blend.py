@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from ..phd_ops.geometry import Placement, Size, random_placement
 from ..phd_ops.masks import ring as ring_around
 from ..phd_ops.paste import paste, shadow_ellipse, subject_box
-from .compat import newer
+from .compat import check_choice, newer
 from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outlined, shown
 
 
@@ -130,10 +130,16 @@ class PhDPasteBlend(io.ComfyNode):
                     display_name="control",
                     tooltip="The exemplar moved so that its subject lies on the composite's: a control for its light.",
                 ),
-                io.Mask.Output(display_name="subject_matte", tooltip="1 = subject, as composited, in the scene's frame."),
+                io.Mask.Output(
+                    display_name="subject_matte", tooltip="1 = subject, as composited, in the scene's frame."
+                ),
                 io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint around the subject."),
-                io.Mask.Output(display_name="harmonize_mask", tooltip="1 = what harmonising may change: subject and ring."),
-                io.String.Output(display_name="placement_used", tooltip="The placement as JSON, also when it was random."),
+                io.Mask.Output(
+                    display_name="harmonize_mask", tooltip="1 = what harmonising may change: subject and ring."
+                ),
+                io.String.Output(
+                    display_name="placement_used", tooltip="The placement as JSON, also when it was random."
+                ),
             ],
             is_output_node=True,
             **newer(io.Schema, search_aliases=["composite", "collage", "insert object"]),
@@ -159,6 +165,7 @@ class PhDPasteBlend(io.ComfyNode):
         subject_mask=None,
         earlier_subjects=None,
     ) -> io.NodeOutput:
+        check_choice("placement", placement, ["manual", "random"])
         scenes = as_pictures(background, "background")[..., :3]
         exemplars = as_pictures(subject, "subject")
         if subject_mask is not None:
@@ -178,7 +185,8 @@ class PhDPasteBlend(io.ComfyNode):
             if box is None:
                 messages.append(f"The mask of subject {index + 1} is empty: the scene passes through unchanged.")
                 empty = np.zeros(scene.shape[:2], np.float32)
-                columns.append((scene, scene, empty, empty, empty, ""))
+                subjects = empty if earlier is None else item(earlier, index)
+                columns.append((scene, scene, subjects, empty, empty, ""))
                 previews.append(scene)
                 continue
             where = Placement(x, y, size, rotation, flip)

@@ -12,12 +12,17 @@ from comfy_api.latest import io
 
 from ..phd_ops.langevin import count_calls, sample_masked_langevin
 from ..phd_ops.masks import as_mask, cover
-from .compat import newer
+from .compat import check_choice, newer
 from .messages import warn
 
 LANGEVIN, PLAIN = "masked Langevin", "plain"
 # Inner noise must not repeat the initial noise, which ComfyUI draws from the bare seed.
 INNER_SEED = 0x9E3779B9
+
+
+def is_flow(model_sampling) -> bool:
+    """Whether a model mixes signal and noise as rectified flow does, or only adds noise."""
+    return isinstance(model_sampling, comfy.model_sampling.CONST)
 
 
 def langevin_sampler(model, x, sigmas, extra_args=None, callback=None, disable=None, *, seeds, **options):
@@ -28,7 +33,6 @@ def langevin_sampler(model, x, sigmas, extra_args=None, callback=None, disable=N
     """
     guider = model.inner_model
     mask = extra_args.get("denoise_mask")
-    sampling = guider.inner_model.model_sampling
 
     def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -46,7 +50,7 @@ def langevin_sampler(model, x, sigmas, extra_args=None, callback=None, disable=N
         mask=torch.ones_like(x) if mask is None else mask,
         noise=model.noise,
         generators=[torch.Generator().manual_seed((seed + INNER_SEED) % 2**64) for seed in seeds],
-        flow=isinstance(sampling, comfy.model_sampling.CONST),
+        flow=is_flow(guider.inner_model.model_sampling),
         callback=report if callback is not None else None,
         **options,
     )
@@ -57,7 +61,10 @@ def latent_mask(mask: torch.Tensor | None, latent: dict) -> torch.Tensor | None:
     mask = mask if mask is not None else latent.get("noise_mask")
     if mask is None:
         return None
-    mask = as_mask(mask)
+    try:
+        mask = as_mask(mask)
+    except ValueError as error:
+        raise ValueError(f"mask: {error}") from None
     count = latent["samples"].shape[0]
     if len(mask) not in (1, count):
         raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")
@@ -70,16 +77,38 @@ def redraws_known(model) -> bool:
 
 
 def sample_latent(
-    model, positive, negative, latent, mask, seed, steps, cfg, sampler_name, scheduler, denoise, method, options, pairs=1
+    model,
+    positive,
+    negative,
+    latent,
+    mask,
+    seed,
+    steps,
+    cfg,
+    sampler_name,
+    scheduler,
+    denoise,
+    method,
+    options,
+    pairs=1,
 ) -> dict:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
     `pairs` says how many times the latent's items repeat: repeats share their noise.
     """
+    check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
+    check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
+    check_choice("method", method, [LANGEVIN, PLAIN])
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
-        raise ValueError("latent holds several tensors (a joint audio and video latent), which this sampler cannot mask.")
+        raise ValueError(
+            "latent holds several tensors (a joint audio and video latent), which this sampler cannot mask."
+        )
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
+    channels = model.get_model_object("latent_format").latent_channels
+    if samples.shape[1] != channels:
+        told = f"latent has {samples.shape[1]} channels, but the model works on {channels}"
+        raise ValueError(f"{told}: encode the picture with the VAE that belongs to this model.")
     latent = {**latent, "samples": samples}
     mask = latent_mask(mask, latent)
     out = {name: value for name, value in latent.items() if name != "noise_mask"}
@@ -100,7 +129,7 @@ def sample_latent(
     if method == LANGEVIN:
         # No seam, nothing to heal: without a mask the inner steps would only cost calls.
         options = options if mask is not None else {**options, "inner_steps": 0}
-        calls = count_calls(len(sigmas) - 1, options["inner_steps"])
+        calls = count_calls(sigmas, options["inner_steps"], is_flow(model.get_model_object("model_sampling")))
         seeds = [seed + index for index in range(count)] * pairs
         sampler = comfy.samplers.KSAMPLER(langevin_sampler, {**options, "seeds": seeds})
     else:
@@ -242,20 +271,21 @@ class PhDHarmonizeSampler(io.ComfyNode):
             node_id="PhDHarmonizeSampler",
             display_name="Harmonize Sampler",
             category="PhD",
-            description="Re-draws the pasted subject with the scene's light: the same model, its own schedule and mask.",
+            description="Redraws the pasted subject in the scene's light: same model, own schedule, own mask.",
             inputs=[
                 *model_inputs("1 = what may change: subject and ring. Without it the latent's own noise mask is used."),
                 io.Latent.Input(
                     "control",
                     optional=True,
-                    tooltip="The encoded control, run beside the scene with the same noise; its light is the reference.",
+                    tooltip="The encoded control, run beside the scene with the same noise, as its light's reference.",
                 ),
                 *schedule_inputs(steps=6, cfg=4.0, denoise=0.6, inner_steps=5, step_size=1.5),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The harmonised latent; equal outside the mask."),
                 io.Latent.Output(
-                    display_name="control_latent", tooltip="The control after the same run (the latent again without one)."
+                    display_name="control_latent",
+                    tooltip="The control after the same run (the latent again without one).",
                 ),
             ],
             **newer(io.Schema, search_aliases=["harmonise", "relight", "blend in"]),
@@ -288,7 +318,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
             return io.NodeOutput(done, done)
         shape, reference = latent["samples"].shape, control["samples"].shape
         if shape != reference:
-            raise ValueError(f"control must be a latent of the scene's shape {tuple(shape)}; this one is {tuple(reference)}.")
+            raise ValueError(
+                f"control must be a latent of the scene's shape {tuple(shape)}; this one is {tuple(reference)}."
+            )
         mask = latent_mask(mask, latent)
         both = {**latent, "samples": torch.cat([latent["samples"], control["samples"]])}
         both.pop("noise_mask", None)

@@ -14,12 +14,14 @@ from ..phd_ops.masks import fill_holes, grow, largest_component
 from ..phd_ops.paste import estimate_foreground, subject_box
 from ..phd_ops.segmenters.grabcut import grabcut
 from ..phd_ops.segmenters.onnx_salient import SalientModel
-from .compat import newer
+from .compat import check_choice, newer
 from .messages import warn
 from .pictures import as_pictures, as_tensor, shown
 
 GRABCUT = "grabcut (no weights)"
 FOLDER = "segmentation"
+# No picture is that wide; what is beyond, or no number at all, is a slip of the user's.
+MOST_PIXELS = 1e6
 
 if FOLDER not in folder_paths.folder_names_and_paths:
     folder_paths.add_model_folder_path(FOLDER, f"{folder_paths.models_dir}/{FOLDER}")
@@ -56,20 +58,28 @@ def parse_numbers(text: str, each: int, name: str) -> np.ndarray:
     try:
         if text.startswith("[") and "{" in text:
             keys = ("x", "y", "width", "height")[:each]
-            return np.array([[float(point[key]) for key in keys] for point in json.loads(text)]).reshape(-1, each)
-        if re.fullmatch(r"[\d\s.,;eE+\-\[\]()]*", text) is None:
+            numbers = [float(point[key]) for point in json.loads(text) for key in keys]
+        elif re.fullmatch(r"[\d\s.,;eE+\-\[\]()]*", text):
+            numbers = [float(number) for number in re.split(r"[\s,;\[\]()]+", text) if number]
+        else:
             raise ValueError
-        numbers = [float(number) for number in re.split(r"[\s,;\[\]()]+", text) if number]
-        return np.array(numbers).reshape(-1, each)
+        groups = np.array(numbers, np.float64).reshape(-1, each)
+        if not (abs(groups) < MOST_PIXELS).all():
+            raise ValueError
+        return groups
     except (ValueError, KeyError, TypeError):
         example = "120, 80; 200, 90" if each == 2 else "40, 30, 200, 260"
-        raise ValueError(f"{name} is {text!r}; it must be {each} numbers each, such as \"{example}\".") from None
+        raise ValueError(f'{name} is {text!r}; it must be {each} numbers each, such as "{example}".') from None
+
+
+def segmenters() -> list[str]:
+    """What can be loaded: GrabCut, and the model files found."""
+    return [GRABCUT, *(name for name in folder_paths.get_filename_list(FOLDER) if name.lower().endswith(".onnx"))]
 
 
 class PhDLoadSegmenter(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        files = [name for name in folder_paths.get_filename_list(FOLDER) if name.lower().endswith(".onnx")]
         return io.Schema(
             node_id="PhDLoadSegmenter",
             display_name="Load Segmenter",
@@ -78,7 +88,7 @@ class PhDLoadSegmenter(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=[GRABCUT, *files],
+                    options=segmenters(),
                     default=GRABCUT,
                     tooltip="GrabCut, or a salient-object model (.onnx, such as u2netp) from models/segmentation.",
                 ),
@@ -89,7 +99,9 @@ class PhDLoadSegmenter(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
+        check_choice("model", model, segmenters())
         if model == GRABCUT:
+
             def find(picture, prompt):
                 return grabcut(picture, prompt.box, prompt.positive, prompt.negative)
 
@@ -146,7 +158,9 @@ class PhDSegment(io.ComfyNode):
             ],
             outputs=[
                 io.Mask.Output(display_name="subject_mask", tooltip="1 = subject."),
-                io.Image.Output(display_name="cutout", tooltip="RGBA: the subject without its old background's colours."),
+                io.Image.Output(
+                    display_name="cutout", tooltip="RGBA: the subject without its old background's colours."
+                ),
                 BoundingBox.Output(display_name="box", tooltip="The box around the subject, in pixels."),
             ],
             is_output_node=True,
@@ -157,7 +171,10 @@ class PhDSegment(io.ComfyNode):
     def execute(
         cls, image, segmenter, box="", positive_points="", negative_points="", threshold=0.0, keep="largest", grow=0
     ) -> io.NodeOutput:
+        check_choice("keep", keep, ["largest", "all"])
         boxes = parse_numbers(box, 4, "box")
+        if len(boxes) > 1 or (boxes[:, 2:] <= 0).any():
+            raise ValueError(f"box is {box!r}; it must be one box: x, y, width, height, the last two above 0.")
         prompt = Prompt(
             tuple(boxes[0]) if len(boxes) else None,
             parse_numbers(positive_points, 2, "positive_points"),

@@ -17,9 +17,15 @@ from .noise import add_noise, signal
 LEAST_SIGNAL = 1e-3
 
 
-def count_calls(steps: int, inner_steps: int) -> int:
-    """Model calls of `sample_masked_langevin` over a schedule of `steps` steps that ends at 0."""
-    return steps + (steps - 1) * inner_steps if steps > 0 else 0
+def takes_inner_steps(sigma: torch.Tensor, following: torch.Tensor, flow: bool) -> bool:
+    """Not at the last level, whose estimate is the answer, nor where a flow model's latent is all noise."""
+    return bool(signal(sigma, flow) > LEAST_SIGNAL and following > 0)
+
+
+def count_calls(sigmas: torch.Tensor, inner_steps: int, flow: bool) -> int:
+    """Model calls of `sample_masked_langevin` over a schedule."""
+    levels = zip(sigmas[:-1], sigmas[1:], strict=True)
+    return sum(1 + inner_steps * takes_inner_steps(sigma, following, flow) for sigma, following in levels)
 
 
 def step_noise(like: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
@@ -79,7 +85,7 @@ def sample_masked_langevin(
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         a = signal(sigma, flow)
         x = torch.where(free, x, add_noise(known, noise, sigma, flow))
-        if a > LEAST_SIGNAL and following > 0:
+        if takes_inner_steps(sigma, following, flow):
             drift = None
 
             def pull(x: torch.Tensor, sigma=sigma, a=a) -> torch.Tensor:
@@ -105,6 +111,6 @@ def sample_masked_langevin(
                     x = relax(x, drift, step_size / 2)
                     drift = corrected
         denoised = torch.where(free, estimate(x, sigma), known)
-        # Euler on the probability-flow ODE; the same formula for both families.
-        x = x + (following - sigma) * (x - denoised) / sigma
+        # Euler on the probability-flow ODE; the same formula for both families, in k-diffusion's order of operations.
+        x = x + (x - denoised) / sigma * (following - sigma)
     return torch.where(free, x, known)

@@ -9,6 +9,8 @@ import numpy as np
 # Keeps the logarithm of black finite; about the darkest step an 8-bit picture can tell apart in linear light.
 DARK = 0.01
 MOST_GAIN = 4.0
+# A Gaussian this wide, in pixels, is sampled as finely as anyone can see.
+COARSE_SIGMA = 8.0
 
 
 def srgb_to_linear(image: np.ndarray) -> np.ndarray:
@@ -24,8 +26,8 @@ def linear_to_srgb(light: np.ndarray) -> np.ndarray:
 def local_linear_smooth(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     """Fits a plane to `values` around every pixel, using only weighted pixels, and gives its height there.
 
-    Local-linear regression with a Gaussian window (ten separable blurs). Unlike a blur it does not bend at the
-    weight's edge: a linear field comes back exactly, up to the silhouette and a little beyond it.
+    Local-linear regression with a Gaussian window. Unlike a blur it does not bend at the weight's edge: a linear
+    field comes back exactly, up to the silhouette and a little beyond it.
 
     Args:
         values: float32 [H,W,C].
@@ -39,8 +41,14 @@ def local_linear_smooth(values: np.ndarray, weight: np.ndarray, sigma: float) ->
     v, u = np.mgrid[0:height, 0:width].astype(np.float64)
     u, v = (u - width / 2) / sigma, (v - height / 2) / sigma
 
+    # A wide window is computed on a coarser grid. All moments share it, so a linear field stays exact.
+    scale = min(1.0, COARSE_SIGMA / sigma)
+    coarse = (max(1, round(width * scale)), max(1, round(height * scale)))
+
     def blur(field: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        field = cv2.resize(field, coarse, interpolation=cv2.INTER_AREA)
+        field = cv2.GaussianBlur(field, (0, 0), sigma * scale, borderType=cv2.BORDER_CONSTANT)
+        return cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
 
     w = weight.astype(np.float64)
     s, su, sv = blur(w), blur(w * u), blur(w * v)
@@ -68,9 +76,7 @@ def light_sigma(matte: np.ndarray) -> float:
     return max(4.0, 0.25 * float(np.sqrt(4 * matte.sum() / np.pi)))
 
 
-def relight_gain(
-    harmonised: np.ndarray, before: np.ndarray, matte: np.ndarray, luma_only: bool = False
-) -> np.ndarray:
+def relight_gain(harmonised: np.ndarray, before: np.ndarray, matte: np.ndarray, luma_only: bool = False) -> np.ndarray:
     """How much brighter or darker each pixel of the subject became, per channel, smoothly.
 
     R = exp(F[log lin H - log lin C]), F the local-linear smoother over the subject, clipped to [1/4, 4].
@@ -95,6 +101,20 @@ def relight(composite: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return linear_to_srgb(srgb_to_linear(composite) * gain)
 
 
+def shadow_gain(harmonised: np.ndarray, before: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """How much darker the model made the surround of a subject, smoothly and without colour: its contact shadow.
+
+    Read outside the matte only, and at a much finer scale than the subject's light; clipped to [1/4, 1].
+
+    Returns:
+        float32 [H,W,1].
+    """
+    luma = np.float32([[0.2126], [0.7152], [0.0722]])
+    change = np.log(srgb_to_linear(harmonised) @ luma + DARK) - np.log(srgb_to_linear(before) @ luma + DARK)
+    smooth = local_linear_smooth(change, 1 - matte, max(4.0, 0.25 * light_sigma(matte)))
+    return np.exp(np.clip(smooth, -np.log(MOST_GAIN), 0))
+
+
 def stitch(
     background: np.ndarray,
     composite: np.ndarray,
@@ -103,6 +123,8 @@ def stitch(
     change: np.ndarray,
     detail: float,
     gain: np.ndarray,
+    keep_surround: float = 0.0,
+    shadow: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Puts a harmonised picture back into its background.
 
@@ -114,11 +136,18 @@ def stitch(
         change: float [H,W], how far the surround may take the model's pixels, 0..1 (soft at its outer edge).
         detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
         gain: from `relight_gain`.
+        keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
+        shadow: from `shadow_gain`.
     Returns:
         the picture, equal to `background` in every bit where the used mask is 0; and that mask, max(matte, change).
     """
     used = np.maximum(matte, change)
-    surround = background + change[..., None] * (harmonised - background)
-    subject = harmonised + np.float32(detail) * (relight(composite, gain) - harmonised)
-    picture = surround + matte[..., None] * (subject - surround)
+    # A soft rim of the composite is already mixed with the background; it must not be mixed, or lit, a second time.
+    alpha = matte[..., None]
+    own = np.clip((composite - (1 - alpha) * background) / np.maximum(alpha, 1 / 255), 0, 1)
+    own = np.where(alpha < 1, own, composite)
+    around = harmonised + np.float32(keep_surround) * (relight(background, shadow) - harmonised)
+    surround = background + change[..., None] * (around - background)
+    subject = harmonised + np.float32(detail) * (relight(own, gain) - harmonised)
+    picture = surround + alpha * (subject - surround)
     return np.where(used[..., None] > 0, np.clip(picture, 0, 1), background), used

@@ -18,23 +18,27 @@ LEAST_ALPHA = 1 / 255
 def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """The subject's own colours, also where the matte is soft or 0, without the old background.
 
-    Blur-fusion, Forte 2021 (arXiv 2006.14970), two rounds. Exact where subject and background are flat;
-    outside the matte it extends the subject's nearest colours.
+    Solves I = alpha F + (1 - alpha) B by least squares in windows around every pixel, from the whole picture down to
+    6 px; each round falls back on the one before where its window cannot tell. Exact where subject and background
+    are flat; outside the matte it extends the subject's nearest colours. The last line is that of blur-fusion
+    (Forte 2021, arXiv 2006.14970).
     """
     alpha = matte[..., None]
-    foreground = background = image
-    for radius in (90, 6):
-        side = (2 * radius + 1, 2 * radius + 1)
-        mean_alpha = cv2.blur(matte, side)[..., None]
-        near_foreground = cv2.blur(foreground * alpha, side) / (mean_alpha + 1e-5)
-        near_background = cv2.blur(background * (1 - alpha), side) / (1 - mean_alpha + 1e-5)
-        if radius == 6:
-            # Beyond the small blur's reach there is nothing to average: keep the first round's colours.
-            near_foreground = np.where(mean_alpha > 1e-3, near_foreground, foreground)
-        foreground = near_foreground + alpha * (image - alpha * near_foreground - (1 - alpha) * near_background)
-        foreground = np.clip(foreground, 0, 1)
-        background = near_background
-    return foreground
+    beta = 1 - alpha
+    foreground = background = image.mean((0, 1))
+    for radius, trust in ((None, 1e-6), (90, 1e-3), (24, 1e-3), (6, 1e-3)):
+
+        def mean(field: np.ndarray, radius=radius) -> np.ndarray:
+            if radius is None:
+                return field.mean((0, 1), dtype=np.float64).astype(np.float32)
+            return cv2.blur(field, (2 * radius + 1, 2 * radius + 1)).reshape(field.shape)
+
+        aa, ab, bb = mean(alpha * alpha) + trust, mean(alpha * beta), mean(beta * beta) + trust
+        ai, bi = mean(alpha * image) + trust * foreground, mean(beta * image) + trust * background
+        determinant = aa * bb - ab * ab
+        foreground, background = (bb * ai - ab * bi) / determinant, (aa * bi - ab * ai) / determinant
+    foreground = foreground + alpha * (image - alpha * foreground - beta * background)
+    return np.where(alpha == 1, image, np.clip(foreground, 0, 1))
 
 
 def resample(picture: np.ndarray, matrix: np.ndarray, size: Size, border: int) -> np.ndarray:
@@ -101,15 +105,16 @@ def paste(scene: np.ndarray, exemplar: np.ndarray, matte: np.ndarray, placement:
 
     # Only the subject's surround is worth estimating colours for; one margin covers the soft edge and the filters.
     margin = int(np.ceil(3 * softness / max(placement.scale(Size(box.width, box.height), size), 1e-3))) + 8
-    near = box.grown(min(margin, max(exemplar.shape))).inside(Size.of(exemplar))
+    support = bounding_box(matte, LEAST_ALPHA)
+    near = support.grown(min(margin, max(exemplar.shape))).inside(Size.of(exemplar))
     local = np.column_stack([whole[:, :2], whole[:, 2] + whole[:, :2] @ np.array([near.x, near.y], float)])
     colours = estimate_foreground(exemplar[near.slices], matte[near.slices])
     alpha = feather(resample(matte[near.slices], local, size, cv2.BORDER_CONSTANT), softness)
     alpha[alpha < LEAST_ALPHA] = 0
     # The colours reach beyond the matte, so the soft edge mixes subject with scene and never with the old background.
     subject = resample(colours, local, size, cv2.BORDER_REPLICATE)
-    composite = scene + alpha[..., None] * (subject - scene)
-    composite[alpha == 0] = scene[alpha == 0]
+    # In this form both ends are exact: the scene's own bits at 0, the subject's at 1.
+    composite = alpha[..., None] * subject + (1 - alpha[..., None]) * scene
     return Pasted(composite, control, alpha)
 
 

@@ -11,7 +11,7 @@ COMFYUI = pytest.StashKey()
 def pytest_configure(config):
     try:
         path = harness_comfyui.get_comfyui()
-    except harness_comfyui.ComfyUIMissing as error:
+    except harness_comfyui.ComfyUIMissingError as error:
         pytest.exit(str(error), returncode=2)
     harness_comfyui.activate(path, ("--cpu", "--use-pytorch-cross-attention"))
     config.stash[COMFYUI] = path

@@ -1,19 +1,19 @@
-"""Salient-object models exported to ONNX (U²-Net and its kin), run by OpenCV's own `cv2.dnn`: no further package."""
+"""Salient-object models exported to ONNX, run by OpenCV's own `cv2.dnn`: no further package.
+
+Preprocessing and input size are those of U²-Net and its small sister u2netp.
+"""
 
 import cv2
 import numpy as np
 
-# ImageNet statistics, which U²-Net, ISNet and BiRefNet exports all expect.
+# ImageNet statistics.
 MEAN = np.float32([0.485, 0.456, 0.406])
 STD = np.float32([0.229, 0.224, 0.225])
 INPUT_SIDE = 320
 
 
 class SalientModel:
-    """A loaded salient-object network.
-
-    `predict` is a pure function of the picture; the object only holds the weights.
-    """
+    """A loaded salient-object network."""
 
     def __init__(self, path: str):
         try:

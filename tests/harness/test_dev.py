@@ -36,7 +36,7 @@ def test_wrong_words_give_exit_code_2_and_one_sentence(arguments, words):
 def test_without_a_command_lists_the_commands(arguments):
     result = dev(*arguments)
     assert result.returncode == 0
-    for command in ("demo", "test", "bench NAME", "serve", "train STAGE"):
+    for command in ("demo", "test", "bench NAME", "serve", "train STAGE", "workflows"):
         assert f"dev.py {command}" in result.stdout
 
 

@@ -1,0 +1,168 @@
+"""PhDCrop and PhDStitch, through the real executor: what is not the subject's stays the background's, to the bit."""
+
+import pytest
+import torch
+from graph_support import block, picture, run_node
+
+SIZES = [(60, 80), (61, 83), (200, 40), (1, 1), (7, 300)]
+
+
+def pasted(height, width, batch=1):
+    """Background, composite, matte and harmonize mask of a subject in the middle."""
+    background, other = picture(height, width, batch=batch, seed=1), picture(height, width, batch=batch, seed=2)
+    top, left = height // 3, width // 3
+    matte = block(height, width, top, left, max(top + 1, 2 * height // 3), max(left + 1, 2 * width // 3), batch)
+    change = block(height, width, max(0, top - 5), max(0, left - 5), 2 * height // 3 + 5, 2 * width // 3 + 5, batch)
+    composite = torch.where(matte[..., None] > 0, 1 - other, background)
+    return background, composite, matte, change
+
+
+def crop(composite, matte, change, **changes):
+    inpaint = change * (1 - matte)
+    return run_node("PhDCrop", composite=composite, inpaint_mask=inpaint, harmonize_mask=change, **changes)
+
+
+def stitch(background, composite, matte, change, sampled, **changes):
+    given = {"background": background, "composite": composite, "sampled": sampled, "subject_mask": matte}
+    return run_node("PhDStitch", **given, harmonize_mask=change, **changes)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+def test_the_crop_itself_stitched_back_leaves_the_background(height, width, detail):
+    background, composite, matte, change = pasted(height, width)
+    cropped = crop(composite, matte, change, side=96)
+    image, mask = stitch(
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
+    ).values
+    assert image.shape == background.shape and mask.shape == matte.shape
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    assert ((mask > 0) <= (torch.maximum(change, matte) > 0)).all()
+    assert torch.equal(mask[matte == 1], matte[matte == 1])
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_with_full_detail_the_crop_itself_gives_the_composite(height, width):
+    background, composite, matte, change = pasted(height, width)
+    cropped = crop(composite, matte, change, side=96)
+    image, _ = stitch(
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=1.0, blend=256
+    ).values
+    torch.testing.assert_close(image[matte == 1], composite[matte == 1], rtol=0, atol=2e-5)
+
+
+def test_without_a_crop_the_composite_gives_the_composite():
+    background, composite, matte, change = pasted(60, 80)
+    image, mask = stitch(background, composite, matte, change, composite, detail=1.0).values
+    torch.testing.assert_close(image, composite, rtol=0, atol=2e-5)
+    assert torch.equal(image[mask == 0], background[mask == 0])
+
+
+@pytest.mark.parametrize("sampled", ["bright", "dark", "noise"])
+@pytest.mark.parametrize("given", [{}, {"luma_only": True}, {"blend": 0}, {"blend": 256}, {"detail": 0.5}])
+def test_whatever_the_model_made_the_background_stays(sampled, given):
+    background, composite, matte, change = pasted(61, 83)
+    values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": picture(96, 96)}
+    cropped = crop(composite, matte, change, side=96)
+    image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[3], **given).values
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
+    assert not torch.allclose(image[matte == 1], composite[matte == 1], atol=0.01)
+
+
+def test_a_nan_from_the_model_does_not_reach_the_picture():
+    background, composite, matte, change = pasted(60, 80)
+    image, _ = stitch(background, composite, matte, change, torch.full_like(composite, torch.nan)).values
+    assert image.isfinite().all()
+
+
+def test_an_empty_matte_passes_the_background_through():
+    background, composite, _, _ = pasted(60, 80)
+    empty = torch.zeros(1, 60, 80)
+    ran = stitch(background, composite, empty, empty, 1 - composite)
+    assert torch.equal(ran.values[0], background)
+    assert not ran.values[1].any()
+    assert ran.text == ["The subject's mask is empty: the background passes through unchanged."]
+
+
+def test_an_empty_matte_says_nothing_of_passing_through_where_the_surround_changes():
+    background, composite, _, change = pasted(60, 80)
+    ran = stitch(background, composite, torch.zeros(1, 60, 80), change, 1 - composite)
+    assert not torch.equal(ran.values[0], background)
+    assert not any("passes through" in text for text in ran.text)
+
+
+def test_light_is_read_as_the_difference_of_the_two_runs():
+    background, composite, matte, change = pasted(60, 80)
+    brighter = (composite * 1.3).clamp(0, 1)
+    given = (background, composite, matte, change, brighter)
+    without = stitch(*given, detail=1.0).values[0]
+    against_itself = stitch(*given, detail=1.0, sampled_control=brighter).values[0]
+    torch.testing.assert_close(against_itself[matte == 1], composite[matte == 1], rtol=0, atol=2e-5)
+    assert without[matte == 1].mean() > composite[matte == 1].mean() + 0.02
+
+
+def test_the_light_is_told():
+    background, composite, matte, change = pasted(60, 80)
+    ran = stitch(background, composite, matte, change, composite)
+    assert ran.text == ["Light on the subject: red ×1.00, green ×1.00, blue ×1.00."]
+
+
+def test_items_of_a_batch_equal_the_same_item_alone():
+    background, composite, matte, change = pasted(60, 80, batch=3)
+    together = stitch(background, composite, matte[:1], change[:1], 1 - composite).values
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = stitch(background[one], composite[one], matte[:1], change[:1], 1 - composite[one]).values
+        assert torch.equal(together[0][one], alone[0])
+        assert torch.equal(together[1][one], alone[1])
+
+
+def test_the_window_is_told_and_its_parts_have_one_size():
+    background, composite, matte, change = pasted(120, 160)
+    ran = crop(composite, matte, change, side=128, context=1.5, control=background)
+    picture_, inpaint, harmonize, window, control = ran.values
+    assert picture_.shape == control.shape == (1, window.target.height, window.target.width, 3)
+    assert inpaint.shape == harmonize.shape == picture_.shape[:3]
+    assert window.target.width % 8 == window.target.height % 8 == 0
+    assert ran.text[0].startswith(f"Window {window.box.width}×{window.box.height} at ")
+    assert not torch.equal(picture_, control)
+
+
+def test_without_a_control_the_control_is_the_composite():
+    _, composite, matte, change = pasted(60, 80)
+    ran = crop(composite, matte, change, side=96)
+    assert torch.equal(ran.values[0], ran.values[4])
+
+
+def test_an_empty_mask_gives_the_whole_picture_and_says_so():
+    _, composite, matte, change = pasted(60, 80)
+    ran = crop(composite, matte, torch.zeros_like(change), side=96)
+    assert tuple(ran.values[3].box) == (0, 0, 80, 60)
+    assert "The harmonize_mask is empty: the window is the whole picture." in ran.text
+
+
+def test_the_window_holds_all_that_may_change_and_lies_inside():
+    background = picture(100, 100)
+    for top, left in ((0, 0), (80, 80), (0, 80), (45, 45)):
+        change = block(100, 100, top, left, top + 20, left + 20)
+        box = crop(background, change, change, side=64).values[3].box
+        assert 0 <= box.x <= left and left + 20 <= box.x + box.width <= 100
+        assert 0 <= box.y <= top and top + 20 <= box.y + box.height <= 100
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_rgba_pictures_work(channels):
+    background, composite, matte, change = pasted(60, 80)
+    fits = {1: background[..., :1], 4: torch.cat([background, torch.ones(1, 60, 80, 1)], -1)}[channels]
+    assert crop(fits, matte, change, side=96).values[0].shape[-1] == 3
+    image, mask = stitch(fits, composite, matte, change, fits).values
+    assert torch.equal(image[mask == 0], fits[..., :3].expand(1, 60, 80, 3)[mask == 0])
+
+
+def test_masks_of_another_size_are_brought_to_the_picture_s():
+    background, composite, matte, change = pasted(60, 80)
+    large = [mask.repeat_interleave(2, 1).repeat_interleave(2, 2) for mask in (matte, change)]
+    wanted = stitch(background, composite, matte, change, 1 - composite).values
+    for ours, theirs in zip(stitch(background, composite, *large, 1 - composite).values, wanted, strict=True):
+        assert torch.equal(ours, theirs)

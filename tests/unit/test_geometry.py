@@ -1,0 +1,167 @@
+"""Where things are: by hand first, then as properties."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phd_ops.geometry import Box, Placement, Size, bounding_box, crop_window, random_placement, visible_share
+
+SIDES = st.integers(1, 700)
+
+
+def moved(placement, subject, scene, point):
+    matrix = placement.matrix(subject, scene)
+    return matrix[:, :2] @ np.array(point, float) + matrix[:, 2]
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        (Box(2, 3, 4, 5), Box(2, 3, 4, 5)),
+        (Box(-2, -3, 4, 5), Box(0, 0, 2, 2)),
+        (Box(8, 6, 10, 10), Box(8, 6, 2, 2)),
+        (Box(-5, -5, 100, 100), Box(0, 0, 10, 8)),
+        (Box(20, 2, 3, 3), Box(10, 2, 0, 3)),
+        (Box(-9, 2, 3, 3), Box(0, 2, 0, 3)),
+    ],
+)
+def test_a_box_is_cut_to_the_picture(box, inside):
+    assert box.inside(Size(10, 8)) == inside
+
+
+def test_a_grown_box_has_pixels_on_every_side():
+    assert Box(5, 6, 7, 8).grown(2) == Box(3, 4, 11, 12)
+
+
+def test_slices_cut_the_box_out_of_an_array():
+    array = np.arange(8 * 10).reshape(8, 10)
+    assert (array[Box(2, 3, 4, 2).slices] == array[3:5, 2:6]).all()
+
+
+def test_bounding_box_touches_the_outermost_pixels():
+    mask = np.zeros((8, 10), np.float32)
+    mask[2, 3] = mask[6, 7] = 0.4
+    assert bounding_box(mask) == Box(3, 2, 5, 5)
+    assert bounding_box(mask, 0.5) is None
+    assert bounding_box(np.zeros((8, 10))) is None
+
+
+def test_centre_and_size_land_where_they_are_told():
+    # Longer side 40 at .5 of the shorter side 80: 40 px, so scale 1; centre at (.25 * 160, .75 * 80) = (40, 60).
+    placement, subject, scene = Placement(0.25, 0.75, 0.5), Size(40, 20), Size(160, 80)
+    assert placement.scale(subject, scene) == 1
+    assert moved(placement, subject, scene, (20, 10)) == pytest.approx((40, 60))
+    assert moved(placement, subject, scene, (0, 0)) == pytest.approx((20, 50))
+    assert moved(placement, subject, scene, (40, 20)) == pytest.approx((60, 70))
+
+
+def test_rotation_is_anti_clockwise_as_seen():
+    # The middle of the right side goes up, the middle of the top goes left.
+    placement, subject, scene = Placement(0.5, 0.5, 0.5, rotation=90), Size(40, 20), Size(80, 80)
+    assert moved(placement, subject, scene, (40, 10)) == pytest.approx((40, 20))
+    assert moved(placement, subject, scene, (20, 0)) == pytest.approx((30, 40))
+
+
+def test_flip_mirrors_before_it_rotates():
+    placement, subject, scene = Placement(0.5, 0.5, 0.5, rotation=90, flip=True), Size(40, 20), Size(80, 80)
+    assert moved(placement, subject, scene, (0, 10)) == pytest.approx((40, 20))
+    assert moved(placement, subject, scene, (20, 0)) == pytest.approx((30, 40))
+
+
+@given(
+    SIDES,
+    SIDES,
+    SIDES,
+    SIDES,
+    st.floats(-1, 2),
+    st.floats(-1, 2),
+    st.floats(0.01, 8),
+    st.floats(-360, 360),
+    st.booleans(),
+)
+def test_a_placement_is_a_similarity_about_its_centre(w, h, width, height, x, y, size, rotation, flip):
+    placement, subject, scene = Placement(x, y, size, rotation, flip), Size(w, h), Size(width, height)
+    matrix, scale = placement.matrix(subject, scene), placement.scale(subject, scene)
+    assert max(subject) * scale == pytest.approx(size * min(scene))
+    assert matrix[:, :2] @ matrix[:, :2].T == pytest.approx(scale**2 * np.eye(2), abs=1e-9 * scale**2)
+    assert np.sign(np.linalg.det(matrix[:, :2])) == (-1 if flip else 1)
+    assert moved(placement, subject, scene, (w / 2, h / 2)) == pytest.approx((x * width, y * height), abs=1e-6)
+
+
+def test_to_text_holds_the_whole_placement():
+    placement = Placement(0.1, 0.2, 0.3, 45.0, True)
+    assert Placement(**json.loads(placement.to_text())) == placement
+
+
+@pytest.mark.parametrize(
+    ("placement", "share"),
+    [
+        (Placement(0.5, 0.5, 0.5), 1),
+        (Placement(0, 0.5, 0.5), 0.5),
+        (Placement(0, 0, 0.5), 0.25),
+        (Placement(-1, 0.5, 0.5), 0),
+        (Placement(0.5, 0.5, 2), 0.25),
+    ],
+)
+def test_visible_share_by_hand(placement, share):
+    assert visible_share(placement, Size(30, 30), Size(80, 80)) == pytest.approx(share)
+
+
+def test_random_placement_is_a_function_of_its_seed():
+    sizes = Size(30, 50), Size(320, 200)
+    first, again, other = (random_placement(seed, *sizes, (0.3, 0.8)) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+@given(st.integers(0, 2**64 - 1), SIDES, SIDES, SIDES, SIDES, st.floats(0.05, 0.5), st.floats(0.05, 0.5))
+def test_random_placement_keeps_its_promises(seed, w, h, width, height, low, high):
+    subject, scene = Size(w, h), Size(width, height)
+    placement = random_placement(seed, subject, scene, (low, high), rotation=10, flip=True)
+    assert min(low, high) - 1e-4 <= placement.size <= max(low, high) + 1e-4
+    assert (placement.rotation, placement.flip) == (10, True)
+    assert visible_share(placement, subject, scene) >= 0.75
+
+
+def test_random_locations_spread_over_the_scene():
+    drawn = [random_placement(seed, Size(30, 30), Size(200, 200), (0.1, 0.3)) for seed in range(100)]
+    for values in ([p.x for p in drawn], [p.y for p in drawn]):
+        assert min(values) < 0.15 and max(values) > 0.85
+    assert min(p.size for p in drawn) < 0.15 and max(p.size for p in drawn) > 0.25
+
+
+def test_a_subject_too_large_to_show_stands_at_the_centre():
+    assert random_placement(0, Size(30, 30), Size(100, 100), (5, 6)) == Placement(0.5, 0.5, 5)
+
+
+def test_a_crop_window_by_hand():
+    # Side ceil(40 * 1.5) = 60, centred on (120, 70); works at 128.
+    window = crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=1.5)
+    assert (window.box, window.target) == (Box(90, 40, 60, 60), Size(128, 128))
+
+
+def test_a_crop_window_slides_inside_the_scene():
+    window = crop_window(Box(380, 0, 20, 40), Size(400, 300), side=128, context=2)
+    assert window.box == Box(320, 0, 80, 80)
+
+
+def test_a_crop_window_keeps_the_shape_of_a_narrow_scene():
+    # All of it at about 200^2 pixels is 100 x 400; 100 = 12.5 x 8 goes to the even multiple.
+    window = crop_window(Box(0, 10, 100, 400), Size(100, 400), side=200, context=1)
+    assert (window.box, window.target) == (Box(0, 0, 100, 400), Size(96, 400))
+
+
+@given(st.data(), SIDES, SIDES, st.floats(0.5, 4), st.sampled_from([8, 16, 32]))
+def test_a_crop_window_holds_the_subject_and_never_pads(data, width, height, context, multiple):
+    scene = Size(width, height)
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    subject = Box(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
+    window = crop_window(subject, scene, 256, context, multiple)
+    assert window.box.inside(scene) == window.box
+    assert subject.inside(scene) == subject
+    assert window.box.x <= x and x + subject.width <= window.box.x + window.box.width
+    assert window.box.y <= y and y + subject.height <= window.box.y + window.box.height
+    assert all(side >= multiple and side % multiple == 0 for side in window.target)

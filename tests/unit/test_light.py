@@ -1,0 +1,220 @@
+"""Light: read smoothly up to the silhouette, given to the subject's own pixels."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phd_ops.light import (
+    MOST_GAIN,
+    light_sigma,
+    linear_to_srgb,
+    local_linear_smooth,
+    relight,
+    relight_gain,
+    shadow_gain,
+    srgb_to_linear,
+    stitch,
+)
+
+
+def picture(side, seed=0, low=0.2, high=0.8):
+    return np.random.default_rng(seed).uniform(low, high, (side, side, 3)).astype(np.float32)
+
+
+def disc(side, radius, ramp=0.0):
+    y, x = np.mgrid[0:side, 0:side] + 0.5
+    inside = radius - np.hypot(x - side / 2, y - side / 2)
+    return (np.clip(inside / ramp + 0.5, 0, 1) if ramp else inside > 0).astype(np.float32)
+
+
+def plane(side, slope_x, slope_y, height=0.3):
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    return (height + slope_x * x + slope_y * y)[..., None]
+
+
+def test_srgb_by_the_standard():
+    assert srgb_to_linear(np.float32([0, 0.04045, 0.5, 1])) == pytest.approx([0, 0.0031308, 0.21404, 1], abs=1e-5)
+    assert linear_to_srgb(np.float32([0, 0.0031308, 0.21404, 1])) == pytest.approx([0, 0.04045, 0.5, 1], abs=1e-5)
+
+
+def test_srgb_round_trip():
+    values = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert linear_to_srgb(srgb_to_linear(values)) == pytest.approx(values, abs=1e-6)
+    assert linear_to_srgb(np.float32([-1, 2])) == pytest.approx([0, 1], abs=1e-6)
+
+
+@given(st.integers(0, 2**32), st.floats(-2, 2), st.floats(-2, 2), st.sampled_from([3.0, 8.0, 20.0, 60.0]))
+def test_a_linear_field_comes_back_on_any_matte(seed, slope_x, slope_y, sigma):
+    field = plane(48, slope_x, slope_y)
+    blobs = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((48, 48)), (0, 0), 4)
+    matte = np.clip(blobs / blobs.std(), 0, 1).astype(np.float32)
+    smooth = local_linear_smooth(field, matte, sigma)
+    assert np.abs(smooth - field)[matte > 0].max() < 1e-4
+
+
+@pytest.mark.parametrize("sigma", [6.0, 30.0])
+def test_a_linear_field_comes_back_at_the_silhouette_where_a_blur_bends(sigma):
+    field, matte = plane(96, 1, 0.5), disc(96, 30)
+    smooth = local_linear_smooth(field, matte, sigma)
+    blurred = cv2.GaussianBlur(field[..., 0] * matte, (0, 0), sigma) / np.maximum(
+        cv2.GaussianBlur(matte, (0, 0), sigma), 1e-6
+    )
+    assert np.abs(smooth - field)[matte > 0].max() < 1e-4
+    assert np.abs(blurred - field[..., 0])[matte > 0].max() > 0.03
+    # And a little beyond it.
+    assert np.abs(smooth - field)[disc(96, 33) > 0].max() < 1e-3
+
+
+@pytest.mark.parametrize("sigma", [6.0, 20.0])
+def test_it_is_the_weighted_least_squares_plane(sigma):
+    """By its definition, at a few pixels; a wide window is computed on a coarse grid and must still agree."""
+    rng, side = np.random.default_rng(0), 80
+    values, weight = rng.random((side, side, 1), dtype=np.float32), disc(side, 30, 4)
+    smooth = local_linear_smooth(values, weight, sigma)
+    y, x = np.mgrid[0:side, 0:side].astype(float)
+    for row, column in ((40, 40), (40, 12), (62, 55)):
+        window = np.sqrt(weight * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * sigma**2))).ravel()
+        design = np.stack([np.ones(side * side), (x - column).ravel(), (y - row).ravel()], 1)
+        height = np.linalg.lstsq(design * window[:, None], values.ravel() * window, rcond=None)[0][0]
+        assert smooth[row, column, 0] == pytest.approx(height, abs=0.01)
+
+
+def test_values_without_weight_are_never_read():
+    values, matte = picture(40), disc(40, 12)
+    spoilt = np.where(matte[..., None] > 0, values, np.float32(1e6))
+    assert np.array_equal(local_linear_smooth(values, matte, 5), local_linear_smooth(spoilt, matte, 5))
+
+
+def test_out_of_reach_of_all_weight_it_is_0():
+    matte = np.zeros((64, 64), np.float32)
+    matte[:4, :4] = 1
+    assert local_linear_smooth(np.ones((64, 64, 1), np.float32), matte, 3)[-1, -1] == 0
+    assert not local_linear_smooth(np.ones((16, 16, 1), np.float32), np.zeros((16, 16), np.float32), 3).any()
+
+
+def test_light_sigma_is_a_quarter_of_the_diameter():
+    assert light_sigma(disc(200, 80)) == pytest.approx(40, rel=0.01)
+    assert light_sigma(disc(20, 3)) == 4
+
+
+def test_a_picture_that_did_not_change_has_gain_1():
+    composite = picture(48)
+    assert (relight_gain(composite, composite, disc(48, 16)) == 1).all()
+
+
+@pytest.mark.parametrize("gain", [(1.5, 1.5, 1.5), (0.7, 1.0, 1.4)])
+def test_a_constant_gain_in_the_subject_comes_back(gain):
+    before, matte = picture(64, low=0.45, high=0.7), disc(64, 20)
+    after = np.where(matte[..., None] > 0, linear_to_srgb(srgb_to_linear(before) * np.float32(gain)), before)
+    found = relight_gain(after, before, matte)[matte > 0]
+    # DARK, which keeps black finite, draws gains a little towards 1.
+    assert found == pytest.approx(np.broadcast_to(np.float32(gain), found.shape), rel=0.03)
+
+
+def test_what_happens_outside_the_subject_does_not_count():
+    before, matte = picture(64), disc(64, 20)
+    after = np.where(matte[..., None] > 0, before, 1 - before)
+    assert relight_gain(after, before, matte)[matte > 0] == pytest.approx(1, abs=1e-6)
+
+
+def test_luma_only_gives_one_gain_and_leaves_colour():
+    before, matte = np.full((48, 48, 3), 0.5, np.float32), disc(48, 16)
+    after = linear_to_srgb(srgb_to_linear(before) * np.float32([1.6, 1.0, 0.8]))
+    gain = relight_gain(after, before, matte, luma_only=True)
+    assert np.array_equal(gain[..., 0], gain[..., 1]) and np.array_equal(gain[..., 0], gain[..., 2])
+    expected = np.exp(np.log([1.6, 1.0, 0.8]) @ [0.2126, 0.7152, 0.0722])
+    assert gain[24, 24, 0] == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize(("after", "limit"), [(1.0, MOST_GAIN), (0.0, 1 / MOST_GAIN)])
+def test_gains_are_bounded(after, limit):
+    before = np.full((32, 32, 3), 0.15 if after else 0.9, np.float32)
+    gain = relight_gain(np.full((32, 32, 3), after, np.float32), before, disc(32, 12))
+    assert gain[16, 16] == pytest.approx(limit, rel=1e-4)
+    assert gain.min() >= 1 / MOST_GAIN - 1e-6 and gain.max() <= MOST_GAIN + 1e-5
+
+
+def test_relight_multiplies_linear_light():
+    composite = picture(8, low=0.2, high=0.6)
+    assert np.array_equal(relight(composite, np.float32([1, 1, 1])), linear_to_srgb(srgb_to_linear(composite)))
+    twice = srgb_to_linear(relight(composite, np.float32([2, 1, 0.5])))
+    assert twice == pytest.approx(srgb_to_linear(composite) * np.float32([2, 1, 0.5]), abs=1e-5)
+
+
+@pytest.fixture
+def pieces():
+    background, composite, harmonised = (picture(48, seed) for seed in range(3))
+    matte = disc(48, 10, 3)
+    change = np.clip((18 - np.hypot(*(np.mgrid[0:48, 0:48] - 23.5))) / 4, 0, 1).astype(np.float32)
+    gain = np.full((48, 48, 3), 1.2, np.float32)
+    pictures = {"background": background, "composite": composite, "harmonised": harmonised}
+    return pictures | {"matte": matte, "change": change, "gain": gain}
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
+def test_stitch_leaves_every_bit_outside_the_used_mask(pieces, detail):
+    image, used = stitch(**pieces, detail=detail)
+    assert np.array_equal(used, np.maximum(pieces["matte"], pieces["change"]))
+    assert 0 < (used == 0).mean() < 1
+    assert np.array_equal(image[used == 0], pieces["background"][used == 0])
+    assert image.dtype == np.float32
+
+
+def test_without_detail_the_subject_is_the_models(pieces):
+    image, _ = stitch(**pieces, detail=0)
+    inside = (pieces["matte"] == 1) | (pieces["change"] == 1)
+    assert image[inside] == pytest.approx(pieces["harmonised"][inside], abs=1e-6)
+
+
+def test_with_all_detail_the_subject_is_its_own_under_the_gain(pieces):
+    image, _ = stitch(**pieces, detail=1)
+    inside = pieces["matte"] == 1
+    assert image[inside] == pytest.approx(relight(pieces["composite"], pieces["gain"])[inside], abs=1e-6)
+
+
+def test_the_surround_fades_from_model_to_background(pieces):
+    image, _ = stitch(**pieces, detail=1)
+    outside, change = pieces["matte"] == 0, pieces["change"][..., None]
+    expected = pieces["background"] * (1 - change) + pieces["harmonised"] * change
+    assert image[outside] == pytest.approx(expected[outside], abs=1e-6)
+
+
+def test_a_composite_that_did_not_change_is_given_back_whatever_the_detail(pieces):
+    # Up to the edge of what may change, where it is the background's anyway.
+    pieces["background"] = np.where(pieces["matte"][..., None] > 0, pieces["background"], pieces["composite"])
+    pieces |= {"harmonised": pieces["composite"], "gain": np.ones((48, 48, 3), np.float32)}
+    for detail in (0, 0.5, 1):
+        assert stitch(**pieces, detail=detail)[0] == pytest.approx(pieces["composite"], abs=1e-5)
+
+
+def test_stitching_what_was_not_changed_gives_the_composite_back_soft_rim_and_all(pieces):
+    """Whatever the ring: the soft rim is mixed with the background once, not twice."""
+    for change in (pieces["change"], np.zeros_like(pieces["change"])):
+        same = {**pieces, "harmonised": pieces["composite"], "gain": np.ones_like(pieces["gain"]), "change": change}
+        image, used = stitch(**same, detail=1)
+        inside = used > 0
+        assert image[inside] == pytest.approx(pieces["composite"][inside], abs=2e-5)
+
+
+def test_shadow_gain_finds_a_shadow_beside_the_subject_and_never_brightens():
+    before = np.full((96, 96, 3), 0.6, np.float32)
+    matte = np.zeros((96, 96), np.float32)
+    matte[20:60, 30:66] = 1
+    after = before.copy()
+    after[62:80, 20:76] = linear_to_srgb(srgb_to_linear(before[:1, :1]) * 0.5)
+    after[:15] = 0.9
+    gain = shadow_gain(after, before, matte)
+    assert gain.shape == (96, 96, 1)
+    assert gain[71, 48, 0] == pytest.approx(0.5, abs=0.12)
+    assert gain.max() <= 1 and gain[5, 48, 0] == 1
+    assert shadow_gain(before, before, matte) == pytest.approx(np.ones((96, 96, 1)))
+
+
+def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
+    image, _ = stitch(**pieces, detail=1, keep_surround=1.0, shadow=np.float32(0.5))
+    ring = (pieces["change"] == 1) & (pieces["matte"] == 0)
+    assert ring.any()
+    expected = linear_to_srgb(srgb_to_linear(pieces["background"]) * 0.5)
+    assert image[ring] == pytest.approx(expected[ring], abs=1e-6)

@@ -1,0 +1,225 @@
+"""Masks: edges move by what they are told, and "may change" is never lost."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from phd_ops.masks import (
+    as_mask,
+    cover,
+    feather,
+    fill_holes,
+    grow,
+    largest_component,
+    ramp_inside,
+    resize_mask,
+    ring,
+    signed_distance,
+)
+
+
+def square(side, start, stop):
+    mask = np.zeros((side, side), np.float32)
+    mask[start:stop, start:stop] = 1
+    return mask
+
+
+def radius_map(side):
+    """Distance of every pixel's centre to the picture's."""
+    y, x = np.mgrid[0:side, 0:side] + 0.5
+    return np.hypot(x - side / 2, y - side / 2)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (1, 5, 7), (1, 1, 5, 7), (1, 5, 7, 1)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.uint8, torch.bool, torch.int64])
+def test_as_mask_takes_every_shape_and_type(shape, dtype):
+    given = (torch.arange(35) % 2).reshape(shape).to(dtype)
+    mask = as_mask(given)
+    assert (mask.shape, mask.dtype) == ((1, 5, 7), torch.float32)
+    assert torch.equal(mask.flatten(), (torch.arange(35) % 2).float())
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (3, 1, 5, 7), (3, 5, 7, 1)])
+def test_as_mask_keeps_the_batch(shape):
+    values = torch.rand(shape)
+    assert torch.equal(as_mask(values), values.reshape(3, 5, 7))
+
+
+def test_as_mask_bounds_its_values_and_nan_is_nothing():
+    given = torch.tensor([[float("nan"), -1.0, 0.25], [2.0, float("inf"), float("-inf")]])
+    assert as_mask(given).tolist() == [[[0.0, 0.0, 0.25], [1.0, 1.0, 0.0]]]
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5, 7), (1, 1, 1, 5, 7), (0, 5, 7), (1, 0, 7)])
+def test_as_mask_refuses_other_shapes_and_names_them(shape):
+    with pytest.raises(ValueError, match=str(tuple(shape)).replace("(", r"\(").replace(")", r"\)")):
+        as_mask(torch.zeros(shape))
+
+
+def test_signed_distance_runs_between_pixels():
+    mask = np.float32([[0, 0, 0, 1, 1, 1]] * 3)
+    assert signed_distance(mask).tolist() == [[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]] * 3
+
+
+def test_signed_distance_of_nothing_and_of_everything():
+    assert (signed_distance(np.zeros((4, 5), np.float32)) == -np.inf).all()
+    assert (signed_distance(np.ones((4, 5), np.float32)) == np.inf).all()
+
+
+@pytest.mark.parametrize("pixels", [*range(0, 65, 4), 1, 2, 3, 7.5])
+def test_grow_moves_a_discs_edge_by_the_pixels_it_is_told(pixels):
+    radius = radius_map(220)
+    grown = grow((radius < 40).astype(np.float32), pixels) == 1
+    assert grown[radius < 40 + pixels - 0.75].all()
+    assert not grown[radius > 40 + pixels + 0.75].any()
+    # The edge itself: the radius of a disc of the same area.
+    assert np.sqrt(grown.sum() / np.pi) == pytest.approx(40 + pixels, abs=0.5)
+
+
+@pytest.mark.parametrize("pixels", [*range(0, 65, 4), 1, 2, 3])
+def test_grow_moves_a_squares_sides_by_whole_pixels(pixels):
+    grown = grow(square(200, 80, 120), pixels)
+    assert np.flatnonzero(grown[100]).tolist() == list(range(80 - pixels, 120 + pixels))
+    assert np.flatnonzero(grown[:, 100]).tolist() == list(range(80 - pixels, 120 + pixels))
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 5, 19])
+def test_grow_shrinks_where_negative(pixels):
+    assert (grow(square(60, 10, 50), -pixels) == square(60, 10 + pixels, 50 - pixels)).all()
+    radius = radius_map(120)
+    shrunk = grow((radius < 40).astype(np.float32), -pixels)
+    assert np.sqrt(shrunk.sum() / np.pi) == pytest.approx(40 - pixels, abs=0.5)
+
+
+def test_grow_by_more_than_there_is():
+    assert not grow(square(60, 20, 40), -10).any()
+    assert grow(square(60, 20, 40), 60).all()
+    assert not grow(np.zeros((9, 9), np.float32), 60).any()
+    assert grow(np.ones((9, 9), np.float32), -60).all()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8, 24])
+def test_a_ring_lies_outside_its_mask_and_has_its_width(width):
+    mask = square(120, 40, 80)
+    band = ring(mask, width)
+    assert not (band * mask).any()
+    assert np.flatnonzero(band[60]).tolist() == [*range(40 - width, 40), *range(80, 80 + width)]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12))
+def test_mask_and_ring_make_the_grown_mask(seed, width):
+    mask = (np.random.default_rng(seed).random((24, 31)) > 0.97).astype(np.float32)
+    assert (np.maximum(mask, ring(mask, width)) == grow(mask, width)).all()
+
+
+@given(st.integers(0, 2**32), st.floats(0, 20))
+def test_a_ramp_inside_is_never_outside(seed, width):
+    mask = cv2.GaussianBlur(np.random.default_rng(seed).random((24, 31)).astype(np.float32), (0, 0), 2)
+    mask = (mask > 0.5).astype(np.float32)
+    ramp = ramp_inside(mask, width)
+    assert not ramp[mask == 0].any()
+    assert (ramp[mask == 1] > 0).all()
+    assert ramp.max() <= 1
+
+
+def test_a_ramp_inside_rises_linearly_to_1():
+    mask = np.float32([[0, 0, 1, 1, 1, 1, 1, 1]] * 2)
+    assert ramp_inside(mask, 4)[0].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
+    assert (ramp_inside(mask, 0) == mask).all()
+    assert (ramp_inside(np.ones((4, 4), np.float32), 3) == 1).all()
+
+
+def test_feather_crosses_one_half_at_the_edge_and_does_not_fade_at_the_border():
+    mask = np.repeat(np.float32([[1] * 20 + [0] * 20]), 8, axis=0)
+    soft = feather(mask, 3)
+    assert soft[4, 19] + soft[4, 20] == pytest.approx(1, abs=1e-5)
+    assert soft[:, :5] == pytest.approx(1, abs=1e-5)
+    # Of a straight edge a Gaussian leaves Phi(d / sigma); 3.5 px outside, sigma 3: .1217.
+    assert soft[4, 23] == pytest.approx(0.1217, abs=0.002)
+    assert feather(mask, 0) is mask
+
+
+def test_fill_holes_fills_what_does_not_reach_the_border():
+    mask = square(20, 4, 16)
+    mask[8:11, 8:11] = 0
+    mask[9, 9] = 0.3
+    assert (fill_holes(mask) == square(20, 4, 16)).all()
+
+
+def test_fill_holes_leaves_bays_and_soft_edges():
+    mask = square(20, 4, 16)
+    mask[0:10, 9] = 0
+    mask[16, 4:16] = 0.25
+    assert (fill_holes(mask) == mask).all()
+    # A region enclosed by the subject and the picture's border is not a hole.
+    bay = np.ones((6, 6), np.float32)
+    bay[0, 2] = 0
+    assert (fill_holes(bay) == bay).all()
+
+
+def test_the_largest_component_stays_with_its_soft_edge():
+    mask = np.zeros((30, 40), np.float32)
+    mask[5:20, 5:20] = 1
+    mask[4, 5:20] = mask[20, 5:20] = 0.4
+    large = mask.copy()
+    mask[10:14, 30:34] = 1
+    assert (largest_component(mask) == large).all()
+
+
+def test_nothing_of_a_component_close_by_is_left():
+    mask = np.zeros((20, 20), np.float32)
+    mask[2:12, 2:10] = 1
+    large = mask.copy()
+    mask[2:12, 11:18] = 1
+    assert (largest_component(mask) == large).all()
+
+
+def test_one_component_or_none_is_left_alone():
+    soft = feather(square(20, 5, 15), 2)
+    assert (largest_component(soft) == soft).all()
+    assert not largest_component(np.zeros((5, 5), np.float32)).any()
+
+
+def test_resize_mask_keeps_the_covered_share():
+    assert resize_mask(square(64, 16, 48), 16, 16) == pytest.approx(square(16, 4, 12))
+    assert resize_mask(square(63, 16, 48), 20, 20).mean() == pytest.approx((32 / 63) ** 2, abs=1e-3)
+    mask = square(8, 2, 4)
+    assert resize_mask(mask, 8, 8) is mask
+
+
+@given(st.data(), st.integers(2, 9), st.integers(2, 9))
+def test_cover_never_loses_a_pixel_of_a_mask_of_another_size(data, rows, columns):
+    height, width = data.draw(st.integers(rows, 90)), data.draw(st.integers(columns, 90))
+    assume((height // (height // rows), width // (height // rows)) != (rows, columns))
+    y, x = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    mask = torch.zeros(1, height, width)
+    mask[0, y, x] = 2 / 255
+    covered = cover(mask, rows, columns)
+    assert covered.shape == (1, rows, columns)
+    assert covered[0, int((y + 0.5) * rows / height), int((x + 0.5) * columns / width)] == 1
+    # And at most its neighbours, where a cell's edge cuts through the pixel.
+    assert covered.sum() <= 4
+
+
+@pytest.mark.parametrize(("pixel", "cell"), [(2, None), (3, 0), (10, 0), (11, 1), (514, 63), (515, None), (518, None)])
+def test_cover_crops_an_odd_remainder_as_the_vae_does(pixel, cell):
+    # 519 = 64 cells of 8 and 7 over: 3 are cropped before and 4 behind.
+    for axis in (1, 2):
+        mask = torch.zeros(1, 519, 519)
+        mask.select(axis, pixel)[:] = 1
+        lines = cover(mask, 64, 64)[0].amax(2 - axis)
+        assert lines.nonzero().flatten().tolist() == ([] if cell is None else [cell])
+
+
+@pytest.mark.parametrize("cell", [4, 8, 16, 32])
+def test_cover_is_exact_where_cells_are_whole(cell):
+    mask = torch.rand(2, 3 * cell, 4 * cell) ** 200
+    cells = mask.reshape(2, 3, cell, 4, cell).amax((2, 4))
+    assert torch.equal(cover(mask, 3, 4), (cells > 1 / 255).float())
+
+
+def test_cover_ignores_what_an_8_bit_mask_cannot_say():
+    assert not cover(torch.full((1, 16, 16), 1 / 256), 2, 2).any()

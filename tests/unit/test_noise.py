@@ -1,0 +1,54 @@
+"""One notation for every family: marginals stay what they should be."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phd_ops.noise import add_noise, model_sigma, renoise, signal, ve_sigma
+
+
+def test_add_noise_by_hand():
+    clean, noise = torch.tensor([2.0]), torch.tensor([3.0])
+    assert add_noise(clean, noise, 0.25, flow=False).item() == 2 + 0.75
+    assert add_noise(clean, noise, 0.25, flow=True).item() == 1.5 + 0.75
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_no_noise_at_sigma_0(flow):
+    clean = torch.randn(3, 4)
+    assert torch.equal(add_noise(clean, torch.randn(3, 4), torch.tensor(0.0), flow), clean)
+
+
+def test_flow_is_all_noise_at_sigma_1():
+    noise = torch.randn(3, 4)
+    assert torch.equal(add_noise(torch.randn(3, 4), noise, torch.tensor(1.0), True), noise)
+
+
+@pytest.mark.parametrize(
+    ("flow", "sigma", "to"), [(False, 0.5, 3.0), (False, 0.0, 1.0), (True, 0.2, 0.7), (True, 0.3, 1.0)]
+)
+def test_renoise_keeps_the_marginals_mean_and_covariance(flow, sigma, to):
+    generator = torch.Generator().manual_seed(0)
+    # Correlated data with a mean: x0 = m + L z, so x at level s has mean a m and covariance a^2 L L^T + s^2.
+    low = torch.tensor([[1.0, 0.0], [0.8, 0.3]], dtype=torch.float64)
+    mean = torch.tensor([2.0, -1.0], dtype=torch.float64)
+    z, n, m = torch.randn(3, 200_000, 2, dtype=torch.float64, generator=generator)
+    x = renoise(add_noise(mean + z @ low.T, n, sigma, flow), sigma, to, m, flow)
+    a = signal(to, flow)
+    assert x.mean(0).tolist() == pytest.approx((a * mean).tolist(), abs=0.03)
+    assert torch.allclose(torch.cov(x.T), a**2 * low @ low.T + to**2 * torch.eye(2), rtol=0.02, atol=0.02)
+
+
+@given(st.floats(0, 0.99))
+def test_the_two_names_of_a_noise_level_are_inverse(sigma):
+    assert model_sigma(ve_sigma(sigma, True), True) == pytest.approx(sigma, abs=1e-9)
+    assert model_sigma(ve_sigma(sigma, False), False) == sigma
+
+
+def test_ve_sigma_is_the_ratio_of_noise_to_signal():
+    assert ve_sigma(0.6, flow=True) == pytest.approx(1.5)
+    assert model_sigma(1.5, flow=True) == pytest.approx(0.6)
+    clean, noise = torch.randn(2, 50, dtype=torch.float64)
+    flow = add_noise(clean, noise, 0.6, True) / signal(0.6, True)
+    assert torch.allclose(flow, add_noise(clean, noise, ve_sigma(0.6, True), False))
