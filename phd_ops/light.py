@@ -142,12 +142,14 @@ def stitch(
         the picture, equal to `background` in every bit where the used mask is 0; and that mask, max(matte, change).
     """
     used = np.maximum(matte, change)
-    # A soft rim of the composite is already mixed with the background; it must not be mixed, or lit, a second time.
-    alpha = matte[..., None]
-    own = np.clip((composite - (1 - alpha) * background) / np.maximum(alpha, 1 / 255), 0, 1)
-    own = np.where(alpha < 1, own, composite)
-    around = harmonised + np.float32(keep_surround) * (relight(background, shadow) - harmonised)
-    surround = background + change[..., None] * (around - background)
-    subject = harmonised + np.float32(detail) * (relight(own, gain) - harmonised)
-    picture = surround + alpha * (subject - surround)
+    alpha, rest, change = matte[..., None], 1 - matte[..., None], change[..., None]
+    # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is lit or
+    # replaced, so that neither is mixed in a second time.
+    own = np.where(alpha < 1, np.clip((composite - rest * background) / np.maximum(alpha, 1 / 255), 0, 1), composite)
+    own = alpha * relight(own, gain)
+    subject = np.clip(harmonised - rest * background, 0, alpha)
+    subject = subject + np.float32(detail) * (own - subject)
+    around = np.clip(harmonised - own, 0, rest)
+    around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
+    picture = subject + rest * background + change * (around - rest * background)
     return np.where(used[..., None] > 0, np.clip(picture, 0, 1), background), used
