@@ -36,7 +36,9 @@ def test(arguments):
     command = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini"]
     if not any(argument.replace(os.sep, "/").startswith("tests/") for argument in arguments):
         command.append("tests")
-    return subprocess.call([*command, *arguments], cwd=ROOT)
+    # The tests' networks are so small that threads cost more than they give.
+    environment_variables = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.call([*command, *arguments], cwd=ROOT, env=environment_variables)
 
 
 def bench(arguments):

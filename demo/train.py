@@ -106,7 +106,7 @@ def train_codec(steps: int) -> None:
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     held_out, _ = pictures_of(renderer, [2], 64, SIDE)
-    log(f"linear codec: psnr {psnr(codec.decode(codec.encode(held_out)), held_out):.2f} dB on held-out scenes")
+    log(f"step {start} psnr {psnr(codec.decode(codec.encode(held_out)), held_out):.2f} dB on held-out scenes")
     began = time.time()
     for step in range(start, steps):
         image, _ = pictures_of(renderer, [3, step], 12, SIDE)
