@@ -80,17 +80,20 @@ def sample_latent(
     model,
     positive,
     negative,
-    latent,
-    mask,
-    seed,
-    steps,
-    cfg,
-    sampler_name,
-    scheduler,
-    denoise,
-    method,
-    options,
-    pairs=1,
+    latent: dict,
+    mask: torch.Tensor | None,
+    *,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    denoise: float,
+    method: str,
+    inner_steps: int,
+    step_size: float,
+    guidance: float,
+    pairs: int = 1,
 ) -> dict:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
@@ -128,10 +131,11 @@ def sample_latent(
         method = PLAIN
     if method == LANGEVIN:
         # No seam, nothing to heal: without a mask the inner steps would only cost calls.
-        options = options if mask is not None else {**options, "inner_steps": 0}
-        calls = count_calls(sigmas, options["inner_steps"], is_flow(model.get_model_object("model_sampling")))
+        inner_steps = inner_steps if mask is not None else 0
+        calls = count_calls(sigmas, inner_steps, is_flow(model.get_model_object("model_sampling")))
         seeds = [seed + index for index in range(count)] * pairs
-        sampler = comfy.samplers.KSAMPLER(langevin_sampler, {**options, "seeds": seeds})
+        options = {"inner_steps": inner_steps, "step_size": step_size, "guidance": guidance, "seeds": seeds}
+        sampler = comfy.samplers.KSAMPLER(langevin_sampler, options)
     else:
         calls, sampler = len(sigmas) - 1, comfy.samplers.sampler_object(sampler_name)
     preview = latent_preview.prepare_callback(model, calls)
@@ -241,27 +245,8 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        positive,
-        negative,
-        latent,
-        seed,
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        denoise,
-        method,
-        inner_steps,
-        step_size,
-        guidance,
-        mask=None,
-    ) -> io.NodeOutput:
-        options = {"inner_steps": inner_steps, "step_size": step_size, "guidance": guidance}
-        run = (seed, steps, cfg, sampler_name, scheduler, denoise, method, options)
-        return io.NodeOutput(sample_latent(model, positive, negative, latent, mask, *run))
+    def execute(cls, model, positive, negative, latent, mask=None, **schedule) -> io.NodeOutput:
+        return io.NodeOutput(sample_latent(model, positive, negative, latent, mask, **schedule))
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
@@ -292,29 +277,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        positive,
-        negative,
-        latent,
-        seed,
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        denoise,
-        method,
-        inner_steps,
-        step_size,
-        guidance,
-        mask=None,
-        control=None,
-    ) -> io.NodeOutput:
-        options = {"inner_steps": inner_steps, "step_size": step_size, "guidance": guidance}
-        run = (seed, steps, cfg, sampler_name, scheduler, denoise, method, options)
+    def execute(cls, model, positive, negative, latent, mask=None, control=None, **schedule) -> io.NodeOutput:
         if control is None:
-            done = sample_latent(model, positive, negative, latent, mask, *run)
+            done = sample_latent(model, positive, negative, latent, mask, **schedule)
             return io.NodeOutput(done, done)
         shape, reference = latent["samples"].shape, control["samples"].shape
         if shape != reference:
@@ -325,6 +290,6 @@ class PhDHarmonizeSampler(io.ComfyNode):
         both = {**latent, "samples": torch.cat([latent["samples"], control["samples"]])}
         both.pop("noise_mask", None)
         mask = None if mask is None else torch.cat([mask, mask])
-        done = sample_latent(model, positive, negative, both, mask, *run, pairs=2)
+        done = sample_latent(model, positive, negative, both, mask, **schedule, pairs=2)
         scene, other = done["samples"].chunk(2)
         return io.NodeOutput({**done, "samples": scene}, {**done, "samples": other})
