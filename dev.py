@@ -67,12 +67,9 @@ def serve(arguments):
 
 
 def train(arguments):
-    import torch
+    from harness.comfyui import activate, device_arguments, get_comfyui
 
-    from harness.comfyui import activate, get_comfyui
-
-    device = () if torch.cuda.is_available() else ("--cpu",)
-    activate(get_comfyui(), (*device, "--use-pytorch-cross-attention"))
+    activate(get_comfyui(), (*device_arguments(), "--use-pytorch-cross-attention"))
     from demo.train import main
 
     return main(arguments)

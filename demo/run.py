@@ -148,7 +148,7 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
     """Runs the demo and checks its promise. Raises InputError; writes nothing but temporary files."""
     check_arguments(options)
     exemplar, background, mask = read_inputs(options)
-    comfyui.activate(comfyui.get_comfyui(), device_arguments())
+    comfyui.activate(comfyui.get_comfyui(), comfyui.device_arguments())
     logging.getLogger().setLevel(logging.ERROR)
     workflow = json.loads(WORKFLOW.read_text())
     with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +184,7 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
         raise InputError(f"--exemplar: no subject was found in {options.exemplar}; show it with --mask.")
     stitch = result.results[node_titled(workflow, "Stitch")]
     scene = result.results[node_titled(workflow, "Background")][0]
-    outside = stitch[1] == 0
+    outside, final = stitch[1] == 0, shown("Stitch")
     tiles = [
         ("exemplar", shown("Exemplar")),
         ("subject mask", shown("Segment")),
@@ -192,19 +192,12 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
         ("inpaint mask", shown("Paste & Blend", 3)),
         ("inpainted (crop)", shown("VAE Decode (inpainted)")),
         ("harmonised (crop)", shown("VAE Decode (harmonised)")),
-        ("final", shown("Stitch")),
+        ("final", final),
         ("black = untouched", shown("Stitch", 1)),
     ]
-    final = tiles[6][1]
     kept = bool((stitch[0][outside] == scene[outside]).all())
     kept = kept and np.array_equal(final[outside[0].numpy()], np.asarray(background)[outside[0].numpy()])
     return Demo(titles, result, tiles, final, float(outside.float().mean()), kept)
-
-
-def device_arguments() -> tuple[str, ...]:
-    import torch
-
-    return () if torch.cuda.is_available() else ("--cpu",)
 
 
 def contact_sheet(tiles: list[tuple[str, np.ndarray]], columns: int = 4, side: int = 400) -> Image.Image:

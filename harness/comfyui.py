@@ -79,6 +79,13 @@ def bring_comfyui() -> Path:
     return target
 
 
+def device_arguments() -> tuple[str, ...]:
+    """What ComfyUI must be told of this machine: without CUDA it has to be asked for the CPU."""
+    import torch
+
+    return () if torch.cuda.is_available() else ("--cpu",)
+
+
 def activate(path: Path, arguments: tuple[str, ...] = ("--cpu",)) -> None:
     """Puts ComfyUI at `path` on `sys.path` and makes it read `arguments` instead of this program's own."""
     supply_torchvision_operators()
@@ -142,13 +149,11 @@ def load_pack() -> types.ModuleType:
 
 
 def register_pack() -> dict[str, type]:
-    """Adds the pack's nodes and the core nodes that its workflows use to ComfyUI's registry; gives the pack's own."""
+    """Adds the pack's nodes to ComfyUI's registry, and gives them by their ids."""
     import nodes
 
     async def register() -> dict[str, type]:
         extension = await load_pack().comfy_entrypoint()
-        if asyncio.iscoroutine(extension):
-            extension = await extension
         return {node.GET_SCHEMA().node_id: node for node in await extension.get_node_list()}
 
     own = asyncio.run(register())

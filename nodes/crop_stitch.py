@@ -222,8 +222,10 @@ class PhDStitch(io.ComfyNode):
             before = given if control is None else resize_picture(control, worked)
             gain = light.relight_gain(harmonised, before, worked_matte, luma_only)
             gain = cv2.resize(gain, Size.of(part), interpolation=cv2.INTER_LINEAR)
-            shadow = light.shadow_gain(harmonised, given, worked_matte)
-            shadow = cv2.resize(shadow, Size.of(part), interpolation=cv2.INTER_LINEAR)[..., None]
+            shadow = 1.0
+            if keep_surround > 0:
+                shadow = light.shadow_gain(harmonised, given, worked_matte)
+                shadow = cv2.resize(shadow, Size.of(part), interpolation=cv2.INTER_LINEAR)[..., None]
             stitched, used = light.stitch(
                 part,
                 pasted,

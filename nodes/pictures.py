@@ -20,12 +20,17 @@ def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
     return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
 
 
-def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> np.ndarray:
-    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C])."""
+def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
+    """A MASK as `as_mask` gives it; its errors say which input they mean."""
     try:
-        masks = as_mask(mask).numpy()
+        return as_mask(mask)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> np.ndarray:
+    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C])."""
+    masks = named_mask(mask, name).numpy()
     height, width = like.shape[1:3]
     return np.stack([resize_mask(item, width, height) for item in masks])
 

@@ -11,9 +11,10 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.langevin import count_calls, sample_masked_langevin
-from ..phd_ops.masks import as_mask, cover
+from ..phd_ops.masks import cover
 from .compat import check_choice, newer
 from .messages import warn
+from .pictures import named_mask
 
 LANGEVIN, PLAIN = "masked Langevin", "plain"
 # Inner noise must not repeat the initial noise, which ComfyUI draws from the bare seed.
@@ -61,10 +62,7 @@ def latent_mask(mask: torch.Tensor | None, latent: dict) -> torch.Tensor | None:
     mask = mask if mask is not None else latent.get("noise_mask")
     if mask is None:
         return None
-    try:
-        mask = as_mask(mask)
-    except ValueError as error:
-        raise ValueError(f"mask: {error}") from None
+    mask = named_mask(mask, "mask")
     count = latent["samples"].shape[0]
     if len(mask) not in (1, count):
         raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")

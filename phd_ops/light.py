@@ -150,6 +150,7 @@ def stitch(
     subject = np.clip(harmonised - rest * background, 0, alpha)
     subject = subject + np.float32(detail) * (own - subject)
     around = np.clip(harmonised - own, 0, rest)
-    around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
+    if keep_surround > 0:
+        around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
     picture = subject + rest * background + change * (around - rest * background)
     return np.where(used[..., None] > 0, np.clip(picture, 0, 1), background), used

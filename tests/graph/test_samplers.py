@@ -262,19 +262,17 @@ def test_an_interrupt_ends_the_run_in_the_executor(interrupting, method):
     assert len(calls) == 2
 
 
+def run_in_executor(kind, **more):
+    given = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK}
+    given |= {"latent": {"samples": random_latent()}, "method": "masked Langevin", **SCHEDULE, **INNER}
+    return run_node(kind, **given, **more)
+
+
 def test_progress_runs_over_all_calls():
     seen = []
-    run_node(
+    run_in_executor(
         "PhDMaskedInpaintSampler",
-        model=model("EPS"),
-        positive=prompt(1),
-        negative=prompt(2),
-        latent={"samples": random_latent()},
-        mask=MASK,
-        method="masked Langevin",
         on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
-        **SCHEDULE,
-        **INNER,
     )
     calls = SCHEDULE["steps"] + (SCHEDULE["steps"] - 1) * INNER["inner_steps"]
     steps = [done for done, total in seen if total == calls]
@@ -284,17 +282,7 @@ def test_progress_runs_over_all_calls():
 
 def test_both_samplers_run_in_the_executor():
     for kind, slots in (("PhDMaskedInpaintSampler", 1), ("PhDHarmonizeSampler", 2)):
-        ran = run_node(
-            kind,
-            model=model("EPS"),
-            positive=prompt(1),
-            negative=prompt(2),
-            latent={"samples": random_latent()},
-            mask=MASK,
-            method="masked Langevin",
-            **SCHEDULE,
-            **INNER,
-        )
+        ran = run_in_executor(kind)
         assert len(ran.values) == slots
         assert ran.execution.model_calls["node"] == 3 + 2 * 2
 
