@@ -1,28 +1,38 @@
 """PhDCrop and PhDStitch: the window that the model works in, and the way back into the untouched picture."""
 
-import cv2
+import comfy.latent_formats
 import numpy as np
+import torch
 from comfy_api.latest import io
 
 from ..phd_ops import light
 from ..phd_ops.geometry import Box, CropWindow, Size, bounding_box, crop_window
-from ..phd_ops.masks import ramp_inside, resize_mask
+from ..phd_ops.masks import resize_mask
+from ..phd_ops.paste import resize
 from .compat import newer
-from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outlined, shown
+from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outlined, pixels, shown
 
 Crop = io.Custom("PHD_CROP")
+LEAST_SIDE = 64
 
 
-def pixels(size: Size) -> str:
-    return f"{size.width}×{size.height} pixels"
+# The latent grid in pixels of models whose VAE reduces by more than 8, by their latents' channels.
+COARSE_GRIDS = {48: 16, 128: 32}
 
 
-def resize_picture(picture: np.ndarray, size: Size) -> np.ndarray:
-    """In float; antialiased when it shrinks, cubic when it grows, a copy when neither."""
-    if Size.of(picture) == size:
-        return picture
-    shrinks = size.width * size.height < picture.shape[0] * picture.shape[1]
-    return np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), 0, 1)
+def model_size(model) -> tuple[int, int]:
+    """The side of the square picture that a model was made for, and what its pictures' sides are multiples of."""
+    config = model.model.model_config
+    latent = model.get_model_object("latent_format")
+    is_unet = "model_channels" in config.unet_config
+    # Transformers work on 2×2 latent cells at a time.
+    multiple = COARSE_GRIDS.get(latent.latent_channels, 8) * (1 if is_unet else 2)
+    if hasattr(config, "picture_side"):
+        return config.picture_side, multiple
+    if isinstance(latent, comfy.latent_formats.SD15):
+        # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768.
+        return 768 if config.unet_config.get("context_dim") == 1024 else 512, multiple
+    return 1024, multiple
 
 
 class PhDCrop(io.ComfyNode):
@@ -42,10 +52,13 @@ class PhDCrop(io.ComfyNode):
                 io.Int.Input(
                     "side",
                     default=512,
-                    min=64,
+                    min=0,
                     max=4096,
                     step=8,
-                    tooltip="The model's picture size: 512 for SD 1.5, 1024 for SDXL and Flux, 256 for the demo model.",
+                    tooltip=(
+                        "The model's picture size: 512 for SD 1.5, 1024 for SDXL and Flux, 256 for the demo model. "
+                        "0: that of the connected model."
+                    ),
                 ),
                 io.Float.Input(
                     "context",
@@ -55,8 +68,21 @@ class PhDCrop(io.ComfyNode):
                     step=0.05,
                     tooltip="The window's side over the longer side of what may change: how much scene the model sees.",
                 ),
+                io.Int.Input(
+                    "multiple",
+                    default=8,
+                    min=1,
+                    max=128,
+                    tooltip="The target's sides are multiples of this; a connected model may ask for more.",
+                    **newer(io.Int.Input, advanced=True),
+                ),
                 io.Image.Input(
                     "control", optional=True, tooltip="The control from Paste & Blend, cut by the same window."
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that will sample the window: tells its size and its grid.",
                 ),
             ],
             outputs=[
@@ -73,10 +99,18 @@ class PhDCrop(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, composite, inpaint_mask, harmonize_mask, side=512, context=1.6, control=None) -> io.NodeOutput:
+    def execute(
+        cls, composite, inpaint_mask, harmonize_mask, side=512, context=1.6, multiple=8, control=None, model=None
+    ) -> io.NodeOutput:
+        if model is not None:
+            own_side, own_multiple = model_size(model)
+            side, multiple = side or own_side, max(multiple, own_multiple)
+        if side < LEAST_SIDE:
+            raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
+        told = []
         composites = as_pictures(composite, "composite")[..., :3]
-        inpaints = as_masks(inpaint_mask, composites, "inpaint_mask")
-        harmonizes = as_masks(harmonize_mask, composites, "harmonize_mask")
+        inpaints = as_masks(inpaint_mask, composites, "inpaint_mask", told)
+        harmonizes = as_masks(harmonize_mask, composites, "harmonize_mask", told)
         controls = composites if control is None else as_pictures(control, "control")[..., :3]
         if controls.shape[1:] != composites.shape[1:]:
             raise ValueError(
@@ -87,17 +121,17 @@ class PhDCrop(io.ComfyNode):
         scene = Size.of(composites[0])
         # One window for the whole batch, around all of it, so that the crops stack.
         subject = bounding_box(harmonizes.max(axis=0)) or Box(0, 0, *scene)
-        window = crop_window(subject, scene, side, context)
+        window = crop_window(subject, scene, side, context, multiple)
 
-        def cut(batch: np.ndarray, resize) -> list[np.ndarray]:
-            return [resize(item(batch, index)[window.box.slices]) for index in range(count)]
+        def cut(batch: np.ndarray, to_size) -> list[np.ndarray]:
+            return [to_size(item(batch, index)[window.box.slices]) for index in range(count)]
 
-        pictures = cut(composites, lambda part: resize_picture(part, window.target))
+        pictures = cut(composites, lambda part: resize(part, window.target))
         masks = cut(harmonizes, lambda part: resize_mask(part, *window.target))
-        told = [
+        told.append(
             f"Window {window.box.width}×{window.box.height} at ({window.box.x}, {window.box.y}), "
             f"worked on at {window.target.width}×{window.target.height}."
-        ]
+        )
         if not harmonizes.any():
             told.append("The harmonize_mask is empty: the window is the whole picture.")
         return io.NodeOutput(
@@ -105,7 +139,7 @@ class PhDCrop(io.ComfyNode):
             as_tensor(cut(inpaints, lambda part: resize_mask(part, *window.target))),
             as_tensor(masks),
             window,
-            as_tensor(cut(controls, lambda part: resize_picture(part, window.target))),
+            as_tensor(pictures if control is None else cut(controls, lambda part: resize(part, window.target))),
             ui=shown(cls, [outlined(*pair) for pair in zip(pictures, masks, strict=True)], *told),
         )
 
@@ -159,6 +193,18 @@ class PhDStitch(io.ComfyNode):
                     tooltip="Takes brightness from the model but not colour.",
                     **newer(io.Boolean.Input, advanced=True),
                 ),
+                io.Float.Input(
+                    "colour_fix",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip=(
+                        "Takes off the tone step that VAEs put on pictures, measured where nothing was to change: "
+                        "1 all of it, 0 none."
+                    ),
+                    **newer(io.Float.Input, advanced=True),
+                ),
                 Crop.Input(
                     "crop", optional=True, tooltip="From Crop Around Subject, if the sampled picture is its window."
                 ),
@@ -188,64 +234,80 @@ class PhDStitch(io.ComfyNode):
         keep_surround=0.0,
         blend=12,
         luma_only=False,
+        colour_fix=1.0,
         crop: CropWindow | None = None,
         sampled_control=None,
     ) -> io.NodeOutput:
+        told = []
         scenes = as_pictures(background, "background")[..., :3]
         composites = as_pictures(composite, "composite")[..., :3]
         samples = as_pictures(sampled, "sampled")[..., :3]
-        mattes = as_masks(subject_mask, scenes, "subject_mask")
-        changes = as_masks(harmonize_mask, scenes, "harmonize_mask")
+        mattes = as_masks(subject_mask, scenes, "subject_mask", told)
+        changes = as_masks(harmonize_mask, scenes, "harmonize_mask", told)
         batches = {"background": scenes, "composite": composites, "sampled": samples, "subject_mask": mattes}
         batches["harmonize_mask"] = changes
+        controls = None
         if sampled_control is not None:
-            batches["sampled_control"] = as_pictures(sampled_control, "sampled_control")[..., :3]
+            controls = batches["sampled_control"] = as_pictures(sampled_control, "sampled_control")[..., :3]
         size = Size.of(scenes[0])
         if Size.of(composites[0]) != size:
-            told = f"composite is {pixels(Size.of(composites[0]))}, but background is {pixels(size)}"
-            raise ValueError(f"{told}: connect the composite that was made from this background.")
+            wrong = f"composite is {pixels(Size.of(composites[0]))}, but background is {pixels(size)}"
+            raise ValueError(f"{wrong}: connect the composite that was made from this background.")
         if crop is not None and crop.scene != size:
-            told = f"crop was cut from a picture of {pixels(crop.scene)}, but background is {pixels(size)}"
-            raise ValueError(f"{told}: connect the crop that was cut from this background's composite.")
+            wrong = f"crop was cut from a picture of {pixels(crop.scene)}, but background is {pixels(size)}"
+            raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
         window = crop.box if crop is not None else Box(0, 0, *size)
-        pictures, masks, messages = [], [], []
-        for index in range(common_batch(**batches)):
-            scene = item(scenes, index)
+        count = common_batch(**batches)
+        pictures = np.empty((count, size.height, size.width, 3), np.float32)
+        masks = np.zeros(pictures.shape[:3], np.float32)
+        previews = []
+        for index in range(count):
+            pictures[index] = item(scenes, index)
             part, pasted, matte, change = (
                 item(batch, index)[window.slices] for batch in (scenes, composites, mattes, changes)
             )
             harmonised = item(samples, index)
-            # Light is smooth: it is read at the model's own size, whatever the picture's.
-            worked = Size.of(harmonised)
-            control = item(batches["sampled_control"], index) if sampled_control is not None else None
-            given, worked_matte = resize_picture(pasted, worked), resize_mask(matte, *worked)
-            before = given if control is None else resize_picture(control, worked)
-            gain = light.relight_gain(harmonised, before, worked_matte, luma_only)
-            gain = cv2.resize(gain, Size.of(part), interpolation=cv2.INTER_LINEAR)
-            shadow = 1.0
-            if keep_surround > 0:
-                shadow = light.shadow_gain(harmonised, given, worked_matte)
-                shadow = cv2.resize(shadow, Size.of(part), interpolation=cv2.INTER_LINEAR)[..., None]
-            stitched, used = light.stitch(
+            control = None if controls is None else item(controls, index)
+            if control is not None and is_same(control, harmonised):
+                told.append("sampled_control is the sampled picture again: light is read from that one alone.")
+                control = None
+            stitched = light.stitch(
                 part,
                 pasted,
-                resize_picture(harmonised, Size.of(part)),
+                harmonised,
                 matte,
-                ramp_inside(change, blend),
-                detail,
-                gain,
-                keep_surround,
-                shadow,
+                change,
+                control=control,
+                detail=detail,
+                keep_surround=keep_surround,
+                blend=blend,
+                luma_only=luma_only,
+                colour_fix=colour_fix,
             )
-            picture, mask = scene.copy(), np.zeros(scene.shape[:2], np.float32)
-            picture[window.slices], mask[window.slices] = stitched, used
-            pictures.append(picture)
-            masks.append(mask)
-            if matte.any():
-                red, green, blue = np.average(gain.reshape(-1, 3), axis=0, weights=matte.ravel())
-                messages.append(f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}.")
-            elif used.any():
-                messages.append("The subject's mask is empty: only its surround is taken from the sampled picture.")
-            else:
-                messages.append("The subject's mask is empty: the background passes through unchanged.")
-        return io.NodeOutput(as_tensor(pictures), as_tensor(masks), ui=shown(cls, pictures, *messages))
+            pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
+            previews += [outlined(pictures[index]), outlined(np.repeat(masks[index][..., None], 3, axis=-1))]
+            told += report(stitched, matte, colour_fix)
+        return io.NodeOutput(torch.from_numpy(pictures), torch.from_numpy(masks), ui=shown(cls, previews, *told))
+
+
+def is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two pictures are one and the same, but for what batches of models round differently."""
+    return one.shape == other.shape and float(np.abs(one - other).max()) < 0.5 / 255
+
+
+def report(stitched: light.Stitched, matte: np.ndarray, colour_fix: float) -> list[str]:
+    """What stitching did, in sentences."""
+    told = []
+    if matte.any():
+        red, green, blue = np.average(stitched.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
+        told.append(f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}.")
+    elif stitched.used.any():
+        told.append("The subject's mask is empty: only its surround is taken from the sampled picture.")
+    else:
+        told.append("The subject's mask is empty: the background passes through unchanged.")
+    shift = stitched.shift
+    if shift.pixels and colour_fix > 0:
+        gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
+        offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
+        told.append(f"Colour shift taken off: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels.")
+    return told

@@ -42,6 +42,7 @@ class DemoLatent(comfy.latent_formats.LatentFormat):
 class DemoConfig(comfy.supported_models_base.BASE):
     """A small text-conditioned UNet of ComfyUI's own class, trained as rectified flow (x = (1-sigma) x0 + sigma n)."""
 
+    picture_side = 256
     unet_config = {
         "image_size": 32,
         "in_channels": CHANNELS,

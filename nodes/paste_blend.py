@@ -1,13 +1,15 @@
 """PhDPasteBlend: a subject into a scene, and the masks of what may change around it."""
 
 import numpy as np
+import torch
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Placement, Size, random_placement
+from ..phd_ops.geometry import Box, Placement, Size, random_placement
 from ..phd_ops.masks import ring as ring_around
-from ..phd_ops.paste import paste, shadow_ellipse, subject_box
+from ..phd_ops.masks import stabilise
+from ..phd_ops.paste import BLENDS, Pasted, paste, shadow_ellipse, subject_box, warp_exemplar
 from .compat import check_choice, newer
-from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outlined, shown
+from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown
 
 
 class PhDPasteBlend(io.ComfyNode):
@@ -113,6 +115,44 @@ class PhDPasteBlend(io.ComfyNode):
                     tooltip="Largest size that random placement draws.",
                     **rare,
                 ),
+                io.Combo.Input(
+                    "blend",
+                    options=list(BLENDS),
+                    default="alpha",
+                    tooltip=(
+                        "Alpha keeps the subject's colours. Multi-band fades coarse colours over a seam of the "
+                        "feather's width; Poisson gives the subject the scene's colours at its edge: both are for "
+                        "subjects cut with some of a like surround."
+                    ),
+                    **rare,
+                ),
+                io.Float.Input(
+                    "light_match",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Moves the subject's colour statistics towards the scene's around it; 0 leaves them alone.",
+                    **rare,
+                ),
+                io.Float.Input(
+                    "visible",
+                    default=0.75,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of the subject's box that random placement keeps inside the scene, at least.",
+                    **rare,
+                ),
+                io.Boolean.Input(
+                    "together",
+                    default=False,
+                    tooltip=(
+                        "Pastes a batch of subjects (or placements) into the same picture, the first at the back; "
+                        "otherwise each gets a picture of its own."
+                    ),
+                    **rare,
+                ),
                 io.Mask.Input(
                     "subject_mask",
                     optional=True,
@@ -121,7 +161,21 @@ class PhDPasteBlend(io.ComfyNode):
                 io.Mask.Input(
                     "earlier_subjects",
                     optional=True,
-                    tooltip="1 = subjects pasted before, in the scene's frame (subject_mask of the node before).",
+                    tooltip="1 = subjects pasted before, in the scene's frame (subject_matte of the node before).",
+                ),
+                io.Mask.Input(
+                    "earlier_inpaint",
+                    optional=True,
+                    tooltip="1 = what the node before wants inpainted (its inpaint_mask). It stays so.",
+                ),
+                io.String.Input(
+                    "placements",
+                    optional=True,
+                    force_input=True,
+                    tooltip=(
+                        "Placements as placement_used gives them, one line for each subject; x, y, size, rotation and "
+                        "flip are taken from here then."
+                    ),
                 ),
             ],
             outputs=[
@@ -162,51 +216,124 @@ class PhDPasteBlend(io.ComfyNode):
         seed=0,
         size_min=0.4,
         size_max=0.8,
+        blend="alpha",
+        light_match=0.0,
+        visible=0.75,
+        together=False,
         subject_mask=None,
         earlier_subjects=None,
+        earlier_inpaint=None,
+        placements=None,
     ) -> io.NodeOutput:
         check_choice("placement", placement, ["manual", "random"])
+        check_choice("blend", blend, list(BLENDS))
+        told = []
         scenes = as_pictures(background, "background")[..., :3]
         exemplars = as_pictures(subject, "subject")
-        if subject_mask is not None:
-            mattes = as_masks(subject_mask, exemplars, "subject_mask")
-        elif exemplars.shape[-1] == 4:
-            mattes = exemplars[..., 3]
+        mattes = subject_mattes(exemplars, subject_mask, told)
+        lines = placement_lines(placements)
+        of_scene = {"background": scenes}
+        for name, mask in (("earlier_subjects", earlier_subjects), ("earlier_inpaint", earlier_inpaint)):
+            if mask is not None:
+                of_scene[name] = as_masks(mask, scenes, name, told)
+        of_subject = {"subject": exemplars, "subject_mask": mattes, "placements": lines}
+        if together:
+            subjects = range(common_batch(**of_subject))
+            pictures = [(index, subjects) for index in range(common_batch(**of_scene))]
         else:
-            raise ValueError("subject has no alpha and no subject_mask is connected: connect one, 1 = subject.")
-        batches = {"background": scenes, "subject": exemplars, "subject_mask": mattes}
-        earlier = None
-        if earlier_subjects is not None:
-            earlier = batches["earlier_subjects"] = as_masks(earlier_subjects, scenes, "earlier_subjects")
-        columns, previews, messages = [], [], []
-        for index in range(common_batch(**batches)):
-            scene, exemplar, matte = (item(batch, index) for batch in (scenes, exemplars, mattes))
-            box = subject_box(matte)
-            if box is None:
-                messages.append(f"The mask of subject {index + 1} is empty: the scene passes through unchanged.")
-                empty = np.zeros(scene.shape[:2], np.float32)
-                subjects = empty if earlier is None else item(earlier, index)
-                columns.append((scene, scene, subjects, empty, empty, ""))
-                previews.append(scene)
-                continue
-            where = Placement(x, y, size, rotation, flip)
-            if placement == "random":
-                sizes = Size(box.width, box.height), Size.of(scene)
-                where = random_placement(seed + index, *sizes, (size_min, size_max), rotation, flip)
-            pasted = paste(scene, exemplar[..., :3], matte, where, feather)
-            if not pasted.matte.any():
-                messages.append(f"Subject {index + 1} lies wholly outside the scene.")
-            support = (pasted.matte > 0).astype(np.float32)
-            inpaint = ring_around(support, ring)
-            if shadow:
-                inpaint = np.maximum(inpaint, shadow_ellipse(pasted.matte)) * (1 - support)
-            subjects = pasted.matte if earlier is None else np.maximum(pasted.matte, item(earlier, index))
-            harmonize = np.maximum(support, inpaint)
-            columns.append((pasted.composite, pasted.control, subjects, inpaint, harmonize, where.to_text()))
-            previews.append(outlined(pasted.composite, pasted.matte, harmonize))
-        *pictures, placements = zip(*columns, strict=True)
-        return io.NodeOutput(
-            *(as_tensor(list(column)) for column in pictures),
-            "\n".join(placements),
-            ui=shown(cls, previews, *messages, *(text for text in placements if text)),
-        )
+            pictures = [(index, [index]) for index in range(common_batch(**of_scene, **of_subject))]
+
+        def place(index: int, box: Box, scene: Size) -> Placement:
+            if item(lines, index):
+                try:
+                    return Placement.from_text(item(lines, index))
+                except ValueError as error:
+                    raise ValueError(f"placements, line {index + 1}: {error}") from None
+            if placement == "manual":
+                return Placement(x, y, size, rotation, flip)
+            return random_placement(
+                seed + index, Size(box.width, box.height), scene, (size_min, size_max), rotation, flip, visible
+            )
+
+        shape = (len(pictures), *scenes.shape[1:3])
+        composites = np.empty((*shape, 3), np.float32)
+        controls = np.empty((*shape, 3), np.float32)
+        taken, inpaints, harmonizes = (np.zeros(shape, np.float32) for _ in range(3))
+        used, previews = {}, []
+        for number, (scene_index, subject_indices) in enumerate(pictures):
+            composite, matte, inpaint = item(scenes, scene_index), taken[number], inpaints[number]
+            if "earlier_subjects" in of_scene:
+                matte[...] = item(of_scene["earlier_subjects"], scene_index)
+            if "earlier_inpaint" in of_scene:
+                inpaint[...] = item(of_scene["earlier_inpaint"], scene_index)
+            elif matte.any():
+                inpaint[...] = ring_around((matte > 0).astype(np.float32), ring)
+            control = None
+            for index in subject_indices:
+                exemplar, own = item(exemplars, index), item(mattes, index)
+                box = subject_box(own)
+                if box is None:
+                    told.append(f"The mask of subject {index + 1} is empty: the scene passes through unchanged.")
+                    used[index] = ""
+                    continue
+                where = place(index, box, Size.of(composite))
+                used[index] = where.to_text()
+                told.append(where.to_text())
+                pasted = paste(composite, exemplar[..., :3], own, where, feather, blend, light_match, ring)
+                composite = pasted.composite
+                if not pasted.matte.any():
+                    told.append(f"Subject {index + 1} lies wholly outside the scene.")
+                mark(pasted, matte, inpaint, ring, shadow)
+                if len(subject_indices) == 1 and has_surround(exemplar):
+                    control, covered = warp_exemplar(exemplar[..., :3], own, where, Size.of(composite))
+                    if covered < 0.995:
+                        told.append(f"The exemplar covers {covered:.0%} of the control; the rest is its mirror image.")
+            inpaint[matte > 0] = 0
+            harmonizes[number] = np.maximum(matte > 0, inpaint)
+            composites[number] = composite
+            controls[number] = composite if control is None else control
+            if control is None and any(used.values()):
+                why = "Several subjects share no surround" if len(subject_indices) > 1 else "A cut-out has no surround"
+                told.append(f"{why}, so there is no control: the composite stands in for it.")
+            previews.append(outlined(composite, matte, harmonizes[number]))
+        arrays = (torch.from_numpy(array) for array in (composites, controls, taken, inpaints, harmonizes))
+        return io.NodeOutput(*arrays, "\n".join(used.values()), ui=shown(cls, previews, *told))
+
+
+def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:
+    """The subjects' mattes [B,h,w]: mask or alpha, or of both the lesser, as what is transparent has no colour."""
+    alphas = exemplars[..., 3] if exemplars.shape[-1] == 4 else None
+    if mask is None and alphas is None:
+        raise ValueError("subject has no alpha and no subject_mask is connected: connect one, 1 = subject.")
+    mattes = alphas if mask is None else as_masks(mask, exemplars, "subject_mask", told)
+    if mask is not None and alphas is not None:
+        common_batch(subject=exemplars, subject_mask=mattes)
+        mattes = np.minimum(mattes, alphas)
+    for index, matte in enumerate(mattes):
+        if 0 < matte.max() < 0.5:
+            told.append(f"The mask of subject {index + 1} is {matte.max():.2f} at most: it is pasted that faintly.")
+    return np.stack([stabilise(matte) for matte in mattes])
+
+
+def placement_lines(text: str | None) -> list[str]:
+    """One line for each subject; a single empty one where nothing was given."""
+    return [line.strip() for line in text.strip().splitlines()] if text and text.strip() else [""]
+
+
+def has_surround(exemplar: np.ndarray) -> bool:
+    """Whether an exemplar shows what was around its subject: a cut-out does not."""
+    return exemplar.shape[-1] == 3 or bool(exemplar[..., 3].min() > 0.99)
+
+
+def mark(pasted: Pasted, matte: np.ndarray, inpaint: np.ndarray, ring: int, shadow: bool) -> None:
+    """Adds a pasted subject to the scene's matte and inpaint mask, in place."""
+    # What the subject's masks can reach: so the cost is the subject's, not the scene's.
+    reach = max(ring, pasted.region.width, pasted.region.height) if shadow else ring
+    window = pasted.region.grown(reach + 1).inside(Size.of(matte)).slices
+    own = pasted.matte[window]
+    support = (own > 0).astype(np.float32)
+    inpaint[window] = np.maximum(inpaint[window], ring_around(support, ring))
+    if shadow:
+        inpaint[window] = np.maximum(inpaint[window], shadow_ellipse(own))
+    # What shines through both of two veils; exact at 0 and 1.
+    matte[window] = own + (1 - own) * matte[window]

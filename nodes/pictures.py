@@ -5,8 +5,16 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
+from ..phd_ops.geometry import Size
 from ..phd_ops.masks import as_mask, resize_mask
 from .messages import tell
+
+# A picture on a node is never larger than this, so that showing a large scene costs no more than a small one.
+PREVIEW_SIDE = 1024
+
+
+def pixels(size: Size) -> str:
+    return f"{size.width}×{size.height} pixels"
 
 
 def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
@@ -16,7 +24,12 @@ def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
     if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
         shape = tuple(image.shape)
         raise ValueError(f"{name} must be a picture [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
-    pictures = np.nan_to_num(image.detach().cpu().float().numpy(), nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
+    image = image.detach().cpu().float()
+    low, high = torch.aminmax(image)
+    # A NaN compares as false. What is in range is not copied.
+    if not (low >= 0 and high <= 1):
+        image = torch.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1)
+    pictures = image.numpy()
     return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
 
 
@@ -28,11 +41,13 @@ def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
         raise ValueError(f"{name}: {error}") from None
 
 
-def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> np.ndarray:
-    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C])."""
-    masks = named_mask(mask, name).numpy()
-    height, width = like.shape[1:3]
-    return np.stack([resize_mask(item, width, height) for item in masks])
+def as_masks(mask: torch.Tensor, like: np.ndarray, name: str, told: list[str]) -> np.ndarray:
+    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C]); what was done is added to `told`."""
+    masks, size = named_mask(mask, name).numpy(), Size.of(like[0])
+    if Size.of(masks[0]) == size:
+        return masks
+    told.append(f"{name} is {pixels(Size.of(masks[0]))} and was resized to its picture's {pixels(size)}.")
+    return np.stack([resize_mask(item, *size) for item in masks])
 
 
 def common_batch(**batches: np.ndarray) -> int:
@@ -54,13 +69,18 @@ def as_tensor(arrays: list[np.ndarray]) -> torch.Tensor:
 
 
 def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
-    """A picture with the edges of masks drawn on it: the first white, the second orange."""
-    shown = np.ascontiguousarray(picture[..., :3] * 255, dtype=np.uint8)
-    thick = max(1, round(max(shown.shape[:2]) / 400))
+    """A picture with the edges of masks drawn on it, for a node to show: the first white, the second orange."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, PREVIEW_SIDE / max(height, width))
+    size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
+    reduced = cv2.resize(picture[..., :3], size, interpolation=cv2.INTER_AREA) if scale < 1 else picture[..., :3]
+    drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
+    thick = max(1, round(max(size) / 400))
     for mask, colour in zip(masks, ((255, 255, 255), (255, 140, 0)), strict=False):
-        contours, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(shown, contours, -1, colour, thick)
-    return shown.astype(np.float32) / 255
+        inside = (resize_mask(mask, *size) > 0.5).astype(np.uint8)
+        contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(drawn, contours, -1, colour, thick)
+    return drawn.astype(np.float32) / 255
 
 
 def shown(cls: type[io.ComfyNode], pictures: list[np.ndarray], *messages: str) -> dict:

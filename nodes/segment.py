@@ -10,8 +10,8 @@ import numpy as np
 from comfy_api.latest import io
 
 from ..phd_ops.geometry import Box
-from ..phd_ops.masks import fill_holes, grow, largest_component
-from ..phd_ops.paste import estimate_foreground, subject_box
+from ..phd_ops.masks import drop_specks, fill_holes, grow, largest_component, stabilise
+from ..phd_ops.paste import cut_out, subject_box
 from ..phd_ops.segmenters.grabcut import grabcut
 from ..phd_ops.segmenters.onnx_salient import SalientModel
 from .compat import check_choice, newer
@@ -22,6 +22,8 @@ GRABCUT = "grabcut (no weights)"
 FOLDER = "segmentation"
 # No picture is that wide; what is beyond, or no number at all, is a slip of the user's.
 MOST_PIXELS = 1e6
+# Of a picture: smaller parts of a mask are specks.
+LEAST_SHARE = 0.0005
 
 if FOLDER not in folder_paths.folder_names_and_paths:
     folder_paths.add_model_folder_path(FOLDER, f"{folder_paths.models_dir}/{FOLDER}")
@@ -194,7 +196,7 @@ class PhDSegment(io.ComfyNode):
             elif found is None:
                 found = subject
             masks.append(mask)
-            cutouts.append(np.dstack([estimate_foreground(picture, mask), mask]))
+            cutouts.append(cut_out(picture, mask))
         box = (found or Box(0, 0, 0, 0))._asdict()
         return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), box, ui=shown(cls, cutouts, *messages))
 
@@ -203,8 +205,7 @@ def refine(mask: np.ndarray, threshold: float, keep: str, pixels: int) -> np.nda
     """From what a segmenter says to a mask worth pasting: near-opaque is opaque, no holes, no specks, moved edge."""
     if threshold > 0:
         mask = (mask >= threshold).astype(np.float32)
-    mask = np.where(mask > 0.95, np.float32(1), np.where(mask < 0.05, np.float32(0), mask))
-    if keep == "largest":
-        mask = largest_component(mask)
+    mask = stabilise(mask, 0.05)
+    mask = largest_component(mask) if keep == "largest" else drop_specks(mask, LEAST_SHARE * mask.size)
     mask = fill_holes(mask)
     return grow(mask, pixels) if pixels else mask

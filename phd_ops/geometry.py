@@ -36,15 +36,41 @@ class Box(NamedTuple):
         """Index of the box in an [H,W,...] array that contains it."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
     def grown(self, pixels: int) -> "Box":
         return Box(self.x - pixels, self.y - pixels, self.width + 2 * pixels, self.height + 2 * pixels)
 
-    def inside(self, size: Size) -> "Box":
-        """The part that lies inside a picture; of width or height 0 where there is none."""
-        x, y = min(max(self.x, 0), size.width), min(max(self.y, 0), size.height)
-        right = min(max(self.x + self.width, x), size.width)
-        bottom = min(max(self.y + self.height, y), size.height)
+    def moved(self, x: int, y: int) -> "Box":
+        return self._replace(x=self.x + x, y=self.y + y)
+
+    def within(self, other: "Box") -> "Box":
+        """The part that lies inside another box; of width or height 0 where there is none."""
+        x = min(max(self.x, other.x), other.x + other.width)
+        y = min(max(self.y, other.y), other.y + other.height)
+        right = min(max(self.x + self.width, x), other.x + other.width)
+        bottom = min(max(self.y + self.height, y), other.y + other.height)
         return Box(x, y, right - x, bottom - y)
+
+    def inside(self, size: Size) -> "Box":
+        """The part that lies inside a picture."""
+        return self.within(Box(0, 0, *size))
+
+    def mapped(self, matrix: np.ndarray) -> "Box":
+        """The smallest upright box around what an affine matrix [2,3] makes of this one."""
+        low, high = extent(matrix, self)
+        x, y = (math.floor(v + 1e-6) for v in low)
+        return Box(x, y, *(math.ceil(v - 1e-6) - start for v, start in zip(high, (x, y), strict=True)))
+
+
+def extent(matrix: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest coordinates (x, y) of a box's corners under an affine matrix [2,3]."""
+    right, bottom = box.x + box.width, box.y + box.height
+    corners = np.array([[box.x, box.y], [right, box.y], [box.x, bottom], [right, bottom]], float)
+    corners = corners @ matrix[:, :2].T + matrix[:, 2]
+    return corners.min(0), corners.max(0)
 
 
 def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
@@ -74,6 +100,15 @@ class Placement:
     rotation: float = 0.0
     flip: bool = False
 
+    def __post_init__(self) -> None:
+        for name, low, high in (("x", -1e4, 1e4), ("y", -1e4, 1e4), ("size", 1e-4, 1e4), ("rotation", -1e12, 1e12)):
+            value = getattr(self, name)
+            # A NaN compares as false.
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ValueError(f"{name} is {value!r}; in a placement it must be a number from {low:g} to {high:g}.")
+        if not isinstance(self.flip, (bool, np.bool_)):
+            raise ValueError(f"flip is {self.flip!r}; in a placement it must be true or false.")
+
     def scale(self, subject: Size, scene: Size) -> float:
         """Scene pixels per subject pixel."""
         return self.size * min(scene) / max(subject)
@@ -92,13 +127,22 @@ class Placement:
     def to_text(self) -> str:
         return json.dumps(asdict(self))
 
+    @classmethod
+    def from_text(cls, text: str) -> "Placement":
+        """Inverse of `to_text`; what is left out has its default. Raises ValueError for anything else."""
+        example = cls().to_text()
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError:
+            values = None
+        if not isinstance(values, dict) or not set(values) <= set(asdict(cls())):
+            raise ValueError(f"{text!r} is no placement; one looks like this: {example}.")
+        return cls(**values)
+
 
 def visible_share(placement: Placement, subject: Size, scene: Size) -> float:
     """The share of the subject's upright bounding box that lies inside the scene, 0..1."""
-    matrix = placement.matrix(subject, scene)
-    corners = np.array([[0, 0], [subject.width, 0], [0, subject.height], [subject.width, subject.height]])
-    corners = corners @ matrix[:, :2].T + matrix[:, 2]
-    low, high = corners.min(0), corners.max(0)
+    low, high = extent(placement.matrix(subject, scene), Box(0, 0, *subject))
     shown = np.clip(np.minimum(high, scene) - np.maximum(low, 0), 0, None)
     return float(np.prod(shown) / max(np.prod(high - low), 1e-12))
 
@@ -114,8 +158,9 @@ def random_placement(
 ) -> Placement:
     """Draws location and size as the paper's pasting does; rotation and flip stay as given.
 
-    The draw is a function of the seed and the sizes alone. A subject too large to show `least_visible` of itself
-    anywhere is put at the scene's centre.
+    The draw is a function of the seed and the sizes alone. At least `least_visible` of the subject's upright box is
+    in the scene; where chance does not find such a place, the smallest size at the scene's centre is taken, which
+    shows as much of it as any place can.
     """
     rng = np.random.default_rng(seed)
     low, high = min(size_range), max(size_range)

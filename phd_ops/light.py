@@ -3,14 +3,24 @@
 Pictures are float32 [H,W,3] sRGB in 0..1 unless a name says linear.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+
+from .geometry import Size
+from .masks import bands, ramp, resize_mask
+from .paste import resize
 
 # Keeps the logarithm of black finite; about the darkest step an 8-bit picture can tell apart in linear light.
 DARK = 0.01
 MOST_GAIN = 4.0
 # A Gaussian this wide, in pixels, is sampled as finely as anyone can see.
 COARSE_SIGMA = 8.0
+# Fewer pixels than this say nothing certain about a colour shift.
+LEAST_PIXELS = 64
+# What a latent cell's change can reach outside the mask, in pixels of the sampled picture.
+VAE_REACH = 16
 
 
 def srgb_to_linear(image: np.ndarray) -> np.ndarray:
@@ -115,7 +125,68 @@ def shadow_gain(harmonised: np.ndarray, before: np.ndarray, matte: np.ndarray) -
     return np.exp(np.clip(smooth, -np.log(MOST_GAIN), 0))
 
 
-def stitch(
+@dataclass(frozen=True)
+class ColourShift:
+    """What brings a picture's colours back: gain * value + offset, for each channel (sRGB).
+
+    Attributes:
+        gain, offset: float32 [3].
+        pixels: how many pixels agree with it; 0 where there were too few to tell, and nothing is corrected.
+    """
+
+    gain: np.ndarray
+    offset: np.ndarray
+    pixels: int
+
+    def apply(self, picture: np.ndarray, strength: float = 1.0) -> np.ndarray:
+        if strength == 0 or not (self.gain != 1).any() and not self.offset.any():
+            return picture
+        return np.clip(picture + np.float32(strength) * (picture * self.gain + self.offset - picture), 0, 1)
+
+
+NO_SHIFT = ColourShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
+
+
+def fit_colour_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColourShift:
+    """How to undo the tone step that a VAE puts on a picture: original = gain * shifted + offset, per channel.
+
+    Fitted robustly (iteratively reweighted least squares, Tukey's biweight) on pixels that should not have changed, so
+    that those which did change after all have no say. A shift too small to see (.1 of an 8-bit level) counts as none.
+
+    Args:
+        shifted, original: float32 [H,W,3] sRGB, of one size.
+        untouched: [H,W], above 0 where a pixel should be the original's.
+    """
+    inside = np.flatnonzero(untouched)
+    # Enough to see a tenth of a level through any noise.
+    inside = inside[:: max(1, len(inside) // 65536)]
+    x, y = (picture.reshape(-1, 3)[inside].astype(np.float64) for picture in (shifted, original))
+    # A clipped value no longer says what it was.
+    whole = ((np.minimum(x, y) > 0) & (np.maximum(x, y) < 1)).all(axis=1)
+    x, y = x[whole], y[whole]
+    if len(x) < LEAST_PIXELS:
+        return NO_SHIFT
+    gain, offset, weight = np.ones(3), np.median(y - x, axis=0), None
+    for _ in range(8):
+        residual = y - gain * x - offset
+        spread = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 1e-5)
+        weight = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2
+        total = weight.sum(0)
+        mx, my = (weight * x).sum(0) / total, (weight * y).sum(0) / total
+        # Where the pixels are all alike nothing tells gain from offset: then the gain stays near 1.
+        tie = 1e-7
+        gain = ((weight * (x - mx) * (y - my)).sum(0) / total + tie) / ((weight * (x - mx) ** 2).sum(0) / total + tie)
+        offset = my - gain * mx
+    agreed = int((weight > 0).all(axis=1).sum())
+    # No VAE goes this far: what was read is not its shift.
+    if (np.abs(gain - 1) > 0.5).any() or (np.abs(gain * 0.5 + offset - 0.5) > 0.25).any():
+        return NO_SHIFT
+    if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < 0.1 / 255:
+        return ColourShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
+    return ColourShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
+
+
+def join(
     background: np.ndarray,
     composite: np.ndarray,
     harmonised: np.ndarray,
@@ -126,7 +197,7 @@ def stitch(
     keep_surround: float = 0.0,
     shadow: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Puts a harmonised picture back into its background.
+    """Joins a harmonised picture with its background, pixel by pixel.
 
     Args:
         background: the scene before anything was pasted.
@@ -154,3 +225,78 @@ def stitch(
         around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
     picture = subject + rest * background + change * (around - rest * background)
     return np.where(used[..., None] > 0, np.clip(picture, 0, 1), background), used
+
+
+@dataclass(frozen=True)
+class Stitched:
+    """What stitching gives.
+
+    Attributes:
+        picture: float32 [H,W,3], equal to the background in every bit where `used` is 0.
+        used: float32 [H,W], the composite mask.
+        gain: float32 [H,W,3], the light given to the subject.
+        shift: the colour shift that was taken off the sampled picture.
+    """
+
+    picture: np.ndarray
+    used: np.ndarray
+    gain: np.ndarray
+    shift: ColourShift
+
+
+def stitch(
+    background: np.ndarray,
+    composite: np.ndarray,
+    sampled: np.ndarray,
+    matte: np.ndarray,
+    change: np.ndarray,
+    *,
+    control: np.ndarray | None = None,
+    detail: float = 0.9,
+    keep_surround: float = 0.0,
+    blend: float = 12,
+    luma_only: bool = False,
+    colour_fix: float = 1.0,
+) -> Stitched:
+    """Puts what the model made of a composite back into the background.
+
+    Args:
+        background, composite: the window that was worked on, before and after pasting, float32 [H,W,3].
+        sampled: what the model made of the composite, float32 [h,w,3], at its own size.
+        matte: the subject's alpha [H,W].
+        change: what may change [H,W].
+        control: what the model made of the control, [h,w,3]. With it, light is the difference of both results.
+        detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
+        keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
+        blend: width in pixels over which the surround fades into the background, inside `change`.
+        luma_only: takes brightness from the model but not colour.
+        colour_fix: 0..1, how much of the VAE's colour shift is taken off.
+    """
+    size, worked = Size.of(composite), Size.of(sampled)
+    given, worked_matte, worked_change = (
+        resize(composite, worked),
+        resize_mask(matte, *worked),
+        resize_mask(change, *worked),
+    )
+    fade = ramp(change, 0, blend)
+    if np.array_equal(sampled, given):
+        # Nothing was made of it, so it is the composite that goes back, to the bit.
+        used = np.maximum(matte, fade)
+        picture = np.where(used[..., None] > 0, composite, background)
+        return Stitched(picture, used, np.ones_like(composite), NO_SHIFT)
+
+    touched = ((worked_change > 0) | (worked_matte > 0)).astype(np.float32)
+    untouched = bands(touched, 0, VAE_REACH).context
+    shift = fit_colour_shift(sampled, given, untouched if untouched.sum() > LEAST_PIXELS else 1 - touched)
+    harmonised = shift.apply(sampled, colour_fix)
+    # Light is smooth: it is read at the model's own size, whatever the picture's.
+    before = given if control is None else resize(shift.apply(control, colour_fix), worked)
+    gain = cv2.resize(relight_gain(harmonised, before, worked_matte, luma_only), size, interpolation=cv2.INTER_LINEAR)
+    shadow = 1.0
+    if keep_surround > 0:
+        shadow = shadow_gain(harmonised, given, worked_matte)
+        shadow = cv2.resize(shadow, size, interpolation=cv2.INTER_LINEAR)[..., None]
+    picture, used = join(
+        background, composite, resize(harmonised, size), matte, fade, detail, gain, keep_surround, shadow
+    )
+    return Stitched(picture, used, gain, shift)

@@ -3,16 +3,21 @@
 Arrays here are numpy float32 [H,W] unless a docstring says otherwise; `as_mask` is the door from torch.
 """
 
+import math
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
+
+from .geometry import Size, bounding_box
 
 
 def as_mask(mask: torch.Tensor) -> torch.Tensor:
     """Any mask that ComfyUI nodes hand out, as float32 [B,H,W] in 0..1 on the CPU.
 
-    Takes [H,W], [B,H,W], [B,1,H,W] or [B,H,W,1], of any float or integer type; NaN counts as 0.
-    Raises ValueError for other shapes.
+    Takes [H,W], [B,H,W], [B,1,H,W] or [B,H,W,1], of any float or integer type, from any device. NaN counts as 0; an
+    integer mask with values above 1 is one of 8 bits. Raises ValueError for other shapes.
     """
     if mask.ndim == 2:
         mask = mask[None]
@@ -23,7 +28,9 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
     if mask.ndim != 3 or 0 in mask.shape:
         shape = tuple(mask.shape)
         raise ValueError(f"A mask must be [H,W], [B,H,W] or [B,1,H,W] with at least one pixel; this one is {shape}.")
-    return torch.nan_to_num(mask.detach().cpu().float(), nan=0.0).clamp(0, 1)
+    eight_bits = not mask.is_floating_point() and mask.dtype != torch.bool and bool(mask.max() > 1)
+    mask = mask.detach().cpu().float()
+    return torch.nan_to_num(mask / 255 if eight_bits else mask, nan=0.0).clamp(0, 1)
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -34,33 +41,63 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def distance_to(inside: np.ndarray) -> np.ndarray:
+    """Pixels from every pixel's centre to that of the nearest one inside, 0 on it; `inside` is bool and not empty."""
+    return cv2.distanceTransform(1 - inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
 def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Pixels to the mask's edge, positive inside, negative outside.
 
     The edge runs between pixels, so the first pixel inside is at +0.5 and the first outside at -0.5.
     A mask with nothing inside is -inf everywhere, one with nothing outside +inf.
     """
-    inside = (mask > threshold).astype(np.uint8)
+    inside = mask > threshold
     if not inside.any():
         return np.full(mask.shape, -np.inf, np.float32)
     if inside.all():
         return np.full(mask.shape, np.inf, np.float32)
-    to_outside = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    to_inside = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.where(inside == 1, to_outside - 0.5, 0.5 - to_inside)
+    # Of the two distances one is 0 everywhere.
+    distance = distance_to(~inside)
+    distance -= distance_to(inside)
+    distance += np.where(inside, np.float32(-0.5), np.float32(0.5))
+    return distance
 
 
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     """A binary mask whose edge lies `pixels` further out (further in where negative)."""
-    if pixels == 0:
-        return (mask > 0.5).astype(np.float32)
-    return (signed_distance(mask) > -pixels).astype(np.float32)
+    inside = mask > 0.5
+    grown = inside.astype(np.float32)
+    if pixels == 0 or inside.all() or not inside.any():
+        return grown
+    # Only one side's distance is needed, and only where it can matter.
+    reach = bounding_box(inside).grown(math.ceil(max(pixels, 0)) + 1).inside(Size.of(mask)).slices
+    if pixels > 0:
+        grown[reach] = distance_to(inside[reach]) - 0.5 < pixels
+    else:
+        grown[reach] = distance_to(~inside[reach]) - 0.5 > -pixels
+    return grown
+
+
+class Bands(NamedTuple):
+    """What lies where about a mask's edge, each binary [H,W]; core, seam and context make up the whole picture."""
+
+    core: np.ndarray  # at least `inner` pixels inside
+    seam: np.ndarray  # between core and context, the edge in its middle
+    ring: np.ndarray  # the seam's part outside the mask
+    context: np.ndarray  # at least `outer` pixels outside
+
+
+def bands(mask: np.ndarray, inner: float, outer: float) -> Bands:
+    """Core, seam, ring and context of a mask, from one signed distance. `inner` and `outer` are pixels, 0 or more."""
+    distance = signed_distance(mask)
+    core, context, outside = distance >= inner, distance <= -outer, distance < 0
+    return Bands(*(band.astype(np.float32) for band in (core, ~core & ~context, outside & ~context, context)))
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:
     """The binary band of `width` pixels just outside a mask."""
-    distance = signed_distance(mask)
-    return ((distance < 0) & (distance > -width)).astype(np.float32)
+    return grow(mask, width) - grow(mask, 0)
 
 
 def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -70,11 +107,21 @@ def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
-def ramp_inside(mask: np.ndarray, width: float) -> np.ndarray:
-    """0 outside a mask, rising linearly to 1 at `width` pixels inside its edge: soft, and never outside the mask."""
-    if width <= 0.5:
+def ramp(mask: np.ndarray, outside: float, inside: float) -> np.ndarray:
+    """A linear feather: 0 at `outside` pixels outside the mask's edge, rising to 1 at `inside` pixels inside it."""
+    if outside + inside <= 0.5:
         return (mask > 0.5).astype(np.float32)
-    return np.clip(signed_distance(mask) / width, 0, 1)
+    return np.clip((signed_distance(mask) + outside) / (outside + inside), 0, 1)
+
+
+def stabilise(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+    """What is all but opaque becomes opaque, and what is all but empty becomes empty; soft edges stay as they are.
+
+    Segmenters and resizing leave cores of .98, through which the old background would shine.
+    """
+    # The mask's own numbers are rounded, so a core of .98 must not fall to the tolerance's last bit.
+    opaque, empty = mask >= 1 - tolerance - 1e-6, mask <= tolerance
+    return np.where(opaque, np.float32(1), np.where(empty, np.float32(0), mask))
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
@@ -87,17 +134,28 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     return np.where(holes[1:-1, 1:-1], np.float32(1), mask)
 
 
+def keep_components(mask: np.ndarray, wanted) -> np.ndarray:
+    """The mask without those connected parts that `wanted`, of the parts' areas in pixels, is false for."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, bool)
+    kept[1:] = wanted(statistics[1:, cv2.CC_STAT_AREA])
+    if kept[1:].all():
+        return mask
+    if not kept.any():
+        return np.zeros_like(mask)
+    # Soft edge pixels belong to the part they are nearest to.
+    nearer = distance_to(kept[labels]) < distance_to(~kept[labels] & (labels != 0))
+    return np.where(nearer, mask, np.float32(0))
+
+
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """The mask with all but its largest connected part set to 0. An empty mask stays empty."""
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return mask
-    best = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
-    # Soft edge pixels belong to the part they are nearest to.
-    others = (labels != best) & (labels != 0)
-    to_best = cv2.distanceTransform((labels != best).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.where(to_best < to_others, mask, np.float32(0))
+    return keep_components(mask, lambda areas: np.arange(len(areas)) == (areas.argmax() if len(areas) else 0))
+
+
+def drop_specks(mask: np.ndarray, area: float) -> np.ndarray:
+    """The mask without connected parts of fewer than `area` pixels."""
+    return keep_components(mask, lambda areas: areas >= area)
 
 
 def cover(mask: torch.Tensor, height: int, width: int, threshold: float = 1 / 255) -> torch.Tensor:

@@ -1,84 +1,149 @@
 """Cutting a subject out of an exemplar and pasting it into a scene: float throughout, resampled once.
 
-Pictures are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1.
+Pictures are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1. Subjects travel premultiplied, float32
+[H,W,4]: their own colours times the matte, and the matte.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from . import blend as blending
 from .geometry import Box, Placement, Size, bounding_box
 from .masks import feather
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
 LEAST_ALPHA = 1 / 255
+BLENDS = ("alpha", "multi-band", "Poisson", "Poisson mixed")
 
 
 def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The subject's own colours, also where the matte is soft or 0, without the old background.
+    """The subject's own colours where its matte is above 0, without the old background that shines through.
 
-    Solves I = alpha F + (1 - alpha) B by least squares in windows around every pixel, from the whole picture down to
-    6 px; each round falls back on the one before where its window cannot tell. Exact where subject and background
-    are flat; outside the matte it extends the subject's nearest colours. The last line is that of blur-fusion
-    (Forte 2021, arXiv 2006.14970).
+    Solves I = alpha F + (1 - alpha) B by least squares in windows around every soft pixel, from the whole picture down
+    to 6 px; each round falls back on the one before where its window cannot tell. Exact where subject and background
+    are flat; opaque pixels keep their bits. The last step is that of blur-fusion (Forte 2021, arXiv 2006.14970).
     """
-    alpha = matte[..., None]
-    beta = 1 - alpha
-    foreground = background = image.mean((0, 1))
-    for radius, trust in ((None, 1e-6), (90, 1e-3), (24, 1e-3), (6, 1e-3)):
-
-        def mean(field: np.ndarray, radius=radius) -> np.ndarray:
-            if radius is None:
-                return field.mean((0, 1), dtype=np.float64).astype(np.float32)
-            return cv2.blur(field, (2 * radius + 1, 2 * radius + 1)).reshape(field.shape)
-
-        aa, ab, bb = mean(alpha * alpha) + trust, mean(alpha * beta), mean(beta * beta) + trust
-        ai, bi = mean(alpha * image) + trust * foreground, mean(beta * image) + trust * background
+    soft = (matte > 0) & (matte < 1)
+    if not soft.any():
+        return image
+    height, width = matte.shape
+    # The windows' sums need these; the background's follow, since (1 - alpha) I = I - alpha I, and so on.
+    colours = np.dstack([image, matte])
+    weighted = colours * matte[..., None]
+    foreground = background = None
+    for radius, coarser, trust in ((None, 1, 1e-6), (90, 15, 1e-3), (24, 4, 1e-3), (6, 1, 1e-3)):
+        if radius is None:
+            i, ai = (np.float32(cv2.mean(field)) for field in (colours, weighted))
+        else:
+            # A wide window is computed on a coarser grid.
+            size = max(1, width // coarser), max(1, height // coarser)
+            window = (2 * (radius // coarser) + 1,) * 2
+            i, ai = (cv2.blur(reduce(field, size), window) for field in (colours, weighted))
+            if coarser > 1:
+                foreground, background = (
+                    np.broadcast_to(f, (*size[::-1], 3)) if f.ndim == 1 else cv2.resize(f, size)
+                    for f in (foreground, background)
+                )
+            else:
+                # Only the soft pixels' colours are wanted at full size.
+                i, ai = i[soft], ai[soft]
+                foreground, background = (cv2.resize(f, (width, height))[soft] for f in (foreground, background))
+        a, aa = i[..., 3:], ai[..., 3:]
+        i, ai = i[..., :3], ai[..., :3]
+        if foreground is None:
+            foreground = background = i
+        ab, bb = a - aa, 1 - 2 * a + aa + trust
+        aa = aa + trust
+        fi, bi = ai + trust * foreground, i - ai + trust * background
         determinant = aa * bb - ab * ab
-        foreground, background = (bb * ai - ab * bi) / determinant, (aa * bi - ab * ai) / determinant
-    foreground = foreground + alpha * (image - alpha * foreground - beta * background)
-    return np.where(alpha == 1, image, np.clip(foreground, 0, 1))
+        foreground, background = (bb * fi - ab * bi) / determinant, (aa * bi - ab * fi) / determinant
+    alpha, mixed = matte[soft][:, None], image[soft]
+    foreground = foreground + alpha * (mixed - alpha * foreground - (1 - alpha) * background)
+    result = image.copy()
+    result[soft] = np.clip(foreground, 0, 1)
+    return result
 
 
-def resample(picture: np.ndarray, matrix: np.ndarray, size: Size, border: int) -> np.ndarray:
+def premultiplied(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The cut-out [H,W,4] of a subject: its own colours times its matte, and the matte."""
+    cutout = cv2.merge([estimate_foreground(image, matte), matte])
+    cutout[..., :3] *= cutout[..., 3:]
+    return cutout
+
+
+def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """A cut-out for other programs, [H,W,4] not premultiplied: its colours go on under transparent pixels."""
+    return np.dstack([extend(premultiplied(image, matte), sigma=8.0), matte])
+
+
+def reduce(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To a smaller (width, height), every pixel the mean of those it covers."""
+    if picture.shape[1::-1] == tuple(size):
+        return picture
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def resize(picture: np.ndarray, size: Size) -> np.ndarray:
+    """To another size, in float: antialiased where it shrinks, cubic where it grows, itself where neither."""
+    if Size.of(picture) == size:
+        return picture
+    shrinks = size.width * size.height < picture.shape[0] * picture.shape[1]
+    return np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), 0, 1)
+
+
+def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
+    """The colours [H,W,3] of a subject, carried on beyond its edge: for 3 sigma the nearest ones, then their mean.
+
+    Opaque pixels keep their bits.
+    """
+    *mean, coverage = cv2.mean(cutout)
+    around = cv2.GaussianBlur(cutout, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    alpha = np.ascontiguousarray(cutout[..., 3])
+    rest = (1 - alpha) / max(coverage, 1e-12)
+    colours = cv2.merge([rest * np.float32(value) for value in mean])
+    colours += cutout[..., :3]
+    # Between the opaque core and where there is nothing left to carry on.
+    rim = np.flatnonzero((alpha < 1) & (around[..., 3] > 1e-6))
+    around, own = around.reshape(-1, 4)[rim], cutout.reshape(-1, 4)[rim]
+    # Where little is left of the subject its own colours are noise: there those around it have a say.
+    doubt = 0.03 * (1 - own[:, 3:])
+    near = (own[:, :3] + doubt * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + doubt)
+    colours.reshape(-1, 3)[rim] = near.clip(0, 1)
+    return colours
+
+
+def resample(
+    picture: np.ndarray, matrix: np.ndarray, size: Size, border: int, interpolation: int = cv2.INTER_CUBIC
+) -> np.ndarray:
     """Warps [H,W] or [H,W,C] by a continuous affine matrix (source to destination) into a picture of `size`.
 
-    A whole-pixel shift copies. A reduction is antialiased first (area), then the rest is one cubic warp.
+    A whole-pixel shift copies. A reduction is antialiased first (area), then the rest is one warp.
     """
     linear, offset = matrix[:, :2], matrix[:, 2]
     if np.allclose(linear, np.eye(2), atol=1e-9) and np.allclose(offset, np.round(offset), atol=1e-6):
         matrix, interpolation = np.column_stack([np.eye(2), np.round(offset)]), cv2.INTER_NEAREST
     else:
-        interpolation = cv2.INTER_CUBIC
         scale = float(np.sqrt(abs(np.linalg.det(linear))))
         if scale < 1:
             source = Size.of(picture)
             reduced = Size(max(1, round(source.width * scale)), max(1, round(source.height * scale)))
-            picture = cv2.resize(picture, reduced, interpolation=cv2.INTER_AREA)
+            picture = reduce(picture, reduced)
             linear = linear @ np.diag([source.width / reduced.width, source.height / reduced.height])
             matrix = np.column_stack([linear, offset])
     # OpenCV puts pixel centres at whole numbers; ours lie at half ones.
     half = np.array([0.5, 0.5])
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ half - half])
     warped = cv2.warpAffine(picture, shifted, size, flags=interpolation, borderMode=border)
-    return np.clip(warped, 0, 1)
+    return np.clip(warped, 0, 1, out=warped)
 
 
-@dataclass(frozen=True)
-class Pasted:
-    """What pasting gives, all in the scene's frame.
-
-    Attributes:
-        composite: float32 [H,W,3].
-        control: float32 [H,W,3], the whole exemplar warped by the same placement and mirrored where it does not
-            reach, so that its subject lies on the composite's subject.
-        matte: float32 [H,W], the subject's alpha as composited.
-    """
-
-    composite: np.ndarray
-    control: np.ndarray
-    matte: np.ndarray
+def moved(matrix: np.ndarray, source: Box, destination: Box) -> np.ndarray:
+    """The same affine map between the frames of a box of the source and a box of the destination."""
+    origin = np.array([source.x, source.y], float)
+    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ origin - [destination.x, destination.y]])
 
 
 def subject_box(matte: np.ndarray) -> Box | None:
@@ -86,36 +151,112 @@ def subject_box(matte: np.ndarray) -> Box | None:
     return bounding_box(matte, 0.5) or bounding_box(matte, LEAST_ALPHA)
 
 
-def paste(scene: np.ndarray, exemplar: np.ndarray, matte: np.ndarray, placement: Placement, softness: float) -> Pasted:
+def exemplar_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.ndarray:
+    """The whole exemplar's continuous coordinates to the scene's, float64 [2,3]; a placement is of the subject's box.
+
+    Raises ValueError for an empty matte.
+    """
+    box = subject_box(matte)
+    if box is None:
+        raise ValueError("The subject's mask is empty: there is nothing to paste.")
+    return moved(placement.matrix(Size(box.width, box.height), scene), Box(-box.x, -box.y, 0, 0), Box(0, 0, 0, 0))
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """What pasting gives, in the scene's frame.
+
+    Attributes:
+        composite: float32 [H,W,3].
+        matte: float32 [H,W], the subject's alpha as composited.
+        region: the part of the scene outside which nothing changed; empty where the subject is off the canvas.
+    """
+
+    composite: np.ndarray
+    matte: np.ndarray
+    region: Box
+
+
+def paste(
+    scene: np.ndarray,
+    exemplar: np.ndarray,
+    matte: np.ndarray,
+    placement: Placement,
+    softness: float = 0.0,
+    blend: str = "alpha",
+    light_match: float = 0.0,
+    ring: int = 24,
+) -> Pasted:
     """Pastes the subject of an exemplar into a scene.
 
     Args:
         matte: of the exemplar's size, not empty.
         placement: of the box around the matte.
         softness: sigma in scene pixels of the Gaussian that softens the boundary; it blurs alpha, never colour.
+        blend: one of BLENDS, see `blend.py`.
+        light_match: 0..1, how far the subject's colour statistics go to those of the ring around it.
+        ring: width of that ring in scene pixels.
     """
-    size = Size.of(scene)
-    box = subject_box(matte)
-    if box is None:
-        raise ValueError("The subject's mask is empty: there is nothing to paste.")
-    matrix = placement.matrix(Size(box.width, box.height), size)
-    # The placement speaks of the box; the warps of the whole exemplar.
-    whole = np.column_stack([matrix[:, :2], matrix[:, 2] - matrix[:, :2] @ np.array([box.x, box.y], float)])
-    control = resample(exemplar, whole, size, cv2.BORDER_REFLECT)
+    matrix = exemplar_matrix(matte, placement, Size.of(scene))
+    composite, alpha = scene.copy(), np.zeros(scene.shape[:2], np.float32)
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
-    # Only the subject's surround is worth estimating colours for; one margin covers the soft edge and the filters.
-    margin = int(np.ceil(3 * softness / max(placement.scale(Size(box.width, box.height), size), 1e-3))) + 8
+    # Work is done where the subject lands only. Its soft edge is made on a canvas with a margin, so that what lies off
+    # the canvas is clipped and not faded.
+    margin = math.ceil(4 * softness) + 3
     support = bounding_box(matte, LEAST_ALPHA)
-    near = support.grown(min(margin, max(exemplar.shape))).inside(Size.of(exemplar))
-    local = np.column_stack([whole[:, :2], whole[:, 2] + whole[:, :2] @ np.array([near.x, near.y], float)])
-    colours = estimate_foreground(exemplar[near.slices], matte[near.slices])
-    alpha = feather(resample(matte[near.slices], local, size, cv2.BORDER_CONSTANT), softness)
-    alpha[alpha < LEAST_ALPHA] = 0
-    # The colours reach beyond the matte, so the soft edge mixes subject with scene and never with the old background.
-    subject = resample(colours, local, size, cv2.BORDER_REPLICATE)
-    # In this form both ends are exact: the scene's own bits at 0, the subject's at 1.
-    composite = alpha[..., None] * subject + (1 - alpha[..., None]) * scene
-    return Pasted(composite, control, alpha)
+    near = support.grown(math.ceil(min(3 / scale, max(matte.shape))) + 1).inside(Size.of(matte))
+    canvas = Box(0, 0, *Size.of(scene))
+    work = support.mapped(matrix).grown(margin).within(canvas.grown(margin))
+    region = work.within(canvas)
+    if 0 in (region.width, region.height):
+        return Pasted(composite, alpha, region)
+
+    cutout = premultiplied(exemplar[near.slices], matte[near.slices])
+    local = moved(matrix, near, work)
+    # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
+    reaches_frame = max(map(np.max, (matte[0], matte[-1], matte[:, 0], matte[:, -1]))) >= LEAST_ALPHA
+    frame = (
+        resample(np.ones(near.size[::-1], np.float32), local, work.size, cv2.BORDER_CONSTANT) if reaches_frame else 1
+    )
+    cutout = resample(cutout, local, work.size, cv2.BORDER_REPLICATE)
+    hard = cutout[..., 3] * frame
+    soft = feather(np.ascontiguousarray(cutout[..., 3]), softness) * frame
+    soft[soft < LEAST_ALPHA] = 0
+    inner = region.moved(-work.x, -work.y).slices
+    colours, hard, soft = extend(cutout, max(softness, 1.0))[inner], hard[inner], soft[inner]
+
+    if light_match > 0:
+        colours = blending.match_colours(colours, soft, scene, region, ring, light_match)
+    part = composite[region.slices]
+    if blend == "multi-band":
+        part[...] = blending.multiband(part, colours, hard, soft, reach=2.5 * softness)
+    elif blend == "alpha":
+        part[...] = blending.alpha_over(part, colours, soft)
+    else:
+        part[...] = blending.poisson(part, colours, soft, mixed=blend == "Poisson mixed")
+    alpha[region.slices] = soft
+    return Pasted(composite, alpha, region)
+
+
+def warp_exemplar(
+    exemplar: np.ndarray, matte: np.ndarray, placement: Placement, scene: Size
+) -> tuple[np.ndarray, float]:
+    """The whole exemplar moved as `paste` moves its subject: a control, whose subject lies on the composite's.
+
+    Returns:
+        float32 [H,W,3] of the scene's size, mirrored where the exemplar does not reach; and the share of the scene
+        that it does reach, 0..1.
+    """
+    matrix = exemplar_matrix(matte, placement, scene)
+    # Light is smooth: linear interpolation shows as much of it as cubic, at a third of the time.
+    control = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR)
+    size = Size.of(exemplar)
+    corners = np.array([[0, 0], [size.width, 0], [size.width, size.height], [0, size.height]], float)
+    corners = corners @ matrix[:, :2].T + matrix[:, 2]
+    canvas = np.array([[0, 0], [scene.width, 0], [scene.width, scene.height], [0, scene.height]], float)
+    covered, _ = cv2.intersectConvexConvex(corners.astype(np.float32), canvas.astype(np.float32))
+    return control, min(1.0, covered / (scene.width * scene.height))
 
 
 def shadow_ellipse(matte: np.ndarray) -> np.ndarray:

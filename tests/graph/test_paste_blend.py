@@ -39,8 +39,18 @@ def test_the_control_shows_the_subject_where_the_composite_does():
 def test_an_rgba_subject_brings_its_own_mask():
     rgba = torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1)
     with_alpha, with_mask = paste(subject=rgba), paste()
-    for ours, theirs in zip(with_alpha.values[:5], with_mask.values[:5], strict=True):
-        assert torch.equal(ours, theirs)
+    for slot in (COMPOSITE, MATTE, INPAINT, HARMONIZE, USED):
+        assert (
+            with_alpha.values[slot] == with_mask.values[slot]
+            if slot == USED
+            else torch.equal(with_alpha.values[slot], with_mask.values[slot])
+        )
+
+
+def test_a_cut_out_has_no_control_and_says_so():
+    ran = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1))
+    assert torch.equal(ran.values[1], ran.values[COMPOSITE])
+    assert any("there is no control" in text for text in ran.text)
 
 
 def test_a_mask_goes_before_alpha():
@@ -102,7 +112,7 @@ def test_random_placement_reports_what_it_drew_and_reproduces():
     random = paste(placement="random", seed=11)
     drawn = json.loads(random.values[USED])
     assert 0.4 <= drawn["size"] <= 0.8
-    assert random.text[-1] == random.values[USED]
+    assert random.values[USED] in random.text
     again = paste(placement="random", seed=11)
     by_hand = paste(**{name: drawn[name] for name in ("x", "y", "size")})
     for slot in range(5):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from phd_ops.light import (
     MOST_GAIN,
+    join,
     light_sigma,
     linear_to_srgb,
     local_linear_smooth,
@@ -15,7 +16,6 @@ from phd_ops.light import (
     relight_gain,
     shadow_gain,
     srgb_to_linear,
-    stitch,
 )
 
 
@@ -156,7 +156,7 @@ def pieces():
 
 @pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
 def test_stitch_leaves_every_bit_outside_the_used_mask(pieces, detail):
-    image, used = stitch(**pieces, detail=detail)
+    image, used = join(**pieces, detail=detail)
     assert np.array_equal(used, np.maximum(pieces["matte"], pieces["change"]))
     assert 0 < (used == 0).mean() < 1
     assert np.array_equal(image[used == 0], pieces["background"][used == 0])
@@ -164,20 +164,20 @@ def test_stitch_leaves_every_bit_outside_the_used_mask(pieces, detail):
 
 
 def test_without_detail_the_subject_is_the_models(pieces):
-    image, _ = stitch(**pieces, detail=0)
+    image, _ = join(**pieces, detail=0)
     # Off the soft rim, where subject and surround are taken apart first.
     inside = (pieces["matte"] == 1) | ((pieces["matte"] == 0) & (pieces["change"] == 1))
     assert image[inside] == pytest.approx(pieces["harmonised"][inside], abs=1e-6)
 
 
 def test_with_all_detail_the_subject_is_its_own_under_the_gain(pieces):
-    image, _ = stitch(**pieces, detail=1)
+    image, _ = join(**pieces, detail=1)
     inside = pieces["matte"] == 1
     assert image[inside] == pytest.approx(relight(pieces["composite"], pieces["gain"])[inside], abs=1e-6)
 
 
 def test_the_surround_fades_from_model_to_background(pieces):
-    image, _ = stitch(**pieces, detail=1)
+    image, _ = join(**pieces, detail=1)
     outside, change = pieces["matte"] == 0, pieces["change"][..., None]
     expected = pieces["background"] * (1 - change) + pieces["harmonised"] * change
     assert image[outside] == pytest.approx(expected[outside], abs=1e-6)
@@ -188,14 +188,14 @@ def test_a_composite_that_did_not_change_is_given_back_whatever_the_detail(piece
     pieces["background"] = np.where(pieces["matte"][..., None] > 0, pieces["background"], pieces["composite"])
     pieces |= {"harmonised": pieces["composite"], "gain": np.ones((48, 48, 3), np.float32)}
     for detail in (0, 0.5, 1):
-        assert stitch(**pieces, detail=detail)[0] == pytest.approx(pieces["composite"], abs=1e-5)
+        assert join(**pieces, detail=detail)[0] == pytest.approx(pieces["composite"], abs=1e-5)
 
 
 def test_stitching_what_was_not_changed_gives_the_composite_back_soft_rim_and_all(pieces):
     """Whatever the ring: the soft rim is mixed with the background once, not twice."""
     for change in (pieces["change"], np.zeros_like(pieces["change"])):
         same = {**pieces, "harmonised": pieces["composite"], "gain": np.ones_like(pieces["gain"]), "change": change}
-        image, used = stitch(**same, detail=1)
+        image, used = join(**same, detail=1)
         inside = used > 0
         assert image[inside] == pytest.approx(pieces["composite"][inside], abs=2e-5)
 
@@ -215,7 +215,7 @@ def test_shadow_gain_finds_a_shadow_beside_the_subject_and_never_brightens():
 
 
 def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
-    image, _ = stitch(**pieces, detail=1, keep_surround=1.0, shadow=np.float32(0.5))
+    image, _ = join(**pieces, detail=1, keep_surround=1.0, shadow=np.float32(0.5))
     ring = (pieces["change"] == 1) & (pieces["matte"] == 0)
     assert ring.any()
     expected = linear_to_srgb(srgb_to_linear(pieces["background"]) * 0.5)

@@ -14,7 +14,7 @@ from phd_ops.masks import (
     fill_holes,
     grow,
     largest_component,
-    ramp_inside,
+    ramp,
     resize_mask,
     ring,
     signed_distance,
@@ -119,17 +119,17 @@ def test_mask_and_ring_make_the_grown_mask(seed, width):
 def test_a_ramp_inside_is_never_outside(seed, width):
     mask = cv2.GaussianBlur(np.random.default_rng(seed).random((24, 31)).astype(np.float32), (0, 0), 2)
     mask = (mask > 0.5).astype(np.float32)
-    ramp = ramp_inside(mask, width)
-    assert not ramp[mask == 0].any()
-    assert (ramp[mask == 1] > 0).all()
-    assert ramp.max() <= 1
+    soft = ramp(mask, 0, width)
+    assert not soft[mask == 0].any()
+    assert (soft[mask == 1] > 0).all()
+    assert soft.max() <= 1
 
 
 def test_a_ramp_inside_rises_linearly_to_1():
     mask = np.float32([[0, 0, 1, 1, 1, 1, 1, 1]] * 2)
-    assert ramp_inside(mask, 4)[0].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
-    assert (ramp_inside(mask, 0) == mask).all()
-    assert (ramp_inside(np.ones((4, 4), np.float32), 3) == 1).all()
+    assert ramp(mask, 0, 4)[0].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
+    assert (ramp(mask, 0, 0) == mask).all()
+    assert (ramp(np.ones((4, 4), np.float32), 0, 3) == 1).all()
 
 
 def test_feather_crosses_one_half_at_the_edge_and_does_not_fade_at_the_border():

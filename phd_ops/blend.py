@@ -1,0 +1,120 @@
+"""Ways to join a placed subject with its scene: alpha, multi-band, Poisson; and a classical match of colours before.
+
+Parts are float32 [h,w,3] in 0..1, alphas float32 [h,w]. Wherever alpha is 0 the scene's bits come back.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+from .geometry import Box, Size
+from .masks import ring as ring_around
+
+
+def alpha_over(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """alpha * colours + (1 - alpha) * scene: in this form both ends are exact."""
+    # Three equal channels multiply several times faster than one that is broadcast.
+    over = cv2.merge([alpha] * 3)
+    rest = 1 - over
+    over *= colours
+    rest *= scene
+    over += rest
+    return np.minimum(over, 1, out=over)
+
+
+def pyramid(picture: np.ndarray, levels: int) -> list[np.ndarray]:
+    """The Laplacian pyramid (Burt & Adelson 1983): `levels` bands, finest first, then what is left."""
+    bands = []
+    for _ in range(levels):
+        smaller = cv2.pyrDown(picture)
+        bands.append(picture - cv2.pyrUp(smaller, dstsize=Size.of(picture)))
+        picture = smaller
+    return [*bands, picture]
+
+
+def multiband(
+    scene: np.ndarray, colours: np.ndarray, matte: np.ndarray, support: np.ndarray, reach: float
+) -> np.ndarray:
+    """Joins coarse structure over a wide seam and fine structure over a narrow one (Burt & Adelson 1983).
+
+    Args:
+        matte: the subject's own, not softened.
+        support: where the result may differ from the scene: above 0.
+        reach: the support's width outside the matte in pixels. n bands spread 2^n - 1 pixels, and no more are taken
+            than fit.
+    """
+    levels = min(int(math.log2(reach + 1)), int(math.log2(min(matte.shape))))
+    if levels == 0:
+        return alpha_over(scene, colours, support)
+    weight = matte[..., None]
+    blended = []
+    for ours, theirs in zip(pyramid(colours, levels), pyramid(scene, levels), strict=True):
+        blended.append(theirs + weight * (ours - theirs))
+        weight = cv2.pyrDown(weight)[..., None]
+    joined = blended.pop()
+    for band in reversed(blended):
+        joined = band + cv2.pyrUp(joined, dstsize=Size.of(band))
+    return np.where(support[..., None] > 0, np.clip(joined, 0, 1), scene)
+
+
+def poisson(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, mixed: bool = False) -> np.ndarray:
+    """Gives the subject the scene's colours at its edge and keeps its gradients (Perez 2003, `cv2.seamlessClone`).
+
+    OpenCV solves in 8 bits; only the change it makes is taken from there, so the subject's own pixels stay float.
+
+    Args:
+        mixed: where the scene's gradients are stronger, they show through.
+    """
+    inside = alpha > 0.5
+    if not inside.any():
+        return alpha_over(scene, colours, alpha)
+    # The solver wants pixels around its mask, also where the subject reaches the canvas's edge.
+    ours, theirs = (
+        np.round(cv2.copyMakeBorder(picture, 4, 4, 4, 4, cv2.BORDER_REPLICATE) * 255).astype(np.uint8)
+        for picture in (colours, scene)
+    )
+    mask = cv2.copyMakeBorder(inside.astype(np.uint8) * 255, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0)
+    x, y, width, height = cv2.boundingRect(mask)
+    flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
+    cloned = cv2.seamlessClone(ours, theirs, mask, (x + width // 2, y + height // 2), flags)
+    change = (cloned.astype(np.float32) - ours)[4:-4, 4:-4] / 255
+    if not mixed:
+        # The change is a smooth membrane; what is not smooth in it are the 8 bits.
+        weight = inside.astype(np.float32)
+        smooth = cv2.GaussianBlur(change * weight[..., None], (0, 0), 2)
+        smooth /= np.maximum(cv2.GaussianBlur(weight, (0, 0), 2), 1e-6)[..., None]
+        change = np.where(inside[..., None], smooth, change)
+    return alpha_over(scene, np.clip(colours + change, 0, 1), alpha)
+
+
+def match_colours(
+    colours: np.ndarray, alpha: np.ndarray, scene: np.ndarray, region: Box, ring: int, strength: float
+) -> np.ndarray:
+    """Moves the subject's colour statistics towards those of the scene around it (Reinhard 2001, in CIE Lab).
+
+    Mean and deviation are taken from selected pixels only: the subject's opaque ones, and a ring of the scene about it.
+
+    Args:
+        colours, alpha: the subject, in `region` of the scene.
+        scene: the whole scene [H,W,3].
+        ring: the ring's width in pixels; at least 8 are taken.
+        strength: 0 leaves the colours as they are, 1 gives them the ring's mean and deviation.
+    Returns:
+        float32 [h,w,3]; the colours as they were where there is no subject or no ring.
+    """
+    ring = max(ring, 8)
+    wider = region.grown(ring).inside(Size.of(scene))
+    inside = np.zeros(wider.size[::-1], np.float32)
+    inside[region.moved(-wider.x, -wider.y).slices] = alpha > 0
+    around = ring_around(inside, ring) > 0
+    subject = alpha > 0.5
+    if strength == 0 or not subject.any() or not around.any():
+        return colours
+    lab = cv2.cvtColor(colours, cv2.COLOR_RGB2Lab)
+    ours, theirs = lab[subject], cv2.cvtColor(np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)[around]
+    # A flat subject has no contrast to stretch, and noise must not become one.
+    contrast = np.clip((theirs.std(0) + 1) / (ours.std(0) + 1), 1 / 3, 3)
+    matched = (lab - ours.mean(0)) * contrast + theirs.mean(0)
+    matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
+    return colours + np.float32(strength) * (matched - colours)
