@@ -70,6 +70,7 @@ class PhDCrop(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "multiple",
+                    optional=True,
                     default=8,
                     min=1,
                     max=128,
@@ -195,6 +196,7 @@ class PhDStitch(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "colour_fix",
+                    optional=True,
                     default=1.0,
                     min=0.0,
                     max=1.0,

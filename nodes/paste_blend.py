@@ -117,6 +117,7 @@ class PhDPasteBlend(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "blend",
+                    optional=True,
                     options=list(BLENDS),
                     default="alpha",
                     tooltip=(
@@ -128,6 +129,7 @@ class PhDPasteBlend(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "light_match",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=1.0,
@@ -137,6 +139,7 @@ class PhDPasteBlend(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "visible",
+                    optional=True,
                     default=0.75,
                     min=0.0,
                     max=1.0,
@@ -146,6 +149,7 @@ class PhDPasteBlend(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "together",
+                    optional=True,
                     default=False,
                     tooltip=(
                         "Pastes a batch of subjects (or placements) into the same picture, the first at the back; "
