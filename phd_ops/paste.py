@@ -163,13 +163,61 @@ def exemplar_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A subject where it stands in a scene, before it is joined with it.
+
+    Attributes:
+        region: the part of the scene that it can change; empty where it stands off the canvas.
+        colours: float32 [h,w,3] in that region, carried on beyond the subject's edge.
+        matte: float32 [h,w], the subject's own.
+        alpha: float32 [h,w], the matte with its boundary softened.
+    """
+
+    region: Box
+    colours: np.ndarray
+    matte: np.ndarray
+    alpha: np.ndarray
+
+
+def place_subject(
+    scene: Size, exemplar: np.ndarray, matte: np.ndarray, placement: Placement, softness: float
+) -> Placed:
+    """Cuts a subject out of its exemplar and moves it where it shall stand; arguments as for `paste`."""
+    matrix = exemplar_matrix(matte, placement, scene)
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    support = bounding_box(matte, LEAST_ALPHA)
+    # Room for the filters' reach in the exemplar; and in the scene for a soft edge, which is made on a canvas with a
+    # margin, so that what lies off the canvas is clipped and does not fade.
+    near = support.grown(math.ceil(min(3 / scale, max(matte.shape))) + 1).inside(Size.of(matte))
+    margin = math.ceil(4 * softness) + 3
+    canvas = Box(0, 0, *scene)
+    work = support.mapped(matrix).grown(margin).within(canvas.grown(margin))
+    region = work.within(canvas)
+    if 0 in region.size:
+        nothing = np.zeros((0, 0), np.float32)
+        return Placed(Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), nothing, nothing)
+
+    local = moved(matrix, near, work)
+    cutout = resample(premultiplied(exemplar[near.slices], matte[near.slices]), local, work.size, cv2.BORDER_REPLICATE)
+    own = np.ascontiguousarray(cutout[..., 3])
+    alpha = feather(own, softness)
+    if max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA:
+        # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
+        frame = resample(np.ones(near.size[::-1], np.float32), local, work.size, cv2.BORDER_CONSTANT)
+        own, alpha = own * frame, alpha * frame
+    alpha = np.where(alpha < LEAST_ALPHA, np.float32(0), alpha)
+    inner = region.moved(-work.x, -work.y).slices
+    return Placed(region, extend(cutout, max(softness, 1.0))[inner], own[inner], alpha[inner])
+
+
+@dataclass(frozen=True)
 class Pasted:
     """What pasting gives, in the scene's frame.
 
     Attributes:
         composite: float32 [H,W,3].
         matte: float32 [H,W], the subject's alpha as composited.
-        region: the part of the scene outside which nothing changed; empty where the subject is off the canvas.
+        region: the part of the scene outside which nothing changed; empty where the subject stands off the canvas.
     """
 
     composite: np.ndarray
@@ -187,7 +235,7 @@ def paste(
     light_match: float = 0.0,
     ring: int = 24,
 ) -> Pasted:
-    """Pastes the subject of an exemplar into a scene.
+    """Pastes the subject of an exemplar into a scene. The cost is that of the subject's region, not of the scene.
 
     Args:
         matte: of the exemplar's size, not empty.
@@ -197,46 +245,20 @@ def paste(
         light_match: 0..1, how far the subject's colour statistics go to those of the ring around it.
         ring: width of that ring in scene pixels.
     """
-    matrix = exemplar_matrix(matte, placement, Size.of(scene))
+    placed = place_subject(Size.of(scene), exemplar, matte, placement, softness)
     composite, alpha = scene.copy(), np.zeros(scene.shape[:2], np.float32)
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-
-    # Work is done where the subject lands only. Its soft edge is made on a canvas with a margin, so that what lies off
-    # the canvas is clipped and not faded.
-    margin = math.ceil(4 * softness) + 3
-    support = bounding_box(matte, LEAST_ALPHA)
-    near = support.grown(math.ceil(min(3 / scale, max(matte.shape))) + 1).inside(Size.of(matte))
-    canvas = Box(0, 0, *Size.of(scene))
-    work = support.mapped(matrix).grown(margin).within(canvas.grown(margin))
-    region = work.within(canvas)
-    if 0 in (region.width, region.height):
-        return Pasted(composite, alpha, region)
-
-    cutout = premultiplied(exemplar[near.slices], matte[near.slices])
-    local = moved(matrix, near, work)
-    # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
-    reaches_frame = max(map(np.max, (matte[0], matte[-1], matte[:, 0], matte[:, -1]))) >= LEAST_ALPHA
-    frame = (
-        resample(np.ones(near.size[::-1], np.float32), local, work.size, cv2.BORDER_CONSTANT) if reaches_frame else 1
-    )
-    cutout = resample(cutout, local, work.size, cv2.BORDER_REPLICATE)
-    hard = cutout[..., 3] * frame
-    soft = feather(np.ascontiguousarray(cutout[..., 3]), softness) * frame
-    soft[soft < LEAST_ALPHA] = 0
-    inner = region.moved(-work.x, -work.y).slices
-    colours, hard, soft = extend(cutout, max(softness, 1.0))[inner], hard[inner], soft[inner]
-
-    if light_match > 0:
-        colours = blending.match_colours(colours, soft, scene, region, ring, light_match)
-    part = composite[region.slices]
-    if blend == "multi-band":
-        part[...] = blending.multiband(part, colours, hard, soft, reach=2.5 * softness)
-    elif blend == "alpha":
-        part[...] = blending.alpha_over(part, colours, soft)
-    else:
-        part[...] = blending.poisson(part, colours, soft, mixed=blend == "Poisson mixed")
-    alpha[region.slices] = soft
-    return Pasted(composite, alpha, region)
+    if 0 not in placed.region.size:
+        colours, part = placed.colours, composite[placed.region.slices]
+        if light_match > 0:
+            colours = blending.match_colours(colours, placed.alpha, scene, placed.region, ring, light_match)
+        if blend == "multi-band":
+            part[...] = blending.multiband(part, colours, placed.matte, placed.alpha, reach=2.5 * softness)
+        elif blend == "alpha":
+            part[...] = blending.alpha_over(part, colours, placed.alpha)
+        else:
+            part[...] = blending.poisson(part, colours, placed.alpha, mixed=blend == "Poisson mixed")
+        alpha[placed.region.slices] = placed.alpha
+    return Pasted(composite, alpha, placed.region)
 
 
 def warp_exemplar(
