@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -105,6 +106,9 @@ def check_arguments(options: argparse.Namespace) -> None:
     out = Path(options.out).expanduser()
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {options.out} is a file; a folder is needed.")
+    parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"--out: {options.out} cannot be written; name another folder.")
 
 
 def node_titled(workflow: dict, title: str) -> str:
@@ -218,14 +222,17 @@ def contact_sheet(tiles: list[tuple[str, np.ndarray]], columns: int = 4, side: i
 
 
 def save(demo: Demo, out: Path) -> list[Path]:
-    """Writes both pictures, or neither."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Writes both pictures, or neither. Raises InputError where the folder cannot be written."""
     files = {"phd_demo.png": Image.fromarray(demo.final), "phd_demo_steps.png": contact_sheet(demo.tiles)}
-    with tempfile.TemporaryDirectory(dir=out) as folder:
-        for name, picture in files.items():
-            picture.save(Path(folder) / name)
-        for name in files:
-            shutil.move(Path(folder) / name, out / name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out) as folder:
+            for name, picture in files.items():
+                picture.save(Path(folder) / name)
+            for name in files:
+                shutil.move(Path(folder) / name, out / name)
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written ({error.strerror}); name another folder.") from None
     return [out / name for name in files]
 
 
@@ -282,7 +289,11 @@ def main(arguments: list[str]) -> int:
     if not demo.kept:
         print("Broken promise: pixels outside the composite mask differ from the background's.", file=sys.stderr)
         return 1
-    files = save(demo, Path(options.out).expanduser())
+    try:
+        files = save(demo, Path(options.out).expanduser())
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(f"{demo.untouched:.0%} of the picture lies outside the composite mask; all of it equals the background.")
     print("Wrote", " and ".join(str(file) for file in files))
     return 0

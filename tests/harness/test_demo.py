@@ -45,12 +45,13 @@ def bad_arguments(folder: Path, picture) -> dict[str, tuple[list[str], str]]:
         "missing checkpoint": (["--checkpoint", str(folder / "none.safetensors")], "is missing; a ComfyUI checkpoint"),
         "checkpoint that is a picture": (["--checkpoint", good], "is no checkpoint file"),
         "out is a file": (["--out", good], "is a file; a folder is needed"),
+        "out lies in a file": (["--out", f"{good}/deep/down"], "cannot be written; name another folder"),
     }
 
 
 BAD = [
     "missing file", "folder", "text named png", "one pixel", "mask of another size", "black mask",
-    "missing checkpoint", "checkpoint that is a picture", "out is a file",
+    "missing checkpoint", "checkpoint that is a picture", "out is a file", "out lies in a file",
 ]  # fmt: skip
 
 
