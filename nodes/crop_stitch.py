@@ -1,5 +1,7 @@
 """PhDCrop and PhDStitch: the window that the model works in, and the way back into the untouched picture."""
 
+import math
+
 import comfy.latent_formats
 import numpy as np
 import torch
@@ -9,7 +11,7 @@ from ..phd_ops import light
 from ..phd_ops.geometry import Box, CropWindow, Size, bounding_box, crop_window
 from ..phd_ops.masks import resize_mask
 from ..phd_ops.paste import resize
-from .compat import newer
+from .compat import check_numbers, newer
 from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outlined, pixels, shown
 
 Crop = io.Custom("PHD_CROP")
@@ -103,9 +105,10 @@ class PhDCrop(io.ComfyNode):
     def execute(
         cls, composite, inpaint_mask, harmonize_mask, side=512, context=1.6, multiple=8, control=None, model=None
     ) -> io.NodeOutput:
+        check_numbers(context=context)
         if model is not None:
             own_side, own_multiple = model_size(model)
-            side, multiple = side or own_side, max(multiple, own_multiple)
+            side, multiple = side or own_side, math.lcm(multiple, own_multiple)
         if side < LEAST_SIDE:
             raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
         told = []
@@ -240,6 +243,7 @@ class PhDStitch(io.ComfyNode):
         crop: CropWindow | None = None,
         sampled_control=None,
     ) -> io.NodeOutput:
+        check_numbers(detail=detail, keep_surround=keep_surround, colour_fix=colour_fix)
         told = []
         scenes = as_pictures(background, "background")[..., :3]
         composites = as_pictures(composite, "composite")[..., :3]
@@ -287,7 +291,7 @@ class PhDStitch(io.ComfyNode):
                 colour_fix=colour_fix,
             )
             pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
-            previews += [outlined(pictures[index]), outlined(np.repeat(masks[index][..., None], 3, axis=-1))]
+            previews += [outlined(pictures[index]), outlined(masks[index])]
             told += report(stitched, matte, colour_fix)
         return io.NodeOutput(torch.from_numpy(pictures), torch.from_numpy(masks), ui=shown(cls, previews, *told))
 

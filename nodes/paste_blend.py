@@ -1,5 +1,7 @@
 """PhDPasteBlend: a subject into a scene, and the masks of what may change around it."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from comfy_api.latest import io
@@ -8,8 +10,10 @@ from ..phd_ops.geometry import Box, Placement, Size, random_placement
 from ..phd_ops.masks import ring as ring_around
 from ..phd_ops.masks import stabilise
 from ..phd_ops.paste import BLENDS, Pasted, paste, shadow_ellipse, subject_box, warp_exemplar
-from .compat import check_choice, newer
+from .compat import check_choice, check_numbers, newer
 from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown
+
+EARLIER = ("earlier_subjects", "earlier_inpaint")
 
 
 class PhDPasteBlend(io.ComfyNode):
@@ -231,13 +235,14 @@ class PhDPasteBlend(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("placement", placement, ["manual", "random"])
         check_choice("blend", blend, list(BLENDS))
+        check_numbers(feather=feather, size_min=size_min, size_max=size_max, light_match=light_match, visible=visible)
         told = []
         scenes = as_pictures(background, "background")[..., :3]
         exemplars = as_pictures(subject, "subject")
         mattes = subject_mattes(exemplars, subject_mask, told)
-        lines = placement_lines(placements)
+        lines = placement_lines(placements, len(mattes))
         of_scene = {"background": scenes}
-        for name, mask in (("earlier_subjects", earlier_subjects), ("earlier_inpaint", earlier_inpaint)):
+        for name, mask in zip(EARLIER, (earlier_subjects, earlier_inpaint), strict=True):
             if mask is not None:
                 of_scene[name] = as_masks(mask, scenes, name, told)
         of_subject = {"subject": exemplars, "subject_mask": mattes, "placements": lines}
@@ -260,19 +265,18 @@ class PhDPasteBlend(io.ComfyNode):
             )
 
         shape = (len(pictures), *scenes.shape[1:3])
-        composites = np.empty((*shape, 3), np.float32)
-        controls = np.empty((*shape, 3), np.float32)
+        # One of each for the whole batch: no picture is copied to be stacked.
+        composites, controls = (np.empty((*shape, 3), np.float32) for _ in range(2))
         taken, inpaints, harmonizes = (np.zeros(shape, np.float32) for _ in range(3))
         used, previews = {}, []
         for number, (scene_index, subject_indices) in enumerate(pictures):
-            composite, matte, inpaint = item(scenes, scene_index), taken[number], inpaints[number]
-            if "earlier_subjects" in of_scene:
-                matte[...] = item(of_scene["earlier_subjects"], scene_index)
-            if "earlier_inpaint" in of_scene:
-                inpaint[...] = item(of_scene["earlier_inpaint"], scene_index)
-            elif matte.any():
-                inpaint[...] = ring_around((matte > 0).astype(np.float32), ring)
-            control = None
+            composite, masks = composites[number], SceneMasks(taken[number], inpaints[number], harmonizes[number])
+            composite[...] = item(scenes, scene_index)
+            if of_scene.keys() != {"background"}:
+                masks.start(
+                    *(item(of_scene[name], scene_index) if name in of_scene else None for name in EARLIER), ring
+                )
+            has_control = False
             for index in subject_indices:
                 exemplar, own = item(exemplars, index), item(mattes, index)
                 box = subject_box(own)
@@ -283,23 +287,24 @@ class PhDPasteBlend(io.ComfyNode):
                 where = place(index, box, Size.of(composite))
                 used[index] = where.to_text()
                 told.append(where.to_text())
-                pasted = paste(composite, exemplar[..., :3], own, where, feather, blend, light_match, ring)
-                composite = pasted.composite
+                pasted = paste(
+                    composite, exemplar[..., :3], own, where, feather, blend, light_match, ring, out=composite
+                )
                 if not pasted.matte.any():
-                    told.append(f"Subject {index + 1} lies wholly outside the scene.")
-                mark(pasted, matte, inpaint, ring, shadow)
+                    why = "is too small to be seen" if all(pasted.region.size) else "lies wholly outside the scene"
+                    told.append(f"Subject {index + 1} {why}.")
+                masks.add(pasted, ring, shadow)
                 if len(subject_indices) == 1 and has_surround(exemplar):
-                    control, covered = warp_exemplar(exemplar[..., :3], own, where, Size.of(composite))
+                    has_control = True
+                    _, covered = warp_exemplar(exemplar[..., :3], own, where, Size.of(composite), out=controls[number])
                     if covered < 0.995:
                         told.append(f"The exemplar covers {covered:.0%} of the control; the rest is its mirror image.")
-            inpaint[matte > 0] = 0
-            harmonizes[number] = np.maximum(matte > 0, inpaint)
-            composites[number] = composite
-            controls[number] = composite if control is None else control
-            if control is None and any(used.values()):
-                why = "Several subjects share no surround" if len(subject_indices) > 1 else "A cut-out has no surround"
-                told.append(f"{why}, so there is no control: the composite stands in for it.")
-            previews.append(outlined(composite, matte, harmonizes[number]))
+            if not has_control:
+                controls[number] = composite
+                if any(used.values()):
+                    why = "Several subjects share" if len(subject_indices) > 1 else "A cut-out has"
+                    told.append(f"{why} no surround, so there is no control: the composite stands in for it.")
+            previews.append(outlined(composite, masks.matte, masks.harmonize))
         arrays = (torch.from_numpy(array) for array in (composites, controls, taken, inpaints, harmonizes))
         return io.NodeOutput(*arrays, "\n".join(used.values()), ui=shown(cls, previews, *told))
 
@@ -319,9 +324,17 @@ def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:
     return np.stack([stabilise(matte) for matte in mattes])
 
 
-def placement_lines(text: str | None) -> list[str]:
-    """One line for each subject; a single empty one where nothing was given."""
-    return [line.strip() for line in text.strip().splitlines()] if text and text.strip() else [""]
+def placement_lines(text: str | None, subjects: int) -> list[str]:
+    """One line for each subject; a single empty one where nothing was given.
+
+    A subject that was not placed has an empty line, also the first and the last; further ones at the end mean nothing.
+    """
+    if not text or not text.strip():
+        return [""]
+    lines = [line.strip() for line in text.split("\n")]
+    while not lines[-1] and len(lines) > subjects:
+        lines.pop()
+    return lines
 
 
 def has_surround(exemplar: np.ndarray) -> bool:
@@ -329,15 +342,32 @@ def has_surround(exemplar: np.ndarray) -> bool:
     return exemplar.shape[-1] == 3 or bool(exemplar[..., 3].min() > 0.99)
 
 
-def mark(pasted: Pasted, matte: np.ndarray, inpaint: np.ndarray, ring: int, shadow: bool) -> None:
-    """Adds a pasted subject to the scene's matte and inpaint mask, in place."""
-    # What the subject's masks can reach: so the cost is the subject's, not the scene's.
-    reach = max(ring, pasted.region.width, pasted.region.height) if shadow else ring
-    window = pasted.region.grown(reach + 1).inside(Size.of(matte)).slices
-    own = pasted.matte[window]
-    support = (own > 0).astype(np.float32)
-    inpaint[window] = np.maximum(inpaint[window], ring_around(support, ring))
-    if shadow:
-        inpaint[window] = np.maximum(inpaint[window], shadow_ellipse(own))
-    # What shines through both of two veils; exact at 0 and 1.
-    matte[window] = own + (1 - own) * matte[window]
+class SceneMasks(NamedTuple):
+    """The masks of one scene, float32 [H,W], which every pasted subject adds to in place."""
+
+    matte: np.ndarray
+    inpaint: np.ndarray
+    harmonize: np.ndarray
+
+    def start(self, subjects: np.ndarray | None, inpaint: np.ndarray | None, ring: int) -> None:
+        """From the masks of a node before; without its inpaint mask, with the ring around its subjects."""
+        if subjects is not None:
+            self.matte[...] = subjects
+        support = self.matte > 0
+        self.inpaint[...] = ring_around(support.astype(np.float32), ring) if inpaint is None else inpaint
+        self.inpaint[support] = 0
+        np.maximum(support, self.inpaint, out=self.harmonize)
+
+    def add(self, pasted: Pasted, ring: int, shadow: bool) -> None:
+        # The masks are touched only where this subject's can reach, so the cost is the subject's and not the scene's.
+        reach = max(ring, pasted.region.width, pasted.region.height) if shadow else ring
+        window = pasted.region.grown(reach + 1).inside(Size.of(self.matte)).slices
+        matte, inpaint, harmonize = (mask[window] for mask in self)
+        own = pasted.matte[window]
+        np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
+        if shadow:
+            np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
+        # What shines through both of two veils; exact at 0 and 1.
+        matte[...] = own + (1 - own) * matte
+        inpaint[matte > 0] = 0
+        np.maximum(matte > 0, inpaint, out=harmonize)

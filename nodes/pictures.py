@@ -69,11 +69,12 @@ def as_tensor(arrays: list[np.ndarray]) -> torch.Tensor:
 
 
 def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
-    """A picture with the edges of masks drawn on it, for a node to show: the first white, the second orange."""
+    """A picture or a mask for a node to show, with the edges of masks on it: the first white, the second orange."""
     height, width = picture.shape[:2]
     scale = min(1.0, PREVIEW_SIDE / max(height, width))
     size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    reduced = cv2.resize(picture[..., :3], size, interpolation=cv2.INTER_AREA) if scale < 1 else picture[..., :3]
+    reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    reduced = np.repeat(reduced[..., None], 3, axis=-1) if reduced.ndim == 2 else reduced
     drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
     thick = max(1, round(max(size) / 400))
     for mask, colour in zip(masks, ((255, 255, 255), (255, 140, 0)), strict=False):
@@ -86,7 +87,8 @@ def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
 def shown(cls: type[io.ComfyNode], pictures: list[np.ndarray], *messages: str) -> dict:
     """What a node shows on itself: pictures, and sentences for whoever reads or calls over the API."""
     result = dict(ui.PreviewImage(as_tensor(pictures), cls=cls).as_dict())
+    messages = tuple(dict.fromkeys(messages))
     if messages:
-        result["text"] = tuple(messages)
+        result["text"] = messages
         tell("\n".join(messages))
     return result

@@ -104,7 +104,7 @@ class Placement:
         for name, low, high in (("x", -1e4, 1e4), ("y", -1e4, 1e4), ("size", 1e-4, 1e4), ("rotation", -1e12, 1e12)):
             value = getattr(self, name)
             # A NaN compares as false.
-            if not isinstance(value, (int, float)) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}; in a placement it must be a number from {low:g} to {high:g}.")
         if not isinstance(self.flip, (bool, np.bool_)):
             raise ValueError(f"flip is {self.flip!r}; in a placement it must be true or false.")
@@ -133,7 +133,7 @@ class Placement:
         example = cls().to_text()
         try:
             values = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or not set(values) <= set(asdict(cls())):
             raise ValueError(f"{text!r} is no placement; one looks like this: {example}.")

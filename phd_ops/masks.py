@@ -30,7 +30,10 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"A mask must be [H,W], [B,H,W] or [B,1,H,W] with at least one pixel; this one is {shape}.")
     eight_bits = not mask.is_floating_point() and mask.dtype != torch.bool and bool(mask.max() > 1)
     mask = mask.detach().cpu().float()
-    return torch.nan_to_num(mask / 255 if eight_bits else mask, nan=0.0).clamp(0, 1)
+    mask = mask / 255 if eight_bits else mask
+    low, high = torch.aminmax(mask)
+    # A NaN compares as false. What is in range is not copied.
+    return mask if low >= 0 and high <= 1 else torch.nan_to_num(mask, nan=0.0).clamp(0, 1)
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -104,7 +107,9 @@ def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
     """A mask with its boundary softened by a Gaussian of `sigma` pixels; at the picture's border it does not fade."""
     if sigma <= 0:
         return mask
-    return cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    soft = cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    # The kernel's weights make up 1 but for the last bit.
+    return np.minimum(soft, 1, out=soft)
 
 
 def ramp(mask: np.ndarray, outside: float, inside: float) -> np.ndarray:
@@ -119,8 +124,8 @@ def stabilise(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
 
     Segmenters and resizing leave cores of .98, through which the old background would shine.
     """
-    # The mask's own numbers are rounded, so a core of .98 must not fall to the tolerance's last bit.
-    opaque, empty = mask >= 1 - tolerance - 1e-6, mask <= tolerance
+    # The mask's own numbers are rounded, at most to 11 bits (float16): a core of .98 must not fall to the last of them.
+    opaque, empty = mask >= 1 - tolerance - 2**-11, mask <= tolerance + 2**-17
     return np.where(opaque, np.float32(1), np.where(empty, np.float32(0), mask))
 
 

@@ -16,6 +16,8 @@ from .masks import feather
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
 LEAST_ALPHA = 1 / 255
+# Smaller pictures are mirrored ahead of a warp.
+MIRRORED_SIDE = 256
 BLENDS = ("alpha", "multi-band", "Poisson", "Poisson mixed")
 
 
@@ -31,8 +33,8 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
         return image
     height, width = matte.shape
     # The windows' sums need these; the background's follow, since (1 - alpha) I = I - alpha I, and so on.
-    colours = np.dstack([image, matte])
-    weighted = colours * matte[..., None]
+    colours = cv2.merge([image, matte])
+    weighted = cv2.multiply(colours, cv2.merge([matte] * 4))
     foreground = background = None
     for radius, coarser, trust in ((None, 1, 1e-6), (90, 15, 1e-3), (24, 4, 1e-3), (6, 1, 1e-3)):
         if radius is None:
@@ -69,9 +71,7 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
 
 def premultiplied(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """The cut-out [H,W,4] of a subject: its own colours times its matte, and the matte."""
-    cutout = cv2.merge([estimate_foreground(image, matte), matte])
-    cutout[..., :3] *= cutout[..., 3:]
-    return cutout
+    return cv2.merge([cv2.multiply(estimate_foreground(image, matte), cv2.merge([matte] * 3)), matte])
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -100,11 +100,12 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
     Opaque pixels keep their bits.
     """
     *mean, coverage = cv2.mean(cutout)
-    around = cv2.GaussianBlur(cutout, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    alpha = np.ascontiguousarray(cutout[..., 3])
+    alpha = cv2.extractChannel(cutout, 3)
     rest = (1 - alpha) / max(coverage, 1e-12)
     colours = cv2.merge([rest * np.float32(value) for value in mean])
-    colours += cutout[..., :3]
+    cv2.add(colours, cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), dst=colours)
+    del rest
+    around = cv2.GaussianBlur(cutout, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     # Between the opaque core and where there is nothing left to carry on.
     rim = np.flatnonzero((alpha < 1) & (around[..., 3] > 1e-6))
     around, own = around.reshape(-1, 4)[rim], cutout.reshape(-1, 4)[rim]
@@ -116,9 +117,14 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def resample(
-    picture: np.ndarray, matrix: np.ndarray, size: Size, border: int, interpolation: int = cv2.INTER_CUBIC
+    picture: np.ndarray,
+    matrix: np.ndarray,
+    size: Size,
+    border: int,
+    interpolation: int = cv2.INTER_CUBIC,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Warps [H,W] or [H,W,C] by a continuous affine matrix (source to destination) into a picture of `size`.
+    """Warps [H,W], [H,W,3] or a cut-out by a continuous affine matrix (source to destination) into one of `size`.
 
     A whole-pixel shift copies. A reduction is antialiased first (area), then the rest is one warp.
     """
@@ -136,7 +142,16 @@ def resample(
     # OpenCV puts pixel centres at whole numbers; ours lie at half ones.
     half = np.array([0.5, 0.5])
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ half - half])
-    warped = cv2.warpAffine(picture, shifted, size, flags=interpolation, borderMode=border)
+    if border == cv2.BORDER_REFLECT and min(picture.shape[:2]) < MIRRORED_SIDE:
+        # OpenCV reflects once for every width that a pixel lies off, which takes minutes for tiny pictures far away;
+        # a picture with its mirror images repeats, and that is one division.
+        picture = np.concatenate([picture, picture[:, ::-1]], axis=1)
+        picture, border = np.concatenate([picture, picture[::-1]]), cv2.BORDER_WRAP
+    warped = cv2.warpAffine(picture, shifted, size, out, flags=interpolation, borderMode=border)
+    if warped.shape[2:] == (4,):
+        # Where a cubic overshoots, a cut-out's colours overshoot with its matte: both are brought back together.
+        over = np.flatnonzero(warped[..., 3] > 1 + 1e-4)
+        warped.reshape(-1, 4)[over] /= warped.reshape(-1, 4)[over, 3:]
     return np.clip(warped, 0, 1, out=warped)
 
 
@@ -160,6 +175,11 @@ def exemplar_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.
     if box is None:
         raise ValueError("The subject's mask is empty: there is nothing to paste.")
     return moved(placement.matrix(Size(box.width, box.height), scene), Box(-box.x, -box.y, 0, 0), Box(0, 0, 0, 0))
+
+
+def feather_reach(sigma: float) -> int:
+    """How many pixels beyond a hard edge a feather of `sigma` leaves at least LEAST_ALPHA."""
+    return math.floor(2.66 * sigma + 0.5)
 
 
 @dataclass(frozen=True)
@@ -198,10 +218,13 @@ def place_subject(
         return Placed(Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), nothing, nothing)
 
     local = moved(matrix, near, work)
-    cutout = resample(premultiplied(exemplar[near.slices], matte[near.slices]), local, work.size, cv2.BORDER_REPLICATE)
-    own = np.ascontiguousarray(cutout[..., 3])
+    reaches_frame = max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA
+    # Beyond the cut-out lies nothing, even where a reduction mixed some of the subject into its outermost pixels.
+    border = cv2.BORDER_REPLICATE if reaches_frame else cv2.BORDER_CONSTANT
+    cutout = resample(premultiplied(exemplar[near.slices], matte[near.slices]), local, work.size, border)
+    own = cv2.extractChannel(cutout, 3)
     alpha = feather(own, softness)
-    if max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA:
+    if reaches_frame:
         # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
         frame = resample(np.ones(near.size[::-1], np.float32), local, work.size, cv2.BORDER_CONSTANT)
         own, alpha = own * frame, alpha * frame
@@ -234,6 +257,7 @@ def paste(
     blend: str = "alpha",
     light_match: float = 0.0,
     ring: int = 24,
+    out: np.ndarray | None = None,
 ) -> Pasted:
     """Pastes the subject of an exemplar into a scene. The cost is that of the subject's region, not of the scene.
 
@@ -244,17 +268,21 @@ def paste(
         blend: one of BLENDS, see `blend.py`.
         light_match: 0..1, how far the subject's colour statistics go to those of the ring around it.
         ring: width of that ring in scene pixels.
+        out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new one by default.
     """
     placed = place_subject(Size.of(scene), exemplar, matte, placement, softness)
-    composite, alpha = scene.copy(), np.zeros(scene.shape[:2], np.float32)
+    composite = scene.copy() if out is None else out
+    if out is not None and out is not scene:
+        out[...] = scene
+    alpha = np.zeros(scene.shape[:2], np.float32)
     if 0 not in placed.region.size:
         colours, part = placed.colours, composite[placed.region.slices]
         if light_match > 0:
             colours = blending.match_colours(colours, placed.alpha, scene, placed.region, ring, light_match)
         if blend == "multi-band":
-            part[...] = blending.multiband(part, colours, placed.matte, placed.alpha, reach=2.5 * softness)
+            part[...] = blending.multiband(part, colours, placed.matte, placed.alpha, feather_reach(softness))
         elif blend == "alpha":
-            part[...] = blending.alpha_over(part, colours, placed.alpha)
+            blending.alpha_over(part, colours, placed.alpha, out=part)
         else:
             part[...] = blending.poisson(part, colours, placed.alpha, mixed=blend == "Poisson mixed")
         alpha[placed.region.slices] = placed.alpha
@@ -262,9 +290,11 @@ def paste(
 
 
 def warp_exemplar(
-    exemplar: np.ndarray, matte: np.ndarray, placement: Placement, scene: Size
+    exemplar: np.ndarray, matte: np.ndarray, placement: Placement, scene: Size, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, float]:
     """The whole exemplar moved as `paste` moves its subject: a control, whose subject lies on the composite's.
+
+    `out`, of the scene's size and contiguous, is written into where it is given.
 
     Returns:
         float32 [H,W,3] of the scene's size, mirrored where the exemplar does not reach; and the share of the scene
@@ -272,7 +302,7 @@ def warp_exemplar(
     """
     matrix = exemplar_matrix(matte, placement, scene)
     # Light is smooth: linear interpolation shows as much of it as cubic, at a third of the time.
-    control = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR)
+    control = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
     size = Size.of(exemplar)
     corners = np.array([[0, 0], [size.width, 0], [size.width, size.height], [0, size.height]], float)
     corners = corners @ matrix[:, :2].T + matrix[:, 2]

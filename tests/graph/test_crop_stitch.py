@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from graph_support import block, picture, run_node
+from graph_support import block, picture, refused, run_node, tiny_flux, tiny_model
 
 SIZES = [(60, 80), (61, 83), (200, 40), (1, 1), (7, 300)]
 
@@ -176,3 +176,97 @@ def test_masks_of_another_size_are_brought_to_the_picture_s():
     wanted = stitch(background, composite, matte, change, 1 - composite).values
     for ours, theirs in zip(stitch(background, composite, *large, 1 - composite).values, wanted, strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("multiple", [8, 16, 32, 64])
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (61, 383), (300, 200)])
+def test_the_windows_sides_are_multiples(multiple, height, width):
+    _, composite, matte, change = pasted(height, width)
+    window = crop(composite, matte, change, side=256, multiple=multiple).values[3]
+    assert window.target.width % multiple == window.target.height % multiple == 0
+    assert window.target.width * window.target.height == pytest.approx(256**2, rel=0.4)
+
+
+def test_without_a_side_the_window_takes_the_models():
+    _, composite, matte, change = pasted(60, 80)
+    for model, side in ((tiny_model("EPS"), 512), (run_node("PhDLoadDemoModel").values[0], 256)):
+        target = crop(composite, matte, change, side=0, context=1.0, model=model).values[3].target
+        assert target.width * target.height == pytest.approx(side**2, rel=0.05)
+        # A side that was given stays.
+        target = crop(composite, matte, change, side=128, model=model).values[3].target
+        assert target.width * target.height == pytest.approx(128**2, rel=0.1)
+
+
+def test_a_model_with_a_coarser_grid_asks_for_more():
+    _, composite, matte, change = pasted(60, 80)
+    for given, multiple in ((8, 16), (24, 48), (64, 64)):
+        target = crop(composite, matte, change, side=0, multiple=given, model=tiny_flux()).values[3].target
+        assert target.width % multiple == target.height % multiple == 0
+        assert target.width * target.height == pytest.approx(1024**2, rel=0.1)
+
+
+def test_without_a_side_and_without_a_model_it_says_what_it_needs():
+    _, composite, matte, change = pasted(60, 80)
+    given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change, "side": 0}
+    message = refused("PhDCrop", **given)
+    assert message == "side is 0; it must be at least 64, or 0 with a model connected."
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("side", [64, 96, 200])
+@pytest.mark.parametrize("detail", [0.0, 0.9])
+def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, detail):
+    background, composite, matte, change = pasted(height, width)
+    cropped = crop(composite, matte, change, side=side)
+    image, mask = stitch(
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
+    ).values
+    assert torch.equal(image, torch.where(mask[..., None] > 0, composite, background))
+    assert torch.equal(image, composite)
+
+
+def test_a_colour_shift_is_told_and_taken_off():
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=128, context=2.5)
+    gain, offset = torch.tensor([1.05, 1.0, 0.95]), torch.tensor([-0.02, 0.01, 0.02])
+    sampled = (cropped.values[0] - offset) / gain
+    given = (background, composite, matte, change, sampled)
+    fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
+    told = [text for text in fixed.text if text.startswith("Colour shift taken off: ")]
+    assert len(told) == 1
+    assert "×1.050, ×1.000, ×0.950; -5.1, +2.5, +5.1 levels (red, green, blue), by " in told[0]
+    assert int(told[0].split(" by ")[1].split()[0]) > 1000
+    left = stitch(*given, crop=cropped.values[3], detail=0.0, colour_fix=0.0)
+    assert not any("Colour shift" in text for text in left.text)
+    unshifted = stitch(*given[:4], cropped.values[0] + 1e-6, crop=cropped.values[3], detail=0.0)
+    assert (fixed.values[0] - unshifted.values[0]).abs().max() * 255 < 0.1
+    assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
+
+
+def test_every_node_shows_its_pictures():
+    background, composite, matte, change = pasted(60, 80, batch=2)
+    cropped = crop(composite, matte, change, side=96)
+    assert len(cropped.execution.outputs["node"]["images"]) == 2
+    # The picture and the mask that was used, for each.
+    done = stitch(background, composite, matte, change, cropped.values[0], crop=cropped.values[3])
+    assert len(done.execution.outputs["node"]["images"]) == 4
+
+
+def test_inputs_are_left_as_they_were():
+    background, composite, matte, change = pasted(60, 80)
+    sampled, control = 1 - composite, composite * 0.9
+    given = (background, composite, matte, change, sampled, control)
+    copies = [value.clone() for value in given]
+    crop(composite, matte, change, side=96, control=control)
+    crop(composite, matte, torch.ones(1, 60, 80), side=64)
+    for options in ({}, {"keep_surround": 1.0}, {"colour_fix": 0.0, "detail": 0.0}, {"blend": 0, "luma_only": True}):
+        stitch(*given[:5], **options, sampled_control=control)
+    assert all(torch.equal(ours, copy) for ours, copy in zip(given, copies, strict=True))
+
+
+def test_a_window_in_a_large_scene_is_no_larger():
+    # The subject's surroundings decide, not the scene.
+    change = block(1100, 2000, 500, 900, 560, 980)
+    window = crop(picture(1100, 2000), change, change, side=256, context=1.5).values[3]
+    assert window.box.size == (120, 120)
+    assert window.target == (256, 256)

@@ -165,3 +165,115 @@ def test_a_crop_window_holds_the_subject_and_never_pads(data, width, height, con
     assert window.box.x <= x and x + subject.width <= window.box.x + window.box.width
     assert window.box.y <= y and y + subject.height <= window.box.y + window.box.height
     assert all(side >= multiple and side % multiple == 0 for side in window.target)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "size", "rotation"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e15, "0.5", None, True, [0.5]])
+def test_a_placement_of_no_sound_number_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name} is .*must be a number from"):
+        Placement(**{name: value})
+
+
+@pytest.mark.parametrize("size", [0, -0.5, 1e-5, 1e5])
+def test_a_placement_without_a_size_or_of_a_huge_one_is_refused(size):
+    with pytest.raises(ValueError, match=r"^size is .*from 0.0001 to 10000"):
+        Placement(size=size)
+
+
+@pytest.mark.parametrize("flip", [1, "yes", None])
+def test_flip_is_true_or_false(flip):
+    with pytest.raises(ValueError, match="flip is .*true or false"):
+        Placement(flip=flip)
+
+
+@given(st.floats(-9e3, 9e3), st.floats(-9e3, 9e3), st.floats(1e-4, 9e3), st.floats(-1e12, 1e12), st.booleans())
+def test_a_placement_comes_back_from_its_text_to_the_bit(x, y, size, rotation, flip):
+    placement = Placement(x, y, size, rotation, flip)
+    assert Placement.from_text(placement.to_text()) == placement
+
+
+def test_what_a_text_leaves_out_has_its_default():
+    assert Placement.from_text('{"x": 0.25}') == Placement(x=0.25)
+    assert Placement.from_text("{}") == Placement()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "left", "0.5", "null", "[0.5, 0.5]", '{"x": 0.5', '{"z": 1}', "[" * 100_000, '{"x": %s}' % ("1" * 5000)],
+    ids=lambda text: text[:12],
+)
+def test_a_text_that_is_no_placement_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match="is no placement; one looks like this: .*rotation"):
+        Placement.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"size": 0}', "size is 0"),
+        ('{"size": -1}', "size is -1"),
+        ('{"x": NaN}', "x is nan"),
+        ('{"y": 1e999}', "y is inf"),
+        ('{"x": "0.5"}', "x is '0.5'"),
+        ('{"x": true}', "x is True"),
+        ('{"flip": 1}', "flip is 1"),
+    ],
+)
+def test_a_text_with_a_wrong_value_names_it(text, told):
+    with pytest.raises(ValueError, match=f"^{told}"):
+        Placement.from_text(text)
+
+
+@pytest.mark.parametrize("rotation", [1e9, -1e9, 360, 725.5, 1e12])
+def test_a_rotation_counts_modulo_360(rotation):
+    subject, scene = Size(30, 20), Size(90, 60)
+    wanted = Placement(rotation=float(np.mod(rotation, 360))).matrix(subject, scene)
+    assert Placement(rotation=rotation).matrix(subject, scene) == pytest.approx(wanted, abs=1e-9)
+
+
+@given(st.data())
+def test_the_part_of_a_box_within_another_holds_the_pixels_of_both(data):
+    sides, corners = st.integers(0, 12), st.integers(-15, 15)
+    one, other = (Box(*(data.draw(kind) for kind in (corners, corners, sides, sides))) for _ in range(2))
+
+    def cells(box):
+        return {(x, y) for x in range(box.x, box.x + box.width) for y in range(box.y, box.y + box.height)}
+
+    part = one.within(other)
+    assert cells(part) == cells(one) & cells(other)
+    assert part.width >= 0 and part.height >= 0
+    assert cells(one.moved(3, -2)) == {(x + 3, y - 2) for x, y in cells(one)}
+
+
+@pytest.mark.parametrize(
+    ("matrix", "mapped"),
+    [
+        ([[1, 0, 0], [0, 1, 0]], Box(10, 20, 30, 40)),
+        ([[1, 0, 0.5], [0, 1, -0.5]], Box(10, 19, 31, 41)),
+        ([[0.5, 0, 0], [0, 0.5, 0]], Box(5, 10, 15, 20)),
+        ([[0, 1, 0], [-1, 0, 0]], Box(20, -40, 40, 30)),
+        ([[1, 0, 1e-9], [0, 1, -1e-9]], Box(10, 20, 30, 40)),
+        ([[-1, 0, 0], [0, 1, 0]], Box(-40, 20, 30, 40)),
+    ],
+)
+def test_the_box_about_what_a_matrix_makes_of_a_box(matrix, mapped):
+    assert Box(10, 20, 30, 40).mapped(np.array(matrix, float)) == mapped
+
+
+@given(st.integers(0, 2**64 - 1), st.floats(0.1, 0.9), st.floats(0, 360), st.floats(0.05, 0.6))
+def test_a_random_placement_shows_at_least_the_share_it_is_told(seed, share, rotation, size):
+    subject, scene = Size(40, 25), Size(300, 200)
+    placement = random_placement(seed, subject, scene, (size, size + 0.1), rotation, least_visible=share)
+    assert visible_share(placement, subject, scene) >= share
+    assert Placement.from_text(placement.to_text()) == placement
+
+
+def test_a_subject_may_leave_the_scene_as_far_as_it_is_told():
+    def least(share):
+        drawn = (
+            random_placement(seed, Size(30, 30), Size(200, 200), (0.4, 0.6), least_visible=share) for seed in range(60)
+        )
+        return min(visible_share(placement, Size(30, 30), Size(200, 200)) for placement in drawn)
+
+    assert 0.2 <= least(0.2) < 0.5
+    assert least(1) >= 1 - 1e-9

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phd_ops.geometry import Size
 from phd_ops.light import (
+    LEAST_PIXELS,
     MOST_GAIN,
+    NO_SHIFT,
+    ColourShift,
+    fit_colour_shift,
     join,
     light_sigma,
     linear_to_srgb,
@@ -16,7 +21,9 @@ from phd_ops.light import (
     relight_gain,
     shadow_gain,
     srgb_to_linear,
+    stitch,
 )
+from phd_ops.paste import resize
 
 
 def picture(side, seed=0, low=0.2, high=0.8):
@@ -220,3 +227,218 @@ def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
     assert ring.any()
     expected = linear_to_srgb(srgb_to_linear(pieces["background"]) * 0.5)
     assert image[ring] == pytest.approx(expected[ring], abs=1e-6)
+
+
+GAIN, OFFSET = np.float32([1.04, 0.97, 1.02]), np.float32([-0.02, 0.015, 0.01])
+
+
+def shifted(original):
+    """What a VAE makes of a picture whose colours `GAIN` and `OFFSET` bring back."""
+    return (original - OFFSET) / GAIN
+
+
+def residual_levels(shift, shifted_picture, original):
+    return float(np.abs(shift.apply(shifted_picture) - original).max()) * 255
+
+
+@pytest.mark.parametrize("altered", [0, 0.1, 0.3])
+def test_a_colour_shift_is_found_to_a_tenth_of_a_level_whatever_else_changed(altered):
+    original, everywhere = picture(96), np.ones((96, 96), np.float32)
+    given = shifted(original)
+    changed = np.random.default_rng(5).random((96, 96)) < altered
+    given[changed] = np.clip(given[changed] + 0.25, 0.01, 0.99)
+    shift = fit_colour_shift(given, original, everywhere)
+    assert residual_levels(shift, shifted(original), original) < 0.1
+    assert shift.gain == pytest.approx(GAIN, abs=1e-3) and shift.offset == pytest.approx(OFFSET, abs=1e-3)
+    assert 0.5 * (1 - altered) * 96**2 < shift.pixels <= (1 - altered) * 96**2 * 1.02
+
+
+def test_a_shape_that_changed_has_no_say():
+    # A third of what was thought untouched is another thing altogether.
+    original = cv2.GaussianBlur(picture(96), (0, 0), 2)
+    given = shifted(original)
+    given[:, :30] = np.float32([0.9, 0.1, 0.3])
+    shift = fit_colour_shift(given, original, np.ones((96, 96), np.float32))
+    assert residual_levels(shift, shifted(original), original) < 0.1
+
+
+@pytest.mark.parametrize("bits", ["rounded", "noise"])
+def test_a_colour_shift_is_found_through_noise(bits):
+    rng, original = np.random.default_rng(3), picture(192)
+    given = shifted(original)
+    given = (
+        np.round(given * 255) / 255
+        if bits == "rounded"
+        else given + rng.normal(0, 2 / 255, given.shape).astype(np.float32)
+    )
+    shift = fit_colour_shift(given.astype(np.float32), original, np.ones((192, 192), np.float32))
+    # Of noise of two levels a regression keeps its own share: it cannot tell x's noise from contrast.
+    assert residual_levels(shift, shifted(original), original) < (0.1 if bits == "rounded" else 0.25)
+
+
+def test_clipped_pixels_have_no_say():
+    original = picture(128, low=0, high=1)
+    given = np.clip(shifted(original), 0.1, 0.9)
+    given = np.where(given <= 0.1, 0, np.where(given >= 0.9, 1, given)).astype(np.float32)
+    shift = fit_colour_shift(given, original, np.ones((128, 128), np.float32))
+    inner = (original > 0.2).all(-1) & (original < 0.8).all(-1)
+    assert np.abs(shift.apply(shifted(original)) - original)[inner].max() * 255 < 0.1
+
+
+def test_only_untouched_pixels_are_read():
+    original, untouched = picture(64), np.zeros((64, 64), np.float32)
+    untouched[:20] = 0.5
+    given = shifted(original)
+    wanted = fit_colour_shift(given, original, untouched)
+    given[20:] = np.nan
+    found = fit_colour_shift(given, original, untouched)
+    assert np.array_equal(found.gain, wanted.gain) and np.array_equal(found.offset, wanted.offset)
+    assert found.pixels <= 20 * 64
+
+
+@pytest.mark.parametrize("too_small", [0, 0.05 / 255])
+def test_no_shift_is_exactly_none(too_small):
+    original = picture(64)
+    shift = fit_colour_shift(original + np.float32(too_small), original, np.ones((64, 64), np.float32))
+    assert shift.gain.tolist() == [1, 1, 1] and shift.offset.tolist() == [0, 0, 0]
+    assert shift.pixels > 2000
+    assert shift.apply(original) is original
+
+
+@pytest.mark.parametrize("pixels", [0, 1, LEAST_PIXELS - 1])
+def test_from_too_few_pixels_no_shift_is_read(pixels):
+    original, untouched = picture(64), np.zeros((64, 64), np.float32)
+    untouched.ravel()[:pixels] = 1
+    assert fit_colour_shift(shifted(original), original, untouched) is NO_SHIFT
+    untouched.ravel()[: LEAST_PIXELS + 1] = 1
+    assert fit_colour_shift(shifted(original), original, untouched).pixels > 0
+
+
+@pytest.mark.parametrize("made", ["negative", "other", "bright"])
+def test_what_no_vae_does_is_no_shift(made):
+    original = picture(64)
+    given = {"negative": 1 - original, "other": picture(64, 9), "bright": original * 0.3 + 0.6}[made]
+    assert fit_colour_shift(given, original, np.ones((64, 64), np.float32)) is NO_SHIFT
+
+
+def test_of_a_flat_context_the_offset_is_read_and_the_gain_stays():
+    original = np.zeros((40, 40, 3), np.float32) + np.float32([0.3, 0.5, 0.7])
+    shift = fit_colour_shift(original + np.float32([0.02, 0, -0.03]), original, np.ones((40, 40), np.float32))
+    assert shift.gain == pytest.approx([1, 1, 1], abs=1e-3)
+    assert shift.apply(original + np.float32([0.02, 0, -0.03])) == pytest.approx(original, abs=0.1 / 255)
+
+
+def test_a_shift_is_taken_off_by_its_strength():
+    shift, colours = ColourShift(GAIN, OFFSET, 100), picture(8)
+    whole = np.clip(colours * GAIN + OFFSET, 0, 1)
+    assert shift.apply(colours) == pytest.approx(whole, abs=1e-6)
+    assert shift.apply(colours, 0.5) == pytest.approx((whole + colours) / 2, abs=1e-6)
+    assert shift.apply(colours, 0) is colours
+    assert NO_SHIFT.apply(colours) is colours
+
+
+@pytest.fixture
+def window():
+    """A window with a pasted subject, soft at its rim, and what may change."""
+    y, x = np.mgrid[0:120, 0:160].astype(np.float32)
+    background = np.stack([0.3 + x / 400, 0.3 + y / 300, 0.6 - x / 500], -1) + 0.04 * picture(160, 1)[:120]
+    matte = np.clip((24 - np.hypot(x - 80, y - 60)) / 3 + 0.5, 0, 1)
+    subject = np.float32([0.6, 0.4, 0.3]) + 0.1 * (picture(160, 2)[:120] - 0.5)
+    composite = (matte[..., None] * subject + (1 - matte[..., None]) * background).astype(np.float32)
+    change = (np.hypot(x - 80, y - 60) < 40).astype(np.float32)
+    return {"background": background, "composite": composite, "matte": matte, "change": change}
+
+
+@pytest.mark.parametrize("size", [(160, 120), (96, 72), (320, 240), (152, 128)])
+@pytest.mark.parametrize("detail", [0.0, 0.9])
+def test_a_window_of_which_nothing_was_made_goes_back_to_the_bit(window, size, detail):
+    """Also where it was worked on at another size: then the picture is resized once, not twice."""
+    done = stitch(**window, sampled=resize(window["composite"], Size(*size)), detail=detail)
+    assert 0 < (done.used > 0).mean() < 1
+    assert np.array_equal(done.picture[done.used > 0], window["composite"][done.used > 0])
+    assert np.array_equal(done.picture[done.used == 0], window["background"][done.used == 0])
+    assert (done.gain == 1).all()
+
+
+@pytest.mark.parametrize("size", [(160, 120), (320, 240), (96, 72)])
+def test_a_colour_shift_of_the_model_is_taken_off(window, size):
+    given = resize(window["composite"], Size(*size))
+    done, left = (stitch(**window, sampled=shifted(given), colour_fix=fix, detail=0, blend=0) for fix in (1, 0))
+    assert done.shift.pixels > 1000
+    assert done.shift.gain == pytest.approx(GAIN, abs=1e-3)
+    # Off the soft rim, where subject and surround are taken apart first.
+    used = (done.used == 1) & np.isin(window["matte"], (0, 1))
+    wanted = resize(given, Size(160, 120))
+    assert np.abs(done.picture - wanted)[used].max() * 255 < 0.1
+    assert np.abs(left.picture - wanted)[used].max() * 255 > 4
+
+
+def test_what_the_model_painted_is_not_taken_for_a_shift(window):
+    sampled = np.where(window["change"][..., None] > 0, window["composite"] * 0.6, window["composite"])
+    done = stitch(**window, sampled=sampled, detail=0, blend=0)
+    assert done.shift.gain.tolist() == [1, 1, 1] and done.shift.offset.tolist() == [0, 0, 0]
+    inside = (done.used == 1) & np.isin(window["matte"], (0, 1))
+    assert done.picture[inside] == pytest.approx((window["composite"] * 0.6)[inside], abs=1e-5)
+
+
+def test_a_shift_and_a_change_of_light_are_told_apart(window):
+    darker = linear_to_srgb(srgb_to_linear(window["composite"]) * 0.6)
+    sampled = shifted(np.where(window["change"][..., None] > 0, darker, window["composite"]))
+    done = stitch(**window, sampled=sampled, detail=1)
+    core = window["matte"] == 1
+    # DARK, which keeps black finite, draws gains a little towards 1.
+    assert done.gain[core] == pytest.approx(np.full((core.sum(), 3), 0.6), abs=0.05)
+
+
+def test_with_a_control_light_is_the_difference_of_both(window):
+    darker = linear_to_srgb(srgb_to_linear(window["composite"]) * 0.6)
+    sampled = np.where(window["change"][..., None] > 0, darker, window["composite"])
+    core = window["matte"] == 1
+    for control, gain in ((sampled, 1), (window["composite"], 0.6)):
+        done = stitch(**window, sampled=sampled, control=control, detail=1)
+        assert done.gain[core] == pytest.approx(np.full((core.sum(), 3), gain), abs=0.05)
+
+
+@given(
+    st.integers(0, 2**32),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0, 60),
+    st.booleans(),
+    st.floats(0, 1),
+    st.sampled_from([(48, 40), (64, 56), (32, 24), (1, 1)]),
+    st.booleans(),
+)
+def test_whatever_the_options_the_outside_is_the_backgrounds(
+    seed, detail, keep_surround, blend, luma_only, colour_fix, size, with_control
+):
+    rng = np.random.default_rng(seed)
+    blobs = cv2.GaussianBlur(rng.standard_normal((40, 48)), (0, 0), 4)
+    matte = np.clip(3 * blobs / blobs.std() - 3, 0, 1).astype(np.float32)
+    change = (blobs / blobs.std() > 0.6).astype(np.float32)
+    background, composite = (rng.random((40, 48, 3), dtype=np.float32) for _ in range(2))
+    sampled, control = (rng.random((size[1], size[0], 3), dtype=np.float32) for _ in range(2))
+    arrays = [background, composite, sampled, matte, change, control]
+    copies = [array.copy() for array in arrays]
+    done = stitch(
+        *arrays[:5],
+        control=control if with_control else None,
+        detail=detail,
+        keep_surround=keep_surround,
+        blend=blend,
+        luma_only=luma_only,
+        colour_fix=colour_fix,
+    )
+    outside = done.used == 0
+    assert np.array_equal(done.picture[outside], background[outside])
+    assert not done.used[np.maximum(matte, change) == 0].any()
+    assert np.isfinite(done.picture).all() and done.picture.min() >= 0 and done.picture.max() <= 1
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, copies, strict=True))
+
+
+def test_even_of_an_unchanged_window_only_the_used_part_comes_back(window):
+    # A composite that differs where nothing may change: there the background counts.
+    window["composite"] = np.where(window["change"][..., None] > 0, window["composite"], 1 - window["composite"])
+    done = stitch(**window, sampled=window["composite"].copy())
+    assert np.array_equal(done.picture[done.used == 0], window["background"][done.used == 0])
+    assert np.array_equal(done.picture[done.used > 0], window["composite"][done.used > 0])

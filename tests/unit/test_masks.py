@@ -9,15 +9,19 @@ from hypothesis import strategies as st
 
 from phd_ops.masks import (
     as_mask,
+    bands,
     cover,
+    drop_specks,
     feather,
     fill_holes,
     grow,
+    keep_components,
     largest_component,
     ramp,
     resize_mask,
     ring,
     signed_distance,
+    stabilise,
 )
 
 
@@ -223,3 +227,181 @@ def test_cover_is_exact_where_cells_are_whole(cell):
 
 def test_cover_ignores_what_an_8_bit_mask_cannot_say():
     assert not cover(torch.full((1, 16, 16), 1 / 256), 2, 2).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_as_mask_reads_integers_above_1_as_8_bits(dtype):
+    assert as_mask(torch.tensor([[0, 51, 255]], dtype=dtype)).tolist() == [[[0.0, pytest.approx(0.2), 1.0]]]
+    assert as_mask(torch.tensor([[0, 1, 1]], dtype=dtype)).tolist() == [[[0.0, 1.0, 1.0]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_as_mask_of_any_float_type_is_float32(dtype):
+    mask = as_mask(torch.tensor([[0.0, 0.25, 1.0, 1.5]], dtype=dtype))
+    assert mask.dtype == torch.float32
+    assert mask.tolist() == [[[0.0, 0.25, 1.0, 1.0]]]
+
+
+def test_as_mask_leaves_the_mask_it_was_given():
+    given = torch.tensor([[float("nan"), -1.0, 2.0]], requires_grad=True)
+    as_mask(given)[...] = 0.5
+    assert given.tolist()[0][1:] == [-1.0, 2.0]
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 31, 64, 100.5, 128, 255, 256, -1, -16, -39])
+def test_grow_is_right_to_half_a_pixel_up_to_256(pixels):
+    radius = radius_map(640)
+    grown = grow((radius < 50).astype(np.float32), pixels)
+    assert np.sqrt(grown.sum() / np.pi) == pytest.approx(50 + pixels, abs=0.5)
+    # Along a straight edge it is exact to the pixel.
+    straight = np.zeros((8, 600), np.float32)
+    straight[:, :300] = 1
+    assert abs(grow(straight, pixels)[4].sum() - (300 + pixels)) <= 0.5
+
+
+def mask_of(kind, seed, height, width):
+    rng, mask = np.random.default_rng(seed), np.zeros((height, width), np.float32)
+    if kind == "full":
+        mask[:] = 1
+    elif kind == "specks":
+        mask[:] = rng.random((height, width)) > 0.95
+    elif kind == "corners":
+        mask[0, 0] = mask[-1, -1] = mask[0, -1] = 1
+    elif kind == "border":
+        mask[:, -1] = mask[0] = 1
+    elif kind == "blob":
+        mask[height // 3 : 2 * height // 3 + 1, width // 4 : width // 2 + 1] = 1
+    elif kind == "soft":
+        mask[:] = rng.random((height, width))
+    return mask
+
+
+@given(
+    st.sampled_from(["empty", "full", "specks", "corners", "border", "blob", "soft"]),
+    st.integers(0, 99),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.floats(-50, 50),
+)
+def test_grow_is_what_the_signed_distance_says(kind, seed, height, width, pixels):
+    mask = mask_of(kind, seed, height, width)
+    assert (grow(mask, pixels) == (signed_distance(mask) > -pixels)).all()
+
+
+@given(st.sampled_from(["specks", "corners", "border", "blob"]), st.integers(0, 99), st.floats(0, 9), st.floats(0, 9))
+def test_core_seam_and_context_make_up_the_picture(kind, seed, inner, outer):
+    mask = mask_of(kind, seed, 24, 31)
+    core, seam, ring_, context = bands(mask, inner, outer)
+    assert ((core + seam + context) == 1).all()
+    assert (ring_ == seam * (mask == 0)).all()
+    assert (core <= mask).all() and (context <= 1 - mask).all()
+
+
+def test_bands_have_their_widths():
+    core, seam, ring_, context = (band[4] for band in bands(square(100, 30, 70)[30:40], 5, 8))
+    assert np.flatnonzero(core).tolist() == list(range(35, 65))
+    assert np.flatnonzero(context).tolist() == [*range(0, 22), *range(78, 100)]
+    assert np.flatnonzero(ring_).tolist() == [*range(22, 30), *range(70, 78)]
+    assert np.flatnonzero(seam).tolist() == [*range(22, 35), *range(65, 78)]
+
+
+def test_bands_without_width_are_the_mask_and_the_rest():
+    mask = square(30, 10, 20)
+    core, seam, ring_, context = bands(mask, 0, 0)
+    assert (core == mask).all() and (context == 1 - mask).all()
+    assert not seam.any() and not ring_.any()
+
+
+@pytest.mark.parametrize(("value", "core", "context"), [(0, 0, 1), (1, 1, 0)])
+def test_bands_of_nothing_and_of_everything(value, core, context):
+    found = bands(np.full((6, 7), value, np.float32), 3, 3)
+    assert [band.mean() for band in found] == [core, 0, 0, context]
+
+
+def test_a_ramp_on_both_sides_rises_through_the_edge():
+    mask = np.float32([[0] * 6 + [1] * 6] * 2)
+    # Distances -5.5 .. 5.5; 4 outside and 2 inside: (d + 4) / 6.
+    assert ramp(mask, 4, 2)[0] == pytest.approx(
+        [0, 0, 0.5 / 6, 1.5 / 6, 2.5 / 6, 3.5 / 6, 4.5 / 6, 5.5 / 6, 1, 1, 1, 1]
+    )
+    assert ramp(mask, 3, 3)[0, 5:7] == pytest.approx([2.5 / 6, 3.5 / 6])
+
+
+@pytest.mark.parametrize("sigma", [1.5, 6])
+def test_feather_is_a_gaussian_of_its_sigma(sigma):
+    """The slope of a straight edge is the Gaussian itself: its deviation is sigma, to the pixel that sampled it."""
+    slope = -np.diff(feather(np.repeat(np.float32([[1] * 60 + [0] * 60]), 4, axis=0), sigma)[2])
+    x = np.arange(1, 120)
+    mean = (slope * x).sum() / slope.sum()
+    assert mean == pytest.approx(60, abs=0.01)
+    assert np.sqrt((slope * (x - mean) ** 2).sum() / slope.sum()) == pytest.approx(sigma, rel=0.03)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("value", "stable"), [(0.98, 1), (0.999, 1), (0.02, 0), (0.97, 0.97), (0.5, 0.5), (0.03, 0.03)]
+)
+def test_a_core_of_98_percent_becomes_opaque_however_it_was_stored(dtype, value, stable):
+    stored = np.array([[value]], dtype).astype(np.float32)
+    assert stabilise(stored)[0, 0] == (stable if stable in (0, 1) else stored[0, 0])
+
+
+@given(st.integers(0, 2**32))
+def test_stabilise_touches_neither_soft_edges_nor_itself(seed):
+    mask = np.random.default_rng(seed).random((20, 20)).astype(np.float32)
+    stable = stabilise(mask)
+    soft = (mask > 0.021) & (mask < 0.979)
+    assert np.array_equal(stable[soft], mask[soft])
+    assert np.array_equal(stabilise(stable), stable)
+    assert stable.dtype == np.float32
+
+
+def specks():
+    """Parts of 1, 4 and 100 pixels, the last with a soft edge."""
+    mask = np.zeros((30, 40), np.float32)
+    mask[2, 2], mask[10:12, 5:7], mask[10:20, 20:30] = 1, 1, 1
+    mask[10:20, 30] = 0.3
+    return mask
+
+
+@pytest.mark.parametrize(("area", "kept"), [(0, 105), (1, 105), (2, 104), (4, 104), (5, 100), (100, 100), (101, 0)])
+def test_drop_specks_drops_parts_of_fewer_pixels(area, kept):
+    dropped = drop_specks(specks(), area)
+    assert (dropped > 0.5).sum() == kept
+    assert dropped.any() == (kept > 0)
+    # A part keeps its soft edge.
+    assert (dropped[10:20, 30] == (np.float32(0.3) if kept else 0)).all()
+
+
+def test_keep_components_asks_for_every_parts_area():
+    asked = []
+    keep_components(specks(), lambda areas: asked.append(sorted(areas.tolist())) or areas > 0)
+    assert asked == [[1, 4, 100]]
+    assert (largest_component(specks()) == drop_specks(specks(), 50)).all()
+    assert not drop_specks(np.zeros((5, 5), np.float32), 3).any()
+
+
+@pytest.mark.parametrize("cell", [8, 16, 32])
+@pytest.mark.parametrize("extra", [0, 1, 7])
+def test_cover_of_every_grid_never_loses_a_pixel_that_the_vae_sees(cell, extra):
+    # A mask of single pixels, one in each cell of a picture whose sides are no multiples of the cell.
+    height, width = 3 * cell + extra, 5 * cell + extra
+    before = extra // 2
+    for y, x in (
+        (before, before),
+        (before + cell, before + 3 * cell - 1),
+        (before + 3 * cell - 1, before + 5 * cell - 1),
+    ):
+        mask = torch.zeros(1, height, width)
+        mask[0, y, x] = 1
+        wanted = torch.zeros(1, 3, 5)
+        wanted[0, (y - before) // cell, (x - before) // cell] = 1
+        assert torch.equal(cover(mask, 3, 5), wanted)
+
+
+@given(st.floats(0.3, 12), st.integers(1, 40))
+def test_feather_never_exceeds_1(sigma, start):
+    mask = np.zeros((40, 48), np.float32)
+    mask[:, :start] = 1
+    assert feather(mask, sigma).max() <= 1
+    assert feather(np.ones((20, 20), np.float32), sigma).max() <= 1

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from phd_ops.geometry import Placement, Size, bounding_box, random_placement
 from phd_ops.masks import grow
 from phd_ops.paste import (
+    BLENDS,
     LEAST_ALPHA,
     estimate_foreground,
     extend,
     paste,
+    premultiplied,
     resample,
     shadow_ellipse,
     subject_box,
@@ -277,3 +280,275 @@ def test_a_shadow_lies_at_the_subjects_feet():
     # Centre (50, 69), half axes .6 * 40 and .12 * 50.
     assert bounding_box(shadow) == (26, 63, 49, 13)
     assert not shadow_ellipse(np.zeros((20, 20), np.float32)).any()
+
+
+def cubic(t):
+    """Keys' kernel with a = -0.75, OpenCV's."""
+    t = np.abs(t)
+    near, far = 1.25 * t**3 - 2.25 * t**2 + 1, -0.75 * (t**3 - 5 * t**2 + 8 * t - 4)
+    return np.where(t <= 1, near, np.where(t < 2, far, 0))
+
+
+def placed_by_definition(cutout, matrix, scene):
+    """Every scene pixel's centre, mapped back into the cut-out [h,w,4] and interpolated there, in float64."""
+    y, x = np.mgrid[0 : scene.height, 0 : scene.width] + 0.5
+    inverse = np.linalg.inv(matrix[:, :2])
+    u, v = np.tensordot(inverse, np.stack([x - matrix[0, 2], y - matrix[1, 2]]), 1) - 0.5
+    left, top = np.floor(u).astype(int), np.floor(v).astype(int)
+    height, width = cutout.shape[:2]
+    total = np.zeros((scene.height, scene.width, 4))
+    for row in range(-1, 3):
+        for column in range(-1, 3):
+            i, j = top + row, left + column
+            weight = cubic(u - j) * cubic(v - i) * ((i >= 0) & (i < height) & (j >= 0) & (j < width))
+            total += weight[..., None] * cutout[i.clip(0, height - 1), j.clip(0, width - 1)]
+    # Colours overshoot with their matte, and are brought back with it.
+    return (total / np.maximum(total[..., 3:], 1)).clip(0, 1)
+
+
+@given(
+    st.floats(-0.3, 1.3),
+    st.floats(-0.3, 1.3),
+    st.floats(1.0, 3.0),
+    st.one_of(st.floats(-360, 360), st.sampled_from([0, 90, 180, 270, 45])),
+    st.booleans(),
+)
+def test_every_placement_is_what_its_definition_says(x, y, scale, rotation, flip):
+    exemplar, matte = smooth_picture(50, 40), np.pad(disc(40, 12, 5), ((0, 0), (4, 6)))
+    scene, box = picture(70, 56), subject_box(matte)
+    placement = Placement(x, y, scale * max(box.width, box.height) / 56, rotation, flip)
+    pasted = paste(scene, exemplar, matte, placement, softness=0)
+    matrix = placement.matrix(Size(box.width, box.height), Size(70, 56))
+    matrix[:, 2] -= matrix[:, :2] @ [box.x, box.y]
+    wanted = placed_by_definition(premultiplied(exemplar, matte).astype(float), matrix, Size(70, 56))
+    # OpenCV takes coordinates to 1/32 px, of which the matte's slope of 1/5 a pixel makes .003 in each direction.
+    assert np.abs(pasted.matte - wanted[..., 3]).max() < 0.01
+    composite = wanted[..., :3] + (1 - wanted[..., 3:]) * scene
+    assert np.abs(pasted.composite - composite).max() < 0.012
+
+
+@pytest.mark.parametrize("softness", [0, 1.5, 4])
+@pytest.mark.parametrize("rotation", [0, 30, -77])
+@pytest.mark.parametrize(("x", "y"), [(0.0, 0.5), (0.93, 0.12), (0.5, 1.1), (-0.2, -0.1)])
+def test_a_soft_turned_subject_is_clipped_exactly_too(x, y, rotation, softness):
+    exemplar, matte, scene = picture(50, 50), disc(50, 16, 3), picture(96, 80, 1)
+    large = np.pad(scene, ((80, 80), (96, 96), (0, 0)))
+    # 1.25 times its size, in both canvases the same place.
+    size = 1.25 * subject_box(matte).width
+    clipped = paste(scene, exemplar, matte, Placement(x, y, size / 80, rotation), softness)
+    full = paste(large, exemplar, matte, Placement((x + 1) / 3, (y + 1) / 3, size / 240, rotation), softness)
+    assert 0 < (clipped.matte > 0).mean() < 0.5
+    # The same but for the last bits of where it stands: before its version 5, OpenCV rounds coordinates to 1/32 px.
+    assert np.abs(clipped.matte - full.matte[80:160, 96:192]).max() < 0.02
+    assert np.array_equal(full.composite[full.matte == 0], large[full.matte == 0])
+
+
+@pytest.mark.parametrize("softness", [0, 2])
+@pytest.mark.parametrize("blend", BLENDS[:2])
+@pytest.mark.parametrize(("x", "y"), [(8, 30), (60, 6), (60, 78), (0, 0)])
+def test_a_soft_subject_on_whole_pixels_is_clipped_to_the_bit(x, y, blend, softness):
+    exemplar, matte, scene = picture(50, 50), disc(50, 12), picture(96, 80, 1)
+    large = np.pad(scene, ((80, 80), (96, 96), (0, 0)))
+    clipped = paste(scene, exemplar, matte, Placement(x / 96, y / 80, 24 / 80), softness, "alpha")
+    full = paste(large, exemplar, matte, Placement((x + 96) / 288, (y + 80) / 240, 24 / 240), softness, "alpha")
+    assert np.array_equal(clipped.matte, full.matte[80:160, 96:192])
+    assert np.array_equal(clipped.composite, full.composite[80:160, 96:192])
+
+
+@pytest.mark.parametrize("rotation", [0, 25])
+def test_a_subject_that_its_exemplars_frame_cuts_is_not_softened_there(rotation):
+    # A bust: opaque down to the exemplar's lower border.
+    exemplar, matte = np.ones((40, 40, 3), np.float32), rectangle(40, 40, 8, 10, 24, 30)
+    placement = Placement(0.5, 0.5, 60 / 120, rotation)
+    hard, soft = (paste(np.zeros((120, 120, 3), np.float32), exemplar, matte, placement, s).matte for s in (0, 3))
+    # Down the middle of the subject: the frame's edge is as sharp as without softness, the upper edge is not.
+    matrix = placement.matrix(Size(24, 30), Size(120, 120))
+    feet, head = (matrix[:, :2] @ [12, end] + matrix[:, 2] for end in (30, 0))
+    down = (feet - head) / np.linalg.norm(feet - head)
+
+    def along(matte, start, steps):
+        return [float(matte[tuple(np.floor(start + step * down).astype(int)[::-1])]) for step in steps]
+
+    assert along(soft, feet, (-3, -6)) == pytest.approx([1, 1], abs=0.03)
+    assert along(soft, feet, (2, 4)) == [0, 0]
+    assert along(hard, head, (3, -3)) == pytest.approx([1, 0], abs=0.01)
+    assert 0.5 < along(soft, head, (3,))[0] < 0.95 and 0.05 < along(soft, head, (-3,))[0] < 0.5
+
+
+@pytest.mark.parametrize(("ramp", "error"), [(2, 1), (6, 2), (16, 3)])
+def test_the_foreground_of_flat_colours_comes_back_at_soft_edges(ramp, error):
+    own, old = np.float32([0.8, 0.3, 0.2]), np.float32([0.1, 0.6, 0.9])
+    matte = disc(120, 30, ramp)
+    found = estimate_foreground(mixed(matte, own, old), matte)
+    # In 8-bit levels, weighted by what is seen of it.
+    assert (np.abs(found - own) * matte[..., None]).max() * 255 < error
+    unmixed = np.abs(mixed(matte, own, old) - own) * matte[..., None]
+    assert np.abs(found - own)[matte > 0].mean() < 0.1 * unmixed[(matte > 0) & (matte < 1)].mean()
+
+
+def test_the_foreground_of_an_opaque_or_empty_matte_is_the_picture():
+    image = picture(20, 30)
+    for value in (0, 1):
+        assert np.array_equal(estimate_foreground(image, np.full((30, 20), value, np.float32)), image)
+
+
+@pytest.mark.parametrize("near_frame", [10, 1])
+@pytest.mark.parametrize("size", [0.05, 0.1, 0.3])
+def test_a_tiny_subject_is_tiny(size, near_frame):
+    # Few pixels in the scene, hundreds in the exemplar, whose frame is near.
+    side = 400
+    matte = rectangle(side, side, near_frame, near_frame, side - 2 * near_frame, side - 2 * near_frame)
+    pasted = paste(np.zeros((60, 60, 3), np.float32), np.ones((side, side, 3), np.float32), matte, Placement(size=size))
+    assert pasted.matte.sum() == pytest.approx((size * 60) ** 2, rel=0.12)
+    box = bounding_box(pasted.matte, 0.1)
+    assert max(box.size) <= size * 60 + 3
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("size", [1e-4, 0.02, 1, 8, 1e4])
+@pytest.mark.parametrize("side", [1, 2, 3, 17])
+def test_any_size_of_any_exemplar_in_any_scene_gives_a_picture(side, size, blend):
+    for scene in (picture(1, 1), picture(33, 2), picture(24, 30)):
+        exemplar, matte = picture(side, side, 1), np.ones((side, side), np.float32)
+        pasted = paste(scene, exemplar, matte, Placement(0.5, 0.5, size, 10), 1.5, blend, 0.5)
+        assert pasted.composite.shape == scene.shape
+        assert np.isfinite(pasted.composite).all()
+        assert pasted.composite.min() >= 0 and pasted.composite.max() <= 1
+        assert np.array_equal(pasted.composite[pasted.matte == 0], scene[pasted.matte == 0])
+        if size == 1e4:
+            assert pasted.matte == pytest.approx(1, abs=1e-5)
+
+
+def test_a_subject_larger_than_the_scene_fills_it_with_its_middle():
+    exemplar = smooth_picture(60, 60)
+    pasted = paste(picture(40, 20), exemplar, np.ones((60, 60), np.float32), Placement(0.5, 0.5, 6), 3)
+    # 60 px are 120: twice the size, the middle 20 × 10 are seen.
+    assert pasted.matte == pytest.approx(1)
+    assert pasted.composite == pytest.approx(
+        resample(exemplar, np.array([[2.0, 0, -40], [0, 2.0, -50]]), Size(40, 20), 1), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_a_scene_16k_wide_is_taken(blend):
+    scene, exemplar = picture(16384, 8), picture(20, 20, 1)
+    pasted = paste(scene, exemplar, disc(20, 8), Placement(0.999, 0.5, 0.8), 0, blend)
+    changed = np.flatnonzero((pasted.composite != scene).any(axis=(0, 2)))
+    assert changed.min() > 16350
+    assert pasted.matte.sum() == pytest.approx(np.pi * 3.2**2, rel=0.1)
+
+
+def test_an_exemplar_16k_wide_is_taken():
+    exemplar, matte = picture(16384, 8), rectangle(16384, 8, 100, 1, 16184, 6)
+    # A quarter of its size: 4046 × 1.5 pixels, of which the scene shows 60.
+    placement = Placement(size=16184 / 4 / 40)
+    pasted = paste(picture(60, 40), exemplar, matte, placement)
+    assert pasted.matte.sum() == pytest.approx(60 * 1.5, rel=0.2)
+    control, covered = warp_exemplar(exemplar, matte, placement, Size(60, 40))
+    assert control.shape == (40, 60, 3) and covered == pytest.approx(2 / 40, rel=0.01)
+
+
+def blob(width, height, x, y, sigma):
+    v, u = np.mgrid[0:height, 0:width] + 0.5
+    return np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * sigma**2)).astype(np.float32)
+
+
+def centroid(weight):
+    y, x = np.mgrid[0 : weight.shape[0], 0 : weight.shape[1]] + 0.5
+    return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        Placement(0.5, 0.5, 0.7),
+        Placement(0.47, 0.53, 0.43, 27),
+        Placement(0.511, 0.487, 0.9, -131, True),
+        Placement(0.4, 0.6, 0.313, 200.3),
+        Placement(0.5, 0.5, 0.25, 45, True),
+    ],
+)
+@pytest.mark.parametrize("softness", [0, 2])
+def test_the_controls_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(placement, softness):
+    # A bright blob on a black subject and a black scene: its centroid is found to a few hundredths of a pixel.
+    light = blob(120, 100, 57.3, 48.8, 8)
+    exemplar = np.repeat(light[..., None], 3, axis=2)
+    matte = rectangle(120, 100, 15, 10, 84, 78)
+    pasted = paste(np.zeros((130, 140, 3), np.float32), exemplar, matte, placement, softness)
+    # The control goes on beyond the subject, with mirror images of it.
+    control = warp_exemplar(exemplar, matte, placement, Size(140, 130))[0] * pasted.matte[..., None]
+    assert centroid(control[..., 0]) == pytest.approx(centroid(pasted.composite[..., 0]), abs=0.1)
+    # And both where the placement says.
+    matrix = placement.matrix(Size(84, 78), Size(140, 130))
+    wanted = matrix[:, :2] @ [57.3 - 15, 48.8 - 10] + matrix[:, 2]
+    assert centroid(pasted.composite[..., 0]) == pytest.approx(wanted, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("placement", "share"),
+    [
+        # The exemplar is 40 px, in a scene of 100: scaled by 2.5 it is the scene.
+        (Placement(0.5, 0.5, 1), 1),
+        (Placement(0.5, 0.5, 3, 45), 1),
+        (Placement(0.5, 0.5, 0.4), 0.16),
+        (Placement(0, 0.5, 0.4), 0.08),
+        (Placement(1, 1, 0.4), 0.04),
+        (Placement(3, 3, 0.4), 0),
+        (Placement(0.5, 0.5, 0.4, 33, True), 0.16),
+        (Placement(0, 0.5, 0.4, 45), 0.08),
+        # Turned by 45° about the corner: a quarter of it.
+        (Placement(0, 0, 0.4, 45), 0.04),
+    ],
+)
+def test_the_share_that_the_exemplar_covers_by_hand(placement, share):
+    _, covered = warp_exemplar(picture(40, 40), np.ones((40, 40), np.float32), placement, Size(100, 100))
+    assert covered == pytest.approx(share, abs=1e-4)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5, 16, 255, 257])
+def test_a_control_far_off_the_canvas_costs_no_more(side):
+    """OpenCV alone reflects once for every width of the exemplar: minutes for one of 16 px, 10000 scenes off."""
+    exemplar = smooth_picture(side, side)
+    control, covered = warp_exemplar(
+        exemplar, np.ones((side, side), np.float32), Placement(x=1e4, size=0.05), Size(256, 256)
+    )
+    assert covered == 0
+    assert control.min() >= exemplar.min() - 1e-6 and control.max() <= exemplar.max() + 1e-6
+
+
+def test_a_small_exemplar_is_mirrored_as_a_large_one():
+    exemplar, matrix = smooth_picture(40, 30), np.array([[0.9, 0.2, 55], [-0.2, 0.9, 20]])
+    mirrored = resample(exemplar, matrix, Size(120, 90), cv2.BORDER_REFLECT, cv2.INTER_LINEAR)
+    # The same by hand: nine times the exemplar, every other one mirrored.
+    row = np.concatenate([exemplar[:, ::-1], exemplar] * 4, axis=1)
+    tiled = np.concatenate([row[::-1], row] * 4)
+    offset = matrix[:, 2] - matrix[:, :2] @ [3 * 40, 3 * 30]
+    wanted = resample(
+        tiled, np.column_stack([matrix[:, :2], offset]), Size(120, 90), cv2.BORDER_CONSTANT, cv2.INTER_LINEAR
+    )
+    assert mirrored == pytest.approx(wanted, abs=0.01)
+
+
+def test_a_rotation_of_a_thousand_million_degrees_is_one_modulo_360():
+    scene, exemplar, matte = picture(60, 50), picture(40, 40, 1), disc(40, 12, 2)
+    huge, small = (paste(scene, exemplar, matte, Placement(rotation=r), 1) for r in (1e9, 1e9 % 360))
+    assert np.array_equal(huge.composite, small.composite)
+
+
+@given(st.integers(0, 2**32), st.sampled_from(BLENDS), st.floats(0, 1), st.floats(0, 4), st.floats(0.1, 1.2))
+def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, light_match, softness, size):
+    rng = np.random.default_rng(seed)
+    scene, exemplar, matte = picture(60, 50, seed), picture(40, 40, seed + 1), disc(40, 14, 3)
+    x, y, rotation = rng.uniform(-0.1, 1.1), rng.uniform(-0.1, 1.1), rng.uniform(0, 360)
+    pasted = paste(scene, exemplar, matte, Placement(x, y, size, rotation), softness, blend, light_match)
+    outside = pasted.matte == 0
+    assert np.array_equal(pasted.composite[outside], scene[outside])
+    assert pasted.composite.min() >= 0 and pasted.composite.max() <= 1
+
+
+@pytest.mark.parametrize("rotation", [0, 17, 45])
+def test_a_grey_subject_stays_grey_up_to_its_edge(rotation):
+    # A cubic overshoots at a hard edge; were the matte alone brought back, the rim would be brighter than the subject.
+    grey = np.full((80, 80, 3), 0.7, np.float32)
+    pasted = paste(grey[:64, :64], grey, disc(80, 25), Placement(0.5, 0.5, 0.7, rotation), softness=1.5)
+    assert pasted.composite == pytest.approx(0.7, abs=1e-4)

@@ -1,0 +1,78 @@
+"""`python3 dev.py bench paste`: how exact and how fast paste, blend, crop and stitch are, beside others' tools.
+
+Times are medians of repetitions that take turns (ours, theirs, ours, theirs …), so that a busy machine slows both.
+`--quick` measures the same at small sizes, where times mean nothing; the contact sheet goes to output/bench_paste.png.
+"""
+
+import argparse
+import json
+import operator
+import tempfile
+from pathlib import Path
+
+from benchmarks import _exact, _sheet, _speed
+from benchmarks._table import QUICK, Section, Sizes
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What the figures must be; those that are not times decide the exit status.
+WANTED = {
+    "grow64_speedup_vs_core": (">=", 20),
+    "paste_vs_cv2": ("<=", 2.5),
+    "fringe_levels": ("<", 0.5),
+    "affine_residual_levels": ("<", 0.1),
+    "grow_px_error_max": ("<=", 0.5),
+    "outside_equal": ("==", True),
+    "identity_equal": ("==", True),
+    "peak_memory_ratio": ("<=", 3),
+}
+TIMES = ("grow64_speedup_vs_core", "paste_vs_cv2")
+COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt, "==": operator.eq}
+
+MEASURES = (
+    _speed.measure_grow, _speed.measure_paste, _speed.measure_others, _speed.measure_canvases, _speed.measure_memory,
+    _exact.measure_growth_error, _exact.measure_fringe, _exact.measure_tone, _exact.measure_outside,
+    _exact.measure_identity,
+)  # fmt: skip
+
+
+def print_section(section: Section) -> None:
+    print(f"\n{section.title}")
+    for who, told in section.rows:
+        print(f"  {who:<52}{told}")
+    for name, value in section.figures.items():
+        if name in WANTED:
+            verdict = "holds" if holds(name, value) else "DOES NOT HOLD"
+            print(f"  → {name} {shortened(value)}, wanted {' '.join(map(str, WANTED[name]))}: {verdict}", flush=True)
+
+
+def holds(name: str, value: float | bool) -> bool:
+    sign, bound = WANTED[name]
+    return bool(COMPARE[sign](value, bound))
+
+
+def shortened(value: float | bool) -> float | bool:
+    return value if isinstance(value, bool) else float(f"{value:.4g}")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py bench paste", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes: everything but the times still counts")
+    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the contact sheet")
+    options = parser.parse_args(arguments)
+    from harness.comfyui import activate, device_arguments, get_comfyui, register_pack
+    from harness.execute import load_core_extras, set_directories
+
+    activate(get_comfyui(), device_arguments())
+    load_core_extras()
+    register_pack()
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))
+        for measure in MEASURES:
+            section = measure(QUICK if options.quick else Sizes())
+            print_section(section)
+            figures |= section.figures
+    print(f"\nPictures: {_sheet.save(options.out, _exact.tiles())}")
+    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1
