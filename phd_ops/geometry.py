@@ -58,19 +58,36 @@ class Box(NamedTuple):
         """The part that lies inside a picture."""
         return self.within(Box(0, 0, *size))
 
-    def mapped(self, matrix: np.ndarray) -> "Box":
-        """The smallest upright box around what an affine matrix [2,3] makes of this one."""
-        low, high = extent(matrix, self)
-        x, y = (math.floor(v + 1e-6) for v in low)
-        return Box(x, y, *(math.ceil(v - 1e-6) - start for v, start in zip(high, (x, y), strict=True)))
+    @property
+    def corners(self) -> np.ndarray:
+        """float64 [4,2], (x, y), in turn around the box."""
+        right, bottom = self.x + self.width, self.y + self.height
+        return np.array([[self.x, self.y], [right, self.y], [right, bottom], [self.x, bottom]], float)
 
 
-def extent(matrix: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest coordinates (x, y) of a box's corners under an affine matrix [2,3]."""
-    right, bottom = box.x + box.width, box.y + box.height
-    corners = np.array([[box.x, box.y], [right, box.y], [box.x, bottom], [right, bottom]], float)
-    corners = corners @ matrix[:, :2].T + matrix[:, 2]
-    return corners.min(0), corners.max(0)
+def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:
+    """Both ends of every row of an [H,W] mask's pixels above `threshold`: float64 [N,2], (x, y), N 0 where none is.
+
+    Their hull is that of all those pixels.
+    """
+    inside = mask > threshold
+    rows = np.flatnonzero(inside.any(axis=1))
+    left = inside[rows].argmax(axis=1)
+    right = mask.shape[1] - inside[rows, ::-1].argmax(axis=1)
+    ends = [np.column_stack([x, y]) for x in (left, right) for y in (rows, rows + 1)]
+    return np.concatenate(ends).astype(float)
+
+
+def mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """What an affine matrix [2,3] makes of points [N,2]."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def box_around(points: np.ndarray) -> Box:
+    """The smallest box around points [N,2], N above 0; what exceeds a pixel by rounding only needs no further one."""
+    x, y = (math.floor(v + 1e-6) for v in points.min(0))
+    right, bottom = (math.ceil(v - 1e-6) for v in points.max(0))
+    return Box(x, y, right - x, bottom - y)
 
 
 def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
@@ -142,7 +159,8 @@ class Placement:
 
 def visible_share(placement: Placement, subject: Size, scene: Size) -> float:
     """The share of the subject's upright bounding box that lies inside the scene, 0..1."""
-    low, high = extent(placement.matrix(subject, scene), Box(0, 0, *subject))
+    corners = mapped(placement.matrix(subject, scene), Box(0, 0, *subject).corners)
+    low, high = corners.min(0), corners.max(0)
     shown = np.clip(np.minimum(high, scene) - np.maximum(low, 0), 0, None)
     return float(np.prod(shown) / max(np.prod(high - low), 1e-12))
 

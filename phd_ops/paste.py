@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from . import blend as blending
-from .geometry import Box, Placement, Size, bounding_box
+from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
 from .masks import feather
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
@@ -34,19 +34,20 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     height, width = matte.shape
     # The windows' sums need these; the background's follow, since (1 - alpha) I = I - alpha I, and so on.
     colours = cv2.merge([image, matte])
-    weighted = cv2.multiply(colours, cv2.merge([matte] * 4))
+    fields = {1: (colours, cv2.multiply(colours, cv2.merge([matte] * 4)))}
+    # A wide window is computed on a coarser grid.
+    for finer, coarser in ((1, 4), (4, 16)):
+        size = max(1, width // coarser), max(1, height // coarser)
+        fields[coarser] = tuple(reduce(field, size) for field in fields[finer])
     foreground = background = None
-    for radius, coarser, trust in ((None, 1, 1e-6), (90, 15, 1e-3), (24, 4, 1e-3), (6, 1, 1e-3)):
+    for radius, coarser, trust in ((None, 1, 1e-6), (96, 16, 1e-3), (24, 4, 1e-3), (6, 1, 1e-3)):
         if radius is None:
-            i, ai = (np.float32(cv2.mean(field)) for field in (colours, weighted))
+            i, ai = (np.float32(cv2.mean(field)) for field in fields[1])
         else:
-            # A wide window is computed on a coarser grid.
-            size = max(1, width // coarser), max(1, height // coarser)
-            window = (2 * (radius // coarser) + 1,) * 2
-            i, ai = (cv2.blur(reduce(field, size), window) for field in (colours, weighted))
+            i, ai = (cv2.blur(field, (2 * (radius // coarser) + 1,) * 2) for field in fields[coarser])
             if coarser > 1:
                 foreground, background = (
-                    np.broadcast_to(f, (*size[::-1], 3)) if f.ndim == 1 else cv2.resize(f, size)
+                    np.broadcast_to(f, (*i.shape[:2], 3)) if f.ndim == 1 else cv2.resize(f, Size.of(i))
                     for f in (foreground, background)
                 )
             else:
@@ -95,23 +96,18 @@ def resize(picture: np.ndarray, size: Size) -> np.ndarray:
 
 
 def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
-    """The colours [H,W,3] of a subject, carried on beyond its edge: for 3 sigma the nearest ones, then their mean.
+    """The colours [H,W,3] of a cut-out, carried on beyond its edge for about 4 sigma; black further out.
 
     Opaque pixels keep their bits.
     """
-    *mean, coverage = cv2.mean(cutout)
-    alpha = cv2.extractChannel(cutout, 3)
-    rest = (1 - alpha) / max(coverage, 1e-12)
-    colours = cv2.merge([rest * np.float32(value) for value in mean])
-    cv2.add(colours, cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB), dst=colours)
-    del rest
     around = cv2.GaussianBlur(cutout, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    # Between the opaque core and where there is nothing left to carry on.
-    rim = np.flatnonzero((alpha < 1) & (around[..., 3] > 1e-6))
+    # Between the core, opaque but for rounding, and where there is nothing left to carry on.
+    rim = np.flatnonzero((cutout[..., 3] < 1 - 1e-5) & (around[..., 3] > 1e-6))
     around, own = around.reshape(-1, 4)[rim], cutout.reshape(-1, 4)[rim]
     # Where little is left of the subject its own colours are noise: there those around it have a say.
     doubt = 0.03 * (1 - own[:, 3:])
     near = (own[:, :3] + doubt * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + doubt)
+    colours = cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB)
     colours.reshape(-1, 3)[rim] = near.clip(0, 1)
     return colours
 
@@ -200,9 +196,12 @@ class Placed:
 
 
 def place_subject(
-    scene: Size, exemplar: np.ndarray, matte: np.ndarray, placement: Placement, softness: float
+    scene: Size, exemplar: np.ndarray, matte: np.ndarray, placement: Placement, softness: float, carry: float
 ) -> Placed:
-    """Cuts a subject out of its exemplar and moves it where it shall stand; arguments as for `paste`."""
+    """Cuts a subject out of its exemplar and moves it where it shall stand.
+
+    Arguments as for `paste`; the colours are carried on beyond the edge for about 4 `carry` pixels.
+    """
     matrix = exemplar_matrix(matte, placement, scene)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     support = bounding_box(matte, LEAST_ALPHA)
@@ -211,7 +210,7 @@ def place_subject(
     near = support.grown(math.ceil(min(3 / scale, max(matte.shape))) + 1).inside(Size.of(matte))
     margin = math.ceil(4 * softness) + 3
     canvas = Box(0, 0, *scene)
-    work = support.mapped(matrix).grown(margin).within(canvas.grown(margin))
+    work = box_around(mapped(matrix, outline(matte, LEAST_ALPHA))).grown(margin).within(canvas.grown(margin))
     region = work.within(canvas)
     if 0 in region.size:
         nothing = np.zeros((0, 0), np.float32)
@@ -230,7 +229,7 @@ def place_subject(
         own, alpha = own * frame, alpha * frame
     alpha = np.where(alpha < LEAST_ALPHA, np.float32(0), alpha)
     inner = region.moved(-work.x, -work.y).slices
-    return Placed(region, extend(cutout, max(softness, 1.0))[inner], own[inner], alpha[inner])
+    return Placed(region, extend(cutout, carry)[inner], own[inner], alpha[inner])
 
 
 @dataclass(frozen=True)
@@ -270,7 +269,9 @@ def paste(
         ring: width of that ring in scene pixels.
         out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new one by default.
     """
-    placed = place_subject(Size.of(scene), exemplar, matte, placement, softness)
+    # A pyramid looks about twice as far beyond the edge as the seam is wide.
+    carry = max(softness, 1.0) * (2 if blend == "multi-band" else 1)
+    placed = place_subject(Size.of(scene), exemplar, matte, placement, softness, carry)
     composite = scene.copy() if out is None else out
     if out is not None and out is not scene:
         out[...] = scene
@@ -303,11 +304,8 @@ def warp_exemplar(
     matrix = exemplar_matrix(matte, placement, scene)
     # Light is smooth: linear interpolation shows as much of it as cubic, at a third of the time.
     control = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
-    size = Size.of(exemplar)
-    corners = np.array([[0, 0], [size.width, 0], [size.width, size.height], [0, size.height]], float)
-    corners = corners @ matrix[:, :2].T + matrix[:, 2]
-    canvas = np.array([[0, 0], [scene.width, 0], [scene.width, scene.height], [0, scene.height]], float)
-    covered, _ = cv2.intersectConvexConvex(corners.astype(np.float32), canvas.astype(np.float32))
+    frame, canvas = mapped(matrix, Box(0, 0, *Size.of(exemplar)).corners), Box(0, 0, *scene).corners
+    covered, _ = cv2.intersectConvexConvex(frame.astype(np.float32), canvas.astype(np.float32))
     return control, min(1.0, covered / (scene.width * scene.height))
 
 

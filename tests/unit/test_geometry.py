@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.geometry import Box, Placement, Size, bounding_box, crop_window, random_placement, visible_share
+from phd_ops.geometry import (
+    Box,
+    Placement,
+    Size,
+    bounding_box,
+    box_around,
+    crop_window,
+    mapped,
+    outline,
+    random_placement,
+    visible_share,
+)
 
 SIDES = st.integers(1, 700)
 
@@ -246,7 +257,7 @@ def test_the_part_of_a_box_within_another_holds_the_pixels_of_both(data):
 
 
 @pytest.mark.parametrize(
-    ("matrix", "mapped"),
+    ("matrix", "around"),
     [
         ([[1, 0, 0], [0, 1, 0]], Box(10, 20, 30, 40)),
         ([[1, 0, 0.5], [0, 1, -0.5]], Box(10, 19, 31, 41)),
@@ -256,8 +267,21 @@ def test_the_part_of_a_box_within_another_holds_the_pixels_of_both(data):
         ([[-1, 0, 0], [0, 1, 0]], Box(-40, 20, 30, 40)),
     ],
 )
-def test_the_box_about_what_a_matrix_makes_of_a_box(matrix, mapped):
-    assert Box(10, 20, 30, 40).mapped(np.array(matrix, float)) == mapped
+def test_the_box_about_what_a_matrix_makes_of_a_box(matrix, around):
+    assert box_around(mapped(np.array(matrix, float), Box(10, 20, 30, 40).corners)) == around
+
+
+def test_an_outline_has_the_hull_of_its_mask():
+    mask = np.zeros((8, 9), np.float32)
+    mask[2, 3:6] = mask[5, 1] = 1
+    corners = {(3, 2), (3, 3), (6, 2), (6, 3), (1, 5), (1, 6), (2, 5), (2, 6)}
+    assert set(map(tuple, outline(mask))) == corners
+    assert outline(np.zeros((8, 9), np.float32)).shape == (0, 2)
+    # Turned by 45 degrees a disc needs no more room than before; its box would.
+    y, x = np.mgrid[0:100, 0:100] + 0.5
+    turned = np.array([[0.7071, 0.7071, 0], [-0.7071, 0.7071, 0]])
+    box = box_around(mapped(turned, outline((np.hypot(x - 50, y - 50) < 40).astype(np.float32))))
+    assert box.width == pytest.approx(80, abs=3) and box.height == pytest.approx(80, abs=3)
 
 
 @given(st.integers(0, 2**64 - 1), st.floats(0.1, 0.9), st.floats(0, 360), st.floats(0.05, 0.6))
