@@ -5,7 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .crop_stitch import PhDCrop, PhDStitch
 from .demo_model import PhDLoadDemoModel
 from .paste_blend import PhDPasteBlend
-from .samplers import PhDHarmonizeSampler, PhDMaskedInpaintSampler
+from .samplers import PhDHarmonizeSampler, PhDMaskedInpaintSampler, PhDMaskedLangevin
 from .segment import PhDLoadSegmenter, PhDSegment
 
 
@@ -18,6 +18,7 @@ class PhDExtension(ComfyExtension):
             PhDCrop,
             PhDMaskedInpaintSampler,
             PhDHarmonizeSampler,
+            PhDMaskedLangevin,
             PhDStitch,
             PhDLoadDemoModel,
         ]

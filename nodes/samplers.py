@@ -1,8 +1,5 @@
-"""PhDMaskedInpaintSampler and PhDHarmonizeSampler: the masked Langevin loop on ComfyUI's own sampling stack."""
+"""PhDMaskedInpaintSampler, PhDHarmonizeSampler and PhDMaskedLangevin: masked sampling on ComfyUI's own stack."""
 
-import comfy.model_base
-import comfy.model_management
-import comfy.model_sampling
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -10,76 +7,99 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.langevin import count_calls, sample_masked_langevin
+from ..phd_ops.differential import cover_softly
 from ..phd_ops.masks import cover
+from ..phd_ops.sampling import STEPPERS
 from .compat import check_choice, newer
+from .masked_sampler import DIFFERENTIAL, LANGEVIN, PLAIN, REPAINT, SEEDS, MaskedSampler, Settings
 from .messages import warn
 from .pictures import named_mask
 
-LANGEVIN, PLAIN = "masked Langevin", "plain"
-# Inner noise must not repeat the initial noise, which ComfyUI draws from the bare seed.
-INNER_SEED = 0x9E3779B9
+METHODS = [LANGEVIN, DIFFERENTIAL, REPAINT, PLAIN]
+CUSTOM = "custom"
+# steps and inner steps.
+INPAINT_PRESETS = {"fast": (10, 2), "balanced": (15, 3), "best": (20, 5)}
+HARMONIZE_PRESETS = {"fast": (6, 2), "balanced": (6, 5), "best": (10, 7)}
+# At cfg 1, where distilled and guidance-embedded models run, a preset takes no more inner steps than this.
+GENTLE_INNER_STEPS = 2
 
 
-def is_flow(model_sampling) -> bool:
-    """Whether a model mixes signal and noise as rectified flow does, or only adds noise."""
-    return isinstance(model_sampling, comfy.model_sampling.CONST)
+def checked_samples(model, latent: dict, name: str) -> torch.Tensor:
+    """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
+    samples = latent.get("samples")
+    if samples is None:
+        raise ValueError(f"{name} holds no samples: connect a latent, such as from VAE Encode.")
+    if getattr(samples, "is_nested", False):
+        raise ValueError(
+            f"{name} holds several tensors (a joint audio and video latent), which this sampler cannot mask."
+        )
+    if samples.ndim not in (4, 5) or 0 in samples.shape:
+        told = f"{name} must be a picture's [B,C,H,W] or a video's [B,C,T,H,W]"
+        raise ValueError(f"{told}; this one is {tuple(samples.shape)}.")
+    samples = comfy.sample.fix_empty_latent_channels(model, samples)
+    wanted = model.get_model_object("latent_format")
+    if samples.shape[1] != wanted.latent_channels:
+        told = f"{name} has {samples.shape[1]} channels, but the model works on {wanted.latent_channels}"
+        raise ValueError(f"{told}: encode the picture with the VAE that belongs to this model.")
+    if samples.ndim != 2 + wanted.latent_dimensions:
+        raise ValueError(f"{name} is of shape {tuple(samples.shape)}, a video; this model works on pictures.")
+    return samples
 
 
-def langevin_sampler(model, x, sigmas, extra_args=None, callback=None, disable=None, *, seeds, **options):
-    """`sample_masked_langevin` as a k-diffusion sampling function, for `comfy.samplers.KSAMPLER`.
+def checked_control(model, control: dict, samples: torch.Tensor) -> torch.Tensor:
+    reference = checked_samples(model, control, "control")
+    if reference.shape != samples.shape:
+        told = f"control must be a latent of the scene's shape {tuple(samples.shape)}"
+        raise ValueError(f"{told}; this one is {tuple(reference.shape)}.")
+    return reference.to(samples)
 
-    ComfyUI's own replacement around the model is stepped past: the loop does its own, and needs the estimate of the
-    whole picture.
+
+def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, *, soft: bool) -> torch.Tensor | None:
+    """The mask on the latent's own grid, [B,1,h,w] or [B,1,T,h,w], from the input, else the latent's noise mask.
+
+    Binary, and every cell that any pixel of the mask lies in belongs to it; a soft one keeps its strengths.
     """
-    guider = model.inner_model
-    mask = extra_args.get("denoise_mask")
-
-    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        level = sigma * x.new_ones([x.shape[0]])
-        return guider(x, level, model_options=extra_args["model_options"], seed=extra_args["seed"])
-
-    def report(call: int, denoised: torch.Tensor, x: torch.Tensor) -> None:
-        callback({"x": x, "i": call, "sigma": sigmas[0], "sigma_hat": sigmas[0], "denoised": denoised})
-
-    return sample_masked_langevin(
-        denoise,
-        x,
-        sigmas,
-        known=model.latent_image,
-        mask=torch.ones_like(x) if mask is None else mask,
-        noise=model.noise,
-        generators=[torch.Generator().manual_seed((seed + INNER_SEED) % 2**64) for seed in seeds],
-        flow=is_flow(guider.inner_model.model_sampling),
-        callback=report if callback is not None else None,
-        **options,
-    )
-
-
-def latent_mask(mask: torch.Tensor | None, latent: dict) -> torch.Tensor | None:
-    """The mask [B,h,w] on the latent's own grid, from the input, else from the latent's noise mask."""
     mask = mask if mask is not None else latent.get("noise_mask")
     if mask is None:
         return None
+    count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
+    to_grid = cover_softly if soft else cover
+    if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1:3] == (1, *frames) and len(mask) in (1, count):
+        # Video nodes of ComfyUI mask frame by frame.
+        own = to_grid(named_mask(mask.flatten(0, 2), "mask"), *size).view(len(mask), 1, *frames, *size)
+        return comfy.utils.repeat_to_batch_size(own, count)
     mask = named_mask(mask, "mask")
-    count = latent["samples"].shape[0]
     if len(mask) not in (1, count):
         raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")
-    return comfy.utils.repeat_to_batch_size(cover(mask, *latent["samples"].shape[-2:]), count)
+    mask = comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)
+    return mask.view(count, 1, *[1] * len(frames), *size).expand(-1, -1, *frames, -1, -1)
 
 
-def redraws_known(model) -> bool:
-    """Whether the model noises its known region as the formulas say. Some video models hand it over clean instead."""
-    return type(model.model).scale_latent_inpaint is comfy.model_base.BaseModel.scale_latent_inpaint
+def initial_noise(samples: torch.Tensor, places: list[int], seed: int) -> torch.Tensor:
+    """ComfyUI's noise, but every item's from its own seed: it does not depend on the items before it."""
+    noises = [
+        comfy.sample.prepare_noise(item[None], (seed + place) % SEEDS)
+        for item, place in zip(samples, places, strict=True)
+    ]
+    return torch.cat(noises)
 
 
-def sample_latent(
+def apply_preset(presets: dict, preset: str, cfg: float, steps: int, inner_steps: int) -> tuple[int, int]:
+    """steps and inner_steps as a preset wants them."""
+    if preset == CUSTOM:
+        return steps, inner_steps
+    steps, inner_steps = presets[preset]
+    return steps, min(inner_steps, GENTLE_INNER_STEPS) if cfg == 1 else inner_steps
+
+
+def sample_latents(
+    presets: dict,
     model,
     positive,
     negative,
     latent: dict,
     mask: torch.Tensor | None,
+    control: dict | None = None,
     *,
     seed: int,
     steps: int,
@@ -91,67 +111,73 @@ def sample_latent(
     inner_steps: int,
     step_size: float,
     guidance: float,
-    pairs: int = 1,
-) -> dict:
+    preset: str = CUSTOM,
+    jump_length: int = 1,
+    jump_count: int = 5,
+) -> list[dict]:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
-    `pairs` says how many times the latent's items repeat: repeats share their noise.
+    A control is run beside the latent, as more items of its batch, with the same masks and the same noise.
     """
     check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
     check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
-    check_choice("method", method, [LANGEVIN, PLAIN])
-    samples = latent["samples"]
-    if getattr(samples, "is_nested", False):
-        raise ValueError(
-            "latent holds several tensors (a joint audio and video latent), which this sampler cannot mask."
-        )
-    samples = comfy.sample.fix_empty_latent_channels(model, samples)
-    channels = model.get_model_object("latent_format").latent_channels
-    if samples.shape[1] != channels:
-        told = f"latent has {samples.shape[1]} channels, but the model works on {channels}"
-        raise ValueError(f"{told}: encode the picture with the VAE that belongs to this model.")
-    latent = {**latent, "samples": samples}
-    mask = latent_mask(mask, latent)
-    out = {name: value for name, value in latent.items() if name != "noise_mask"}
+    check_choice("method", method, METHODS)
+    check_choice("preset", preset, [CUSTOM, *presets])
+    if not positive:
+        raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
+    samples = checked_samples(model, latent, "latent")
+    soft = method == DIFFERENTIAL or "denoise_mask_function" in model.model_options
+    mask, count = latent_mask(mask, latent, samples, soft=soft), len(samples)
+    reference = None if control is None else checked_control(model, control, samples)
+    # Without an exemplar's surround the composite stands in for its control; the run is then one and the same.
+    copies = 1 if reference is None or torch.equal(reference, samples) else 2
+    if copies == 2:
+        samples = torch.cat([samples, reference])
+        mask = None if mask is None else torch.cat([mask, mask])
+
+    def latents(samples: torch.Tensor) -> list[dict]:
+        kept = {name: value for name, value in latent.items() if name != "noise_mask"}
+        return [{**kept, "samples": part} for part in samples.chunk(copies)]
+
     if mask is not None and not mask.any():
         warn("The mask is empty: nothing may change, so the latent passes through and no model is run.")
-        return out
+        return latents(samples)
+    steps, inner_steps = apply_preset(presets, preset, cfg, steps, inner_steps)
     sigmas = comfy.samplers.KSampler(
         model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
     ).sigmas
     if len(sigmas) < 2:
-        return out
-    count = samples.shape[0] // pairs
-    noise = comfy.sample.prepare_noise(samples[:count], seed, latent.get("batch_index"))
-    noise = torch.cat([noise] * pairs)
-    if method == LANGEVIN and not redraws_known(model):
-        warn("This model takes its known region without noise; masked Langevin runs as plain sampling.")
-        method = PLAIN
-    if method == LANGEVIN:
-        # No seam, nothing to heal: without a mask the inner steps would only cost calls.
-        inner_steps = inner_steps if mask is not None else 0
-        calls = count_calls(sigmas, inner_steps, is_flow(model.get_model_object("model_sampling")))
-        seeds = [seed + index for index in range(count)] * pairs
-        options = {"inner_steps": inner_steps, "step_size": step_size, "guidance": guidance, "seeds": seeds}
-        sampler = comfy.samplers.KSAMPLER(langevin_sampler, options)
+        return latents(samples)
+    places = latent.get("batch_index") or list(range(count))
+    if method == PLAIN:
+        # KSampler, down to its noise.
+        noise = comfy.sample.prepare_noise(samples[:count], seed, latent.get("batch_index"))
+        sampler = comfy.samplers.sampler_object(sampler_name)
     else:
-        calls, sampler = len(sigmas) - 1, comfy.samplers.sampler_object(sampler_name)
-    preview = latent_preview.prepare_callback(model, calls)
-    out["samples"] = comfy.sample.sample_custom(
+        noise = initial_noise(samples[:count], places, seed)
+        seeds = tuple(seed + place for place in places) * copies
+        settings = Settings(
+            method, sampler_name, inner_steps, step_size, guidance, jump_length, jump_count, seeds=seeds
+        )
+        sampler = MaskedSampler(settings)
+    sampled = comfy.sample.sample_custom(
         model,
-        noise,
+        torch.cat([noise] * copies),
         cfg,
         sampler,
         sigmas,
         positive,
         negative,
         samples,
-        noise_mask=None if mask is None else mask[:, None],
-        callback=lambda call, x0, x, _: preview(call, x0, x, calls),
+        noise_mask=mask,
+        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
-    return out
+    if mask is not None and method != PLAIN:
+        # The model's latent scale rounds on the way in and out.
+        sampled = torch.where(mask.to(sampled) > 0, sampled, samples.to(sampled))
+    return latents(sampled)
 
 
 def model_inputs(mask_tooltip: str) -> list:
@@ -165,7 +191,7 @@ def model_inputs(mask_tooltip: str) -> list:
     ]
 
 
-def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, step_size: float) -> list:
+def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, step_size: float, presets: dict) -> list:
     """The widgets that both samplers share, each with its own defaults."""
     rare = newer(io.Float.Input, advanced=True)
     return [
@@ -178,7 +204,7 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
             "sampler_name",
             options=comfy.samplers.KSampler.SAMPLERS,
             default="euler",
-            tooltip="Base sampler of the plain method. Masked Langevin always steps with euler.",
+            tooltip=f"Base sampler. The masked methods have {', '.join(STEPPERS)}; plain takes all.",
             **rare,
         ),
         io.Combo.Input(
@@ -194,16 +220,39 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
         ),
         io.Combo.Input(
             "method",
-            options=[LANGEVIN, PLAIN],
+            options=METHODS,
             default=LANGEVIN,
-            tooltip="Masked Langevin lets known and new parts agree (no seam); plain is KSampler with a noise mask.",
+            tooltip="Masked Langevin lets known and new parts agree (no seam); differential does so with a soft mask "
+            "as strength; RePaint jumps back and forth; plain is KSampler with a noise mask.",
         ),
+        *inner_inputs(inner_steps, step_size),
+        io.Combo.Input(
+            "preset",
+            options=[CUSTOM, *presets],
+            default=CUSTOM,
+            optional=True,
+            tooltip=f"Sets steps and inner steps: {preset_costs(presets)}. At cfg 1 (distilled models) there are at "
+            f"most {GENTLE_INNER_STEPS} inner steps.",
+        ),
+        *jump_inputs(optional=True),
+    ]
+
+
+def preset_costs(presets: dict) -> str:
+    """Such as "fast 8 × 3 (29 model calls)"."""
+    told = [f"{name} {n} × {k} ({n + (n - 1) * k} model calls)" for name, (n, k) in presets.items()]
+    return ", ".join(told)
+
+
+def inner_inputs(inner_steps: int, step_size: float) -> list:
+    rare = newer(io.Float.Input, advanced=True)
+    return [
         io.Int.Input(
             "inner_steps",
             default=inner_steps,
             min=0,
             max=100,
-            tooltip="Langevin steps at each noise level. Model calls: steps + (steps - 1) × inner steps.",
+            tooltip="Langevin steps a step, made where they pay. Model calls: steps + (steps - 1) × inner steps.",
         ),
         io.Float.Input(
             "step_size",
@@ -211,7 +260,7 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
             min=0.01,
             max=5.0,
             step=0.05,
-            tooltip="How far one inner step goes; lower it for distilled models.",
+            tooltip="Share of the noise that an inner step draws anew; 1 and above: all of it.",
             **rare,
         ),
         io.Float.Input(
@@ -220,7 +269,31 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
             min=0.0,
             max=50.0,
             step=0.5,
-            tooltip="Lambda: how firmly the known part holds its value while both parts are brought to agree.",
+            tooltip="Lambda: how far the known part leans while sampling for both parts to agree; 0: not at all.",
+            **rare,
+        ),
+    ]
+
+
+def jump_inputs(optional: bool) -> list:
+    rare = newer(io.Float.Input, advanced=True)
+    return [
+        io.Int.Input(
+            "jump_length",
+            default=1,
+            min=1,
+            max=100,
+            optional=optional,
+            tooltip="RePaint only: how many steps are taken back at a time.",
+            **rare,
+        ),
+        io.Int.Input(
+            "jump_count",
+            default=5,
+            min=1,
+            max=100,
+            optional=optional,
+            tooltip="RePaint only: how often each stretch is run; the model calls grow by this factor.",
             **rare,
         ),
     ]
@@ -236,15 +309,15 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
             description="Inpaints the masked part of a latent so that it agrees with the rest, with any model.",
             inputs=[
                 *model_inputs("1 = to be inpainted, in pixels. Without it the latent's own noise mask is used."),
-                *schedule_inputs(steps=10, cfg=4.0, denoise=1.0, inner_steps=5, step_size=1.0),
+                *schedule_inputs(steps=15, cfg=4.0, denoise=1.0, inner_steps=3, step_size=1.0, presets=INPAINT_PRESETS),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The inpainted latent; equal outside the mask.")],
-            **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint"]),
+            **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
         )
 
     @classmethod
     def execute(cls, model, positive, negative, latent, mask=None, **schedule) -> io.NodeOutput:
-        return io.NodeOutput(sample_latent(model, positive, negative, latent, mask, **schedule))
+        return io.NodeOutput(*sample_latents(INPAINT_PRESETS, model, positive, negative, latent, mask, **schedule))
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
@@ -262,7 +335,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     optional=True,
                     tooltip="The encoded control, run beside the scene with the same noise, as its light's reference.",
                 ),
-                *schedule_inputs(steps=6, cfg=4.0, denoise=0.6, inner_steps=5, step_size=1.5),
+                *schedule_inputs(
+                    steps=6, cfg=4.0, denoise=0.6, inner_steps=5, step_size=1.0, presets=HARMONIZE_PRESETS
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The harmonised latent; equal outside the mask."),
@@ -276,18 +351,40 @@ class PhDHarmonizeSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, latent, mask=None, control=None, **schedule) -> io.NodeOutput:
-        if control is None:
-            done = sample_latent(model, positive, negative, latent, mask, **schedule)
-            return io.NodeOutput(done, done)
-        shape, reference = latent["samples"].shape, control["samples"].shape
-        if shape != reference:
-            raise ValueError(
-                f"control must be a latent of the scene's shape {tuple(shape)}; this one is {tuple(reference)}."
-            )
-        mask = latent_mask(mask, latent)
-        both = {**latent, "samples": torch.cat([latent["samples"], control["samples"]])}
-        both.pop("noise_mask", None)
-        mask = None if mask is None else torch.cat([mask, mask])
-        done = sample_latent(model, positive, negative, both, mask, **schedule, pairs=2)
-        scene, other = done["samples"].chunk(2)
-        return io.NodeOutput({**done, "samples": scene}, {**done, "samples": other})
+        done = sample_latents(HARMONIZE_PRESETS, model, positive, negative, latent, mask, control, **schedule)
+        return io.NodeOutput(done[0], done[-1])
+
+
+class PhDMaskedLangevin(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PhDMaskedLangevin",
+            display_name="Masked Langevin",
+            category="PhD",
+            description="The loop of Masked Inpaint Sampler as a sampler, for SamplerCustomAdvanced and any guider.",
+            inputs=[
+                io.Combo.Input(
+                    "method",
+                    options=[LANGEVIN, DIFFERENTIAL, REPAINT],
+                    default=LANGEVIN,
+                    tooltip="How the latent's noise mask is used. A latent without one is sampled plainly.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=STEPPERS,
+                    default=STEPPERS[0],
+                    tooltip="The step from one noise level to the next.",
+                ),
+                *inner_inputs(inner_steps=3, step_size=1.0),
+                *jump_inputs(optional=False),
+            ],
+            outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced or SamplerCustom.")],
+            **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
+        )
+
+    @classmethod
+    def execute(cls, method, sampler_name, **settings) -> io.NodeOutput:
+        check_choice("method", method, [LANGEVIN, DIFFERENTIAL, REPAINT])
+        check_choice("sampler_name", sampler_name, STEPPERS)
+        return io.NodeOutput(MaskedSampler(Settings(method, sampler_name, **settings)))

@@ -8,6 +8,13 @@ from collections.abc import Callable
 
 import torch
 
+from .masks import cover, pool
+
+
+def cover_softly(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """A pixel mask [B,H,W] on the latent grid: as `masks.cover`, but each cell has its strongest pixel's strength."""
+    return pool(mask, height, width) * cover(mask, height, width)
+
 
 def threshold(
     sigma: torch.Tensor,

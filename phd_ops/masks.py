@@ -163,15 +163,22 @@ def drop_specks(mask: np.ndarray, area: float) -> np.ndarray:
     return keep_components(mask, lambda areas: areas >= area)
 
 
-def cover(mask: torch.Tensor, height: int, width: int, threshold: float = 1 / 255) -> torch.Tensor:
-    """A pixel mask [B,H,W] on the latent grid [B,height,width]: 1 where any pixel of the cell is above `threshold`.
+def pool(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """A pixel mask [B,H,W] on the latent grid [B,height,width]: each cell has the greatest value of its pixels.
 
-    "May change" must never be lost: one stale pixel left in the known part pins the wrong light, so no averaging
-    and no rounding (measured: cover .09, nearest .64, bilinear .55 of the subject's squared error).
     Where the grid's cells do not fill the picture, the remainder is cropped on both sides, as ComfyUI's VAE does.
     """
     cell = mask.shape[-2] // height
     if cell > 0 and (mask.shape[-2] // cell, mask.shape[-1] // cell) == (height, width):
         top, left = mask.shape[-2] % cell // 2, mask.shape[-1] % cell // 2
         mask = mask[..., top : top + cell * height, left : left + cell * width]
-    return (torch.nn.functional.adaptive_max_pool2d(mask[:, None], (height, width))[:, 0] > threshold).float()
+    return torch.nn.functional.adaptive_max_pool2d(mask[:, None], (height, width))[:, 0]
+
+
+def cover(mask: torch.Tensor, height: int, width: int, threshold: float = 1 / 255) -> torch.Tensor:
+    """A pixel mask [B,H,W] on the latent grid [B,height,width]: 1 where any pixel of the cell is above `threshold`.
+
+    "May change" must never be lost: one stale pixel left in the known part pins the wrong light, so no averaging
+    and no rounding (measured: cover .09, nearest .64, bilinear .55 of the subject's squared error).
+    """
+    return (pool(mask, height, width) > threshold).float()

@@ -17,10 +17,13 @@ def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor | fl
     return signal(sigma, flow) * clean + sigma * noise
 
 
-def renoise(x: torch.Tensor, sigma: float, to: float, noise: torch.Tensor, flow: bool) -> torch.Tensor:
+def renoise(
+    x: torch.Tensor, sigma: torch.Tensor | float, to: torch.Tensor | float, noise: torch.Tensor, flow: bool
+) -> torch.Tensor:
     """Jumps up from noise level `sigma` to a higher one, keeping the marginal: c x + sqrt(to^2 - (c sigma)^2) n."""
     c = signal(to, flow) / signal(sigma, flow)
-    return c * x + (to**2 - (c * sigma) ** 2) ** 0.5 * noise
+    # Between equal levels the difference may round to less than nothing.
+    return c * x + max(to**2 - (c * sigma) ** 2, 0) ** 0.5 * noise
 
 
 def ve_sigma(sigma: float, flow: bool) -> float:
@@ -31,3 +34,16 @@ def ve_sigma(sigma: float, flow: bool) -> float:
 def model_sigma(ve: float, flow: bool) -> float:
     """Inverse of `ve_sigma`."""
     return ve / (1 + ve) if flow else ve
+
+
+def item_noise(like: torch.Tensor, generators: list[torch.Generator], wanted: list[bool] | None = None) -> torch.Tensor:
+    """Standard normal noise, item by item from its own CPU generator: an item does not depend on its batch.
+
+    An item that is not `wanted` gets zeros, and its generator stays where it is.
+    """
+    wanted = [True] * len(generators) if wanted is None else wanted
+    items = [
+        torch.randn(like.shape[1:], generator=generator) if draws else torch.zeros(like.shape[1:])
+        for generator, draws in zip(generators, wanted, strict=True)
+    ]
+    return torch.stack(items).to(like)

@@ -1,60 +1,18 @@
 """Both samplers on ComfyUI's own sampling stack, with a tiny real UNet, for every family of noise."""
 
 import copy
-import functools
 import types
 
+import comfy.cli_args
 import comfy.model_management
 import comfy.utils
+import latent_preview
 import pytest
 import torch
-from graph_support import block, module, prompt, random_latent, refused, run_node, tiny_model
+from graph_support import ROOT, block, module, prompt, random_latent, refused, run_node
+from sampler_support import FAMILIES, INNER, MASK, METHODS, SCHEDULE, cells, harmonize, inpaint, ksampler, model
 
 import nodes as core
-
-FAMILIES = ["EPS", "V_PREDICTION", "FLOW"]
-SCHEDULE = {"seed": 3, "steps": 3, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-INNER = {"inner_steps": 2, "step_size": 1.0, "guidance": 5.0}
-# Two thirds of an 8×8 latent, on cell borders.
-MASK = block(64, 64, 8, 8, 56, 48)
-
-
-@functools.cache
-def model(family, in_channels=4):
-    return tiny_model(family, in_channels)
-
-
-def cells(mask):
-    return mask[:, None, ::8, ::8] > 0
-
-
-def inpaint(model, latent, mask=None, method="masked Langevin", negative=None, **changes):
-    node = module("nodes.samplers").PhDMaskedInpaintSampler
-    latent = latent if isinstance(latent, dict) else {"samples": latent}
-    settings = {**SCHEDULE, **INNER, **changes}
-    out = node.execute(model, prompt(1), prompt(2), latent, method=method, mask=mask, **settings)
-    return out.args[0]["samples"]
-
-
-def harmonize(model, latent, mask=None, control=None, method="masked Langevin", **changes):
-    node = module("nodes.samplers").PhDHarmonizeSampler
-    settings = {**SCHEDULE, **INNER, **changes}
-    control = None if control is None else {"samples": control}
-    out = node.execute(
-        model, prompt(1), prompt(2), {"samples": latent}, method=method, mask=mask, control=control, **settings
-    )
-    return [latent["samples"] for latent in out.args]
-
-
-def ksampler(model, latent, mask=None, **changes):
-    latent = {"samples": latent}
-    if mask is not None:
-        (latent,) = core.SetLatentNoiseMask().set_mask(latent, mask)
-    settings = {**SCHEDULE, **changes}
-    denoise = settings.pop("denoise")
-    prompts = {"positive": prompt(1), "negative": prompt(2)}
-    (out,) = core.common_ksampler(model, **settings, **prompts, latent=latent, denoise=denoise)
-    return out["samples"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -98,7 +56,7 @@ def test_langevin_without_inner_steps_is_euler_with_a_noise_mask():
     torch.testing.assert_close(ours, ksampler(model("EPS"), latent, MASK), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["masked Langevin", "plain"])
+@pytest.mark.parametrize("method", METHODS)
 def test_an_empty_mask_gives_the_latent_back_and_runs_no_model(method, model_calls, caplog):
     latent = random_latent()
     assert torch.equal(inpaint(model("EPS"), latent, torch.zeros(1, 64, 64), method=method), latent)
@@ -113,17 +71,16 @@ def test_no_denoising_gives_the_latent_back(model_calls):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("method", "tolerance"), [("masked Langevin", 2e-6), ("plain", 1e-4)])
-def test_known_latents_come_back(family, method, tolerance):
-    """Langevin: exactly, but for the rounding of ComfyUI's scaling in and out. Plain: as near as its euler step is."""
+@pytest.mark.parametrize("method", METHODS)
+def test_known_latents_come_back(family, method):
+    """Exactly; with plain as near as the rounding of ComfyUI's scaling in and out, and its last euler step, come."""
     latent = random_latent()
     out = inpaint(model(family), latent, MASK, method=method)
-    base = model(family).model
-    scaled = base.process_latent_out(base.process_latent_in(latent))
     known = ~cells(MASK).expand_as(latent)
-    if method == "masked Langevin":
-        assert torch.equal(out[known], scaled[known])
-    torch.testing.assert_close(out[known], latent[known], rtol=tolerance, atol=tolerance)
+    if method == "plain":
+        torch.testing.assert_close(out[known], latent[known], rtol=1e-4, atol=1e-4)
+    else:
+        assert torch.equal(out[known], latent[known])
     assert not torch.allclose(out[~known], latent[~known], atol=0.1)
 
 
@@ -158,11 +115,18 @@ def test_the_noise_mask_does_not_go_on():
     assert set(latent) == {"samples", "noise_mask", "batch_index"}
 
 
-def test_items_of_a_batch_do_not_depend_on_each_other():
-    one, two = random_latent(seed=1), random_latent(seed=2)
-    alone = inpaint(model("EPS"), one, MASK)
-    together = inpaint(model("EPS"), torch.cat([one, two]), MASK)
-    torch.testing.assert_close(together[:1], alone, rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral"])
+@pytest.mark.parametrize("method", METHODS[:-1])
+def test_item_i_of_a_batch_is_the_same_item_alone(method, sampler_name):
+    """Alone: with the seed i further, or as LatentFromBatch takes it out of its batch, with batch_index i."""
+    latents, how = random_latent(batch=3, seed=1), {"method": method, "sampler_name": sampler_name, "seed": 40}
+    together = inpaint(model("EPS"), latents, MASK, **how)
+    for i in range(3):
+        item = latents[i : i + 1]
+        alone = inpaint(model("EPS"), item, MASK, **{**how, "seed": 40 + i})
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-3, atol=1e-3)
+        assert torch.equal(inpaint(model("EPS"), {"samples": item, "batch_index": [i]}, MASK, **how), alone)
+    assert not torch.allclose(together[0], together[1], atol=0.1)
 
 
 def test_each_item_of_a_batch_may_have_its_own_mask():
@@ -189,6 +153,124 @@ def test_an_inpaint_model_of_nine_channels_runs():
 def test_model_calls_are_those_that_the_tooltip_says(model_calls):
     inpaint(model("EPS"), random_latent(), MASK, steps=4, inner_steps=3)
     assert len(model_calls) == 4 + 3 * 3
+
+
+def test_repaint_s_model_calls_grow_with_its_jumps(model_calls):
+    inpaint(model("EPS"), random_latent(), MASK, steps=8, method="RePaint", jump_length=2, jump_count=3)
+    assert len(model_calls) == 3 * 6 + 2
+
+
+PRESETS = [
+    (inpaint, "fast", 28),
+    (inpaint, "balanced", 57),
+    (inpaint, "best", 115),
+    (harmonize, "fast", 16),
+    (harmonize, "balanced", 31),
+    (harmonize, "best", 73),
+]
+
+
+@pytest.mark.parametrize(("run", "preset", "calls"), PRESETS)
+@pytest.mark.parametrize("family", ["EPS", "FLOW"])
+def test_a_preset_makes_the_model_calls_that_it_states(run, preset, calls, family, model_calls, told):
+    denoise = 1.0 if run is inpaint else 0.6
+    run(model(family), random_latent(), MASK, preset=preset, scheduler="simple", denoise=denoise)
+    assert len(model_calls) == calls
+    assert told == [f"masked Langevin: {calls} model calls."]
+
+
+@pytest.mark.parametrize(("run", "preset", "calls"), PRESETS)
+def test_the_tooltip_and_the_help_page_state_a_preset_s_calls(run, preset, calls, pack):
+    kind = "PhDMaskedInpaintSampler" if run is inpaint else "PhDHarmonizeSampler"
+    (tooltip,) = (item.tooltip for item in pack[kind].GET_SCHEMA().inputs if item.id == "preset")
+    page = (ROOT / "web" / "docs" / f"{kind}.md").read_text(encoding="utf-8")
+    assert f"{preset} " in tooltip and f"({calls} model calls)" in tooltip
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| `{preset}` |"))
+    assert f"| {calls} |" in row
+
+
+def test_a_preset_goes_gently_at_cfg_1(model_calls, told):
+    apply, presets = module("nodes.samplers").apply_preset, module("nodes.samplers").INPAINT_PRESETS
+    assert apply(presets, "custom", 1.0, 3, 9) == (3, 9)
+    assert apply(presets, "best", 4.0, 3, 9) == (20, 5)
+    assert apply(presets, "best", 1.0, 3, 9) == (20, 2)
+    inpaint(model("EPS"), random_latent(), MASK, preset="best", cfg=1.0)
+    assert len(model_calls) == 20 + 19 * 2
+    assert told == ["masked Langevin: 58 model calls."]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What a node says on itself, from the sampler's side."""
+    said = []
+    monkeypatch.setattr(module("nodes.masked_sampler"), "tell", said.append)
+    return said
+
+
+def test_a_workflow_from_before_the_presets_runs_as_it_did():
+    """Over the API an input that is not given is not given to the node either."""
+    old = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "latent": {"samples": random_latent()}}
+    old |= {"mask": MASK, "method": "masked Langevin", **SCHEDULE, **INNER}
+    assert torch.equal(
+        run_node("PhDMaskedInpaintSampler", **old).values[0]["samples"], inpaint(model("EPS"), random_latent(), MASK)
+    )
+
+
+@pytest.mark.parametrize("sampler_name", ["heun", "uni_pc", "ddim"])
+@pytest.mark.parametrize("method", METHODS[:-1])
+def test_a_base_sampler_that_a_method_lacks_is_named_and_euler_serves(method, sampler_name, caplog):
+    out = inpaint(model("EPS"), random_latent(), MASK, method=method, sampler_name=sampler_name)
+    assert out.isfinite().all()
+    assert f"{method} has no {sampler_name}; it steps with euler" in caplog.text
+
+
+def test_base_samplers_differ():
+    outs = [
+        inpaint(model("EPS"), random_latent(), MASK, inner_steps=0, steps=5, sampler_name=name)
+        for name in ("euler", "euler_ancestral", "dpmpp_2m")
+    ]
+    for i in range(3):
+        assert not torch.allclose(outs[i], outs[i - 1], atol=0.1)
+
+
+@pytest.mark.parametrize("family", ["EPS", "V_PREDICTION"])
+def test_dpmpp_2m_without_inner_steps_is_comfyui_s(family):
+    latent, how = random_latent(), {"steps": 6, "sampler_name": "dpmpp_2m", "denoise": 0.7}
+    ours = inpaint(model(family), latent, MASK, inner_steps=0, **how)
+    torch.testing.assert_close(ours, ksampler(model(family), latent, MASK, **how), rtol=1e-3, atol=1e-3)
+
+
+SOFT = torch.linspace(0, 1, 8)[None, None].repeat_interleave(8, -1).expand(1, 64, 64)
+
+
+@pytest.mark.parametrize("method", ["masked Langevin", "RePaint"])
+def test_a_soft_mask_is_binary_to_the_methods_that_know_no_strength(method):
+    latent = random_latent()
+    assert torch.equal(
+        inpaint(model("EPS"), latent, SOFT, method=method),
+        inpaint(model("EPS"), latent, (SOFT > 0).float(), method=method),
+    )
+
+
+def test_a_binary_mask_is_all_or_nothing_to_the_differential_method():
+    latent = random_latent()
+    binary = inpaint(model("EPS"), latent, MASK, method="differential")
+    assert torch.equal(binary, inpaint(model("EPS"), latent, MASK))
+
+
+@pytest.mark.parametrize("bad", [1, 4, 5])
+def test_an_estimate_that_is_not_finite_is_outlived_and_told(bad, caplog):
+    calls, patched = [], model("EPS").clone()
+
+    def wrapper(apply, arguments):
+        calls.append(1)
+        out = apply(arguments["input"], arguments["timestep"], **arguments["c"])
+        return out * float("nan") if len(calls) - 1 == bad else out
+
+    patched.set_model_unet_function_wrapper(wrapper)
+    assert inpaint(patched, random_latent(), MASK).isfinite().all()
+    assert len(calls) == 7
+    assert caplog.text.count("not finite at step_size 1") == 1
 
 
 def test_odd_latent_sizes_run():
@@ -252,7 +334,7 @@ def test_an_interrupt_is_passed_on_before_the_next_call(interrupting):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("method", ["masked Langevin", "plain"])
+@pytest.mark.parametrize("method", METHODS)
 def test_an_interrupt_ends_the_run_in_the_executor(interrupting, method):
     patched, calls = interrupting
     given = {"latent": {"samples": random_latent()}, "mask": MASK, "method": method}
@@ -265,19 +347,35 @@ def test_an_interrupt_ends_the_run_in_the_executor(interrupting, method):
 def run_in_executor(kind, **more):
     given = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK}
     given |= {"latent": {"samples": random_latent()}, "method": "masked Langevin", **SCHEDULE, **INNER}
-    return run_node(kind, **given, **more)
+    return run_node(kind, **{**given, **more})
 
 
-def test_progress_runs_over_all_calls():
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_runs_over_all_calls(method):
     seen = []
-    run_in_executor(
+    ran = run_in_executor(
         "PhDMaskedInpaintSampler",
+        method=method,
         on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
     )
-    calls = SCHEDULE["steps"] + (SCHEDULE["steps"] - 1) * INNER["inner_steps"]
+    calls = ran.execution.model_calls["node"]
     steps = [done for done, total in seen if total == calls]
     assert steps == sorted(steps)
     assert steps[-1] == calls
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_call_has_a_preview(method, monkeypatch, model_calls):
+    previews = []
+
+    def hook(value, total, preview, node_id=None):
+        previews.append(preview)
+
+    monkeypatch.setattr(latent_preview.args, "preview_method", comfy.cli_args.LatentPreviewMethod.Latent2RGB)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    inpaint(model("EPS"), random_latent(), MASK, method=method)
+    assert len(previews) == len(model_calls)
+    assert all(kind == "JPEG" and picture.size == (8, 8) for kind, picture, _ in previews)
 
 
 def test_both_samplers_run_in_the_executor():
@@ -288,11 +386,26 @@ def test_both_samplers_run_in_the_executor():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", ["masked Langevin", "plain"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_control_equal_to_the_scene_comes_out_equal(family, method):
+    # Twins in one batch: a nearly equal control, for an equal one is not run.
     latent = random_latent()
-    scene, control = harmonize(model(family), latent, MASK, latent, method=method, denoise=0.6)
+    scene, control = harmonize(model(family), latent, MASK, latent + 1e-6, method=method, denoise=0.6)
+    torch.testing.assert_close(scene, control, rtol=1e-3, atol=1e-3)
+
+
+def test_a_control_that_is_the_scene_is_not_run_a_second_time():
+    latent, shapes = random_latent(), []
+    tiny = model("EPS").clone()
+    tiny.set_model_unet_function_wrapper(
+        lambda apply, given: (
+            shapes.append(given["input"].shape[0]) or apply(given["input"], given["timestep"], **given["c"])
+        )
+    )
+    scene, control = harmonize(tiny, latent, MASK, latent.clone(), denoise=0.6)
     assert torch.equal(scene, control)
+    # One item, for each of both prompts.
+    assert set(shapes) <= {1, 2}
 
 
 def test_a_control_does_not_change_the_scene_s_result(model_calls):
@@ -323,7 +436,21 @@ def test_a_batch_with_controls_keeps_its_order():
         ({"method": "diffrential"}, ["method", "diffrential", "plain"]),
         ({"sampler_name": "eulr"}, ["sampler_name", "eulr"]),
         ({"scheduler": "nrmal"}, ["scheduler", "nrmal"]),
+        ({"preset": "fastest"}, ["preset", "fastest", "balanced"]),
         ({"steps": 0}, ["steps", "0"]),
+        ({"denoise": -0.1}, ["denoise", "-0.1"]),
+        ({"inner_steps": -1}, ["inner_steps", "-1"]),
+        ({"step_size": 0.0}, ["step_size", "0.0", "0.01"]),
+        ({"step_size": 9.0}, ["step_size", "9.0", "5.0"]),
+        ({"guidance": -1.0}, ["guidance", "-1.0"]),
+        ({"guidance": 99.0}, ["guidance", "99.0", "50.0"]),
+        ({"jump_length": 0}, ["jump_length", "0"]),
+        ({"jump_count": 0}, ["jump_count", "0"]),
+        ({"positive": []}, ["positive is empty", "connect a prompt"]),
+        ({"latent": {}}, ["latent holds no samples", "VAE Encode"]),
+        ({"latent": {"samples": torch.ones(4, 8, 8)}}, ["latent must be", "[B,C,H,W]", "(4, 8, 8)"]),
+        ({"latent": {"samples": torch.ones(0, 4, 8, 8)}}, ["latent must be", "(0, 4, 8, 8)"]),
+        ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, ["latent", "(1, 4, 3, 8, 8)", "video", "pictures"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -350,7 +477,21 @@ def test_a_latent_of_several_tensors_is_refused():
         inpaint(model("EPS"), {"samples": nested}, MASK)
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 8, 12), (2, 4, 8, 8), (1, 16, 8, 8)])
+@pytest.mark.parametrize("size", [(8, 8), (64, 48), (37, 91)])
+def test_a_mask_of_another_size_is_brought_to_the_latent_s(size):
+    mask = torch.zeros(size)
+    mask[size[0] // 4 : size[0] // 2] = 1
+    out = inpaint(model("EPS"), random_latent(), mask)
+    changed = (out - random_latent()).abs().amax((0, 1, 3)) > 1e-3
+    assert changed[2:4].all() and not changed[:1].any() and not changed[5:].any()
+
+
+def test_no_inner_steps_cost_none(model_calls):
+    assert inpaint(model("EPS"), random_latent(), MASK, inner_steps=0).isfinite().all()
+    assert len(model_calls) == SCHEDULE["steps"]
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 12), (2, 4, 8, 8)])
 def test_a_control_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match="control must be") as caught:
         harmonize(model("EPS"), random_latent(), MASK, torch.ones(shape))

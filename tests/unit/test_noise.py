@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.noise import add_noise, model_sigma, renoise, signal, ve_sigma
+from phd_ops.noise import add_noise, item_noise, model_sigma, renoise, signal, ve_sigma
 
 
 def test_add_noise_by_hand():
@@ -52,3 +52,27 @@ def test_ve_sigma_is_the_ratio_of_noise_to_signal():
     clean, noise = torch.randn(2, 50, dtype=torch.float64)
     flow = add_noise(clean, noise, 0.6, True) / signal(0.6, True)
     assert torch.allclose(flow, add_noise(clean, noise, ve_sigma(0.6, True), False))
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_a_jump_to_the_same_level_changes_nothing(flow):
+    x, noise = torch.randn(2, 100)
+    for sigma in torch.linspace(0.01, 0.99, 50):
+        torch.testing.assert_close(renoise(x, sigma, sigma, noise, flow), x, rtol=1e-3, atol=1e-3)
+
+
+def test_item_noise_is_standard_normal_and_its_generators_own():
+    like = torch.zeros(2, 4, 50, 50, dtype=torch.float64)
+    noise = item_noise(like, [torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)])
+    assert (noise.shape, noise.dtype) == (like.shape, like.dtype)
+    assert torch.equal(noise[0], noise[1])
+    assert (noise.mean().item(), noise.std().item()) == pytest.approx((0, 1), abs=0.03)
+
+
+def test_items_that_want_no_noise_leave_their_generators_alone():
+    like, generators = torch.zeros(2, 8), [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    first = item_noise(like, generators, [True, False])
+    assert not first[1].any() and first[0].all()
+    assert torch.equal(
+        item_noise(like[1:], generators[1:])[0], item_noise(like, [torch.Generator().manual_seed(2)] * 2)[0]
+    )

@@ -1,0 +1,182 @@
+"""The masked loops of `phd_ops` as one of ComfyUI's own samplers, for any guider: every sampler node runs this."""
+
+from dataclasses import dataclass
+
+import comfy.model_base
+import comfy.model_management
+import comfy.model_sampling
+import comfy.samplers
+import torch
+from tqdm.auto import tqdm
+
+from ..phd_ops import langevin, repaint
+from ..phd_ops.differential import differential_mask
+from ..phd_ops.sampling import STEPPERS, Mask
+from .messages import tell, warn
+
+LANGEVIN, DIFFERENTIAL, REPAINT, PLAIN = "masked Langevin", "differential", "RePaint", "plain"
+# Noise inside the loop must not repeat the initial noise, which ComfyUI draws from the bare seed.
+INNER_SEED = 0x9E3779B9
+SEEDS = 2**64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the nodes' widgets say. seeds: one an item; without them, the run's seed and on from there."""
+
+    method: str
+    sampler_name: str
+    inner_steps: int
+    step_size: float
+    guidance: float
+    jump_length: int
+    jump_count: int
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as it will be: the method after all, what may change when, the model calls, what is not as asked."""
+
+    method: str
+    stepper: str
+    mask: Mask | None
+    flow: bool
+    calls: int
+    notes: list[str]
+
+
+def is_flow(model_sampling) -> bool:
+    """Whether a model mixes signal and noise as rectified flow does, or only adds noise."""
+    return isinstance(model_sampling, comfy.model_sampling.CONST)
+
+
+def redraws_known(model: comfy.model_base.BaseModel) -> bool:
+    """Whether a model noises its known region as the formulas say. Some video models hand it over clean instead."""
+    return type(model).scale_latent_inpaint is comfy.model_base.BaseModel.scale_latent_inpaint
+
+
+def changing_mask(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict, method: str) -> Mask:
+    """The mask, or at which level of noise which part of it may change: the method's thresholds, and a function on
+    the model, such as ComfyUI's own DifferentialDiffusion sets."""
+    if mask is None:
+        return sigmas.new_ones(1, 1)
+    asked = model_options.get("denoise_mask_function")
+    clock = guider.inner_model.model_sampling
+    if method == DIFFERENTIAL:
+        base = differential_mask(mask, sigmas.cpu(), clock.timestep, torch.as_tensor(clock.sigma_min).cpu())
+    else:
+        base = mask > 0
+    if asked is None:
+        return base
+
+    def at(sigma: torch.Tensor) -> torch.Tensor:
+        level = sigma.to(mask) * mask.new_ones(len(mask))
+        # What such a function blends is never blended here: the greater part decides.
+        chosen = asked(level, mask, extra_options={"model": guider, "sigmas": sigmas}) >= 0.5
+        return chosen & (base(sigma) if callable(base) else base)
+
+    return at
+
+
+def plan_run(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict, settings: Settings) -> Plan:
+    notes, method, stepper = [], settings.method, settings.sampler_name
+    if stepper not in STEPPERS:
+        notes.append(f"{method} has no {stepper}; it steps with euler. It has {', '.join(STEPPERS)}.")
+        stepper = "euler"
+    flow = is_flow(guider.inner_model.model_sampling)
+    if mask is not None and not redraws_known(guider.inner_model):
+        notes.append(f"This model takes its known region without noise; {method} runs as plain sampling.")
+        return Plan(PLAIN, stepper, None, flow, len(sigmas) - 1, notes)
+    changing = changing_mask(guider, sigmas, mask, model_options, method)
+    if method == REPAINT:
+        calls = repaint.count_calls(sigmas, changing, settings.jump_length, settings.jump_count)
+    else:
+        calls = langevin.count_calls(sigmas, changing, settings.inner_steps, flow)
+    return Plan(method, stepper, changing, flow, calls, notes)
+
+
+def sample_masked(model, x, sigmas, extra_args=None, callback=None, disable=None, *, settings: Settings):
+    """`sample_masked_langevin` or `sample_repaint` as a sampling function of ComfyUI's KSAMPLER.
+
+    ComfyUI's own replacement around the model is stepped past: the loop does its own, and needs the estimate of the
+    whole picture.
+    """
+    guider, mask = model.inner_model, extra_args.get("denoise_mask")
+    plan = plan_run(guider, sigmas, mask, extra_args["model_options"], settings)
+    told = f"{plan.method}: {plan.calls} model calls."
+    if plan.notes:
+        warn("\n".join([*plan.notes, told]))
+    else:
+        tell(told)
+    if plan.method == PLAIN:
+        function = comfy.samplers.sampler_object(plan.stepper).sampler_function
+        return function(model, x, sigmas, extra_args=extra_args, callback=callback, disable=disable)
+
+    def estimate(x, sigma, **extra):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return guider(x, sigma, **extra)
+
+    def unstable(step_size: float) -> None:
+        warn(f"The model's estimate was not finite at step_size {step_size:g}; from there on it is halved. Lower it.")
+
+    def report(call: dict) -> None:
+        bar.update()
+        if callback is not None:
+            callback(call)
+
+    first = extra_args["seed"] or 0
+    seeds = settings.seeds or range(first, first + len(x))
+    given = {
+        "extra_args": {name: value for name, value in extra_args.items() if name != "denoise_mask"},
+        "callback": report,
+        "known": model.latent_image,
+        "mask": plan.mask,
+        "generators": [torch.Generator().manual_seed((seed + INNER_SEED) % SEEDS) for seed in seeds],
+        "flow": plan.flow,
+        "stepper": plan.stepper,
+    }
+    with tqdm(total=plan.calls, disable=disable) as bar:
+        if plan.method == REPAINT:
+            jumps = {"jump_length": settings.jump_length, "jump_count": settings.jump_count}
+            return repaint.sample_repaint(estimate, x, sigmas, **given, **jumps)
+        return langevin.sample_masked_langevin(
+            estimate,
+            x,
+            sigmas,
+            **given,
+            noise=model.noise,
+            inner_steps=settings.inner_steps,
+            step_size=settings.step_size,
+            guidance=settings.guidance,
+            unstable=unstable,
+        )
+
+
+def check_positive(guider) -> None:
+    """Without a prompt ComfyUI runs no model at all, and takes the estimate to be 0."""
+    plain = getattr(type(guider), "predict_noise", None) is comfy.samplers.CFGGuider.predict_noise
+    conds = getattr(guider, "conds", {})
+    if (plain or "positive" in conds) and not conds.get("positive"):
+        raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode, to it.")
+
+
+class MaskedSampler(comfy.samplers.KSAMPLER):
+    """A SAMPLER. What it adds to ComfyUI's is that progress runs over all model calls, not over the schedule."""
+
+    def __init__(self, settings: Settings):
+        super().__init__(sample_masked, {"settings": settings})
+
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *rest, **more
+    ):
+        check_positive(model_wrap)
+        told = None
+        if callback is not None:
+            settings = self.extra_options["settings"]
+            calls = plan_run(model_wrap, sigmas, denoise_mask, extra_args["model_options"], settings).calls
+
+            def told(call, x0, x, _):
+                callback(call, x0, x, calls)
+
+        return super().sample(model_wrap, sigmas, extra_args, told, noise, latent_image, denoise_mask, *rest, **more)
