@@ -245,6 +245,11 @@ class PhDStitch(io.ComfyNode):
     ) -> io.NodeOutput:
         check_numbers(detail=detail, keep_surround=keep_surround, colour_fix=colour_fix)
         told = []
+        for name, mask in (("subject_mask", subject_mask), ("harmonize_mask", harmonize_mask)):
+            if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
+                raise ValueError(
+                    f"{name} is {pixels(crop.target)}, the window's size: connect the whole mask from Paste & Blend."
+                )
         scenes = as_pictures(background, "background")[..., :3]
         composites = as_pictures(composite, "composite")[..., :3]
         samples = as_pictures(sampled, "sampled")[..., :3]
@@ -262,7 +267,11 @@ class PhDStitch(io.ComfyNode):
         if crop is not None and crop.scene != size:
             wrong = f"crop was cut from a picture of {pixels(crop.scene)}, but background is {pixels(size)}"
             raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
-        window = crop.box if crop is not None else Box(0, 0, *size)
+        window = crop.box if crop is not None else decoded_window(size, Size.of(samples[0]))
+        if crop is None and window.size != size:
+            told.append(
+                f"sampled is {pixels(window.size)}: the picture's margin, which the VAE cut off, stays as it is."
+            )
         count = common_batch(**batches)
         pictures = np.empty((count, size.height, size.width, 3), np.float32)
         masks = np.zeros(pictures.shape[:3], np.float32)
@@ -283,10 +292,10 @@ class PhDStitch(io.ComfyNode):
                 harmonised,
                 matte,
                 change,
+                light.fade_in_window(item(changes, index), window, blend),
                 control=control,
                 detail=detail,
                 keep_surround=keep_surround,
-                blend=blend,
                 luma_only=luma_only,
                 colour_fix=colour_fix,
             )
@@ -294,6 +303,14 @@ class PhDStitch(io.ComfyNode):
             previews += [outlined(pictures[index]), outlined(masks[index])]
             told += report(stitched, matte, colour_fix)
         return io.NodeOutput(torch.from_numpy(pictures), torch.from_numpy(masks), ui=shown(cls, previews, *told))
+
+
+def decoded_window(scene: Size, sampled: Size) -> Box:
+    """The part of a scene that VAE Encode took: it cuts both margins off so that the sides fit the latent grid."""
+    for cell in (8, 16, 32, 64):
+        if sampled == (scene.width // cell * cell, scene.height // cell * cell):
+            return Box((scene.width - sampled.width) // 2, (scene.height - sampled.height) // 2, *sampled)
+    return Box(0, 0, *scene)
 
 
 def is_same(one: np.ndarray, other: np.ndarray) -> bool:

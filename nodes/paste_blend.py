@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Box, Placement, Size, random_placement
+from ..phd_ops.geometry import Box, Placement, Size, random_placement, visible_share
 from ..phd_ops.masks import ring as ring_around
 from ..phd_ops.masks import stabilise
 from ..phd_ops.paste import BLENDS, Pasted, paste, shadow_ellipse, subject_box, warp_exemplar
@@ -14,6 +14,8 @@ from .compat import check_choice, check_numbers, newer
 from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
+# In a list of placements, the line of a subject that has none.
+NOT_PLACED = "-"
 
 
 class PhDPasteBlend(io.ComfyNode):
@@ -240,7 +242,7 @@ class PhDPasteBlend(io.ComfyNode):
         scenes = as_pictures(background, "background")[..., :3]
         exemplars = as_pictures(subject, "subject")
         mattes = subject_mattes(exemplars, subject_mask, told)
-        lines = placement_lines(placements, len(mattes))
+        lines = placement_lines(placements)
         of_scene = {"background": scenes}
         for name, mask in zip(EARLIER, (earlier_subjects, earlier_inpaint), strict=True):
             if mask is not None:
@@ -253,7 +255,7 @@ class PhDPasteBlend(io.ComfyNode):
             pictures = [(index, [index]) for index in range(common_batch(**of_scene, **of_subject))]
 
         def place(index: int, box: Box, scene: Size) -> Placement:
-            if item(lines, index):
+            if item(lines, index) != NOT_PLACED:
                 try:
                     return Placement.from_text(item(lines, index))
                 except ValueError as error:
@@ -272,37 +274,49 @@ class PhDPasteBlend(io.ComfyNode):
         for number, (scene_index, subject_indices) in enumerate(pictures):
             composite, masks = composites[number], SceneMasks(taken[number], inpaints[number], harmonizes[number])
             composite[...] = item(scenes, scene_index)
-            if of_scene.keys() != {"background"}:
+            if any(name in of_scene for name in EARLIER):
                 masks.start(
                     *(item(of_scene[name], scene_index) if name in of_scene else None for name in EARLIER), ring
                 )
-            has_control = False
+            alone, has_control = len(subject_indices) == 1 and not masks.matte.any(), False
             for index in subject_indices:
                 exemplar, own = item(exemplars, index), item(mattes, index)
                 box = subject_box(own)
                 if box is None:
                     told.append(f"The mask of subject {index + 1} is empty: the scene passes through unchanged.")
-                    used[index] = ""
+                    used[index] = NOT_PLACED
                     continue
                 where = place(index, box, Size.of(composite))
                 used[index] = where.to_text()
                 told.append(where.to_text())
                 pasted = paste(
-                    composite, exemplar[..., :3], own, where, feather, blend, light_match, ring, out=composite
+                    composite,
+                    exemplar[..., :3],
+                    own,
+                    where,
+                    feather,
+                    blend,
+                    light_match,
+                    ring,
+                    not has_surround(exemplar),
+                    out=composite,
                 )
+                share = visible_share(where, box.size, Size.of(composite))
                 if not pasted.matte.any():
-                    why = "is too small to be seen" if all(pasted.region.size) else "lies wholly outside the scene"
+                    why = "is too small to be seen" if share > 0 else "lies wholly outside the scene"
                     told.append(f"Subject {index + 1} {why}.")
+                elif placement == "random" and share < visible - 1e-6 and item(lines, index) == NOT_PLACED:
+                    told.append(f"Subject {index + 1} is too large for {visible:.0%} of its box: {share:.0%} is shown.")
                 masks.add(pasted, ring, shadow)
-                if len(subject_indices) == 1 and has_surround(exemplar):
+                if alone and has_surround(exemplar):
                     has_control = True
                     _, covered = warp_exemplar(exemplar[..., :3], own, where, Size.of(composite), out=controls[number])
                     if covered < 0.995:
                         told.append(f"The exemplar covers {covered:.0%} of the control; the rest is its mirror image.")
             if not has_control:
                 controls[number] = composite
-                if any(used.values()):
-                    why = "Several subjects share" if len(subject_indices) > 1 else "A cut-out has"
+                if any(line != NOT_PLACED for line in used.values()):
+                    why = "A cut-out has" if alone else "Several subjects share"
                     told.append(f"{why} no surround, so there is no control: the composite stands in for it.")
             previews.append(outlined(composite, masks.matte, masks.harmonize))
         arrays = (torch.from_numpy(array) for array in (composites, controls, taken, inpaints, harmonizes))
@@ -324,17 +338,9 @@ def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:
     return np.stack([stabilise(matte) for matte in mattes])
 
 
-def placement_lines(text: str | None, subjects: int) -> list[str]:
-    """One line for each subject; a single empty one where nothing was given.
-
-    A subject that was not placed has an empty line, also the first and the last; further ones at the end mean nothing.
-    """
-    if not text or not text.strip():
-        return [""]
-    lines = [line.strip() for line in text.split("\n")]
-    while not lines[-1] and len(lines) > subjects:
-        lines.pop()
-    return lines
+def placement_lines(text: str | None) -> list[str]:
+    """One line for each subject; a single NOT_PLACED where nothing was given."""
+    return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
 
 
 def has_surround(exemplar: np.ndarray) -> bool:

@@ -11,6 +11,9 @@ import numpy as np
 from .geometry import Box, Size, bounding_box
 from .masks import ring as ring_around
 
+# Pixels that a Poisson equation is solved for at most: about a second's work.
+MOST_SOLVED = 2**21
+
 
 def alpha_over(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """alpha * colours + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
@@ -64,7 +67,8 @@ def multiband(scene: np.ndarray, colours: np.ndarray, matte: np.ndarray, support
 def poisson(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, mixed: bool = False) -> np.ndarray:
     """Gives the subject the scene's colours at its edge and keeps its gradients (Perez 2003, `cv2.seamlessClone`).
 
-    OpenCV solves in 8 bits; only the change it makes is taken from there, so the subject's own pixels stay float.
+    OpenCV solves in 8 bits; only the change it makes is taken from there, so the subject's own pixels stay float. The
+    change is smooth: for a large subject it is found at about two megapixels.
 
     Args:
         mixed: where the scene's gradients are stronger, they show through.
@@ -74,28 +78,46 @@ def poisson(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, mixed: bo
     # The outermost pixels are the scene's, and OpenCV fails where there are no others.
     if box is None or min(box.size) < 3:
         return alpha_over(scene, colours, alpha)
+    size = Size.of(colours)
+    # Mirrored at the canvas's edge, up to three times as wide and as high, see below.
+    width, height = (2 * box.width + size.width, 2 * box.height + size.height)
+    coarser = max(1.0, math.sqrt(width * height / MOST_SOLVED))
+    if coarser > 1:
+        less = [max(3, round(side / coarser)) for side in size]
+        ours, theirs, mask = (
+            cv2.resize(picture, less, interpolation=cv2.INTER_AREA)
+            for picture in (colours, scene, inside.astype(np.float32))
+        )
+        change = cv2.resize(cloning_change(theirs, ours, mask > 0.5, mixed), size, interpolation=cv2.INTER_LINEAR)
+    else:
+        change = cloning_change(scene, colours, inside, mixed)
+    return alpha_over(scene, np.clip(colours + change, 0, 1), alpha)
+
+
+def cloning_change(scene: np.ndarray, colours: np.ndarray, inside: np.ndarray, mixed: bool) -> np.ndarray:
+    """What `cv2.seamlessClone` adds to a subject's colours, float32 [h,w,3]."""
     # The solver wants pixels around its mask. Where the canvas cuts the subject off there is no edge to take colours
     # from, so there the picture goes on as its mirror image, which asks for nothing.
-    sides = (inside[0], inside.shape[0]), (inside[-1], inside.shape[0])
-    sides += (inside[:, 0], inside.shape[1]), (inside[:, -1], inside.shape[1])
-    top, bottom, left, right = (length if edge.any() else 4 for edge, length in sides)
+    height, width = inside.shape
+    edges = ((inside[0], height), (inside[-1], height), (inside[:, 0], width), (inside[:, -1], width))
+    top, bottom, left, right = (length if edge.any() else 4 for edge, length in edges)
     ours, theirs, mask = (
         cv2.copyMakeBorder(np.round(picture * 255).astype(np.uint8), top, bottom, left, right, cv2.BORDER_REFLECT)
         for picture in (colours, scene, inside.astype(np.float32))
     )
     # Kept off the frame, where OpenCV solves nothing.
     mask[[0, -1]], mask[:, [0, -1]] = 0, 0
-    x, y, width, height = cv2.boundingRect(mask)
+    box = cv2.boundingRect(mask)
     flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
-    cloned = cv2.seamlessClone(ours, theirs, mask, (x + width // 2, y + height // 2), flags)
-    change = (cloned.astype(np.float32) - ours)[top : top + len(inside), left : left + inside.shape[1]] / 255
-    if not mixed:
-        # The change is a smooth membrane; what is not smooth in it are the 8 bits.
-        weight = inside.astype(np.float32)
-        smooth = cv2.GaussianBlur(change * weight[..., None], (0, 0), 1)
-        smooth /= np.maximum(cv2.GaussianBlur(weight, (0, 0), 1), 1e-6)[..., None]
-        change = np.where(inside[..., None], smooth, change)
-    return alpha_over(scene, np.clip(colours + change, 0, 1), alpha)
+    cloned = cv2.seamlessClone(ours, theirs, mask, (box[0] + box[2] // 2, box[1] + box[3] // 2), flags)
+    change = (cloned.astype(np.float32) - ours)[top : top + height, left : left + width] / 255
+    if mixed:
+        return change
+    # The change is a smooth membrane; what is not smooth in it are the 8 bits.
+    weight = inside.astype(np.float32)
+    smooth = cv2.GaussianBlur(change * weight[..., None], (0, 0), 1)
+    smooth /= np.maximum(cv2.GaussianBlur(weight, (0, 0), 1), 1e-6)[..., None]
+    return np.where(inside[..., None], smooth, change)
 
 
 def match_colours(

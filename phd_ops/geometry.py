@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Pixels beside what may change that a window has at least.
+LEAST_CONTEXT = 16
+
 
 class Size(NamedTuple):
     """In pixels."""
@@ -177,17 +180,30 @@ def random_placement(
     """Draws location and size as the paper's pasting does; rotation and flip stay as given.
 
     The draw is a function of the seed and the sizes alone. At least `least_visible` of the subject's upright box is
-    in the scene; where chance does not find such a place, the smallest size at the scene's centre is taken, which
-    shows as much of it as any place can.
+    in the scene: where chance does not find such a place, the last one drawn moves towards the scene's centre until
+    it does. If not even the centre shows as much, the smallest size is put there.
     """
     rng = np.random.default_rng(seed)
     low, high = min(size_range), max(size_range)
+
+    def placed(x: float, y: float, size: float) -> Placement:
+        return Placement(round(x, 4), round(y, 4), round(size, 4), rotation, flip)
+
+    def shows(placement: Placement) -> bool:
+        return visible_share(placement, subject, scene) >= least_visible
+
     for _ in range(64):
         size, x, y = rng.uniform(low, high), rng.uniform(), rng.uniform()
-        placement = Placement(round(x, 4), round(y, 4), round(size, 4), rotation, flip)
-        if visible_share(placement, subject, scene) >= least_visible:
-            return placement
-    return Placement(0.5, 0.5, round(low, 4), rotation, flip)
+        if shows(placed(x, y, size)):
+            return placed(x, y, size)
+    if not shows(placed(0.5, 0.5, size)):
+        return placed(0.5, 0.5, low)
+    near, far = 0.0, 1.0
+    for _ in range(16):
+        middle = (near + far) / 2
+        fits = shows(placed(0.5 + middle * (x - 0.5), 0.5 + middle * (y - 0.5), size))
+        near, far = (middle, far) if fits else (near, middle)
+    return placed(0.5 + near * (x - 0.5), 0.5 + near * (y - 0.5), size)
 
 
 @dataclass(frozen=True)
@@ -214,7 +230,9 @@ def crop_window(subject: Box, scene: Size, side: int, context: float = 1.6, mult
         context: the window's side over the subject's longer side, at least 1.
         multiple: the target's sides are multiples of this.
     """
-    wanted = math.ceil(max(subject.width, subject.height, 16) * max(context, 1.0))
+    longest = max(subject.width, subject.height, 16)
+    # Some scene beside what may change is always needed: to agree with, and to read colours off.
+    wanted = max(math.ceil(longest * context), longest + 2 * LEAST_CONTEXT)
     width, height = min(wanted, scene.width), min(wanted, scene.height)
     x = min(max(round(subject.x + subject.width / 2 - width / 2), 0), scene.width - width)
     y = min(max(round(subject.y + subject.height / 2 - height / 2), 0), scene.height - height)

@@ -3,22 +3,24 @@
 Pictures are float32 [H,W,3] sRGB in 0..1 unless a name says linear.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from .geometry import Size
-from .masks import bands, ramp, resize_mask
-from .paste import resize
+from .geometry import Box, Size, bounding_box
+from .masks import COARSE_SIGMA, bands, ramp, resize_mask
+from .paste import reduce, resize
 
 # Keeps the logarithm of black finite; about the darkest step an 8-bit picture can tell apart in linear light.
 DARK = 0.01
 MOST_GAIN = 4.0
-# A Gaussian this wide, in pixels, is sampled as finely as anyone can see.
-COARSE_SIGMA = 8.0
-# Fewer pixels than this say nothing certain about a colour shift.
-LEAST_PIXELS = 64
+# A colour shift is read off the means of cells this wide, where a VAE's noise is weak; fewer of them than this say
+# nothing certain.
+CELL, LEAST_CELLS = 8, 16
+# How much the noise that is left holds a colour shift's gain at 1.
+NOISE_TIE = 30.0
 # What a latent cell's change can reach outside the mask, in pixels of the sampled picture.
 VAE_REACH = 16
 
@@ -147,37 +149,63 @@ class ColourShift:
 NO_SHIFT = ColourShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
 
 
-def fit_colour_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColourShift:
-    """How to undo the tone step that a VAE puts on a picture: original = gain * shifted + offset, per channel.
+def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gain, offset and least residual that counts as an outlier, each [C], of y = gain x + offset; x and y are [N,C].
 
-    Fitted robustly (iteratively reweighted least squares, Tukey's biweight) on pixels that should not have changed, so
-    that those which did change after all have no say. A shift too small to see (.1 of an 8-bit level) counts as none.
-
-    Args:
-        shifted, original: float32 [H,W,3] sRGB, of one size.
-        untouched: [H,W], above 0 where a pixel should be the original's.
+    Iteratively reweighted least squares with Tukey's biweight. Where the values are all alike nothing tells gain from
+    offset, and noise on x draws the gain down: there the gain is tied to 1, by `noise_tie` times the noise's square.
     """
-    inside = np.flatnonzero(untouched)
-    # Enough to see a tenth of a level through any noise.
-    inside = inside[:: max(1, len(inside) // 65536)]
-    x, y = (picture.reshape(-1, 3)[inside].astype(np.float64) for picture in (shifted, original))
-    # A clipped value no longer says what it was.
-    whole = ((np.minimum(x, y) > 0) & (np.maximum(x, y) < 1)).all(axis=1)
-    x, y = x[whole], y[whole]
-    if len(x) < LEAST_PIXELS:
-        return NO_SHIFT
-    gain, offset, weight = np.ones(3), np.median(y - x, axis=0), None
+    gain, offset = np.ones(x.shape[1]), np.median(y - x, axis=0)
     for _ in range(8):
         residual = y - gain * x - offset
         spread = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 1e-5)
         weight = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2
         total = weight.sum(0)
         mx, my = (weight * x).sum(0) / total, (weight * y).sum(0) / total
-        # Where the pixels are all alike nothing tells gain from offset: then the gain stays near 1.
-        tie = 1e-7
+        tie = 1e-7 + noise_tie * spread**2
         gain = ((weight * (x - mx) * (y - my)).sum(0) / total + tie) / ((weight * (x - mx) ** 2).sum(0) / total + tie)
         offset = my - gain * mx
-    agreed = int((weight > 0).all(axis=1).sum())
+    return gain, offset, 4.685 * spread
+
+
+def fit_colour_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColourShift:
+    """How to undo the tone step that a VAE puts on a picture: original = gain * shifted + offset, per channel.
+
+    Read off pixels that should not have changed. A first robust fit finds those that did after all; a second one goes
+    by the means of 8×8 cells of the others, where little is left of the VAE's noise. A shift too small to see (.1 of
+    an 8-bit level) counts as none.
+
+    Args:
+        shifted, original: float32 [H,W,3] sRGB, of one size.
+        untouched: [H,W], above 0 where a pixel should be the original's.
+    """
+    # A clipped value no longer says what it was.
+    sound = ((np.minimum(shifted, original) > 0) & (np.maximum(shifted, original) < 1)).all(axis=2) & (untouched > 0)
+    rows, columns = (side // CELL for side in sound.shape)
+    inside = np.flatnonzero(sound)
+    if len(inside) < LEAST_CELLS * CELL**2 or rows * columns == 0:
+        return NO_SHIFT
+    some = inside[:: max(1, len(inside) // 65536)]
+    x, y = (picture.reshape(-1, 3)[some].astype(np.float64) for picture in (shifted, original))
+    gain, offset, outlying = robust_line(x, y, noise_tie=0)
+    if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():
+        # A picture with contrast that does not follow it is another picture.
+        return NO_SHIFT
+    sound &= (np.abs(original - np.float32(gain) * shifted - np.float32(offset)) < outlying).all(axis=2)
+
+    def cells(field: np.ndarray) -> np.ndarray:
+        return reduce(np.ascontiguousarray(field[: rows * CELL, : columns * CELL], np.float32), (columns, rows))
+
+    share = cells(sound)
+    full = share >= 0.5
+    if full.sum() < LEAST_CELLS:
+        return NO_SHIFT
+    x, y = (
+        cells(np.where(sound[..., None], picture, 0))[full].astype(np.float64) / share[full, None]
+        for picture in (shifted, original)
+    )
+    gain, offset, outlying = robust_line(x, y, NOISE_TIE)
+    agreed = int(share[full][(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum() * CELL**2)
     # No VAE goes this far: what was read is not its shift.
     if (np.abs(gain - 1) > 0.5).any() or (np.abs(gain * 0.5 + offset - 0.5) > 0.25).any():
         return NO_SHIFT
@@ -216,11 +244,16 @@ def join(
     alpha, rest, change = matte[..., None], 1 - matte[..., None], change[..., None]
     # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is lit or
     # replaced, so that neither is mixed in a second time.
-    own = np.where(alpha < 1, np.clip((composite - rest * background) / np.maximum(alpha, 1 / 255), 0, 1), composite)
-    own = alpha * relight(own, gain)
-    subject = np.clip(harmonised - rest * background, 0, alpha)
+    ours = composite - rest * background
+    own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, 1 / 255), 0, 1), composite)
+    # What no mix of subject and scene explains (a blend other than alpha) is kept as it is.
+    own = alpha * relight(own, gain) + (alpha > 0) * (ours - alpha * own)
+    behind = background
+    if keep_surround > 0:
+        behind = background + np.float32(keep_surround) * change * (relight(background, shadow) - background)
+    subject = np.clip(harmonised - rest * behind, 0, alpha)
     subject = subject + np.float32(detail) * (own - subject)
-    around = np.clip(harmonised - own, 0, rest)
+    around = np.clip(harmonised - subject, 0, rest)
     if keep_surround > 0:
         around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
     picture = subject + rest * background + change * (around - rest * background)
@@ -244,17 +277,35 @@ class Stitched:
     shift: ColourShift
 
 
+def fade_in_window(change: np.ndarray, window: Box, width: float) -> np.ndarray:
+    """How far a window's surround may take the model's pixels: 1 inside `change`, fading to 0 at its edge.
+
+    It also fades where the window ends inside the picture, but not at the picture's own border.
+
+    Args:
+        change: what may change, of the whole picture [H,W].
+        width: of the fade, in pixels; it lies inside.
+    Returns:
+        float32 [h,w], of the window.
+    """
+    wider = window.grown(1).inside(Size.of(change))
+    inner = window.moved(-wider.x, -wider.y).slices
+    framed = np.zeros(wider.size[::-1], np.float32)
+    framed[inner] = change[window.slices]
+    return ramp(framed, 0, width)[inner]
+
+
 def stitch(
     background: np.ndarray,
     composite: np.ndarray,
     sampled: np.ndarray,
     matte: np.ndarray,
     change: np.ndarray,
+    fade: np.ndarray,
     *,
     control: np.ndarray | None = None,
     detail: float = 0.9,
     keep_surround: float = 0.0,
-    blend: float = 12,
     luma_only: bool = False,
     colour_fix: float = 1.0,
 ) -> Stitched:
@@ -265,38 +316,43 @@ def stitch(
         sampled: what the model made of the composite, float32 [h,w,3], at its own size.
         matte: the subject's alpha [H,W].
         change: what may change [H,W].
+        fade: from `fade_in_window` [H,W].
         control: what the model made of the control, [h,w,3]. With it, light is the difference of both results.
         detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
         keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
-        blend: width in pixels over which the surround fades into the background, inside `change`.
         luma_only: takes brightness from the model but not colour.
         colour_fix: 0..1, how much of the VAE's colour shift is taken off.
     """
     size, worked = Size.of(composite), Size.of(sampled)
-    given, worked_matte, worked_change = (
-        resize(composite, worked),
-        resize_mask(matte, *worked),
-        resize_mask(change, *worked),
-    )
-    fade = ramp(change, 0, blend)
-    if np.array_equal(sampled, given):
+    used, gain, shift = np.maximum(matte, fade), np.ones_like(composite), NO_SHIFT
+    region = bounding_box(used)
+    given = resize(composite, worked)
+    if region is None or np.array_equal(sampled, given):
         # Nothing was made of it, so it is the composite that goes back, to the bit.
-        used = np.maximum(matte, fade)
-        picture = np.where(used[..., None] > 0, composite, background)
-        return Stitched(picture, used, np.ones_like(composite), NO_SHIFT)
+        return Stitched(np.where(used[..., None] > 0, composite, background), used, gain, shift)
 
+    worked_matte, worked_change = resize_mask(matte, *worked), resize_mask(change, *worked)
     touched = ((worked_change > 0) | (worked_matte > 0)).astype(np.float32)
     untouched = bands(touched, 0, VAE_REACH).context
-    shift = fit_colour_shift(sampled, given, untouched if untouched.sum() > LEAST_PIXELS else 1 - touched)
+    shift = fit_colour_shift(sampled, given, untouched if untouched.any() else 1 - touched)
     harmonised = shift.apply(sampled, colour_fix)
-    # Light is smooth: it is read at the model's own size, whatever the picture's.
-    before = given if control is None else resize(shift.apply(control, colour_fix), worked)
-    gain = cv2.resize(relight_gain(harmonised, before, worked_matte, luma_only), size, interpolation=cv2.INTER_LINEAR)
     shadow = 1.0
-    if keep_surround > 0:
-        shadow = shadow_gain(harmonised, given, worked_matte)
-        shadow = cv2.resize(shadow, size, interpolation=cv2.INTER_LINEAR)[..., None]
-    picture, used = join(
-        background, composite, resize(harmonised, size), matte, fade, detail, gain, keep_surround, shadow
-    )
+    # Light is smooth: it is read at the model's own size, whatever the picture's, and where the subject is.
+    near = bounding_box(worked_matte)
+    if near is not None:
+        near = near.grown(2).inside(worked)
+        part, reference = harmonised[near.slices], given[near.slices]
+        if control is not None:
+            reference = resize(shift.apply(control, colour_fix), worked)[near.slices]
+        worked_gain = np.ones_like(harmonised)
+        worked_gain[near.slices] = relight_gain(part, reference, worked_matte[near.slices], luma_only)
+        gain = cv2.resize(worked_gain, size, interpolation=cv2.INTER_LINEAR)
+    if keep_surround > 0 and touched.any():
+        near = bounding_box(touched).grown(math.ceil(light_sigma(worked_matte))).inside(worked).slices
+        worked_shadow = np.ones(worked[::-1], np.float32)
+        worked_shadow[near] = shadow_gain(harmonised[near], given[near], worked_matte[near])[..., 0]
+        shadow = cv2.resize(worked_shadow, size, interpolation=cv2.INTER_LINEAR)[region.slices][..., None]
+    picture = background.copy()
+    within = (field[region.slices] for field in (background, composite, resize(harmonised, size), matte, fade))
+    picture[region.slices], _ = join(*within, detail, gain[region.slices], keep_surround, shadow)
     return Stitched(picture, used, gain, shift)

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import blend as blending
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
-from .masks import feather
+from .masks import blur, feather
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
 LEAST_ALPHA = 1 / 255
@@ -70,9 +70,13 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     return result
 
 
-def premultiplied(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The cut-out [H,W,4] of a subject: its own colours times its matte, and the matte."""
-    return cv2.merge([cv2.multiply(estimate_foreground(image, matte), cv2.merge([matte] * 3)), matte])
+def premultiplied(image: np.ndarray, matte: np.ndarray, straight: bool = False) -> np.ndarray:
+    """The cut-out [H,W,4] of a subject: its own colours times its matte, and the matte.
+
+    straight: the picture's soft pixels hold the subject's own colours already, as pictures with alpha do.
+    """
+    colours = image if straight else estimate_foreground(image, matte)
+    return cv2.merge([cv2.multiply(colours, cv2.merge([matte] * 3)), matte])
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -100,7 +104,7 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
 
     Opaque pixels keep their bits.
     """
-    around = cv2.GaussianBlur(cutout, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    around = blur(cutout, sigma)
     # Between the core, opaque but for rounding, and where there is nothing left to carry on.
     rim = np.flatnonzero((cutout[..., 3] < 1 - 1e-5) & (around[..., 3] > 1e-6))
     around, own = around.reshape(-1, 4)[rim], cutout.reshape(-1, 4)[rim]
@@ -184,7 +188,7 @@ class Placed:
 
     Attributes:
         region: the part of the scene that it can change; empty where it stands off the canvas.
-        colours: float32 [h,w,3] in that region, carried on beyond the subject's edge.
+        colours: float32 [h,w,3] in that region, carried on beyond the subject's edge; black further out.
         matte: float32 [h,w], the subject's own.
         alpha: float32 [h,w], the matte with its boundary softened.
     """
@@ -196,7 +200,13 @@ class Placed:
 
 
 def place_subject(
-    scene: Size, exemplar: np.ndarray, matte: np.ndarray, placement: Placement, softness: float, carry: float
+    scene: Size,
+    exemplar: np.ndarray,
+    matte: np.ndarray,
+    placement: Placement,
+    softness: float,
+    carry: float,
+    straight: bool,
 ) -> Placed:
     """Cuts a subject out of its exemplar and moves it where it shall stand.
 
@@ -209,8 +219,11 @@ def place_subject(
     # margin, so that what lies off the canvas is clipped and does not fade.
     near = support.grown(math.ceil(min(3 / scale, max(matte.shape))) + 1).inside(Size.of(matte))
     margin = math.ceil(4 * softness) + 3
+    # An enlarged edge is as soft as its pixels are wide.
+    foot = math.ceil(max(scale, 1.0))
     canvas = Box(0, 0, *scene)
-    work = box_around(mapped(matrix, outline(matte, LEAST_ALPHA))).grown(margin).within(canvas.grown(margin))
+    landed = box_around(mapped(matrix, outline(matte, LEAST_ALPHA)))
+    work = landed.grown(margin + foot).within(canvas.grown(margin))
     region = work.within(canvas)
     if 0 in region.size:
         nothing = np.zeros((0, 0), np.float32)
@@ -220,8 +233,10 @@ def place_subject(
     reaches_frame = max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA
     # Beyond the cut-out lies nothing, even where a reduction mixed some of the subject into its outermost pixels.
     border = cv2.BORDER_REPLICATE if reaches_frame else cv2.BORDER_CONSTANT
-    cutout = resample(premultiplied(exemplar[near.slices], matte[near.slices]), local, work.size, border)
+    cutout = resample(premultiplied(exemplar[near.slices], matte[near.slices], straight), local, work.size, border)
     own = cv2.extractChannel(cutout, 3)
+    # Weights make up 1 but for rounding, and an opaque pixel shall be opaque.
+    own[own > 1 - 1e-5] = 1
     alpha = feather(own, softness)
     if reaches_frame:
         # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
@@ -256,6 +271,7 @@ def paste(
     blend: str = "alpha",
     light_match: float = 0.0,
     ring: int = 24,
+    straight: bool = False,
     out: np.ndarray | None = None,
 ) -> Pasted:
     """Pastes the subject of an exemplar into a scene. The cost is that of the subject's region, not of the scene.
@@ -267,11 +283,13 @@ def paste(
         blend: one of BLENDS, see `blend.py`.
         light_match: 0..1, how far the subject's colour statistics go to those of the ring around it.
         ring: width of that ring in scene pixels.
+        straight: the exemplar's soft pixels hold the subject's own colours, as pictures with alpha do; otherwise the
+            old background is taken out of them.
         out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new one by default.
     """
     # A pyramid looks about twice as far beyond the edge as the seam is wide.
     carry = max(softness, 1.0) * (2 if blend == "multi-band" else 1)
-    placed = place_subject(Size.of(scene), exemplar, matte, placement, softness, carry)
+    placed = place_subject(Size.of(scene), exemplar, matte, placement, softness, carry, straight)
     composite = scene.copy() if out is None else out
     if out is not None and out is not scene:
         out[...] = scene

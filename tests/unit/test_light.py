@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.geometry import Size
+from phd_ops.geometry import Box, Size
 from phd_ops.light import (
-    LEAST_PIXELS,
+    CELL,
+    LEAST_CELLS,
     MOST_GAIN,
     NO_SHIFT,
     ColourShift,
+    fade_in_window,
     fit_colour_shift,
     join,
     light_sigma,
@@ -23,6 +25,7 @@ from phd_ops.light import (
     srgb_to_linear,
     stitch,
 )
+from phd_ops.masks import ramp
 from phd_ops.paste import resize
 
 
@@ -272,8 +275,8 @@ def test_a_colour_shift_is_found_through_noise(bits):
         else given + rng.normal(0, 2 / 255, given.shape).astype(np.float32)
     )
     shift = fit_colour_shift(given.astype(np.float32), original, np.ones((192, 192), np.float32))
-    # Of noise of two levels a regression keeps its own share: it cannot tell x's noise from contrast.
-    assert residual_levels(shift, shifted(original), original) < (0.1 if bits == "rounded" else 0.25)
+    # Noise ties the gain to 1, here more than need be: white noise has little left of its contrast in a cell's mean.
+    assert residual_levels(shift, shifted(original), original) < (0.1 if bits == "rounded" else 0.7)
 
 
 def test_clipped_pixels_have_no_say():
@@ -305,13 +308,27 @@ def test_no_shift_is_exactly_none(too_small):
     assert shift.apply(original) is original
 
 
-@pytest.mark.parametrize("pixels", [0, 1, LEAST_PIXELS - 1])
-def test_from_too_few_pixels_no_shift_is_read(pixels):
-    original, untouched = picture(64), np.zeros((64, 64), np.float32)
-    untouched.ravel()[:pixels] = 1
+@pytest.mark.parametrize("cells", [0, 1, LEAST_CELLS - 1])
+def test_from_too_few_pixels_no_shift_is_read(cells):
+    original, untouched = picture(160), np.zeros((160, 160), np.float32)
+    untouched[:CELL, : cells * CELL] = 1
     assert fit_colour_shift(shifted(original), original, untouched) is NO_SHIFT
-    untouched.ravel()[: LEAST_PIXELS + 1] = 1
+    untouched[:CELL, : (LEAST_CELLS + 1) * CELL] = 1
     assert fit_colour_shift(shifted(original), original, untouched).pixels > 0
+
+
+@pytest.mark.parametrize("texture", [0.005, 0.012, 0.02])
+@pytest.mark.parametrize("shift", [(1, 0), (0.97, 0.01)])
+def test_over_a_calm_background_noise_is_not_taken_for_a_lower_gain(texture, shift):
+    # A wall or a sky, with a VAE's noise on it: a plain regression finds gains of .6 there.
+    rng = np.random.default_rng(0)
+    original = (0.2 + rng.normal(0, texture, (256, 256, 3))).astype(np.float32)
+    noisy = ((original - shift[1]) / shift[0] + rng.normal(0, 0.01, original.shape)).astype(np.float32)
+    found = fit_colour_shift(noisy, original, np.ones((256, 256), np.float32))
+    # At the tones that were seen it is right; of others, such as the subject's, it makes little of what it cannot know.
+    seen, other = np.float32([0.2, 0.8]) / shift[0] - np.float32(shift[1]) / shift[0]
+    assert np.abs(seen * found.gain + found.offset - 0.2).max() * 255 < 0.3
+    assert np.abs(other * found.gain + found.offset - 0.8).max() * 255 < 8
 
 
 @pytest.mark.parametrize("made", ["negative", "other", "bright"])
@@ -337,6 +354,10 @@ def test_a_shift_is_taken_off_by_its_strength():
     assert NO_SHIFT.apply(colours) is colours
 
 
+def stitched(window, blend, **more):
+    return stitch(**window, fade=ramp(window["change"], 0, blend), **more)
+
+
 @pytest.fixture
 def window():
     """A window with a pasted subject, soft at its rim, and what may change."""
@@ -353,7 +374,7 @@ def window():
 @pytest.mark.parametrize("detail", [0.0, 0.9])
 def test_a_window_of_which_nothing_was_made_goes_back_to_the_bit(window, size, detail):
     """Also where it was worked on at another size: then the picture is resized once, not twice."""
-    done = stitch(**window, sampled=resize(window["composite"], Size(*size)), detail=detail)
+    done = stitched(window, 12, sampled=resize(window["composite"], Size(*size)), detail=detail)
     assert 0 < (done.used > 0).mean() < 1
     assert np.array_equal(done.picture[done.used > 0], window["composite"][done.used > 0])
     assert np.array_equal(done.picture[done.used == 0], window["background"][done.used == 0])
@@ -363,7 +384,7 @@ def test_a_window_of_which_nothing_was_made_goes_back_to_the_bit(window, size, d
 @pytest.mark.parametrize("size", [(160, 120), (320, 240), (96, 72)])
 def test_a_colour_shift_of_the_model_is_taken_off(window, size):
     given = resize(window["composite"], Size(*size))
-    done, left = (stitch(**window, sampled=shifted(given), colour_fix=fix, detail=0, blend=0) for fix in (1, 0))
+    done, left = (stitched(window, 0, sampled=shifted(given), colour_fix=fix, detail=0) for fix in (1, 0))
     assert done.shift.pixels > 1000
     assert done.shift.gain == pytest.approx(GAIN, abs=1e-3)
     # Off the soft rim, where subject and surround are taken apart first.
@@ -375,7 +396,7 @@ def test_a_colour_shift_of_the_model_is_taken_off(window, size):
 
 def test_what_the_model_painted_is_not_taken_for_a_shift(window):
     sampled = np.where(window["change"][..., None] > 0, window["composite"] * 0.6, window["composite"])
-    done = stitch(**window, sampled=sampled, detail=0, blend=0)
+    done = stitched(window, 0, sampled=sampled, detail=0)
     assert done.shift.gain.tolist() == [1, 1, 1] and done.shift.offset.tolist() == [0, 0, 0]
     inside = (done.used == 1) & np.isin(window["matte"], (0, 1))
     assert done.picture[inside] == pytest.approx((window["composite"] * 0.6)[inside], abs=1e-5)
@@ -384,7 +405,7 @@ def test_what_the_model_painted_is_not_taken_for_a_shift(window):
 def test_a_shift_and_a_change_of_light_are_told_apart(window):
     darker = linear_to_srgb(srgb_to_linear(window["composite"]) * 0.6)
     sampled = shifted(np.where(window["change"][..., None] > 0, darker, window["composite"]))
-    done = stitch(**window, sampled=sampled, detail=1)
+    done = stitched(window, 12, sampled=sampled, detail=1)
     core = window["matte"] == 1
     # DARK, which keeps black finite, draws gains a little towards 1.
     assert done.gain[core] == pytest.approx(np.full((core.sum(), 3), 0.6), abs=0.05)
@@ -395,7 +416,7 @@ def test_with_a_control_light_is_the_difference_of_both(window):
     sampled = np.where(window["change"][..., None] > 0, darker, window["composite"])
     core = window["matte"] == 1
     for control, gain in ((sampled, 1), (window["composite"], 0.6)):
-        done = stitch(**window, sampled=sampled, control=control, detail=1)
+        done = stitched(window, 12, sampled=sampled, control=control, detail=1)
         assert done.gain[core] == pytest.approx(np.full((core.sum(), 3), gain), abs=0.05)
 
 
@@ -422,10 +443,10 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
     copies = [array.copy() for array in arrays]
     done = stitch(
         *arrays[:5],
+        ramp(change, 0, blend),
         control=control if with_control else None,
         detail=detail,
         keep_surround=keep_surround,
-        blend=blend,
         luma_only=luma_only,
         colour_fix=colour_fix,
     )
@@ -439,6 +460,30 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
 def test_even_of_an_unchanged_window_only_the_used_part_comes_back(window):
     # A composite that differs where nothing may change: there the background counts.
     window["composite"] = np.where(window["change"][..., None] > 0, window["composite"], 1 - window["composite"])
-    done = stitch(**window, sampled=window["composite"].copy())
+    done = stitched(window, 12, sampled=window["composite"].copy())
     assert np.array_equal(done.picture[done.used == 0], window["background"][done.used == 0])
     assert np.array_equal(done.picture[done.used > 0], window["composite"][done.used > 0])
+
+
+@pytest.mark.parametrize("detail", [0, 0.5, 0.9, 1])
+def test_what_the_model_did_to_all_is_not_done_twice_at_a_soft_edge(detail):
+    # It makes everything darker by one factor, where the subject is soft too.
+    y, x = np.mgrid[0:120, 0:120]
+    matte = cv2.GaussianBlur((np.hypot(x - 60, y - 60) < 25).astype(np.float32), (0, 0), 6)
+    matte[matte < 1 / 255] = 0
+    background = np.full((120, 120, 3), 0.5, np.float32)
+    composite = matte[..., None] * np.float32([0.7, 0.6, 0.5]) + (1 - matte[..., None]) * background
+    harmonised = linear_to_srgb(srgb_to_linear(composite) * np.float32(0.5))
+    gain = relight_gain(harmonised, composite, matte)
+    picture_, _ = join(background, composite, harmonised, matte, np.ones_like(matte), detail, gain)
+    assert np.abs(picture_ - harmonised).max() * 255 < (0.5 if detail == 0 else 6)
+
+
+def test_a_window_fades_where_it_ends_inside_the_picture_and_not_at_its_border():
+    change = np.zeros((40, 60), np.float32)
+    change[20:, 10:50] = 1
+    fade = fade_in_window(change, Box(10, 20, 40, 20), 8)
+    assert fade.shape == (20, 40)
+    # The mask ends with the window on three sides; the fourth is the picture's.
+    assert fade[0].max() < 0.1 and fade[:, 0].max() < 0.1 and fade[:, -1].max() < 0.1
+    assert fade[-1, 20] == 1

@@ -405,3 +405,10 @@ def test_feather_never_exceeds_1(sigma, start):
     mask[:, :start] = 1
     assert feather(mask, sigma).max() <= 1
     assert feather(np.ones((20, 20), np.float32), sigma).max() <= 1
+
+
+@pytest.mark.parametrize("sigma", [9, 20, 64])
+def test_a_wide_feather_on_a_coarse_grid_is_the_gaussian(sigma):
+    mask = (radius_map(401) < 120).astype(np.float32)
+    direct = cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    assert np.abs(feather(mask, sigma) - direct).max() < 0.01
