@@ -1,5 +1,6 @@
 """The masked loops of `phd_ops` as one of ComfyUI's own samplers, for any guider: every sampler node runs this."""
 
+import functools
 from dataclasses import dataclass
 
 import comfy.model_base
@@ -11,7 +12,8 @@ from tqdm.auto import tqdm
 
 from ..phd_ops import langevin, repaint
 from ..phd_ops.differential import differential_mask
-from ..phd_ops.sampling import STEPPERS, Mask
+from ..phd_ops.noise import item_seed
+from ..phd_ops.sampling import STEPPERS, Mask, free_at, levels
 from .messages import tell, warn
 
 LANGEVIN, DIFFERENTIAL, REPAINT, PLAIN = "masked Langevin", "differential", "RePaint", "plain"
@@ -22,11 +24,12 @@ SEEDS = 2**64
 
 @dataclass(frozen=True)
 class Settings:
-    """What the nodes' widgets say. seeds: one an item; without them, the run's seed and on from there."""
+    """What the nodes' widgets say. inner_steps may be a fraction, see `allocate`. seeds: one an item; without them,
+    those that belong to the run's seed."""
 
     method: str
     sampler_name: str
-    inner_steps: int
+    inner_steps: float
     step_size: float
     guidance: float
     jump_length: int
@@ -36,14 +39,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run as it will be: the method after all, what may change when, the model calls, what is not as asked."""
+    """A run as it will be: the method after all, what may change when, the model calls, what is not as asked.
+
+    PLAIN is ComfyUI's own sampler `stepper` with the noise mask `mask`; only that knows how often it calls the model.
+    """
 
     method: str
     stepper: str
     mask: Mask | None
     flow: bool
     calls: int
-    notes: list[str]
+    told: str
+    notes: tuple[str, ...] = ()
 
 
 def is_flow(model_sampling) -> bool:
@@ -80,55 +87,80 @@ def changing_mask(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model
 
 
 def plan_run(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict, settings: Settings) -> Plan:
-    notes, method, stepper = [], settings.method, settings.sampler_name
-    if stepper not in STEPPERS:
-        notes.append(f"{method} has no {stepper}; it steps with euler. It has {', '.join(STEPPERS)}.")
-        stepper = "euler"
+    method, stepper = settings.method, settings.sampler_name
     flow = is_flow(guider.inner_model.model_sampling)
     if mask is not None and not redraws_known(guider.inner_model):
-        notes.append(f"This model takes its known region without noise; {method} runs as plain sampling.")
-        return Plan(PLAIN, stepper, None, flow, len(sigmas) - 1, notes)
+        note = f"This model takes its known region without noise; {method} runs as plain sampling with {stepper}."
+        return Plan(PLAIN, stepper, mask, flow, 0, "", (note,))
     changing = changing_mask(guider, sigmas, mask, model_options, method)
+    if len(sigmas) > 1 and all(bool(free_at(changing, sigma).all()) for sigma, _ in levels(sigmas)):
+        told = f"All may change: {method} is plain sampling with {stepper}."
+        return Plan(PLAIN, stepper, None, flow, 0, told)
+    notes = ()
+    if stepper not in STEPPERS:
+        notes = (f"{method} has no {stepper}; it steps with euler. It has {', '.join(STEPPERS)}.",)
+        stepper = "euler"
     if method == REPAINT:
         calls = repaint.count_calls(sigmas, changing, settings.jump_length, settings.jump_count)
     else:
         calls = langevin.count_calls(sigmas, changing, settings.inner_steps, flow)
-    return Plan(method, stepper, changing, flow, calls, notes)
+    return Plan(method, stepper, changing, flow, calls, f"{method}: {calls} model calls.", notes)
 
 
-def sample_masked(model, x, sigmas, extra_args=None, callback=None, disable=None, *, settings: Settings):
+def announce(plan: Plan) -> None:
+    if plan.notes:
+        warn("\n".join(filter(None, [*plan.notes, plan.told])))
+    else:
+        tell(plan.told)
+
+
+def check_whole(model, method: str) -> None:
+    """A sampler that wraps another may hand a function on in the model's place, which does not know the latent."""
+    if not all(hasattr(model, name) for name in ("inner_model", "latent_image", "noise")):
+        raise ValueError(
+            f"{method} was given a model without its latent_image and noise by the sampler that is wrapped around it, "
+            "such as a detail sampler: connect Masked Langevin to the sampling node directly."
+        )
+
+
+def sample_masked(
+    model, x, sigmas, extra_args=None, callback=None, disable=None, *, settings: Settings, plan: Plan | None = None
+):
     """`sample_masked_langevin` or `sample_repaint` as a sampling function of ComfyUI's KSAMPLER.
 
-    ComfyUI's own replacement around the model is stepped past: the loop does its own, and needs the estimate of the
-    whole picture.
+    ComfyUI's own replacement in the model is given no mask: the loop does its own, and needs the estimate of the whole
+    picture. Without a `plan`, as when another sampler wraps this one, it is made here.
     """
-    guider, mask = model.inner_model, extra_args.get("denoise_mask")
-    plan = plan_run(guider, sigmas, mask, extra_args["model_options"], settings)
-    told = f"{plan.method}: {plan.calls} model calls."
-    if plan.notes:
-        warn("\n".join([*plan.notes, told]))
-    else:
-        tell(told)
+    check_whole(model, settings.method)
+    if plan is None:
+        given = extra_args.get("denoise_mask"), extra_args.get("model_options", {})
+        plan = plan_run(model.inner_model, sigmas, *given, settings)
+    announce(plan)
     if plan.method == PLAIN:
-        function = comfy.samplers.sampler_object(plan.stepper).sampler_function
-        return function(model, x, sigmas, extra_args=extra_args, callback=callback, disable=disable)
+        sampler = comfy.samplers.sampler_object(plan.stepper)
+        given = {"extra_args": {**extra_args, "denoise_mask": plan.mask}, "callback": callback, "disable": disable}
+        return sampler.sampler_function(model, x, sigmas, **given, **sampler.extra_options)
 
     def estimate(x, sigma, **extra):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        return guider(x, sigma, **extra)
+        return model(x, sigma, **extra)
 
-    def unstable(step_size: float) -> None:
-        warn(f"The model's estimate was not finite at step_size {step_size:g}; from there on it is halved. Lower it.")
+    def unstable(step_size: float | None) -> None:
+        if step_size is None:
+            warn("The model's estimate was not finite (NaN); the one before it served in its place.")
+        else:
+            told = f"The model's estimate was not finite at step_size {step_size:g}"
+            warn(f"{told}; from there on it is halved. Lower it.")
 
     def report(call: dict) -> None:
         bar.update()
         if callback is not None:
             callback(call)
 
-    first = extra_args["seed"] or 0
-    seeds = settings.seeds or range(first, first + len(x))
+    first = extra_args.get("seed") or 0
+    seeds = settings.seeds or [item_seed(first, place) for place in range(len(x))]
     given = {
-        "extra_args": {name: value for name, value in extra_args.items() if name != "denoise_mask"},
+        "extra_args": {**extra_args, "denoise_mask": None},
         "callback": report,
         "known": model.latent_image,
         "mask": plan.mask,
@@ -171,12 +203,22 @@ class MaskedSampler(comfy.samplers.KSAMPLER):
         self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *rest, **more
     ):
         check_positive(model_wrap)
-        told = None
-        if callback is not None:
-            settings = self.extra_options["settings"]
-            calls = plan_run(model_wrap, sigmas, denoise_mask, extra_args["model_options"], settings).calls
-
-            def told(call, x0, x, _):
-                callback(call, x0, x, calls)
-
-        return super().sample(model_wrap, sigmas, extra_args, told, noise, latent_image, denoise_mask, *rest, **more)
+        settings = self.extra_options["settings"]
+        plan = plan_run(model_wrap, sigmas, denoise_mask, extra_args["model_options"], settings)
+        if plan.method == PLAIN:
+            announce(plan)
+            sampler, told = comfy.samplers.sampler_object(plan.stepper), callback
+        else:
+            sampler = comfy.samplers.KSAMPLER(functools.partial(sample_masked, plan=plan), self.extra_options)
+            told = callback and (lambda call, x0, x, _: callback(call, x0, x, plan.calls))
+        return sampler.sample(
+            model_wrap,
+            sigmas,
+            extra_args,
+            told,
+            noise,
+            latent_image,
+            plan.mask if plan.method == PLAIN else denoise_mask,
+            *rest,
+            **more,
+        )

@@ -9,9 +9,10 @@ from comfy_api.latest import io
 
 from ..phd_ops.differential import cover_softly
 from ..phd_ops.masks import cover
+from ..phd_ops.noise import item_seed
 from ..phd_ops.sampling import STEPPERS
-from .compat import check_choice, newer
-from .masked_sampler import DIFFERENTIAL, LANGEVIN, PLAIN, REPAINT, SEEDS, MaskedSampler, Settings
+from .compat import check_choice, check_numbers, newer
+from .masked_sampler import DIFFERENTIAL, LANGEVIN, PLAIN, REPAINT, MaskedSampler, Settings, redraws_known
 from .messages import warn
 from .pictures import named_mask
 
@@ -69,19 +70,42 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
         own = to_grid(named_mask(mask.flatten(0, 2), "mask"), *size).view(len(mask), 1, *frames, *size)
         return comfy.utils.repeat_to_batch_size(own, count)
     mask = named_mask(mask, "mask")
+    if frames:
+        return frame_mask(to_grid(mask, *size), count, *frames)
     if len(mask) not in (1, count):
         raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")
-    mask = comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)
-    return mask.view(count, 1, *[1] * len(frames), *size).expand(-1, -1, *frames, -1, -1)
+    return comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)[:, None]
 
 
-def initial_noise(samples: torch.Tensor, places: list[int], seed: int) -> torch.Tensor:
+def frame_mask(mask: torch.Tensor, count: int, frames: int) -> torch.Tensor:
+    """A mask [N,h,w] for every frame of a batch of videos, [B,1,T,h,w]. As ComfyUI does, it is read as frames first."""
+    size = mask.shape[-2:]
+    if len(mask) in (1, frames):
+        mask = mask.view(1, 1, -1, *size)
+    elif len(mask) == count * frames:
+        mask = mask.view(count, 1, frames, *size)
+    elif len(mask) == count:
+        mask = mask.view(count, 1, 1, *size)
+    else:
+        told = f"mask has {len(mask)} items, but the latent has {count} items of {frames} frames"
+        raise ValueError(f"{told}: use one mask, one a frame, one an item, or one for every frame of every item.")
+    return mask.expand(count, 1, frames, *size)
+
+
+def checked_places(latent: dict, count: int) -> list[int]:
+    """The items' places in the batch that they were taken from, such as by Latent From Batch."""
+    places = latent.get("batch_index")
+    if places is None:
+        return list(range(count))
+    if len(places) != count:
+        told = f"latent's batch_index names {len(places)} items, but the latent has {count}"
+        raise ValueError(f"{told}: take items out of a batch with Latent From Batch.")
+    return [int(place) for place in places]
+
+
+def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
     """ComfyUI's noise, but every item's from its own seed: it does not depend on the items before it."""
-    noises = [
-        comfy.sample.prepare_noise(item[None], (seed + place) % SEEDS)
-        for item, place in zip(samples, places, strict=True)
-    ]
-    return torch.cat(noises)
+    return torch.cat([comfy.sample.prepare_noise(item[None], seed) for item, seed in zip(samples, seeds, strict=True)])
 
 
 def apply_preset(presets: dict, preset: str, cfg: float, steps: int, inner_steps: int) -> tuple[int, int]:
@@ -90,6 +114,12 @@ def apply_preset(presets: dict, preset: str, cfg: float, steps: int, inner_steps
         return steps, inner_steps
     steps, inner_steps = presets[preset]
     return steps, min(inner_steps, GENTLE_INNER_STEPS) if cfg == 1 else inner_steps
+
+
+def within(calls: int, levels: int) -> tuple[float, int]:
+    """The inner steps a level, and RePaint's jump count, that make at most so many calls: some schedulers return more
+    levels than they were asked for."""
+    return max(0, calls - levels) / max(1, levels - 1), max(1, calls // levels)
 
 
 def sample_latents(
@@ -117,67 +147,79 @@ def sample_latents(
 ) -> list[dict]:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
-    A control is run beside the latent, as more items of its batch, with the same masks and the same noise.
+    A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where
+    ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run after it.
     """
     check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
     check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
     check_choice("method", method, METHODS)
     check_choice("preset", preset, [CUSTOM, *presets])
+    check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, guidance=guidance)
     if not positive:
         raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
     samples = checked_samples(model, latent, "latent")
     soft = method == DIFFERENTIAL or "denoise_mask_function" in model.model_options
     mask, count = latent_mask(mask, latent, samples, soft=soft), len(samples)
+    places = checked_places(latent, count)
     reference = None if control is None else checked_control(model, control, samples)
     # Without an exemplar's surround the composite stands in for its control; the run is then one and the same.
-    copies = 1 if reference is None or torch.equal(reference, samples) else 2
-    if copies == 2:
-        samples = torch.cat([samples, reference])
-        mask = None if mask is None else torch.cat([mask, mask])
+    parts = [samples] if reference is None or torch.equal(reference, samples) else [samples, reference]
 
-    def latents(samples: torch.Tensor) -> list[dict]:
+    def latents(samples: list[torch.Tensor]) -> list[dict]:
         kept = {name: value for name, value in latent.items() if name != "noise_mask"}
-        return [{**kept, "samples": part} for part in samples.chunk(copies)]
+        return [{**kept, "samples": part} for part in samples]
 
     if mask is not None and not mask.any():
         warn("The mask is empty: nothing may change, so the latent passes through and no model is run.")
-        return latents(samples)
+        return latents(parts)
     steps, inner_steps = apply_preset(presets, preset, cfg, steps, inner_steps)
     sigmas = comfy.samplers.KSampler(
         model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
     ).sigmas
-    if len(sigmas) < 2:
-        return latents(samples)
-    places = latent.get("batch_index") or list(range(count))
+    total = len(sigmas) - 1
+    if total < 1:
+        return latents(parts)
+    if preset != CUSTOM:
+        inner_steps, jump_count = within(steps + (steps - 1) * inner_steps, total)
+    own = method == PLAIN or mask is None or bool((mask > 0).all()) or not redraws_known(model.model)
+    runs = parts if own else [torch.cat(parts)]
+    copies = len(parts) // len(runs)
     if method == PLAIN:
         # KSampler, down to its noise.
-        noise = comfy.sample.prepare_noise(samples[:count], seed, latent.get("batch_index"))
+        noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
         sampler = comfy.samplers.sampler_object(sampler_name)
     else:
-        noise = initial_noise(samples[:count], places, seed)
-        seeds = tuple(seed + place for place in places) * copies
+        seeds = [item_seed(seed, place) for place in places]
+        noise = initial_noise(samples, seeds)
         settings = Settings(
-            method, sampler_name, inner_steps, step_size, guidance, jump_length, jump_count, seeds=seeds
+            method, sampler_name, inner_steps, step_size, guidance, jump_length, jump_count, seeds=(*seeds * copies,)
         )
         sampler = MaskedSampler(settings)
-    sampled = comfy.sample.sample_custom(
-        model,
-        torch.cat([noise] * copies),
-        cfg,
-        sampler,
-        sigmas,
-        positive,
-        negative,
-        samples,
-        noise_mask=mask,
-        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
-    )
-    if mask is not None and method != PLAIN:
+    preview = latent_preview.prepare_callback(model, total)
+
+    def run(place: int, samples: torch.Tensor) -> torch.Tensor:
+        masks = None if mask is None else torch.cat([mask] * copies)
+        sampled = comfy.sample.sample_custom(
+            model,
+            torch.cat([noise] * copies),
+            cfg,
+            sampler,
+            sigmas,
+            positive,
+            negative,
+            samples,
+            noise_mask=masks,
+            callback=lambda call, x0, x, calls: preview(place * calls + call, x0, x, len(runs) * calls),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
+        if masks is None or method == PLAIN:
+            return sampled
         # The model's latent scale rounds on the way in and out.
-        sampled = torch.where(mask.to(sampled) > 0, sampled, samples.to(sampled))
-    return latents(sampled)
+        return torch.where(masks.to(sampled) > 0, sampled, samples.to(sampled))
+
+    sampled = torch.cat([run(place, part) for place, part in enumerate(runs)])
+    return latents(list(sampled.chunk(len(parts))))
 
 
 def model_inputs(mask_tooltip: str) -> list:
@@ -204,7 +246,7 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
             "sampler_name",
             options=comfy.samplers.KSampler.SAMPLERS,
             default="euler",
-            tooltip=f"Base sampler. The masked methods have {', '.join(STEPPERS)}; plain takes all.",
+            tooltip=f"Base sampler. The masked methods have {', '.join(STEPPERS)}; plain, and no mask, take all.",
             **rare,
         ),
         io.Combo.Input(
@@ -231,8 +273,8 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
             options=[CUSTOM, *presets],
             default=CUSTOM,
             optional=True,
-            tooltip=f"Sets steps and inner steps: {preset_costs(presets)}. At cfg 1 (distilled models) there are at "
-            f"most {GENTLE_INNER_STEPS} inner steps.",
+            tooltip=f"Sets steps, inner steps and jump count: {preset_costs(presets)}. At cfg 1 (distilled models) "
+            f"there are at most {GENTLE_INNER_STEPS} inner steps.",
         ),
         *jump_inputs(optional=True),
     ]
@@ -387,4 +429,5 @@ class PhDMaskedLangevin(io.ComfyNode):
     def execute(cls, method, sampler_name, **settings) -> io.NodeOutput:
         check_choice("method", method, [LANGEVIN, DIFFERENTIAL, REPAINT])
         check_choice("sampler_name", sampler_name, STEPPERS)
+        check_numbers(step_size=settings["step_size"], guidance=settings["guidance"])
         return io.NodeOutput(MaskedSampler(Settings(method, sampler_name, **settings)))

@@ -18,7 +18,19 @@ from collections.abc import Callable
 import torch
 
 from .noise import add_noise, item_noise, signal
-from .sampling import Mask, euler, euler_ancestral, extrapolated, free_at, levels, model_call
+from .sampling import (
+    Mask,
+    any_free,
+    check_finite,
+    each,
+    euler,
+    euler_ancestral,
+    extrapolated,
+    finite_items,
+    free_at,
+    levels,
+    model_call,
+)
 
 # Below this share of signal (flow models start at none) there is nothing to correct against.
 LEAST_SIGNAL = 1e-3
@@ -29,12 +41,14 @@ BAND, KNEE = (0.25, 3.0), 2.0
 LEAST_LEAK = 0.02
 # Share of the change of the estimate from call to call that is added to it.
 EXTRAPOLATION = 0.5
-# No estimate is let grow beyond this many times the strength of what is known (or of data of deviation 1), nor the
-# known part's noise beyond this many times natural noise.
+# No estimate is let grow beyond so many times the strength of what is known (or of data of deviation 1), nor the known
+# part's noise beyond so many times natural noise. Data may be stronger than what is known of it: then an estimate may
+# still grow so many times within a level (with less, its chance ups would be cut and its downs not), and so many times
+# that since the inner steps began.
 RUNAWAY = 2.0
 
 
-def allocate(sigmas: torch.Tensor, inner_steps: int, flow: bool) -> list[int]:
+def allocate(sigmas: torch.Tensor, inner_steps: float, flow: bool) -> list[int]:
     """Model calls for every level: one, and `inner_steps` for each but the last, gathered where they pay."""
     pairs = list(levels(sigmas))
     ratios = [float(sigma / max(signal(sigma, flow), LEAST_SIGNAL)) for sigma, _ in pairs]
@@ -62,12 +76,7 @@ def to_heal(free: torch.Tensor, sigma: torch.Tensor, following: torch.Tensor, fl
     return parts.any(1) & ~parts.all(1)
 
 
-def each(items: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """[B] -> [B,1,...], to go with `like`."""
-    return items.view(-1, *[1] * (like.ndim - 1))
-
-
-def count_calls(sigmas: torch.Tensor, mask: Mask, inner_steps: int, flow: bool) -> int:
+def count_calls(sigmas: torch.Tensor, mask: Mask, inner_steps: float, flow: bool) -> int:
     """Model calls of `sample_masked_langevin`: none at a level at which nothing is free, one where nothing is known."""
     calls = 0
     for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow), strict=True):
@@ -80,13 +89,41 @@ def count_calls(sigmas: torch.Tensor, mask: Mask, inner_steps: int, flow: bool) 
 def strength(x: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
     """Root mean square of each item over a part of it, [B,1,...]."""
     part = part.expand_as(x)
-    squares = torch.where(part, x, 0).square().flatten(1).sum(1)
+    # In half precision a picture's sum of squares overflows.
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    squares = torch.where(part, wide, 0).square().flatten(1).sum(1)
     return each((squares / part.flatten(1).sum(1).clamp(min=1)).sqrt(), x)
 
 
 def bounded(x: torch.Tensor, most: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
     """x, made weaker where it has run away over a part of it: guidance can make an estimate grow with every call."""
-    return x * (most / strength(x, part)).clamp(max=1)
+    # NaN: the strength of both is beyond all numbers.
+    return x * (most / strength(x, part)).nan_to_num(0).clamp(max=1).to(x)
+
+
+def leant(
+    n: torch.Tensor,
+    known: torch.Tensor,
+    denoised: torch.Tensor,
+    held: torch.Tensor,
+    sigma: torch.Tensor,
+    flow: bool,
+    guidance: float,
+    trust: torch.Tensor,
+) -> torch.Tensor:
+    """The known part's noise after a call, where it is `held`; elsewhere nothing says what it should explain."""
+    a = signal(sigma, flow)
+    ratio = sigma / a
+    leak = min(1.0, float(LEAST_LEAK + ratio / (1 + ratio) / guidance))
+    lean = trust * (a * (known - denoised) / sigma - leak * n)
+    return torch.where(held, bounded(n + lean, RUNAWAY, held), n)
+
+
+def redrawn(
+    x: torch.Tensor, centre: torch.Tensor, sigma: torch.Tensor, kept: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """x about `centre`, with a share `kept` of its noise and the rest drawn anew."""
+    return centre + kept * (x - centre) + (1 - kept * kept) ** 0.5 * sigma * noise
 
 
 @torch.no_grad()
@@ -104,10 +141,10 @@ def sample_masked_langevin(
     generators: list[torch.Generator],
     flow: bool,
     stepper: str = "euler",
-    inner_steps: int = 2,
+    inner_steps: float = 2,
     step_size: float = 1.0,
     guidance: float = 5.0,
-    unstable: Callable[[float], None] | None = None,
+    unstable: Callable[[float | None], None] | None = None,
 ) -> torch.Tensor:
     """Samples the masked part of a latent, given the rest. A k-diffusion sampling function.
 
@@ -122,22 +159,25 @@ def sample_masked_langevin(
         noise: what the known part is noised with at first, of x's shape.
         generators: one CPU generator an item, for all noise drawn here.
         flow: the family, see `noise.py`.
-        stepper: from level to level, one of `sampling.STEPPERS`. After inner steps dpmpp_2m goes by the calls before,
-            not by the level before.
-        inner_steps: additional calls for every level but the last; `allocate` says where they are made. 0 is plain
-            replacement sampling.
+        stepper: from level to level, one of `sampling.STEPPERS`. At levels with inner steps dpmpp_2m goes by the calls
+            before, at others by the level before.
+        inner_steps: additional calls for every level but the last, on average, so that it may be a fraction;
+            `allocate` says where they are made. 0 is plain replacement sampling.
         step_size: share of the noise that an inner step draws anew; 1 and above: all.
         guidance: lambda, how far the known part leans for the two parts to agree; 0: not at all.
-        unstable: called once, with the step size, if an estimate came out infinite or NaN. The one before it then
-            serves in its place, and the following steps are half as long. The number of calls stays.
+        unstable: called once, with the step size (None: before any inner step), if an estimate came out infinite or
+            NaN. The one before it then serves that item in its place, and the item's following steps are half as
+            long. The number of calls stays. A first estimate that is not finite is an error.
     Returns:
         latent at level sigmas[-1]: at level 0 equal to `known` wherever nothing might change.
     """
     if len(sigmas) < 2:
         return x
-    call = model_call(model, extra_args, callback)
-    trust, n = 1.0, noise
+    call, trust, n = model_call(model, extra_args, callback), each(x.new_ones(len(x)), x), noise
     previous = history = seen = before = told = None
+    began = torch.zeros_like(trust)
+    # Whether an inner step was made, and whether an item had an estimate to fall back on.
+    made, warned, sound = False, False, torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow), strict=True):
         free = free_at(mask, sigma)
         if not free.any():
@@ -145,26 +185,33 @@ def sample_masked_langevin(
             history = before = None
             continue
         a = signal(sigma, flow)
+        changes = any_free(free).expand(len(x))
         heals = to_heal(free, sigma, following, flow).expand(len(x)) & (inner_steps > 0)
         moves, wanted = each(heals, x), heals.tolist()
-        most = RUNAWAY * strength(known, ~free).clamp(min=1)
-        changes = free.flatten(1).any(1).expand(len(x))
-        for left in reversed(range(planned if any(wanted) else 1)):
+        planned = planned if any(wanted) else 1
+        for left in reversed(range(planned)):
             x = torch.where(free, x, add_noise(known, n, sigma, flow))
             denoised = call(x, sigma, free, known)
-            if not denoised.isfinite().all():
-                denoised = torch.where(denoised.isfinite(), denoised, known if before is None else before)
-                if trust == 1 and unstable is not None:
-                    unstable(step_size)
-                trust /= 2
+            bad = changes & ~finite_items(denoised)
+            if bad.any():
+                check_finite(denoised, bad & ~sound)
+                usual = known if before is None else torch.where(told, before, known)
+                denoised = torch.where(denoised.isfinite(), denoised, usual)
+                trust = torch.where(each(bad, x), trust / 2, trust)
+                if not warned and unstable is not None:
+                    unstable(step_size if made else None)
+                warned, usual = True, None
+            sound = sound | changes
             estimate = denoised
-            if any(wanted):
-                if guidance > 0:
-                    ratio = sigma / a
-                    leak = min(1.0, float(LEAST_LEAK + ratio / (1 + ratio) / guidance))
-                    lean = trust * (a * (known - denoised) / sigma - leak * n)
-                    n = torch.where(moves, bounded(n + lean, RUNAWAY, ~free), n)
-                if before is not None:
+            if any(wanted) and guidance > 0:
+                n = leant(n, known, denoised, moves & ~free, sigma, flow, guidance, trust)
+            if planned > 1:
+                if left == planned - 1:
+                    first = strength(denoised, free)
+                    began = torch.where(moves & (began == 0), first, began)
+                    most = torch.minimum(RUNAWAY * first, RUNAWAY**2 * began).maximum(first)
+                    most = most.maximum(RUNAWAY * strength(known, ~free).clamp(min=1))
+                if before is not None and (left or stepper == "dpmpp_2m"):
                     # The step to the next level is shorter than one that draws all noise anew.
                     share = trust * (EXTRAPOLATION if left else EXTRAPOLATION / 2)
                     estimate = torch.where(told, denoised + share * (denoised - before), denoised)
@@ -172,17 +219,21 @@ def sample_masked_langevin(
             # An item of which nothing was free has not been asked.
             before, told = denoised if a > LEAST_SIGNAL else None, each(changes, x)
             if left:
-                kept = 1 - trust * min(1.0, step_size)
-                fresh = (1 - kept * kept) ** 0.5 * item_noise(x, generators, wanted)
-                moved = a * estimate + kept * (x - a * estimate) + sigma * fresh
-                x = torch.where(moves, moved, x)
+                kept, made = 1 - trust * min(1.0, step_size), True
+                x = torch.where(moves, redrawn(x, a * estimate, sigma, kept, item_noise(x, generators, wanted)), x)
+                # What is held here is held while the model runs.
+                del denoised, estimate
         target = denoised
-        if stepper == "dpmpp_2m" and history is not None:
-            # An estimate of another division into known and free says nothing of this path.
-            steady = each((free == seen).flatten(1).all(1), x)
-            target = torch.where(steady, extrapolated(denoised, history, previous, sigma, following, flow), denoised)
         if stepper == "dpmpp_2m":
-            target = torch.where(moves, estimate, target)
+            if history is not None:
+                # An estimate of another division into known and free says nothing of this path.
+                steady = each((free == seen).flatten(1).all(1), x)
+                second = extrapolated(denoised, history, previous, sigma, following, flow)
+                target = torch.where(steady, second, denoised)
+                del second
+            if planned > 1:
+                target = torch.where(moves, estimate, target)
+            previous, history, seen = sigma, denoised, free
         target = torch.where(free, target, known)
         if stepper == "euler_ancestral":
             x = euler_ancestral(x, target, sigma, following, item_noise(x, generators, changes.tolist()), flow)
@@ -190,6 +241,6 @@ def sample_masked_langevin(
             x = euler(x, target, sigma, following)
         # What only becomes free later starts from here.
         x = torch.where(free, x, add_noise(known, n, following, flow))
-        previous, history, seen = sigma, denoised, free
+        del denoised, estimate, target
     # A schedule that stops early leaves the known part as it began, for whatever goes on from there.
     return torch.where(free, x, add_noise(known, noise, sigmas[-1].cpu(), flow))

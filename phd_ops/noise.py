@@ -21,8 +21,10 @@ def renoise(
     x: torch.Tensor, sigma: torch.Tensor | float, to: torch.Tensor | float, noise: torch.Tensor, flow: bool
 ) -> torch.Tensor:
     """Jumps up from noise level `sigma` to a higher one, keeping the marginal: c x + sqrt(to^2 - (c sigma)^2) n."""
+    if to == sigma:
+        return x
     c = signal(to, flow) / signal(sigma, flow)
-    # Between equal levels the difference may round to less than nothing.
+    # Between all but equal levels the difference may round to less than nothing.
     return c * x + max(to**2 - (c * sigma) ** 2, 0) ** 0.5 * noise
 
 
@@ -34,6 +36,17 @@ def ve_sigma(sigma: float, flow: bool) -> float:
 def model_sigma(ve: float, flow: bool) -> float:
     """Inverse of `ve_sigma`."""
     return ve / (1 + ve) if flow else ve
+
+
+def item_seed(seed: int, place: int) -> int:
+    """The seed of an item by its place in a batch. The first item has the seed itself; the others are splitmix64's
+    sequence, for with seed + place the next seed would bring the same pictures again, one place further."""
+    if place == 0:
+        return seed
+    z = (seed + place * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
 
 
 def item_noise(like: torch.Tensor, generators: list[torch.Generator], wanted: list[bool] | None = None) -> torch.Tensor:

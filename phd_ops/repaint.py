@@ -10,28 +10,33 @@ from collections.abc import Callable, Iterator
 import torch
 
 from .noise import add_noise, item_noise, renoise
-from .sampling import Mask, euler, euler_ancestral, free_at, levels, model_call
+from .sampling import Mask, any_free, check_finite, each, euler, euler_ancestral, free_at, levels, model_call
 
 
-def stretches(steps: int, jump_length: int, jump_count: int) -> Iterator[tuple[int, int]]:
-    """(first step, step after the last) of every stretch in the order of running; a repeat follows a jump back."""
+def stretches(steps: int, jump_length: int, jump_count: int) -> Iterator[tuple[int, int, bool]]:
+    """(first step, step after the last, whether it is a repeat, after a jump back) of every stretch in turn."""
     for first in range(0, steps, jump_length):
         last = min(first + jump_length, steps)
-        yield from [(first, last)] * (jump_count if last < steps else 1)
+        for turn in range(jump_count if last < steps else 1):
+            yield first, last, turn > 0
 
 
-def nothing_known(mask: Mask, sigmas: torch.Tensor) -> bool:
-    """Whether all may change from the first level on, so that there is nothing to resample for."""
-    return bool(free_at(mask, sigmas[0].cpu()).all())
+def to_repeat(mask: Mask, sigmas: torch.Tensor) -> torch.Tensor:
+    """Which items are resampled, as bool [B] or [1]: those of which something is known from the first level on."""
+    return ~free_at(mask, sigmas[0].cpu()).flatten(1).all(1)
 
 
 def count_calls(sigmas: torch.Tensor, mask: Mask, jump_length: int, jump_count: int) -> int:
     """Model calls of `sample_repaint`."""
     if len(sigmas) < 2:
         return 0
-    called = [bool(free_at(mask, sigma).any()) for sigma, _ in levels(sigmas)]
-    jump_count = 1 if nothing_known(mask, sigmas) else jump_count
-    return sum(sum(called[first:last]) for first, last in stretches(len(called), jump_length, jump_count))
+    again = to_repeat(mask, sigmas)
+    changes = [any_free(free_at(mask, sigma)) for sigma, _ in levels(sigmas)]
+    return sum(
+        bool((items & again if repeat else items).any())
+        for first, last, repeat in stretches(len(changes), jump_length, jump_count)
+        for items in changes[first:last]
+    )
 
 
 @torch.no_grad()
@@ -60,23 +65,35 @@ def sample_repaint(
     """
     if len(sigmas) < 2:
         return x
-    call = model_call(model, extra_args, callback)
-    jump_count = 1 if nothing_known(mask, sigmas) else jump_count
-    pairs, at = list(levels(sigmas)), 0
-    for first, last in stretches(len(pairs), jump_length, jump_count):
-        if first < at:
-            x = renoise(x, pairs[at - 1][1], pairs[first][0], item_noise(x, generators), flow)
+    call, ancestral = model_call(model, extra_args, callback), stepper == "euler_ancestral"
+    pairs, again = list(levels(sigmas)), to_repeat(mask, sigmas).expand(len(x))
+
+    def noise_for(items: torch.Tensor) -> torch.Tensor:
+        return item_noise(x, generators, items.tolist())
+
+    for first, last, repeat in stretches(len(pairs), jump_length, jump_count):
+        runs = again if repeat else torch.ones_like(again)
+        if not runs.any():
+            continue
+        # An item that is not run again waits where it is.
+        runs_here = each(runs, x)
+        if repeat:
+            back = renoise(x, pairs[last - 1][1], pairs[first][0], noise_for(runs), flow)
+            x = torch.where(runs_here, back, x)
         for sigma, following in pairs[first:last]:
             free = free_at(mask, sigma)
+            changes, holds = any_free(free) & runs, ~free.flatten(1).all(1) & runs
             # After a jump a mask that widens with time is narrow again.
-            x = torch.where(free, x, add_noise(known, item_noise(x, generators), sigma, flow))
-            fresh = item_noise(x, generators)
-            if free.any():
-                denoised = torch.where(free, call(x, sigma, free, known), known)
-                if stepper == "euler_ancestral":
-                    x = euler_ancestral(x, denoised, sigma, following, fresh, flow)
+            x = torch.where(free | ~runs_here, x, add_noise(known, noise_for(holds), sigma, flow))
+            fresh = noise_for((holds | changes if ancestral else holds) & (following > 0))
+            if changes.any():
+                denoised = call(x, sigma, free, known)
+                check_finite(denoised, changes)
+                denoised = torch.where(free, denoised, known)
+                if ancestral:
+                    stepped = euler_ancestral(x, denoised, sigma, following, fresh, flow)
                 else:
-                    x = euler(x, denoised, sigma, following)
-            x = torch.where(free, x, add_noise(known, fresh, following, flow))
-        at = last
+                    stepped = euler(x, denoised, sigma, following)
+                x = torch.where(runs_here & free, stepped, x)
+            x = torch.where(free | ~runs_here, x, add_noise(known, fresh, following, flow))
     return x

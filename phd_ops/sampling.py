@@ -26,6 +26,30 @@ def free_at(mask: Mask, sigma: torch.Tensor) -> torch.Tensor:
     return (mask(sigma) if callable(mask) else mask) > 0
 
 
+def any_free(free: torch.Tensor) -> torch.Tensor:
+    """Which items may change anywhere, as bool [B] or [1]."""
+    return free.flatten(1).any(1)
+
+
+def each(items: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """[B] -> [B,1,...], to go with `like`."""
+    return items.view(-1, *[1] * (like.ndim - 1))
+
+
+def finite_items(denoised: torch.Tensor) -> torch.Tensor:
+    """Which items' estimates are finite, as bool [B]."""
+    return denoised.isfinite().flatten(1).all(1)
+
+
+def check_finite(denoised: torch.Tensor, asked: torch.Tensor) -> None:
+    """Refuses an estimate that no run can go on with; only the items that were asked count."""
+    if not (finite_items(denoised) | ~asked).all():
+        raise ValueError(
+            "The model's estimate is not finite (NaN): check that the model's file is whole, that it bears its "
+            "precision (such as fp32 or bf16 instead of fp16), that latent and prompts hold no NaN, and cfg."
+        )
+
+
 def model_call(
     model: Callable[..., torch.Tensor], extra_args: dict | None, callback: Callable[[dict], None] | None
 ) -> Callable[..., torch.Tensor]:

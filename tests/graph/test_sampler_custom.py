@@ -135,8 +135,6 @@ def test_without_inner_steps_it_is_the_guider_s_own_euler():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m"])
 def test_without_a_noise_mask_it_is_plain_sampling(family, sampler_name, model_calls):
-    if (family, sampler_name) == ("FLOW", "dpmpp_2m"):
-        pytest.skip("ComfyUI's dpmpp_2m takes a flow's sigma for that of added noise")
     latent = random_latent()
     ours = sampled(model(family), latent, mask=None, sampler=masked_langevin(sampler_name=sampler_name))
     assert len(model_calls) == SCHEDULE["steps"]
@@ -282,6 +280,8 @@ def test_a_guider_without_a_positive_is_refused(empty):
         ({"inner_steps": -1}, ["inner_steps", "-1"]),
         ({"jump_length": 0}, ["jump_length", "0"]),
         ({"jump_count": 0}, ["jump_count", "0"]),
+        ({"step_size": float("nan")}, ["step_size", "nan"]),
+        ({"guidance": float("nan")}, ["guidance", "nan"]),
     ],
 )
 def test_bad_settings_are_named(changes, told):
@@ -302,6 +302,38 @@ def test_items_have_seeds_of_their_own():
     both = run_node("SamplerCustomAdvanced", **{**given, "noise": Same()}).values[0]["samples"]
     assert not torch.allclose(both[0], both[1], atol=0.1)
     torch.testing.assert_close(both[:1], sampled(model("EPS"), latent), rtol=1e-3, atol=1e-3)
+
+
+def wrapping(sampler, kept=("inner_model", "sigmas", "latent_image", "noise"), change=1.0):
+    """As samplers that wrap another do: its function gets a function in the model's place."""
+
+    def wrapped(model, x, sigmas, **more):
+        def changed(x, sigma, **extra):
+            seen.append(extra.get("denoise_mask"))
+            return model(x, change * sigma, **extra)
+
+        seen = changed.seen = []
+        for name in kept:
+            setattr(changed, name, getattr(model, name))
+        out = sampler.sampler_function(changed, x, sigmas, **more, **sampler.extra_options)
+        assert seen and all(mask is None for mask in seen)
+        return out
+
+    return comfy.samplers.KSAMPLER(wrapped)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_sampler_may_wrap_it(method):
+    ours = sampled(model("EPS"), random_latent(), sampler=wrapping(masked_langevin(method)))
+    assert torch.equal(ours, sampled(model("EPS"), random_latent(), sampler=masked_langevin(method)))
+    # Its change of the model's noise level acts.
+    changed = sampled(model("EPS"), random_latent(), sampler=wrapping(masked_langevin(method), change=0.9))
+    assert not torch.allclose(ours, changed, atol=0.01)
+
+
+def test_a_wrapper_that_hides_the_latent_is_told_so():
+    with pytest.raises(WorkflowError, match="without its latent_image and noise"):
+        run(model("EPS"), random_latent(), sampler=wrapping(masked_langevin(), kept=("inner_model", "sigmas")))
 
 
 def test_a_guider_s_model_options_are_left_as_they_were():

@@ -114,6 +114,38 @@ def test_a_video_s_own_mask_may_differ_from_frame_to_frame():
     assert torch.equal((out - latent).abs().amax(1, keepdim=True) > 1e-3, mask > 0)
 
 
+def frame_masks(*frames):
+    """A mask a frame: MASK where 1, none where 0."""
+    return torch.cat([MASK if shown else torch.zeros_like(MASK) for shown in frames])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mask_a_frame_is_shared_by_all_items(method, batch):
+    """As in ComfyUI, even where there are as many items as frames."""
+    net, latent = kinds()["Wan, video"][0], latent_of("Wan, video", batch)
+    mask = frame_masks(0, 1, 0)
+    out = inpaint(net, latent, mask, method=method)
+    moved = ((out - latent).abs().amax((1, 3, 4)) > 1e-2).tolist()
+    assert moved == [[False, True, False]] * batch
+    if method == "plain":
+        assert torch.equal(out, ksampler(net, latent, mask))
+    assert torch.equal(
+        out, inpaint(net, dict(core.SetLatentNoiseMask().set_mask({"samples": latent}, mask)[0]), method=method)
+    )
+
+
+def test_every_frame_of_every_item_may_have_its_own_mask():
+    latent = latent_of("Wan, video", batch=2)
+    out = inpaint(kinds()["Wan, video"][0], latent, frame_masks(0, 1, 0, 1, 1, 0))
+    assert ((out - latent).abs().amax((1, 3, 4)) > 1e-3).tolist() == [[False, True, False], [True, True, False]]
+
+
+def test_a_mask_that_fits_neither_items_nor_frames_is_named():
+    with pytest.raises(ValueError, match="mask has 4 items, but the latent has 2 items of 3 frames"):
+        inpaint(kinds()["Wan, video"][0], latent_of("Wan, video", batch=2), frame_masks(1, 1, 1, 1))
+
+
 def test_a_picture_given_to_a_video_model_is_one_frame():
     latent = random_latent(channels=16)
     out = inpaint(kinds()["Wan, video"][0], latent, MASK)
@@ -173,6 +205,16 @@ def test_a_model_with_a_way_of_its_own_keeps_it_and_says_so(hands_known_over_cle
     assert len(model_calls) == SCHEDULE["steps"]
     assert ("runs as plain sampling" in caplog.text) == (method != "plain")
     torch.testing.assert_close(out, ksampler(hands_known_over_clean, latent, MASK), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler_name", ["heun", "uni_pc"])
+def test_and_runs_the_sampler_that_was_asked_for(hands_known_over_clean, sampler_name, caplog):
+    latent, how = random_latent(), {"sampler_name": sampler_name, "steps": 5}
+    out = inpaint(hands_known_over_clean, latent, MASK, **how)
+    inside, core_s = ~known(latent), ksampler(hands_known_over_clean, latent, MASK, **how)
+    torch.testing.assert_close(out[inside], core_s[inside], rtol=1e-4, atol=1e-4)
+    assert caplog.text.count("WARNING") == 1
+    assert "model calls" not in caplog.text and "has no" not in caplog.text
 
 
 def test_a_distilled_model_at_cfg_1_runs_without_the_negative():

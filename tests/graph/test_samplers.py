@@ -1,6 +1,8 @@
 """Both samplers on ComfyUI's own sampling stack, with a tiny real UNet, for every family of noise."""
 
 import copy
+import functools
+import gc
 import types
 
 import comfy.cli_args
@@ -118,15 +120,21 @@ def test_the_noise_mask_does_not_go_on():
 @pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral"])
 @pytest.mark.parametrize("method", METHODS[:-1])
 def test_item_i_of_a_batch_is_the_same_item_alone(method, sampler_name):
-    """Alone: with the seed i further, or as LatentFromBatch takes it out of its batch, with batch_index i."""
+    """Alone: as LatentFromBatch takes it out of its batch, with batch_index i."""
     latents, how = random_latent(batch=3, seed=1), {"method": method, "sampler_name": sampler_name, "seed": 40}
     together = inpaint(model("EPS"), latents, MASK, **how)
     for i in range(3):
         item = latents[i : i + 1]
-        alone = inpaint(model("EPS"), item, MASK, **{**how, "seed": 40 + i})
+        alone = inpaint(model("EPS"), {"samples": item, "batch_index": [i]}, MASK, **how)
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-3, atol=1e-3)
-        assert torch.equal(inpaint(model("EPS"), {"samples": item, "batch_index": [i]}, MASK, **how), alone)
     assert not torch.allclose(together[0], together[1], atol=0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_next_seed_shares_no_item_with_this_one(method):
+    latent = random_latent().repeat(4, 1, 1, 1)
+    first, second = (inpaint(model("EPS"), latent, MASK, method=method, seed=seed) for seed in (1, 2))
+    assert not any(torch.allclose(a, b, atol=0.1) for a in first for b in second)
 
 
 def test_each_item_of_a_batch_may_have_its_own_mask():
@@ -177,6 +185,16 @@ def test_a_preset_makes_the_model_calls_that_it_states(run, preset, calls, famil
     run(model(family), random_latent(), MASK, preset=preset, scheduler="simple", denoise=denoise)
     assert len(model_calls) == calls
     assert told == [f"masked Langevin: {calls} model calls."]
+
+
+@pytest.mark.parametrize(("run", "preset", "calls"), PRESETS)
+@pytest.mark.parametrize(
+    ("method", "scheduler"), [("RePaint", "simple"), ("RePaint", "ddim_uniform"), ("masked Langevin", "ddim_uniform")]
+)
+def test_a_preset_never_makes_more_calls_than_it_states(run, preset, calls, method, scheduler, model_calls):
+    run(model("EPS"), random_latent(), MASK, preset=preset, method=method, scheduler=scheduler)
+    assert calls / 2 < len(model_calls) <= calls
+    assert method == "RePaint" or len(model_calls) == calls
 
 
 @pytest.mark.parametrize(("run", "preset", "calls"), PRESETS)
@@ -240,6 +258,49 @@ def test_dpmpp_2m_without_inner_steps_is_comfyui_s(family):
     torch.testing.assert_close(ours, ksampler(model(family), latent, MASK, **how), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m", "heun", "uni_pc", "ddim"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 64, 64)], ids=["no mask", "all ones"])
+def test_where_nothing_is_known_every_method_is_plain_sampling_to_the_bit(
+    mask, family, sampler_name, model_calls, told
+):
+    latent, how = random_latent(), {"sampler_name": sampler_name, "scheduler": "simple"}
+    wanted = ksampler(model(family), latent, **how)
+    calls = len(model_calls)
+    for method in METHODS[:-1]:
+        model_calls.clear()
+        assert torch.equal(inpaint(model(family), latent, mask, method=method, **how), wanted)
+        assert len(model_calls) == calls
+    assert told == [f"All may change: {method} is plain sampling with {sampler_name}." for method in METHODS[:-1]]
+
+
+def live_latents(run):
+    """The most memory held in tensors of a latent's size while the model runs, in latents."""
+    latent, found = torch.randn(1, 4, 32, 32), []
+    size, watched = latent.numel() * 4, model("EPS").clone()
+
+    def wrapper(apply, arguments):
+        # Other tests' tensors are small.
+        tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor and thing.shape[-2:] == (32, 32)]
+        held = {thing.untyped_storage().data_ptr(): thing.untyped_storage().nbytes() for thing in tensors}
+        found.append(sum(held.values()) / size)
+        return apply(arguments["input"], arguments["timestep"], **arguments["c"])
+
+    watched.set_model_unet_function_wrapper(wrapper)
+    run(watched, latent, block(256, 256, 32, 32, 224, 224), steps=4)
+    return max(found)
+
+
+@pytest.mark.parametrize(
+    ("method", "sampler_name"),
+    [("masked Langevin", "euler"), ("masked Langevin", "dpmpp_2m"), ("RePaint", "euler_ancestral")],
+)
+def test_at_most_four_latents_more_than_ksampler_has_are_held_while_the_model_runs(method, sampler_name):
+    usual = live_latents(ksampler)
+    ours = live_latents(functools.partial(inpaint, method=method, sampler_name=sampler_name))
+    assert ours <= usual + 4
+
+
 SOFT = torch.linspace(0, 1, 8)[None, None].repeat_interleave(8, -1).expand(1, 64, 64)
 
 
@@ -270,7 +331,16 @@ def test_an_estimate_that_is_not_finite_is_outlived_and_told(bad, caplog):
     patched.set_model_unet_function_wrapper(wrapper)
     assert inpaint(patched, random_latent(), MASK).isfinite().all()
     assert len(calls) == 7
-    assert caplog.text.count("not finite at step_size 1") == 1
+    # Before the first inner step none is to blame.
+    assert caplog.text.count("not finite at step_size 1" if bad > 1 else "not finite (NaN)") == 1
+
+
+@pytest.mark.parametrize("method", METHODS[:-1])
+def test_a_model_that_gives_no_number_at_all_is_refused(method):
+    broken = model("EPS").clone()
+    broken.set_model_unet_function_wrapper(lambda apply, given: given["input"] * float("nan"))
+    with pytest.raises(ValueError, match=r"The model's estimate is not finite \(NaN\)"):
+        inpaint(broken, random_latent(), MASK, method=method)
 
 
 def test_odd_latent_sizes_run():
@@ -418,6 +488,28 @@ def test_a_control_does_not_change_the_scene_s_result(model_calls):
     assert not torch.allclose(scene, control, atol=0.1)
 
 
+@pytest.mark.parametrize("sampler_name", ["euler_ancestral", "dpmpp_sde"])
+@pytest.mark.parametrize(("method", "mask"), [("plain", MASK), ("masked Langevin", None)])
+def test_nor_does_it_where_comfyui_s_own_sampler_draws_noise_on_the_way(method, mask, sampler_name):
+    latent, other, how = random_latent(), random_latent(seed=9), {"method": method, "sampler_name": sampler_name}
+    alone = [harmonize(model("EPS"), start, mask, denoise=0.6, **how)[0] for start in (latent, other)]
+    together = harmonize(model("EPS"), latent, mask, other, denoise=0.6, **how)
+    for ours, wanted in zip(together, alone, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_progress_runs_over_both_runs_of_a_control():
+    seen = []
+    run_in_executor(
+        "PhDHarmonizeSampler",
+        method="plain",
+        control={"samples": random_latent(seed=9)},
+        on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
+    )
+    done = [done for done, total in seen if total == 2 * SCHEDULE["steps"]]
+    assert done == sorted(done) and done[-1] == 2 * SCHEDULE["steps"]
+
+
 def test_a_batch_with_controls_keeps_its_order():
     scenes, controls = random_latent(batch=2, seed=1), random_latent(batch=2, seed=2)
     masks = torch.cat([MASK, torch.zeros_like(MASK)])
@@ -446,6 +538,8 @@ def test_a_batch_with_controls_keeps_its_order():
         ({"guidance": 99.0}, ["guidance", "99.0", "50.0"]),
         ({"jump_length": 0}, ["jump_length", "0"]),
         ({"jump_count": 0}, ["jump_count", "0"]),
+        *(({name: float("nan")}, [name, "nan"]) for name in ("cfg", "denoise", "step_size", "guidance")),
+        ({"latent": {"samples": random_latent(2), "batch_index": [3]}}, ["batch_index names 1", "latent has 2"]),
         ({"positive": []}, ["positive is empty", "connect a prompt"]),
         ({"latent": {}}, ["latent holds no samples", "VAE Encode"]),
         ({"latent": {"samples": torch.ones(4, 8, 8)}}, ["latent must be", "[B,C,H,W]", "(4, 8, 8)"]),

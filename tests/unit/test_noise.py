@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.noise import add_noise, item_noise, model_sigma, renoise, signal, ve_sigma
+from phd_ops.noise import add_noise, item_noise, item_seed, model_sigma, renoise, signal, ve_sigma
 
 
 def test_add_noise_by_hand():
@@ -76,3 +76,22 @@ def test_items_that_want_no_noise_leave_their_generators_alone():
     assert torch.equal(
         item_noise(like[1:], generators[1:])[0], item_noise(like, [torch.Generator().manual_seed(2)] * 2)[0]
     )
+
+
+def test_a_jump_to_pure_noise_from_pure_noise_is_finite():
+    x, noise = torch.randn(2, 100)
+    one = torch.tensor(1.0)
+    assert torch.equal(renoise(x, one, one, noise, True), x)
+
+
+def test_the_seeds_of_neighbouring_runs_share_no_item():
+    """Compared in the low 32 bits, all that PyTorch's CPU generator reads of a seed."""
+    seeds = [item_seed(seed, place) % 2**32 for seed in range(100) for place in range(64)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= item_seed(2**64 - 1, place) < 2**64 for place in range(9))
+
+
+def test_the_first_item_has_the_seed_itself():
+    assert item_seed(5, 0) == 5
+    # As splitmix64 gives it, so that a workflow's pictures stay.
+    assert [item_seed(0, place) for place in (1, 2)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
