@@ -36,7 +36,7 @@ from .sampling import (
 LEAST_SIGNAL = 1e-3
 # sigma / a, for data of deviation 1: where inner steps go, fewer of them below the knee. Further down, where an
 # estimate's own error is not small against the noise, repeated steps would gather it up.
-BAND, KNEE = (0.25, 3.0), 2.0
+BAND, KNEE = (0.2, 3.0), 2.0
 # The least leak of the known part's noise: with less of it, it leaves what noise looks like.
 LEAST_LEAK = 0.02
 # Share of the change of the estimate from call to call that is added to it.

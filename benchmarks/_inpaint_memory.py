@@ -1,0 +1,43 @@
+"""Peak memory of masked sampling, measured in a process of its own: `python -m benchmarks._inpaint_memory SIDE`.
+
+The network takes none, so what is left is the sampler's: in latents of SIDE x SIDE cells, beyond its inputs.
+"""
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import _memory
+from harness.comfyui import activate, device_arguments, get_comfyui, register_pack
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def measure(side: int) -> dict[str, float]:
+    """`memory` of a fresh process."""
+    command = [sys.executable, "-m", "benchmarks._inpaint_memory", str(side)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def memory(side: int) -> dict[str, float]:
+    """The most that KSampler and ours each held at once."""
+    from benchmarks import _inpaint_cost as cost
+
+    runs = {
+        "core": lambda model, given: cost.core(model, given, 7),
+        "ours": lambda model, given: cost.ours(model, given, 3, 2),
+    }
+    model, given, small = cost.instant(), cost.latent(side), cost.latent(16)
+    for run in runs.values():
+        run(model, small)
+    size = given["samples"].nbytes
+    return {who: _memory.extra(functools.partial(run, model, given)) / size for who, run in runs.items()}
+
+
+if __name__ == "__main__":
+    activate(get_comfyui(), device_arguments())
+    register_pack()
+    print(json.dumps(memory(int(sys.argv[1]))))
