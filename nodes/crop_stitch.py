@@ -29,8 +29,10 @@ def model_size(model) -> tuple[int, int]:
     is_unet = "model_channels" in config.unet_config
     # Transformers work on 2×2 latent cells at a time.
     multiple = COARSE_GRIDS.get(latent.latent_channels, 8) * (1 if is_unet else 2)
-    if hasattr(config, "picture_side"):
-        return config.picture_side, multiple
+    # Of the demo model only; newer configurations say None to whatever they are asked.
+    own = getattr(config, "picture_side", None)
+    if own is not None:
+        return own, multiple
     if isinstance(latent, comfy.latent_formats.SD15):
         # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768.
         return 768 if config.unet_config.get("context_dim") == 1024 else 512, multiple
