@@ -1,15 +1,12 @@
 """PhDPasteBlend: a subject into a scene, and the masks of what may change around it."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from comfy_api.latest import io
 
 from ..phd_ops.geometry import Box, Placement, Size, random_placement, visible_share
-from ..phd_ops.masks import ring as ring_around
 from ..phd_ops.masks import stabilise
-from ..phd_ops.paste import BLENDS, Pasted, paste, shadow_ellipse, subject_box, warp_exemplar
+from ..phd_ops.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
 from .compat import check_choice, check_numbers, newer
 from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown
 
@@ -301,12 +298,9 @@ class PhDPasteBlend(io.ComfyNode):
                     not has_surround(exemplar),
                     out=composite,
                 )
+                drawn = placement == "random" and item(lines, index) == NOT_PLACED
                 share = visible_share(where, box.size, Size.of(composite))
-                if not pasted.matte.any():
-                    why = "is too small to be seen" if share > 0 else "lies wholly outside the scene"
-                    told.append(f"Subject {index + 1} {why}.")
-                elif placement == "random" and share < visible - 1e-6 and item(lines, index) == NOT_PLACED:
-                    told.append(f"Subject {index + 1} is too large for {visible:.0%} of its box: {share:.0%} is shown.")
+                told += hidden(index, bool(pasted.matte.any()), share, visible if drawn else 0.0)
                 masks.add(pasted, ring, shadow)
                 if alone and has_surround(exemplar):
                     has_control = True
@@ -343,37 +337,16 @@ def placement_lines(text: str | None) -> list[str]:
     return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
 
 
+def hidden(index: int, seen: bool, share: float, wanted: float) -> list[str]:
+    """What to say of a subject of which `share` of its box is in the scene, and `wanted` should be."""
+    if not seen:
+        why = "is too small to be seen" if share > 0 else "lies wholly outside the scene"
+        return [f"Subject {index + 1} {why}."]
+    if share < wanted - 1e-6:
+        return [f"Subject {index + 1} is too large for {wanted:.0%} of its box: {share:.0%} is shown."]
+    return []
+
+
 def has_surround(exemplar: np.ndarray) -> bool:
     """Whether an exemplar shows what was around its subject: a cut-out does not."""
     return exemplar.shape[-1] == 3 or bool(exemplar[..., 3].min() > 0.99)
-
-
-class SceneMasks(NamedTuple):
-    """The masks of one scene, float32 [H,W], which every pasted subject adds to in place."""
-
-    matte: np.ndarray
-    inpaint: np.ndarray
-    harmonize: np.ndarray
-
-    def start(self, subjects: np.ndarray | None, inpaint: np.ndarray | None, ring: int) -> None:
-        """From the masks of a node before; without its inpaint mask, with the ring around its subjects."""
-        if subjects is not None:
-            self.matte[...] = subjects
-        support = self.matte > 0
-        self.inpaint[...] = ring_around(support.astype(np.float32), ring) if inpaint is None else inpaint
-        self.inpaint[support] = 0
-        np.maximum(support, self.inpaint, out=self.harmonize)
-
-    def add(self, pasted: Pasted, ring: int, shadow: bool) -> None:
-        # The masks are touched only where this subject's can reach, so the cost is the subject's and not the scene's.
-        reach = max(ring, pasted.region.width, pasted.region.height) if shadow else ring
-        window = pasted.region.grown(reach + 1).inside(Size.of(self.matte)).slices
-        matte, inpaint, harmonize = (mask[window] for mask in self)
-        own = pasted.matte[window]
-        np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
-        if shadow:
-            np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
-        # What shines through both of two veils; exact at 0 and 1.
-        matte[...] = own + (1 - own) * matte
-        inpaint[matte > 0] = 0
-        np.maximum(matte > 0, inpaint, out=harmonize)

@@ -6,6 +6,7 @@ Pictures are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1. Subje
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from . import blend as blending
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
 from .masks import blur, feather
+from .masks import ring as ring_around
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
 LEAST_ALPHA = 1 / 255
@@ -336,3 +338,34 @@ def shadow_ellipse(matte: np.ndarray) -> np.ndarray:
         axes = (max(1, round(0.6 * box.width)), max(1, round(0.12 * box.height)))
         cv2.ellipse(ground, centre, axes, 0, 0, 360, 1, -1)
     return ground.astype(np.float32)
+
+
+class SceneMasks(NamedTuple):
+    """The masks of one scene, float32 [H,W], which every pasted subject adds to in place."""
+
+    matte: np.ndarray
+    inpaint: np.ndarray
+    harmonize: np.ndarray
+
+    def start(self, subjects: np.ndarray | None, inpaint: np.ndarray | None, ring: int) -> None:
+        """From the masks of a node before; without its inpaint mask, with the ring around its subjects."""
+        if subjects is not None:
+            self.matte[...] = subjects
+        support = self.matte > 0
+        self.inpaint[...] = ring_around(support.astype(np.float32), ring) if inpaint is None else inpaint
+        self.inpaint[support] = 0
+        np.maximum(support, self.inpaint, out=self.harmonize)
+
+    def add(self, pasted: Pasted, ring: int, shadow: bool) -> None:
+        # The masks are touched only where this subject's can reach, so the cost is the subject's and not the scene's.
+        reach = max(ring, pasted.region.width, pasted.region.height) if shadow else ring
+        window = pasted.region.grown(reach + 1).inside(Size.of(self.matte)).slices
+        matte, inpaint, harmonize = (mask[window] for mask in self)
+        own = pasted.matte[window]
+        np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
+        if shadow:
+            np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
+        # What shines through both of two veils; exact at 0 and 1.
+        matte[...] = own + (1 - own) * matte
+        inpaint[matte > 0] = 0
+        np.maximum(matte > 0, inpaint, out=harmonize)
