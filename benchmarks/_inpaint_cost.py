@@ -5,7 +5,6 @@ import statistics
 import time
 
 import comfy.model_base
-import comfy.model_patcher
 import comfy.supported_models
 import torch
 
@@ -13,6 +12,7 @@ from benchmarks import _inpaint_memory
 from benchmarks._oracle import FAMILIES
 from benchmarks._table import Section
 from harness.comfyui import load_pack
+from harness.networks import patcher
 
 WORDS = 128
 # About 16 million weights at 96 channels.
@@ -34,23 +34,11 @@ class Instant(torch.nn.Module):
         return torch.zeros_like(x)
 
 
-def patcher(model: comfy.model_base.BaseModel) -> comfy.model_patcher.ModelPatcher:
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
-
-
 @functools.cache
 def unet(family: str, channels: int) -> comfy.model_patcher.ModelPatcher:
-    """ComfyUI's own UNet with seeded weights: its layers leave theirs as the memory was."""
+    """ComfyUI's own UNet."""
     config = comfy.supported_models.SD15({**UNET, "model_channels": channels})
     model = comfy.model_base.BaseModel(config, getattr(comfy.model_base.ModelType, family), device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in model.diffusion_model.named_parameters():
-            if weight.ndim > 1:
-                weight.copy_(torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5)
-            else:
-                weight.fill_(0.0 if name.endswith("bias") else 1.0)
     return patcher(model)
 
 

@@ -5,21 +5,15 @@ The network takes none, so what is left is the sampler's: in latents of SIDE x S
 
 import functools
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 from benchmarks import _memory
 from harness.comfyui import activate, device_arguments, get_comfyui, register_pack
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def measure(side: int) -> dict[str, float]:
     """`memory` of a fresh process."""
-    command = [sys.executable, "-m", "benchmarks._inpaint_memory", str(side)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return _memory.in_fresh_process("benchmarks._inpaint_memory", side)
 
 
 def memory(side: int) -> dict[str, float]:

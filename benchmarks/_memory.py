@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks._table import disc
 from phd_ops.geometry import Placement
 from phd_ops.paste import paste
 
@@ -19,11 +20,16 @@ ITEMS = 4
 OUTPUTS = 2 + 3 / 3
 
 
-def measure(what: str, scene: int, subject: int) -> float:
-    """`paste_ratio` or `node_per_item` of a fresh process."""
-    command = [sys.executable, "-m", "benchmarks._memory", what, str(scene), str(subject)]
+def in_fresh_process(module: str, *arguments: object):
+    """What a module, run as a program, prints as JSON on its last line."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
+
+
+def measure(what: str, scene: int, subject: int) -> float:
+    """`paste_ratio` or `node_per_item` of a fresh process."""
+    return in_fresh_process("benchmarks._memory", what, scene, subject)
 
 
 def high_water() -> int:
@@ -53,8 +59,7 @@ def extra(work: Callable) -> int:
 def pictures(scene: int, subject: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A scene, an exemplar and a soft round matte."""
     rng = np.random.default_rng(0)
-    v, u = np.mgrid[0:subject, 0:subject] + 0.5 - subject / 2
-    matte = np.clip((0.45 * subject - np.hypot(u, v)) / 6 + 0.5, 0, 1).astype(np.float32)
+    matte = disc(subject, 0.45 * subject, 6)
     return rng.random((scene, scene, 3), np.float32), rng.random((subject, subject, 3), np.float32), matte
 
 

@@ -1,5 +1,6 @@
-"""What the parts of `bench paste` share: how much is measured, the table's sections, and pictures to measure on."""
+"""What the benchmarks share: the table's sections and verdicts, how much is measured, and pictures to measure on."""
 
+import operator
 import statistics
 import time
 from collections.abc import Callable
@@ -9,6 +10,14 @@ import cv2
 import numpy as np
 
 from phd_ops.geometry import Size
+
+COMPARE = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "<": operator.lt,
+    "==": operator.eq,
+    "within": lambda value, ends: ends[0] <= value <= ends[1],
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,30 @@ class Section:
         """A row for each runner, with its time as a multiple of the base's."""
         for who, taken in milliseconds.items():
             self.row(who, f"{taken:9.2f} ms {taken / milliseconds[base]:9.2f} ×")
+
+
+def holds(wanted: dict[str, tuple], name: str, value: float | bool) -> bool:
+    """Whether a figure is what `wanted` asks of it: name -> (sign, bound)."""
+    sign, bound = wanted[name]
+    return bool(COMPARE[sign](value, bound))
+
+
+def shortened(value: float | bool) -> float | bool:
+    return value if isinstance(value, int) else float(f"{value:.4g}")
+
+
+def verdict(wanted: dict[str, tuple], name: str, value: float | bool) -> str:
+    told = "holds" if holds(wanted, name, value) else "DOES NOT HOLD"
+    return f"  → {name} {shortened(value)}, wanted {' '.join(map(str, wanted[name]))}: {told}"
+
+
+def show(section: Section, wanted: dict[str, tuple]) -> None:
+    print(f"\n{section.title}")
+    for who, told in section.rows:
+        print(f"  {who:<52}{told}")
+    for name, value in section.figures.items():
+        if name in wanted:
+            print(verdict(wanted, name, value), flush=True)
 
 
 def race(repeats: int, runners: dict[str, Callable]) -> dict[str, float]:

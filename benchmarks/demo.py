@@ -1,24 +1,14 @@
 """`python3 dev.py bench demo`: time and memory of the demo, from the start of the process to the last picture."""
 
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
+from benchmarks._memory import high_water
 from demo.run import argument_parser, print_table, run, save
-
-
-def peak_memory() -> int:
-    """The most memory this process held at once, in bytes."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(arguments: list[str]) -> int:
@@ -27,11 +17,11 @@ def main(arguments: list[str]) -> int:
         save(demo, Path(folder))
     seconds = time.time() - psutil.Process().create_time()
     print_table(demo)
-    print(f"{'whole process':<28}{seconds:>9.2f} s, {peak_memory() / 1e9:.2f} GB at its peak")
+    print(f"{'whole process':<28}{seconds:>9.2f} s, {high_water() / 1e9:.2f} GB at its peak")
     figures = {
         "seconds": round(seconds, 2),
         "graph_seconds": round(sum(demo.run.seconds.values()), 2),
-        "peak_memory_gb": round(peak_memory() / 1e9, 3),
+        "peak_memory_gb": round(high_water() / 1e9, 3),
         "model_calls": sum(demo.run.model_calls.values()),
         "untouched_share": round(demo.untouched, 4),
         "outside_equal": demo.kept,

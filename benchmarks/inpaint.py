@@ -7,15 +7,15 @@ leaves the demo model out; curves and pictures go to output/bench_inpaint.png.
 
 import argparse
 import contextlib
+import functools
 import json
 import logging
-import operator
 from pathlib import Path
 
-from benchmarks._table import Section
+from benchmarks import _table
+from benchmarks._table import shortened, show, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
-COMPARE = {"<=": operator.le, "==": operator.eq, "within": lambda value, ends: ends[0] <= value <= ends[1]}
 
 # What the figures must be; those that are not times decide the exit status. The first three are of `ours_60`.
 WANTED = {
@@ -35,35 +35,11 @@ WISH = 0.19
 MIXTURE = tuple(f"{who}_60" for who in ("ours", "plain", "langevin", "repaint", "lanpaint1", "lanpaint2", "former"))
 
 
-def holds(name: str, value: float | bool) -> bool:
-    sign, bound = WANTED[name]
-    return bool(COMPARE[sign](value, bound))
-
-
-def shortened(value: float | bool | int) -> float | bool | int:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def shown_as(name: str) -> str:
-    return " ".join(map(str, WANTED[name]))
-
-
-def verdict(name: str, value: float | bool) -> str:
-    told = "holds" if holds(name, value) else "DOES NOT HOLD"
-    return f"  → {name} {shortened(value)}, wanted {shown_as(name)}: {told}"
-
-
-def show(section: Section) -> None:
-    print(f"\n{section.title}")
-    for who, told in section.rows:
-        print(f"  {who:<50}{told}")
-    for name, value in section.figures.items():
-        if name in WANTED:
-            print(verdict(name, value), flush=True)
+holds = functools.partial(_table.holds, WANTED)
 
 
 def judge(score: dict[str, float]) -> None:
-    print("\n".join(verdict(quality, score[quality]) for quality in QUALITIES))
+    print("\n".join(verdict(WANTED, quality, score[quality]) for quality in QUALITIES))
     wish = "holds" if score["relw2"] <= WISH else "does not hold"
     print(f"  → wish: relw2 {shortened(score['relw2'])}, hoped for <= {WISH}: {wish}", flush=True)
 
@@ -87,14 +63,14 @@ def measure_exact(quick: bool) -> tuple[dict, dict[str, dict]]:
     scores = {}
     for name, (setting, title) in settings.items():
         section, scores[name] = _inpaint_exact.measure(setting, title, MIXTURE if name == "mixture" else None)
-        show(section)
+        show(section, WANTED)
         for line in _inpaint_exact.better(scores[name]):
             print(f"  ! {line}")
         if name == "proto" or (name == "curves" and not quick):
             judge(scores[name]["ours_60"])
     section, gap = _inpaint_exact.family_gap(Setting("proto", 1, 1024, seeds[:1]))
     section.figures["family_gap"] = gap
-    show(section)
+    show(section, WANTED)
     return {quality: scores["proto"]["ours_60"][quality] for quality in QUALITIES} | section.figures, scores
 
 
@@ -104,7 +80,7 @@ def measure_cost(quick: bool) -> dict:
     figures = {}
     for measure in (cost.measure_identity, cost.measure_overhead, cost.measure_memory):
         section = measure(quick)
-        show(section)
+        show(section, WANTED)
         figures |= section.figures
     return figures
 
@@ -154,7 +130,7 @@ def main(arguments: list[str]) -> int:
         demo, pictures = {}, []
         if not options.quick:
             section, demo, pictures = _inpaint_demo.measure(options.scenes)
-            show(section)
+            show(section, WANTED)
             print("\n".join(f"  ! {line}" for line in _inpaint_demo.better(demo)))
         path = _inpaint_sheet.save(options.out, scores, pictures)
     print(f"\nPictures: {path}")

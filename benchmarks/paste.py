@@ -5,13 +5,13 @@ Times are medians of repetitions that take turns (ours, theirs, ours, theirs …
 """
 
 import argparse
+import functools
 import json
-import operator
 import tempfile
 from pathlib import Path
 
-from benchmarks import _exact, _sheet, _speed
-from benchmarks._table import QUICK, Section, Sizes
+from benchmarks import _exact, _sheet, _speed, _table
+from benchmarks._table import QUICK, Sizes, shortened, show
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +27,6 @@ WANTED = {
     "peak_memory_ratio": ("<=", 3),
 }
 TIMES = ("grow64_speedup_vs_core", "paste_vs_cv2")
-COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt, "==": operator.eq}
 
 MEASURES = (
     _speed.measure_grow, _speed.measure_paste, _speed.measure_others, _speed.measure_canvases, _speed.measure_memory,
@@ -36,23 +35,7 @@ MEASURES = (
 )  # fmt: skip
 
 
-def print_section(section: Section) -> None:
-    print(f"\n{section.title}")
-    for who, told in section.rows:
-        print(f"  {who:<52}{told}")
-    for name, value in section.figures.items():
-        if name in WANTED:
-            verdict = "holds" if holds(name, value) else "DOES NOT HOLD"
-            print(f"  → {name} {shortened(value)}, wanted {' '.join(map(str, WANTED[name]))}: {verdict}", flush=True)
-
-
-def holds(name: str, value: float | bool) -> bool:
-    sign, bound = WANTED[name]
-    return bool(COMPARE[sign](value, bound))
-
-
-def shortened(value: float | bool) -> float | bool:
-    return value if isinstance(value, bool) else float(f"{value:.4g}")
+holds = functools.partial(_table.holds, WANTED)
 
 
 def main(arguments: list[str]) -> int:
@@ -71,7 +54,7 @@ def main(arguments: list[str]) -> int:
         set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))
         for measure in MEASURES:
             section = measure(QUICK if options.quick else Sizes())
-            print_section(section)
+            show(section, WANTED)
             figures |= section.figures
     print(f"\nPictures: {_sheet.save(options.out, _exact.tiles())}")
     print(json.dumps({name: shortened(value) for name, value in figures.items()}))

@@ -278,6 +278,7 @@ class PhDPasteBlend(io.ComfyNode):
             alone, has_control = len(subject_indices) == 1 and not masks.matte.any(), False
             for index in subject_indices:
                 exemplar, own = item(exemplars, index), item(mattes, index)
+                surround = has_surround(exemplar)
                 box = subject_box(own)
                 if box is None:
                     told.append(f"The mask of subject {index + 1} is empty: the scene passes through unchanged.")
@@ -295,14 +296,14 @@ class PhDPasteBlend(io.ComfyNode):
                     blend,
                     light_match,
                     ring,
-                    not has_surround(exemplar),
+                    not surround,
                     out=composite,
                 )
                 drawn = placement == "random" and item(lines, index) == NOT_PLACED
                 share = visible_share(where, box.size, Size.of(composite))
                 told += hidden(index, bool(pasted.matte.any()), share, visible if drawn else 0.0)
                 masks.add(pasted, ring, shadow)
-                if alone and has_surround(exemplar):
+                if alone and surround:
                     has_control = True
                     _, covered = warp_exemplar(exemplar[..., :3], own, where, Size.of(composite), out=controls[number])
                     if covered < 0.995:

@@ -14,6 +14,7 @@ import torch
 import nodes as core
 from harness.comfyui import PACK, ROOT, load_pack
 from harness.execute import Execution, WorkflowError, run_workflow
+from harness.networks import patcher
 
 
 class Anything(str):
@@ -129,19 +130,6 @@ UNET = {
     "context_dim": 32, "num_heads": 4, "use_spatial_transformer": True, "use_linear_in_transformer": False,
     "legacy": False, "adm_in_channels": None, "dtype": torch.float32, "use_temporal_attention": False,
 }  # fmt: skip
-
-
-def patcher(model: comfy.model_base.BaseModel) -> comfy.model_patcher.ModelPatcher:
-    """A model with seeded weights: ComfyUI's layers leave theirs as the memory was."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in model.diffusion_model.named_parameters():
-            if weight.ndim > 1:
-                weight.copy_(torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5)
-            else:
-                weight.fill_(0.0 if name.endswith("bias") else 1.0)
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
 
 
 def tiny_model(family: str, in_channels: int = 4, latent_format=None) -> comfy.model_patcher.ModelPatcher:
