@@ -11,7 +11,7 @@ from benchmarks import _rivals, _sheet
 from benchmarks._rivals import call, tensor
 from benchmarks._table import Section, Sizes, disc, levels, texture
 from phd_ops.geometry import Box, Placement, Size
-from phd_ops.light import fit_colour_shift
+from phd_ops.colour_shift import fit_colour_shift
 from phd_ops.masks import grow
 from phd_ops.paste import BLENDS, paste
 

@@ -217,23 +217,28 @@ class OracleConfig(comfy.supported_models_base.BASE):
 
 
 class Network(torch.nn.Module):
-    """Says what a perfectly trained network of a family would say, and counts how often it is asked."""
+    """Says what a perfectly trained network of a family would say, and counts how often and of how many it is asked."""
 
     dtype = torch.float32
 
     def __init__(self, family: str, process: Process):
         super().__init__()
-        self.family, self.process, self.calls = family, process, 0
+        self.family, self.process, self.calls, self.items = family, process, 0, 0
 
-    def forward(self, x: torch.Tensor, timesteps: torch.Tensor, *_, **__) -> torch.Tensor:
+    def estimate(self, x: torch.Tensor, a: float, sigma: float, prompt: torch.Tensor | None) -> torch.Tensor:
+        """E[x0 | a x0 + sigma n = x]; these processes are the same whatever the prompt says."""
+        return self.process.estimate(x, a, sigma)
+
+    def forward(self, x: torch.Tensor, timesteps: torch.Tensor, context=None, *_, **__) -> torch.Tensor:
         self.calls += 1
+        self.items += len(x)
         x, time = x.double(), float(timesteps[0])
         if self.family == "FLOW":
             sigma = time / 1000
-            return ((x - self.process.estimate(x, 1 - sigma, sigma)) / sigma).float()
+            return ((x - self.estimate(x, 1 - sigma, sigma, context)) / sigma).float()
         sigma = float(np.exp(4 * time))
         scale = (sigma**2 + 1) ** 0.5
-        estimate = self.process.estimate(x * scale, 1.0, sigma)
+        estimate = self.estimate(x * scale, 1.0, sigma, context)
         if self.family == "EPS":
             return ((x * scale - estimate) / sigma).float()
         return ((x - estimate * scale) / sigma).float()
@@ -249,11 +254,11 @@ def continuous(config, family: str) -> torch.nn.Module:
     return Sampling(config)
 
 
-def oracle(family: str, process: Process) -> comfy.model_patcher.ModelPatcher:
+def oracle(family: str, process, network=Network, config=OracleConfig) -> comfy.model_patcher.ModelPatcher:
     """A MODEL of a family, one of FAMILIES, that knows a process."""
-    config = OracleConfig({"disable_unet_model_creation": True})
+    config = config({"disable_unet_model_creation": True})
     model = comfy.model_base.BaseModel(config, getattr(comfy.model_base.ModelType, family), device="cpu")
-    model.diffusion_model = Network(family, process)
+    model.diffusion_model = network(family, process)
     if family != "FLOW":
         model.model_sampling = continuous(config, family)
     cpu = torch.device("cpu")

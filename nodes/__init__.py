@@ -2,11 +2,13 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .crop_stitch import PhDCrop, PhDStitch
+from .crop import PhDCrop
 from .demo_model import PhDLoadDemoModel
+from .identity_anchor import PhDIdentityAnchor
 from .paste_blend import PhDPasteBlend
 from .samplers import PhDHarmonizeSampler, PhDMaskedInpaintSampler, PhDMaskedLangevin
 from .segment import PhDLoadSegmenter, PhDSegment
+from .stitch import PhDStitch
 
 
 class PhDExtension(ComfyExtension):
@@ -19,6 +21,7 @@ class PhDExtension(ComfyExtension):
             PhDMaskedInpaintSampler,
             PhDHarmonizeSampler,
             PhDMaskedLangevin,
+            PhDIdentityAnchor,
             PhDStitch,
             PhDLoadDemoModel,
         ]

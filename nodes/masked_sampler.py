@@ -25,7 +25,7 @@ SEEDS = 2**64
 @dataclass(frozen=True)
 class Settings:
     """What the nodes' widgets say. inner_steps may be a fraction, see `allocate`. seeds: one an item; without them,
-    those that belong to the run's seed."""
+    those that belong to the run's seed. harmonizes: whether light is to be found rather than a picture drawn."""
 
     method: str
     sampler_name: str
@@ -35,6 +35,11 @@ class Settings:
     jump_length: int
     jump_count: int
     seeds: tuple[int, ...] = ()
+    harmonizes: bool = False
+
+    @property
+    def band(self) -> tuple[float, float]:
+        return langevin.HARMONIZE_BAND if self.harmonizes else langevin.BAND
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def plan_run(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model_opti
     if method == REPAINT:
         calls = repaint.count_calls(sigmas, changing, settings.jump_length, settings.jump_count)
     else:
-        calls = langevin.count_calls(sigmas, changing, settings.inner_steps, flow)
+        calls = langevin.count_calls(sigmas, changing, settings.inner_steps, flow, settings.band)
     return Plan(method, stepper, changing, flow, calls, f"{method}: {calls} model calls.", notes)
 
 
@@ -181,6 +186,8 @@ def sample_masked(
             inner_steps=settings.inner_steps,
             step_size=settings.step_size,
             guidance=settings.guidance,
+            band=settings.band,
+            alternate=settings.harmonizes,
             unstable=unstable,
         )
 

@@ -7,100 +7,32 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.differential import cover_softly
-from ..phd_ops.masks import cover
+from ..phd_ops.anchor import ANCHORS, RELIGHT
+from ..phd_ops.masks import changed_cells
 from ..phd_ops.noise import item_seed
 from ..phd_ops.sampling import STEPPERS
 from .compat import check_choice, check_numbers, newer
-from .masked_sampler import DIFFERENTIAL, LANGEVIN, PLAIN, REPAINT, MaskedSampler, Settings, redraws_known
+from .identity_anchor import anchor_input, anchored_model
+from .latents import (
+    checked_like,
+    checked_places,
+    checked_samples,
+    latent_mask,
+    repeated,
+    subject_share,
+)
+from .masked_sampler import DIFFERENTIAL, LANGEVIN, PLAIN, REPAINT, SEEDS, MaskedSampler, Settings, redraws_known
 from .messages import warn
-from .pictures import named_mask
 
 METHODS = [LANGEVIN, DIFFERENTIAL, REPAINT, PLAIN]
 CUSTOM = "custom"
 # steps and inner steps.
 INPAINT_PRESETS = {"fast": (10, 2), "balanced": (15, 3), "best": (20, 5)}
-HARMONIZE_PRESETS = {"fast": (6, 2), "balanced": (6, 5), "best": (10, 7)}
+HARMONIZE_PRESETS = {"fast": (4, 2), "balanced": (5, 3), "best": (6, 6)}
 # At cfg 1, where distilled and guidance-embedded models run, a preset takes no more inner steps than this.
 GENTLE_INNER_STEPS = 2
-
-
-def checked_samples(model, latent: dict, name: str) -> torch.Tensor:
-    """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
-    samples = latent.get("samples")
-    if samples is None:
-        raise ValueError(f"{name} holds no samples: connect a latent, such as from VAE Encode.")
-    if getattr(samples, "is_nested", False):
-        raise ValueError(
-            f"{name} holds several tensors (a joint audio and video latent), which this sampler cannot mask."
-        )
-    if samples.ndim not in (4, 5) or 0 in samples.shape:
-        told = f"{name} must be a picture's [B,C,H,W] or a video's [B,C,T,H,W]"
-        raise ValueError(f"{told}; this one is {tuple(samples.shape)}.")
-    samples = comfy.sample.fix_empty_latent_channels(model, samples)
-    wanted = model.get_model_object("latent_format")
-    if samples.shape[1] != wanted.latent_channels:
-        told = f"{name} has {samples.shape[1]} channels, but the model works on {wanted.latent_channels}"
-        raise ValueError(f"{told}: encode the picture with the VAE that belongs to this model.")
-    if samples.ndim != 2 + wanted.latent_dimensions:
-        raise ValueError(f"{name} is of shape {tuple(samples.shape)}, a video; this model works on pictures.")
-    return samples
-
-
-def checked_control(model, control: dict, samples: torch.Tensor) -> torch.Tensor:
-    reference = checked_samples(model, control, "control")
-    if reference.shape != samples.shape:
-        told = f"control must be a latent of the scene's shape {tuple(samples.shape)}"
-        raise ValueError(f"{told}; this one is {tuple(reference.shape)}.")
-    return reference.to(samples)
-
-
-def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, *, soft: bool) -> torch.Tensor | None:
-    """The mask on the latent's own grid, [B,1,h,w] or [B,1,T,h,w], from the input, else the latent's noise mask.
-
-    Binary, and every cell that any pixel of the mask lies in belongs to it; a soft one keeps its strengths.
-    """
-    mask = mask if mask is not None else latent.get("noise_mask")
-    if mask is None:
-        return None
-    count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
-    to_grid = cover_softly if soft else cover
-    if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1:3] == (1, *frames) and len(mask) in (1, count):
-        # Video nodes of ComfyUI mask frame by frame.
-        own = to_grid(named_mask(mask.flatten(0, 2), "mask"), *size).view(len(mask), 1, *frames, *size)
-        return comfy.utils.repeat_to_batch_size(own, count)
-    mask = named_mask(mask, "mask")
-    if frames:
-        return frame_mask(to_grid(mask, *size), count, *frames)
-    if len(mask) not in (1, count):
-        raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")
-    return comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)[:, None]
-
-
-def frame_mask(mask: torch.Tensor, count: int, frames: int) -> torch.Tensor:
-    """A mask [N,h,w] for every frame of a batch of videos, [B,1,T,h,w]. As ComfyUI does, it is read as frames first."""
-    size = mask.shape[-2:]
-    if len(mask) in (1, frames):
-        mask = mask.view(1, 1, -1, *size)
-    elif len(mask) == count * frames:
-        mask = mask.view(count, 1, frames, *size)
-    elif len(mask) == count:
-        mask = mask.view(count, 1, 1, *size)
-    else:
-        told = f"mask has {len(mask)} items, but the latent has {count} items of {frames} frames"
-        raise ValueError(f"{told}: use one mask, one a frame, one an item, or one for every frame of every item.")
-    return mask.expand(count, 1, frames, *size)
-
-
-def checked_places(latent: dict, count: int) -> list[int]:
-    """The items' places in the batch that they were taken from, such as by Latent From Batch."""
-    places = latent.get("batch_index")
-    if places is None:
-        return list(range(count))
-    if len(places) != count:
-        told = f"latent's batch_index names {len(places)} items, but the latent has {count}"
-        raise ValueError(f"{told}: take items out of a batch with Latent From Batch.")
-    return [int(place) for place in places]
+# How far apart the further seeds of one run are; no seed that a user types next is one of them.
+NEXT_SEED = 0xD1B54A32D192ED03
 
 
 def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
@@ -123,7 +55,6 @@ def within(calls: int, levels: int) -> tuple[float, int]:
 
 
 def sample_latents(
-    presets: dict,
     model,
     positive,
     negative,
@@ -144,29 +75,39 @@ def sample_latents(
     preset: str = CUSTOM,
     jump_length: int = 1,
     jump_count: int = 5,
+    seeds: int = 1,
+    identity: float = 0.0,
+    anchor: str = RELIGHT,
+    subject_mask: torch.Tensor | None = None,
+    harmonizes: bool = False,
 ) -> list[dict]:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
     A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where
-    ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run after it.
+    ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run after it. With several seeds
+    there are as many times as many items: first all of them with the first seed, then all with the next.
     """
     check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
     check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
     check_choice("method", method, METHODS)
+    presets = HARMONIZE_PRESETS if harmonizes else INPAINT_PRESETS
     check_choice("preset", preset, [CUSTOM, *presets])
-    check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, guidance=guidance)
+    check_choice("anchor", anchor, ANCHORS)
+    check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, guidance=guidance, identity=identity)
     if not positive:
         raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
     samples = checked_samples(model, latent, "latent")
     soft = method == DIFFERENTIAL or "denoise_mask_function" in model.model_options
-    mask, count = latent_mask(mask, latent, samples, soft=soft), len(samples)
-    places = checked_places(latent, count)
-    reference = None if control is None else checked_control(model, control, samples)
+    mask = latent_mask(mask, latent, samples, soft=soft)
+    reference = None if control is None else checked_like(model, control, samples, "control")
     # Without an exemplar's surround the composite stands in for its control; the run is then one and the same.
     parts = [samples] if reference is None or torch.equal(reference, samples) else [samples, reference]
+    parts = [repeated(part, seeds) for part in parts]
+    places = checked_places(latent, len(samples))
 
     def latents(samples: list[torch.Tensor]) -> list[dict]:
-        kept = {name: value for name, value in latent.items() if name != "noise_mask"}
+        dropped = ("noise_mask", "batch_index") if seeds > 1 else ("noise_mask",)
+        kept = {name: value for name, value in latent.items() if name not in dropped}
         return [{**kept, "samples": part} for part in samples]
 
     if mask is not None and not mask.any():
@@ -184,24 +125,37 @@ def sample_latents(
     own = method == PLAIN or mask is None or bool((mask > 0).all()) or not redraws_known(model.model)
     runs = parts if own else [torch.cat(parts)]
     copies = len(parts) // len(runs)
+    each_seed = [(seed + further * NEXT_SEED) % SEEDS for further in range(seeds)]
     if method == PLAIN:
         # KSampler, down to its noise.
-        noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
+        noise = torch.cat([comfy.sample.prepare_noise(samples, one, latent.get("batch_index")) for one in each_seed])
         sampler = comfy.samplers.sampler_object(sampler_name)
     else:
-        seeds = [item_seed(seed, place) for place in places]
-        noise = initial_noise(samples, seeds)
+        item_seeds = [item_seed(one, place) for one in each_seed for place in places]
+        noise = initial_noise(parts[0], item_seeds)
         settings = Settings(
-            method, sampler_name, inner_steps, step_size, guidance, jump_length, jump_count, seeds=(*seeds * copies,)
+            method,
+            sampler_name,
+            inner_steps,
+            step_size,
+            guidance,
+            jump_length,
+            jump_count,
+            seeds=(*item_seeds * copies,),
+            harmonizes=harmonizes,
         )
         sampler = MaskedSampler(settings)
     preview = latent_preview.prepare_callback(model, total)
+    masks = None if mask is None else repeated(mask, seeds * copies)
+    subject = None
+    if identity > 0:
+        subject = subject_share(subject_mask, samples) if subject_mask is not None else mask
+        subject = samples.new_ones(1, 1, *samples.shape[2:]) if subject is None else subject
 
     def run(place: int, samples: torch.Tensor) -> torch.Tensor:
-        masks = None if mask is None else torch.cat([mask] * copies)
         sampled = comfy.sample.sample_custom(
-            model,
-            torch.cat([noise] * copies),
+            model if subject is None else anchored_model(model, samples, subject, identity, anchor),
+            repeated(noise, copies),
             cfg,
             sampler,
             sigmas,
@@ -233,7 +187,9 @@ def model_inputs(mask_tooltip: str) -> list:
     ]
 
 
-def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, step_size: float, presets: dict) -> list:
+def schedule_inputs(
+    steps: int, cfg: float, denoise: float, inner_steps: int, step_size: float, presets: dict, sampler_name: str
+) -> list:
     """The widgets that both samplers share, each with its own defaults."""
     rare = newer(io.Float.Input, advanced=True)
     return [
@@ -245,7 +201,7 @@ def schedule_inputs(steps: int, cfg: float, denoise: float, inner_steps: int, st
         io.Combo.Input(
             "sampler_name",
             options=comfy.samplers.KSampler.SAMPLERS,
-            default="euler",
+            default=sampler_name,
             tooltip=f"Base sampler. The masked methods have {', '.join(STEPPERS)}; plain, and no mask, take all.",
             **rare,
         ),
@@ -351,7 +307,15 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
             description="Inpaints the masked part of a latent so that it agrees with the rest, with any model.",
             inputs=[
                 *model_inputs("1 = to be inpainted, in pixels. Without it the latent's own noise mask is used."),
-                *schedule_inputs(steps=15, cfg=4.0, denoise=1.0, inner_steps=3, step_size=1.0, presets=INPAINT_PRESETS),
+                *schedule_inputs(
+                    steps=15,
+                    cfg=4.0,
+                    denoise=1.0,
+                    inner_steps=3,
+                    step_size=1.0,
+                    presets=INPAINT_PRESETS,
+                    sampler_name="euler",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The inpainted latent; equal outside the mask.")],
             **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
@@ -359,12 +323,13 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, latent, mask=None, **schedule) -> io.NodeOutput:
-        return io.NodeOutput(*sample_latents(INPAINT_PRESETS, model, positive, negative, latent, mask, **schedule))
+        return io.NodeOutput(*sample_latents(model, positive, negative, latent, mask, **schedule))
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
+        rare = newer(io.Boolean.Input, advanced=True)
         return io.Schema(
             node_id="PhDHarmonizeSampler",
             display_name="Harmonize Sampler",
@@ -378,7 +343,53 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     tooltip="The encoded control, run beside the scene with the same noise, as its light's reference.",
                 ),
                 *schedule_inputs(
-                    steps=6, cfg=4.0, denoise=0.6, inner_steps=5, step_size=1.0, presets=HARMONIZE_PRESETS
+                    steps=5,
+                    cfg=4.0,
+                    denoise=0.75,
+                    inner_steps=3,
+                    step_size=1.0,
+                    presets=HARMONIZE_PRESETS,
+                    sampler_name="dpmpp_2m",
+                ),
+                io.Mask.Input(
+                    "subject_mask",
+                    optional=True,
+                    tooltip="1 = subject, in the latent's picture: what identity holds on to, and all that literal "
+                    "lets change.",
+                ),
+                io.Latent.Input(
+                    "before",
+                    optional=True,
+                    tooltip="The encoded composite, before it was inpainted: what the output changed compares with.",
+                ),
+                io.Float.Input(
+                    "identity",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="How far the subject is held at itself while it is sampled. Stitch gives it its own "
+                    "detail back in any case.",
+                ),
+                anchor_input(optional=True),
+                io.Boolean.Input(
+                    "literal",
+                    default=False,
+                    optional=True,
+                    tooltip="The order of the paper's summary to the letter: the subject alone may change, and the "
+                    "ring stays as it was inpainted. Off: both may, which fits the light better.",
+                    **rare,
+                ),
+                io.Int.Input(
+                    "seeds",
+                    default=1,
+                    min=1,
+                    max=16,
+                    optional=True,
+                    tooltip="Runs so many seeds in one batch. Set the same number in Stitch, which averages their "
+                    "light, not their pixels.",
+                    **rare,
                 ),
             ],
             outputs=[
@@ -387,14 +398,47 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     display_name="control_latent",
                     tooltip="The control after the same run (the latent again without one).",
                 ),
+                io.Mask.Output(
+                    display_name="changed",
+                    tooltip="1 = latent cells that differ from before. Into Stitch: elsewhere the background stays.",
+                ),
             ],
             **newer(io.Schema, search_aliases=["harmonise", "relight", "blend in"]),
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, latent, mask=None, control=None, **schedule) -> io.NodeOutput:
-        done = sample_latents(HARMONIZE_PRESETS, model, positive, negative, latent, mask, control, **schedule)
-        return io.NodeOutput(done[0], done[-1])
+    def execute(
+        cls,
+        model,
+        positive,
+        negative,
+        latent,
+        mask=None,
+        control=None,
+        subject_mask=None,
+        before=None,
+        literal=False,
+        **schedule,
+    ) -> io.NodeOutput:
+        start = checked_samples(model, latent, "latent")
+        start = start if before is None else checked_like(model, before, start, "before")
+        if literal:
+            if subject_mask is None:
+                raise ValueError("literal lets the subject alone change: connect subject_mask, or switch it off.")
+            mask = subject_mask
+        done = sample_latents(
+            model,
+            positive,
+            negative,
+            latent,
+            mask,
+            control,
+            subject_mask=subject_mask,
+            harmonizes=True,
+            **schedule,
+        )
+        harmonised = done[0]["samples"][: len(start)]
+        return io.NodeOutput(done[0], done[-1], changed_cells(start.to(harmonised), harmonised).cpu())
 
 
 class PhDMaskedLangevin(io.ComfyNode):

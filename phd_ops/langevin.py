@@ -11,6 +11,10 @@ parts move, and a model call serves both:
 - The free part. Inner steps draw it anew about the estimate, x = a estimate + sigma z: Langevin steps of full length.
   A frozen estimate loses variance; extrapolating it over the calls (Adams-Bashforth) gives it back.
 - Inner steps pay where noise and signal are of like strength, so that is where they go.
+
+For harmonising, what counts is the mean of what might be there, not one draw of it. There each draw of noise can be the
+last one's opposite (`alternate`): what it does to coarse structure the next step takes back, so that light settles at
+its mean, while every latent still is the estimate and noise of the right strength.
 """
 
 from collections.abc import Callable
@@ -37,6 +41,9 @@ LEAST_SIGNAL = 1e-3
 # sigma / a, for data of deviation 1: where inner steps go, fewer of them below the knee. Further down, where an
 # estimate's own error is not small against the noise, repeated steps would gather it up.
 BAND, KNEE = (0.2, 3.0), 2.0
+# For harmonising: the light and colour of a whole subject only move where noise is stronger still, and its fine
+# structure need not be drawn well.
+HARMONIZE_BAND = (0.5, 10.0)
 # The least leak of the known part's noise: with less of it, it leaves what noise looks like.
 LEAST_LEAK = 0.02
 # Share of the change of the estimate from call to call that is added to it.
@@ -48,12 +55,12 @@ EXTRAPOLATION = 0.5
 RUNAWAY = 2.0
 
 
-def allocate(sigmas: torch.Tensor, inner_steps: float, flow: bool) -> list[int]:
-    """Model calls for every level: one, and `inner_steps` for each but the last, gathered where they pay."""
+def allocate(sigmas: torch.Tensor, inner_steps: float, flow: bool, band: tuple[float, float] = BAND) -> list[int]:
+    """Model calls for every level: one, and `inner_steps` for each but the last, gathered in a band of sigma / a."""
     pairs = list(levels(sigmas))
     ratios = [float(sigma / max(signal(sigma, flow), LEAST_SIGNAL)) for sigma, _ in pairs]
     able = [i for i, (sigma, following) in enumerate(pairs) if following > 0 and signal(sigma, flow) > LEAST_SIGNAL]
-    chosen = [i for i in able if BAND[0] <= ratios[i] <= BAND[1]] or able
+    chosen = [i for i in able if band[0] <= ratios[i] <= band[1]] or able
     weights = [min(1.0, ratios[i] / KNEE) for i in chosen]
     calls, passed, given = [1] * len(pairs), 0.0, 0
     for i, weight in zip(chosen, weights, strict=True):
@@ -76,10 +83,12 @@ def to_heal(free: torch.Tensor, sigma: torch.Tensor, following: torch.Tensor, fl
     return parts.any(1) & ~parts.all(1)
 
 
-def count_calls(sigmas: torch.Tensor, mask: Mask, inner_steps: float, flow: bool) -> int:
+def count_calls(
+    sigmas: torch.Tensor, mask: Mask, inner_steps: float, flow: bool, band: tuple[float, float] = BAND
+) -> int:
     """Model calls of `sample_masked_langevin`: none at a level at which nothing is free, one where nothing is known."""
     calls = 0
-    for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow), strict=True):
+    for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow, band), strict=True):
         free = free_at(mask, sigma)
         if free.any():
             calls += planned if to_heal(free, sigma, following, flow).any() else 1
@@ -144,6 +153,8 @@ def sample_masked_langevin(
     inner_steps: float = 2,
     step_size: float = 1.0,
     guidance: float = 5.0,
+    band: tuple[float, float] = BAND,
+    alternate: bool = False,
     unstable: Callable[[float | None], None] | None = None,
 ) -> torch.Tensor:
     """Samples the masked part of a latent, given the rest. A k-diffusion sampling function.
@@ -165,6 +176,8 @@ def sample_masked_langevin(
             `allocate` says where they are made. 0 is plain replacement sampling.
         step_size: share of the noise that an inner step draws anew; 1 and above: all.
         guidance: lambda, how far the known part leans for the two parts to agree; 0: not at all.
+        band: of sigma / a, where inner steps are made; HARMONIZE_BAND for harmonising.
+        alternate: inner steps draw no new noise but turn `noise` around each time, which x must have begun with.
         unstable: called once, with the step size (None: before any inner step), if an estimate came out infinite or
             NaN. The one before it then serves that item in its place, and the item's following steps are half as
             long. The number of calls stays. A first estimate that is not finite is an error.
@@ -175,10 +188,11 @@ def sample_masked_langevin(
         return x
     call, trust, n = model_call(model, extra_args, callback), each(x.new_ones(len(x)), x), noise
     previous = history = seen = before = told = None
+    drawn = noise
     began = torch.zeros_like(trust)
     # Whether an inner step was made, and whether an item had an estimate to fall back on.
     made, warned, sound = False, False, torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow), strict=True):
+    for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow, band), strict=True):
         free = free_at(mask, sigma)
         if not free.any():
             x = add_noise(known, n, following, flow)
@@ -220,7 +234,8 @@ def sample_masked_langevin(
             before, told = denoised if a > LEAST_SIGNAL else None, each(changes, x)
             if left:
                 kept, made = 1 - trust * min(1.0, step_size), True
-                x = torch.where(moves, redrawn(x, a * estimate, sigma, kept, item_noise(x, generators, wanted)), x)
+                drawn = -drawn if alternate else item_noise(x, generators, wanted)
+                x = torch.where(moves, redrawn(x, a * estimate, sigma, kept, drawn), x)
                 # What is held here is held while the model runs.
                 del denoised, estimate
         target = denoised
@@ -239,6 +254,10 @@ def sample_masked_langevin(
             x = euler_ancestral(x, target, sigma, following, item_noise(x, generators, changes.tolist()), flow)
         else:
             x = euler(x, target, sigma, following)
+            if alternate and planned > 1:
+                # The step down would keep the noise that the estimate just answered to.
+                drawn = -drawn
+                x = torch.where(moves, add_noise(target, drawn, following, flow), x)
         # What only becomes free later starts from here.
         x = torch.where(free, x, add_noise(known, n, following, flow))
         del denoised, estimate, target

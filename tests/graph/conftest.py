@@ -1,6 +1,7 @@
 import os
 
 import pytest
+import torch
 
 # Set to 1 to write schema.json and locales/en/nodeDefs.json anew from the nodes' schemas.
 REGENERATE = "PHD_REGENERATE"
@@ -30,3 +31,9 @@ def model_calls(monkeypatch):
 
     monkeypatch.setattr(comfy.model_base.BaseModel, "apply_model", counted)
     return calls
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_executor():
+    with torch.inference_mode():
+        yield

@@ -176,7 +176,7 @@ def random_latent(batch: int = 1, height: int = 8, width: int = 8, seed: int = 7
 
 EXPECTED_IDS = [
     "PhDLoadSegmenter", "PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDMaskedInpaintSampler", "PhDHarmonizeSampler",
-    "PhDMaskedLangevin", "PhDStitch", "PhDLoadDemoModel",
+    "PhDMaskedLangevin", "PhDIdentityAnchor", "PhDStitch", "PhDLoadDemoModel",
 ]  # fmt: skip
 
 GRAPH = Path(__file__).resolve().parent

@@ -38,7 +38,7 @@ def harmonize(model, latent, mask=None, control=None, method="masked Langevin", 
     out = node.execute(
         model, prompt(1), prompt(2), {"samples": latent}, method=method, mask=mask, control=control, **settings
     )
-    return [latent["samples"] for latent in out.args]
+    return [latent["samples"] for latent in out.args if isinstance(latent, dict)]
 
 
 def ksampler(model, latent, mask=None, positive=None, negative=None, **changes):

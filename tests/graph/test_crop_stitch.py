@@ -1,5 +1,7 @@
 """PhDCrop and PhDStitch, through the real executor: what is not the subject's stays the background's, to the bit."""
 
+import json
+
 import pytest
 import torch
 from graph_support import block, picture, refused, run_node, tiny_flux, tiny_model
@@ -34,7 +36,7 @@ def test_the_crop_itself_stitched_back_leaves_the_background(height, width, deta
     cropped = crop(composite, matte, change, side=96)
     image, mask = stitch(
         background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
-    ).values
+    ).values[:2]
     assert image.shape == background.shape and mask.shape == matte.shape
     assert torch.equal(image[mask == 0], background[mask == 0])
     assert ((mask > 0) <= (torch.maximum(change, matte) > 0)).all()
@@ -47,13 +49,13 @@ def test_with_full_detail_the_crop_itself_gives_the_composite(height, width):
     cropped = crop(composite, matte, change, side=96)
     image, _ = stitch(
         background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=1.0, blend=256
-    ).values
+    ).values[:2]
     torch.testing.assert_close(image[matte == 1], composite[matte == 1], rtol=0, atol=2e-5)
 
 
 def test_without_a_crop_the_composite_gives_the_composite():
     background, composite, matte, change = pasted(60, 80)
-    image, mask = stitch(background, composite, matte, change, composite, detail=1.0).values
+    image, mask = stitch(background, composite, matte, change, composite, detail=1.0).values[:2]
     torch.testing.assert_close(image, composite, rtol=0, atol=2e-5)
     assert torch.equal(image[mask == 0], background[mask == 0])
 
@@ -64,7 +66,9 @@ def test_whatever_the_model_made_the_background_stays(sampled, given):
     background, composite, matte, change = pasted(61, 83)
     values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": picture(96, 96)}
     cropped = crop(composite, matte, change, side=96)
-    image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[3], **given).values
+    image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[3], **given).values[
+        :2
+    ]
     assert torch.equal(image[mask == 0], background[mask == 0])
     assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
     assert not torch.allclose(image[matte == 1], composite[matte == 1], atol=0.01)
@@ -72,7 +76,7 @@ def test_whatever_the_model_made_the_background_stays(sampled, given):
 
 def test_a_nan_from_the_model_does_not_reach_the_picture():
     background, composite, matte, change = pasted(60, 80)
-    image, _ = stitch(background, composite, matte, change, torch.full_like(composite, torch.nan)).values
+    image, _ = stitch(background, composite, matte, change, torch.full_like(composite, torch.nan)).values[:2]
     assert image.isfinite().all()
 
 
@@ -114,8 +118,73 @@ def test_a_control_that_is_the_sampled_picture_again_is_no_control():
 
 def test_the_light_is_told():
     background, composite, matte, change = pasted(60, 80)
+    darker = composite * torch.tensor([0.5, 0.7, 0.7])
+    ran = stitch(background, composite, matte, change, darker, colour_fix=0.0, detail=1.0)
+    (found,) = json.loads(ran.values[2])
+    red, green, blue = found["gain"]
+    assert 0.2 < red < green == pytest.approx(blue, abs=0.02) and blue < 0.6
+    assert (
+        ran.text[0]
+        == f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by the result alone."
+    )
+    assert found["identity"] > 0.98 and not found["neglected"] and not found["suppressed"]
+    assert set(found) == {
+        "gain",
+        "light_by",
+        "identity",
+        "identity_of_sampled",
+        "neglected",
+        "suppressed",
+        "colour_shift_pixels",
+    }
+
+
+def test_that_nothing_was_made_is_told():
+    background, composite, matte, change = pasted(60, 80)
     ran = stitch(background, composite, matte, change, composite)
-    assert ran.text == ["Light on the subject: red ×1.00, green ×1.00, blue ×1.00."]
+    assert ran.text == ["Nothing was made of the composite: it is put back as it is."]
+    assert json.loads(ran.values[2])[0]["gain"] == [1, 1, 1]
+
+
+def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
+    background, composite, matte, change = pasted(60, 80, batch=2)
+    runs = [(composite * gain).clamp(0, 1) for gain in (0.8, 0.5)]
+    options = {"colour_fix": 0.0, "detail": 1.0}
+    both = stitch(background, composite, matte, change, torch.cat(runs), seeds=2, **options)
+    assert both.values[0].shape == background.shape and len(json.loads(both.values[2])) == 2
+    gains = [
+        json.loads(stitch(background, composite, matte, change, run, **options).values[2])[1]["gain"][0] for run in runs
+    ]
+    assert gains[1] < json.loads(both.values[2])[1]["gain"][0] < gains[0]
+    one = slice(1, 2)
+    alone = torch.cat([run[one] for run in runs])
+    alone = stitch(background[one], composite[one], matte[one], change[one], alone, seeds=2, **options)
+    assert torch.equal(alone.values[0][0], both.values[0][1])
+
+
+def test_pictures_that_seeds_cannot_share_are_refused():
+    background, composite, matte, change = pasted(60, 80)
+    given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
+    message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), seeds=2)
+    assert message.startswith("sampled has 3 pictures, which are no 2 runs of the same scenes: set seeds")
+
+
+def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
+    background, composite, matte, change = pasted(120, 160)
+    ring = (change > 0) & (matte == 0)
+    shadow = torch.zeros(1, 120, 160)
+    shadow[:, 60:, :] = 1
+    sampled = composite * 0.7
+    given = {"colour_fix": 0.0, "blend": 0, "changed": shadow[:, ::8, ::8]}
+    image, mask, _ = stitch(background, composite, matte, change, sampled, **given).values
+    # Along the edge of the latent cells it is one or the other.
+    rows = torch.arange(120)[None, :, None]
+    kept, painted = ring & (rows < 52), ring & (rows >= 68)
+    assert kept.any() and painted.any()
+    assert torch.equal(image[kept], background[kept]) and not mask[kept].any()
+    torch.testing.assert_close(image[painted], sampled[painted], rtol=0, atol=2e-3)
+    nowhere = stitch(background, composite, matte, change, sampled, **given | {"changed": shadow * 0}).values
+    assert torch.equal(nowhere[1], matte)
 
 
 def test_items_of_a_batch_equal_the_same_item_alone():
@@ -131,9 +200,9 @@ def test_items_of_a_batch_equal_the_same_item_alone():
 def test_the_window_is_told_and_its_parts_have_one_size():
     background, composite, matte, change = pasted(120, 160)
     ran = crop(composite, matte, change, side=128, context=1.5, control=background)
-    picture_, inpaint, harmonize, window, control = ran.values
+    picture_, inpaint, harmonize, window, control, subject = ran.values
     assert picture_.shape == control.shape == (1, window.target.height, window.target.width, 3)
-    assert inpaint.shape == harmonize.shape == picture_.shape[:3]
+    assert inpaint.shape == harmonize.shape == subject.shape == picture_.shape[:3]
     assert window.target.width % 8 == window.target.height % 8 == 0
     assert ran.text[0].startswith(f"Window {window.box.width}×{window.box.height} at ")
     assert not torch.equal(picture_, control)
@@ -166,7 +235,7 @@ def test_grey_and_rgba_pictures_work(channels):
     background, composite, matte, change = pasted(60, 80)
     fits = {1: background[..., :1], 4: torch.cat([background, torch.ones(1, 60, 80, 1)], -1)}[channels]
     assert crop(fits, matte, change, side=96).values[0].shape[-1] == 3
-    image, mask = stitch(fits, composite, matte, change, fits).values
+    image, mask = stitch(fits, composite, matte, change, fits).values[:2]
     assert torch.equal(image[mask == 0], fits[..., :3].expand(1, 60, 80, 3)[mask == 0])
 
 
@@ -174,8 +243,8 @@ def test_masks_of_another_size_are_brought_to_the_picture_s():
     background, composite, matte, change = pasted(60, 80)
     large = [mask.repeat_interleave(2, 1).repeat_interleave(2, 2) for mask in (matte, change)]
     wanted = stitch(background, composite, matte, change, 1 - composite).values
-    for ours, theirs in zip(stitch(background, composite, *large, 1 - composite).values, wanted, strict=True):
-        assert torch.equal(ours, theirs)
+    made = stitch(background, composite, *large, 1 - composite).values
+    assert torch.equal(made[0], wanted[0]) and torch.equal(made[1], wanted[1]) and made[2] == wanted[2]
 
 
 @pytest.mark.parametrize("multiple", [8, 16, 32, 64])
@@ -220,7 +289,7 @@ def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, d
     cropped = crop(composite, matte, change, side=side)
     image, mask = stitch(
         background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
-    ).values
+    ).values[:2]
     assert torch.equal(image, torch.where(mask[..., None] > 0, composite, background))
     assert torch.equal(image, composite)
 
@@ -289,7 +358,7 @@ def test_a_mask_that_ends_with_the_window_still_fades():
     cropped = crop(composite, matte, change, side=64, context=1.0)
     image, mask = stitch(
         background, composite, matte, change, 0.7 * cropped.values[0], crop=cropped.values[3], colour_fix=0.0
-    ).values
+    ).values[:2]
     rows, columns = change[0].any(1).nonzero().flatten(), change[0].any(0).nonzero().flatten()
     assert mask[0, rows[0]].max() < 0.1 and mask[0, :, columns[0]].max() < 0.1
 
@@ -302,3 +371,57 @@ def test_a_mask_of_the_window_is_refused_in_words(name):
     masks = {"subject_mask": matte, "harmonize_mask": change, name: cropped.values[2]}
     message = refused("PhDStitch", **given, **masks)
     assert message.startswith(f"{name} is ") and "connect the whole mask from Paste & Blend" in message
+
+
+def test_the_subject_goes_through_the_window_as_the_other_masks_do():
+    _, composite, matte, change = pasted(120, 160)
+    soft = 0.7 * matte
+    soft[:, 50:60, 60:70] = 0.2
+    ran = crop(composite, matte, change, side=128, subject_mask=soft)
+    # Another mask's place shows what is done to a mask.
+    given = {"composite": composite, "inpaint_mask": soft, "harmonize_mask": change, "side": 128}
+    assert torch.equal(ran.values[5], run_node("PhDCrop", **given).values[1])
+    assert ran.values[5].shape == ran.values[2].shape and ran.values[5].max() == pytest.approx(0.7, abs=1e-3)
+    # The window is around what may change, whatever the subject.
+    assert ran.values[3] == crop(composite, matte, change, side=128).values[3]
+
+
+def test_without_a_subject_it_is_what_may_change_but_not_the_ring():
+    _, composite, matte, change = pasted(120, 160)
+    assert torch.equal(
+        crop(composite, matte, change, side=128).values[5],
+        crop(composite, matte, change, side=128, subject_mask=matte).values[5],
+    )
+    # A ring beyond what may change takes nothing away that is not there.
+    given = {"composite": composite, "inpaint_mask": torch.ones_like(change), "harmonize_mask": change, "side": 128}
+    assert not run_node("PhDCrop", **given).values[5].any()
+
+
+@pytest.mark.parametrize("batches", [(1, 1, 3), (1, 3, 1), (3, 1, 1), (3, 1, None), (1, 3, None), (3, 3, 3)])
+def test_subjects_of_a_batch_are_cut_one_by_one(batches):
+    """Composites, masks of what may change, subjects; None: no subject."""
+    _, composite, matte, change = pasted(120, 160, batch=3)
+    mattes = matte * torch.tensor([1, 0.5, 0.25])[:, None, None]
+    given = [composite[: batches[0]], mattes[: batches[1]], change[: batches[1]]]
+    subject = {} if batches[2] is None else {"subject_mask": mattes[: batches[2]]}
+    together = crop(*given, side=96, **subject).values[5]
+    assert together.shape[0] == 3
+    for index in range(3):
+        alone = [batch[min(index, len(batch) - 1)][None] for batch in given]
+        one = {name: batch[min(index, len(batch) - 1)][None] for name, batch in subject.items()}
+        assert torch.equal(together[index : index + 1], crop(*alone, side=96, **one).values[5])
+
+
+def test_a_subject_of_another_size_is_brought_to_the_picture_s_and_told():
+    _, composite, matte, change = pasted(60, 80)
+    large = matte.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    ran = crop(composite, matte, change, side=96, subject_mask=large)
+    assert torch.equal(ran.values[5], crop(composite, matte, change, side=96, subject_mask=matte).values[5])
+    assert "subject_mask is 160×120 pixels and was resized to its picture's 80×60 pixels." in ran.text
+
+
+def test_subjects_that_fit_no_batch_and_no_mask_are_refused():
+    _, composite, matte, change = pasted(60, 80, batch=2)
+    given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change}
+    assert "subject_mask has 3" in refused("PhDCrop", **given, subject_mask=torch.ones(3, 60, 80))
+    assert refused("PhDCrop", **given, subject_mask=torch.ones(1, 3, 60, 80)).startswith("subject_mask: A mask must be")

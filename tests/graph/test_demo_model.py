@@ -16,12 +16,6 @@ demo_model = module("nodes.demo_model")
 SAMPLER = {"seed": 0, "steps": 2, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
 
 
-@pytest.fixture(autouse=True)
-def as_in_the_executor():
-    with torch.inference_mode():
-        yield
-
-
 @pytest.fixture(scope="module")
 def loaded(pack):
     return run_node("PhDLoadDemoModel").values

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from phd_ops.differential import differential_mask
-from phd_ops.langevin import BAND, allocate, count_calls, sample_masked_langevin, strength
+from phd_ops.langevin import BAND, HARMONIZE_BAND, allocate, count_calls, sample_masked_langevin, strength
 from phd_ops.noise import add_noise, model_sigma, signal
 from phd_ops.repaint import count_calls as count_repaint_calls
 from phd_ops.repaint import sample_repaint
@@ -81,9 +81,8 @@ def sample(sigmas, flow=False, denoise=None, mask=None, **options):
         known=known,
         mask=free if mask is None else mask,
         noise=noise,
-        generators=generators(range(CURVES)),
         flow=flow,
-        **options,
+        **{"generators": generators(range(CURVES)), **options},
     )
 
 
@@ -461,6 +460,50 @@ def soft_mask(sigmas):
     mask[..., 10:54] = torch.linspace(0.02, 0.98, 44, dtype=DTYPE)
     mask[..., FREE] = 1
     return mask, differential_mask(mask, sigmas, lambda sigma: sigma.log(), torch.tensor(0.01, dtype=DTYPE))
+
+
+def test_for_harmonising_inner_steps_go_where_noise_is_stronger():
+    sigmas = karras(12)
+    calls = allocate(sigmas, 3, False, HARMONIZE_BAND)
+    chosen = [float(sigma) for sigma, count in zip(sigmas, calls, strict=False) if count > 1]
+    assert sum(calls) == 12 + 11 * 3
+    assert chosen == [float(sigma) for sigma in sigmas[:-1] if HARMONIZE_BAND[0] <= sigma <= HARMONIZE_BAND[1]]
+    assert max(chosen) > BAND[1] and min(chosen) > BAND[0]
+
+
+def harmonised(alternate, flow=False, **options):
+    """From a sigma / a of 8, much as Harmonize Sampler does."""
+    sigmas = karras(6, high=8.0)
+    sigmas = sigmas / (1 + sigmas) if flow else sigmas
+    return sample(sigmas, flow, inner_steps=3, band=HARMONIZE_BAND, alternate=alternate, **options)
+
+
+@pytest.mark.parametrize("stepper", ["euler", "dpmpp_2m"])
+def test_noise_that_alternates_brings_coarse_structure_nearer_to_its_mean_and_draws_none(stepper):
+    mean, _ = posterior()
+
+    def coarse_error(x):
+        return float((x[..., FREE] - mean).mean(-1).square().mean())
+
+    given = generators(range(CURVES))
+    states = [generator.get_state() for generator in given]
+    ours = harmonised(True, generators=given, stepper=stepper)
+    assert all(torch.equal(one.get_state(), state) for one, state in zip(given, states, strict=True))
+    assert coarse_error(ours) < 0.6 * coarse_error(harmonised(False, stepper=stepper))
+    # Fine structure is still there, though less than of a true sample.
+    rough = (ours[..., FREE] - mean).diff(dim=-1)
+    assert rough.square().mean() > 0.01
+
+
+def test_alternating_noise_is_one_sampler_for_both_families():
+    torch.testing.assert_close(harmonised(True, flow=True), harmonised(True), rtol=0, atol=1e-6)
+
+
+def test_where_noise_alternates_the_known_part_comes_back_and_items_are_their_own():
+    _, _, _, known, mask = process()
+    out = harmonised(True)
+    held = mask.flatten() == 0
+    assert torch.equal(out[..., held], known.expand(CURVES, CHAINS, LENGTH)[..., held])
 
 
 def test_a_differential_mask_composes_with_inner_steps_and_is_counted():

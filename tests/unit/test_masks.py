@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from phd_ops.masks import (
     as_mask,
     bands,
+    changed_cells,
     cover,
     drop_specks,
     feather,
@@ -17,9 +18,12 @@ from phd_ops.masks import (
     grow,
     keep_components,
     largest_component,
+    on_grid,
+    pool,
     ramp,
     resize_mask,
     ring,
+    share,
     signed_distance,
     stabilise,
 )
@@ -412,3 +416,95 @@ def test_a_wide_feather_on_a_coarse_grid_is_the_gaussian(sigma):
     mask = (radius_map(401) < 120).astype(np.float32)
     direct = cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     assert np.abs(feather(mask, sigma) - direct).max() < 0.01
+
+
+def test_share_is_the_part_of_a_cell_that_is_subject():
+    mask = torch.zeros(1, 16, 24)
+    mask[0, :8, :4], mask[0, 8:, 8:16], mask[0, 8, 16] = 1, 0.5, 1
+    assert torch.equal(share(mask, 2, 3), torch.tensor([[[0.5, 0, 0], [0, 0.5, 1 / 64]]]))
+
+
+@pytest.mark.parametrize("cell", [4, 8, 16, 32])
+@pytest.mark.parametrize("extra", [0, 1, 7])
+def test_a_grid_covers_the_part_of_a_picture_that_the_vae_takes(cell, extra):
+    extra = min(extra, cell - 1)
+    mask = torch.rand(2, 9 * cell + extra, 11 * cell + extra, generator=torch.Generator().manual_seed(0))
+    taken = mask[:, extra // 2 :, extra // 2 :][:, : 9 * cell, : 11 * cell]
+    assert torch.equal(on_grid(mask, 9, 11), taken)
+    cells = taken.unflatten(2, (11, cell)).unflatten(1, (9, cell))
+    torch.testing.assert_close(share(mask, 9, 11), cells.mean((2, 4)))
+    assert torch.equal(pool(mask, 9, 11), cells.amax((2, 4)))
+
+
+def test_a_mask_of_another_shape_is_stretched_over_the_grid():
+    mask = torch.rand(1, 10, 37, generator=torch.Generator().manual_seed(0))
+    assert on_grid(mask, 8, 8) is mask
+    assert share(mask, 8, 8).shape == (1, 8, 8)
+    assert on_grid(mask[:, :4, :4], 8, 8).shape == (1, 4, 4)
+
+
+def latents(batch=1, seed=0, side=32):
+    return 3 + 2 * torch.randn(batch, 4, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_where_nothing_was_sampled_nothing_has_changed():
+    before = latents()
+    assert not changed_cells(before, before.clone()).any()
+    after = before.clone()
+    after[..., 10:20, 10:20] = latents(seed=1)[..., 10:20, 10:20] - 4
+    changed = changed_cells(before, after)
+    assert changed.shape == (1, 32, 32) and changed.dtype == torch.float32
+    assert changed[0, 10:20, 10:20].all()
+    # It looks coarsely: so many cells farther out.
+    changed[0, 5:25, 5:25] = 0
+    assert not changed.any()
+
+
+@pytest.mark.parametrize(
+    ("place", "deviations"),
+    [(np.s_[8:24, 8:24], 0.5), (np.s_[26:, :], 0.5), (np.s_[26:, 26:], 0.9), (np.s_[:, :], 0.25)],
+    ids=["middle", "bottom", "corner", "all"],
+)
+def test_an_offset_as_of_a_shadow_has_changed_everywhere_up_to_the_border(place, deviations):
+    before, after = latents(), latents()
+    after[0, :, place[0], place[1]] -= 2 * deviations
+    changed = changed_cells(before, after)[0]
+    assert changed[place].all()
+    assert changed.mean() < 3 * changed[place].numel() / 32**2
+
+
+def test_texture_alone_has_not_changed():
+    before = latents()
+    # Finer than the coarse look: every cell differs from its neighbours, their mean does not.
+    pattern = 1.5 * ((torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2 - 1)
+    assert not changed_cells(before, before + pattern).any()
+    rearranged = before + 0.5 * (latents(seed=1) - 3)
+    assert not changed_cells(before, rearranged)[:, 4:-4, 4:-4].any()
+
+
+def test_what_has_changed_does_not_hang_on_the_latent_s_scale():
+    before, after = latents(), latents()
+    after[..., 8:24, 8:24] -= 0.7
+    wanted = changed_cells(before, after)
+    assert 0 < wanted.mean() < 1
+    assert torch.equal(changed_cells(0.125 * before, 0.125 * after), wanted)
+    assert torch.equal(changed_cells(before.double(), after.double()), wanted)
+
+
+def test_each_item_and_each_frame_has_changed_by_itself():
+    before, after = latents(batch=4, seed=2), latents(batch=4, seed=2)
+    after[1, :, 4:12, 4:12] += 3
+    after[2] += 3
+    together = changed_cells(before, after)
+    assert together.mean((1, 2)).gt(0).tolist() == [False, True, True, False]
+    for i in range(4):
+        assert torch.equal(together[i : i + 1], changed_cells(before[i : i + 1], after[i : i + 1]))
+    video = (x.unflatten(0, (2, 2)).movedim(2, 1) for x in (before, after))
+    assert torch.equal(changed_cells(*video), together)
+
+
+def test_a_flat_latent_and_one_of_a_single_cell_are_defined():
+    for shape in ((1, 4, 8, 8), (1, 4, 1, 1)):
+        flat = torch.zeros(shape)
+        assert not changed_cells(flat, flat).any()
+        assert changed_cells(flat, flat + 1).all()

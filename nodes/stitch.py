@@ -1,0 +1,269 @@
+"""PhDStitch: the way back into the untouched picture."""
+
+import json
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..phd_ops.geometry import Box, CropWindow, Size
+from ..phd_ops.masks import resize_mask
+from ..phd_ops.stitch import Stitched, fade_in_window, stitch
+from .compat import check_numbers, newer
+from .crop import Crop
+from .pictures import as_masks, as_pictures, common_batch, item, named_mask, outlined, pixels, shown
+
+
+class PhDStitch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PhDStitch",
+            display_name="Stitch",
+            category="PhD",
+            description=(
+                "Puts the harmonised picture back. The subject keeps its own detail under the model's light; "
+                "every pixel outside the returned mask is the background's, bit for bit."
+            ),
+            inputs=[
+                io.Image.Input("background", tooltip="The scene before anything was pasted."),
+                io.Image.Input("composite", tooltip="The whole composite from Paste & Blend."),
+                io.Image.Input("sampled", tooltip="What VAE Decode made of the harmonised latent."),
+                io.Mask.Input("subject_mask", tooltip="1 = subject, the matte from Paste & Blend."),
+                io.Mask.Input("harmonize_mask", tooltip="1 = what may change, from Paste & Blend."),
+                io.Float.Input(
+                    "detail",
+                    default=0.9,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0: the model's own pixels on the subject. 1: the subject's texture under the new light.",
+                ),
+                io.Float.Input(
+                    "keep_surround",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip=(
+                        "0: the model's own pixels around the subject. 1: the background's, darker where the model "
+                        "painted a shadow; for weak models, or when nothing there needs inpainting."
+                    ),
+                ),
+                io.Int.Input(
+                    "blend",
+                    default=12,
+                    min=0,
+                    max=256,
+                    tooltip="Width in pixels over which the new surround fades into the background, inside the mask.",
+                ),
+                io.Boolean.Input(
+                    "luma_only",
+                    default=False,
+                    tooltip="Takes brightness from the model but not colour.",
+                    **newer(io.Boolean.Input, advanced=True),
+                ),
+                io.Float.Input(
+                    "colour_fix",
+                    optional=True,
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip=(
+                        "Takes off the tone step that VAEs put on pictures, measured where nothing was to change: "
+                        "1 all of it, 0 none."
+                    ),
+                    **newer(io.Float.Input, advanced=True),
+                ),
+                Crop.Input(
+                    "crop", optional=True, tooltip="From Crop Around Subject, if the sampled picture is its window."
+                ),
+                io.Image.Input(
+                    "sampled_control",
+                    optional=True,
+                    tooltip="The decoded control, if one was harmonised: light is then the two results' difference.",
+                ),
+                io.Mask.Input(
+                    "changed",
+                    optional=True,
+                    tooltip="1 = around the subject, what takes the model's pixels; from Harmonize Sampler. Without it: all of "
+                    "harmonize_mask.",
+                ),
+                io.Int.Input(
+                    "seeds",
+                    optional=True,
+                    default=1,
+                    min=1,
+                    max=16,
+                    tooltip="As in Harmonize Sampler: the sampled pictures are so many runs of each scene, whose light "
+                    "is averaged.",
+                    **newer(io.Int.Input, advanced=True),
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The finished picture, at the background's size."),
+                io.Mask.Output(display_name="mask", tooltip="The composite mask used: 0 = the background's own pixel."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="JSON, a list with an entry for each picture: how light moved, whether the subject stayed "
+                    "itself, and whether the model neglected or suppressed it.",
+                ),
+            ],
+            is_output_node=True,
+            **newer(io.Schema, search_aliases=["uncrop", "relight", "detail transfer"]),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        background,
+        composite,
+        sampled,
+        subject_mask,
+        harmonize_mask,
+        detail=0.9,
+        keep_surround=0.0,
+        blend=12,
+        luma_only=False,
+        colour_fix=1.0,
+        crop: CropWindow | None = None,
+        sampled_control=None,
+        changed=None,
+        seeds=1,
+    ) -> io.NodeOutput:
+        check_numbers(detail=detail, keep_surround=keep_surround, colour_fix=colour_fix)
+        told = []
+        for name, mask in (("subject_mask", subject_mask), ("harmonize_mask", harmonize_mask)):
+            if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
+                raise ValueError(
+                    f"{name} is {pixels(crop.target)}, the window's size: connect the whole mask from Paste & Blend."
+                )
+        scenes = as_pictures(background, "background")[..., :3]
+        composites = as_pictures(composite, "composite")[..., :3]
+        samples = by_seed(sampled, "sampled", seeds)
+        controls = None if sampled_control is None else by_seed(sampled_control, "sampled_control", seeds)
+        mattes = as_masks(subject_mask, scenes, "subject_mask", told)
+        changes = as_masks(harmonize_mask, scenes, "harmonize_mask", told)
+        batches = {"background": scenes, "composite": composites, "sampled": samples[0], "subject_mask": mattes}
+        batches["harmonize_mask"] = changes
+        if controls is not None:
+            batches["sampled_control"] = controls[0]
+        if changed is not None:
+            batches["changed"] = named_mask(changed, "changed").numpy()
+        size = Size.of(scenes[0])
+        if Size.of(composites[0]) != size:
+            wrong = f"composite is {pixels(Size.of(composites[0]))}, but background is {pixels(size)}"
+            raise ValueError(f"{wrong}: connect the composite that was made from this background.")
+        if crop is not None and crop.scene != size:
+            wrong = f"crop was cut from a picture of {pixels(crop.scene)}, but background is {pixels(size)}"
+            raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
+        window = crop.box if crop is not None else decoded_window(size, Size.of(samples[0][0]))
+        if crop is None and window.size != size:
+            told.append(
+                f"sampled is {pixels(window.size)}: the picture's margin, which the VAE cut off, stays as it is."
+            )
+        count = common_batch(**batches)
+        pictures = np.empty((count, size.height, size.width, 3), np.float32)
+        masks = np.zeros(pictures.shape[:3], np.float32)
+        previews, reports = [], []
+        for index in range(count):
+            pictures[index] = item(scenes, index)
+            matte, change = item(mattes, index), item(changes, index)
+            results = [item(run, index) for run in samples]
+            references = None if controls is None else [item(run, index) for run in controls]
+            if references is not None and all(map(is_same, references, results)):
+                told.append("sampled_control is the sampled picture again: light is read from that one alone.")
+                references = None
+            shows = change if changed is None else change.copy()
+            if changed is not None:
+                shows[window.slices] *= resize_mask(item(batches["changed"], index), *window.size) > 0.5
+            stitched = stitch(
+                item(scenes, index)[window.slices],
+                item(composites, index)[window.slices],
+                results,
+                matte[window.slices],
+                change[window.slices],
+                fade_in_window(shows, window, blend),
+                controls=references,
+                detail=detail,
+                keep_surround=keep_surround,
+                luma_only=luma_only,
+                colour_fix=colour_fix,
+            )
+            pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
+            previews += [outlined(pictures[index]), outlined(masks[index])]
+            reports.append(figures(stitched, matte[window.slices]))
+            told += sentences(stitched, matte, reports[-1], colour_fix)
+        return io.NodeOutput(
+            torch.from_numpy(pictures),
+            torch.from_numpy(masks),
+            json.dumps(reports),
+            ui=shown(cls, previews, *told),
+        )
+
+
+def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
+    """A batch of pictures as one batch for each seed: first all scenes with the first one, and so on."""
+    pictures = as_pictures(batch, name)[..., :3]
+    if len(pictures) % seeds:
+        told = f"{name} has {len(pictures)} pictures, which are no {seeds} runs of the same scenes"
+        raise ValueError(f"{told}: set seeds as in Harmonize Sampler.")
+    return np.split(pictures, seeds)
+
+
+def decoded_window(scene: Size, sampled: Size) -> Box:
+    """The part of a scene that VAE Encode took: it cuts both margins off so that the sides fit the latent grid."""
+    for cell in (8, 16, 32, 64):
+        if sampled == (scene.width // cell * cell, scene.height // cell * cell):
+            return Box((scene.width - sampled.width) // 2, (scene.height - sampled.height) // 2, *sampled)
+    return Box(0, 0, *scene)
+
+
+def is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two pictures are one and the same, but for what batches of models round differently."""
+    return one.shape == other.shape and float(np.abs(one - other).max()) < 0.5 / 255
+
+
+def figures(stitched: Stitched, matte: np.ndarray) -> dict:
+    """What stitching found, in numbers, for whoever calls over the API."""
+    light = stitched.light
+    gain = [1.0] * 3 if light is None else np.average(light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
+    return {
+        "gain": [round(float(value), 3) for value in gain],
+        "light_by": "none" if light is None else light.by,
+        "identity": round(stitched.identity, 3),
+        "identity_of_sampled": round(stitched.redrawn, 3),
+        "neglected": light is not None and light.neglected,
+        "suppressed": light is not None and light.suppressed,
+        "colour_shift_pixels": stitched.shift.pixels,
+    }
+
+
+def sentences(stitched: Stitched, matte: np.ndarray, found: dict, colour_fix: float) -> list[str]:
+    """The same for whoever looks at the node."""
+    told = []
+    if stitched.light is not None:
+        red, green, blue = found["gain"]
+        told.append(
+            f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by {found['light_by']}."
+        )
+        told.append(f"Identity {found['identity']:.2f} (the sampled picture's: {found['identity_of_sampled']:.2f}).")
+    elif matte.any():
+        told.append("Nothing was made of the composite: it is put back as it is.")
+    elif stitched.used.any():
+        told.append("The subject's mask is empty: only its surround is taken from the sampled picture.")
+    else:
+        told.append("The subject's mask is empty: the background passes through unchanged.")
+    if found["neglected"]:
+        told.append(
+            "The model left the subject as it was: raise denoise or inner steps, or see that the mask covers it."
+        )
+    if found["suppressed"]:
+        told.append("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
+    shift = stitched.shift
+    if shift.pixels and colour_fix > 0:
+        gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
+        offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
+        told.append(f"Colour shift taken off: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels.")
+    return told

@@ -1,0 +1,106 @@
+"""The smoother that separates light from texture: a plane fitted around every pixel of a mask, and of nothing else."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+
+# A window this wide, in cells of the grid it is computed on, is sampled finely enough; wider ones take larger cells,
+# but never fewer than so many on the longer side. Pictures with more cells than the last take larger ones too.
+GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 1024
+# Holds a plane's slope at 0 where the mask is too narrow to tell it: squared deviations of the window, more than what
+# rounding leaves of them.
+RIDGE = {torch.float32: 1e-3, torch.float64: 1e-7}
+# Less weight than this in reach of the window says nothing.
+LEAST_WEIGHT = 1e-7
+# Pictures are gone through in strips of about so many pixels, which stay in the processor's cache.
+STRIP = 2**16
+
+
+def window(cells: int, sigma: float, like: torch.Tensor) -> torch.Tensor:
+    """[cells,cells]: each row a Gaussian about its own cell. Beyond the border there is nothing."""
+    at = torch.arange(cells, device=like.device, dtype=like.dtype)
+    return torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2) / (sigma * (2 * torch.pi) ** 0.5)
+
+
+def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Fits a plane to `values` around every pixel, using only weighted pixels, and gives its height there.
+
+    Local-linear regression with a Gaussian window (Fan and Gijbels 1996). Unlike a blur it does not bend at the
+    weight's edge: a linear field comes back exactly, up to the silhouette and a little beyond it.
+
+    Args:
+        values: [B,C,H,W], finite.
+        weight: [B,1,H,W] or [1,1,H,W], 0 where `values` must not be read, else up to 1.
+        sigma: the window's deviation in pixels.
+    Returns:
+        [B,C,H,W]; 0 where no weight is in reach of the window.
+    """
+    channels, height, width = values.shape[1:]
+    side = max(height, width)
+    cell = max(1, min(int(sigma / GRID_SIGMA), side // LEAST_CELLS), math.ceil(side / MOST_CELLS))
+    # Coordinates in units of sigma about the centre keep the 3×3 systems well conditioned.
+    v, u = (
+        ((torch.arange(pixels, device=values.device, dtype=values.dtype) - (pixels - 1) / 2) / sigma).view(shape)
+        for pixels, shape in ((height, (-1, 1)), (width, (1, -1)))
+    )
+
+    weight = weight.expand(len(values), 1, height, width)
+    strips = list(in_strips(height, width, cell))
+    pooled = torch.cat([pool(values[..., rows, :], weight[..., rows, :], u, v[rows], cell) for rows in strips], 2)
+    planes = fit_planes(pooled, max(1.0, sigma / cell)).to(values)
+    smooth = torch.empty_like(values)
+    for rows in strips:
+        offset, slope_u, slope_v = enlarged(planes, rows, cell)[..., :width].split(channels, 1)
+        smooth[..., rows, :] = offset + slope_u * u + slope_v * v[rows]
+    return smooth
+
+
+def in_strips(height: int, width: int, cell: int) -> Iterator[slice]:
+    """Rows of a picture, some rows of cells at a time."""
+    step = max(1, STRIP // (cell * width)) * cell
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
+def pool(values: torch.Tensor, weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, cell: int) -> torch.Tensor:
+    """The mean over each cell of weight, weight times coordinates, and weight times values: [B,3+C,rows,columns]."""
+    fields = (weight, weight * u, weight * v, weight * values)
+    means = [F.avg_pool2d(field, cell, ceil_mode=True, divisor_override=cell**2) for field in fields]
+    # The sums to come cancel: only Apple's GPUs, which have nothing else, go by single precision.
+    return torch.cat(means, 1).to(torch.float32 if values.device.type == "mps" else torch.float64)
+
+
+def fit_planes(pooled: torch.Tensor, sigma: float) -> torch.Tensor:
+    """The plane around every cell, [B,3C,rows,columns]: its heights at the coordinates' origin, and both slopes.
+
+    On this grid a cell is a point: its pixels' centroid and their mean value, which for a linear field is the value
+    there. So a linear field stays exact.
+    """
+    total, channels, ridge = pooled[:, :1], pooled.shape[1] - 3, RIDGE[pooled.dtype]
+    x, y, f = (pooled[:, 1:] / torch.where(total > 0, total, 1)).split([1, 1, channels], 1)
+    moments = total * torch.cat([torch.ones_like(x), x, y, x * x, x * y, y * y, f, f * x, f * y], 1)
+    rows, columns = (window(cells, sigma, moments) for cells in moments.shape[-2:])
+    s, sx, sy, sxx, sxy, syy, sf, sxf, syf = (rows @ moments @ columns).split([1] * 6 + [channels] * 3, 1)
+    known = s > LEAST_WEIGHT
+    safe = torch.where(known, s, 1)
+    # About each window's own mean the plane's height is mean + slope * (pixel - mean position).
+    mx, my, mf = sx / safe, sy / safe, sf / safe
+    cxx, cxy, cyy = sxx / safe - mx * mx + ridge, sxy / safe - mx * my, syy / safe - my * my + ridge
+    cxf, cyf = sxf / safe - mx * mf, syf / safe - my * mf
+    determinant = (cxx * cyy - cxy * cxy).clamp(min=ridge**2)
+    slope_u, slope_v = (cyy * cxf - cxy * cyf) / determinant, (cxx * cyf - cxy * cxf) / determinant
+    return torch.where(known, torch.cat([mf - slope_u * mx - slope_v * my, slope_u, slope_v], 1), 0)
+
+
+def enlarged(planes: torch.Tensor, rows: slice, cell: int) -> torch.Tensor:
+    """Some rows of pixels of planes that are known for cells: bilinear interpolation, as the whole would give them."""
+    first, last = rows.start // cell, math.ceil(rows.stop / cell)
+    # The cells above and below have a say.
+    above = max(0, first - 1)
+    near = planes[..., above : last + 1, :]
+    if cell > 1:
+        near = F.interpolate(near, scale_factor=cell, mode="bilinear")
+    top = (first - above) * cell
+    return near[..., top : top + rows.stop - rows.start, :]
