@@ -10,8 +10,8 @@ import torch
 from benchmarks import _rivals, _sheet
 from benchmarks._rivals import call, tensor
 from benchmarks._table import Section, Sizes, disc, levels, texture
-from phd_ops.geometry import Box, Placement, Size
 from phd_ops.colour_shift import fit_colour_shift
+from phd_ops.geometry import Box, Placement, Size
 from phd_ops.masks import grow
 from phd_ops.paste import BLENDS, paste
 
@@ -177,7 +177,7 @@ def through_the_nodes(background, exemplar, mask, blend: str, seed: int) -> list
     )  # fmt: skip
     crop = call("PhDCrop", composite=composite, inpaint_mask=inpaint, harmonize_mask=harmonize, side=128)
     sampled = torch.rand(crop[0].shape, generator=torch.Generator().manual_seed(seed))
-    image, used = call(
+    image, used, _ = call(
         "PhDStitch", background=background, composite=composite, sampled=sampled, subject_mask=matte,
         harmonize_mask=harmonize, crop=crop[3],
     )  # fmt: skip
@@ -222,7 +222,7 @@ def identity_stitch() -> bool:
     composite, _, matte, inpaint, harmonize, _ = call("PhDPasteBlend", **inputs, rotation=20.0)
     for side in (64, 128, 256):
         crop = call("PhDCrop", composite=composite, inpaint_mask=inpaint, harmonize_mask=harmonize, side=side)
-        image, _ = call(
+        image, *_ = call(
             "PhDStitch", background=background, composite=composite, sampled=crop[0], subject_mask=matte,
             harmonize_mask=harmonize, crop=crop[3],
         )  # fmt: skip

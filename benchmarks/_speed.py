@@ -132,7 +132,7 @@ def node_runners(size: Size, subject: int) -> dict[str, Callable]:
     composite, _, matte, inpaint, harmonize, _ = call("PhDPasteBlend", **inputs)
     cut = {"composite": composite, "inpaint_mask": inpaint, "harmonize_mask": harmonize}
     cut["side"] = max(64, subject // 2)
-    sampled, _, _, crop, _ = call("PhDCrop", **cut)
+    sampled, _, _, crop, *_ = call("PhDCrop", **cut)
     given = {"background": background, "composite": composite, "sampled": sampled * 0.9, "subject_mask": matte}
     return {
         "Paste & Blend": lambda: call("PhDPasteBlend", **inputs),

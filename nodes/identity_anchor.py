@@ -5,15 +5,21 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.anchor import ANCHORS, RELIGHT, anchored
+from ..phd_ops.noise import signal
 from .compat import check_choice, check_numbers, newer
 from .latents import checked_samples, subject_share
+from .masked_sampler import is_flow
 from .messages import warn
 
 
-def anchored_model(model, reference: torch.Tensor, subject: torch.Tensor, strength: float, anchor: str):
+def anchored_model(
+    model, reference: torch.Tensor, subject: torch.Tensor, strength: float, anchor: str, *, fades: bool = False
+):
     """A clone of a MODEL whose estimates are drawn to a latent, wherever `subject` is above 0.
 
     It works after guidance, so that it composes with any sampler and any other patch, and keeps nothing of a run.
+    One that `fades` holds by noise's share of the mixture, sigma / (a + sigma): firmly while shapes are decided, and
+    less and less towards the end, where the model has the last word on light.
     """
 
     def post_cfg(args: dict) -> torch.Tensor:
@@ -23,7 +29,11 @@ def anchored_model(model, reference: torch.Tensor, subject: torch.Tensor, streng
             raise ValueError(f"{told}: connect the latent that the sampler starts from.")
         own = args["model"].process_latent_in(reference.to(denoised))
         own, cells = (comfy.utils.repeat_to_batch_size(x.to(denoised), len(denoised)) for x in (own, subject))
-        return anchored(denoised, own, cells.expand(-1, -1, *denoised.shape[2:]), strength, anchor)
+        held = strength
+        if fades:
+            sigma = float(args["sigma"].flatten()[0])
+            held *= sigma / (signal(sigma, is_flow(args["model"].model_sampling)) + sigma)
+        return anchored(denoised, own, cells.expand(-1, -1, *denoised.shape[2:]), held, anchor)
 
     patched = model.clone()
     patched.set_model_sampler_post_cfg_function(post_cfg)

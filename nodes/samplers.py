@@ -154,7 +154,7 @@ def sample_latents(
 
     def run(place: int, samples: torch.Tensor) -> torch.Tensor:
         sampled = comfy.sample.sample_custom(
-            model if subject is None else anchored_model(model, samples, subject, identity, anchor),
+            model if subject is None else anchored_model(model, samples, subject, identity, anchor, fades=True),
             repeated(noise, copies),
             cfg,
             sampler,
@@ -364,13 +364,13 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "identity",
-                    default=0.0,
+                    default=0.5,
                     min=0.0,
                     max=1.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How far the subject is held at itself while it is sampled. Stitch gives it its own "
-                    "detail back in any case.",
+                    tooltip="How firmly the subject's shape is held while noise is strong; light has the last word. "
+                    "0: not at all. Stitch gives the subject its own detail back in any case.",
                 ),
                 anchor_input(optional=True),
                 io.Boolean.Input(
@@ -417,6 +417,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
         control=None,
         subject_mask=None,
         before=None,
+        identity=0.5,
         literal=False,
         **schedule,
     ) -> io.NodeOutput:
@@ -434,6 +435,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
             mask,
             control,
             subject_mask=subject_mask,
+            identity=identity,
             harmonizes=True,
             **schedule,
         )

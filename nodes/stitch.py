@@ -87,8 +87,8 @@ class PhDStitch(io.ComfyNode):
                 io.Mask.Input(
                     "changed",
                     optional=True,
-                    tooltip="1 = around the subject, what takes the model's pixels; from Harmonize Sampler. Without it: all of "
-                    "harmonize_mask.",
+                    tooltip="1 = around the subject, what takes the model's pixels; from Harmonize Sampler. "
+                    "Without it: all of harmonize_mask.",
                 ),
                 io.Int.Input(
                     "seeds",

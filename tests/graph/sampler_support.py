@@ -33,7 +33,7 @@ def inpaint(model, latent, mask=None, method="masked Langevin", positive=None, n
 
 def harmonize(model, latent, mask=None, control=None, method="masked Langevin", **changes):
     node = module("nodes.samplers").PhDHarmonizeSampler
-    settings = {**SCHEDULE, **INNER, **changes}
+    settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
     control = None if control is None else {"samples": control}
     out = node.execute(
         model, prompt(1), prompt(2), {"samples": latent}, method=method, mask=mask, control=control, **settings

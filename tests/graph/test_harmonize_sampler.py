@@ -17,9 +17,8 @@ def outputs(net, latent, mask=MASK, method="masked Langevin", **changes):
     for name in ("control", "before"):
         if name in changes:
             changes[name] = {"samples": changes[name]}
-    return node.execute(
-        net, prompt(1), prompt(2), latent, mask=mask, method=method, **{**SCHEDULE, **INNER, **changes}
-    ).args
+    settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
+    return node.execute(net, prompt(1), prompt(2), latent, mask=mask, method=method, **settings).args
 
 
 def sampled(*args, **changes):
@@ -27,8 +26,8 @@ def sampled(*args, **changes):
 
 
 def anchored(net, latent, mask, strength, anchor):
-    node = module("nodes.identity_anchor").PhDIdentityAnchor
-    return node.execute(net, {"samples": latent}, mask, strength, anchor).args[0]
+    share = module("nodes.latents").subject_share(mask, latent)
+    return module("nodes.identity_anchor").anchored_model(net, latent, share, strength, anchor, fades=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -48,6 +47,27 @@ def test_identity_is_an_identity_anchor_on_the_model(method, anchor):
     ours = sampled(model("EPS"), latent, subject_mask=SUBJECT, identity=0.5, anchor=anchor, **how)
     assert torch.equal(ours, sampled(anchored(model("EPS"), latent, SUBJECT, 0.5, anchor), latent, **how))
     assert not torch.allclose(ours, sampled(model("EPS"), latent, **how), atol=0.05)
+
+
+@pytest.mark.parametrize(("family", "sigma", "share"), [("EPS", 3.0, 0.75), ("EPS", 0.25, 0.2), ("FLOW", 0.6, 0.6)])
+def test_identity_fades_with_the_noise_s_share(family, sigma, share):
+    latent, net = random_latent(), model(family)
+    patched = anchored(net, latent, torch.ones(1, 64, 64), 0.5, "restyle")
+    (held,) = patched.model_options["sampler_post_cfg_function"]
+    estimate = random_latent(seed=5)
+    args = {"denoised": estimate, "sigma": torch.tensor([sigma]), "model": net.model}
+    own = net.model.process_latent_in(latent)
+    wanted = module("phd_ops.anchor").anchored(estimate, own, torch.ones(1, 1, 8, 8), 0.5 * share, "restyle")
+    torch.testing.assert_close(held(args), wanted)
+
+
+def test_where_identity_is_not_given_it_is_what_the_widget_shows():
+    latent = random_latent()
+    node, how = module("nodes.samplers").PhDHarmonizeSampler, {**SCHEDULE, **INNER, "subject_mask": SUBJECT}
+    given = (model("EPS"), prompt(1), prompt(2), {"samples": latent})
+    done = node.execute(*given, mask=MASK, method="masked Langevin", **how).args[0]["samples"]
+    (widget,) = (item for item in node.GET_SCHEMA().inputs if item.id == "identity")
+    assert torch.equal(done, sampled(model("EPS"), latent, subject_mask=SUBJECT, identity=widget.default))
 
 
 def test_identity_without_a_subject_mask_holds_what_may_change():

@@ -50,7 +50,7 @@ def test_the_last_line_is_json_with_all_figures(figures):
     for stratum in STRATA:
         assert set(figures[stratum]) >= METHODS
     for part in ("wrong_prompt", "no_prompt"):
-        assert set(figures[part]) == set(OWN)
+        assert set(figures[part]) >= set(OWN)
     for part in (*STRATA, "wrong_prompt", "no_prompt", "ablations"):
         for score in figures[part].values():
             assert set(score) == {"fmse", "identity", "calls"}
@@ -91,6 +91,14 @@ def test_what_is_known_of_rivals_is_reproduced(figures):
     assert own["ksampler_relight"]["fmse"] > own["differential"]["fmse"]
 
 
+def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
+    own, other = figures["own_colour"], {name: figures[name]["differential"] for name in ("wrong_prompt", "no_prompt")}
+    assert own["differential"]["fmse"] <= 0.04 and own["ours"]["fmse"] <= 0.06
+    assert min(own[name]["identity"] for name in OWN) >= 0.985
+    assert other["wrong_prompt"]["fmse"] <= 0.045 and other["no_prompt"]["fmse"] <= 0.15
+    assert figures["worse_than_paste"] <= 1 / 16
+
+
 def test_a_wrong_prompt_spoils_single_relight_but_not_the_differential_one(figures):
     wrong, right = figures["wrong_prompt"], figures["own_colour"]
     assert wrong["ours"]["fmse"] > 1 > 0.1 > wrong["differential"]["fmse"]
@@ -102,7 +110,7 @@ def test_the_mask_that_does_not_cover_pins_the_wrong_light(figures):
     assert worth["mask_coarse_cover"] < 0.5 * min(worth["mask_coarse_mean"], worth["mask_coarse_nearest"])
     assert worth["mask_eroded_1"] > 3 * worth["ours"]
     assert worth["no_inner_steps"] > 2 * worth["ours"]
-    assert worth["control_other_noise"] > worth["differential"]
+    assert worth["control_studio"] > worth["differential"]
 
 
 def test_the_pictures_are_drawn(benchmark):
