@@ -1,0 +1,139 @@
+"""One light for a whole scene: a gain on linear light that is smooth over the picture, and the direction it comes from.
+
+A scene's light is `exp(log gain)` per pixel and channel: exposure, the colour of a black body as a camera shows it, a
+little green or magenta, and a slope that is brighter on the side the light comes from. Solids are shaded by its
+direction on top of that.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+# A camera that is set to this white and then follows the light half way, as cameras left to themselves do.
+CAMERA_KELVIN = 5000.0
+FOLLOWED = 0.5
+LUMA = np.float32([0.2126, 0.7152, 0.0722])
+# Light from all around and from the one direction, on a surface that faces it.
+AMBIENT, DIRECT = 0.45, 0.75
+EXPOSURES = (-1.0, 1.0)
+MIREDS = (100.0, 400.0)
+SLOPES = (0.1, 0.8)
+
+
+@functools.lru_cache(maxsize=4096)
+def black_body(kelvin: float) -> tuple[float, float, float]:
+    """Linear sRGB of a black body at luminance 1 (Kim et al.'s cubics for its chromaticity, 1667 to 25000 K)."""
+    t = 1000 / kelvin
+    if kelvin < 4000:
+        x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
+    else:
+        x = -3.0258469 * t**3 + 2.1070379 * t**2 + 0.2226347 * t + 0.240390
+    if kelvin < 2222:
+        y = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
+    elif kelvin < 4000:
+        y = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
+    else:
+        y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
+    bright, z = x / y, (1 - x - y) / y
+    red = 3.2404542 * bright - 1.5371385 - 0.4985314 * z
+    green = -0.9692660 * bright + 1.8760108 + 0.0415560 * z
+    blue = 0.0556434 * bright - 0.2040259 + 1.0572252 * z
+    return red, green, blue
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of one scene.
+
+    Attributes:
+        exposure: in stops.
+        mired: a million over the colour temperature in kelvin; warm light has many.
+        tint: log gain of green over red and blue; below 0 the light is magenta.
+        slope: log gain from the picture's middle to its edge, towards the light.
+        azimuth: degrees from which the light comes, 0 from behind the camera, negative from the left.
+        elevation: degrees above the horizon.
+    """
+
+    exposure: float = 0.0
+    mired: float = 200.0
+    tint: float = 0.0
+    slope: float = 0.0
+    azimuth: float = 0.0
+    elevation: float = 45.0
+
+    @property
+    def colour(self) -> np.ndarray:
+        """Log gain of each channel without exposure and slope, float64 [3]; white has luminance 1."""
+        body, camera = (np.log(black_body(kelvin)) for kelvin in (1e6 / self.mired, CAMERA_KELVIN))
+        log = FOLLOWED * (body - camera) + self.tint * np.array([-1 / 3, 2 / 3, -1 / 3])
+        return log - np.log(LUMA @ np.exp(log))
+
+    @property
+    def towards(self) -> np.ndarray:
+        """Where the light is: a unit vector, x right, y up, z to the camera."""
+        azimuth, elevation = math.radians(self.azimuth), math.radians(self.elevation)
+        level = math.cos(elevation)
+        return np.float32([level * math.sin(azimuth), math.sin(elevation), level * math.cos(azimuth)])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The log gain's mean over the picture, float64 [3]."""
+        return self.exposure * math.log(2) + self.colour
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """Log gain from the middle to the right edge and to the lower edge."""
+        turn = math.radians(1.2 * self.azimuth)
+        return self.slope * np.array([math.sin(turn), -math.cos(turn)])
+
+    def log_gain(self, side: int) -> np.ndarray:
+        """float32 [side,side,3]."""
+        at = (np.arange(side) + 0.5) * 2 / side - 1
+        right, down = self.gradient
+        plane = down * at[:, None] + right * at
+        return (plane[..., None] + self.mean).astype(np.float32)
+
+    def shade(self, normals: np.ndarray, strength: float = 1.0) -> np.ndarray:
+        """What of the light a surface gives back, [H,W], for unit normals [H,W,3]; 1 where it is as the camera's."""
+        facing = np.maximum(normals @ self.towards, 0)
+        lit = AMBIENT + DIRECT * facing
+        return 1 + strength * (lit - 1)
+
+
+def draw(rng: np.random.Generator) -> Light:
+    """A light at 0 stops; what it falls on says how many it may have."""
+    return Light(
+        mired=float(rng.uniform(*MIREDS)),
+        tint=float(rng.normal(0, 0.07)),
+        slope=float(rng.uniform(*SLOPES)),
+        azimuth=float(rng.uniform(20, 70) * rng.choice([-1, 1])),
+        elevation=float(rng.uniform(25, 60)),
+    )
+
+
+def draw_exposure(rng: np.random.Generator, most: float) -> float:
+    """Stops, between EXPOSURES and not above `most`; a scene of snow can only be dim where it shall not clip."""
+    low, high = EXPOSURES
+    return float(rng.uniform(min(low, most - 0.3), min(high, most)))
+
+
+def words(light: Light) -> str:
+    """How a prompt tells of a light: its colour, its side, its strength."""
+    kelvin = 1e6 / light.mired
+    colour = (
+        "warm evening light" if kelvin < 3100
+        else "warm light" if kelvin < 4300
+        else "neutral daylight" if kelvin < 6500
+        else "cold blue light"
+    )  # fmt: skip
+    side = "from the left" if light.azimuth < 0 else "from the right"
+    strength = ", dim" if light.exposure < -0.65 else ", bright" if light.exposure > 0 else ""
+    return f"{colour} {side}{strength}"
+
+
+WORDS = (
+    "warm evening light", "warm light", "neutral daylight", "cold blue light", "from the left", "from the right",
+    "dim", "bright",
+)  # fmt: skip
