@@ -30,7 +30,6 @@ INPAINT = {
     "guidance": 5.0,
 }
 RING, RUBBISH = 2, 1.0
-ANCHOR = 0.5
 
 
 def dilated(subject: torch.Tensor, cells: int) -> torch.Tensor:
@@ -86,22 +85,29 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
     yield run("no_inner_steps", "no inner steps", steps=17, inner_steps=0)
     yield run("no_guidance", "no guidance of the known part", guidance=0.0)
     yield run("seeds_4", "the mean light of 4 seeds", seeds=4)
+    bare = ours(case, identity=0.0)
+    yield "no_relight", made("no relight, no anchor: the model's own pixels", decoded(bare.scene), bare.calls)
     done = ours(case)
-    yield "no_relight", made("no relight: the model's own pixels", decoded(done.scene), done.calls)
     with mock.patch.object(load_pack().phd_ops.smooth, "local_linear_smooth", gaussian_smooth):
         yield "gaussian_smoother", made("Gaussian smoother (order 0)", stitch(case, done.scene)[0], done.calls)
-    anchored = ours(case, identity=ANCHOR)
-    yield "anchor_alone", made(f"no relight, anchor {ANCHOR:g} in the loop", decoded(anchored.scene), anchored.calls)
+    yield "anchor_alone", made("no relight, the anchor in the loop", decoded(done.scene), done.calls)
+    yield "no_anchor", made("no anchor in the loop", stitch(case, bare.scene)[0], bare.calls)
 
 
 def control_runs(case: Case) -> Iterator[tuple[str, Made]]:
     scenes = case.scenes
     around = scenes.control.mean(1, keepdim=True).expand_as(scenes.control)
     shifted = scenes.control.view(-1, SIDE, SIDE).roll(1, dims=2).flatten(1)
-    studio = torch.where(scenes.subject, scenes.control, around)
+    white = torch.full_like(scenes.control, 2.0)
     for key, label, control in (
         ("control_shifted_1", "control shifted by 1 cell", shifted),
-        ("control_studio", "control is a studio shot (flat surround)", studio),
+        (
+            "control_studio",
+            "studio control, as bright as its scene",
+            torch.where(scenes.subject, scenes.control, around),
+        ),
+        ("control_white_studio", "studio control, white", torch.where(scenes.subject, scenes.control, white)),
+        ("control_dark_studio", "studio control, dark", torch.where(scenes.subject, scenes.control, -white)),
     ):
         done = differential(case, control=control)
         yield key, made(label, stitch(case, done.scene, done.control)[0], done.calls)

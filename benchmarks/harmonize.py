@@ -39,7 +39,7 @@ TIMES = ("smoother_1024_s", "smoother_4k_ratio")
 # Name, figure, hoped for.
 WISHES = (
     ("the better of both at 36 calls", "best_fmse", 0.03),
-    ("without a prompt, from more noise", "no_prompt_high_fmse", 0.08),
+    ("without a prompt, from more noise and without the anchor", "no_prompt_high_fmse", 0.08),
 )
 OWN = ("ours", "differential")
 # Not a rival: it knows the subject's texture and albedo.
@@ -83,7 +83,8 @@ def own_results(case, prompt: str) -> dict[str, list]:
         pictures, equal = run.stitch(case, done.scene, done.control)
         results[name] = [made(f"{told}, {PROMPTS[prompt]}", pictures, done.calls, equal)]
     if prompt == "right":
-        results["langevin"] = [made("masked Langevin, no relight", run.decoded(single.scene), single.calls)]
+        bare = run.ours(case, prompt, identity=0.0)
+        results["langevin"] = [made("masked Langevin, no relight", run.decoded(bare.scene), bare.calls)]
     return results
 
 
@@ -115,9 +116,9 @@ def measure_prompts(case) -> tuple[dict[str, dict], list]:
         results += chosen.values()
         for label, row in rows:
             section.row(label, told(row))
-    high = run.differential(case, "none", denoise=run.HIGH)
+    high = run.differential(case, "none", denoise=run.HIGH, identity=0.0)
     pictures, equal = run.stitch(case, high.scene, high.control)
-    results.append(made(f"ours, differential, no prompt, denoise {run.HIGH:g}", pictures, high.calls, equal))
+    results.append(made(f"ours, differential, no prompt, denoise {run.HIGH:g}, no anchor", pictures, high.calls, equal))
     scores["no_prompt"]["differential_high"] = score(results[-1], case)
     section.row(results[-1].label, told(scores["no_prompt"]["differential_high"]))
     show(section, WANTED)
@@ -159,7 +160,7 @@ def measure(quick: bool, seed: int, folder: Path) -> dict[str, float | bool]:
     from benchmarks import _harmonize_ablations, _harmonize_sheet, _harmonize_smoother
     from benchmarks._harmonize_run import case
 
-    count, fewer = (16, 8) if quick else (256, 48)
+    count, fewer = (16, 8) if quick else (128, 24)
     cases = {"own_colour": case(count, seed), "same_colour": case(count, seed, same_colour=True)}
     titles = {"own_colour": "Own colour, which the prompt names", "same_colour": "The background's colour"}
     scores, chosen = {}, {}

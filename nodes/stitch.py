@@ -177,7 +177,9 @@ class PhDStitch(io.ComfyNode):
                 references = None
             shows = change if changed is None else change.copy()
             if changed is not None:
-                shows[window.slices] *= resize_mask(item(batches["changed"], index), *window.size) > 0.5
+                # The fade runs outside the subject, not over what touches it, such as a contact shadow.
+                new = resize_mask(item(batches["changed"], index), *window.size) > 0.5
+                shows[window.slices] *= new | (matte[window.slices] > 0)
             stitched = stitch(
                 item(scenes, index)[window.slices],
                 item(composites, index)[window.slices],
@@ -194,7 +196,7 @@ class PhDStitch(io.ComfyNode):
             pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
             previews += [outlined(pictures[index]), outlined(masks[index])]
             reports.append(figures(stitched, matte[window.slices]))
-            told += sentences(stitched, matte, reports[-1], colour_fix)
+            told += sentences(stitched, matte[window.slices], reports[-1], colour_fix)
         return io.NodeOutput(
             torch.from_numpy(pictures),
             torch.from_numpy(masks),
@@ -233,8 +235,8 @@ def figures(stitched: Stitched, matte: np.ndarray) -> dict:
         "gain": [round(float(value), 3) for value in gain],
         "light_by": "none" if light is None else light.by,
         "identity": round(stitched.identity, 3),
-        "identity_of_sampled": round(stitched.redrawn, 3),
-        "neglected": light is not None and light.neglected,
+        "identity_of_sampled": 1.0 if light is None else round(light.identity, 3),
+        "neglected": bool(matte.any()) if light is None else light.neglected,
         "suppressed": light is not None and light.suppressed,
         "colour_shift_pixels": stitched.shift.pixels,
     }
@@ -255,7 +257,7 @@ def sentences(stitched: Stitched, matte: np.ndarray, found: dict, colour_fix: fl
         told.append("The subject's mask is empty: only its surround is taken from the sampled picture.")
     else:
         told.append("The subject's mask is empty: the background passes through unchanged.")
-    if found["neglected"]:
+    if found["neglected"] and stitched.light is not None:
         told.append(
             "The model left the subject as it was: raise denoise or inner steps, or see that the mask covers it."
         )

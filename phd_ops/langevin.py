@@ -177,7 +177,8 @@ def sample_masked_langevin(
         step_size: share of the noise that an inner step draws anew; 1 and above: all.
         guidance: lambda, how far the known part leans for the two parts to agree; 0: not at all.
         band: of sigma / a, where inner steps are made; HARMONIZE_BAND for harmonising.
-        alternate: inner steps draw no new noise but turn `noise` around each time, which x must have begun with.
+        alternate: inner steps draw no new noise but turn `noise` around each time, which x must have begun with;
+            `step_size` then has no say.
         unstable: called once, with the step size (None: before any inner step), if an estimate came out infinite or
             NaN. The one before it then serves that item in its place, and the item's following steps are half as
             long. The number of calls stays. A first estimate that is not finite is an error.
@@ -234,8 +235,13 @@ def sample_masked_langevin(
             before, told = denoised if a > LEAST_SIGNAL else None, each(changes, x)
             if left:
                 kept, made = 1 - trust * min(1.0, step_size), True
-                drawn = -drawn if alternate else item_noise(x, generators, wanted)
-                x = torch.where(moves, redrawn(x, a * estimate, sigma, kept, drawn), x)
+                if alternate:
+                    # Turned around as a whole: a mixture with what it was would be too weak.
+                    drawn = torch.where(moves, -drawn, drawn)
+                    x = torch.where(moves, a * estimate + sigma * drawn, x)
+                else:
+                    new = item_noise(x, generators, wanted)
+                    x = torch.where(moves, redrawn(x, a * estimate, sigma, kept, new), x)
                 # What is held here is held while the model runs.
                 del denoised, estimate
         target = denoised
@@ -256,7 +262,7 @@ def sample_masked_langevin(
             x = euler(x, target, sigma, following)
             if alternate and planned > 1:
                 # The step down would keep the noise that the estimate just answered to.
-                drawn = -drawn
+                drawn = torch.where(moves, -drawn, drawn)
                 x = torch.where(moves, add_noise(target, drawn, following, flow), x)
         # What only becomes free later starts from here.
         x = torch.where(free, x, add_noise(known, n, following, flow))

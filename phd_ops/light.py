@@ -19,11 +19,14 @@ MOST_GAIN = 4.0
 # Mean square errors of usual readings in squared natural logs, of the result alone and of its difference to a control,
 # measured on scenes whose light is known (`dev.py bench harmonize`, validation scenes).
 OF_RESULT, OF_DIFFERENCE = 0.010, 0.007
-# A control whose surround varies by less than FLAT natural logs is a studio shot, which says little about light: that
-# leaves open so much more.
-FLAT, OF_FLAT = 0.03, 0.04
-# A subject that moved by less than this, in natural logs of light, was left as it is.
-NEGLECTED = 0.08
+# A control whose surround varies by less than FLAT (sRGB) is a studio shot, which says little about light: that leaves
+# open so much more.
+FLAT, OF_FLAT = 0.015, 0.04
+# A subject whose light moved by less than this, in natural logs, while it still is like itself (identity), was left as
+# it is.
+NEGLECTED, ALIKE = 0.05, 0.5
+# Fine structure weaker than this, in natural logs, is a camera's noise.
+PLAIN = 0.015
 # A subject that is so much nearer to the clean background than to itself was painted away, if the two differ at all.
 SUPPRESSED, CONTRAST = 0.25, 0.2
 LUMA = np.float32([[0.2126], [0.7152], [0.0722]])
@@ -122,12 +125,14 @@ class Light:
     Attributes:
         gain: float32 [H,W,3], for the subject's linear light; within [1/4, 4].
         by: how it was read, for whoever looks at the node.
+        identity: from `identity_score`, of what the model made of the subject with the first seed. So are:
         neglected: the model left the subject as it was.
         suppressed: it seems to have painted the subject away.
     """
 
     gain: np.ndarray
     by: str
+    identity: float
     neglected: bool
     suppressed: bool
 
@@ -158,33 +163,43 @@ def read_light(
     """
     seeds = len(results)
     changes = [change_of_light(result, composite, composite, matte, luma_only) for result in results]
-    single = sum(changes) / np.float32(seeds)
-    # Where seeds disagree, the truth is as far away as one more of them: s^2 (1 + 1/n), not s^2 / n.
-    spread = mean_over(np.var(changes, axis=0, ddof=1), matte) if seeds > 1 else 0.0
-    its_doubt = max(OF_RESULT * (1 + 1 / seeds) / 2, spread * (1 + 1 / seeds))
-    if controls is None:
-        reading, doubt, by = single, its_doubt, "the result alone"
-    else:
+    reading, doubt, by = averaged(changes, OF_RESULT * (1 + 1 / seeds) / 2, matte) + ("the result alone",)
+    if controls is not None:
         pairs = zip(results, controls, strict=True)
         differences = [change_of_light(*pair, composite, matte, luma_only) for pair in pairs]
-        doubt = OF_DIFFERENCE + (OF_FLAT if flat_control else 0.0)
-        before = doubt
-        reading, doubt = fold(sum(differences) / np.float32(seeds), doubt, single, its_doubt, matte)
-        agrees = doubt < 0.9 * before
-        by = f"the difference to the control, {'and the result, which agrees' if agrees else 'not the result'}"
+        difference = averaged(differences, OF_DIFFERENCE + (OF_FLAT if flat_control else 0.0), matte)
         if flat_control:
-            by += "; the control's surround is plain and says little"
-    last = results[0]
-    to_background = change_of_light(last, background, composite, matte)
+            by = "the result; the control's surround, which is plain or out of sight, says little"
+            reading, doubt = fold(reading, doubt, *difference, matte)
+        else:
+            folded = fold(*difference, reading, doubt, matte)
+            agrees = folded[1] < 0.9 * difference[1]
+            by = f"the difference to the control, {'and the result, which agrees' if agrees else 'not the result'}"
+            reading, doubt = folded
+    first = results[0]
+    identity = identity_score(first, composite, matte)
+    moved = changes[0] if not luma_only else change_of_light(first, composite, composite, matte)
+    to_background = change_of_light(first, background, composite, matte)
     towards, away, contrast = (
-        math.sqrt(mean_over(field**2, matte)) for field in (to_background, changes[0], changes[0] - to_background)
+        math.sqrt(mean_over(field**2, matte)) for field in (to_background, moved, moved - to_background)
     )
     return Light(
         np.exp(shrunk(reading, doubt, matte)),
         by,
-        mean_over(np.abs(log_light(last) - log_light(composite)), matte) < NEGLECTED,
+        identity,
+        mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE,
         contrast > CONTRAST and towards < SUPPRESSED * away,
     )
+
+
+def averaged(readings: list[np.ndarray], doubt: float, matte: np.ndarray) -> tuple[np.ndarray, float]:
+    """The mean of several seeds' readings, and its doubt: what is usual, or what they tell by disagreeing.
+
+    Where seeds disagree, the truth is as far away as one more of them: s^2 (1 + 1/n), not s^2 / n.
+    """
+    seeds = len(readings)
+    spread = mean_over(np.var(readings, axis=0, ddof=1), matte) if seeds > 1 else 0.0
+    return sum(readings) / np.float32(seeds), max(doubt, spread * (1 + 1 / seeds))
 
 
 def is_flat(control: np.ndarray, surround: np.ndarray) -> bool:
@@ -194,7 +209,7 @@ def is_flat(control: np.ndarray, surround: np.ndarray) -> bool:
         surround: [H,W], above 0 where the model left the control as it was, near its subject.
     """
     seen = surround > 0
-    return not seen.any() or float(np.sqrt(log_light(control)[seen].var(axis=0).mean())) < FLAT
+    return not seen.any() or float(np.sqrt(control[seen].var(axis=0).mean())) < FLAT
 
 
 def identity_score(picture: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:
@@ -207,7 +222,7 @@ def identity_score(picture: np.ndarray, own: np.ndarray, matte: np.ndarray) -> f
     weight, sigma = (core if core.any() else matte)[..., None] * trust(own), light_sigma(matte)
     fine = [light - local_linear_smooth(light, weight, sigma) for light in (log_light(picture), log_light(own))]
     product, one, other = (float((weight * a * b).sum()) for a, b in (fine, (fine[0],) * 2, (fine[1],) * 2))
-    return 1.0 if other <= 1e-6 * weight.sum() else product / math.sqrt(max(one * other, 1e-12))
+    return 1.0 if other <= PLAIN**2 * weight.sum() else product / math.sqrt(max(one * other, 1e-12))
 
 
 def relight(composite: np.ndarray, gain: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 # A window this wide, in cells of the grid it is computed on, is sampled finely enough; wider ones take larger cells,
 # but never fewer than so many on the longer side. Pictures with more cells than the last take larger ones too.
-GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 1024
+GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 320
 # Holds a plane's slope at 0 where the mask is too narrow to tell it: squared deviations of the window, more than what
 # rounding leaves of them.
 RIDGE = {torch.float32: 1e-3, torch.float64: 1e-7}

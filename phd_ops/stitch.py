@@ -75,7 +75,6 @@ class Stitched:
         shift: the colour shift that was taken off the sampled picture.
         light: the light given to the subject, [H,W]; None where there is no subject, or nothing was made of it.
         identity: from `identity_score`, of the finished subject; 1 where nothing was made of it.
-        redrawn: the same of what the model made of it.
     """
 
     picture: np.ndarray
@@ -83,7 +82,6 @@ class Stitched:
     shift: ColourShift
     light: Light | None = None
     identity: float = 1.0
-    redrawn: float = 1.0
 
 
 def fade_in_window(change: np.ndarray, window: Box, width: float) -> np.ndarray:
@@ -175,8 +173,5 @@ def stitch(
     picture[region.slices], _ = join(*within, detail, gain[region.slices], keep_surround, shadow)
     if light is None:
         return Stitched(picture, used, shift)
-    scores = (
-        identity_score(one, given[near], worked_matte[near])
-        for one in (resize(picture, worked)[near], results[0][near])
-    )
-    return Stitched(picture, used, shift, replace(light, gain=gain), *scores)
+    identity = identity_score(resize(picture, worked)[near], given[near], worked_matte[near])
+    return Stitched(picture, used, shift, replace(light, gain=gain), identity)

@@ -495,15 +495,48 @@ def test_noise_that_alternates_brings_coarse_structure_nearer_to_its_mean_and_dr
     assert rough.square().mean() > 0.01
 
 
+@pytest.mark.parametrize("step_size", [0.3, 0.5, 1.0])
+def test_every_latent_that_is_asked_about_has_noise_of_its_level(step_size):
+    seen, denoise = [], oracle(False)
+
+    def watched(x, sigma):
+        estimate = denoise(x, sigma)
+        seen.append(float((x - estimate)[..., FREE].square().mean().sqrt() / sigma[0]))
+        return estimate
+
+    harmonised(True, denoise=watched, step_size=step_size)
+    # An estimate takes some of the noise for the signal where they are alike.
+    assert all(0.5 < strength < 1.2 for strength in seen[:-2])
+
+
 def test_alternating_noise_is_one_sampler_for_both_families():
     torch.testing.assert_close(harmonised(True, flow=True), harmonised(True), rtol=0, atol=1e-6)
 
 
-def test_where_noise_alternates_the_known_part_comes_back_and_items_are_their_own():
+def test_where_noise_alternates_the_known_part_comes_back():
     _, _, _, known, mask = process()
     out = harmonised(True)
     held = mask.flatten() == 0
     assert torch.equal(out[..., held], known.expand(CURVES, CHAINS, LENGTH)[..., held])
+
+
+def test_noise_turns_around_for_the_items_that_heal_and_for_no_others():
+    """An item of which only a part is ever free, beside one that is all free at first."""
+    _, _, _, known, mask = process()
+    sigmas = karras(4, high=8.0)
+
+    def run(items):
+        def at(sigma):
+            late = torch.ones_like(mask) if sigma > 3 else mask
+            return torch.cat([mask, late])[items]
+
+        noise, clean = normal(1)[:2][items], known[:2].expand(2, CHAINS, LENGTH)[items]
+        x = add_noise(clean, noise, sigmas[0], False)
+        given = {"known": clean, "mask": at, "noise": noise, "generators": generators(range(2))[: len(clean)]}
+        options = {"flow": False, "inner_steps": 2, "band": HARMONIZE_BAND, "alternate": True}
+        return sample_masked_langevin(oracle(False), x, sigmas, **given, **options)
+
+    torch.testing.assert_close(run(slice(1, 2))[0], run(slice(0, 2))[1], rtol=0, atol=1e-9)
 
 
 def test_a_differential_mask_composes_with_inner_steps_and_is_counted():

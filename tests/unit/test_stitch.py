@@ -256,8 +256,8 @@ def test_the_finished_subject_is_itself_though_the_sampled_one_is_another(window
     window["composite"] = window["composite"] + 0.1 * (picture(160, 9)[:120] - 0.5)
     other = np.clip(window["composite"] * 0.7 + 0.2 * (picture(160, 3)[:120] - 0.5), 0, 1)
     done = stitched(window, 12, sampled=other, detail=1)
-    assert done.identity > 0.98 > 0.8 > done.redrawn
-    assert stitched(window, 12, sampled=other, detail=0).identity == pytest.approx(done.redrawn, abs=0.05)
+    assert done.identity > 0.98 > 0.8 > done.light.identity
+    assert stitched(window, 12, sampled=other, detail=0).identity == pytest.approx(done.light.identity, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["black", "white", "grey", "tiny", "all", "none"])
@@ -279,4 +279,4 @@ def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kin
             assert done.light is None
         else:
             assert 1 / MOST_GAIN - 1e-5 <= done.light.gain.min() <= done.light.gain.max() <= MOST_GAIN + 1e-4
-            assert np.isfinite(done.light.gain).all() and -1.001 <= done.redrawn <= 1.001
+            assert np.isfinite(done.light.gain).all() and -1.001 <= done.light.identity <= 1.001
