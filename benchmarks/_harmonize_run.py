@@ -109,6 +109,8 @@ def harmonise(
         "latent": as_latent(case.scenes.composite if composite is None else composite),
         "mask": torch.from_numpy(pixels(case.scenes.subject if mask is None else mask))[None],
     }
+    if node == "PhDHarmonizeSampler":
+        inputs["subject_mask"] = torch.from_numpy(case.matte)[None]
     if control is not None:
         inputs["control"] = as_latent(control)
     latents = call(node, **inputs, **settings)

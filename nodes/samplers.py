@@ -147,10 +147,8 @@ def sample_latents(
         sampler = MaskedSampler(settings)
     preview = latent_preview.prepare_callback(model, total)
     masks = None if mask is None else repeated(mask, seeds * copies)
-    subject = None
-    if identity > 0:
-        subject = subject_share(subject_mask, samples) if subject_mask is not None else mask
-        subject = samples.new_ones(1, 1, *samples.shape[2:]) if subject is None else subject
+    # All of the mask would hold the ring too, and with it the subject's old light.
+    subject = subject_share(subject_mask, samples) if identity > 0 and subject_mask is not None else None
 
     def run(place: int, samples: torch.Tensor) -> torch.Tensor:
         sampled = comfy.sample.sample_custom(
@@ -354,8 +352,8 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 io.Mask.Input(
                     "subject_mask",
                     optional=True,
-                    tooltip="1 = subject, in the latent's picture: what identity holds on to, and all that literal "
-                    "lets change.",
+                    tooltip="1 = subject, in the latent's picture: what identity holds on to (without it, nothing), "
+                    "and all that literal lets change.",
                 ),
                 io.Latent.Input(
                     "before",
