@@ -1,7 +1,8 @@
 """Trains the demo model, stage by stage; every stage resumes where it stopped.
 
     python3 dev.py train codec        # the autoencoder: principal components, then the decoder
-    python3 dev.py train diffusion    # UNet and text encoder, on scenes rendered as it goes
+    python3 dev.py train diffusion    # UNet and text encoder, on from the published weights, on what `data.py` mixes
+    python3 dev.py train evaluate     # what the published weights and those in training do on scenes with known truth
     python3 dev.py train export       # fp16 weights into demo/weights, with their hashes
 
 Work in progress lies in `.cache/demo`; the log of each stage stands there as `<stage>.log`.
@@ -19,15 +20,23 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.relit.scenes import vocabulary
 from demo import pictures
 from demo.codec import PatchCodec
+from demo.data import Mixture
+from demo.evaluate import LEVELS, Candidate, cases_of, contact_sheet, relit_errors, report, truths_of
 from demo.scenes import CUT_OUTS, LIGHT_WORDS, SceneRenderer
 from harness.comfyui import load_pack
 
 WORK = pictures.CACHE / "demo"
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 SIDE = 128
+# The learning rate at its height.
+RATE = 4e-4
+# How much more the loss weighs a cell's mean colour than its details: it tells of light, and is a tenth of the latent.
+COLOUR_WEIGHT = 4.0
 
 
 class Log:
@@ -127,51 +136,80 @@ def train_codec(steps: int) -> None:
             save_atomically(state, checkpoint)
 
 
-def train_diffusion(steps: int) -> None:
-    """Rectified flow on fresh scenes: four steps of 16 at 128 px, then one of 4 at 256 px.
+def current_codec(demo_model) -> PatchCodec:
+    """The codec in training, or the published one where none is."""
+    codec, checkpoint = PatchCodec(), WORK / "codec.pt"
+    trained = torch.load(checkpoint, weights_only=True)["codec"] if checkpoint.is_file() else None
+    state = trained or demo_model.read_weights("codec")
+    codec.load_state_dict({name: value.float() for name, value in state.items()})
+    return codec.requires_grad_(False)
 
-    The text encoder learns with the UNet. Only the token embeddings that the prompts can contain are ever trained;
-    all others stay zero, so a word the model does not know says nothing instead of saying noise.
+
+def first_values(demo_model, tokenizer, fresh: bool) -> nn.ModuleDict:
+    """UNet and text encoder before the first step: with the published weights, or with none.
+
+    Only the embeddings of words that the prompts can have are ever trained; all others stay zero, so that a word the
+    model does not know says nothing instead of saying noise.
     """
-    demo_model = load_pack().nodes.demo_model
-    log, checkpoint = Log("diffusion"), WORK / "diffusion.pt"
-    torch.manual_seed(0)
-    renderer = SceneRenderer()
-    codec = fitted_codec(renderer)
     unet = initialise(demo_model.build_unet(torch.float32).diffusion_model)
     nn.init.zeros_(unet.out[-1].weight)
     nn.init.zeros_(unet.out[-1].bias)
     text = initialise(demo_model.DemoTextEncoder(dtype=torch.float32)).transformer
-    tokenizer = demo_model.DemoWordTokenizer()
     embedding = text.text_model.embeddings.token_embedding.weight
+    table = torch.zeros_like(embedding)
+    known = known_tokens(tokenizer)
+    table[known] = 0.1 * torch.randn(len(known), embedding.shape[1])
+    if not fresh:
+        unet.load_state_dict({name: value.float() for name, value in demo_model.read_weights("unet").items()})
+        published = {name: value.float() for name, value in demo_model.read_weights("text").items()}
+        table[published.pop("known_tokens").long()] = published.pop("known_embeddings")
+        text.load_state_dict({**published, "text_model.embeddings.token_embedding.weight": table})
     with torch.no_grad():
-        embedding.zero_()
-        known = known_tokens(tokenizer)
-        embedding[known] = 0.1 * torch.randn(len(known), embedding.shape[1])
-    modules = nn.ModuleDict({"unet": unet, "text": text}).requires_grad_(True)
+        embedding.copy_(table)
+    return nn.ModuleDict({"unet": unet, "text": text}).requires_grad_(True)
+
+
+def train_diffusion(steps: int, fresh: bool = False) -> None:
+    """Rectified flow: four steps of 16 scenes at 128 px, then one of 4 at 256 px; the text encoder learns too.
+
+    `fresh` begins without the published weights, where there is no checkpoint to go on from.
+    """
+    demo_model = load_pack().nodes.demo_model
+    log, checkpoint = Log("diffusion"), WORK / "diffusion.pt"
+    torch.manual_seed(0)
+    mixture, codec, tokenizer = Mixture(WORK, SIDE), current_codec(demo_model), demo_model.DemoWordTokenizer()
+    modules = first_values(demo_model, tokenizer, fresh)
     average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
-    optimizer = torch.optim.AdamW(modules.parameters(), lr=4e-4, betas=(0.9, 0.99), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(modules.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     start = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         modules.load_state_dict(state["modules"])
         optimizer.load_state_dict(state["optimizer"])
         average, start = state["average"], state["step"]
+    # `average` is changed in place, so that the candidate always has its present values.
+    averaged, validation = candidate(demo_model, codec, average), Validation(codec, mixture.demo)
+    log(f"From step {start}, {steps} steps are planned. {validation.losses(averaged)}")
+    weights = channel_weights(codec)
     began, losses = time.time(), []
     for step in range(start, steps):
-        side, count = (256, 4) if step % 5 == 4 else (128, 16)
-        image, prompts = pictures_of(renderer, [4, step], count, side)
+        side, count = (256, 4) if step % 5 == 4 else (SIDE, 16)
+        image, prompts = mixture.batch(step, count, side)
         generator = torch.Generator().manual_seed(step)
         prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in prompts]
         clean = codec.encode(image)
-        sigma = torch.sigmoid(torch.randn(count, generator=generator))
+        # Somewhat more where there is more noise than signal: it is there that light and colour are settled.
+        sigma = torch.sigmoid(0.4 + torch.randn(count, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)
-        noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1))
         for group in optimizer.param_groups:
-            group["lr"] = 4e-4 * cosine(step, steps)
-        context = encode_text(text.text_model, tokenise(tokenizer, prompts))
-        velocity = unet(noisy, sigma * 1000, context=context)
-        loss = F.mse_loss(velocity, noise - clean)
+            group["lr"] = RATE * cosine(step, steps)
+        # Half as many bits where they suffice; the weights keep theirs. For so few cells plain attention is faster.
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            velocity = velocity_of(
+                modules, tokenizer, torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1)), sigma, prompts
+            )
+        errors = (velocity.float() - (noise - clean)).square().mean((0, 2, 3))
+        loss = (weights * errors).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
@@ -180,14 +218,73 @@ def train_diffusion(steps: int) -> None:
         with torch.no_grad():
             for name, value in modules.state_dict().items():
                 average[name].lerp_(value, 1 - decay)
-        losses.append(loss.item())
-        if (step + 1) % 100 == 0 or step + 1 == steps:
+        losses.append(errors.mean().item())
+        if (step + 1) % 250 == 0 or step + 1 == steps:
             log(f"step {step + 1} loss {np.mean(losses):.4f}, {time.time() - began:.0f} s")
             if not math.isfinite(losses[-1]):
                 raise FloatingPointError("The loss is no longer a number; the last saved state is still good.")
             losses.clear()
             state = {"modules": modules.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
             save_atomically({**state, "step": step + 1}, checkpoint)
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            log(f"  {validation.losses(averaged)}")
+        if (step + 1) % 2000 == 0 or step + 1 == steps:
+            log(f"  {validation.light(averaged)}")
+
+
+def channel_weights(codec: PatchCodec) -> torch.Tensor:
+    """What the loss makes of each latent channel, 1 on average. What is best for any weights is best for all."""
+    patterns = codec.analysis.flatten(2)
+    colour = patterns.mean(2).norm(dim=1) / patterns.square().mean(2).sum(1).sqrt()
+    weights = 1 + (COLOUR_WEIGHT - 1) * colour
+    return weights / weights.mean()
+
+
+def velocity_of(modules, tokenizer, noisy: torch.Tensor, sigma: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+    """What UNet and text encoder say of noisy latents; sigma is [B]."""
+    context = encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
+    return modules["unet"](noisy, sigma * 1000, context=context)
+
+
+def candidate(demo_model, codec: PatchCodec, weights: dict) -> Candidate:
+    """A model with weights as a checkpoint names them: the tensors themselves, not copies."""
+    tokenizer = demo_model.DemoWordTokenizer()
+    modules = first_values(demo_model, tokenizer, fresh=True).requires_grad_(False)
+    modules.load_state_dict(weights, assign=True)
+    return Candidate(
+        modules, codec, lambda prompts: encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
+    )
+
+
+class Validation:
+    """The averaged weights on scenes and noise that stay the same: RelitScenes of the validation split, demo scenes."""
+
+    count = 24
+
+    def __init__(self, codec: PatchCodec, demo: SceneRenderer):
+        relit, prompts = truths_of("validation", self.count)
+        clean = codec.encode(relit)
+        image, demo_prompts = pictures_of(demo, [2], self.count, SIDE)
+        self.cases = cases_of("validation", self.count)
+        self.sets = {
+            "relit": (clean, prompts),
+            "relit untold": (clean, [""] * self.count),
+            "demo": (codec.encode(image), demo_prompts),
+        }
+
+    def losses(self, model: Candidate) -> str:
+        """At each level of noise."""
+        told = [f"{name} {' '.join(f'{loss:.3f}' for loss in model.losses(*of))}" for name, of in self.sets.items()]
+        return f"validation at sigma {' '.join(map(str, LEVELS))}: {', '.join(told)}"
+
+    def light(self, model: Candidate) -> str:
+        """How far off the subject's light is."""
+        prompts, told = [case.prompt for case in self.cases], []
+        for cfg in (1.0, 4.0):
+            told.append(
+                f"fMSE at cfg {cfg:g}: {relit_errors(self.cases, *model.harmonised(self.cases, prompts, cfg=cfg))}"
+            )
+        return "\n  ".join(told)
 
 
 def tokenise(tokenizer, prompts: list[str]) -> torch.Tensor:
@@ -212,44 +309,63 @@ def known_tokens(tokenizer) -> list[int]:
     """Every token that a training prompt can contain."""
     captions = [caption for _, _, caption in pictures.PHOTOGRAPHS.values()]
     captions += [caption for _, caption, _ in pictures.TEXTURES.values()]
-    captions += [*CUT_OUTS.values(), *pictures.SPRITES.values(), ", ".join(LIGHT_WORDS)]
+    captions += [*CUT_OUTS.values(), *pictures.SPRITES.values(), ", ".join(LIGHT_WORDS), *vocabulary()]
     return sorted(set(tokenise(tokenizer, captions).flatten().tolist()))
 
 
 def export() -> None:
-    """fp16 weights into `demo/weights`: the codec, the averaged UNet and text encoder, the hash of each file."""
+    """fp16 weights into `demo/weights`: the averaged UNet and text encoder, the codec where it was trained, hashes."""
     WEIGHTS.mkdir(exist_ok=True)
-    codec = torch.load(WORK / "codec.pt", weights_only=True)
     diffusion = torch.load(WORK / "diffusion.pt", weights_only=True)
-    text = {
-        name.removeprefix("text."): value for name, value in diffusion["average"].items() if name.startswith("text.")
-    }
+    unet, text = (
+        {name.removeprefix(part): value for name, value in diffusion["average"].items() if name.startswith(part)}
+        for part in ("unet.", "text.")
+    )
     table = text.pop("text_model.embeddings.token_embedding.weight")
     known = table.abs().sum(1).nonzero().flatten()
     text["known_tokens"], text["known_embeddings"] = known.to(torch.int32), table[known]
-    unet = {
-        name.removeprefix("unet."): value for name, value in diffusion["average"].items() if name.startswith("unet.")
-    }
-    hashes = {}
-    for name, weights in {"codec": codec["codec"], "text": text, "unet": unet}.items():
+    found = {"text": text, "unet": unet}
+    if (WORK / "codec.pt").is_file():
+        found["codec"] = torch.load(WORK / "codec.pt", weights_only=True)["codec"]
+    for name, weights in found.items():
         half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
         file = WEIGHTS / f"{name}.safetensors"
         save_file({key: value.contiguous() for key, value in half.items()}, file)
-        hashes[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     (WEIGHTS / "sha256.json").write_text(json.dumps(hashes, indent=2) + "\n")
-    print(f"codec after {codec['step']} steps, diffusion after {diffusion['step']} steps")
+    print(f"Diffusion after {diffusion['step']} steps; the codec is {'new' if 'codec' in found else 'as it was'}.")
+
+
+def evaluate(which: list[str], count: int) -> None:
+    """The published weights, and those in training, on the test split; contact sheets go to `.cache/demo`."""
+    demo_model = load_pack().nodes.demo_model
+    codec, tokenizer = current_codec(demo_model), demo_model.DemoWordTokenizer()
+    for name in which:
+        if name == "published":
+            weights = first_values(demo_model, tokenizer, fresh=False).requires_grad_(False).state_dict()
+        else:
+            weights = torch.load(WORK / "diffusion.pt", weights_only=True)["average"]
+        log, model = Log(f"evaluate_{name}"), candidate(demo_model, codec, weights)
+        contact_sheet(model).save(WORK / f"sheet_{name}.png")
+        report(model, "test", count, log)
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
-    parser.add_argument("stage", choices=["codec", "diffusion", "export"])
+    parser.add_argument("stage", choices=["codec", "diffusion", "evaluate", "export"])
     parser.add_argument("--steps", type=int, help="optimiser steps (codec: 1500, diffusion: 8000)")
+    parser.add_argument("--fresh", action="store_true", help="diffusion: begin without the published weights")
+    parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
+    parser.add_argument("--count", type=int, default=48, help="evaluate: so many scenes")
     options = parser.parse_args(arguments)
     WORK.mkdir(parents=True, exist_ok=True)
     if options.stage == "codec":
         train_codec(options.steps or 1500)
     elif options.stage == "diffusion":
-        train_diffusion(options.steps or 8000)
+        train_diffusion(options.steps or 8000, options.fresh)
+    elif options.stage == "evaluate":
+        evaluate([options.only] if options.only else ["published", "training"], options.count)
     else:
         export()

@@ -1,0 +1,65 @@
+"""What the demo model learns from: scenes are rendered once, survive a stop, and are the same for the same step."""
+
+import numpy as np
+import pytest
+
+from demo import data
+from demo.data import LEFT, RIGHT, RelitStore, seen_and_told
+
+SIDE = 8
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Stands in for the renderer, and lists the seeds that it was asked for."""
+    seeds = []
+
+    def training_pair(seed, side):
+        seeds.append(seed)
+        return np.full((side, side, 3), seed, np.uint8), f"scene {seed}, warm light from the left"
+
+    monkeypatch.setattr(data, "training_pair", training_pair)
+    return seeds
+
+
+def test_a_store_renders_each_scene_once_and_goes_on_after_a_stop(tmp_path, rendered):
+    store = RelitStore(tmp_path, SIDE, most=6)
+    store.grow(3)
+    store.grow(2)
+    again = RelitStore(tmp_path, SIDE, most=6)
+    assert len(again) == 3
+    again.grow(100)
+    assert rendered == [0, 1, 2, 3, 4, 5] and len(again) == 6
+    assert [again.pictures[i, 0, 0, 0] for i in range(6)] == rendered
+    assert again.prompts[4] == "scene 4, warm light from the left"
+
+
+def test_a_scene_whose_prompt_was_not_written_is_rendered_again(tmp_path, rendered):
+    store = RelitStore(tmp_path, SIDE, most=4)
+    store.grow(2)
+    with store.prompts_file.open("a") as file:
+        file.write("scene 2, cut o")
+    again = RelitStore(tmp_path, SIDE, most=4)
+    again.grow(3)
+    assert rendered == [0, 1, 2] and again.prompts[2].startswith("scene 2, warm")
+    assert RelitStore(tmp_path, SIDE, most=4).prompts == again.prompts
+
+
+def test_draws_come_from_the_first_scenes_only(tmp_path, rendered):
+    store = RelitStore(tmp_path, SIDE, most=20)
+    store.grow(20)
+    rng = np.random.default_rng(0)
+    assert {int(store.draw(rng, 3)[0][0, 0, 0]) for _ in range(60)} == {0, 1, 2}
+
+
+def test_a_mirrored_scene_is_told_the_other_side():
+    picture = np.arange(SIDE * SIDE * 3, dtype=np.uint8).reshape(SIDE, SIDE, 3)
+    seen, told = set(), set()
+    for seed in range(40):
+        shown, prompt = seen_and_told(np.random.default_rng(seed), picture, f"a cat, dim light {LEFT}")
+        mirrored = not np.array_equal(shown, picture)
+        np.testing.assert_array_equal(shown, picture[:, ::-1] if mirrored else picture)
+        assert prompt in ("a cat", f"a cat, dim light {RIGHT if mirrored else LEFT}")
+        seen.add(mirrored)
+        told.add(prompt)
+    assert len(seen) == 2 and len(told) == 3
