@@ -62,6 +62,7 @@ def sample_latents(
     mask: torch.Tensor | None,
     control: dict | None = None,
     *,
+    control_positive=None,
     seed: int,
     steps: int,
     cfg: float,
@@ -83,9 +84,10 @@ def sample_latents(
 ) -> list[dict]:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
-    A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where
-    ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run after it. With several seeds
-    there are as many times as many items: first all of them with the first seed, then all with the next.
+    A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where it
+    has a prompt of its own, or ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run
+    after it. With several seeds there are as many times as many items: first all of them with the first seed, then all
+    with the next.
     """
     check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
     check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
@@ -94,8 +96,10 @@ def sample_latents(
     check_choice("preset", preset, [CUSTOM, *presets])
     check_choice("anchor", anchor, ANCHORS)
     check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, guidance=guidance, identity=identity)
-    if not positive:
-        raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
+    own_prompt = control_positive is not None
+    for name, told in (("positive", positive), *([("control_positive", control_positive)] if own_prompt else [])):
+        if not told:
+            raise ValueError(f"{name} is empty: connect a prompt, such as from CLIP Text Encode.")
     samples = checked_samples(model, latent, "latent")
     soft = method == DIFFERENTIAL or "denoise_mask_function" in model.model_options
     mask = latent_mask(mask, latent, samples, soft=soft)
@@ -123,7 +127,8 @@ def sample_latents(
     if preset != CUSTOM:
         inner_steps, jump_count = within(steps + (steps - 1) * inner_steps, total)
     own = method == PLAIN or mask is None or bool((mask > 0).all()) or not redraws_known(model.model)
-    runs = parts if own else [torch.cat(parts)]
+    runs = parts if own or own_prompt else [torch.cat(parts)]
+    prompts = [positive, control_positive if own_prompt else positive]
     copies = len(parts) // len(runs)
     each_seed = [(seed + further * NEXT_SEED) % SEEDS for further in range(seeds)]
     if method == PLAIN:
@@ -157,7 +162,7 @@ def sample_latents(
             cfg,
             sampler,
             sigmas,
-            positive,
+            prompts[place],
             negative,
             samples,
             noise_mask=masks,
@@ -389,6 +394,11 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     "light, not their pixels.",
                     **rare,
                 ),
+                io.Conditioning.Input(
+                    "control_positive",
+                    optional=True,
+                    tooltip="What the exemplar shows: its own place and light. Without it, positive serves both.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The harmonised latent; equal outside the mask."),
@@ -413,6 +423,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
         latent,
         mask=None,
         control=None,
+        control_positive=None,
         subject_mask=None,
         before=None,
         identity=0.5,
@@ -432,6 +443,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
             latent,
             mask,
             control,
+            control_positive=control_positive,
             subject_mask=subject_mask,
             identity=identity,
             harmonizes=True,

@@ -158,6 +158,23 @@ def test_a_control_keeps_pace_with_the_same_noise(method, mask):
     assert not torch.allclose(other[1]["samples"], control["samples"], atol=0.1)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_control_s_own_prompt_is_the_control_s_alone(method):
+    scene, control = random_latent(seed=1), random_latent(seed=2)
+    how = {"method": method, "denoise": 0.6, "seeds": 2, "identity": 0.5, "subject_mask": SUBJECT}
+    shared, alike, apart = (
+        [out["samples"] for out in outputs(model("EPS"), scene, control=control, **told, **how)[:2]]
+        for told in ({}, {"control_positive": prompt(1)}, {"control_positive": prompt(3)})
+    )
+    # A batch of twice the size rounds differently.
+    torch.testing.assert_close(alike, shared, rtol=0, atol=1e-4)
+    assert torch.equal(apart[0], alike[0])
+    assert not torch.allclose(apart[1], alike[1], atol=1e-2)
+    node, given = module("nodes.samplers").PhDHarmonizeSampler, {**SCHEDULE, **INNER, **how}
+    turned = node.execute(model("EPS"), prompt(3), prompt(2), {"samples": control}, mask=MASK, **given).args[0]
+    assert torch.equal(apart[1], turned["samples"])
+
+
 def test_an_item_taken_out_of_its_batch_has_its_own_noise_with_every_seed():
     latent = random_latent(batch=3)
     together = sampled(model("EPS"), latent, seeds=2)
@@ -290,6 +307,7 @@ def test_all_of_it_runs_in_the_executor_together():
         ({"before": {"samples": random_latent(height=8, width=12)}}, "before must be a latent of the scene's shape"),
         ({"before": {"samples": random_latent(batch=2)}}, "(1, 4, 8, 8); this one is (2, 4, 8, 8)"),
         ({"before": {}}, "before holds no samples"),
+        ({"control_positive": []}, "control_positive is empty: connect a prompt"),
         ({"subject_mask": torch.ones(3, 64, 64), "identity": 0.5}, "subject_mask has 3 items, but the latent has 1"),
         ({"method": "plain", "latent": {"samples": random_latent(2), "batch_index": [3]}}, "batch_index names 1"),
     ],
