@@ -42,7 +42,7 @@ class Candidate:
         """`encode` gives the text encoder's [B,77,W]; the modules are used as they are, and as they will be."""
         pack = load_pack().nodes
         comfy.utils.PROGRESS_BAR_ENABLED = False
-        base = pack.demo_model.build_unet(torch.float32)
+        base = pack.demo_model.build_model(torch.float32)
         base.diffusion_model = modules["unet"]
         patcher = pack.demo_model.comfy.model_patcher.ModelPatcher
         self.model = patcher(base.eval(), load_device=torch.device("cpu"), offload_device=torch.device("cpu"))

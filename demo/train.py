@@ -36,7 +36,7 @@ SIDE = 128
 # The learning rate at its height.
 RATE = 4e-4
 # How much more the loss weighs a cell's mean colour than its details: it tells of light, and is a tenth of the latent.
-COLOUR_WEIGHT = 4.0
+COLOUR_WEIGHT = 8.0
 
 
 class Log:
@@ -151,7 +151,7 @@ def first_values(demo_model, tokenizer, fresh: bool) -> nn.ModuleDict:
     Only the embeddings of words that the prompts can have are ever trained; all others stay zero, so that a word the
     model does not know says nothing instead of saying noise.
     """
-    unet = initialise(demo_model.build_unet(torch.float32).diffusion_model)
+    unet = initialise(demo_model.build_model(torch.float32).diffusion_model)
     nn.init.zeros_(unet.out[-1].weight)
     nn.init.zeros_(unet.out[-1].bias)
     text = initialise(demo_model.DemoTextEncoder(dtype=torch.float32)).transformer
@@ -199,7 +199,7 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
         prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in prompts]
         clean = codec.encode(image)
         # Somewhat more where there is more noise than signal: it is there that light and colour are settled.
-        sigma = torch.sigmoid(0.4 + torch.randn(count, generator=generator))
+        sigma = torch.sigmoid(0.8 + torch.randn(count, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)
         for group in optimizer.param_groups:
             group["lr"] = RATE * cosine(step, steps)

@@ -8,17 +8,21 @@ import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
+import comfy.model_sampling
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models_base
 import comfy.utils
 import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec
-from .compat import newer
+from .compat import check_choice, newer
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
+
+FLOW, NOISE = "flow", "noise"
 
 TEXT_WIDTH = 128
 TEXT_CONFIG = {
@@ -93,11 +97,39 @@ class DemoTokenizer(comfy.sd1_clip.SD1Tokenizer):
         )
 
 
-def build_unet(dtype: torch.dtype, manual_cast_dtype: torch.dtype | None = None, device=None):
+class NoisePrediction(torch.nn.Module):
+    """The flow's UNet as one that predicts noise (eps), as Stable Diffusion's does: same weights, same estimates.
+
+    Both see x0 + s n, each at a scale of its own; the flow at (1 - t) with t = s / (1 + s). From its velocity
+    u = n - x0 at x = (1 - t) x0 + t n follows n = x + (1 - t) u.
+    """
+
+    def __init__(self, **unet_config):
+        super().__init__()
+        self.flow = UNetModel(**unet_config)
+        self.dtype = self.flow.dtype
+        self.levels = comfy.model_sampling.ModelSamplingDiscrete()
+
+    def forward(self, x, timesteps, *args, **kwargs):
+        """x [B,C,H,W] of unit variance, as ComfyUI scales it for such a network; timesteps [B]."""
+        sigma = self.levels.sigma(timesteps)
+        t = sigma / (1 + sigma)
+        x = x * ((1 + sigma**2).sqrt() / (1 + sigma)).to(x).view(-1, 1, 1, 1)
+        return x + (1 - t).to(x).view(-1, 1, 1, 1) * self.flow(x, 1000 * t, *args, **kwargs)
+
+
+MODELS = {
+    FLOW: (comfy.model_base.ModelType.FLOW, UNetModel),
+    NOISE: (comfy.model_base.ModelType.EPS, NoisePrediction),
+}
+
+
+def build_model(dtype: torch.dtype, manual_cast_dtype: torch.dtype | None = None, device=None, prediction: str = FLOW):
     """The UNet inside ComfyUI's BaseModel, without weights."""
     config = DemoConfig(DemoConfig.unet_config)
     config.set_inference_dtype(dtype, manual_cast_dtype)
-    return comfy.model_base.BaseModel(config, comfy.model_base.ModelType.FLOW, device=device)
+    kind, network = MODELS[prediction]
+    return comfy.model_base.BaseModel(config, kind, device=device, unet_model=network)
 
 
 def read_weights(name: str) -> dict[str, torch.Tensor]:
@@ -114,15 +146,16 @@ def read_weights(name: str) -> dict[str, torch.Tensor]:
     return comfy.utils.load_torch_file(str(file), safe_load=True)
 
 
-def load_model() -> comfy.model_patcher.ModelPatcher:
+def load_model(prediction: str = FLOW) -> comfy.model_patcher.ModelPatcher:
     weights = read_weights("unet")
     load_device = comfy.model_management.get_torch_device()
     parameters = sum(value.numel() for value in weights.values())
     dtype = comfy.model_management.unet_dtype(model_params=parameters)
     cast = comfy.model_management.unet_manual_cast(dtype, load_device)
     offload_device = comfy.model_management.unet_offload_device()
-    model = build_unet(dtype, cast, offload_device)
-    model.diffusion_model.load_state_dict(weights)
+    model = build_model(dtype, cast, offload_device, prediction)
+    unet = model.diffusion_model if prediction == FLOW else model.diffusion_model.flow
+    unet.load_state_dict(weights)
     return comfy.model_patcher.ModelPatcher(model.eval(), load_device=load_device, offload_device=offload_device)
 
 
@@ -169,9 +202,18 @@ class PhDLoadDemoModel(io.ComfyNode):
                 "A real, very small diffusion model that comes with the pack, to try the graph on a CPU in a minute. "
                 "It knows a few photographs and some eighty things at 128 to 256 pixels. For work use a checkpoint."
             ),
-            inputs=[],
+            inputs=[
+                io.Combo.Input(
+                    "prediction",
+                    options=[*MODELS],
+                    default=FLOW,
+                    optional=True,
+                    tooltip="The family it belongs to: a rectified flow, as it was trained, or the same weights as a "
+                    "network that predicts noise (eps), as Stable Diffusion's.",
+                ),
+            ],
             outputs=[
-                io.Model.Output(display_name="model", tooltip="The demo diffusion model (rectified flow)."),
+                io.Model.Output(display_name="model", tooltip="The demo diffusion model."),
                 io.Clip.Output(display_name="clip", tooltip="Its text encoder; unknown words say nothing."),
                 io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 8×8 pixels to 32 channels."),
             ],
@@ -179,5 +221,6 @@ class PhDLoadDemoModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls) -> io.NodeOutput:
-        return io.NodeOutput(load_model(), load_clip(), load_vae())
+    def execute(cls, prediction: str = FLOW) -> io.NodeOutput:
+        check_choice("prediction", prediction, [*MODELS])
+        return io.NodeOutput(load_model(prediction), load_clip(), load_vae())

@@ -2,6 +2,7 @@
 
 import shutil
 
+import comfy.model_sampling
 import cv2
 import pytest
 import torch
@@ -61,6 +62,21 @@ def test_an_empty_latent_of_core_s_own_gets_the_model_s_channels(loaded):
     )[0]
     assert sampled["samples"].shape == (1, 32, 8, 8)
     assert core.VAEDecode().decode(vae, sampled)[0].shape == (1, 64, 64, 3)
+
+
+def test_both_predictions_are_one_estimate(loaded):
+    """x0 + s n, as the flow sees it and as a noise predictor does, with levels that both know exactly."""
+    flow, noise = loaded[0].model, run_node("PhDLoadDemoModel", prediction="noise").values[0].model
+    assert isinstance(noise.model_sampling, comfy.model_sampling.EPS)
+    generator = torch.Generator().manual_seed(0)
+    clean, drawn = (torch.randn(3, 32, 8, 8, generator=generator) for _ in range(2))
+    context = torch.randn(3, 77, 128, generator=generator)
+    sigma = noise.model_sampling.sigmas[[40, 500, 999]]
+    t, across = sigma / (1 + sigma), sigma.view(-1, 1, 1, 1)
+    with torch.no_grad():
+        wanted = flow.apply_model((clean + across * drawn) / (1 + across), t, c_crossattn=context)
+        found = noise.apply_model(clean + across * drawn, sigma, c_crossattn=context)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-4)
 
 
 def test_a_photograph_survives_the_autoencoder(loaded):
