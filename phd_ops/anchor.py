@@ -1,18 +1,16 @@
 """The identity anchor: while a model samples, a band of its estimate of the subject is held at the subject's own."""
 
-import math
-
 import torch
 
-from .smooth import local_linear_smooth
+from .smooth import local_linear_smooth, structure_sigma
 
 # relight keeps fine structure and leaves light free; restyle keeps coarse colours and leaves texture free.
 ANCHORS = RELIGHT, RESTYLE = "relight", "restyle"
 
 
 def subject_sigma(subject: torch.Tensor) -> float:
-    """The scale that separates a subject's light from its texture, in cells: a quarter of its diameter, at least 1."""
-    return max(1.0, 0.25 * math.sqrt(4 * float(subject.sum()) / math.pi))
+    """The scale in cells that separates a subject's light from its texture; subject: its share of each cell."""
+    return structure_sigma(float(subject.sum()), least=1.0)
 
 
 def anchored(

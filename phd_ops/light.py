@@ -16,6 +16,8 @@ DARK = 0.002
 # Linear light below which a pixel's noise outweighs what it says about light, and what a clipped pixel still says.
 DIM, CLIPPED = 0.02, 0.05
 MOST_GAIN = 4.0
+# In pixels: what is finer is texture however small the subject.
+LEAST_SIGMA = 4.0
 # Mean square errors of usual readings in squared natural logs, of the result alone and of its difference to a control,
 # measured on scenes whose light is known (`dev.py bench harmonize`, validation scenes).
 OF_RESULT, OF_DIFFERENCE = 0.010, 0.007
@@ -54,8 +56,8 @@ def local_linear_smooth(values: np.ndarray, weight: np.ndarray, sigma: float) ->
 
 
 def light_sigma(matte: np.ndarray) -> float:
-    """The scale that separates a subject's light from its texture: a quarter of its diameter, at least 4 px."""
-    return max(4.0, 0.25 * float(np.sqrt(4 * matte.sum() / np.pi)))
+    """The scale in pixels that separates light from texture, of a subject's matte [H,W]."""
+    return smooth.structure_sigma(float(matte.sum()), LEAST_SIGMA)
 
 
 def log_light(picture: np.ndarray) -> np.ndarray:
@@ -239,5 +241,5 @@ def shadow_gain(harmonised: np.ndarray, before: np.ndarray, matte: np.ndarray) -
         float32 [H,W,1].
     """
     change = np.log(srgb_to_linear(harmonised) @ LUMA + DARK) - np.log(srgb_to_linear(before) @ LUMA + DARK)
-    smooth = local_linear_smooth(change, 1 - matte, max(4.0, 0.25 * light_sigma(matte)))
+    smooth = local_linear_smooth(change, 1 - matte, max(LEAST_SIGMA, 0.25 * light_sigma(matte)))
     return np.exp(np.clip(smooth, -np.log(MOST_GAIN), 0))

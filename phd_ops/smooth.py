@@ -18,6 +18,11 @@ LEAST_WEIGHT = 1e-7
 STRIP = 2**16
 
 
+def structure_sigma(area: float, least: float) -> float:
+    """The scale that separates a subject's light from its texture: a quarter of the diameter of a disc as large."""
+    return max(least, 0.25 * math.sqrt(4 * area / math.pi))
+
+
 def window(cells: int, sigma: float, like: torch.Tensor) -> torch.Tensor:
     """[cells,cells]: each row a Gaussian about its own cell. Beyond the border there is nothing."""
     at = torch.arange(cells, device=like.device, dtype=like.dtype)

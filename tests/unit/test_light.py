@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_support import disc, picture
 
 from phd_ops.light import (
     MOST_GAIN,
@@ -21,16 +22,6 @@ from phd_ops.light import (
     shrunk,
     srgb_to_linear,
 )
-
-
-def picture(side, seed=0, low=0.2, high=0.8):
-    return np.random.default_rng(seed).uniform(low, high, (side, side, 3)).astype(np.float32)
-
-
-def disc(side, radius, ramp=0.0):
-    y, x = np.mgrid[0:side, 0:side] + 0.5
-    inside = radius - np.hypot(x - side / 2, y - side / 2)
-    return (np.clip(inside / ramp + 0.5, 0, 1) if ramp else inside > 0).astype(np.float32)
 
 
 def plane(side, slope_x, slope_y, height=0.3):

@@ -5,30 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_support import GAIN, disc, picture, shifted
 
 from phd_ops.geometry import Box, Size
 from phd_ops.light import MOST_GAIN, change_of_light, linear_to_srgb, relight, srgb_to_linear
 from phd_ops.masks import ramp
 from phd_ops.paste import resize
 from phd_ops.stitch import fade_in_window, join, stitch
-
-
-def picture(side, seed=0, low=0.2, high=0.8):
-    return np.random.default_rng(seed).uniform(low, high, (side, side, 3)).astype(np.float32)
-
-
-def disc(side, radius, ramp=0.0):
-    y, x = np.mgrid[0:side, 0:side] + 0.5
-    inside = radius - np.hypot(x - side / 2, y - side / 2)
-    return (np.clip(inside / ramp + 0.5, 0, 1) if ramp else inside > 0).astype(np.float32)
-
-
-GAIN, OFFSET = np.float32([1.04, 0.97, 1.02]), np.float32([-0.02, 0.015, 0.01])
-
-
-def shifted(original):
-    """What a VAE makes of a picture whose colours `GAIN` and `OFFSET` bring back."""
-    return (original - OFFSET) / GAIN
 
 
 @pytest.fixture
