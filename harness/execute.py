@@ -78,11 +78,19 @@ def load_core_extras() -> None:
                 raise ImportError(f"{path.name} of this ComfyUI does not load.")
 
 
-def run_workflow(workflow: dict, *, on_progress: Progress | None = None) -> Execution:
-    """Runs an API-format workflow, every node afresh, and returns what it gave.
+def new_executor():
+    """ComfyUI's executor, which remembers what nodes gave until their inputs change."""
+    import execution
+
+    return execution.PromptExecutor(ServerStandIn(None), cache_type=execution.CacheType.CLASSIC, **cache_arguments())
+
+
+def run_workflow(workflow: dict, *, on_progress: Progress | None = None, executor=None) -> Execution:
+    """Runs an API-format workflow and returns what the nodes that ran gave.
 
     workflow: {node id: {"class_type": ..., "inputs": ...}}; it is left unchanged.
     on_progress: called with (node id, done, total) when a node starts, reports a step, and ends.
+    executor: from `new_executor`, to run only what has changed since its last run; by default every node runs afresh.
     Raises WorkflowError where the workflow is not valid, a node fails or the run is interrupted.
     """
     import execution
@@ -92,8 +100,8 @@ def run_workflow(workflow: dict, *, on_progress: Progress | None = None) -> Exec
     workflow = copy.deepcopy(workflow)
     check_nodes(workflow)
     prompt_id = str(uuid.uuid4())
-    server = ServerStandIn(on_progress)
-    executor = execution.PromptExecutor(server, cache_type=execution.CacheType.CLASSIC, **cache_arguments())
+    executor = new_executor() if executor is None else executor
+    executor.server = server = ServerStandIn(on_progress)
     with quiet(), progress_bars_reported(), model_calls_counted() as model_calls:
         valid, error, output_nodes, node_errors = asyncio.run(execution.validate_prompt(prompt_id, workflow, None))
         raise_invalid(valid, error, node_errors)

@@ -1,7 +1,7 @@
 """RelitScenes: a subject under one scene's light, to be pasted into another scene whose light it should take.
 
 `draw_scene` makes a description from a seed and a split, without pixels; `render_scene` makes its pictures at any side.
-`training_pair` gives finished scenes only, for a model that is to know how things look in the light of a place.
+`training_scene` gives finished scenes only, for a model that is to know how things look in the light of a place.
 
 Everything is composed in linear light, and one light falls on all of a picture:
 
@@ -458,12 +458,23 @@ def labels_of(description: SceneDescription) -> Labels:
 SRGB = (linear_to_srgb(np.arange(65536) / 65535) * 255 + 0.5).astype(np.uint8)
 
 
+def training_scene(
+    seed: int, side: int = 128, split: str = "train", kinds: tuple[str, ...] = KINDS
+) -> tuple[np.ndarray, str]:
+    """A finished scene and its prompt: uint8 [side,side,4], sRGB and the subject's matte. Only truths, no composite."""
+    shot = draw_shot(seed, split, kinds)
+    parts = layers(shot, side)
+    picture = SRGB[(parts.finished * 65535 + 0.5).astype(np.uint16)]
+    matte = (whole(parts.matte, parts.box, side) * 255 + 0.5).astype(np.uint8)
+    return np.dstack([picture, matte]), shot.prompt
+
+
 def training_pair(
     seed: int, side: int = 128, split: str = "train", kinds: tuple[str, ...] = KINDS
 ) -> tuple[np.ndarray, str]:
-    """A finished scene and its prompt: uint8 [side,side,3], sRGB. Only truths, never a composite."""
-    shot = draw_shot(seed, split, kinds)
-    return SRGB[(layers(shot, side).finished * 65535 + 0.5).astype(np.uint16)], shot.prompt
+    """The scene alone, uint8 [side,side,3], and its prompt."""
+    scene, prompt = training_scene(seed, side, split, kinds)
+    return scene[..., :3], prompt
 
 
 def vocabulary() -> list[str]:

@@ -14,11 +14,11 @@ def rendered(monkeypatch):
     """Stands in for the renderer, and lists the seeds that it was asked for."""
     seeds = []
 
-    def training_pair(seed, side):
+    def training_scene(seed, side):
         seeds.append(seed)
-        return np.full((side, side, 3), seed, np.uint8), f"scene {seed}, warm light from the left"
+        return np.full((side, side, 4), seed, np.uint8), f"scene {seed}, warm light from the left"
 
-    monkeypatch.setattr(data, "training_pair", training_pair)
+    monkeypatch.setattr(data, "training_scene", training_scene)
     return seeds
 
 
@@ -53,7 +53,7 @@ def test_draws_come_from_the_first_scenes_only(tmp_path, rendered):
 
 
 def test_a_mirrored_scene_is_told_the_other_side():
-    picture = np.arange(SIDE * SIDE * 3, dtype=np.uint8).reshape(SIDE, SIDE, 3)
+    picture = np.arange(SIDE * SIDE * 4, dtype=np.uint8).reshape(SIDE, SIDE, 4)
     seen, told = set(), set()
     for seed in range(40):
         shown, prompt = seen_and_told(np.random.default_rng(seed), picture, f"a cat, dim light {LEFT}")
