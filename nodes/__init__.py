@@ -5,9 +5,10 @@ from comfy_api.latest import ComfyExtension, io
 from .crop import PhDCrop
 from .demo_model import PhDLoadDemoModel
 from .identity_anchor import PhDIdentityAnchor
+from .load_segmenter import PhDLoadSegmenter
 from .paste_blend import PhDPasteBlend
 from .samplers import PhDHarmonizeSampler, PhDMaskedInpaintSampler, PhDMaskedLangevin
-from .segment import PhDLoadSegmenter, PhDSegment
+from .segment import PhDSegment
 from .stitch import PhDStitch
 
 

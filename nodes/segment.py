@@ -1,57 +1,33 @@
-"""PhDLoadSegmenter and PhDSegment: a subject's mask from a picture."""
+"""PhDSegment: a subject's mask from a picture."""
 
+import dataclasses
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
-import folder_paths
+import comfy.model_management
+import comfy.utils
 import numpy as np
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Box
+from ..phd_ops.geometry import Box, Size
 from ..phd_ops.masks import drop_specks, fill_holes, grow, largest_component, stabilise
-from ..phd_ops.paste import cut_out, subject_box
-from ..phd_ops.segmenters.grabcut import grabcut
-from ..phd_ops.segmenters.onnx_salient import SalientModel
+from ..phd_ops.matting import refine_edge
+from ..phd_ops.paste import LEAST_ALPHA, cut_out, subject_box
+from ..phd_ops.segmenters.parts import parts_of, prompted_parts
+from ..phd_ops.segmenters.prompt import AUTO, Prompt
 from .compat import check_choice, newer
+from .load_segmenter import LoadedSegmenter, Segmenter
 from .messages import warn
-from .pictures import as_pictures, as_tensor, shown
+from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, pixels, shown
 
-GRABCUT = "grabcut (no weights)"
-FOLDER = "segmentation"
 # No picture is that wide; what is beyond, or no number at all, is a slip of the user's.
 MOST_PIXELS = 1e6
 # Of a picture: smaller parts of a mask are specks.
 LEAST_SHARE = 0.0005
+KEEP = ["largest", "all", "prompted"]
+CANDIDATES = ["best", "largest"]
 
-if FOLDER not in folder_paths.folder_names_and_paths:
-    folder_paths.add_model_folder_path(FOLDER, f"{folder_paths.models_dir}/{FOLDER}")
-
-Segmenter = io.Custom("PHD_SEGMENTER")
 BoundingBox = io.Custom("BOUNDING_BOX")
-
-
-@dataclass(frozen=True)
-class LoadedSegmenter:
-    """A way to find a subject. `find` takes a picture [H,W,3] and a prompt, and gives a soft mask [H,W]."""
-
-    name: str
-    find: Callable[[np.ndarray, "Prompt"], np.ndarray]
-    needs_prompt: bool
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What the user points at, in pixels of the picture. Points are [N,2] (x, y)."""
-
-    box: tuple[float, float, float, float] | None
-    positive: np.ndarray
-    negative: np.ndarray
-
-    @property
-    def empty(self) -> bool:
-        return self.box is None and len(self.positive) == 0
 
 
 def parse_numbers(text: str, each: int, name: str) -> np.ndarray:
@@ -74,42 +50,43 @@ def parse_numbers(text: str, each: int, name: str) -> np.ndarray:
         raise ValueError(f'{name} is {text!r}; it must be {each} numbers each, such as "{example}".') from None
 
 
-def segmenters() -> list[str]:
-    """What can be loaded: GrabCut, and the model files found."""
-    return [GRABCUT, *(name for name in folder_paths.get_filename_list(FOLDER) if name.lower().endswith(".onnx"))]
+def as_boxes(given, count: int) -> list[np.ndarray]:
+    """What core's nodes give as BOUNDING_BOX, as float64 [N,4] (x, y, width, height) for each of `count` pictures.
+
+    One box, a list of boxes for every picture, or a list of such lists, one for each picture.
+    """
+    try:
+        given = [given] if isinstance(given, dict) else list(given)
+        each = given if given and all(isinstance(boxes, (list, tuple)) for boxes in given) else [given] * count
+        keys = ("x", "y", "width", "height")
+        boxes = [np.array([[float(box[key]) for key in keys] for box in one]).reshape(-1, 4) for one in each]
+        if not all((abs(one) < MOST_PIXELS).all() and (one[:, 2:] > 0).all() for one in boxes):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, IndexError):
+        problem = "must be boxes with x, y, width and height in pixels, width and height above 0"
+        raise ValueError(f"boxes is {str(given)[:120]}; these {problem}.") from None
+    if len(boxes) not in (1, count):
+        raise ValueError(f"boxes has lists for {len(boxes)} pictures, and image has {count}; both must be as many.")
+    return boxes if len(boxes) == count else boxes * count
 
 
-class PhDLoadSegmenter(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="PhDLoadSegmenter",
-            display_name="Load Segmenter",
-            category="PhD",
-            description="Loads a way of finding the subject in a picture. GrabCut needs no file.",
-            inputs=[
-                io.Combo.Input(
-                    "model",
-                    options=segmenters(),
-                    default=GRABCUT,
-                    tooltip="GrabCut, or a salient-object model (.onnx, such as u2netp) from models/segmentation.",
-                ),
-            ],
-            outputs=[Segmenter.Output(display_name="segmenter", tooltip="Goes into Segment.")],
-            **newer(io.Schema, search_aliases=["u2net", "grabcut", "background removal"]),
-        )
-
-    @classmethod
-    def execute(cls, model: str) -> io.NodeOutput:
-        check_choice("model", model, segmenters())
-        if model == GRABCUT:
-
-            def find(picture, prompt):
-                return grabcut(picture, prompt.box, prompt.positive, prompt.negative)
-
-            return io.NodeOutput(LoadedSegmenter(model, find, needs_prompt=True))
-        network = SalientModel(folder_paths.get_full_path_or_raise(FOLDER, model))
-        return io.NodeOutput(LoadedSegmenter(model, lambda picture, _: network.predict(picture), needs_prompt=False))
+def on_picture(prompt: Prompt, size: Size, told: list[str]) -> Prompt | None:
+    """A prompt without points outside the picture, which is told; None where then nothing of it is left."""
+    kept = {}
+    for name in ("positive", "negative"):
+        points = getattr(prompt, name)
+        inside = ((points >= 0) & (points < size)).all(1)
+        kept[name] = points[inside]
+        if not inside.all():
+            left_out = f"{len(points) - inside.sum()} of {len(points)}"
+            told.append(f"{name}_points: {left_out} lie outside the picture of {pixels(size)} and are left out.")
+    clipped = dataclasses.replace(prompt, **kept)
+    if prompt.box is not None:
+        x, y, width, height = prompt.box
+        if not (x < size.width and y < size.height and x + width > 0 and y + height > 0):
+            told.append(f"box: it lies outside the picture of {pixels(size)}.")
+            return None
+    return None if clipped.empty and not prompt.empty else clipped
 
 
 class PhDSegment(io.ComfyNode):
@@ -146,9 +123,11 @@ class PhDSegment(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "keep",
-                    options=["largest", "all"],
-                    default="largest",
-                    tooltip="Keep only the largest connected part of the mask, or all parts.",
+                    options=KEEP,
+                    default=KEEP[0],
+                    tooltip=(
+                        "Of the mask's connected parts keep the largest, all, or those that the points or the box mean."
+                    ),
                 ),
                 io.Int.Input(
                     "grow",
@@ -157,6 +136,45 @@ class PhDSegment(io.ComfyNode):
                     max=256,
                     tooltip="Moves the mask's edge outwards by this many pixels; negative moves it inwards.",
                 ),
+                io.String.Input(
+                    "class_name",
+                    default=AUTO,
+                    optional=True,
+                    tooltip=(
+                        "For DeepLab models: what the subject is, such as dog or car. auto takes the class that most "
+                        "of the box, of the points or else of the picture has."
+                    ),
+                ),
+                io.Int.Input(
+                    "refine_edge",
+                    default=3,
+                    min=0,
+                    max=32,
+                    optional=True,
+                    tooltip=(
+                        "Draws the mask's edge again after the picture, up to so many pixels from where it was. "
+                        "0 leaves it as the segmenter gave it."
+                    ),
+                ),
+                io.Combo.Input(
+                    "candidate",
+                    options=CANDIDATES,
+                    default=CANDIDATES[0],
+                    optional=True,
+                    tooltip="For SAM, which proposes three masks: the one it believes in most, or the largest.",
+                    **newer(io.Combo.Input, advanced=True),
+                ),
+                BoundingBox.Input(
+                    "boxes",
+                    optional=True,
+                    tooltip="Boxes from other nodes, in pixels, instead of the box above: one subject for each box.",
+                    extra_dict={"forceInput": True},
+                ),
+                io.Mask.Input(
+                    "rough_mask",
+                    optional=True,
+                    tooltip="A mask that is about right, from any node: it points at the subject. 1 = subject.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="subject_mask", tooltip="1 = subject."),
@@ -164,6 +182,13 @@ class PhDSegment(io.ComfyNode):
                     display_name="cutout", tooltip="RGBA: the subject without its old background's colours."
                 ),
                 BoundingBox.Output(display_name="box", tooltip="The box around the subject, in pixels."),
+                io.Mask.Output(
+                    display_name="subjects",
+                    is_output_list=True,
+                    tooltip=(
+                        "A list of masks, one for each subject: of each box, or of each part that is kept. 1 = subject."
+                    ),
+                ),
             ],
             is_output_node=True,
             **newer(io.Schema, search_aliases=["mask", "cut out", "remove background", "segmentation"]),
@@ -171,41 +196,122 @@ class PhDSegment(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, segmenter, box="", positive_points="", negative_points="", threshold=0.0, keep="largest", grow=0
+        cls,
+        image,
+        segmenter,
+        box="",
+        positive_points="",
+        negative_points="",
+        threshold=0.0,
+        keep="largest",
+        grow=0,
+        class_name=AUTO,
+        # Workflows saved before these two existed keep their masks.
+        refine_edge=0,
+        candidate="best",
+        boxes=None,
+        rough_mask=None,
     ) -> io.NodeOutput:
-        check_choice("keep", keep, ["largest", "all"])
-        boxes = parse_numbers(box, 4, "box")
-        if len(boxes) > 1 or (boxes[:, 2:] <= 0).any():
+        check_choice("keep", keep, KEEP)
+        check_choice("candidate", candidate, CANDIDATES)
+        written = parse_numbers(box, 4, "box")
+        if len(written) > 1 or (written[:, 2:] <= 0).any():
             raise ValueError(f"box is {box!r}; it must be one box: x, y, width, height, the last two above 0.")
-        prompt = Prompt(
-            tuple(boxes[0]) if len(boxes) else None,
-            parse_numbers(positive_points, 2, "positive_points"),
-            parse_numbers(negative_points, 2, "negative_points"),
+        asked = Prompt(
+            positive=parse_numbers(positive_points, 2, "positive_points"),
+            negative=parse_numbers(negative_points, 2, "negative_points"),
+            class_name=class_name,
+            candidate=candidate,
         )
-        if segmenter.needs_prompt and prompt.empty:
+        pictures, told = as_pictures(image, "image"), []
+        each = [written] * len(pictures) if boxes is None else as_boxes(boxes, len(pictures))
+        rough = None
+        if rough_mask is not None:
+            rough = as_masks(rough_mask, pictures, "rough_mask", told)
+            common_batch(image=pictures, rough_mask=rough)
+            pictures = np.repeat(pictures, len(rough), axis=0) if len(pictures) == 1 else pictures
+            each = each * len(rough) if len(each) == 1 else each
+        if segmenter.needs_prompt and rough is None and not len(asked.positive) and not all(len(one) for one in each):
             raise ValueError(f"{segmenter.name} needs a box or positive points around the subject; both are empty.")
-        messages, masks, cutouts, found = [], [], [], None
-        for index, picture in enumerate(as_pictures(image, "image")):
-            picture = picture[..., :3]
-            mask = refine(segmenter.find(picture, prompt), threshold, keep, grow)
-            subject = subject_box(mask)
-            if subject is None:
-                messages.append(f"No subject found in picture {index + 1}: its mask is empty.")
-                warn(messages[-1])
-                mask = np.zeros_like(mask)
+        progress = comfy.utils.ProgressBar(len(pictures))
+        masks, cutouts, subjects, found = [], [], [], None
+        for index, picture in enumerate(pictures):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            prompt = dataclasses.replace(asked, rough=None if rough is None else item(rough, index))
+            several = search(
+                segmenter, picture, prompts_of(prompt, each[index]), told, threshold, keep, grow, refine_edge
+            )
+            mask = np.max(several, axis=0) if several else np.zeros(picture.shape[:2], np.float32)
+            if not several:
+                told.append(f"No subject found in picture {index + 1}: its mask is empty.")
+                warn(told[-1])
             elif found is None:
-                found = subject
+                found = subject_box(mask)
             masks.append(mask)
-            cutouts.append(cut_out(picture, mask))
+            cutouts.append(cut_out(picture[..., :3], mask))
+            subjects += several
+            progress.update(1)
         box = (found or Box(0, 0, 0, 0))._asdict()
-        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), box, ui=shown(cls, cutouts, *messages))
+        # A list without items would stop the graph.
+        separate = [as_tensor([mask]) for mask in subjects or masks[:1]]
+        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), box, separate, ui=shown(cls, cutouts, *told))
 
 
-def refine(mask: np.ndarray, threshold: float, keep: str, pixels: int) -> np.ndarray:
-    """From what a segmenter says to a mask worth pasting: near-opaque is opaque, no holes, no specks, moved edge."""
+def prompts_of(prompt: Prompt, boxes: np.ndarray) -> list[Prompt]:
+    """A prompt for each box, [N,4], with the points in it; of one box, or none, with all points."""
+    if len(boxes) < 2:
+        return [dataclasses.replace(prompt, box=tuple(boxes[0]) if len(boxes) else None)]
+    prompts = []
+    for box in boxes:
+        points = {}
+        for name in ("positive", "negative"):
+            all_points = getattr(prompt, name)
+            points[name] = all_points[((all_points >= box[:2]) & (all_points < box[:2] + box[2:])).all(1)]
+        prompts.append(dataclasses.replace(prompt, box=tuple(box), **points))
+    return prompts
+
+
+def search(
+    segmenter: LoadedSegmenter,
+    picture: np.ndarray,
+    prompts: list[Prompt],
+    told: list[str],
+    threshold: float,
+    keep: str,
+    pixels: int,
+    edge: int,
+) -> list[np.ndarray]:
+    """The masks of the subjects in a picture [H,W,3 or 4]: one for each prompt, or for each part that is kept."""
+    colours, alpha = picture[..., :3], None
+    if picture.shape[2] == 4 and picture[..., 3].max() >= LEAST_ALPHA:
+        # What is transparent shows nothing, whatever colour it has.
+        alpha = picture[..., 3]
+        colours = colours * alpha[..., None] + 0.5 * (1 - alpha[..., None])
+    found = []
+    for prompt in prompts:
+        prompt = on_picture(prompt, Size.of(picture), told)
+        if prompt is None:
+            continue
+        mask = refine(segmenter.find(colours, prompt), colours, prompt, threshold, keep, pixels, edge)
+        mask = mask if alpha is None else np.minimum(mask, alpha)
+        if subject_box(mask) is not None:
+            found += parts_of(mask) if len(prompts) == 1 and keep == "all" else [mask]
+    return found
+
+
+def refine(
+    mask: np.ndarray, picture: np.ndarray, prompt: Prompt, threshold: float, keep: str, pixels: int, edge: int
+) -> np.ndarray:
+    """From what a segmenter says to a mask worth pasting: near-opaque is opaque, no holes, no specks, a true edge."""
     if threshold > 0:
         mask = (mask >= threshold).astype(np.float32)
     mask = stabilise(mask, 0.05)
-    mask = largest_component(mask) if keep == "largest" else drop_specks(mask, LEAST_SHARE * mask.size)
+    if keep == "all":
+        mask = drop_specks(mask, LEAST_SHARE * mask.size)
+    else:
+        mask = largest_component(mask) if keep == "largest" else prompted_parts(mask, prompt)
     mask = fill_holes(mask)
+    if edge:
+        mask = stabilise(refine_edge(picture, mask, edge))
+        mask = (mask > 0.5).astype(np.float32) if threshold > 0 else mask
     return grow(mask, pixels) if pixels else mask

@@ -1,11 +1,15 @@
-"""GrabCut (Rother 2004, OpenCV's implementation): a subject from a box or points, with no weights at all."""
+"""GrabCut (Rother 2004, OpenCV's implementation): a subject from a box, points or a rough mask, with no weights."""
 
 import cv2
 import numpy as np
 
+from ..masks import distance_to, resize_mask
+
 ITERATIONS = 5
 # GrabCut's cost grows with the pixels and its colour models do not need them all.
 WORKING_SIDE = 640
+# Of the picture's longer side: how far off a rough mask may be, and what of a picture counts as its frame.
+DOUBT, FRAME = 0.04, 0.02
 
 
 def grabcut(
@@ -13,13 +17,16 @@ def grabcut(
     box: tuple[float, float, float, float] | None = None,
     positive: np.ndarray | None = None,
     negative: np.ndarray | None = None,
+    rough: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The subject inside a box, or around points.
+    """The subject inside a box, around points, or near a rough mask.
 
     Args:
         image: float [H,W,3] in 0..1, RGB.
-        box: x, y, width, height in pixels. Everything outside is background.
+        box: x, y, width, height in pixels. Everything outside is background; where nothing is outside, the picture's
+            frame is taken for background at first.
         positive, negative: [N,2] pixel coordinates (x, y) on the subject, on the background.
+        rough: float [H,W], 1 = subject; well inside it is subject, well outside background.
     Returns:
         float32 [H,W], 0 or 1 before it is scaled back to the picture's size. All 0 where nothing is found.
     """
@@ -29,15 +36,24 @@ def grabcut(
     small = (np.clip(cv2.resize(image, size, interpolation=cv2.INTER_AREA), 0, 1) * 255).astype(np.uint8)
     small = np.ascontiguousarray(small[..., ::-1])
     labels = np.full(small.shape[:2], cv2.GC_PR_BGD, np.uint8)
+    if rough is not None:
+        labels = labels_near(resize_mask(rough, *size) > 0.5, max(2.0, DOUBT * max(size)))
     if box is not None:
         x, y, w, h = (value * scale for value in box)
-        labels[:] = cv2.GC_BGD
-        labels[max(0, round(y)) : max(0, round(y + h)), max(0, round(x)) : max(0, round(x + w))] = cv2.GC_PR_FGD
+        within = np.zeros(labels.shape, bool)
+        within[max(0, round(y)) : max(0, round(y + h)), max(0, round(x)) : max(0, round(x + w))] = True
+        if rough is None:
+            labels[within] = cv2.GC_PR_FGD
+        labels[~within] = cv2.GC_BGD
+        if within.all() and rough is None:
+            frame = max(1, round(FRAME * max(size)))
+            labels[:frame], labels[-frame:] = cv2.GC_PR_BGD, cv2.GC_PR_BGD
+            labels[:, :frame], labels[:, -frame:] = cv2.GC_PR_BGD, cv2.GC_PR_BGD
     radius = max(2, round(0.02 * max(size)))
     for points, sure, likely in ((positive, cv2.GC_FGD, cv2.GC_PR_FGD), (negative, cv2.GC_BGD, cv2.GC_PR_BGD)):
         for x, y in np.reshape(points if points is not None else [], (-1, 2)) * scale:
             centre = (int(x), int(y))
-            if box is None:
+            if box is None and rough is None:
                 # Without a box a point vouches for its wider surround too, else the colour models see too little.
                 near = cv2.circle(np.zeros_like(labels), centre, 6 * radius, 1, -1)
                 labels[(near == 1) & (labels != cv2.GC_FGD) & (labels != cv2.GC_BGD)] = likely
@@ -50,3 +66,14 @@ def grabcut(
     cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS, cv2.GC_INIT_WITH_MASK)
     found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def labels_near(inside: np.ndarray, doubt: float) -> np.ndarray:
+    """GrabCut's labels from a rough mask, bool [h,w], whose edge may be `doubt` pixels off."""
+    labels = np.where(inside, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+    if inside.any() and not inside.all():
+        depth = distance_to(~inside)
+        # Of a thin mask at least the innermost pixels are sure.
+        labels[depth > min(doubt, 0.7 * float(depth.max()))] = cv2.GC_FGD
+        labels[distance_to(inside) > doubt] = cv2.GC_BGD
+    return labels

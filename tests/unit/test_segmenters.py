@@ -1,14 +1,23 @@
-"""Finding a subject: without weights, and with a small network that a package carries."""
+"""Finding a subject: without weights, and with salient-object networks."""
 
+import importlib.machinery
 import importlib.util
+import struct
+import sys
+import types
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage import data
 
+from phd_ops.segmenters import onnx_file
 from phd_ops.segmenters.grabcut import grabcut
-from phd_ops.segmenters.onnx_salient import SalientModel
+from phd_ops.segmenters.onnx_file import OnnxInput, OnnxLayout, read_layout
+from phd_ops.segmenters.onnx_salient import MEAN, STD, SalientModel, preparation
 
 
 def overlap(found, truth):
@@ -69,6 +78,27 @@ def test_grabcut_with_nothing_to_find_gives_an_empty_mask(box):
     assert not found.any()
 
 
+def test_a_box_around_all_of_the_picture_still_finds_the_subject():
+    image, truth = scene()
+    assert overlap(grabcut(image, box=(0, 0, 160, 120)), truth) > 0.9
+    assert overlap(grabcut(image, box=(-50, -50, 500, 500)), truth) > 0.9
+
+
+@pytest.mark.parametrize("pixels", [-4, 4])
+def test_a_rough_mask_is_made_exact(pixels):
+    image, truth = scene()
+    kernel = np.ones((2 * abs(pixels) + 1,) * 2, np.uint8)
+    rough = (cv2.dilate if pixels > 0 else cv2.erode)(truth, kernel)
+    assert overlap(rough, truth) < 0.86
+    assert overlap(grabcut(image, rough=rough), truth) > 0.95
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_rough_mask_of_nothing_or_everything_does_not_crash(value):
+    image, _ = scene()
+    assert np.isfinite(grabcut(image, rough=np.full((120, 160), value, np.float32))).all()
+
+
 def test_a_picture_too_small_for_grabcut_does_not_crash():
     assert grabcut(np.zeros((2, 2, 3), np.float32), box=(0, 0, 1, 1)).shape == (2, 2)
 
@@ -106,8 +136,177 @@ def test_the_salient_network_sees_nothing_in_nothing(salient):
     assert salient.predict(np.zeros((100, 140, 3), np.float32)).max() < 0.5
 
 
-def test_a_file_that_is_no_network_is_named(tmp_path):
-    path = tmp_path / "broken.onnx"
-    path.write_bytes(b"not a network")
-    with pytest.raises(ValueError, match=r"broken\.onnx is not an ONNX model"):
-        SalientModel(str(path))
+# Protocol buffers as ONNX files are made of, written here so that no package is needed for it.
+
+
+def number(field, value):
+    return varint(field << 3) + varint(value)
+
+
+def varint(value):
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def message(field, content):
+    content = content.encode() if isinstance(content, str) else content
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+def tensor_type(shape, element=1):
+    dims = b"".join(message(1, message(2, n) if isinstance(n, str) else number(1, n)) for n in shape)
+    return message(1, number(1, element) + message(2, dims))
+
+
+def value(field, name, shape, element=1):
+    return message(field, message(1, name) + message(2, tensor_type(shape, element)))
+
+
+def onnx(shape=(1, 3, 32, 48), weights=(1.0, 0.0, 0.0), outputs=1, kind="Conv", element=1, listed=False):
+    """A network that weighs the three channels of its input; `outputs` times the same answer."""
+    raw = struct.pack("<3f", *weights)
+    dims = b"".join(number(1, n) for n in (1, 3, 1, 1))
+    graph = message(5, dims + number(2, 1) + message(8, "w") + message(9, raw)) + message(2, "net")
+    graph += value(11, "x", shape, element)
+    graph += value(11, "w", (1, 3, 1, 1)) if listed else b""
+    for index in range(outputs):
+        node = message(1, "x") + message(1, "w") + message(2, f"y{index}") + message(3, f"n{index}") + message(4, kind)
+        graph += message(1, node) + value(12, f"y{index}", (1, 1, *shape[2:]))
+    return number(1, 8) + message(7, graph) + message(8, message(1, "") + number(2, 13))
+
+
+def written(folder, content, name="net.onnx"):
+    path = folder / name
+    path.write_bytes(content)
+    return str(path)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_network_s_layout_is_read_from_its_file(tmp_path, listed):
+    path = written(tmp_path, onnx(("batch", 3, 32, 48), outputs=7, element=10, listed=listed))
+    assert read_layout(path) == OnnxLayout([OnnxInput((None, 3, 32, 48), True)], 7)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 40, -1, -30])
+def test_a_file_cut_short_is_named(tmp_path, cut):
+    path = written(tmp_path, onnx()[:cut])
+    with pytest.raises(ValueError, match=r"net\.onnx is not an ONNX model, or was cut short"):
+        SalientModel(path)
+
+
+@given(st.binary(max_size=200))
+def test_no_file_whatever_makes_the_reader_crash_or_hang(tmp_path_factory, content):
+    path = written(tmp_path_factory.mktemp("any"), content)
+    try:
+        assert read_layout(path).inputs
+    except ValueError as error:
+        assert "not an ONNX model" in str(error)
+
+
+def test_a_number_without_an_end_is_refused():
+    with pytest.raises((ValueError, IndexError)):
+        onnx_file.varint(b"\xff" * 100, 0)
+
+
+IMAGENET = (MEAN.tolist(), STD.tolist())
+HALVES = ([0.5] * 3, [1.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "size", "statistics", "stretch"),
+    [
+        ((1, 3, 320, 320), 7, (320, 320), IMAGENET, True),  # U²-Net, u2netp, silueta
+        ((1, 3, 1024, 1024), 1, (1024, 1024), IMAGENET, False),  # BiRefNet, RMBG-2.0
+        ((1, 3, 1024, 1024), 12, (1024, 1024), HALVES, False),  # ISNet
+        ((None, 3, None, None), 1, (1024, 1024), IMAGENET, False),
+        ((None, 3, None, None), 7, (320, 320), IMAGENET, True),
+        ((1, 3, 384, 512), 1, (512, 384), IMAGENET, False),
+    ],
+)
+def test_each_family_gets_its_own_preparation(shape, outputs, size, statistics, stretch):
+    found = preparation(OnnxLayout([OnnxInput(shape, False)], outputs))
+    assert (found.size, found.stretch) == (size, stretch)
+    assert (found.mean.tolist(), found.std.tolist()) == statistics
+
+
+@pytest.mark.parametrize("shapes", [[(1, 3, 8)], [(1, 4, 8, 8)], [(8, 3, 8, 8)], [(1, 3, 8, 8), (1, 2)]])
+def test_what_takes_no_single_picture_is_refused(shapes):
+    with pytest.raises(ValueError, match="salient-object model takes one picture"):
+        preparation(OnnxLayout([OnnxInput(shape, False) for shape in shapes], 1))
+
+
+def halves(low, high, height=60, width=90):
+    """A picture whose left half has one red and whose right half another."""
+    image = np.full((height, width, 3), 0.3, np.float32)
+    image[:, : width // 2, 0], image[:, width // 2 :, 0] = low, high
+    return image
+
+
+def test_logits_become_shares(tmp_path):
+    # The answer is the red channel as prepared, times 20: from -42 to 45.
+    network = SalientModel(written(tmp_path, onnx(weights=(20.0, 0.0, 0.0))))
+    found = network.predict(halves(0.0, 1.0))
+    assert (found.shape, found.dtype) == ((60, 90), np.float32)
+    assert found[:, :40].max() < 1e-3 and found[:, 50:].min() > 0.999
+
+
+def test_shares_are_taken_as_they_are_and_stretched(tmp_path):
+    # (0.8 - 0.485) / 0.229 / 2 = 0.688 against (0.5 - 0.485) / 0.229 / 2 = 0.033.
+    network = SalientModel(written(tmp_path, onnx(weights=(0.5, 0.0, 0.0))))
+    found = network.predict(halves(0.5, 0.8))
+    assert found[30, 5] == pytest.approx(0, abs=1e-5) and found[30, 85] == pytest.approx(1, abs=1e-5)
+    # 0.197 at most is a network that sees nothing, and is not stretched.
+    assert network.predict(halves(0.5, 0.575)).max() == pytest.approx(0.1965, abs=1e-3)
+
+
+def test_a_network_that_opencv_cannot_run_asks_for_onnxruntime(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"net\.onnx: OpenCV cannot run this model .* install the package onnxruntime"):
+        SalientModel(written(tmp_path, onnx(kind="NoSuchLayer")))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_onnxruntime_takes_over_where_opencv_cannot(tmp_path, monkeypatch, half):
+    given_types = []
+
+    class Session:
+        def __init__(self, path, providers):
+            assert path.endswith("net.onnx") and providers == ["CPUExecutionProvider"]
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name="x")]
+
+        def run(self, names, given):
+            given_types.append(given["x"].dtype)
+            return [given["x"][:, :1] > 0]
+
+    module = types.ModuleType("onnxruntime")
+    module.__spec__ = importlib.machinery.ModuleSpec("onnxruntime", None)
+    module.InferenceSession = Session
+    monkeypatch.setitem(sys.modules, "onnxruntime", module)
+    network = SalientModel(written(tmp_path, onnx(kind="NoSuchLayer", element=10 if half else 1)))
+    found = network.predict(halves(0.0, 1.0))
+    assert found[30, 5] == 0 and found[30, 85] == 1
+    assert given_types == [np.float16 if half else np.float32]
+
+
+def test_a_file_that_neither_can_run_is_named(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no such\nlayer")
+
+    module = types.ModuleType("onnxruntime")
+    module.__spec__ = importlib.machinery.ModuleSpec("onnxruntime", None)
+    module.InferenceSession = fail
+    monkeypatch.setitem(sys.modules, "onnxruntime", module)
+    with pytest.raises(
+        ValueError, match=r"net\.onnx: neither OpenCV nor onnxruntime can run this model \(no such layer"
+    ):
+        SalientModel(written(tmp_path, onnx(kind="NoSuchLayer")))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3000, 2)])
+def test_any_picture_gets_a_mask_of_its_size(salient, shape):
+    assert salient.predict(np.full((*shape, 3), 0.5, np.float32)).shape == shape

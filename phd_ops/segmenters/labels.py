@@ -1,0 +1,63 @@
+"""The names of the classes that published networks tell apart, and how a user may write them."""
+
+import difflib
+
+BACKGROUND = "background"
+VOC = (
+    BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+COCO = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+# COCO's own numbers run to 90; these were never used.
+COCO_UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+# One thing, two words: as one data set has it, and as the other or a user may.
+SYNONYMS = {
+    "airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tvmonitor", "television": "tvmonitor",
+    "plane": "aeroplane", "human": "person", "people": "person", "man": "person", "woman": "person", "table":
+    "diningtable", "plant": "pottedplant", "phone": "cellphone", "bike": "bicycle",
+}  # fmt: skip
+
+
+def labels_of(classes: int) -> tuple[str, ...]:
+    """The label set that a network with so many classes is taken to have been trained on."""
+    if classes == 1:
+        return ("subject",)
+    if classes == 2:
+        return (BACKGROUND, "subject")
+    if classes == len(VOC):
+        return VOC
+    if classes == len(COCO):
+        return COCO
+    if classes == len(COCO) + 1:
+        return (BACKGROUND, *COCO)
+    if classes == 91:
+        names = iter(COCO)
+        return (BACKGROUND, *(f"unused {i}" if i in COCO_UNUSED else next(names) for i in range(1, 91)))
+    return (BACKGROUND, *(f"class {i}" for i in range(1, classes)))
+
+
+def plain(name: str) -> str:
+    name = "".join(letter for letter in name.lower() if letter.isalnum())
+    return SYNONYMS.get(name, name)
+
+
+def index_of(name: str, labels: tuple[str, ...]) -> int:
+    """Where a class stands in a label set. Raises ValueError that says which there are."""
+    known = [plain(label) for label in labels]
+    if plain(name) in known:
+        return known.index(plain(name))
+    near = difflib.get_close_matches(name.lower(), labels, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    names = ", ".join(label for label in labels if label != BACKGROUND and not label.startswith("unused"))
+    raise ValueError(
+        f"class_name is {name!r}, which this network does not know{hint} It knows: {names}; and auto, the largest."
+    )

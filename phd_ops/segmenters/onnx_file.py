@@ -1,0 +1,112 @@
+"""What an ONNX file says of its inputs, read from its protocol buffer without a further package.
+
+Only the few fields needed are followed (onnx.proto of the ONNX specification); weights are skipped over, not read.
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+# Field numbers.
+MODEL_GRAPH, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 7, 5, 11, 12
+TENSOR_NAME, VALUE_NAME, VALUE_TYPE, TYPE_TENSOR, TENSOR_ELEMENT, TENSOR_SHAPE, SHAPE_DIM, DIM_VALUE = (
+    8, 1, 2, 1, 1, 2, 1, 1,
+)  # fmt: skip
+FLOAT16 = 10
+
+
+class OnnxInput(NamedTuple):
+    """A network's input: its lengths, None where they are free, and whether it wants 16-bit floats."""
+
+    shape: tuple[int | None, ...]
+    half: bool
+
+
+class OnnxLayout(NamedTuple):
+    """What goes into a network, and how many answers it gives."""
+
+    inputs: list[OnnxInput]
+    outputs: int
+
+
+def varint(data, at: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError
+
+
+def fields(data, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(number, start, end) of a message's fields; a number's value instead of its start, with end -1."""
+    at = start
+    while at < end:
+        key, at = varint(data, at)
+        number, kind = key >> 3, key & 7
+        if kind == VARINT:
+            value, at = varint(data, at)
+            yield number, value, -1
+            continue
+        length = {FIXED64: 8, FIXED32: 4}.get(kind)
+        if kind == BYTES:
+            length, at = varint(data, at)
+        if length is None or number == 0 or at + length > end:
+            raise ValueError
+        yield number, at, at + length
+        at += length
+
+
+def inside(data, start: int, end: int, *path: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of all fields that a path of field numbers leads to."""
+    for number, first, last in fields(data, start, end):
+        if number == path[0]:
+            if len(path) == 1:
+                yield first, last
+            elif last >= 0:
+                yield from inside(data, first, last, *path[1:])
+
+
+def input_of(data, start: int, end: int) -> OnnxInput:
+    dims = []
+    for first, last in inside(data, start, end, VALUE_TYPE, TYPE_TENSOR, TENSOR_SHAPE, SHAPE_DIM):
+        values = [value for number, value, kind in fields(data, first, last) if number == DIM_VALUE and kind < 0]
+        # A length that is free has a name instead, or a value of 0 or less.
+        dims.append(values[0] if values and 0 < values[0] < 2**31 else None)
+    elements = [first for first, _ in inside(data, start, end, VALUE_TYPE, TYPE_TENSOR, TENSOR_ELEMENT)]
+    return OnnxInput(tuple(dims), elements == [FLOAT16])
+
+
+def name_of(data, start: int, end: int, field: int) -> bytes:
+    return b"".join(data[first:last] for first, last in inside(data, start, end, field))
+
+
+def read_layout(path: str | Path) -> OnnxLayout:
+    """The inputs and outputs of a network. Raises ValueError for a file that is no ONNX model, or is cut short."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            inputs, weights, outputs, graphs = [], set(), 0, 0
+            for first, last in inside(data, 0, len(data), MODEL_GRAPH):
+                graphs += 1
+                for number, start, end in fields(data, first, last):
+                    if number == GRAPH_INITIALIZER:
+                        weights.add(name_of(data, start, end, TENSOR_NAME))
+                    elif number == GRAPH_INPUT:
+                        inputs.append((name_of(data, start, end, VALUE_NAME), input_of(data, start, end)))
+                    elif number == GRAPH_OUTPUT:
+                        outputs += 1
+            # Old exports list their weights among the inputs.
+            inputs = [given for name, given in inputs if name not in weights]
+            if graphs != 1 or not inputs or not outputs:
+                raise ValueError
+            return OnnxLayout(inputs, outputs)
+    except (ValueError, IndexError, TypeError):
+        problem = "is not an ONNX model, or was cut short while it was copied"
+        raise ValueError(f"{Path(path).name} {problem}; get the file again.") from None

@@ -1,0 +1,53 @@
+"""The connected parts of a mask: which of them a prompt means, and each as a mask of its own."""
+
+import cv2
+import numpy as np
+
+from ..masks import keep_components, largest_component
+from .prompt import Prompt
+
+# Nobody wants more subjects than this of one picture.
+MOST_PARTS = 32
+
+
+def prompted_parts(mask: np.ndarray, prompt: Prompt) -> np.ndarray:
+    """The mask with those connected parts only that a prompt means: the largest one where it does not say.
+
+    Of points, each means the part nearest to it; a box, or the box of a rough mask, that with most pixels in it.
+    """
+    count, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8), connectivity=8)
+    if count < 3 or prompt.empty:
+        return largest_component(mask)
+    if len(prompt.positive):
+        rows, columns = np.nonzero(labels)
+        places, parts = np.stack([columns, rows], axis=1) + 0.5, labels[rows, columns]
+        chosen = {parts[np.square(places - point).sum(1).argmin()] for point in prompt.positive}
+    else:
+        region = np.zeros(mask.shape, bool)
+        if prompt.box is not None:
+            x, y, w, h = (round(value) for value in prompt.box)
+            region[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = True
+        else:
+            region = prompt.rough > 0.5
+        counts = np.bincount(labels[region], minlength=count)
+        counts[0] = 0
+        if not counts.any():
+            return np.zeros_like(mask)
+        chosen = {counts.argmax()}
+    wanted = np.isin(np.arange(1, count), list(chosen))
+    return keep_components(mask, lambda areas: wanted)
+
+
+def parts_of(mask: np.ndarray) -> list[np.ndarray]:
+    """Every connected part of a mask as a mask of its own, the largest first; soft pixels go with the nearest part."""
+    inside = (mask > 0.5).astype(np.uint8)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    if count < 3:
+        return [mask] if count == 2 else []
+    # Of each pixel the nearest pixel inside, which tells the part.
+    _, nearest = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    owner = np.zeros(int(nearest.max()) + 1, labels.dtype)
+    owner[nearest[inside == 1]] = labels[inside == 1]
+    owned = owner[nearest]
+    order = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]
+    return [np.where(owned == part, mask, np.float32(0)) for part in order]

@@ -1,0 +1,226 @@
+"""Segment Anything (Kirillov 2023, arXiv 2304.02643) through the package `segment-anything`: ViT-B, ViT-L, ViT-H.
+
+Which of them a checkpoint holds is read from its tensors' shapes, so that smaller ones of the same classes work too.
+"""
+
+import functools
+import hashlib
+import re
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+import torch
+
+from .packages import needed
+from .prompt import Prompt
+
+# The published networks' heads of the mask decoder; its tensors do not tell.
+DECODER_HEADS = 8
+# How many pictures' embeddings are kept.
+KEPT = 4
+# Without a prompt: so many points across the picture, asked so many at a time.
+GRID, AT_ONCE = 8, 16
+# A mask is stable where its area hardly depends on where the logits are cut (as in SAM's own automatic mode).
+STABILITY_OFFSET = 1.0
+# Of the picture: what is larger is its background, what is smaller is hardly its subject.
+MOST_SHARE, LIKELY_SHARE = 0.85, 0.04
+
+
+def build(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """`segment_anything`'s Sam with the weights of a state dict, float32, on the CPU.
+
+    Raises ValueError where the package is missing or the tensors are not those of such a network.
+    """
+    modeling = needed("segment_anything", "segment-anything").modeling
+
+    def shape(name: str) -> torch.Size:
+        return weights[name].shape
+
+    def count(pattern: str) -> int:
+        return len({match[1] for match in (re.match(pattern, name) for name in weights) if match})
+
+    try:
+        width, _, patch, _ = shape("image_encoder.patch_embed.proj.weight")
+        grid = shape("image_encoder.pos_embed")[1]
+        depth = count(r"image_encoder\.blocks\.(\d+)\.")
+        # The relative positions of a block reach as far as it looks: over a window or over all of the grid.
+        reach = [(shape(f"image_encoder.blocks.{i}.attn.rel_pos_h")[0] + 1) // 2 for i in range(depth)]
+        everywhere = [i for i in range(depth) if reach[i] == grid]
+        channels = shape("image_encoder.neck.0.weight")[0]
+        decoder = "mask_decoder.transformer.layers"
+        network = modeling.Sam(
+            image_encoder=modeling.ImageEncoderViT(
+                img_size=grid * patch,
+                patch_size=patch,
+                embed_dim=width,
+                depth=depth,
+                num_heads=width // shape("image_encoder.blocks.0.attn.rel_pos_h")[1],
+                mlp_ratio=shape("image_encoder.blocks.0.mlp.lin1.weight")[0] / width,
+                out_chans=channels,
+                norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
+                use_rel_pos=True,
+                window_size=min(reach),
+                global_attn_indexes=everywhere,
+            ),
+            prompt_encoder=modeling.PromptEncoder(
+                embed_dim=channels,
+                image_embedding_size=(grid, grid),
+                input_image_size=(grid * patch, grid * patch),
+                mask_in_chans=shape("prompt_encoder.mask_downscaling.3.weight")[0],
+            ),
+            mask_decoder=modeling.MaskDecoder(
+                num_multimask_outputs=shape("mask_decoder.mask_tokens.weight")[0] - 1,
+                transformer=modeling.TwoWayTransformer(
+                    depth=count(r"mask_decoder\.transformer\.layers\.(\d+)\."),
+                    embedding_dim=channels,
+                    mlp_dim=shape(f"{decoder}.0.mlp.lin1.weight")[0],
+                    num_heads=DECODER_HEADS,
+                ),
+                transformer_dim=channels,
+                iou_head_depth=count(r"mask_decoder\.iou_prediction_head\.layers\.(\d+)\."),
+                iou_head_hidden_dim=shape("mask_decoder.iou_prediction_head.layers.0.weight")[0],
+            ),
+        )
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (KeyError, IndexError, ValueError, ZeroDivisionError, RuntimeError, AssertionError):
+        raise ValueError("holds parts of a SAM network, but not all of one that is known here") from None
+    return network.eval()
+
+
+class SamSegmenter:
+    """A SAM network and the embeddings of the last pictures it saw, which the same pictures need not wait for again.
+
+    The image encoder may have any floating type and be on any device; prompts and masks are computed in float32.
+    """
+
+    def __init__(self, network: torch.nn.Module):
+        self.network = network
+        self.embeddings: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+
+    @property
+    def heavy_part(self) -> torch.nn.Module:
+        """What may run in 16 bits; the small rest is more exact without."""
+        return self.network.image_encoder
+
+    @property
+    def working_memory(self) -> int:
+        """About the bytes that encoding a picture takes beside the weights: attention over all of the grid."""
+        weight = self.network.image_encoder.pos_embed
+        heads = self.network.image_encoder.blocks[0].attn.num_heads
+        return 3 * heads * (weight.shape[1] * weight.shape[2]) ** 2 * weight.element_size()
+
+    def predict(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """The subject that a prompt points at, or the most salient one where it does not.
+
+        Args:
+            image: float [H,W,3] in 0..1, RGB.
+            prompt: points and box; of a rough mask the box is taken; `candidate` chooses among SAM's three masks.
+        Returns:
+            float32 [H,W] in 0..1, SAM's logits through a sigmoid.
+        """
+        with torch.inference_mode():
+            side = self.network.image_encoder.img_size
+            height, width = image.shape[:2]
+            scale = side / max(height, width)
+            inner = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+            embedding = self.embedding(image, inner)
+            if prompt.empty:
+                logits, scores = self.everything(embedding, inner)
+                chosen = salient(self.shown(logits, inner), scores)
+            else:
+                logits, scores = self.ask(embedding, *self.encoded(prompt, image.shape[:2], inner))
+                logits, scores = logits[0], scores[0]
+                areas = (self.shown(logits, inner) > 0).flatten(1).sum(1)
+                chosen = int((areas if prompt.candidate == "largest" else scores).argmax())
+            mask = self.network.postprocess_masks(logits[None, chosen, None], inner, (height, width))[0, 0]
+            return torch.sigmoid(mask).cpu().numpy()
+
+    def embedding(self, image: np.ndarray, inner: tuple[int, int]) -> torch.Tensor:
+        """[1,C,h,w], float32, on the encoder's device. Its key is the content that the encoder would see."""
+        shrinks = inner[0] < image.shape[0]
+        small = cv2.resize(
+            image.astype(np.float32), inner[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        small = np.ascontiguousarray(small.reshape(*inner, 3))
+        key = hashlib.blake2b(small, digest_size=16, person=f"{inner[0]}x{inner[1]}".encode()).digest()
+        weight = self.network.image_encoder.patch_embed.proj.weight
+        if key not in self.embeddings:
+            pixels = torch.from_numpy(small).permute(2, 0, 1).to(weight.device)[None] * 255
+            pixels = self.network.preprocess(pixels).to(weight.dtype)
+            self.embeddings[key] = self.network.image_encoder(pixels).float().cpu()
+        self.embeddings.move_to_end(key)
+        while len(self.embeddings) > KEPT:
+            self.embeddings.popitem(last=False)
+        return self.embeddings[key].to(weight.device)
+
+    def encoded(self, prompt: Prompt, size: tuple[int, int], inner: tuple[int, int]) -> tuple:
+        """Points [1,N,2] with labels [1,N], or None, and a box [1,4] (two corners), or None, in the encoder's frame."""
+        device = self.network.image_encoder.pos_embed.device
+        scale = np.array([inner[1] / size[1], inner[0] / size[0]])
+        box = prompt.box
+        if box is None and prompt.rough is not None and (prompt.rough > 0.5).any():
+            x, y, w, h = cv2.boundingRect((prompt.rough > 0.5).astype(np.uint8))
+            box = (x, y, w, h)
+        corners = None
+        if box is not None:
+            x, y, w, h = box
+            found = np.concatenate([np.array([x, y]) * scale, np.array([x + w, y + h]) * scale])
+            corners = torch.as_tensor(found[None], dtype=torch.float32, device=device)
+        points = np.concatenate([prompt.positive, prompt.negative])
+        if len(points) == 0:
+            return None, corners
+        labels = np.repeat([1, 0], [len(prompt.positive), len(prompt.negative)])
+        coordinates = torch.as_tensor((points * scale)[None], dtype=torch.float32, device=device)
+        return (coordinates, torch.as_tensor(labels[None], device=device)), corners
+
+    def ask(self, embedding: torch.Tensor, points, box) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [B,3,h,w] of three masks each, and how good the network takes them to be, [B,3]."""
+        sparse, dense = self.network.prompt_encoder(points=points, boxes=box, masks=None)
+        return self.network.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=self.network.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+
+    def everything(self, embedding: torch.Tensor, inner: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [N,h,w] and scores [N] of the masks at a grid of points."""
+        steps = (np.arange(GRID) + 0.5) / GRID
+        grid = np.stack(np.meshgrid(steps * inner[1], steps * inner[0]), axis=-1).reshape(-1, 1, 2)
+        answers = []
+        for first in range(0, len(grid), AT_ONCE):
+            points = torch.as_tensor(grid[first : first + AT_ONCE], dtype=torch.float32, device=embedding.device)
+            labels = torch.ones(points.shape[:2], dtype=torch.int64, device=embedding.device)
+            answers.append(self.ask(embedding, (points, labels), None))
+        logits, scores = (torch.cat(parts).flatten(0, 1) for parts in zip(*answers, strict=True))
+        return logits, scores
+
+    def shown(self, logits: torch.Tensor, inner: tuple[int, int]) -> torch.Tensor:
+        """The part of [N,h,w] that shows the picture; the rest is padding."""
+        side = self.network.image_encoder.img_size
+        rows, columns = (max(1, round(length * logits.shape[-1] / side)) for length in inner)
+        return logits[:, :rows, :columns]
+
+
+def salient(logits: torch.Tensor, scores: torch.Tensor) -> int:
+    """Which of many masks, logits [N,h,w] with scores [N], is most likely the picture's subject.
+
+    The product of how good the network takes it to be, how stable it is, how central, how little of the picture's
+    frame it covers, and whether it is large enough; what covers nearly all is background.
+    """
+    count, height, width = logits.shape
+    inside = logits > 0
+    area = inside.flatten(1).sum(1).float()
+    stability = (logits > STABILITY_OFFSET).flatten(1).sum(1) / (logits > -STABILITY_OFFSET).flatten(1).sum(1).clamp(1)
+    rows = torch.linspace(-1, 1, height, device=logits.device).square()
+    columns = torch.linspace(-1, 1, width, device=logits.device).square()
+    central = torch.exp(-(rows[:, None] + columns[None]))
+    centred = (inside * central).flatten(1).sum(1) / area.clamp(1)
+    frame = torch.ones(height, width, dtype=torch.bool, device=logits.device)
+    frame[1:-1, 1:-1] = False
+    framed = inside[:, frame].float().mean(1)
+    share = area / (height * width)
+    likely = (share / LIKELY_SHARE).clamp(max=1) * (share < MOST_SHARE)
+    return int((scores.clamp(0) * stability * centred * (1 - framed).square() * likely).argmax())
