@@ -1,5 +1,7 @@
 """PhDPasteBlend: a subject into a scene, and the masks of what may change around it."""
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 from comfy_api.latest import io
@@ -8,7 +10,7 @@ from ..phd_ops.geometry import Box, Placement, Size, random_placement, visible_s
 from ..phd_ops.masks import stabilise
 from ..phd_ops.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
 from .compat import check_choice, check_numbers, newer
-from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown
+from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown, stored
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.
@@ -267,7 +269,7 @@ class PhDPasteBlend(io.ComfyNode):
         # One of each for the whole batch: no picture is copied to be stacked.
         composites, controls = (np.empty((*shape, 3), np.float32) for _ in range(2))
         taken, inpaints, harmonizes = (np.zeros(shape, np.float32) for _ in range(3))
-        used, previews = {}, []
+        used, previews, seen = {}, [], []
         for number, (scene_index, subject_indices) in enumerate(pictures):
             composite, masks = composites[number], SceneMasks(taken[number], inpaints[number], harmonizes[number])
             composite[...] = item(scenes, scene_index)
@@ -287,6 +289,7 @@ class PhDPasteBlend(io.ComfyNode):
                 where = place(index, box, Size.of(composite))
                 used[index] = where.to_text()
                 told.append(where.to_text())
+                seen = seen or [on_canvas(cls, composite, exemplar, own, box, where)]
                 pasted = paste(
                     composite,
                     exemplar[..., :3],
@@ -315,7 +318,23 @@ class PhDPasteBlend(io.ComfyNode):
                     told.append(f"{why} no surround, so there is no control: the composite stands in for it.")
             previews.append(outlined(composite, masks.matte, masks.harmonize))
         arrays = (torch.from_numpy(array) for array in (composites, controls, taken, inpaints, harmonizes))
-        return io.NodeOutput(*arrays, "\n".join(used.values()), ui=shown(cls, previews, *told))
+        return io.NodeOutput(
+            *arrays, "\n".join(used.values()), ui=shown(cls, previews, *told) | {"phd_placement": seen}
+        )
+
+
+def on_canvas(
+    cls: type[io.ComfyNode], scene: np.ndarray, exemplar: np.ndarray, matte: np.ndarray, box: Box, where: Placement
+) -> dict:
+    """What the placement editor in the browser shows: the scene ahead of a paste, the subject, and where it went."""
+    subject = np.dstack([exemplar[box.slices][..., :3], matte[box.slices]])
+    return {
+        "scene": stored(cls, scene),
+        "scene_size": list(Size.of(scene)),
+        "subject": stored(cls, subject),
+        "subject_size": list(box.size),
+        "placement": asdict(where),
+    }
 
 
 def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:

@@ -68,20 +68,31 @@ def as_tensor(arrays: list[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(arrays), dtype=np.float32))
 
 
-def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
-    """A picture or a mask for a node to show, with the edges of masks on it: the first white, the second orange."""
+def preview(picture: np.ndarray) -> np.ndarray:
+    """An array [H,W] or [H,W,C], its longer side no more than PREVIEW_SIDE."""
     height, width = picture.shape[:2]
     scale = min(1.0, PREVIEW_SIDE / max(height, width))
     size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+
+
+def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
+    """A picture or a mask for a node to show, with the edges of masks on it: the first white, the second orange."""
+    reduced = preview(picture)
     reduced = np.repeat(reduced[..., None], 3, axis=-1) if reduced.ndim == 2 else reduced
     drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
+    size = Size.of(drawn)
     thick = max(1, round(max(size) / 400))
     for mask, colour in zip(masks, ((255, 255, 255), (255, 140, 0)), strict=False):
         inside = (resize_mask(mask, *size) > 0.5).astype(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(drawn, contours, -1, colour, thick)
     return drawn.astype(np.float32) / 255
+
+
+def stored(cls: type[io.ComfyNode], picture: np.ndarray) -> dict:
+    """A picture [H,W,3] or [H,W,4] for the browser: the name under which the server gives it, at preview size."""
+    return dict(ui.PreviewImage(as_tensor([preview(picture)]), cls=cls).as_dict()["images"][0])
 
 
 def shown(cls: type[io.ComfyNode], pictures: list[np.ndarray], *messages: str) -> dict:

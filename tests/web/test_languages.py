@@ -1,0 +1,46 @@
+"""Every language beside English is complete, and names no socket that is not there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+LOCALES = Path(__file__).resolve().parent.parent.parent / "locales"
+OTHERS = sorted(path.name for path in LOCALES.iterdir() if path.name != "en")
+
+
+def texts(language: str) -> dict:
+    return json.loads((LOCALES / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def leaves(tree: dict, *path: str):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, *path, key)
+        else:
+            yield (*path, key), value
+
+
+def test_two_languages_beside_english_are_there():
+    assert {"fr", "zh"} <= set(OTHERS)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_language_has_all_texts(language):
+    english, other = dict(leaves(texts("en"))), dict(leaves(texts(language)))
+    assert set(other) == set(english)
+    for path, words in english.items():
+        if path[-1] == "name":  # the help pages and the tooltips name sockets as they are
+            assert other[path] == words
+        else:
+            assert other[path].strip() and other[path] != words, path
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_numbers_and_masks_are_said_as_in_english(language):
+    english = dict(leaves(texts("en")))
+    for path, words in leaves(texts(language)):
+        if path[-1] == "tooltip":
+            for pattern in (r"1 = ", r"\b\d{2,4}\b"):
+                assert sorted(re.findall(pattern, words)) == sorted(re.findall(pattern, english[path])), path

@@ -1,0 +1,115 @@
+/** Pictures for view: fetched once, reduced once, kept while they are likely to be wanted again. */
+
+import { boxOf } from "./outline.mjs";
+import { within } from "./view.mjs";
+
+/** @typedef {import("./placement.mjs").Size} Size */
+/** @typedef {import("./sources.mjs").Channel} Channel */
+/**
+ * A picture reduced for view, and the size of the stored one.
+ * @typedef {{ bitmap: CanvasImageSource & Size, size: Size }} Picture
+ */
+/** @typedef {{ x: number, y: number, width: number, height: number }} Box */
+
+/** No editor shows a picture larger than this; what is larger is reduced as it is decoded. */
+export const VIEW_SIDE = 1024;
+const MOST_KEPT = 32;
+
+/** @type {Map<string, Promise<Picture>>} The least recently wanted first. */
+const kept = new Map();
+
+/**
+ * The picture at an address, reduced. Rejects where there is none or it is none.
+ * @param {string} url
+ * @returns {Promise<Picture>}
+ */
+export function loaded(url) {
+  const picture = kept.get(url) ?? load(url);
+  kept.delete(url);
+  kept.set(url, picture);
+  picture.catch(() => kept.delete(url));
+  for (const oldest of kept.keys()) {
+    if (kept.size <= MOST_KEPT) break;
+    kept.delete(oldest);
+  }
+  return picture;
+}
+
+/** @param {string} url @returns {Promise<Picture>} */
+async function load(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const size = { width: image.naturalWidth, height: image.naturalHeight };
+  const { width, height } = within(size, VIEW_SIDE);
+  const bitmap = await createImageBitmap(image, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
+  return { bitmap, size };
+}
+
+/** @param {number} width @param {number} height */
+export function surface(width, height) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  return { canvas, context };
+}
+
+/** @type {WeakMap<object, Map<string, import("./outline.mjs").Mask>>} */
+const masks = new WeakMap();
+
+/**
+ * One channel of a picture as a mask of 0..255, read once.
+ * @param {Picture} picture @param {Channel} channel @param {boolean} inverted
+ * @returns {import("./outline.mjs").Mask}
+ */
+export function maskOf({ bitmap }, channel, inverted) {
+  const { width, height } = bitmap;
+  const known = masks.get(bitmap) ?? new Map();
+  masks.set(bitmap, known);
+  const mask = known.get(channel + inverted);
+  if (mask) return mask;
+  const { context } = surface(width, height);
+  context.drawImage(bitmap, 0, 0);
+  const pixels = context.getImageData(0, 0, width, height).data;
+  const data = new Uint8ClampedArray(width * height);
+  const offset = { red: 0, green: 1, blue: 2, alpha: 3 }[channel];
+  for (let index = 0; index < data.length; index++) {
+    const value = pixels[4 * index + offset];
+    data[index] = inverted ? 255 - value : value;
+  }
+  const read = { data, width, height };
+  known.set(channel + inverted, read);
+  return read;
+}
+
+/**
+ * A subject cut out of its picture by a mask, cropped to the subject; null for an empty mask.
+ * @param {Picture} picture @param {import("./outline.mjs").Mask} mask of any size
+ * @returns {(Picture & { mask: import("./outline.mjs").Mask }) | null}
+ */
+export function cutOut({ bitmap, size }, mask) {
+  // The box of Python's subject_box.
+  const box = boxOf(mask, 127) ?? boxOf(mask, 0);
+  if (!box) return null;
+  const { canvas: matte, context: drawn } = surface(mask.width, mask.height);
+  const pixels = drawn.createImageData(mask.width, mask.height);
+  mask.data.forEach((value, index) => (pixels.data[4 * index + 3] = value));
+  drawn.putImageData(pixels, 0, 0);
+  const across = bitmap.width / mask.width,
+    down = bitmap.height / mask.height;
+  const { canvas, context } = surface(box.width * across, box.height * down);
+  const whole = /** @type {const} */ ([-box.x * across, -box.y * down, bitmap.width, bitmap.height]);
+  context.drawImage(bitmap, ...whole);
+  context.globalCompositeOperation = "destination-in";
+  context.drawImage(matte, ...whole);
+  const own = new Uint8ClampedArray(box.width * box.height);
+  for (let y = 0; y < box.height; y++) {
+    const start = (box.y + y) * mask.width + box.x;
+    own.set(mask.data.subarray(start, start + box.width), y * box.width);
+  }
+  return {
+    bitmap: canvas,
+    size: { width: (box.width * size.width) / mask.width, height: (box.height * size.height) / mask.height },
+    mask: { data: own, width: box.width, height: box.height },
+  };
+}

@@ -1,0 +1,90 @@
+/** Points and a box as Segment's text widgets hold them, in pixels of the picture. */
+
+/** @typedef {import("./placement.mjs").Point} Point */
+/** @typedef {import("./placement.mjs").Size} Size */
+/** @typedef {{ x: number, y: number, width: number, height: number }} Box */
+/** @typedef {{ positive: Point[], negative: Point[], box: Box | null }} Prompt */
+/** @typedef {"positive" | "negative"} Kind */
+
+const MOST_PIXELS = 1e6;
+const KEYS = ["x", "y", "width", "height"];
+
+/**
+ * Groups of numbers from "x, y; x, y", "[[x, y], ...]" or '[{"x": 1, "y": 2}, ...]', as Python reads them.
+ * @param {unknown} text @param {number} each numbers in a group
+ * @returns {number[][] | null} null for what is none of these
+ */
+export function parsed(text, each) {
+  if (typeof text !== "string") return null;
+  const trimmed = text.trim();
+  /** @type {number[]} */
+  let numbers;
+  if (trimmed.startsWith("[") && trimmed.includes("{")) {
+    try {
+      numbers = JSON.parse(trimmed).flatMap((group) => KEYS.slice(0, each).map((key) => number(group[key])));
+    } catch {
+      return null;
+    }
+  } else {
+    if (!/^[\d\s.,;eE+\-[\]()]*$/.test(trimmed)) return null;
+    numbers = trimmed
+      .split(/[\s,;[\]()]+/)
+      .filter(Boolean)
+      .map(number);
+  }
+  if (numbers.length % each || !numbers.every((value) => Math.abs(value) < MOST_PIXELS)) return null;
+  return Array.from({ length: numbers.length / each }, (_, index) => numbers.slice(index * each, (index + 1) * each));
+}
+
+/** @param {unknown} value @returns {number} NaN for what Python's float() does not read, such as "". */
+function number(value) {
+  if (typeof value === "string") return value.trim() === "" ? NaN : Number(value);
+  return typeof value === "number" || typeof value === "boolean" ? Number(value) : NaN;
+}
+
+/** @param {unknown} text @returns {Point[] | null} */
+export function pointsFrom(text) {
+  return parsed(text, 2)?.map(([x, y]) => ({ x, y })) ?? null;
+}
+
+/** @param {unknown} text @returns {{ box: Box | null } | null} null where it cannot be read as one box or none. */
+export function boxFrom(text) {
+  const groups = parsed(text, 4);
+  if (!groups || groups.length > 1) return null;
+  if (!groups.length) return { box: null };
+  const [x, y, width, height] = groups[0];
+  return width > 0 && height > 0 ? { box: { x, y, width, height } } : null;
+}
+
+/** @param {Point[]} points */
+export function pointsText(points) {
+  return points.map(({ x, y }) => `${x}, ${y}`).join("; ");
+}
+
+/** @param {Box | null} box */
+export function boxText(box) {
+  return box ? `${box.x}, ${box.y}, ${box.width}, ${box.height}` : "";
+}
+
+/**
+ * The pixel of a picture that a place lies on; the nearest one for a place outside.
+ * @param {Point} at @param {Size} size
+ * @returns {Point}
+ */
+export function pixelAt({ x, y }, size) {
+  const inside = (value, side) => Math.min(Math.max(Math.floor(value), 0), side - 1);
+  return { x: inside(x, size.width), y: inside(y, size.height) };
+}
+
+/**
+ * The box of whole pixels between two places, inside the picture; null for one too thin to be meant.
+ * @param {Point} from @param {Point} to @param {Size} size @param {number} least in pixels
+ * @returns {Box | null}
+ */
+export function boxBetween(from, to, size, least) {
+  const ends = (a, b, side) => [a, b].map((v) => Math.min(Math.max(Math.round(v), 0), side)).sort((p, q) => p - q);
+  const [left, right] = ends(from.x, to.x, size.width),
+    [top, bottom] = ends(from.y, to.y, size.height);
+  const box = { x: left, y: top, width: right - left, height: bottom - top };
+  return box.width >= Math.max(least, 1) && box.height >= Math.max(least, 1) ? box : null;
+}
