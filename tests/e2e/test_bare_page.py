@@ -1,0 +1,239 @@
+"""The editors on a page that holds nothing but them: needs a browser and no ComfyUI."""
+
+import functools
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+from harness.comfyui import ROOT
+from harness.live import MissingError, as_png, browsing
+
+pytestmark = pytest.mark.e2e
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>bare</title><body style="margin: 0">
+<div id="here" style="width: 440px; height: 320px"></div>
+"""
+# As much of a node as the editors ask for, fed by two Load Image nodes.
+OPEN = """
+const [kind] = arguments
+return (async () => {
+    const { attach } = await import("/js/hosting.mjs")
+    const modules = { PlacementEditor: "/js/placement_editor.mjs", PointPicker: "/js/point_picker.mjs" }
+    const Editor = (await import(modules[kind]))[kind]
+    const loader = image => ({ id: image, type: "LoadImage", mode: 0, widgets: [{ name: "image", value: image }] })
+    const graph = { id: "g", loaders: [loader("scene.png"), loader("subject.png")] }
+    graph.getNodeById = id => graph.loaders.find(node => node.id === id)
+    const inputs = { background: "scene.png", image: "scene.png", subject: "subject.png", subject_mask: "subject.png" }
+    const values = {
+        placement: "manual", x: 0.5, y: 0.5, size: 0.5, rotation: 0, flip: false, feather: 0, ring: 8, shadow: false,
+        box: "", positive_points: "", negative_points: "",
+    }
+    const node = {
+        id: 1, graph, size: [440, 320], properties: {}, type: kind,
+        inputs: Object.keys(inputs).map(name => ({ name })),
+        widgets: Object.entries(values).map(([name, value]) => ({ name, value })),
+        getInputLink(slot) {
+            const name = this.inputs[slot].name
+            return { origin_id: inputs[name], origin_slot: name === "subject_mask" ? 1 : 0 }
+        },
+        computeSize: () => [440, 320],
+        setSize() {},
+        setProperty(name, value) { this.properties[name] = value },
+        addDOMWidget(name, type, element, options) {
+            document.getElementById("here").replaceChildren(element)
+            const widget = { name, type, element, options }
+            this.widgets.push(widget)
+            return widget
+        },
+    }
+    const steps = [], others = []
+    const frontend = {
+        urlOf: file => "/" + file.filename,
+        outputsOf: from => (from === node ? window.output : null) ?? null,
+        transaction: (node, begins) => steps.push(begins),
+        elsewhere: event => others.push(event.type),
+        language: () => "en",
+    }
+    // ComfyUI's masks of files are 1 where they are transparent: a subject needs the inverse.
+    if (kind === "PlacementEditor") {
+        graph.loaders.push({
+            id: "invert", type: "InvertMask", mode: 0, graph, inputs: [{ name: "mask" }],
+            getInputLink: () => ({ origin_id: "subject.png", origin_slot: 1 }),
+        })
+        inputs.subject_mask = "invert"
+    }
+    const editor = new Editor(node, frontend)
+    attach(node, editor)
+    node.onAdded()
+    Object.assign(window, { node, editor, steps, others })
+})()
+"""
+WIDGET = "return node.widgets.find(widget => widget.name === arguments[0]).value"
+WORDS = "return editor.frame.words.textContent"
+CANVAS = "const { x, y, width, height } = editor.frame.canvas.getBoundingClientRect(); return [x, y, width, height]"
+PAUSE = "return new Promise(done => setTimeout(done, 250))"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A plain web server with the page, the modules and two pictures."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "js").symlink_to(ROOT / "web" / "js")
+    (folder / "index.html").write_text(PAGE)
+    scene = np.full((200, 400, 3), 70, np.uint8)
+    subject = np.zeros((100, 80, 4), np.uint8)
+    subject[20:80, 20:60] = (230, 30, 30, 255)
+    (folder / "scene.png").write_bytes(as_png(scene))
+    (folder / "subject.png").write_bytes(as_png(subject))
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript"}
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A browser of these tests' own: the other one keeps its page."""
+    try:
+        with browsing(tmp_path_factory.mktemp("chromium")) as browser:
+            yield browser
+    except MissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def bare(chromium, address):
+    """A way to open an editor on a fresh page, on whose console nothing is said."""
+
+    def opened(kind: str):
+        chromium.open(address)
+        chromium.script(OPEN, kind)
+        chromium.wait_for(WORDS.replace("return ", "return (") + ").includes('400×200')", seconds=20)
+        chromium.script(PAUSE)
+        return chromium
+
+    yield opened
+    assert [text for text in chromium.console() if "favicon" not in text and "gone.png" not in text] == []
+
+
+def places(browser, margin: float, *points) -> list[tuple[float, float]]:
+    x, y, width, height = browser.script(CANVAS)
+    scale = min((width - 2 * margin) / 400, (height - 2 * margin) / 200)
+    left, top = x + (width - 400 * scale) / 2, y + (height - 200 * scale) / 2
+    return [(left + px * scale, top + py * scale) for px, py in points]
+
+
+def test_a_subject_is_dragged_in_one_step(bare):
+    browser = bare("PlacementEditor")
+    browser.drag(*places(browser, 18, [200, 100], [120, 60]), steps=5)
+    assert browser.script(WIDGET, "x") == pytest.approx(0.3, abs=0.005)
+    assert browser.script(WIDGET, "y") == pytest.approx(0.3, abs=0.01)
+    assert browser.script("return steps") == [True, False]
+
+
+def test_the_subject_is_drawn_where_its_numbers_say(bare):
+    browser = bare("PlacementEditor")
+    # The block is 40×60 of the picture, its longer side half of the scene's 200 pixels.
+    picture = browser.screenshot().astype(int)
+    inside, beside = (picture[round(y), round(x)] for x, y in places(browser, 18, [190, 70], [150, 100]))
+    assert inside == pytest.approx([230, 30, 30], abs=6)
+    assert beside == pytest.approx([70, 70, 70], abs=6)
+
+
+def test_two_fingers_size_the_subject(bare):
+    browser = bare("PlacementEditor")
+    (x, y) = places(browser, 18, [200, 100])[0]
+
+    def finger(name: str, side: int) -> dict:
+        def move(by: float) -> dict:
+            return {"type": "pointerMove", "duration": 0, "x": round(x + by), "y": round(y), "origin": "viewport"}
+
+        rest = {"type": "pause", "duration": 60}
+        ways = [move(14 * side), {"type": "pointerDown", "button": 0}, rest, move(21 * side), rest, move(28 * side)]
+        actions = [*ways, rest, {"type": "pointerUp", "button": 0}]
+        return {"type": "pointer", "id": name, "parameters": {"pointerType": "touch"}, "actions": actions}
+
+    browser.command("actions", actions=[finger("first", -1), finger("second", 1)])
+    assert browser.script(WIDGET, "size") == pytest.approx(1.0, abs=0.06)
+    assert browser.script("return steps") == [True, False]
+
+
+def test_points_and_box_are_picked(bare):
+    browser = bare("PointPicker")
+    browser.drag(*places(browser, 6, [50.5, 60.5]))
+    browser.drag(*places(browser, 6, [300, 20]), button=2)
+    browser.drag(*places(browser, 6, [100, 40], [380, 180]), steps=4)
+    points = [
+        [float(v) for v in browser.script(WIDGET, f"{kind}_points").split(",")] for kind in ("positive", "negative")
+    ]
+    assert points[0] == pytest.approx([50, 60], abs=1)
+    assert points[1] == pytest.approx([300, 20], abs=1)
+    assert [float(v) for v in browser.script(WIDGET, "box").split(",")] == pytest.approx([100, 40, 280, 140], abs=2)
+
+
+def test_an_editor_whose_node_goes_in_the_middle_of_a_drag_lets_go_of_everything(bare):
+    browser = bare("PlacementEditor")
+    (x, y), (to_x, to_y) = places(browser, 18, [200, 100], [120, 60])
+    move = {"type": "pointerMove", "duration": 0, "origin": "viewport"}
+    start, on = move | {"x": round(x), "y": round(y)}, move | {"x": round(to_x), "y": round(to_y)}
+    browser.pointer(start, {"type": "pointerDown", "button": 0}, on)
+    browser.script("node.onRemoved(); editor.frame.element.remove()")
+    browser.pointer(start, {"type": "pointerUp", "button": 0})
+    assert browser.script("return steps") == [True, False]
+    assert browser.script(WIDGET, "x") == 0.5  # as it was before
+    assert browser.script("return editor.frame.scheduled") == 0
+
+
+def test_wheel_and_middle_button_are_left_to_the_graph(bare):
+    browser = bare("PlacementEditor")
+    (x, y) = places(browser, 18, [200, 100])[0]
+    browser.wheel(x, y, 100)
+    browser.drag((x, y), (x + 20, y), button=1)
+    assert browser.script("return [...new Set(others)]") == ["wheel", "pointerdown", "pointermove", "pointerup"]
+    assert browser.script("return steps") == []
+
+
+RUN = """
+const [scene] = arguments
+const placement = { x: 0.5, y: 0.5, size: 0.5, rotation: 0, flip: false }
+window.output = {
+    images: [],
+    phd_placement: [{
+        scene: { filename: scene, type: "temp" }, scene_size: [4000, 2000],
+        subject: { filename: "subject.png", type: "temp" }, subject_size: [80, 100], placement,
+    }],
+}
+node.onExecuted(window.output)
+"""
+
+
+def test_after_a_run_its_pictures_and_sizes_are_shown(bare):
+    browser = bare("PlacementEditor")
+    browser.script(RUN, "scene.png")
+    browser.wait_for(WORDS.replace("return ", "return (") + ").includes('4000×2000')", seconds=10)
+
+
+def test_where_a_runs_pictures_are_gone_those_of_the_inputs_are_shown(bare):
+    browser = bare("PlacementEditor")
+    browser.script(RUN, "gone.png")
+    browser.script(PAUSE)
+    browser.wait_for(WORDS.replace("return ", "return (") + ").includes('400×200')", seconds=10)
+    browser.drag(*places(browser, 18, [200, 100], [120, 60]), steps=5)
+    assert browser.script(WIDGET, "x") == pytest.approx(0.3, abs=0.005)
+
+
+def test_what_goes_wrong_inside_is_said_on_the_editor(bare):
+    browser = bare("PlacementEditor")
+    browser.script("node.getInputLink = () => { throw new Error('no such thing') }; node.onConnectionsChange()")
+    browser.wait_for(WORDS.replace("return ", "return (") + ").includes('no such thing')", seconds=10)
