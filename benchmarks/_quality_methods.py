@@ -20,7 +20,7 @@ from benchmarks._quality_scenes import Chunk, Model
 from benchmarks._rivals import call
 from phd_ops.light import linear_to_srgb, srgb_to_linear
 
-# Guidance doubles the time and was worth nothing to any method on this model.
+# Guidance of 2 doubles the time for a twentieth less error on validation scenes, of ours; the rivals are run alike.
 CFG = 1.0
 # In pixels, at 128 a side.
 RING, SOFT = 12, 4.0
@@ -197,9 +197,9 @@ DENOISE = {
     "eps": 0.68,
     "sdedit": 0.3,
     "ksampler": 0.3,
-    "core_differential": 0.5,
-    "repaint": 0.5,
-    "lanpaint": 0.5,
+    "core_differential": 0.3,
+    "repaint": 0.3,
+    "lanpaint": 0.3,
 }
 # Outer and inner steps, outer steps and jumps.
 LANPAINT = {10: (2, 8), 36: (6, 6), 60: (10, 5), 120: (20, 5)}

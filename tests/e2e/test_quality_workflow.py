@@ -1,0 +1,69 @@
+"""`bench quality --workflow --server`: a running ComfyUI is scored as the headless one is."""
+
+import contextlib
+import functools
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import _quality_scenes, quality
+from benchmarks.relit import subjects
+from benchmarks.relit.scenes import draw_scene
+
+WORKFLOW = Path(quality.__file__).parent / "workflows" / "phd.json"
+
+
+@pytest.fixture
+def scored(pack, server, tmp_path, monkeypatch, capsys):
+    """Scores a workflow there and here: exit status, the last line, and what was said of an error."""
+    import folder_paths
+
+    folder = Path(folder_paths.get_input_directory()).parent
+    monkeypatch.setattr("harness.execute.set_directories", lambda *folders: None)
+    monkeypatch.setattr(quality.tempfile, "TemporaryDirectory", lambda: contextlib.nullcontext(folder))
+    monkeypatch.setattr(subjects, "sprite_archive", bytes)
+    monkeypatch.setattr(_quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
+
+    def run(workflow: dict, *arguments: str):
+        file = tmp_path / "mine.json"
+        file.write_text(json.dumps(workflow))
+        out = tmp_path / ("there" if arguments else "here")
+        status = quality.main(["--workflow", str(file), "--scenes", "8", "--quick", "--out", str(out), *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out.strip().splitlines()[-1:], printed.err
+
+    return run
+
+
+def short() -> dict:
+    workflow = json.loads(WORKFLOW.read_text())
+    next(node for node in workflow.values() if node["class_type"] == "PhDHarmonizeSampler")["inputs"]["steps"] = 2
+    return workflow
+
+
+def test_a_server_s_pictures_score_as_those_made_here(scored, server):
+    found = []
+    for where in ((), ("--server", server.address)):
+        status, (line,), _ = scored(short(), *where)
+        assert status == 0
+        found.append(json.loads(line)["own_colour"]["workflow"]["fmse"])
+    # The server's picture has gone through eight bits.
+    assert found[1] == pytest.approx(found[0], rel=0.02)
+
+
+def test_what_a_server_refuses_is_told(scored, server):
+    workflow = short()
+    workflow["12"]["class_type"] = "NoSuchNode"
+    status, _, said = scored(workflow, "--server", server.address)
+    assert status == 2 and "the server refuses it" in said
+    failing = short()
+    failing["11"]["inputs"]["literal"] = True
+    del failing["11"]["inputs"]["subject_mask"]
+    status, _, said = scored(failing, "--server", server.address)
+    assert status == 2 and "--workflow: node 11 (PhDHarmonizeSampler): literal lets the subject alone change" in said
+
+
+def test_a_server_that_is_not_there_is_told(scored):
+    status, _, said = scored(short(), "--server", "http://127.0.0.1:9")
+    assert status == 2 and "--server: http://127.0.0.1:9 does not answer" in said
