@@ -15,7 +15,7 @@ from ..phd_ops.matting import refine_edge
 from ..phd_ops.paste import LEAST_ALPHA, cut_out, subject_box
 from ..phd_ops.segmenters.parts import parts_of, prompted_parts
 from ..phd_ops.segmenters.prompt import AUTO, Prompt
-from .compat import check_choice, newer
+from .compat import check_choice, check_numbers, newer
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .messages import warn
 from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, pixels, shown
@@ -45,9 +45,9 @@ def parse_numbers(text: str, each: int, name: str) -> np.ndarray:
         if not (abs(groups) < MOST_PIXELS).all():
             raise ValueError
         return groups
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         example = "120, 80; 200, 90" if each == 2 else "40, 30, 200, 260"
-        raise ValueError(f'{name} is {text!r}; it must be {each} numbers each, such as "{example}".') from None
+        raise ValueError(f'{name} is {text[:120]!r}; it must be {each} numbers each, such as "{example}".') from None
 
 
 def as_boxes(given, count: int) -> list[np.ndarray]:
@@ -62,7 +62,7 @@ def as_boxes(given, count: int) -> list[np.ndarray]:
         boxes = [np.array([[float(box[key]) for key in keys] for box in one]).reshape(-1, 4) for one in each]
         if not all((abs(one) < MOST_PIXELS).all() and (one[:, 2:] > 0).all() for one in boxes):
             raise ValueError
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         problem = "must be boxes with x, y, width and height in pixels, width and height above 0"
         raise ValueError(f"boxes is {str(given)[:120]}; these {problem}.") from None
     if len(boxes) not in (1, count):
@@ -214,6 +214,7 @@ class PhDSegment(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("keep", keep, KEEP)
         check_choice("candidate", candidate, CANDIDATES)
+        check_numbers(threshold=threshold)
         written = parse_numbers(box, 4, "box")
         if len(written) > 1 or (written[:, 2:] <= 0).any():
             raise ValueError(f"box is {box!r}; it must be one box: x, y, width, height, the last two above 0.")
@@ -231,17 +232,18 @@ class PhDSegment(io.ComfyNode):
             common_batch(image=pictures, rough_mask=rough)
             pictures = np.repeat(pictures, len(rough), axis=0) if len(pictures) == 1 else pictures
             each = each * len(rough) if len(each) == 1 else each
-        if segmenter.needs_prompt and rough is None and not len(asked.positive) and not all(len(one) for one in each):
+        boxed = any(len(one) for one in each)
+        if segmenter.needs_prompt and rough is None and not len(asked.positive) and not boxed:
             raise ValueError(f"{segmenter.name} needs a box or positive points around the subject; both are empty.")
         progress = comfy.utils.ProgressBar(len(pictures))
         masks, cutouts, subjects, found = [], [], [], None
         for index, picture in enumerate(pictures):
             comfy.model_management.throw_exception_if_processing_interrupted()
             prompt = dataclasses.replace(asked, rough=None if rough is None else item(rough, index))
-            several = search(
-                segmenter, picture, prompts_of(prompt, each[index]), told, threshold, keep, grow, refine_edge
-            )
-            mask = np.max(several, axis=0) if several else np.zeros(picture.shape[:2], np.float32)
+            # Where others have boxes and this picture none, a detector found nothing in it.
+            nothing = boxed and not len(each[index]) and rough is None and not len(asked.positive)
+            prompts = [] if nothing else prompts_of(prompt, each[index])
+            mask, several = search(segmenter, picture, prompts, told, threshold, keep, grow, refine_edge)
             if not several:
                 told.append(f"No subject found in picture {index + 1}: its mask is empty.")
                 warn(told[-1])
@@ -280,23 +282,29 @@ def search(
     keep: str,
     pixels: int,
     edge: int,
-) -> list[np.ndarray]:
-    """The masks of the subjects in a picture [H,W,3 or 4]: one for each prompt, or for each part that is kept."""
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The subject in a picture [H,W,3 or 4], and a mask for each prompt or, of a single one, for each part kept."""
     colours, alpha = picture[..., :3], None
     if picture.shape[2] == 4 and picture[..., 3].max() >= LEAST_ALPHA:
         # What is transparent shows nothing, whatever colour it has.
         alpha = picture[..., 3]
         colours = colours * alpha[..., None] + 0.5 * (1 - alpha[..., None])
-    found = []
+    whole, found = np.zeros(picture.shape[:2], np.float32), []
     for prompt in prompts:
+        comfy.model_management.throw_exception_if_processing_interrupted()
         prompt = on_picture(prompt, Size.of(picture), told)
         if prompt is None:
             continue
-        mask = refine(segmenter.find(colours, prompt), colours, prompt, threshold, keep, pixels, edge)
+        # In 16 bits a network may overflow; what it cannot say is no subject.
+        mask = np.nan_to_num(segmenter.find(colours, prompt), nan=0.0).clip(0, 1)
+        mask = mask if alpha is None else np.minimum(mask, alpha)
+        mask = refine(mask, colours, prompt, threshold, keep, pixels, edge)
         mask = mask if alpha is None else np.minimum(mask, alpha)
         if subject_box(mask) is not None:
-            found += parts_of(mask) if len(prompts) == 1 and keep == "all" else [mask]
-    return found
+            whole = np.maximum(whole, mask)
+            # More parts than anyone wants, and those too faint to be told apart, are in the whole mask all the same.
+            found += (parts_of(mask) or [mask]) if len(prompts) == 1 and keep == "all" else [mask]
+    return whole, found
 
 
 def refine(
@@ -312,6 +320,7 @@ def refine(
         mask = largest_component(mask) if keep == "largest" else prompted_parts(mask, prompt)
     mask = fill_holes(mask)
     if edge:
-        mask = stabilise(refine_edge(picture, mask, edge))
+        heed = comfy.model_management.throw_exception_if_processing_interrupted
+        mask = stabilise(refine_edge(picture, mask, edge, between=heed))
         mask = (mask > 0.5).astype(np.float32) if threshold > 0 else mask
     return grow(mask, pixels) if pixels else mask

@@ -5,6 +5,8 @@ that, and is what the mask says off the band, solves a sparse linear system. pym
 the same energy; a band needs but a fraction of its unknowns, and scipy, which ComfyUI itself asks for, solves them.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -20,7 +22,9 @@ TILE, AROUND = 256, 16
 WINDOW = 9
 
 
-def refine_edge(image: np.ndarray, mask: np.ndarray, pixels: int) -> np.ndarray:
+def refine_edge(
+    image: np.ndarray, mask: np.ndarray, pixels: int, between: Callable[[], None] = lambda: None
+) -> np.ndarray:
     """A mask whose edge follows the picture's, soft where the picture is.
 
     Args:
@@ -28,6 +32,7 @@ def refine_edge(image: np.ndarray, mask: np.ndarray, pixels: int) -> np.ndarray:
         mask: float32 [H,W] in 0..1, soft or hard.
         pixels: how far from where the mask is half, on both sides, the edge is sought; beyond, the mask becomes 0 or
             1, since what a network says there is mostly blur of its small output. 0 leaves the mask as it is.
+        between: called before each tile of a large picture; what it raises ends the work.
     Returns:
         float32 [H,W] in 0..1.
     """
@@ -41,6 +46,7 @@ def refine_edge(image: np.ndarray, mask: np.ndarray, pixels: int) -> np.ndarray:
         for left in range(0, size.width, TILE):
             core = Box(left, top, TILE, TILE).inside(size)
             if unknown[core.slices].any():
+                between()
                 near = core.grown(AROUND).inside(size)
                 matte = solve(image[near.slices], mask[near.slices], unknown[near.slices])
                 refined[core.slices] = matte[core.moved(-near.x, -near.y).slices]

@@ -26,7 +26,9 @@ PREFIXES = ("module.", "model.", "net.")
 
 def unwrapped(weights: dict) -> dict[str, torch.Tensor]:
     """The tensors of a state dict without a prefix that all of them share."""
-    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    tensors = {
+        name: value for name, value in weights.items() if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
             return unwrapped({name[len(prefix) :]: value for name, value in tensors.items()})

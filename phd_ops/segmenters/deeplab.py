@@ -17,7 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .labels import BACKGROUND, index_of, labels_of
+from ..masks import resize_mask
+from .labels import BACKGROUND, index_of, labels_of, plain
 from .onnx_salient import MEAN, STD
 from .packages import needed
 from .prompt import AUTO, Prompt
@@ -48,7 +49,11 @@ HEADS = {
 
 def library_of(weights: dict[str, torch.Tensor]) -> str | None:
     """Which library's DeepLab a state dict is, by its heads' tensors; None where it is none."""
-    return next((library for library, names in HEADS.items() if all(name in weights for name in names)), None)
+
+    def has(name: str) -> bool:
+        return name in weights and weights[name].ndim == 4
+
+    return next((library for library, names in HEADS.items() if all(map(has, names))), None)
 
 
 def smp_networks(classes: int, width: int, encoder: str | None) -> Iterator[Callable[[], torch.nn.Module]]:
@@ -91,7 +96,7 @@ def fitting(
             with torch.device("meta"):
                 shapes = {name: value.shape for name, value in make().state_dict().items()}
         # A library may know an encoder that it cannot dilate.
-        except (ValueError, NotImplementedError, KeyError, RuntimeError):
+        except (ValueError, NotImplementedError, KeyError, RuntimeError, TypeError, AttributeError, AssertionError):
             continue
         if {name: value for name, value in shapes.items() if not any(spare in name for spare in SPARE)} == wanted:
             network = make()
@@ -128,9 +133,10 @@ def read_labels(told: str | None, classes: int) -> tuple[str, ...]:
     if told is None:
         return labels_of(classes)
     try:
-        labels = tuple(map(str, json.loads(told)))
-    except (ValueError, TypeError):
-        labels = ()
+        told = json.loads(told)
+    except (ValueError, RecursionError):
+        told = None
+    labels = tuple(map(str, told)) if isinstance(told, list) else ()
     if len(labels) != classes:
         raise ValueError(f"has {classes} classes, and its metadata names {len(labels)} of them")
     return labels
@@ -157,7 +163,8 @@ class DeepLab:
 
         Args:
             image: float [H,W,3] in 0..1, RGB.
-            prompt: `class_name`; with AUTO the class that most of the box, the points or else of the picture has.
+            prompt: `class_name`; with AUTO the class that most of the points, the box, the rough mask or else of the
+                picture has.
         Returns:
             float32 [H,W] in 0..1, how likely each pixel is of that class; 0 where AUTO sees background only.
         Raises ValueError for a class that the network does not know.
@@ -200,10 +207,12 @@ class DeepLab:
         elif prompt.box is not None:
             x, y, w, h = np.array(prompt.box) * np.tile(scale, 2)
             region[max(0, int(y)) : max(0, int(np.ceil(y + h))), max(0, int(x)) : max(0, int(np.ceil(x + w)))] = 1
+        elif prompt.rough is not None:
+            region = (resize_mask(prompt.rough, *classes.shape[::-1]) > 0.5).astype(np.uint8)
         else:
             region[:] = 1
         counts = np.bincount(classes[region == 1], minlength=len(self.labels))
-        if self.labels[0] == BACKGROUND:
+        if plain(self.labels[0]) == BACKGROUND:
             counts[0] = 0
         return int(counts.argmax()) if counts.any() else None
 

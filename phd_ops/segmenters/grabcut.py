@@ -46,7 +46,7 @@ def grabcut(
             labels[within] = cv2.GC_PR_FGD
         labels[~within] = cv2.GC_BGD
         if within.all() and rough is None:
-            frame = max(1, round(FRAME * max(size)))
+            frame = max(1, min(round(FRAME * max(size)), min(size) // 4))
             labels[:frame], labels[-frame:] = cv2.GC_PR_BGD, cv2.GC_PR_BGD
             labels[:, :frame], labels[:, -frame:] = cv2.GC_PR_BGD, cv2.GC_PR_BGD
     radius = max(2, round(0.02 * max(size)))

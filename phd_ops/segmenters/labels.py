@@ -57,7 +57,7 @@ def index_of(name: str, labels: tuple[str, ...]) -> int:
         return known.index(plain(name))
     near = difflib.get_close_matches(name.lower(), labels, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    names = ", ".join(label for label in labels if label != BACKGROUND and not label.startswith("unused"))
+    names = ", ".join(label for label in labels if plain(label) != BACKGROUND and not label.startswith("unused"))
     raise ValueError(
         f"class_name is {name!r}, which this network does not know{hint} It knows: {names}; and auto, the largest."
     )

@@ -106,7 +106,7 @@ class SalientModel:
             saliency = 1 / (1 + np.exp(-np.clip(np.nan_to_num(saliency), -30, 30)))
             low, high = float(saliency.min()), float(saliency.max())
         # The published code stretches to 0..1. A flat, low answer means "nothing found" and must not be stretched.
-        if high > 0.5:
+        if high > 0.5 and high - low > 1e-3:
             saliency = (saliency - low) / max(high - low, 1e-6)
         saliency = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.clip(saliency, 0, 1).astype(np.float32)

@@ -119,6 +119,10 @@ class SamSegmenter:
         Returns:
             float32 [H,W] in 0..1, SAM's logits through a sigmoid.
         """
+        pointed = prompt.box is not None or len(prompt.positive) > 0
+        if not pointed and prompt.rough is not None and not (prompt.rough > 0.5).any():
+            # A rough mask of nothing asks for nothing.
+            return np.zeros(image.shape[:2], np.float32)
         with torch.inference_mode():
             side = self.network.image_encoder.img_size
             height, width = image.shape[:2]

@@ -1,6 +1,7 @@
 """The samplers with every kind of model that ComfyUI has, each a tiny real network, and with what people add to one."""
 
 import functools
+import logging
 
 import comfy.cldm.cldm
 import comfy.controlnet
@@ -213,7 +214,9 @@ def test_and_runs_the_sampler_that_was_asked_for(hands_known_over_clean, sampler
     out = inpaint(hands_known_over_clean, latent, MASK, **how)
     inside, core_s = ~known(latent), ksampler(hands_known_over_clean, latent, MASK, **how)
     torch.testing.assert_close(out[inside], core_s[inside], rtol=1e-4, atol=1e-4)
-    assert caplog.text.count("WARNING") == 1
+    # ComfyUI has its own word on models that other tests still hold.
+    said = [record for record in caplog.records if record.module != "model_management"]
+    assert [record.levelname for record in said if record.levelno >= logging.WARNING] == ["WARNING"]
     assert "model calls" not in caplog.text and "has no" not in caplog.text
 
 

@@ -480,3 +480,52 @@ def test_a_missing_package_is_named_on_the_node(models, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "segment_anything", None)
     message = refused("PhDLoadSegmenter", model="sam.safetensors")
     assert "needs the package segment-anything, which is not installed" in message
+
+
+def test_all_parts_are_in_the_mask_however_many_there_are():
+    many = np.zeros((200, 200), np.float32)
+    for top, left in np.ndindex(7, 7):
+        many[8 + 27 * top :, 8 + 27 * left :][:10, :10] = 1
+    found = run_node("PhDSegment", image=torch.zeros(1, 200, 200, 3), segmenter=finds(many), keep="all", refine_edge=0)
+    torch.testing.assert_close(found.values[0][0], torch.from_numpy(many))
+
+
+@pytest.mark.parametrize("keep", ["largest", "all"])
+def test_a_faint_mask_is_a_mask(keep):
+    faint = 0.4 * SQUARE.numpy().reshape(60, 80)
+    found = run_node("PhDSegment", image=scene(), segmenter=finds(faint), keep=keep, refine_edge=0)
+    torch.testing.assert_close(found.values[0][0], torch.from_numpy(faint.astype(np.float32)))
+
+
+def test_what_is_transparent_is_no_part_to_be_kept():
+    both = np.zeros((60, 80), np.float32)
+    both[5:55, 5:40], both[20:40, 50:70] = 1, 1
+    picture = scene(channels=4)
+    picture[:, :, :45, 3] = 0
+    mask = run_node("PhDSegment", image=picture, segmenter=finds(both), refine_edge=0).values[0][0]
+    assert mask[:, :45].sum() == 0 and mask[20:40, 50:70].min() == 1
+
+
+def test_what_a_network_cannot_say_is_no_subject():
+    broken = SQUARE.numpy().reshape(60, 80).astype(np.float32)
+    broken[:10] = np.nan
+    mask, cutout, *_ = run_node("PhDSegment", image=scene(), segmenter=finds(broken)).values
+    assert mask.isfinite().all() and cutout.isfinite().all() and mask[0, :10].sum() == 0 and mask[0, 30, 40] == 1
+
+
+def test_where_a_detector_found_nothing_there_is_no_subject():
+    boxes = [[{"x": 20, "y": 10, "width": 40, "height": 40}], []]
+    for segmenter in (grabcut(), finds(SQUARE.numpy().reshape(60, 80))):
+        mask = run_node("PhDSegment", image=scene(batch=2), segmenter=segmenter, boxes=boxes).values[0]
+        assert mask[0].any() and not mask[1].any()
+
+
+@pytest.mark.parametrize("text", [f'[{{"x": 1{"0" * 400}, "y": 1}}]', "[" * 100000 + "{"])
+def test_numbers_beyond_all_bounds_are_refused_in_a_sentence(text):
+    said = refused("PhDSegment", image=scene(), segmenter=grabcut(), positive_points=text)
+    assert "positive_points is" in said and len(said) < 500
+
+
+def test_a_pickle_of_numbered_tensors_is_no_segmenter():
+    with pytest.raises(ValueError, match="is not a segmenter that this pack knows"):
+        module("phd_ops.segmenters.checkpoint").build({0: torch.zeros(1), 1: torch.zeros(1)}, {})
