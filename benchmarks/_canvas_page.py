@@ -80,6 +80,8 @@ return import(address).then(({ Frame }) => {
 })
 """
 START = """
+// Its buffer is small, and full once the frontend is loaded.
+performance.clearResourceTimings()
 window.phdFrames = []
 window.phdLong = []
 window.phdSpent.handler.length = window.phdSpent.frame.length = 0

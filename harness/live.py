@@ -245,5 +245,7 @@ def browsing(profile: Path) -> Iterator[Browser]:
         browser.start(chromium, profile)
         yield browser
     finally:
-        browser.quit()
-        stop(process)
+        try:
+            browser.quit()
+        finally:
+            stop(process)

@@ -195,6 +195,20 @@ def test_an_editor_whose_node_goes_in_the_middle_of_a_drag_lets_go_of_everything
     assert browser.script("return editor.frame.scheduled") == 0
 
 
+def test_what_the_wheel_began_ends_with_the_node(bare):
+    browser = bare("PlacementEditor")
+    # Ctrl+wheel sizes; the step ends when the wheel has rested, or with the node.
+    browser.script("editor.begin('wheel'); node.onRemoved()")
+    assert browser.script("return steps") == [True, False]
+
+
+def test_several_pictures_of_a_run_stay_on_a_node_that_was_made_anew(bare):
+    browser = bare("PlacementEditor")
+    browser.script("window.output = { images: [{ filename: 'a.png' }, { filename: 'b.png' }] }; editor.refresh()")
+    assert browser.script("return node.hideOutputImages") is False
+    assert browser.script("return Object.hasOwn(node, 'onDrawBackground')") is False
+
+
 def test_wheel_and_middle_button_are_left_to_the_graph(bare):
     browser = bare("PlacementEditor")
     (x, y) = places(browser, 18, [200, 100])[0]

@@ -159,4 +159,5 @@ def test_gives_the_message_of_a_node_that_fails(monkeypatch, caplog):
     assert (caught.value.node_id, caught.value.node_type) == ("2", "Failing")
     assert caught.value.message == "the picture is too small."
     assert "in fail" in caught.value.traceback
-    assert not caplog.records
+    # ComfyUI has its own word on models that other tests still hold.
+    assert not [record for record in caplog.records if record.module != "model_management"]

@@ -69,6 +69,19 @@ test("a Load Image node is found through reroutes and bypassed nodes", () => {
   assert.deepEqual(pictureAt(node, "background", none).file, FILE);
 });
 
+test("a bypassed node passes on the input of the same place, if it is of the output's type", () => {
+  const graph = new Graph();
+  graph.load("a.png");
+  graph.load("b.png");
+  const inputs = [
+    ["first", [1, 0]],
+    ["second", [2, 0]],
+  ];
+  graph.add("TwoImages", { inputs, outputs: ["IMAGE", "IMAGE"], mode: 4 });
+  const node = graph.add("PhDPasteBlend", { inputs: [["background", [3, 1]]] });
+  assert.deepEqual(pictureAt(node, "background", none).file, { ...FILE, filename: "b.png" });
+});
+
 test("a muted node gives nothing, and one that computes its picture names itself", () => {
   const graph = new Graph();
   graph.load("a.png").mode = 2;

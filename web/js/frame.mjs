@@ -17,6 +17,7 @@
  * @property {(at: Point | null, event: PointerEvent | null) => string} hover gives the cursor's shape
  * @property {(event: KeyboardEvent) => boolean} key whether it is taken
  * @property {() => void} keysEnd the keyboard was let go
+ * @property {() => void} closed whatever was begun must end
  * @property {(event: WheelEvent) => boolean} wheel whether it is taken
  * @property {() => void} enter the pointer came
  * @property {(event: WheelEvent | PointerEvent) => void} elsewhere the graph's own: wheel and middle button
@@ -130,7 +131,7 @@ export class Frame {
     this.scheduled = 0;
     window.removeEventListener("wheel", this.onWheel, { capture: true });
     for (const touch of [...this.touches.values()]) this.letGo(touch, true);
-    this.handlers.keysEnd();
+    this.handlers.closed();
   }
 
   /** Draws in the next frame. */

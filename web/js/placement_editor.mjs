@@ -52,6 +52,7 @@ export class PlacementEditor {
       hover: (at, event) => hand.cursor(at, event),
       key: (event) => hand.key(event),
       keysEnd: () => this.holding === "keys" && this.end(),
+      closed: () => this.end(),
       wheel: (event) => hand.wheel(event),
       enter: () => this.refresh(),
       elsewhere: (event) => frontend.elsewhere(event),
@@ -82,6 +83,7 @@ export class PlacementEditor {
     this.ahead = null;
     this.writtenAt = 0;
     this.view = { scale: 1, x: 0, y: 0 };
+    this.pictures = 0;
     hideResult(node, 0);
   }
 
@@ -137,6 +139,9 @@ export class PlacementEditor {
     const then = this.run && runs.get(this.run.scene.filename);
     if (then && then.inputs !== this.inputs) this.run = null;
     this.asRun = then?.settings === this.settings();
+    // Also where a node is made anew, by undo or a reload, and its last run is still known.
+    const count = output?.images?.length ?? 0;
+    if (count !== this.pictures) hideResult(this.node, (this.pictures = count));
     const wanted = JSON.stringify(this.run ?? inputs);
     if (wanted !== this.wanted) {
       this.wanted = wanted;
@@ -284,7 +289,6 @@ export class PlacementEditor {
     const run = runIn(output);
     this.refresh();
     if (run) runs.set(run.scene.filename, { inputs: this.inputs, settings: this.settings() });
-    hideResult(this.node, output?.images?.length ?? 0);
     this.refresh();
   }
 

@@ -40,6 +40,7 @@ export class PointPicker {
       hover: (at) => (at && this.hit(at) ? "move" : "crosshair"),
       key: () => false,
       keysEnd: () => {},
+      closed: () => {},
       wheel: () => false,
       enter: () => this.refresh(),
       elsewhere: (event) => frontend.elsewhere(event),
@@ -59,6 +60,7 @@ export class PointPicker {
     /** Where a point is being carried. @type {Point | null} */
     this.carried = null;
     this.view = { scale: 1, x: 0, y: 0 };
+    this.pictures = 0;
     hideResult(node, 0);
   }
 
@@ -85,6 +87,9 @@ export class PointPicker {
     const source = pictureAt(this.node, "image", this.frontend.outputsOf);
     this.inputs = JSON.stringify(source);
     const output = this.frontend.outputsOf(this.node);
+    // Also where a node is made anew, by undo or a reload, and its last run is still known.
+    const count = output?.images?.length ?? 0;
+    if (count !== this.pictures) hideResult(this.node, (this.pictures = count));
     let shown = asFile(output?.images?.[0]);
     const then = shown && inputsOfRuns.get(shown.filename);
     if (then !== undefined && then !== this.inputs) shown = undefined;
@@ -153,7 +158,6 @@ export class PointPicker {
       this.refresh();
       inputsOfRuns.set(shown.filename, this.inputs);
     }
-    hideResult(this.node, output?.images?.length ?? 0);
     this.refresh();
   }
 
@@ -310,7 +314,14 @@ function tinted({ data, width, height }) {
   const { canvas, context } = surface(width, height);
   const pixels = context.createImageData(width, height);
   const [red, green, blue, alpha] = COLOURS.mask;
-  data.forEach((value, index) => pixels.data.set([red, green, blue, (alpha * value) / 255], 4 * index));
+  // A plain loop: a million pixels must not hold up the page.
+  const shown = pixels.data;
+  for (let index = 0, at = 0; index < data.length; index++, at += 4) {
+    shown[at] = red;
+    shown[at + 1] = green;
+    shown[at + 2] = blue;
+    shown[at + 3] = (alpha * data[index]) / 255;
+  }
   context.putImageData(pixels, 0, 0);
   return canvas;
 }

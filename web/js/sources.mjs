@@ -54,11 +54,20 @@ export function originOf(node, name) {
     if (!from || from.mode === MUTED) return null;
     const passes = from.mode === BYPASSED || from.type === "Reroute";
     if (!passes) return { node: from, slot: output };
-    const type = from.outputs?.[output]?.type;
-    slot = from.type === "Reroute" ? 0 : (from.inputs ?? []).findIndex((input) => input.type === type);
+    slot = from.type === "Reroute" ? 0 : bypassSlot(from, output);
     node = from;
   }
   return null;
+}
+
+/**
+ * The input that a bypassed node passes on as an output: the one of the same place if it is of its type, else the first.
+ * @param {any} node @param {number} output
+ * @returns {number}
+ */
+function bypassSlot(node, output) {
+  const type = node.outputs?.[output]?.type, inputs = node.inputs ?? [];
+  return inputs[output]?.type === type ? output : inputs.findIndex((input) => input.type === type);
 }
 
 /** @param {any} node @param {string} name @returns {number} */
