@@ -151,7 +151,7 @@ def ksampler(steps: int, denoise: float, masked: bool = True, relit: bool = Fals
 
 
 def core_differential(steps: int, denoise: float) -> Callable:
-    """Core's Differential Diffusion: the subject's blurred matte says how much may change."""
+    """Core's Differential Diffusion: the blurred mask of subject and ring says how much may change."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         soft = np.stack([cv2.GaussianBlur(mask, (0, 0), SOFT) for mask in chunk.mask.numpy()])
@@ -190,8 +190,8 @@ def repaint(jumps: int) -> Callable:
 
 
 # Settings by level. Ours: steps, inner steps, seeds. Rivals: steps (and inner ones); denoise is by method.
-SINGLE = {10: (10, 0, 1), 36: (12, 0, 3), 60: (12, 0, 5), 120: (12, 0, 10)}
-DIFFERENTIAL = {10: (5, 0, 1), 36: (9, 0, 2), 60: (10, 0, 3), 120: (10, 0, 6)}
+SINGLE = {10: (5, 0, 2), 36: (5, 0, 7), 60: (5, 0, 12), 120: (7, 0, 16)}
+DIFFERENTIAL = {10: (5, 0, 1), 36: (5, 0, 3), 60: (5, 0, 6), 120: (5, 0, 12)}
 DENOISE = {
     "ours": 0.75,
     "eps": 0.68,

@@ -1,6 +1,7 @@
 """The plots and pictures of `bench quality`: error by model calls, error by stratum, a scene of each stratum."""
 
 import csv
+import hashlib
 from pathlib import Path
 
 import matplotlib
@@ -26,7 +27,8 @@ SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outsi
 
 
 def picture_file(folder: Path, run: Run, number: int) -> Path:
-    return folder / "pictures" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}.png"
+    told = hashlib.sha256(run.told.encode()).hexdigest()[:6]
+    return folder / "pictures" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{told}.png"
 
 
 def write(file: Path, picture: np.ndarray) -> None:
@@ -95,8 +97,10 @@ def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: 
             left, told = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                run = Run(weights, split, name, result.level, "", 0)
-                tile = Image.open(picture_file(folder, run, number)).convert("RGB")
+                file_of = picture_file(folder, Run(weights, split, name, result.level, result.told, 0), number)
+                if not file_of.is_file():
+                    continue  # pictures may be deleted, rows count without them
+                tile = Image.open(file_of).convert("RGB")
                 told = f"{name} {np.square(np.asarray(tile) / 255 - given.truth)[given.true_matte > 0.5].mean():.3f}"
             else:
                 tile = Image.fromarray((getattr(given, name) * 255 + 0.5).astype(np.uint8))

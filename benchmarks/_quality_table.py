@@ -17,10 +17,11 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Result:
-    """What a method reached. Arrays are [scenes], means over the seeds."""
+    """What a method reached. Arrays are [scenes], means over the seeds; `told` as its runs have it."""
 
     name: str
     label: str
+    told: str
     level: int
     calls: int
     stratum: np.ndarray
@@ -30,7 +31,7 @@ class Result:
         """On these strata alone."""
         chosen = np.isin(self.stratum, list(strata))
         values = {name: array[chosen] for name, array in self.values.items()}
-        return Result(self.name, self.label, self.level, self.calls, self.stratum[chosen], values)
+        return Result(self.name, self.label, self.told, self.level, self.calls, self.stratum[chosen], values)
 
     def mean(self, figure: str) -> float:
         values = self.values[figure]
@@ -46,7 +47,7 @@ def gathered(store: Store, runs: list[Run], label: str, count: int) -> Result | 
     with np.errstate(invalid="ignore"):
         known = {name: over_seeds(array) for name, array in values.items()}
     stratum = np.array([row["stratum"] for row in rows[0]])
-    return Result(runs[0].method, label, runs[0].level, rows[0][0]["calls"], stratum, known)
+    return Result(runs[0].method, label, runs[0].told, runs[0].level, rows[0][0]["calls"], stratum, known)
 
 
 def over_seeds(array: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class WorkflowInputError(ValueError):
 
 def read(file: Path) -> dict:
     try:
-        workflow = json.loads(file.read_text())
+        workflow = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise WorkflowInputError(f"--workflow: {file} is no JSON file that can be read.") from None
     nodes = workflow.values() if isinstance(workflow, dict) else ()
@@ -204,16 +204,18 @@ def paste(count: int, render: Callable) -> Result:
     rows = [score(render(number).composite, render(number)) for number in range(count)]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     stratum = np.array([stratum_of(number) for number in range(count)])
-    return Result("paste", "paste", 0, 0, stratum, values | {"seconds": np.full(count, math.nan)})
+    return Result("paste", "paste", "", 0, 0, stratum, values | {"seconds": np.full(count, math.nan)})
 
 
 def measure(plan, store: Store, file: Path, side: int, address: str | None, folder: Path) -> int:
     """Scores a workflow; the exit status. address: of a server; else ComfyUI's input folder lies in `folder`."""
     workflow = read(file)
     check(workflow, file)
-    hashed = f"{weights_hash([file])}@{side}"
+    # The demo model may be part of it.
+    weights = sorted((Path(__file__).resolve().parent.parent / "demo" / "weights").glob("*.safetensors"))
+    hashed = f"{weights_hash([file, *weights])}@{side}@{address or 'headless'}"
     runs = [Run(hashed, plan.split, "workflow", 0, file.name, seed) for seed in range(plan.seeds)]
-    render = functools.cache(lambda number: in_eight_bits(scene(number, plan.split, side)))
+    render = functools.lru_cache(1)(lambda number: in_eight_bits(scene(number, plan.split, side)))
     runner = OnServer(address) if address else Headless(folder)
     try:
         for run in runs:

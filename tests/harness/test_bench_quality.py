@@ -174,7 +174,7 @@ def test_a_paired_ratio_knows_that_hard_scenes_are_hard_for_both():
 def test_strata_are_taken_apart_and_all_are_as_large():
     strata = np.array([_quality_scenes.stratum_of(number) for number in range(16)])
     assert all((strata == name).sum() == 2 for name in STRATA)
-    whole = Result("paste", "paste", 0, 0, strata, {"fmse": np.arange(16.0)})
+    whole = Result("paste", "paste", "", 0, 0, strata, {"fmse": np.arange(16.0)})
     assert len(whole.of(OWN).stratum) == 14 and whole.of(("gradient",)).mean("fmse") == 7
 
 
