@@ -24,6 +24,8 @@ STD = np.float32([0.229, 0.224, 0.225])
 FREE_SIDE = 1024
 # What U²-Net and its kin take.
 U2NET_SIDE = 320
+# A larger input is a slip of the file's: it would not fit into memory.
+MOST_SIDE = 4096
 
 
 class Preparation(NamedTuple):
@@ -42,6 +44,8 @@ def preparation(layout: OnnxLayout) -> Preparation:
         told = " and ".join(str(tuple("free" if n is None else n for n in given.shape)) for given in layout.inputs)
         raise ValueError(f"takes {told}; a salient-object model takes one picture [1,3,height,width]")
     height, width = (side or (U2NET_SIDE if layout.outputs == 7 else FREE_SIDE) for side in shape[2:])
+    if max(height, width) > MOST_SIDE:
+        raise ValueError(f"takes pictures of {width}×{height} pixels; a salient-object model takes at most {MOST_SIDE}")
     if max(height, width) <= 512 and layout.outputs > 1:
         return Preparation((width, height), MEAN, STD, stretch=True)
     if layout.outputs == 1:

@@ -215,6 +215,13 @@ IMAGENET = (MEAN.tolist(), STD.tolist())
 HALVES = ([0.5] * 3, [1.0] * 3)
 
 
+def test_an_input_that_no_memory_holds_is_refused():
+    with pytest.raises(
+        ValueError, match="takes pictures of 200000×200000 pixels; a salient-object model takes at most"
+    ):
+        preparation(OnnxLayout([OnnxInput((1, 3, 200000, 200000), False)], 1))
+
+
 @pytest.mark.parametrize(
     ("shape", "outputs", "size", "statistics", "stretch"),
     [
