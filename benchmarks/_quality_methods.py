@@ -189,9 +189,9 @@ def repaint(jumps: int) -> Callable:
     return sampler
 
 
-# Settings by level. Ours: steps, inner steps, seeds. Rivals: steps (and inner ones); denoise is by method.
-SINGLE = {10: (5, 0, 2), 36: (5, 0, 7), 60: (5, 0, 12), 120: (7, 0, 16)}
-DIFFERENTIAL = {10: (5, 0, 1), 36: (5, 0, 3), 60: (5, 0, 6), 120: (5, 0, 12)}
+# Settings by level. Ours: steps and seeds, with no inner steps. Denoise is by method.
+SINGLE = {10: (5, 2), 36: (5, 7), 60: (5, 12), 120: (7, 16)}
+DIFFERENTIAL = {10: (5, 1), 36: (5, 3), 60: (5, 6), 120: (5, 12)}
 DENOISE = {
     "ours": 0.75,
     "eps": 0.68,
@@ -214,23 +214,19 @@ def sampled(level: int) -> list[Method]:
         told = " ".join(f"{key}={value}" for key, value in settings.items())
         found.append(Method(name, f"{label}: {told}" if told else label, calls, f"{told} cfg={CFG}", run(**settings)))
 
-    own = {"denoise": DENOISE["ours"]}
-    for name, label, run, table, times in (
-        ("ours", "ours, single", single, SINGLE, 1),
-        ("differential", "ours, differential", differential, DIFFERENTIAL, 2),
+    near, like = DENOISE["ours"], DENOISE["eps"]
+    for name, label, run, table, times, denoise in (
+        ("ours", "ours, single", single, SINGLE, 1, near),
+        ("differential", "ours, differential", differential, DIFFERENTIAL, 2, near),
+        ("differential_eps", "ours, differential, eps", noise_predicting, DIFFERENTIAL, 2, like),
     ):
-        steps, inner, seeds = table[level]
-        add(name, label, times * seeds * (steps + (steps - 1) * inner), run,
-            steps=steps, inner_steps=inner, seeds=seeds, **own)  # fmt: skip
-    steps, inner, seeds = DIFFERENTIAL[level]
-    add("differential_eps", "ours, differential, eps", 2 * seeds * (steps + (steps - 1) * inner), noise_predicting,
-        steps=steps, inner_steps=inner, seeds=seeds, denoise=DENOISE["eps"])  # fmt: skip
-    add("langevin", "masked Langevin, no relight", level, langevin, steps=level, inner_steps=0, **own)
-    low = DENOISE["ksampler"]
+        steps, seeds = table[level]
+        add(name, label, times * seeds * steps, run, steps=steps, inner_steps=0, seeds=seeds, denoise=denoise)
+    add("langevin", "masked Langevin, no relight", level, langevin, steps=level, inner_steps=0, denoise=near)
     add("sdedit", "SDEdit", level, ksampler, steps=level, denoise=DENOISE["sdedit"], masked=False)
-    add("ksampler", "KSampler + mask", level, ksampler, steps=level, denoise=low)
+    add("ksampler", "KSampler + mask", level, ksampler, steps=level, denoise=DENOISE["ksampler"])
     add("ksampler_relight", "KSampler + mask, our Stitch", level, ksampler,
-        steps=level, denoise=DENOISE["ours"], relit=True)  # fmt: skip
+        steps=level, denoise=near, relit=True)  # fmt: skip
     add("core_differential", "Differential Diffusion", level, core_differential,
         steps=level, denoise=DENOISE["core_differential"])  # fmt: skip
     outer, jumps = REPAINT[level]

@@ -289,8 +289,8 @@ def main(arguments: list[str]) -> int:
     count, seeds = options.scenes or (24 if quick else SCENES), 1 if quick else SEEDS
     # Only whole runs are published.
     whole = (count, seeds, split) == (SCENES, SEEDS, "test") and not options.workflow
-    folder = options.out or (RESULTS if whole else ROOT / "output" / "bench_quality")
-    plan = Plan(count, seeds, options.levels or (QUICK_LEVELS if quick else LEVELS), split, folder)
+    out = options.out or (RESULTS if whole else ROOT / "output" / "bench_quality")
+    plan = Plan(count, seeds, options.levels or (QUICK_LEVELS if quick else LEVELS), split, out)
     store = Store(plan.rows)
     with tempfile.TemporaryDirectory() as folder, silent(), torch.inference_mode():
         set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))

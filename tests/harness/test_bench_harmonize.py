@@ -1,13 +1,12 @@
 """`dev.py bench harmonize --quick`: the figures are there, losses are printed, and the oracle is the exact estimate."""
 
-import contextlib
-import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from bench_support import ran
 from PIL import Image
 
 from benchmarks import _harmonize_scenes as scenes_of
@@ -24,13 +23,7 @@ STRATA = ("own_colour", "same_colour")
 @pytest.fixture(scope="module")
 def benchmark(comfyui, tmp_path_factory):
     """Exit status, what was printed, and the folder with the pictures."""
-    folder = tmp_path_factory.mktemp("bench_harmonize")
-    with pytest.MonkeyPatch.context() as patch:
-        # The session has its own folders.
-        patch.setattr("harness.execute.set_directories", lambda *folders: None)
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            status = main(["--quick", "--out", str(folder)])
-    return status, printed.getvalue().splitlines(), folder
+    return ran(main, tmp_path_factory.mktemp("bench_harmonize"))
 
 
 @pytest.fixture(scope="module")

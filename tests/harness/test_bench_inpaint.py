@@ -1,11 +1,10 @@
 """`dev.py bench inpaint --quick`: the figures that are not times hold, with few samples too."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pytest
+from bench_support import ran
 from PIL import Image
 
 from benchmarks.inpaint import TIMES, WANTED, holds, main
@@ -19,10 +18,7 @@ EXACT = [name for name in WANTED if name not in TIMES]
 @pytest.fixture(scope="module")
 def benchmark(comfyui, tmp_path_factory):
     """Exit status, what was printed, and the folder with the pictures."""
-    folder = tmp_path_factory.mktemp("bench_inpaint")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        status = main(["--quick", "--out", str(folder)])
-    return status, printed.getvalue().splitlines(), folder
+    return ran(main, tmp_path_factory.mktemp("bench_inpaint"))
 
 
 @pytest.fixture(scope="module")

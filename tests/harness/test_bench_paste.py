@@ -1,11 +1,10 @@
 """`dev.py bench paste --quick`: the figures that do not depend on the machine hold, at small sizes too."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pytest
+from bench_support import ran
 from PIL import Image
 
 from benchmarks.paste import TIMES, WANTED, holds, main
@@ -14,13 +13,7 @@ from benchmarks.paste import TIMES, WANTED, holds, main
 @pytest.fixture(scope="module")
 def benchmark(comfyui, tmp_path_factory):
     """Exit status, what was printed, and the folder with the contact sheet."""
-    folder = tmp_path_factory.mktemp("bench_paste")
-    with pytest.MonkeyPatch.context() as patch:
-        # The session has its own folders.
-        patch.setattr("harness.execute.set_directories", lambda *folders: None)
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            status = main(["--quick", "--out", str(folder)])
-    return status, printed.getvalue().splitlines(), folder
+    return ran(main, tmp_path_factory.mktemp("bench_paste"))
 
 
 def test_the_last_line_is_json_with_all_figures(benchmark):

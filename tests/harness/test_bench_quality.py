@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import io
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bench_support import has_sprites, ran
 
 from benchmarks import _quality_scenes, quality
 from benchmarks._quality_score import FIGURES, score
@@ -17,7 +17,6 @@ from benchmarks._quality_store import Run, Store
 from benchmarks._quality_table import OWN, Result, gathered, interval, over_seeds, ratio_interval
 from benchmarks.inpaint import silent
 from benchmarks.relit import subjects
-from benchmarks.relit.materials import PicturesMissingError
 from benchmarks.relit.scenes import STRATA, draw_scene
 from demo import classifier
 from harness.execute import load_core_extras
@@ -347,16 +346,9 @@ def test_the_classifier_knows_solids_it_never_saw(pack):
 @pytest.fixture(scope="module")
 def benchmark(pack, tmp_path_factory):
     """Exit status, what was printed, and the folder."""
-    try:
-        subjects.sprite_archive()
-    except PicturesMissingError:
+    if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
-    folder = tmp_path_factory.mktemp("bench_quality")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.execute.set_directories", lambda *folders: None)
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            status = quality.main(["--quick", "--scenes", "8", "--levels", "10", "--out", str(folder)])
-    return status, printed.getvalue().splitlines(), folder
+    return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
 
 
 def test_the_last_line_is_json_with_all_figures(benchmark):

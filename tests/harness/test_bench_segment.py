@@ -1,28 +1,18 @@
 """`dev.py bench segment --quick`: the figures that are not times hold, with few and small pictures too."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pytest
+from bench_support import has_sprites, ran
 from PIL import Image
 
 from benchmarks import _segment_cases, _segment_scores
-from benchmarks.relit import scenes, subjects
-from benchmarks.relit.materials import PicturesMissingError
+from benchmarks.relit import scenes
 from benchmarks.segment import TIMES, WANTED, holds, main
 from phd_ops.segmenters.prompt import Prompt
 
 BACKENDS = ["grabcut", "u2netp", "u2netp, then grabcut", "deeplab (demo weights)"]
-
-
-def has_sprites() -> bool:
-    try:
-        subjects.sprite_archive()
-    except PicturesMissingError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +20,7 @@ def benchmark(comfyui, tmp_path_factory):
     """Exit status, what was printed, and the folder with the pictures."""
     if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
-    folder = tmp_path_factory.mktemp("bench_segment")
-    with pytest.MonkeyPatch.context() as patch:
-        # The session has its own folders.
-        patch.setattr("harness.execute.set_directories", lambda *folders: None)
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            status = main(["--quick", "--out", str(folder)])
-    return status, printed.getvalue().splitlines(), folder
+    return ran(main, tmp_path_factory.mktemp("bench_segment"))
 
 
 @pytest.fixture(scope="module")

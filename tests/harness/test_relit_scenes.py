@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bench_support import has_sprites
 
 from benchmarks.relit import backgrounds, light, materials, readable, scenes, subjects
 from benchmarks.relit.light import Light
@@ -23,15 +24,13 @@ PICTURES = (
 )  # fmt: skip
 
 
-def has_sprites() -> bool:
-    try:
-        subjects.sprite_archive()
-    except PicturesMissingError:
-        return False
-    return True
+@pytest.fixture
+def sprites():
+    if not has_sprites():
+        pytest.skip("the npm package with the sprites cannot be had here")
 
 
-needs_sprites = pytest.mark.skipif("not has_sprites()", reason="the npm package with the sprites cannot be had here")
+needs_sprites = pytest.mark.usefixtures("sprites")
 
 
 @pytest.fixture(scope="module")
