@@ -13,6 +13,15 @@ PATCH = 8
 CHANNELS = 32
 
 
+def left_by_mask(latent: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What an inpainting model is given beside its noisy latent: [B,1+C,h,w], the mask and what it leaves of the clean
+    one.
+
+    mask: [B,1,h,w], 1 = to be drawn. A patch's latent knows nothing of the next patch, so this masks the picture too.
+    """
+    return torch.cat([mask, (1 - mask) * latent], 1)
+
+
 class Residual(nn.Module):
     def __init__(self, channels: int):
         super().__init__()

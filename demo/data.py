@@ -1,11 +1,15 @@
 """What the demo model learns from: RelitScenes, whose light can be read, mixed with the demo's own scenes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from benchmarks.relit.scenes import training_scene
+from demo.codec import PATCH
 from demo.scenes import SceneRenderer
 
 # Of all pictures, how many are RelitScenes.
@@ -13,6 +17,8 @@ RELIT_SHARE = 0.85
 # Of these, how many are mirrored, and how many have nothing said of their light, which then must be seen.
 MIRRORED, UNTOLD = 0.5, 0.4
 LEFT, RIGHT = "from the left", "from the right"
+# Of all pictures, how many are hidden whole; of the others that have a subject, how many hide it, or what is about it.
+WHOLE, SUBJECT, RING = 0.35, 0.65, 0.2
 
 
 def seen_and_told(rng: np.random.Generator, picture: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:
@@ -27,6 +33,36 @@ def seen_and_told(rng: np.random.Generator, picture: np.ndarray, prompt: str) ->
 def as_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
     """uint8 [H,W,C] each, to [B,C,H,W] in [-1,1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def hidden_cells(rng: np.random.Generator, subject: np.ndarray) -> np.ndarray:
+    """What the model is to draw, float32 [S/8,S/8] of 0 and 1: everything; a subject and its ring; the ring alone, as
+    far as whole cells can tell it from the subject; or a rectangle.
+
+    subject: [S,S], above 0 where one is.
+    """
+    side, kind = len(subject), rng.random()
+    hidden = np.zeros((side, side), np.uint8)
+    if rng.random() < WHOLE:
+        hidden[:] = 1
+    elif subject.any() and kind < SUBJECT + RING:
+        reach = int(rng.integers(side // 6 + 1))
+        ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+        hidden = cv2.dilate(np.uint8(subject > 0), ball)
+    else:
+        height, width = rng.integers(side // 5, 4 * side // 5, 2)
+        top, left = rng.integers(side - height), rng.integers(side - width)
+        hidden[top : top + height, left : left + width] = 1
+    cells = in_cells(hidden).max((1, 3))
+    if SUBJECT <= kind < SUBJECT + RING and not cells.all():
+        cells = cells * (in_cells(subject).min((1, 3)) == 0)
+    return cells.astype(np.float32)
+
+
+def in_cells(mask: np.ndarray) -> np.ndarray:
+    """[S,S] as [S/8,8,S/8,8]."""
+    side = len(mask) // PATCH
+    return mask.reshape(side, PATCH, side, PATCH)
 
 
 class RelitStore:
@@ -64,29 +100,46 @@ class RelitStore:
         return self.pictures[index], self.prompts[index]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Scenes as a model learns from them.
+
+    Attributes:
+        pictures: [B,3,S,S] in [-1,1].
+        subject: [B,1,S/8,S/8], the share of each cell that is known to be subject.
+        hidden: [B,1,S/8,S/8], 1 = to be drawn.
+        prompts: [B].
+    """
+
+    pictures: torch.Tensor
+    subject: torch.Tensor
+    hidden: torch.Tensor
+    prompts: list[str]
+
+
 class Mixture:
-    """Batches of both kinds, the same for the same step. The store grows with the steps, by one scene each."""
+    """Batches of both kinds, the same for the same step. The stores grow with the steps, by one scene for each batch
+    of the side."""
 
-    first_scenes, most_scenes = 1500, 24000
+    # By side: scenes at first, and at most.
+    scenes = {128: (1500, 24000), 256: (400, 6000)}
 
-    def __init__(self, folder: Path, side: int):
-        self.store = RelitStore(folder, side, self.most_scenes)
+    def __init__(self, folder: Path):
+        self.stores = {side: RelitStore(folder, side, most) for side, (_, most) in self.scenes.items()}
         self.demo = SceneRenderer()
 
-    def batch(self, step: int, count: int, side: int) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """`count` scenes as [count,3,side,side] in [-1,1], where a subject is known to be, [count,1,side,side] in 0..1,
-        and their prompts. Only one side is stored."""
+    def batch(self, step: int, count: int, side: int) -> Batch:
         rng = np.random.default_rng([5, step])
-        known = self.first_scenes + step
-        self.store.grow(known)
+        store, known = self.stores[side], self.scenes[side][0] + step
+        store.grow(known)
         scenes = []
         for _ in range(count):
             if rng.random() >= RELIT_SHARE:
                 picture, prompt = self.demo.render(rng, side)
                 scenes.append((np.dstack([picture, np.zeros((side, side), np.uint8)]), prompt))
-            elif side == self.store.side:
-                scenes.append(seen_and_told(rng, *self.store.draw(rng, known)))
             else:
-                scenes.append(seen_and_told(rng, *training_scene(int(rng.integers(2**31)), side)))
+                scenes.append(seen_and_told(rng, *store.draw(rng, known)))
+        hidden = np.stack([hidden_cells(rng, picture[..., 3]) for picture, _ in scenes])
         pictures = as_tensor([picture for picture, _ in scenes])
-        return pictures[:, :3], (pictures[:, 3:] + 1) / 2, [prompt for _, prompt in scenes]
+        subject = F.avg_pool2d((pictures[:, 3:] + 1) / 2, PATCH)
+        return Batch(pictures[:, :3], subject, torch.from_numpy(hidden)[:, None], [prompt for _, prompt in scenes])

@@ -11,13 +11,12 @@ import comfy.utils
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
 from benchmarks.relit import scenes
 from benchmarks.relit.scenes import Scene, training_pair
-from demo.codec import PatchCodec
+from demo.codec import PatchCodec, left_by_mask
 from demo.data import as_tensor
 from harness.comfyui import load_pack
 from phd_ops.light import MOST_GAIN, change_of_light, linear_to_srgb, read_light, relight, srgb_to_linear
@@ -33,6 +32,11 @@ LEVELS = (0.3, 0.5, 0.7, 0.9)
 def pixels(pictures: list[np.ndarray]) -> torch.Tensor:
     """Float pictures in 0..1, to [B,3,H,W] in [-1,1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) * 2 - 1
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Of [B,C,h,w] where [B,1,h,w] is 1."""
+    return (values * mask).sum() / (values.shape[1] * mask.sum())
 
 
 class Candidate:
@@ -60,14 +64,17 @@ class Candidate:
         return node.execute(self.model, told, untold, {"samples": latents}, mask, **settings).result
 
     @torch.no_grad()
-    def losses(self, clean: torch.Tensor, prompts: list[str]) -> list[float]:
-        """The velocity's mean squared error at each of LEVELS, for noise that stays the same."""
+    def losses(self, clean: torch.Tensor, prompts: list[str], hidden: torch.Tensor | None = None) -> list[float]:
+        """The velocity's mean squared error at each of LEVELS, for noise that stays the same; where `hidden`
+        [B,1,h,w] is 1, and the rest is seen, or by default everywhere."""
+        hidden = torch.ones_like(clean[:, :1]) if hidden is None else hidden
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
         context, found = self.encode(prompts), []
         for sigma in LEVELS:
             level = torch.full((len(clean),), sigma * 1000)
-            velocity = self.unet(torch.lerp(clean, noise, sigma), level, context=context)
-            found.append(F.mse_loss(velocity, noise - clean).item())
+            given = torch.cat([torch.lerp(clean, noise, sigma), left_by_mask(clean, hidden)], 1)
+            velocity = self.unet(given, level, context=context)
+            found.append(masked_mean((velocity - (noise - clean)).square(), hidden).item())
         return found
 
     @torch.no_grad()

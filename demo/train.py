@@ -25,21 +25,36 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.relit.scenes import vocabulary
 from demo import classifier, pictures
-from demo.codec import PATCH, PatchCodec
-from demo.data import Mixture, RelitStore, as_tensor
-from demo.evaluate import BARE, LEVELS, Candidate, cases_of, contact_sheet, relit_errors, report, told_of, truths_of
+from demo.codec import PatchCodec, left_by_mask
+from demo.data import Mixture, as_tensor
+from demo.evaluate import (
+    BARE,
+    LEVELS,
+    Candidate,
+    cases_of,
+    contact_sheet,
+    masked_mean,
+    pixels,
+    relit_errors,
+    report,
+    told_of,
+    truths_of,
+)
 from demo.scenes import CUT_OUTS, LIGHT_WORDS, SceneRenderer
 from harness.comfyui import load_pack
+from phd_ops.masks import cover
 
 WORK = pictures.CACHE / "demo"
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 SIDE = 128
-# The learning rate at its height.
-RATE = 6e-4
+# The learning rate at its height, where training begins anew and where it goes on.
+FRESH_RATE, RATE = 6e-4, 2e-4
 # How much more the loss weighs a cell's mean colour than its details: it tells of light, and is a tenth of the latent.
 COLOUR_WEIGHT = 8.0
 # And how much more a cell of the subject's weighs: what light does to it is what harmonising asks for.
 SUBJECT_WEIGHT = 5.0
+# What a cell weighs that is seen without noise.
+SEEN_WEIGHT = 0.1
 
 
 class Log:
@@ -173,17 +188,21 @@ def first_values(demo_model, tokenizer, fresh: bool) -> nn.ModuleDict:
 
 
 def train_diffusion(steps: int, fresh: bool = False) -> None:
-    """Rectified flow: five steps of 16 scenes at 128 px, then one of 4 at 256 px; the text encoder learns too.
+    """Rectified flow: seven steps of 32 scenes at 128 px, then one of 8 at 256 px.
 
-    `fresh` begins without the published weights, where there is no checkpoint to go on from.
+    `fresh` begins without the published weights, where there is no checkpoint to go on from; the text encoder learns
+    only then.
     """
     demo_model = load_pack().nodes.demo_model
     log, checkpoint = Log("diffusion"), WORK / "diffusion.pt"
     torch.manual_seed(0)
-    mixture, codec, tokenizer = Mixture(WORK, SIDE), current_codec(demo_model), demo_model.DemoWordTokenizer()
+    mixture, codec, tokenizer = Mixture(WORK), current_codec(demo_model), demo_model.DemoWordTokenizer()
     modules = first_values(demo_model, tokenizer, fresh)
+    modules["text"].requires_grad_(fresh)
     average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
-    optimizer = torch.optim.AdamW(modules.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    learning = [parameter for parameter in modules.parameters() if parameter.requires_grad]
+    rate = FRESH_RATE if fresh else RATE
+    optimizer = torch.optim.AdamW(learning, lr=rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     start = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
@@ -196,34 +215,35 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
     weights = channel_weights(codec)
     began, losses = time.time(), []
     for step in range(start, steps):
-        side, count = (256, 4) if step % 6 == 5 else (SIDE, 16)
-        image, subject, prompts = mixture.batch(step, count, side)
+        side, count = (256, 8) if step % 8 == 7 else (SIDE, 32)
+        batch = mixture.batch(step, count, side)
         generator = torch.Generator().manual_seed(step)
-        prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in prompts]
-        clean = codec.encode(image)
+        prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in batch.prompts]
+        clean = codec.encode(batch.pictures)
         # Somewhat more where there is more noise than signal: it is there that light and colour are settled.
         sigma = torch.sigmoid(0.8 + torch.randn(count, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * cosine(step, steps)
-        # Half as many bits where they suffice; the weights keep theirs. For so few cells plain attention is faster.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            velocity = velocity_of(
-                modules, tokenizer, torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1)), sigma, prompts
-            )
+            group["lr"] = rate * cosine(step, steps)
+        noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1))
+        with autocast(), sdpa_kernel(SDPBackend.MATH):  # for so few cells plain attention is faster
+            context = encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
+            given = torch.cat([noisy, left_by_mask(clean, batch.hidden)], 1)
+            velocity = modules["unet"](given, sigma * 1000, context=context)
         errors = (velocity.float() - (noise - clean)).square()
-        cells = 1 + (SUBJECT_WEIGHT - 1) * F.avg_pool2d(subject, PATCH)
+        # What is seen anyway hardly counts.
+        cells = batch.hidden.clamp(min=SEEN_WEIGHT) * (1 + (SUBJECT_WEIGHT - 1) * batch.subject)
         loss = (weights.view(1, -1, 1, 1) * cells * errors).mean() / cells.mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         decay = min(0.999, (step + 1) / (step + 20))
         with torch.no_grad():
             for name, value in modules.state_dict().items():
                 average[name].lerp_(value, 1 - decay)
-        losses.append(errors.mean().item())
-        if (step + 1) % 250 == 0 or step + 1 == steps:
+        losses.append(masked_mean(errors, batch.hidden).item())
+        if (step + 1) % 100 == 0 or step + 1 == steps:
             log(f"step {step + 1} loss {np.mean(losses):.4f}, {time.time() - began:.0f} s")
             if not math.isfinite(losses[-1]):
                 raise FloatingPointError("The loss is no longer a number; the last saved state is still good.")
@@ -232,8 +252,13 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
             save_atomically({**state, "step": step + 1}, checkpoint)
         if (step + 1) % 500 == 0 or step + 1 == steps:
             log(f"  {validation.losses(averaged)}")
-        if (step + 1) % 2000 == 0 or step + 1 == steps:
             log(f"  {validation.light(averaged)}")
+
+
+def autocast():
+    """Half as many bits where they suffice, if the processor knows them; the weights keep theirs."""
+    knows = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+    return torch.autocast("cpu", torch.bfloat16, enabled=knows)
 
 
 def channel_weights(codec: PatchCodec) -> torch.Tensor:
@@ -242,12 +267,6 @@ def channel_weights(codec: PatchCodec) -> torch.Tensor:
     colour = patterns.mean(2).norm(dim=1) / patterns.square().mean(2).sum(1).sqrt()
     weights = 1 + (COLOUR_WEIGHT - 1) * colour
     return weights / weights.mean()
-
-
-def velocity_of(modules, tokenizer, noisy: torch.Tensor, sigma: torch.Tensor, prompts: list[str]) -> torch.Tensor:
-    """What UNet and text encoder say of noisy latents; sigma is [B]."""
-    context = encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
-    return modules["unet"](noisy, sigma * 1000, context=context)
 
 
 def candidate(demo_model, codec: PatchCodec, weights: dict) -> Candidate:
@@ -270,9 +289,12 @@ class Validation:
         clean = codec.encode(relit)
         image, demo_prompts = pictures_of(demo, [2], self.count, SIDE)
         self.cases = cases_of("validation", 2 * self.count)
+        truths = codec.encode(pixels([case.truth for case in self.cases]))
+        hidden = cover(torch.from_numpy(np.stack([case.harmonize_mask for case in self.cases])), *clean.shape[-2:])
         self.sets = {
             "relit": (clean, prompts),
             "relit untold": (clean, [""] * self.count),
+            "subject hidden": (truths, [case.prompt for case in self.cases], hidden[:, None]),
             "demo": (codec.encode(image), demo_prompts),
         }
 
@@ -317,8 +339,8 @@ def train_classifier(steps: int) -> None:
     """Cross entropy on the stored scenes; straight into demo/weights, since it takes minutes."""
     log = Log("classifier")
     torch.manual_seed(0)
-    store, model = RelitStore(WORK, SIDE, Mixture.most_scenes), classifier.Classifier()
-    store.grow(Mixture.first_scenes)
+    store, model = Mixture(WORK).stores[SIDE], classifier.Classifier()
+    store.grow(Mixture.scenes[SIDE][0])
     wanted = torch.tensor([classifier.class_of(prompt) for prompt in store.prompts])
     seen = torch.cat([classifier.as_seen(as_tensor([picture[..., :3]])) for picture in store.pictures[: len(store)]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)

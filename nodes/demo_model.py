@@ -17,7 +17,7 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_api.latest import io
 
-from ..demo.codec import CHANNELS, PATCH, PatchCodec
+from ..demo.codec import CHANNELS, PATCH, PatchCodec, left_by_mask
 from .compat import check_choice, newer
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
@@ -44,12 +44,15 @@ class DemoLatent(comfy.latent_formats.LatentFormat):
 
 
 class DemoConfig(comfy.supported_models_base.BASE):
-    """A small text-conditioned UNet of ComfyUI's own class, trained as rectified flow (x = (1-sigma) x0 + sigma n)."""
+    """A small text-conditioned UNet of ComfyUI's own class, trained as rectified flow (x = (1-sigma) x0 + sigma n).
+
+    It is an inpainting model: it sees the mask, and what that leaves of the clean latent.
+    """
 
     picture_side = 256
     unet_config = {
         "image_size": 32,
-        "in_channels": CHANNELS,
+        "in_channels": CHANNELS + 1,
         "out_channels": CHANNELS,
         "model_channels": 64,
         "num_res_blocks": [2, 2, 1],
@@ -69,6 +72,24 @@ class DemoConfig(comfy.supported_models_base.BASE):
 
     def inpaint_model(self):
         return False
+
+
+class DemoModel(comfy.model_base.BaseModel):
+    """Hands on what a noise mask leaves of the latent, as core does for inpainting checkpoints.
+
+    Without a mask all is to be drawn, and there is nothing to see.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.concat_keys = ("mask", "masked_image")
+
+    def blank_inpaint_image_like(self, noise: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(noise)
+
+    def concat_cond(self, **kwargs) -> torch.Tensor:
+        mask, image = super().concat_cond(**kwargs).split([1, CHANNELS], 1)
+        return left_by_mask(image, mask)
 
 
 class DemoTextEncoder(comfy.sd1_clip.SDClipModel):
@@ -97,6 +118,16 @@ class DemoTokenizer(comfy.sd1_clip.SD1Tokenizer):
         )
 
 
+class InpaintingUNet(UNetModel):
+    """Takes [noisy latent, mask, what the mask leaves] and sees what is known without noise, at the same scale."""
+
+    def forward(self, x, timesteps, *args, **kwargs):
+        """x [B,2C+1,H,W], timesteps [B] in 0..1000."""
+        noisy, mask, seen = x.split([CHANNELS, 1, CHANNELS], 1)
+        signal = 1 - (timesteps / 1000).to(x).view(-1, 1, 1, 1)
+        return super().forward(torch.cat([mask * noisy + signal * seen, mask], 1), timesteps, *args, **kwargs)
+
+
 class NoisePrediction(torch.nn.Module):
     """The flow's UNet as one that predicts noise (eps), as Stable Diffusion's does: same weights, same estimates.
 
@@ -106,30 +137,33 @@ class NoisePrediction(torch.nn.Module):
 
     def __init__(self, **unet_config):
         super().__init__()
-        self.flow = UNetModel(**unet_config)
+        self.flow = InpaintingUNet(**unet_config)
         self.dtype = self.flow.dtype
         self.levels = comfy.model_sampling.ModelSamplingDiscrete()
 
     def forward(self, x, timesteps, *args, **kwargs):
-        """x [B,C,H,W] of unit variance, as ComfyUI scales it for such a network; timesteps [B]."""
+        """x [B,C,H,W]: of unit variance, as ComfyUI scales it for such a network, then what the mask leaves;
+        timesteps [B]."""
         sigma = self.levels.sigma(timesteps)
         t = sigma / (1 + sigma)
+        x, seen = x.split([CHANNELS, x.shape[1] - CHANNELS], 1)
         x = x * ((1 + sigma**2).sqrt() / (1 + sigma)).to(x).view(-1, 1, 1, 1)
-        return x + (1 - t).to(x).view(-1, 1, 1, 1) * self.flow(x, 1000 * t, *args, **kwargs)
+        velocity = self.flow(torch.cat([x, seen], 1), 1000 * t, *args, **kwargs)
+        return x + (1 - t).to(x).view(-1, 1, 1, 1) * velocity
 
 
 MODELS = {
-    FLOW: (comfy.model_base.ModelType.FLOW, UNetModel),
+    FLOW: (comfy.model_base.ModelType.FLOW, InpaintingUNet),
     NOISE: (comfy.model_base.ModelType.EPS, NoisePrediction),
 }
 
 
 def build_model(dtype: torch.dtype, manual_cast_dtype: torch.dtype | None = None, device=None, prediction: str = FLOW):
-    """The UNet inside ComfyUI's BaseModel, without weights."""
+    """The UNet inside its model, without weights."""
     config = DemoConfig(DemoConfig.unet_config)
     config.set_inference_dtype(dtype, manual_cast_dtype)
     kind, network = MODELS[prediction]
-    return comfy.model_base.BaseModel(config, kind, device=device, unet_model=network)
+    return DemoModel(config, kind, device=device, unet_model=network)
 
 
 def read_weights(name: str) -> dict[str, torch.Tensor]:
@@ -213,7 +247,11 @@ class PhDLoadDemoModel(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output(display_name="model", tooltip="The demo diffusion model."),
+                io.Model.Output(
+                    display_name="model",
+                    tooltip="The demo diffusion model. Like an inpainting checkpoint it sees what a mask leaves of the "
+                    "picture.",
+                ),
                 io.Clip.Output(display_name="clip", tooltip="Its text encoder; unknown words say nothing."),
                 io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 8×8 pixels to 32 channels."),
             ],

@@ -71,12 +71,49 @@ def test_both_predictions_are_one_estimate(loaded):
     generator = torch.Generator().manual_seed(0)
     clean, drawn = (torch.randn(3, 32, 8, 8, generator=generator) for _ in range(2))
     context = torch.randn(3, 77, 128, generator=generator)
+    mask = torch.zeros(3, 1, 8, 8)
+    mask[..., 2:6, 1:7] = 1
+    given = {"c_crossattn": context, "c_concat": torch.cat([mask, (1 - mask) * clean], 1)}
     sigma = noise.model_sampling.sigmas[[40, 500, 999]]
     t, across = sigma / (1 + sigma), sigma.view(-1, 1, 1, 1)
     with torch.no_grad():
-        wanted = flow.apply_model((clean + across * drawn) / (1 + across), t, c_crossattn=context)
-        found = noise.apply_model(clean + across * drawn, sigma, c_crossattn=context)
+        wanted = flow.apply_model((clean + across * drawn) / (1 + across), t, **given)
+        found = noise.apply_model(clean + across * drawn, sigma, **given)
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def redrawn(loaded):
+    """What core makes of a latent in the middle cells, from noise alone."""
+    model, clip, _ = loaded
+    cond = core.CLIPTextEncode().encode(clip, "a red apple")[0]
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 16:48, 16:48] = 1
+
+    def run(samples, masked=True):
+        latent = {"samples": samples}
+        if masked:
+            (latent,) = core.SetLatentNoiseMask().set_mask(latent, mask)
+        given = (model, 0, 2, 1.0, "euler", "simple", cond, cond, latent)
+        return core.KSampler().sample(*given, denoise=1.0)[0]["samples"]
+
+    return run
+
+
+def test_it_sees_what_a_mask_leaves_and_nothing_of_what_it_hides(redrawn):
+    inside = torch.zeros(1, 1, 8, 8)
+    inside[..., 2:6, 2:6] = 1
+    one, other = torch.randn(2, 1, 32, 8, 8, generator=torch.Generator().manual_seed(0))
+    drawn = redrawn(one)
+    torch.testing.assert_close(redrawn(torch.where(inside > 0, other, one)), drawn, rtol=0, atol=0)
+    elsewhere = redrawn(torch.where(inside > 0, one, other))
+    assert (elsewhere - drawn)[..., 2:6, 2:6].abs().mean() > 0.1
+    assert torch.equal(drawn[inside.expand_as(drawn) == 0], one[inside.expand_as(one) == 0])
+
+
+def test_without_a_mask_it_sees_nothing(redrawn):
+    one, other = torch.randn(2, 1, 32, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(redrawn(one, masked=False), redrawn(other, masked=False))
 
 
 def test_a_photograph_survives_the_autoencoder(loaded):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demo import data
-from demo.data import LEFT, RIGHT, RelitStore, seen_and_told
+from demo.data import LEFT, RIGHT, WHOLE, RelitStore, hidden_cells, seen_and_told
 
 SIDE = 8
 
@@ -63,3 +63,25 @@ def test_a_mirrored_scene_is_told_the_other_side():
         seen.add(mirrored)
         told.add(prompt)
     assert len(seen) == 2 and len(told) == 3
+
+
+def test_what_is_hidden_is_all_or_the_subject_or_what_is_about_it_or_a_rectangle():
+    subject = np.zeros((64, 64), np.uint8)
+    subject[17:47, 20:33] = 255
+    inner, touched = np.s_[3:5, 3:4], np.s_[2:6, 2:5]
+    rng = np.random.default_rng(0)
+    drawn = [hidden_cells(rng, subject) for _ in range(600)]
+    assert all(cells.dtype == np.float32 and cells.shape == (8, 8) and cells.any() for cells in drawn)
+    assert abs(np.mean([cells.all() for cells in drawn]) - WHOLE) < 0.06
+    parts = [cells for cells in drawn if not cells.all()]
+    covering = [cells for cells in parts if cells[touched].all()]
+    rings = [cells for cells in parts if not cells[inner].any() and cells[touched].any()]
+    assert len(covering) > 0.5 * len(parts) and len(rings) > 0.1 * len(parts)
+
+
+def test_where_no_subject_is_known_a_rectangle_is_hidden():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        cells = hidden_cells(rng, np.zeros((64, 64), np.uint8))
+        rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+        assert cells[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
