@@ -100,6 +100,17 @@ class PhDStitch(io.ComfyNode):
                     "is averaged.",
                     **newer(io.Int.Input, advanced=True),
                 ),
+                io.Float.Input(
+                    "light",
+                    optional=True,
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How far the subject's light moves: 0 not at all, 1 as it was read. A model that moves it "
+                    "only part of the way, such as at low denoise, wants more.",
+                    **newer(io.Float.Input, advanced=True),
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The finished picture, at the background's size."),
@@ -131,8 +142,9 @@ class PhDStitch(io.ComfyNode):
         sampled_control=None,
         changed=None,
         seeds=1,
+        light=1.0,
     ) -> io.NodeOutput:
-        check_numbers(detail=detail, keep_surround=keep_surround, colour_fix=colour_fix)
+        check_numbers(detail=detail, keep_surround=keep_surround, colour_fix=colour_fix, light=light)
         told = []
         for name, mask in (("subject_mask", subject_mask), ("harmonize_mask", harmonize_mask)):
             if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
@@ -192,6 +204,7 @@ class PhDStitch(io.ComfyNode):
                 keep_surround=keep_surround,
                 luma_only=luma_only,
                 colour_fix=colour_fix,
+                strength=light,
             )
             pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
             previews += [outlined(pictures[index]), outlined(masks[index])]

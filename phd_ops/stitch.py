@@ -115,6 +115,7 @@ def stitch(
     keep_surround: float = 0.0,
     luma_only: bool = False,
     colour_fix: float = 1.0,
+    strength: float = 1.0,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
 
@@ -131,6 +132,7 @@ def stitch(
         keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
         luma_only: takes brightness from the model but not colour.
         colour_fix: 0..1, how much of the VAE's colour shift is taken off.
+        strength: of the change of light, see `read_light`.
     """
     size, worked = Size.of(composite), Size.of(sampled[0])
     used = np.maximum(matte, fade)
@@ -159,6 +161,7 @@ def stitch(
             worked_matte[near],
             flat_control=bool(references) and is_flat(references[0], 1 - touched),
             luma_only=luma_only,
+            strength=strength,
         )
         worked_gain = np.ones_like(given)
         worked_gain[near] = light.gain

@@ -108,6 +108,16 @@ def test_light_is_read_as_the_difference_of_the_two_runs():
     assert without[matte == 1].mean() > composite[matte == 1].mean() + 0.05
 
 
+def test_light_says_how_far_the_subject_s_own_moves():
+    background, composite, matte, change = pasted(60, 80)
+    given = (background, composite, matte, change, (composite * 0.7).clamp(0, 1))
+    own, read, more = (
+        stitch(*given, detail=1.0, colour_fix=0.0, light=light).values[0][matte == 1] for light in (0.0, 1.0, 1.3)
+    )
+    torch.testing.assert_close(own, composite[matte == 1], rtol=0, atol=1e-5)
+    assert more.mean() < read.mean() - 0.02 < own.mean() - 0.1
+
+
 def test_a_control_that_is_the_sampled_picture_again_is_no_control():
     background, composite, matte, change = pasted(60, 80)
     given = (background, composite, matte, change, (composite * 1.3).clamp(0, 1))

@@ -134,6 +134,36 @@ def test_what_happens_outside_the_subject_does_not_count():
     assert change_of_light(after, before, before, matte)[matte > 0] == pytest.approx(0, abs=1e-6)
 
 
+def narrow(after, before, matte):
+    """The smoother alone, at the scale that separates light from texture."""
+    change = np.log(srgb_to_linear(after) + 0.002) - np.log(srgb_to_linear(before) + 0.002)
+    return local_linear_smooth(change, matte, light_sigma(matte))
+
+
+def test_blotches_that_a_model_painted_are_not_taken_for_light():
+    before, matte, rng = np.full((64, 64, 3), 0.5, np.float32), disc(64, 24), np.random.default_rng(0)
+    ours, plain = [], []
+    for _ in range(8):
+        blotches = np.kron(rng.normal(0, 0.25, (8, 8, 1)), np.ones((8, 8, 1))).astype(np.float32)
+        after = lit(before, np.exp(0.3 + blotches))
+        for errors, read in (
+            (ours, change_of_light(after, before, before, matte)),
+            (plain, narrow(after, before, matte)),
+        ):
+            errors.append(np.square(read - 0.3)[matte > 0].mean())
+    assert np.mean(ours) < 0.85 * np.mean(plain)
+
+
+def test_light_that_bends_is_read_as_such():
+    """A spot of light as wide as half the subject."""
+    before, matte = np.full((64, 64, 3), 0.5, np.float32), disc(64, 24)
+    y, x = np.mgrid[0:64, 0:64] - 31.5
+    spot = 0.6 * np.exp(-(x**2 + y**2) / (2 * 12**2))[..., None]
+    after = lit(before, np.exp(spot))
+    ours, plain = change_of_light(after, before, before, matte), narrow(after, before, matte)
+    assert np.abs(ours - plain)[matte > 0].max() < 0.1 * 0.6
+
+
 def test_luma_only_gives_one_change_and_leaves_colour():
     before, matte = np.full((48, 48, 3), 0.5, np.float32), disc(48, 16)
     change = change_of_light(lit(before, [1.6, 1.0, 0.8]), before, before, matte, luma_only=True)
@@ -185,6 +215,15 @@ def test_what_the_model_believes_of_the_subject_s_colour_cancels_against_a_contr
     assert difference.gain[core] == pytest.approx(0.5, rel=0.04)
     assert np.abs(alone.gain[core] - 0.5).max() > 0.2
     assert difference.by.endswith("not the result") and alone.by == "the result alone"
+
+
+def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
+    composite, matte = picture(64), disc(64, 20)
+    given = {"composite": composite, "matte": matte}
+    plain, none, double = (read([lit(composite, 0.6, matte)], **given, strength=n).gain for n in (1, 0, 2))
+    assert np.array_equal(none, np.ones_like(none))
+    assert double[matte > 0] == pytest.approx(plain[matte > 0] ** 2, rel=1e-4)
+    assert read([lit(composite, 0.3, matte)], **given, strength=2).gain[matte > 0].min() == pytest.approx(1 / MOST_GAIN)
 
 
 def test_readings_that_agree_are_both_used_and_said():
