@@ -8,6 +8,9 @@ from sampler_support import INNER, MASK, METHODS, SCHEDULE, harmonize, inpaint, 
 # Half of its third column's cells; inside MASK.
 SUBJECT = block(64, 64, 16, 20, 48, 40)
 SEEDS = 2**64
+# A batch of another size runs through other kernels of some processors: in float32, over a loop's calls, so far apart
+# (.0004 was seen). Another seed or prompt is at least .01 apart.
+ROUNDING = 1e-3
 
 
 def outputs(net, latent, mask=MASK, method="masked Langevin", **changes):
@@ -140,7 +143,7 @@ def test_first_come_all_items_with_the_first_seed_then_all_with_the_next(method)
     both = sampled(model("EPS"), latent, masks, method=method, seeds=2, seed=SEEDS - 1)
     for run in range(2):
         alone = sampled(model("EPS"), latent, masks, method=method, seed=(SEEDS - 1 + run * step) % SEEDS)
-        torch.testing.assert_close(both[2 * run : 2 * run + 2], alone, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(both[2 * run : 2 * run + 2], alone, rtol=0, atol=ROUNDING)
         torch.testing.assert_close(both[2 * run + 1], latent[1], rtol=1e-4, atol=1e-4)
 
 
@@ -166,8 +169,7 @@ def test_a_control_s_own_prompt_is_the_control_s_alone(method):
         [out["samples"] for out in outputs(model("EPS"), scene, control=control, **told, **how)[:2]]
         for told in ({}, {"control_positive": prompt(1)}, {"control_positive": prompt(3)})
     )
-    # A batch of twice the size rounds differently.
-    torch.testing.assert_close(alike, shared, rtol=0, atol=1e-4)
+    torch.testing.assert_close(alike, shared, rtol=0, atol=ROUNDING)
     assert torch.equal(apart[0], alike[0])
     assert not torch.allclose(apart[1], alike[1], atol=1e-2)
     node, given = module("nodes.samplers").PhDHarmonizeSampler, {**SCHEDULE, **INNER, **how}
