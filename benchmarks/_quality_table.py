@@ -104,7 +104,7 @@ def markdown(compared: list[Result], plan) -> str:
     """The table as the README has it: methods by their error in the own-colour strata."""
     count = int(np.isin(compared[0].stratum, OWN).sum())
     lines = [
-        f"| {count} scenes of the {plan.split} split, {plan.seeds} seeds "
+        f"| {count} scenes of the {plan.split} split, {plan.seeds} seed{'s' if plan.seeds > 1 else ''} "
         "| calls | fMSE [95 %] | ΔE00 | light | identity | edge | better than the paste |",
         "|---|---|---|---|---|---|---|---|",
     ]
