@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.relit.scenes import vocabulary
 from demo import classifier, pictures
 from demo.codec import PatchCodec, left_by_mask
-from demo.data import Mixture, as_tensor
+from demo.data import Mixture, RelitStore, as_tensor
 from demo.evaluate import (
     BARE,
     LEVELS,
@@ -339,8 +339,9 @@ def train_classifier(steps: int) -> None:
     """Cross entropy on the stored scenes; straight into demo/weights, since it takes minutes."""
     log = Log("classifier")
     torch.manual_seed(0)
-    store, model = Mixture(WORK).stores[SIDE], classifier.Classifier()
-    store.grow(Mixture.scenes[SIDE][0])
+    first, most = Mixture.scenes[SIDE]
+    store, model = RelitStore(WORK, SIDE, most), classifier.Classifier()
+    store.grow(first)
     wanted = torch.tensor([classifier.class_of(prompt) for prompt in store.prompts])
     seen = torch.cat([classifier.as_seen(as_tensor([picture[..., :3]])) for picture in store.pictures[: len(store)]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
