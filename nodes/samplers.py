@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..phd_ops.anchor import ANCHORS, RELIGHT
 from ..phd_ops.masks import changed_cells
-from ..phd_ops.noise import item_seed
+from ..phd_ops.noise import item_seed, opposite_pairs
 from ..phd_ops.sampling import STEPPERS
 from .compat import check_choice, check_numbers, newer
 from .identity_anchor import anchor_input, anchored_model
@@ -87,7 +87,7 @@ def sample_latents(
     A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where it
     has a prompt of its own, or ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run
     after it. With several seeds there are as many times as many items: first all of them with the first seed, then all
-    with the next.
+    with the next; harmonising without inner steps gives every second of these the opposite noise of the one before.
     """
     check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
     check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
@@ -150,6 +150,9 @@ def sample_latents(
             harmonizes=harmonizes,
         )
         sampler = MaskedSampler(settings)
+    if harmonizes and inner_steps == 0:
+        # Inner steps of harmonising turn their noise around themselves.
+        noise = opposite_pairs(noise, seeds)
     preview = latent_preview.prepare_callback(model, total)
     masks = None if mask is None else repeated(mask, seeds * copies)
     # All of the mask would hold the ring too, and with it the subject's old light.

@@ -49,6 +49,16 @@ def item_seed(seed: int, place: int) -> int:
     return z ^ z >> 31
 
 
+def opposite_pairs(noise: torch.Tensor, runs: int) -> torch.Tensor:
+    """Noise of several runs over the same items, [runs × N,...]; every second run gets that of the run before, turned
+    around. What is odd in the noise then cancels in the mean of the two (antithetic variates, Hammersley and Morton
+    1956), and each of them is standard normal as before.
+    """
+    noise = noise.unflatten(0, (runs, -1)).clone()
+    noise[1::2] = -noise[: runs - 1 : 2]
+    return noise.flatten(0, 1)
+
+
 def item_noise(like: torch.Tensor, generators: list[torch.Generator], wanted: list[bool] | None = None) -> torch.Tensor:
     """Standard normal noise, item by item from its own CPU generator: an item does not depend on its batch.
 

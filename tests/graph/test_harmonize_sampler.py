@@ -148,6 +148,23 @@ def test_first_come_all_items_with_the_first_seed_then_all_with_the_next(method)
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_without_inner_steps_every_second_seed_starts_from_the_opposite_noise(method, monkeypatch):
+    given, samples = [], module("nodes.samplers").comfy.sample
+
+    def sample_custom(*args, **kwargs):
+        given.append(args[1])
+        return args[7]
+
+    monkeypatch.setattr(samples, "sample_custom", sample_custom)
+    latent, how = random_latent(batch=2), {"method": method, "seeds": 3}
+    sampled(model("EPS"), latent, inner_steps=0, **how)
+    sampled(model("EPS"), latent, inner_steps=1, **how)
+    paired, own = (noise.unflatten(0, (3, 2)) for noise in given)
+    assert torch.equal(paired[1], -paired[0]) and torch.equal(paired[::2], own[::2])
+    assert not torch.allclose(own[1], -own[0], atol=0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mask", [MASK, None], ids=["mask", "no mask"])
 def test_a_control_keeps_pace_with_the_same_noise(method, mask):
     latent, how = random_latent(batch=2), {"method": method, "seeds": 3, "denoise": 0.6}

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.noise import add_noise, item_noise, item_seed, model_sigma, renoise, signal, ve_sigma
+from phd_ops.noise import add_noise, item_noise, item_seed, model_sigma, opposite_pairs, renoise, signal, ve_sigma
 
 
 def test_add_noise_by_hand():
@@ -95,3 +95,13 @@ def test_the_first_item_has_the_seed_itself():
     assert item_seed(5, 0) == 5
     # As splitmix64 gives it, so that a workflow's pictures stay.
     assert [item_seed(0, place) for place in (1, 2)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 4])
+def test_every_second_run_has_the_opposite_noise(runs):
+    noise = torch.randn(runs * 2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    before, kept = noise.clone(), opposite_pairs(noise, runs)
+    for run in range(runs):
+        mine = kept[2 * run : 2 * run + 2]
+        assert torch.equal(mine, -kept[2 * run - 2 : 2 * run] if run % 2 else noise[2 * run : 2 * run + 2])
+    assert torch.equal(noise, before)
