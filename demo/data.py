@@ -18,7 +18,7 @@ RELIT_SHARE = 0.85
 MIRRORED, UNTOLD = 0.5, 0.4
 LEFT, RIGHT = "from the left", "from the right"
 # Of all pictures, how many are hidden whole; of the others that have a subject, how many hide it, or what is about it.
-WHOLE, SUBJECT, RING = 0.35, 0.65, 0.2
+WHOLE, SUBJECT, RING = 0.2, 0.7, 0.2
 
 
 def seen_and_told(rng: np.random.Generator, picture: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.relit.scenes import vocabulary
 from demo import classifier, pictures
 from demo.codec import PatchCodec, left_by_mask
-from demo.data import Mixture, RelitStore, as_tensor
+from demo.data import Batch, Mixture, RelitStore, as_tensor
 from demo.evaluate import (
     BARE,
     LEVELS,
@@ -48,11 +48,13 @@ WORK = pictures.CACHE / "demo"
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 SIDE = 128
 # The learning rate at its height, where training begins anew and where it goes on.
-FRESH_RATE, RATE = 6e-4, 2e-4
+FRESH_RATE, RATE = 6e-4, 4e-4
 # How much more the loss weighs a cell's mean colour than its details: it tells of light, and is a tenth of the latent.
 COLOUR_WEIGHT = 8.0
 # And how much more a cell of the subject's weighs: what light does to it is what harmonising asks for.
 SUBJECT_WEIGHT = 5.0
+# And how much more the mean of a subject's errors weighs: between so many cells' accidents it is the light's own.
+LIGHT_WEIGHT = 8.0
 # What a cell weighs that is seen without noise.
 SEEN_WEIGHT = 0.1
 
@@ -230,10 +232,8 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
             context = encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
             given = torch.cat([noisy, left_by_mask(clean, batch.hidden)], 1)
             velocity = modules["unet"](given, sigma * 1000, context=context)
-        errors = (velocity.float() - (noise - clean)).square()
-        # What is seen anyway hardly counts.
-        cells = batch.hidden.clamp(min=SEEN_WEIGHT) * (1 + (SUBJECT_WEIGHT - 1) * batch.subject)
-        loss = (weights.view(1, -1, 1, 1) * cells * errors).mean() / cells.mean()
+        error = velocity.float() - (noise - clean)
+        loss = training_loss(error, weights, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
@@ -242,7 +242,7 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
         with torch.no_grad():
             for name, value in modules.state_dict().items():
                 average[name].lerp_(value, 1 - decay)
-        losses.append(masked_mean(errors, batch.hidden).item())
+        losses.append(masked_mean(error.detach().square(), batch.hidden).item())
         if (step + 1) % 100 == 0 or step + 1 == steps:
             log(f"step {step + 1} loss {np.mean(losses):.4f}, {time.time() - began:.0f} s")
             if not math.isfinite(losses[-1]):
@@ -259,6 +259,21 @@ def autocast():
     """Half as many bits where they suffice, if the processor knows them; the weights keep theirs."""
     knows = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     return torch.autocast("cpu", torch.bfloat16, enabled=knows)
+
+
+def training_loss(error: torch.Tensor, channels: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The weighted mean square of the velocity's error [B,C,h,w], and of its mean over each subject.
+
+    channels: [C], see `channel_weights`.
+    """
+    # What is seen anyway hardly counts.
+    cells = batch.hidden.clamp(min=SEEN_WEIGHT) * (1 + (SUBJECT_WEIGHT - 1) * batch.subject)
+    subject = batch.hidden * batch.subject
+    size = subject.sum((2, 3))
+    mean = (error * subject).sum((2, 3)) / size.clamp(min=1)
+    details = channels.view(1, -1, 1, 1) * cells * error.square()
+    light = channels * SUBJECT_WEIGHT * LIGHT_WEIGHT * size * mean.square()
+    return (details.sum() + light.sum()) / (cells.sum() * error.shape[1])
 
 
 def channel_weights(codec: PatchCodec) -> torch.Tensor:
