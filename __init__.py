@@ -9,8 +9,8 @@ __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 def opencv_problem() -> str | None:
     """Why OpenCV cannot be imported and how to repair it, in one sentence; None where it can.
 
-    ComfyUI does not bring OpenCV. Four packages provide its module `cv2`: opencv-python, opencv-contrib-python, and both
-    as -headless. Any will do. They all write the same folder, so that removing one breaks the others.
+    ComfyUI does not bring OpenCV. Four packages provide its module `cv2`: opencv-python, opencv-contrib-python, and
+    both as -headless. Any will do. They all write the same folder, so that removing one breaks the others.
     """
     pip = f'"{sys.executable}" -m pip install'
     try:
