@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import environment
+from devtools import environment
 
 ROOT = Path(__file__).resolve().parent
 
@@ -43,11 +43,11 @@ def test(arguments):
 
 def bench(arguments):
     check_benchmark(arguments)
-    return importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:])
+    return importlib.import_module(f"benchmarks.{arguments[0]}.run").main(arguments[1:])
 
 
 def check_benchmark(arguments):
-    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    names = sorted(path.parent.name for path in (ROOT / "benchmarks").glob("*/run.py"))
     if not arguments or arguments[0] not in names:
         asked = "bench needs a name" if not arguments else f"There is no benchmark {arguments[0]!r}"
         raise UsageError(f"{asked}; there are: {', '.join(names) or 'none yet'}.")
@@ -56,8 +56,8 @@ def check_benchmark(arguments):
 def serve(arguments):
     import torch
 
-    from harness.comfyui import find_comfyui
-    from harness.serve import has_server, server_command
+    from devtools.comfyui import find_comfyui
+    from devtools.server import has_server, server_command
 
     comfyui = find_comfyui()
     if comfyui is None or not has_server(comfyui):
@@ -67,21 +67,21 @@ def serve(arguments):
 
 
 def train(arguments):
-    from harness.comfyui import activate, device_arguments, get_comfyui
+    from devtools.comfyui import activate, device_arguments, get_comfyui
 
     activate(get_comfyui(), (*device_arguments(), "--use-pytorch-cross-attention"))
-    from demo.train import main
+    from training.run import main
 
     return main(arguments)
 
 
 def workflows(arguments):
-    from harness.comfyui import activate, get_comfyui
+    from devtools.comfyui import activate, get_comfyui
 
     if arguments:
         raise UsageError(f"workflows takes no arguments, and {arguments[0]!r} came.")
     activate(get_comfyui())
-    from harness.workflow import object_info, write_twins
+    from devtools.workflows import object_info, write_twins
 
     for path in write_twins(object_info()):
         print(f"Wrote {path.relative_to(ROOT)}")
@@ -112,7 +112,7 @@ def main(arguments):
         python = environment.ensure()
         if not environment.is_inside():
             return replace_process([str(python), str(ROOT / "dev.py"), *arguments])
-        from harness.comfyui import ComfyUIMissingError
+        from devtools.comfyui import ComfyUIMissingError
     except (UsageError, environment.SetupError) as error:
         return complain(error)
     try:

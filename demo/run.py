@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from demo import pictures
-from harness import comfyui
-from harness.execute import Execution, WorkflowError, run_workflow, set_directories
+from devtools import comfyui
+from devtools import package_images as pictures
+from devtools.contact_sheet import contact_sheet
+from devtools.executor import Execution, WorkflowError, run_workflow, set_directories
+from devtools.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 WORKFLOW = ROOT / "example_workflows" / "api" / "phd_demo.json"
 LEAST_SIDE = 32
 CHECKPOINT_TYPES = (".safetensors", ".ckpt", ".pt", ".pth")
@@ -202,23 +203,6 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
     kept = bool((stitch[0][outside] == scene[outside]).all())
     kept = kept and np.array_equal(final[outside[0].numpy()], np.asarray(background)[outside[0].numpy()])
     return Demo(titles, result, tiles, final, float(outside.float().mean()), kept)
-
-
-def contact_sheet(tiles: list[tuple[str, np.ndarray]], columns: int = 4, side: int = 400) -> Image.Image:
-    """All steps on one sheet, each fitted into a square with its label above."""
-    label, margin = 30, 10
-    rows = -(-len(tiles) // columns)
-    cell = side + margin
-    sheet = Image.new("RGB", (columns * cell + margin, rows * (cell + label) + margin), (24, 24, 28))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)
-    for index, (text, pixels) in enumerate(tiles):
-        left, top = margin + index % columns * cell, margin + index // columns * (cell + label)
-        draw.text((left, top + 2), f"{index + 1}  {text}", fill=(235, 235, 235), font=font)
-        tile = Image.fromarray(pixels)
-        scale = side / max(tile.size)
-        tile = tile.resize((round(tile.width * scale), round(tile.height * scale)), Image.Resampling.LANCZOS)
-        sheet.paste(tile, (left + (side - tile.width) // 2, top + label + (side - tile.height) // 2))
-    return sheet
 
 
 def save(demo: Demo, out: Path) -> list[Path]:

@@ -4,10 +4,12 @@ from comfy_api.latest import ComfyExtension, io
 
 from .crop import PhDCrop
 from .demo_model import PhDLoadDemoModel
+from .harmonize_sampler import PhDHarmonizeSampler
 from .identity_anchor import PhDIdentityAnchor
+from .inpaint_sampler import PhDMaskedInpaintSampler
 from .load_segmenter import PhDLoadSegmenter
+from .masked_langevin import PhDMaskedLangevin
 from .paste_blend import PhDPasteBlend
-from .samplers import PhDHarmonizeSampler, PhDMaskedInpaintSampler, PhDMaskedLangevin
 from .segment import PhDSegment
 from .stitch import PhDStitch
 

@@ -6,11 +6,13 @@ import comfy.latent_formats
 import numpy as np
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Box, Size, bounding_box, crop_window
-from ..phd_ops.masks import resize_mask
-from ..phd_ops.paste import resize
-from .compat import check_numbers, newer
-from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, outlined, pixels, shown
+from ..phd_ops.pixels.geometry import Box, Size, bounding_box, crop_window
+from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.pixels.resample import resize
+from .compat import newer
+from .images import as_masks, as_pictures, as_tensor, common_batch, item, pixels
+from .ui import outlined, shown
+from .validate import check_numbers
 
 Crop = io.Custom("PHD_CROP")
 LEAST_SIDE = 64

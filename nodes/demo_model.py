@@ -18,7 +18,8 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec, left_by_mask
-from .compat import check_choice, newer
+from .compat import newer
+from .validate import check_choice
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
 

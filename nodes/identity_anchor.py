@@ -4,12 +4,13 @@ import comfy.utils
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.anchor import ANCHORS, RELIGHT, anchored
-from ..phd_ops.noise import signal
-from .compat import check_choice, check_numbers, newer
+from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored
+from ..phd_ops.latents.noise import signal
+from .comfy_sampler import is_flow
+from .compat import newer
 from .latents import checked_samples, subject_share
-from .masked_sampler import is_flow
-from .messages import warn
+from .ui import warn
+from .validate import check_choice, check_numbers
 
 
 def anchored_model(

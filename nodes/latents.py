@@ -4,9 +4,8 @@ import comfy.sample
 import comfy.utils
 import torch
 
-from ..phd_ops.differential import cover_softly
-from ..phd_ops.masks import cover, share
-from .pictures import named_mask
+from ..phd_ops.latents.mask_grid import cover, cover_softly, share
+from .images import named_mask
 
 
 def checked_samples(model, latent: dict, name: str) -> torch.Tensor:

@@ -18,7 +18,8 @@ from ..phd_ops.segmenters.grabcut import grabcut
 from ..phd_ops.segmenters.onnx_salient import SalientModel
 from ..phd_ops.segmenters.prompt import Prompt
 from ..phd_ops.segmenters.sam import SamSegmenter
-from .compat import check_choice, newer
+from .compat import newer
+from .validate import check_choice
 
 GRABCUT = "grabcut (no weights)"
 FOLDERS = ("segmentation", "sams")

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Box, Placement, Size, random_placement, visible_share
-from ..phd_ops.masks import stabilise
-from ..phd_ops.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
-from .compat import check_choice, check_numbers, newer
-from .pictures import as_masks, as_pictures, common_batch, item, outlined, shown, stored
+from ..phd_ops.pixels.geometry import Box, Placement, Size, random_placement, visible_share
+from ..phd_ops.pixels.masks import stabilise
+from ..phd_ops.pixels.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
+from .compat import newer
+from .images import as_masks, as_pictures, common_batch, item
+from .ui import outlined, shown, stored
+from .validate import check_choice, check_numbers
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.

@@ -9,16 +9,18 @@ import comfy.utils
 import numpy as np
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Box, Size
-from ..phd_ops.masks import drop_specks, fill_holes, grow, largest_component, stabilise
-from ..phd_ops.matting import refine_edge
-from ..phd_ops.paste import LEAST_ALPHA, cut_out, subject_box
+from ..phd_ops.pixels.edge_matting import refine_edge
+from ..phd_ops.pixels.foreground import cut_out
+from ..phd_ops.pixels.geometry import Box, Size
+from ..phd_ops.pixels.masks import LEAST_ALPHA, drop_specks, fill_holes, grow, largest_component, stabilise
+from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.parts import parts_of, prompted_parts
 from ..phd_ops.segmenters.prompt import AUTO, Prompt
-from .compat import check_choice, check_numbers, newer
+from .compat import newer
+from .images import as_masks, as_pictures, as_tensor, common_batch, item, pixels
 from .load_segmenter import LoadedSegmenter, Segmenter
-from .messages import warn
-from .pictures import as_masks, as_pictures, as_tensor, common_batch, item, pixels, shown
+from .ui import shown, warn
+from .validate import check_choice, check_numbers
 
 # No picture is that wide; what is beyond, or no number at all, is a slip of the user's.
 MOST_PIXELS = 1e6

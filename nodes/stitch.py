@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.geometry import Box, CropWindow, Size
-from ..phd_ops.masks import resize_mask
-from ..phd_ops.stitch import Stitched, fade_in_window, stitch
-from .compat import check_numbers, newer
+from ..phd_ops.pixels.geometry import Box, CropWindow, Size
+from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.pixels.stitch import Stitched, fade_in_window, stitch
+from .compat import newer
 from .crop import Crop
-from .pictures import as_masks, as_pictures, common_batch, item, named_mask, outlined, pixels, shown
+from .images import as_masks, as_pictures, common_batch, item, named_mask, pixels
+from .ui import outlined, shown
+from .validate import check_numbers
 
 
 class PhDStitch(io.ComfyNode):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import comfyui as harness_comfyui
-from harness.execute import set_directories
+from devtools import comfyui as harness_comfyui
+from devtools.executor import set_directories
 
 COMFYUI = pytest.StashKey()
 

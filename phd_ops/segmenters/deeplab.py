@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..masks import resize_mask
+from ..pixels.masks import resize_mask
 from .labels import BACKGROUND, index_of, labels_of, plain
 from .onnx_salient import MEAN, STD
 from .packages import needed

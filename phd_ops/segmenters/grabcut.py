@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..masks import distance_to, resize_mask
+from ..pixels.masks import distance_to, resize_mask
 
 ITERATIONS = 5
 # GrabCut's cost grows with the pixels and its colour models do not need them all.

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..masks import keep_components, largest_component
+from ..pixels.masks import keep_components, largest_component
 from .prompt import Prompt
 
 # Nobody wants more subjects than this of one picture.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from demo.pictures import photograph_path
-from harness.live import MissingError, as_png, browsing, serving
+from devtools.browser import MissingError, as_png, browsing, serving
+from devtools.package_images import photograph_path
 
 PHOTOGRAPHS = {"phd_exemplar.png": "astronaut", "phd_background.png": "rocket"}
 

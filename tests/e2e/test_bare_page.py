@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from harness.comfyui import ROOT
-from harness.live import MissingError, as_png, browsing
+from devtools.browser import MissingError, as_png, browsing
+from devtools.comfyui import ROOT
 
 pytestmark = pytest.mark.e2e
 

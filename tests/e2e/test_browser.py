@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.workflow import WORKFLOWS
+from devtools.workflows import WORKFLOWS
 
 pytestmark = pytest.mark.e2e
 

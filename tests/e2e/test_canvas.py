@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.live import as_png
-from harness.workflow import WORKFLOWS
-from phd_ops.geometry import Placement, Size, mapped
+from devtools.browser import as_png
+from devtools.workflows import WORKFLOWS
+from phd_ops.pixels.geometry import Placement, Size, mapped
 
 pytestmark = pytest.mark.e2e
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import _quality_scenes, quality
-from benchmarks.relit import subjects
-from benchmarks.relit.scenes import draw_scene
+from benchmarks.quality import run as quality
+from benchmarks.quality import scenes as quality_scenes
+from relit_scenes import subjects
+from relit_scenes.scenes import draw_scene
 
 WORKFLOW = Path(quality.__file__).parent / "workflows" / "phd.json"
 
@@ -20,10 +21,10 @@ def scored(pack, server, tmp_path, monkeypatch, capsys):
     import folder_paths
 
     folder = Path(folder_paths.get_input_directory()).parent
-    monkeypatch.setattr("harness.execute.set_directories", lambda *folders: None)
+    monkeypatch.setattr("devtools.executor.set_directories", lambda *folders: None)
     monkeypatch.setattr(quality.tempfile, "TemporaryDirectory", lambda: contextlib.nullcontext(folder))
     monkeypatch.setattr(subjects, "sprite_archive", bytes)
-    monkeypatch.setattr(_quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
+    monkeypatch.setattr(quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
 
     def run(workflow: dict, *arguments: str):
         file = tmp_path / "mine.json"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.pictures import photograph_path
-from harness.comfyui import ROOT
-from harness.workflow import WORKFLOWS
+from devtools.comfyui import ROOT
+from devtools.package_images import photograph_path
+from devtools.workflows import WORKFLOWS
 
 pytestmark = pytest.mark.e2e
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.blend import alpha_over, match_colours, multiband, poisson, pyramid
-from phd_ops.geometry import Box, Placement, Size
-from phd_ops.masks import feather, grow
-from phd_ops.paste import BLENDS, paste
+from phd_ops.pixels.blend import alpha_over, match_colours, multiband, poisson, pyramid
+from phd_ops.pixels.geometry import Box, Placement, Size
+from phd_ops.pixels.masks import feather, grow
+from phd_ops.pixels.paste import BLENDS, paste
 
 
 def picture(width, height, seed=0):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.geometry import (
+from phd_ops.pixels.geometry import (
     Box,
     Placement,
     Size,

@@ -7,23 +7,19 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from phd_ops.masks import (
+from phd_ops.latents.mask_grid import changed_cells, cover, on_grid, pool, share
+from phd_ops.pixels.masks import (
     as_mask,
     bands,
-    changed_cells,
-    cover,
     drop_specks,
     feather,
     fill_holes,
     grow,
     keep_components,
     largest_component,
-    on_grid,
-    pool,
     ramp,
     resize_mask,
     ring,
-    share,
     signed_distance,
     stabilise,
 )

@@ -5,7 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.noise import add_noise, item_noise, item_seed, model_sigma, opposite_pairs, renoise, signal, ve_sigma
+from phd_ops.latents.noise import (
+    add_noise,
+    item_noise,
+    item_seed,
+    model_sigma,
+    opposite_pairs,
+    renoise,
+    signal,
+    ve_sigma,
+)
 
 
 def test_add_noise_by_hand():

@@ -8,20 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.geometry import Placement, Size, bounding_box, random_placement
-from phd_ops.masks import grow
-from phd_ops.paste import (
-    BLENDS,
-    LEAST_ALPHA,
-    estimate_foreground,
-    extend,
-    paste,
-    premultiplied,
-    resample,
-    shadow_ellipse,
-    subject_box,
-    warp_exemplar,
-)
+from phd_ops.pixels.foreground import estimate_foreground, extend, premultiplied
+from phd_ops.pixels.geometry import Placement, Size, bounding_box, random_placement
+from phd_ops.pixels.masks import LEAST_ALPHA, grow
+from phd_ops.pixels.paste import BLENDS, paste, shadow_ellipse, subject_box, warp_exemplar
+from phd_ops.pixels.resample import resample
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 

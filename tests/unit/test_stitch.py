@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_support import GAIN, disc, picture, shifted
+from image_support import GAIN, disc, picture, shifted
 
-from phd_ops.geometry import Box, Size
-from phd_ops.light import MOST_GAIN, change_of_light, linear_to_srgb, relight, srgb_to_linear
-from phd_ops.masks import ramp
-from phd_ops.paste import resize
-from phd_ops.stitch import fade_in_window, join, stitch
+from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
+from phd_ops.pixels.geometry import Box, Size
+from phd_ops.pixels.masks import ramp
+from phd_ops.pixels.relight import MOST_GAIN, change_of_light, relight
+from phd_ops.pixels.resample import resize
+from phd_ops.pixels.stitch import fade_in_window, join, stitch
 
 
 @pytest.fixture

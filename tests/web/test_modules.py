@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phd_ops.geometry import Box, Placement, Size, mapped, visible_share
-from phd_ops.paste import subject_box
+from phd_ops.pixels.geometry import Box, Placement, Size, mapped, visible_share
+from phd_ops.pixels.paste import subject_box
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parent.parent / "web" / "js"

@@ -1,0 +1,154 @@
+"""What each part of harmonising is worth: the same scenes with one thing changed at a time."""
+
+import itertools
+from collections.abc import Iterator
+from unittest import mock
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.common.table import Section
+from benchmarks.harmonize.methods import Case, decoded, differential, harmonise, ours, stitch
+from benchmarks.harmonize.scenes import SIDE
+from benchmarks.harmonize.score import Made, made, score, told
+from devtools.comfyui import load_pack
+
+COARSE = 4
+# The first pass of the order with two: the ring alone, from pure noise.
+INPAINT = {
+    "node": "PhDMaskedInpaintSampler",
+    "seed": 5,
+    "steps": 15,
+    "cfg": 1.0,
+    "sampler_name": "euler",
+    "scheduler": "simple",
+    "denoise": 1.0,
+    "method": "masked Langevin",
+    "inner_steps": 3,
+    "step_size": 1.0,
+    "guidance": 5.0,
+}
+RING, RUBBISH = 2, 1.0
+
+
+def dilated(subject: torch.Tensor, cells: int) -> torch.Tensor:
+    """bool [576], grown by cells across edges, or shrunk by negative ones."""
+    grid = subject.view(SIDE, SIDE).numpy().astype(np.uint8)
+    change = cv2.dilate if cells > 0 else cv2.erode
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return torch.from_numpy(change(grid, cross, iterations=abs(cells)) > 0).flatten()
+
+
+def on_coarse_grid(subject: torch.Tensor, how: str) -> torch.Tensor:
+    """The mask as a grid of COARSE × COARSE cells holds it."""
+    blocks = subject.view(SIDE // COARSE, COARSE, SIDE // COARSE, COARSE).float()
+    chosen = {
+        "cover": blocks.amax((1, 3)) > 0,
+        "mean > .5": blocks.mean((1, 3)) > 0.5,
+        "nearest": blocks[:, COARSE // 2, :, COARSE // 2] > 0,
+    }[how]
+    return chosen.repeat_interleave(COARSE, 0).repeat_interleave(COARSE, 1).flatten()
+
+
+def masks(subject: torch.Tensor) -> dict[str, tuple[str, torch.Tensor]]:
+    """What the sampler may change, while Stitch keeps the exact matte; each with its label."""
+    coarse = {"cover": "cover", "mean": "mean > .5", "nearest": "nearest"}
+    shapes = {"mask_dilated_1": 1, "mask_dilated_2": 2, "mask_eroded_1": -1}
+    return {
+        f"mask_coarse_{key}": (f"mask on {COARSE}×{COARSE} cells, {how}", on_coarse_grid(subject, how))
+        for key, how in coarse.items()
+    } | {
+        key: (f"mask {'grown' if cells > 0 else 'shrunk'} by {abs(cells)}", dilated(subject, cells))
+        for key, cells in shapes.items()
+    }
+
+
+def gaussian_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float) -> torch.Tensor:
+    """A weighted blur in the place of `phd_ops.smooth.local_linear_smooth`: it flattens light at the silhouette."""
+
+    def blur(fields: torch.Tensor) -> torch.Tensor:
+        planes = fields.flatten(0, 1).float().numpy()
+        return torch.from_numpy(np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in planes])).view_as(fields)
+
+    return blur(weight * values) / blur(weight + torch.zeros_like(values)).clamp(min=1e-6)
+
+
+def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
+    def run(key: str, label: str, mask: torch.Tensor | None = None, **changes) -> tuple[str, Made]:
+        done = ours(case, mask=mask, **changes)
+        return key, made(label, stitch(case, done.scene, mask=mask)[0], done.calls)
+
+    for key, (label, mask) in masks(case.scenes.subject).items():
+        yield run(key, label, mask)
+    # As many calls, all of them outer ones.
+    yield run("no_inner_steps", "no inner steps", steps=17, inner_steps=0)
+    yield run("no_guidance", "no guidance of the known part", guidance=0.0)
+    yield run("seeds_4", "the mean light of 4 seeds", seeds=4)
+    bare = ours(case, identity=0.0)
+    yield "no_relight", made("no relight, no anchor: the model's own pixels", decoded(bare.scene), bare.calls)
+    done = ours(case)
+    with mock.patch.object(load_pack().phd_ops.smooth, "local_linear_smooth", gaussian_smooth):
+        yield "gaussian_smoother", made("Gaussian smoother (order 0)", stitch(case, done.scene)[0], done.calls)
+    yield "anchor_alone", made("no relight, the anchor in the loop", decoded(done.scene), done.calls)
+    yield "no_anchor", made("no anchor in the loop", stitch(case, bare.scene)[0], bare.calls)
+
+
+def control_runs(case: Case) -> Iterator[tuple[str, Made]]:
+    scenes = case.scenes
+    around = scenes.control.mean(1, keepdim=True).expand_as(scenes.control)
+    shifted = scenes.control.view(-1, SIDE, SIDE).roll(1, dims=2).flatten(1)
+    white = torch.full_like(scenes.control, 2.0)
+    for key, label, control in (
+        ("control_shifted_1", "control shifted by 1 cell", shifted),
+        (
+            "control_studio",
+            "studio control, as bright as its scene",
+            torch.where(scenes.subject, scenes.control, around),
+        ),
+        ("control_white_studio", "studio control, white", torch.where(scenes.subject, scenes.control, white)),
+        ("control_dark_studio", "studio control, dark", torch.where(scenes.subject, scenes.control, -white)),
+    ):
+        done = differential(case, control=control)
+        yield key, made(label, stitch(case, done.scene, done.control)[0], done.calls)
+    done = differential(case, seeds=4)
+    pictures, _ = stitch(case, done.scene, done.control)
+    yield "control_seeds_4", made("the mean light of 4 seeds, each with control", pictures, done.calls)
+    done, other = differential(case), differential(case, seed=77)
+    pictures, _ = stitch(case, done.scene, other.control)
+    yield "control_other_noise", made("other noise in the control", pictures, done.calls)
+
+
+def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
+    """A ring about the subject holds rubbish: inpainted and then kept, inpainted and then harmonised too, or once."""
+    subject, stale = case.scenes.subject, case.scenes.composite.clone()
+    both = dilated(subject, RING)
+    ring = both & ~subject
+    stale[:, ring] += RUBBISH
+    first = harmonise(case, composite=stale, mask=ring, **INPAINT)
+    for key, label, given, mask, before in (
+        ("order_literal", f"ring of {RING} inpainted, then the subject alone", first.scene, subject, first.calls),
+        ("order_joint", f"ring of {RING} inpainted, then both together", first.scene, both, first.calls),
+        ("order_once", f"ring of {RING} and subject together, once", stale, both, 0),
+    ):
+        done = ours(case, composite=given, mask=mask)
+        pictures, _ = stitch(case, done.scene, composite=given, mask=mask, blend=0)
+        yield key, made(label, pictures, before + done.calls)
+
+
+def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict]]:
+    """The table, and the figures by name. whole: the runs with everything as it should be, of these scenes and more."""
+    section = Section(f"One thing changed at a time, own colour, the first {len(case)} scenes")
+    figures = {}
+
+    def row(key: str, label: str, result: Made) -> None:
+        figures[key] = score(result, case)
+        section.row(label, told(figures[key]))
+
+    row("ours", "single, as it should be", whole["ours"])
+    for key, result in itertools.chain(single_runs(case), order_runs(case)):
+        row(key, result.label, result)
+    row("differential", "differential, as it should be", whole["differential"])
+    for key, result in control_runs(case):
+        row(key, result.label, result)
+    return section, figures

@@ -1,0 +1,173 @@
+"""The way of a composite through the pack: harmonised as a latent, decoded, stitched. Here alone the nodes are called.
+
+A case is a stratum of the scenes with its model and its pictures; every method of the benchmark takes a case.
+"""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from benchmarks.harmonize.oracle import as_latent, as_light, conditioning, harmonizing_oracle
+from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scenes, picture
+from benchmarks.paste.rivals import call
+from devtools.comfyui import load_pack
+
+CELL = 8
+# The splits of the scenes: what settings are chosen on, and what is reported.
+VALIDATION, TEST = 4, 3
+# So many pictures are stitched at once, two such batches side by side: all of them would take a gigabyte.
+CHUNK = 16
+
+# Where the prompt says nothing, light moves at higher noise only: denoise for a start at 8 times the signal.
+HIGH = 0.9
+
+
+@functools.cache
+def defaults() -> dict:
+    """The widgets of Harmonize Sampler as a user finds them. cfg 1: the model is exact, and needs no guidance."""
+    inputs = load_pack().nodes.samplers.PhDHarmonizeSampler.GET_SCHEMA().inputs
+    widgets = {item.id: item.default for item in inputs if getattr(item, "default", None) is not None}
+    return {**widgets, "cfg": 1.0, "seed": 5}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stratum of the scenes, and the model that knows them."""
+
+    scenes: Scenes
+
+    @cached_property
+    def model(self):
+        return harmonizing_oracle(Denoiser(self.scenes.subject, self.scenes.same_colour))
+
+    @cached_property
+    def composites(self) -> np.ndarray:
+        return decoded(self.scenes.composite)
+
+    @cached_property
+    def backgrounds(self) -> np.ndarray:
+        return decoded(self.scenes.background)
+
+    @cached_property
+    def matte(self) -> np.ndarray:
+        """The subject in pixels, float32 [192,192]."""
+        return pixels(self.scenes.subject)
+
+    def __len__(self) -> int:
+        return len(self.scenes.named)
+
+    def first(self, count: int) -> "Case":
+        """As many of its scenes; the model is the same."""
+        parts = {name: value for name, value in vars(self.scenes).items() if name not in ("subject", "same_colour")}
+        fewer = Case(Scenes(self.scenes.subject, *(part[:count] for part in parts.values()), self.scenes.same_colour))
+        fewer.__dict__["model"] = self.model
+        return fewer
+
+
+def case(count: int, seed: int = TEST, same_colour: bool = False) -> Case:
+    return Case(draw_scenes(count, seed, same_colour=same_colour))
+
+
+def pixels(cells: torch.Tensor) -> np.ndarray:
+    """bool [576] as a mask in pixels, float32."""
+    return cells.view(SIDE, SIDE).float().numpy().repeat(CELL, axis=0).repeat(CELL, axis=1)
+
+
+@dataclass(frozen=True)
+class Harmonised:
+    """Log light after the sampler, [N,576], and the model calls that a scene took, the control's included.
+
+    With several seeds [S*N,576]: all scenes with the first seed, then all with the next.
+    """
+
+    scene: torch.Tensor
+    control: torch.Tensor | None
+    calls: int
+
+
+def harmonise(
+    case: Case,
+    prompt: str = RIGHT,
+    *,
+    composite: torch.Tensor | None = None,
+    control: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    node: str = "PhDHarmonizeSampler",
+    **settings,
+) -> Harmonised:
+    """PhDHarmonizeSampler on all scenes at once. `composite`, `control` are log light, `mask` is bool [576]."""
+    network, told = case.model.model.diffusion_model, conditioning(case.scenes, prompt)
+    before = network.items
+    inputs = {
+        "model": case.model,
+        "positive": told,
+        "negative": told,
+        "latent": as_latent(case.scenes.composite if composite is None else composite),
+        "mask": torch.from_numpy(pixels(case.scenes.subject if mask is None else mask))[None],
+    }
+    if node == "PhDHarmonizeSampler":
+        inputs["subject_mask"] = torch.from_numpy(case.matte)[None]
+    if control is not None:
+        inputs["control"] = as_latent(control)
+    latents = call(node, **inputs, **settings)
+    return Harmonised(
+        as_light(latents[0]),
+        None if control is None else as_light(latents[1]),
+        (network.items - before) // len(case),
+    )
+
+
+def decoded(light: torch.Tensor) -> np.ndarray:
+    """What VAE Decode would make of a latent, float32 [N,192,192,3]."""
+    return picture(light, CELL)
+
+
+def stitch(
+    case: Case,
+    scene: torch.Tensor,
+    control: torch.Tensor | None = None,
+    *,
+    composite: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    **settings,
+) -> tuple[np.ndarray, bool]:
+    """PhDStitch on the decoded latents: the pictures, and whether outside its mask they are the backgrounds' bits.
+
+    scene, control: as `Harmonised` has them. composite: log light. mask: what might change, bool [576].
+    """
+    composites = case.composites if composite is None else decoded(composite)
+    change, seeds = pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
+    if seeds > 1:
+        settings["seeds"] = seeds
+
+    def sampled(light: torch.Tensor, part: slice) -> np.ndarray:
+        return decoded(light.view(seeds, len(case), -1)[:, part].flatten(0, 1))
+
+    def stitch_part(part: slice) -> tuple[np.ndarray, bool]:
+        inputs = {"background": case.backgrounds[part], "composite": composites[part]}
+        inputs |= {"sampled": sampled(scene, part), "subject_mask": case.matte[None], "harmonize_mask": change[None]}
+        if control is not None:
+            inputs["sampled_control"] = sampled(control, part)
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        image, used, *_ = call("PhDStitch", **tensors, **{"detail": 1.0, **settings})
+        background = tensors["background"]
+        return image.numpy(), torch.equal(torch.where(used[..., None] > 0, background, image), background)
+
+    parts = [slice(start, start + CHUNK) for start in range(0, len(case), CHUNK)]
+    with ThreadPoolExecutor(2) as pool:
+        pictures, equal = zip(*pool.map(stitch_part, parts), strict=True)
+    return np.concatenate(pictures), all(equal)
+
+
+def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonised:
+    """Single relight."""
+    return harmonise(case, prompt, **{**defaults(), **changes})
+
+
+def differential(case: Case, prompt: str = RIGHT, control: torch.Tensor | None = None, **changes) -> Harmonised:
+    """With the control beside it: twice the calls."""
+    return ours(case, prompt, control=case.scenes.control if control is None else control, **changes)

@@ -1,0 +1,171 @@
+"""What others' tools do with a pasted subject: blends, colour statistics, and ComfyUI's own sampling."""
+
+import itertools
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.harmonize.methods import Case, decoded, stitch
+from benchmarks.harmonize.oracle import as_latent, as_light, conditioning
+from benchmarks.harmonize.scenes import (
+    DOUBLE,
+    GRAIN,
+    LIGHT,
+    LIGHT_LENGTH,
+    RIGHT,
+    SIDE,
+    TEXTURE,
+    TEXTURE_LENGTH,
+    kernel,
+    squared_error,
+)
+from benchmarks.harmonize.score import Made, local_linear, made
+from benchmarks.paste import rivals as paste_rivals
+from phd_ops.pixels.blend import alpha_over, match_colours
+from phd_ops.pixels.geometry import Box
+
+FEATHER = 1.5
+# As wide as the subject's radius.
+RING = 48
+# KSampler's denoise and steps.
+LEVELS = (0.5, 0.75, 0.9)
+STEPS = (10, 36, 60)
+# In cells: a quarter of the subject's diameter, as `phd_ops.light` takes it.
+LIGHT_SIGMA = 3.0
+
+
+def each(case: Case, blend: Callable) -> np.ndarray:
+    """A blend of two pictures and a matte, on every scene."""
+    return np.stack([blend(*pair, case.matte) for pair in zip(case.backgrounds, case.composites, strict=True)])
+
+
+def feathered(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """Alpha that falls off inside the subject's edge."""
+    alpha = np.clip(2 * cv2.GaussianBlur(matte, (0, 0), FEATHER) - 1, 0, 1)
+    return alpha_over(background, composite, alpha)
+
+
+def ring_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    whole = Box(0, 0, *matte.shape[::-1])
+    return alpha_over(background, match_colours(composite, matte, background, whole, RING, 1.0), matte)
+
+
+def scene_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """Mean and deviation of the whole background, in CIE Lab, as colour transfer tools do it."""
+    inside = matte > 0.5
+    lab, behind = (cv2.cvtColor(part, cv2.COLOR_RGB2Lab) for part in (composite, background))
+    ours, theirs = lab[inside], behind[~inside]
+    matched = (lab - ours.mean(0)) / (ours.std(0) + 1e-6) * theirs.std(0) + theirs.mean(0)
+    matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
+    return alpha_over(background, matched, matte)
+
+
+def continued(subject: torch.Tensor, steps: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Steps across the subject's edge, continued into it as a membrane, [N,S] (Perez 2003).
+
+    steps: of cells inside and those beside them outside, each [E], to what is to be added at the edge [N,E].
+    """
+    cells = torch.nonzero(subject).flatten()
+    place = torch.full((SIDE**2,), -1)
+    place[cells] = torch.arange(len(cells))
+    beside = cells[:, None] + torch.tensor([1, -1, SIDE, -SIDE])
+    row, column = torch.nonzero(place[beside] >= 0, as_tuple=True)
+    laplacian = 4 * torch.eye(len(cells), dtype=DOUBLE)
+    laplacian[row, place[beside[row, column]]] = -1
+    row, column = torch.nonzero(place[beside] < 0, as_tuple=True)
+    jumps = steps(cells[row], beside[row, column])
+    at_edge = torch.zeros(len(jumps), len(cells), dtype=DOUBLE).index_add_(1, row, jumps)
+    return torch.linalg.solve(laplacian, at_edge.T).T
+
+
+def log_poisson(case: Case) -> torch.Tensor:
+    """The subject's own gradients in log light, and no step at its edge."""
+    light, subject = case.scenes.composite.clone(), case.scenes.subject
+    light[:, subject] += continued(subject, lambda inner, outer: light[:, outer] - light[:, inner])
+    return light
+
+
+def log_membrane(case: Case) -> torch.Tensor:
+    """What the scene is brighter than the control beside the subject, continued into it: relight without a model."""
+    light, control, subject = case.scenes.composite.clone(), case.scenes.control, case.scenes.subject
+    light[:, subject] += continued(subject, lambda inner, outer: light[:, outer] - control[:, outer])
+    return light
+
+
+def best_possible(case: Case) -> torch.Tensor:
+    """The scene's light as its surround tells it, on the subject's own texture and albedo, which nobody is told."""
+    subject, light = case.scenes.subject, case.scenes.composite.clone()
+    smooth = kernel(LIGHT_LENGTH, LIGHT)
+    seen = smooth + kernel(TEXTURE_LENGTH, TEXTURE) + GRAIN**2 * torch.eye(SIDE**2, dtype=DOUBLE)
+    gain = torch.linalg.solve(seen[~subject][:, ~subject], smooth[~subject][:, subject])
+    own = case.scenes.texture + case.scenes.albedo
+    light[:, subject] = light[:, ~subject] @ gain + own[:, subject]
+    return light
+
+
+def classical(case: Case) -> dict[str, list[Made]]:
+    """Methods without a model; of several ways to do one, all."""
+    composites = case.composites
+    return {
+        "paste": [made("paste", composites)],
+        "feather": [made(f"feather, {FEATHER:g} px", each(case, feathered))],
+        "reinhard": [
+            made("Reinhard, ring, Lab", each(case, ring_matched)),
+            made("Reinhard, whole scene, Lab", each(case, scene_matched)),
+        ],
+        "poisson": [
+            made("Poisson in log light", decoded(log_poisson(case))),
+            made("cv2.seamlessClone", each(case, paste_rivals.seamless)),
+        ],
+        "membrane": [made("membrane of scene - control, no model", decoded(log_membrane(case)))],
+        "best_possible": [made("E[light | scene], true texture and albedo", decoded(best_possible(case)))],
+    }
+
+
+def core(case: Case, steps: int, denoise: float, masked: bool) -> tuple[torch.Tensor, int, float]:
+    """ComfyUI's own KSampler, with SetLatentNoiseMask or on the whole picture: log light, calls, the first level."""
+    import comfy.samplers
+
+    network, told = case.model.model.diffusion_model, conditioning(case.scenes, RIGHT)
+    latent, before = as_latent(case.scenes.composite), network.items
+    if masked:
+        (latent,) = paste_rivals.call("SetLatentNoiseMask", samples=latent, mask=torch.from_numpy(case.matte)[None])
+    (result,) = paste_rivals.call(
+        "KSampler", model=case.model, seed=5, steps=steps, cfg=1.0, sampler_name="euler", scheduler="simple",
+        positive=told, negative=told, latent_image=latent, denoise=denoise,
+    )  # fmt: skip
+    first = comfy.samplers.KSampler(case.model, steps, "cpu", "euler", "simple", denoise).sigmas[0]
+    return as_light(result), (network.items - before) // len(case), float(first)
+
+
+def sampled(case: Case, masked: bool, who: str, steps: tuple[int, ...], levels: tuple[float, ...]) -> list[tuple]:
+    """Every setting of KSampler: label, log light, calls."""
+    results = []
+    for count, denoise in itertools.product(steps, levels):
+        light, calls, first = core(case, count, denoise, masked)
+        results.append((f"{who}, {count} steps from σ {first:.2g}", light, calls))
+    return results
+
+
+def relit(case: Case, light: torch.Tensor) -> torch.Tensor:
+    """About what Stitch will make of a result, in log light, to choose among settings."""
+    subject, change = case.scenes.subject, (light - case.scenes.composite)[:, case.scenes.subject]
+    lit = case.scenes.composite.clone()
+    lit[:, subject] += change @ local_linear(subject, LIGHT_SIGMA).T
+    return lit
+
+
+def generative(case: Case, quick: bool = False) -> dict[str, list[Made]]:
+    """ComfyUI's own sampling from several levels, and the best of it with our Stitch."""
+    few = STEPS[:2] if quick else STEPS
+    whole = sampled(case, False, "SDEdit", STEPS[:1], LEVELS[:2])
+    masked = sampled(case, True, "KSampler + mask", few, LEVELS)
+    label, light, calls = min(masked, key=lambda run: squared_error(relit(case, run[1]), case.scenes).mean())
+    pictures, equal = stitch(case, light)
+    return {
+        "sdedit": [made(label, decoded(light), calls) for label, light, calls in whole],
+        "ksampler": [made(label, decoded(light), calls) for label, light, calls in masked],
+        "ksampler_relight": [made(f"{label}, our Stitch", pictures, calls, equal)],
+    }

@@ -1,0 +1,141 @@
+"""Scenes whose harmonised truth is known, and their exact estimate: harmonising's ground truth without a network.
+
+A scene is a picture's log light on a grid of 24×24 cells: smooth light + fine texture + the subject's albedo, which the
+prompt names up to a remainder. The composite shows the subject under another scene's light; its control is that other
+scene. All parts are normal, so the best estimate E[x0 | x] is linear and known, with the prompt, with a wrong one, and
+without any.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+SIDE = 24
+DOUBLE = torch.float64
+# Deviations of light, texture and grain, the lengths of the first two in cells, and what the prompt leaves open of the
+# albedo, or all of it without a prompt.
+LIGHT, TEXTURE, GRAIN, LIGHT_LENGTH, TEXTURE_LENGTH = 0.6, 0.25, 0.05, 9.0, 1.2
+LEFT_OPEN, ALL_OPEN = 0.10, 0.95
+ALBEDOS = (-1.2, -0.6, 0.6, 1.2)
+# What a scene's prompt may say of its subject's albedo.
+PROMPTS = RIGHT, WRONG, NONE = ("right", "wrong", "none")
+
+
+def kernel(length: float, deviation: float) -> torch.Tensor:
+    """Squared-exponential covariance of the grid's cells, [576,576]."""
+    at = torch.arange(SIDE, dtype=DOUBLE)
+    v, u = (axis.flatten() for axis in torch.meshgrid(at, at, indexing="ij"))
+    apart = (v[:, None] - v) ** 2 + (u[:, None] - u) ** 2
+    return deviation**2 * torch.exp(-0.5 * apart / length**2)
+
+
+def disc(radius: float) -> torch.Tensor:
+    """bool [576]: the subject, a disc in the middle."""
+    at = torch.arange(SIDE, dtype=DOUBLE) - SIDE / 2
+    return ((at[:, None] ** 2 + at**2) <= radius**2).flatten()
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Log light, each [N,576], on the same texture and albedo where they show the same thing.
+
+    Attributes:
+        subject: bool [576].
+        truth: the subject in the scene's light.
+        composite: the subject under another light, the rest as in the truth.
+        control: the scene that the subject comes from, under that other light.
+        background: the scene without the subject.
+        texture: the subject's own, and what the scene shows beside it: what of the truth is its identity.
+        albedo: [N,1], the subject's own.
+        named: [N], the albedo that the right prompt names.
+        same_colour: the subject is of the background's own material, and the prompt says so.
+    """
+
+    subject: torch.Tensor
+    truth: torch.Tensor
+    composite: torch.Tensor
+    control: torch.Tensor
+    background: torch.Tensor
+    texture: torch.Tensor
+    albedo: torch.Tensor
+    named: torch.Tensor
+    same_colour: bool
+
+
+def draw_scenes(count: int, seed: int, radius: float = 6.0, same_colour: bool = False) -> Scenes:
+    generator, cells = torch.Generator().manual_seed(seed), SIDE**2
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=DOUBLE, generator=generator)
+
+    light = torch.linalg.cholesky(kernel(LIGHT_LENGTH, LIGHT) + 1e-9 * torch.eye(cells, dtype=DOUBLE))
+    texture = torch.linalg.cholesky(kernel(TEXTURE_LENGTH, TEXTURE) + GRAIN**2 * torch.eye(cells, dtype=DOUBLE))
+    here, there = drawn(count, cells) @ light.T, drawn(count, cells) @ light.T
+    own, other, behind = (drawn(count, cells) @ texture.T for _ in range(3))
+    named = torch.tensor(ALBEDOS, dtype=DOUBLE)[torch.randint(len(ALBEDOS), (count,), generator=generator)]
+    albedo = (named + LEFT_OPEN * drawn(count))[:, None]
+    if same_colour:
+        named, albedo = torch.zeros_like(named), torch.zeros_like(albedo)
+    subject = disc(radius)
+    truth = here + own + albedo * subject
+    return Scenes(
+        subject,
+        truth,
+        torch.where(subject, there + own + albedo, truth),
+        there + torch.where(subject, own, other) + albedo * subject,
+        torch.where(subject, here + behind, truth),
+        own,
+        albedo,
+        named,
+        same_colour,
+    )
+
+
+class Denoiser:
+    """E[x0 | a x0 + sigma n = x] for scenes, by what the prompt says."""
+
+    def __init__(self, subject: torch.Tensor, same_colour: bool = False):
+        self.subject = subject.to(DOUBLE)
+        scenery = kernel(LIGHT_LENGTH, LIGHT) + kernel(TEXTURE_LENGTH, TEXTURE)
+        scenery += GRAIN**2 * torch.eye(SIDE**2, dtype=DOUBLE)
+        within = torch.outer(self.subject, self.subject)
+        open_to = {True: 0.0 if same_colour else LEFT_OPEN, False: ALL_OPEN}
+        self.eigen = {told: torch.linalg.eigh(scenery + open_**2 * within) for told, open_ in open_to.items()}
+
+    def __call__(self, x: torch.Tensor, a: float, sigma: float, mean: torch.Tensor | None) -> torch.Tensor:
+        """x [...,576]; mean: the albedo that is named, broadcasting to [...], None without a prompt."""
+        values, vectors = self.eigen[mean is not None]
+        values = values.clamp(min=1e-9)
+        offset = 0 if mean is None else mean[..., None] * self.subject
+        gain = vectors * (a * values / (a * a * values + sigma * sigma))
+        return offset + (x - a * offset) @ gain @ vectors.T
+
+
+def albedo_told(scenes: Scenes, prompt: str) -> torch.Tensor | None:
+    """[N] for `Denoiser`, or None."""
+    return {RIGHT: scenes.named, WRONG: -scenes.named, NONE: None}[prompt]
+
+
+def squared_error(result: torch.Tensor, scenes: Scenes) -> torch.Tensor:
+    """fMSE of each scene, [N]: squared error in log light over the subject."""
+    return (result - scenes.truth)[:, scenes.subject].square().mean(1)
+
+
+def picture(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
+    """[...,576] as float32 sRGB pictures [...,24 cell,24 cell,3]: middle grey is 0, and 2 is a factor of e in light."""
+    from phd_ops.pixels.color import linear_to_srgb
+
+    light = (0.18 * torch.exp(log_light / 2)).float().numpy().reshape(*log_light.shape[:-1], SIDE, SIDE)
+    light = light.repeat(cell, axis=-2).repeat(cell, axis=-1)
+    return np.repeat(linear_to_srgb(light)[..., None], 3, axis=-1)
+
+
+def log_light(pictures: np.ndarray, cell: int = 8) -> torch.Tensor:
+    """The way back: the mean log light of each cell, [...,576]."""
+    from phd_ops.pixels.color import srgb_to_linear
+
+    light = srgb_to_linear(pictures[..., 0])
+    logs = 2 * np.log(np.maximum(light, 1e-6) / 0.18)
+    cells = logs.reshape(*light.shape[:-2], SIDE, cell, SIDE, cell).mean(axis=(-3, -1))
+    return torch.from_numpy(cells.reshape(*light.shape[:-2], SIDE**2)).to(DOUBLE)

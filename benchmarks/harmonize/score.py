@@ -1,0 +1,96 @@
+"""How near a harmonised picture comes to the truth, and whether the subject is still itself. Measured in log light.
+
+The smoother here is a dense one of its own, so that no figure rests on the code it measures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.harmonize.methods import CELL, Case
+from benchmarks.harmonize.scenes import DOUBLE, SIDE, log_light, squared_error
+
+# Scenes of which the pictures are kept, to be looked at.
+SHOWN = 2
+# In cells: what is finer than this is the subject's texture.
+TEXTURE_SIGMA = 2.0
+
+
+def local_linear(subject: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Matrix [S,S] that fits a plane around each of the subject's cells, by Gaussian weights, and gives its height."""
+    at = torch.nonzero(subject.view(SIDE, SIDE)).to(DOUBLE)
+    apart = at[None] - at[:, None]
+    weight = torch.exp(-0.5 * apart.square().sum(-1) / sigma**2)
+    plane = torch.cat([torch.ones_like(apart[..., :1]), apart], -1)
+    weighted = weight[..., None] * plane
+    return torch.linalg.solve(plane.mT @ weighted, weighted.mT)[:, 0]
+
+
+def fine_part(light: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
+    """The subject's texture, [N,S]."""
+    own = light[:, subject]
+    return own - own @ local_linear(subject, TEXTURE_SIGMA).T
+
+
+def identity(light: torch.Tensor, case: Case) -> torch.Tensor:
+    """Correlation of the subject's texture with the true one, [N]."""
+    subject = case.scenes.subject
+    ours, true = fine_part(light, subject), fine_part(case.scenes.texture, subject)
+    return (ours * true).sum(1) / (ours.square().sum(1) * true.square().sum(1)).sqrt().clamp(min=1e-12)
+
+
+def edge_error(light: torch.Tensor, case: Case) -> float:
+    """Squared error of the steps across the subject's edge, over the true steps' squares."""
+    ours, true, subject = (
+        part.view(-1, SIDE, SIDE) for part in (light, case.scenes.truth, case.scenes.subject.to(DOUBLE))
+    )
+    wrong = due = 0.0
+    for axis in (1, 2):
+        edge = subject.diff(dim=axis)[0] != 0
+        wrong += float((ours - true).diff(dim=axis)[:, edge].square().sum())
+        due += float(true.diff(dim=axis)[:, edge].square().sum())
+    return wrong / due
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a method made of a case.
+
+    Attributes:
+        label: the method and its settings, for the table.
+        light: log light [N,576], as the pictures show it.
+        calls: model calls for a scene, all copies of it counted.
+        shown: the first pictures.
+        outside_equal: whether the stitched pictures are the backgrounds' bits outside their masks; None: not stitched.
+    """
+
+    label: str
+    light: torch.Tensor
+    calls: int
+    shown: np.ndarray
+    outside_equal: bool | None = None
+
+
+def made(label: str, pictures: np.ndarray, calls: int = 0, outside_equal: bool | None = None) -> Made:
+    return Made(label, log_light(pictures, CELL), calls, pictures[:SHOWN].copy(), outside_equal)
+
+
+def score(result: Made, case: Case) -> dict[str, float]:
+    """Means over the scenes, and the share of them that are worse than the paste."""
+    light = result.light[: len(case)]
+    errors = squared_error(light, case.scenes)
+    return {
+        "fmse": float(errors.mean()),
+        "identity": float(identity(light, case).mean()),
+        "calls": result.calls,
+        "edge": edge_error(light, case),
+        "worse": float((errors > squared_error(case.scenes.composite, case.scenes)).double().mean()),
+    }
+
+
+def told(row: dict[str, float]) -> str:
+    return (
+        f"{row['calls']:4d} calls  fMSE {row['fmse']:.4f}  identity {row['identity']:6.3f}"
+        f"  edge {row['edge']:.3f}  worse than paste {100 * row['worse']:5.1f} %"
+    )

@@ -1,0 +1,109 @@
+"""The pictures of `bench harmonize`: error by method in both strata, and what each makes of the same scenes."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.harmonize.methods import Case, decoded
+from benchmarks.harmonize.scenes import squared_error
+from benchmarks.harmonize.score import SHOWN, Made
+from benchmarks.inpaint.sheet import BACK, DIM, GRID, INK
+
+NAMES = {
+    "ours": "ours, single", "differential": "ours, differential", "langevin": "Langevin, no relight",
+    "paste": "paste", "feather": "feather", "reinhard": "Reinhard", "poisson": "Poisson",
+    "membrane": "control membrane", "sdedit": "SDEdit", "ksampler": "KSampler + mask",
+    "ksampler_relight": "KSampler, our relight", "best_possible": "best possible",
+}  # fmt: skip
+STRATA = {"own_colour": ("own colour", (255, 170, 60)), "same_colour": ("background's colour", (110, 190, 255))}
+TILE, LABEL, GAP, COLUMNS = 176, 24, 8, 8
+# The axis of the dots, in fMSE.
+LEAST, MOST = 0.005, 2.0
+# The scenes are of low contrast; they are shown with more, about the middle of log light.
+GREY, CONTRAST = 0.46, 1.6
+
+
+def words(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour=INK, size=15, anchor="la") -> None:
+    draw.text(at, text, fill=colour, font=ImageFont.load_default(size=size), anchor=anchor)
+
+
+def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
+    """A row for each method, nearest to the truth first, and a dot for its fMSE in each stratum."""
+    row, top, left = 30, 90, 210
+    names = sorted(NAMES, key=lambda name: scores["own_colour"][name]["fmse"])
+    sheet = Image.new("RGB", (width, top + row * len(names) + 40), BACK)
+    draw = ImageDraw.Draw(sheet)
+    words(
+        draw, (GAP, 12), "Squared error of the subject's log light (fMSE), nearer to the truth is further left", size=20
+    )
+    for index, (told, colour) in enumerate(STRATA.values()):
+        x = left + 260 * index
+        draw.ellipse([x, 50, x + 12, 62], colour)
+        words(draw, (x + 20, 56), told, colour, anchor="lm")
+
+    def across(value: float) -> float:
+        share = math.log(value / LEAST) / math.log(MOST / LEAST)
+        return left + min(max(share, 0), 1) * (width - left - 330)
+
+    for tick in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2):
+        draw.line([(across(tick), top), (across(tick), top + row * len(names))], GRID)
+        words(draw, (across(tick), top + row * len(names) + 8), f"{tick:g}", DIM, anchor="ma")
+    for index, name in enumerate(names):
+        y = top + row * (index + 0.5)
+        words(draw, (left - 14, y), NAMES[name], anchor="rm")
+        # One a little above the other: equal errors are to be seen as two.
+        for (stratum, (_, colour)), up in zip(STRATA.items(), (4, -4), strict=True):
+            x, level = across(scores[stratum][name]["fmse"]), y - up
+            draw.ellipse([x - 6, level - 6, x + 6, level + 6], colour)
+        both = " and ".join(f"{scores[stratum][name]['fmse']:.3f}" for stratum in STRATA)
+        own = scores["own_colour"][name]
+        words(draw, (width - 310, y), f"{both}, {own['calls']} calls, identity {own['identity']:.2f}", DIM, anchor="lm")
+    return sheet
+
+
+def tiles(case: Case, results: dict[str, Made], index: int) -> list[tuple[str, np.ndarray]]:
+    """A scene: what is given, the truth, and what each method makes of it with its error."""
+    scenes = case.scenes
+    given = {"background": scenes.background, "composite": scenes.composite, "control": scenes.control}
+    pictures = [(name, decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
+    for name, told in NAMES.items():
+        if name != "paste":
+            error = squared_error(results[name].light, scenes)[index]
+            pictures.append((f"{told} {error:.3f}", results[name].shown[index]))
+    return pictures
+
+
+def rows_of_tiles(title: str, pictures: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
+    high, top = TILE + LABEL + GAP, 40
+    sheet = Image.new("RGB", (width, top + high * -(-len(pictures) // COLUMNS)), BACK)
+    draw = ImageDraw.Draw(sheet)
+    words(draw, (GAP, 10), title, DIM, 18)
+    for index, (told, picture) in enumerate(pictures):
+        left, upper = GAP + index % COLUMNS * (TILE + GAP), top + index // COLUMNS * high
+        words(draw, (left, upper + 4), told, size=13)
+        shown = (GREY + CONTRAST * (picture - GREY)).clip(0, 1)
+        tile = Image.fromarray((shown * 255).round().astype(np.uint8))
+        sheet.paste(tile.resize((TILE, TILE), Image.Resampling.BOX), (left, upper + LABEL))
+    return sheet
+
+
+def save(folder: Path, cases: dict[str, Case], results: dict[str, dict[str, Made]], scores: dict) -> Path:
+    width = GAP + COLUMNS * (TILE + GAP)
+    parts = [dots(scores, width)]
+    for stratum, case in cases.items():
+        for index in range(min(SHOWN, len(case))):
+            title = (
+                f"{STRATA[stratum][0]}, scene {index + 1}; the number is this scene's fMSE; contrast {CONTRAST} times"
+            )
+            parts.append(rows_of_tiles(title, tiles(case, results[stratum], index), width))
+    sheet = Image.new("RGB", (width, sum(part.height for part in parts)), BACK)
+    top = 0
+    for part in parts:
+        sheet.paste(part, (0, top))
+        top += part.height
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "bench_harmonize.png"
+    sheet.save(path)
+    return path

@@ -1,0 +1,122 @@
+"""Other loops for masked sampling, written from their published formulas, run as ComfyUI's own KSAMPLER runs any.
+
+They stand here for comparison alone; none is part of the pack. In all, x = a x0 + sigma n and D is the estimate of x0.
+"""
+
+from collections.abc import Callable
+
+import comfy.samplers
+import torch
+
+from phd_ops.latents.noise import add_noise, signal
+from phd_ops.latents.solvers import euler, levels
+
+LEAST_SIGNAL = 1e-3
+Draw = Callable[[torch.Tensor], torch.Tensor]
+
+
+def sampler(rule: Callable, **settings) -> comfy.samplers.KSAMPLER:
+    return comfy.samplers.KSAMPLER(as_sampling_function, {"rule": rule, "settings": settings})
+
+
+@torch.no_grad()
+def as_sampling_function(model, x, sigmas, extra_args=None, callback=None, disable=None, *, rule, settings):
+    """A rule as a sampling function. As with ours, it sees the whole estimate and does its own replacement."""
+    options = {name: value for name, value in extra_args.items() if name != "denoise_mask"}
+    flow = isinstance(model.inner_model.inner_model.model_sampling, comfy.model_sampling.CONST)
+    generator = torch.Generator().manual_seed((extra_args["seed"] or 0) + 1000)
+
+    def estimate(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return model.inner_model(x, sigma * x.new_ones(len(x)), **options)
+
+    def fresh(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator).to(like)
+
+    free = extra_args["denoise_mask"] > 0
+    x = rule(estimate, x, sigmas, model.latent_image, free, model.noise, fresh, flow, **settings)
+    return torch.where(free, x, model.latent_image)
+
+
+def langevin(estimate, x, sigmas, known, free, noise, fresh: Draw, flow: bool, *, inner: int, step: float = 1.0):
+    """Predictor and corrector: exact Ornstein-Uhlenbeck steps about a frozen D, the known part noised anew for each."""
+    kept = float(torch.exp(torch.tensor(-step)))
+    for sigma, following in levels(sigmas):
+        a = signal(sigma, flow)
+        x = torch.where(free, x, add_noise(known, noise, sigma, flow))
+        for _ in range(inner if following > 0 and a > LEAST_SIGNAL else 0):
+            x = torch.where(free, x, add_noise(known, fresh(x), sigma, flow))
+            clean = a * estimate(x, sigma)
+            x = torch.where(free, clean + kept * (x - clean) + sigma * (1 - kept**2) ** 0.5 * fresh(x), x)
+        x = euler(x, torch.where(free, estimate(x, sigma), known), sigma, following)
+    return x
+
+
+class Corrected:
+    """dx = (C(x) - rate x) dt + noise by exact steps with C frozen, split in two halves and corrected in between."""
+
+    def __init__(self, pull: Callable, rate: torch.Tensor, strength: torch.Tensor | float, fresh: Draw):
+        self.pull, self.rate, self.strength, self.fresh, self.frozen = pull, rate, strength, fresh, None
+
+    def exact(self, x: torch.Tensor, h: float) -> torch.Tensor:
+        decay = torch.exp(-self.rate * h)
+        spread = self.strength * torch.sqrt((1 - decay * decay) / self.rate)
+        return decay * x + (1 - decay) / self.rate * self.frozen + spread * self.fresh(x)
+
+    def step(self, x: torch.Tensor, h: float) -> torch.Tensor:
+        """One model call."""
+        if self.frozen is None:
+            self.frozen = self.pull(x)
+            return self.exact(x, h)
+        x = self.exact(x, h / 2)
+        now = self.pull(x)
+        x, self.frozen = x + (now - self.frozen) * h, now
+        return self.exact(x, h / 2)
+
+
+def former(
+    estimate, x, sigmas, known, free, noise, fresh: Draw, flow: bool, *, inner: int, step: float = 1.0, guide: float = 5
+):
+    """The pack's own loop before this one: the guided score of LanPaint ("BiG") at steps of full relaxation."""
+    rate = torch.where(free, 1.0, 1.0 + guide)
+    for sigma, following in levels(sigmas):
+        a = signal(sigma, flow)
+        x = torch.where(free, x, add_noise(known, noise, sigma, flow))
+
+        def pull(x: torch.Tensor, sigma=sigma, a=a) -> torch.Tensor:
+            clean = estimate(x, sigma)
+            return a * torch.where(free, clean, (1 + guide) * known - guide * clean) - x + rate * x
+
+        steps = Corrected(pull, rate, sigma, fresh)
+        for _ in range(inner if following > 0 and a > LEAST_SIGNAL else 0):
+            x = steps.step(x, step)
+        x = euler(x, torch.where(free, estimate(x, sigma), known), sigma, following)
+    return x
+
+
+def lanpaint(
+    estimate, x, sigmas, known, free, noise, fresh: Draw, flow: bool, *, inner: int, pinned: bool, guide: float = 5
+):
+    """LanPaint's rule in its own, variance-preserving coordinates v = x / √(a² + sigma²), f = 1 - abar.
+
+    v1.x: steps of 0.2 f. v2.1 (pinned): steps of 0.2, and inner steps that fall to none with f. None at the last level.
+    """
+    pairs = list(levels(sigmas))
+    for left, (sigma, following) in zip(reversed(range(len(pairs))), pairs, strict=True):
+        a = signal(sigma, flow)
+        scale = (a * a + sigma * sigma) ** 0.5
+        f = (sigma / scale) ** 2
+        rate = torch.where(free, 1.0, 1.0 + guide) / f
+        x = torch.where(free, x, add_noise(known, noise, sigma, flow))
+
+        def pull(v: torch.Tensor, sigma=sigma, scale=scale, f=f, rate=rate) -> torch.Tensor:
+            clean = estimate(v * scale, sigma)
+            target = torch.where(free, clean, (1 + guide) * known - guide * clean)
+            return ((1 - f).sqrt() * target - v) / f + rate * v
+
+        steps, v = Corrected(pull, rate, 1.0, fresh), x / scale
+        count = round(inner * float(f)) if pinned else inner
+        for _ in range(count if left and a > LEAST_SIGNAL else 0):
+            v = steps.step(v, 0.2 if pinned else 0.2 * float(f))
+        x = v * scale
+        x = euler(x, torch.where(free, estimate(x, sigma), known), sigma, following)
+    return x

@@ -1,0 +1,122 @@
+"""What the pack's compositing is measured against: the same task as others' tools do it."""
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+from phd_ops.pixels.geometry import Placement, Size
+from phd_ops.pixels.paste import exemplar_matrix, subject_box
+
+
+def call(kind: str, **inputs) -> tuple:
+    """Runs one node of ComfyUI or of the pack; core's are of the old kind or the new one, by version."""
+    import nodes
+
+    node = nodes.NODE_CLASS_MAPPINGS[kind]
+    if hasattr(node, "GET_SCHEMA"):
+        return node.execute(**inputs).result
+    return getattr(node(), node.FUNCTION)(**inputs)
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    """A picture [H,W,C] or a mask [H,W] as a batch of one."""
+    return torch.from_numpy(np.ascontiguousarray(array))[None]
+
+
+def eight_bits(picture: np.ndarray) -> np.ndarray:
+    return np.round(picture * 255).astype(np.uint8)
+
+
+def corner(placement: Placement, size: Size, scene: Size) -> tuple[int, int]:
+    """Where the upper left pixel of a picture of `size` goes, for tools that know whole pixels only."""
+    return round(placement.x * scene.width - size.width / 2), round(placement.y * scene.height - size.height / 2)
+
+
+def opencv_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.ndarray:
+    """A placement as `cv2.warpAffine` wants it: pixel centres at whole numbers."""
+    matrix = exemplar_matrix(matte, placement, scene)
+    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+    return matrix
+
+
+def straight_alpha(scene, exemplar, matte, matrix, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Bare OpenCV: picture and matte warped with default flags, straight alpha. Gives composite and matte."""
+    size = Size.of(scene)
+    colours, alpha = (cv2.warpAffine(array, matrix, size) for array in (exemplar, matte))
+    if softness > 0:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), softness)
+    over = alpha[..., None]
+    return over * colours + (1 - over) * scene, alpha
+
+
+def scaled(exemplar, matte, placement, scene) -> tuple[np.ndarray, np.ndarray]:
+    """The subject's box of picture and matte at its size in the scene, by ComfyUI's own bicubic scaling."""
+    import comfy.utils
+
+    box = subject_box(matte).grown(16).inside(Size.of(matte))
+    scale = placement.scale(subject_box(matte).size, Size.of(scene))
+    size = round(box.width * scale), round(box.height * scale)
+    both = torch.from_numpy(np.dstack([exemplar, matte])[box.slices]).movedim(-1, 0)[None]
+    both = comfy.utils.common_upscale(both, *size, "bicubic", "disabled")[0].movedim(0, -1).numpy().clip(0, 1)
+    return both[..., :3], np.ascontiguousarray(both[..., 3])
+
+
+def core(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Core's nodes: picture and mask scaled, the mask blurred, ImageCompositeMasked. They cannot rotate."""
+    colours, alpha = scaled(exemplar, matte, placement, scene)
+    if softness > 0:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), softness)
+    x, y = corner(placement, Size.of(alpha), Size.of(scene))
+    inputs = {"x": x, "y": y, "resize_source": False, "mask": tensor(alpha)}
+    (composite,) = call("ImageCompositeMasked", destination=tensor(scene), source=tensor(colours), **inputs)
+    placed = np.zeros(scene.shape[:2], np.float32)
+    placed[y : y + alpha.shape[0], x : x + alpha.shape[1]] = alpha
+    return composite[0].numpy(), placed
+
+
+def pillow_layer(exemplar, matte, placement, scene, softness=0.0) -> Image.Image:
+    """The cut-out as Pillow places it: 8 bits, resized, rotated, its alpha blurred; of the scene's size."""
+    picture = Image.fromarray(eight_bits(np.dstack([exemplar, matte])))
+    scale = placement.scale(subject_box(matte).size, Size.of(scene))
+    size = round(picture.width * scale), round(picture.height * scale)
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    picture = picture.rotate(placement.rotation, Image.Resampling.BICUBIC, expand=True)
+    if softness > 0:
+        picture.putalpha(picture.getchannel("A").filter(ImageFilter.GaussianBlur(softness)))
+    layer = Image.new("RGBA", Size.of(scene))
+    layer.paste(picture, corner(placement, Size(*picture.size), Size.of(scene)))
+    return layer
+
+
+def pillow(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Pillow's `alpha_composite`, in 8 bits."""
+    layer = pillow_layer(exemplar, matte, placement, scene, softness)
+    base = Image.fromarray(eight_bits(scene)).convert("RGBA")
+    composite = np.asarray(Image.alpha_composite(base, layer))[..., :3]
+    return np.float32(composite) / 255, np.float32(layer.getchannel("A")) / 255
+
+
+def seamless(scene, colours, alpha) -> np.ndarray:
+    """`cv2.seamlessClone` of what already lies in the scene's frame: there and back through 8 bits."""
+    mask = eight_bits(alpha > 0.5)
+    x, y, width, height = cv2.boundingRect(mask)
+    centre = x + width // 2, y + height // 2
+    cloned = cv2.seamlessClone(eight_bits(colours), eight_bits(scene), mask, centre, cv2.NORMAL_CLONE)
+    return np.float32(cloned) / 255
+
+
+def least_squares(shifted, original, untouched) -> np.ndarray:
+    """A tone shift undone by plain least squares for each channel."""
+    inside, corrected = untouched > 0, np.empty_like(shifted)
+    for channel in range(3):
+        gain, offset = np.polyfit(shifted[inside][:, channel], original[inside][:, channel], 1)
+        corrected[..., channel] = gain * shifted[..., channel] + offset
+    return corrected
+
+
+def reinhard(shifted, original, untouched) -> np.ndarray:
+    """A tone shift undone as colour match nodes do: mean and deviation of the whole pictures."""
+    del untouched
+    gain = original.std((0, 1)) / shifted.std((0, 1))
+    return (shifted - shifted.mean((0, 1))) * gain + original.mean((0, 1))

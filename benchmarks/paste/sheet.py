@@ -1,0 +1,75 @@
+"""The contact sheet of `bench paste`: the same pastes, blends and corrections to look at."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.paste import rivals as paste_rivals
+from devtools import package_images as pictures
+from devtools.contact_sheet import contact_sheet
+from phd_ops.pixels.geometry import Box, Placement
+from phd_ops.pixels.masks import stabilise
+from phd_ops.pixels.paste import BLENDS, paste
+from phd_ops.segmenters.onnx_salient import SalientModel
+
+SIDE = 400
+WHERE = Placement(0.55, 0.55, 0.9)
+# The part of the launch pad that is shown, as much of it as is square.
+SHOWN = Box(140, 0, 427, 427)
+
+
+def enlarged(picture: np.ndarray, box: Box) -> np.ndarray:
+    """A square part of a picture with its pixels to be seen, uint8."""
+    part = paste_rivals.eight_bits(np.clip(picture[box.slices], 0, 1))
+    return cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+
+
+def shown(picture: np.ndarray) -> np.ndarray:
+    return paste_rivals.eight_bits(picture[SHOWN.slices])
+
+
+def photographs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A launch pad, an astronaut and her matte."""
+    exemplar = pictures.read_rgb(pictures.photograph_path("astronaut"))
+    matte = SalientModel(str(pictures.package_file("rembg", "u2netp.onnx"))).predict(exemplar)
+    return pictures.read_rgb(pictures.photograph_path("rocket")), exemplar, stabilise(matte)
+
+
+def fringe_tiles(pastes: dict, scene: tuple, errors) -> list[tuple[str, np.ndarray]]:
+    """The edge of the flat subject, eight times enlarged."""
+    tiles = []
+    for who, paste_it in pastes.items():
+        composite, matte = paste_it(*scene, Placement(0.5, 0.5, 0.42, 33.0), 1.5)
+        green, _ = errors(composite, matte)
+        tiles.append((f"{who}: {green:.1f} levels of green", enlarged(composite, Box(112, 112, 50, 50))))
+    return tiles
+
+
+def photograph_tiles(pastes: dict, scene, exemplar, matte) -> list[tuple[str, np.ndarray]]:
+    """The edge of the photographed subject, enlarged."""
+    return [
+        (f"{who}", enlarged(paste_it(scene, exemplar, matte, WHERE, 1.0)[0], Box(318, 60, 100, 100)))
+        for who, paste_it in pastes.items()
+    ]
+
+
+def blend_tiles(scene, exemplar, matte) -> list[tuple[str, np.ndarray]]:
+    return [(f"blend: {blend}", shown(paste(scene, exemplar, matte, WHERE, 4, blend).composite)) for blend in BLENDS]
+
+
+def tone_tiles(given: np.ndarray, shifted: np.ndarray, corrected: dict) -> list[tuple[str, np.ndarray]]:
+    """What a tone shift leaves, ten times enlarged about grey; noise stands where pixels were altered."""
+    before = [("before a tone shift", given), ("after it, 10 % of it altered", np.clip(shifted, 0, 1))]
+    after = [
+        (f"{who}: ten times the error", np.clip(0.5 + 10 * (picture - given), 0, 1))
+        for who, picture in corrected.items()
+    ]
+    return [(title, shown(picture)) for title, picture in before + after]
+
+
+def save(folder: Path, tiles: list[tuple[str, np.ndarray]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "bench_paste.png"
+    contact_sheet(tiles, columns=4, side=SIDE).save(path)
+    return path

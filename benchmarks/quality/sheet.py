@@ -1,0 +1,136 @@
+"""The plots and pictures of `bench quality`: error by model calls, error by stratum, a scene of each stratum."""
+
+import csv
+import hashlib
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks.harmonize.sheet import BACK, words
+from benchmarks.quality.scenes import scene, stratum_of
+from benchmarks.quality.store import Run
+from benchmarks.quality.table import GROUPS, OWN, STRATA, Result, interval
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+# The first scene of each stratum.
+SHOWN = len(STRATA)
+TILE, LABEL, GAP = 128, 22, 6
+GIVEN = ("background", "exemplar", "composite")
+# Columns of the sheet, at most calls of the main level.
+COLUMNS = ("differential", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
+COLOURS = {"differential": "#ff9d2e", "ours": "#ffd27a", "differential_eps": "#c76a00", "paste": "#9a9aa2"}
+SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal", "seconds")
+
+
+def picture_file(folder: Path, run: Run, number: int) -> Path:
+    told = hashlib.sha256(run.told.encode()).hexdigest()[:6]
+    return folder / "pictures" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{told}.png"
+
+
+def write(file: Path, picture: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((picture * 255 + 0.5).clip(0, 255).astype(np.uint8)).save(file)
+
+
+def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
+    """fMSE over model calls, a line for each sampler, a level line for each method without a model."""
+    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    levels = [level for level in results if level]
+    for name in dict.fromkeys(result.name for level in levels for result in results[level]):
+        chosen = [result.of(OWN) for level in levels for result in results[level] if result.name == name]
+        means = np.array([result.mean("fmse") for result in chosen])
+        ends = np.array([interval(result.values["fmse"]) for result in chosen])
+        own = name in COLOURS
+        axes.errorbar(
+            levels, means, np.abs(ends.T - means), label=name, marker="o", capsize=3, color=COLOURS.get(name),
+            linewidth=2.5 if own else 1.2, alpha=1 if own else 0.7,
+        )  # fmt: skip
+    for result in results[0]:
+        mean = result.of(OWN).mean("fmse")
+        axes.axhline(mean, linestyle=":", linewidth=1, color=COLOURS.get(result.name, "#bbbbc4"))
+        axes.annotate(result.name, (levels[-1], mean), fontsize=8, va="bottom", ha="right")
+    axes.set(
+        xscale="log", yscale="log", xticks=levels, xlabel="model calls a scene", ylabel="fMSE of the subject (sRGB)"
+    )
+    axes.set_xticklabels(levels)
+    axes.minorticks_off()
+    axes.set_title("Own colour: nearer to the truth is lower; bars are 95 % bootstrap intervals")
+    axes.legend(fontsize=8, ncols=2)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+    return file
+
+
+def by_stratum(compared: list[Result], file: Path) -> Path:
+    """fMSE over that of the paste, for every stratum."""
+    paste = next(result for result in compared if result.name == "paste")
+    names = ("differential", "ours", "ksampler_relight", "poisson", "reinhard", "membrane")
+    figure, axes = plt.subplots(figsize=(11, 4.5), layout="constrained")
+    for index, name in enumerate(names):
+        result = next(result for result in compared if result.name == name)
+        ratios = [result.of((each,)).mean("fmse") / paste.of((each,)).mean("fmse") for each in STRATA]
+        axes.bar(np.arange(len(STRATA)) + (index - 2.5) * 0.13, ratios, 0.13, label=name, color=COLOURS.get(name))
+    axes.axhline(1, color=COLOURS["paste"])
+    axes.set(yscale="log", ylabel="fMSE over the paste's", xticks=range(len(STRATA)))
+    axes.set_xticklabels(STRATA)
+    axes.legend(fontsize=8, ncols=3)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+    return file
+
+
+def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: Path) -> Path:
+    """A scene of each stratum: what is given, what methods made of it with their error, the truth."""
+    listed = {result.name: result for result in compared}
+    columns = [*GIVEN, *(name for name in COLUMNS if name in listed), "truth"]
+    wide, high = GAP + len(columns) * (TILE + GAP), 2 * LABEL + TILE + GAP
+    image = Image.new("RGB", (wide, SHOWN * high + GAP), BACK)
+    draw = ImageDraw.Draw(image)
+    for number in range(SHOWN):
+        given, top = scene(number, split), number * high
+        words(draw, (GAP, top + 4), f"{stratum_of(number)}: {given.prompt}", size=14)
+        for column, name in enumerate(columns):
+            left, told = GAP + column * (TILE + GAP), name
+            if name in listed:
+                result = listed[name]
+                file_of = picture_file(folder, Run(weights, split, name, result.level, result.told, 0), number)
+                if not file_of.is_file():
+                    continue  # pictures may be deleted, rows count without them
+                tile = Image.open(file_of).convert("RGB")
+                told = f"{name} {np.square(np.asarray(tile) / 255 - given.truth)[given.true_matte > 0.5].mean():.3f}"
+            else:
+                tile = Image.fromarray((getattr(given, name) * 255 + 0.5).astype(np.uint8))
+            words(draw, (left, top + LABEL + 4), told, size=11)
+            image.paste(tile, (left, top + 2 * LABEL))
+    image.save(file, quality=90)
+    return file
+
+
+def summary(results: dict[int, list[Result]], file: Path) -> Path:
+    """Means of all figures by group and method, as CSV."""
+    with file.open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["group", "method", "label", "level", "calls", "scenes", "fmse_low", "fmse_high", *SUMMARY])
+        for group, strata in {**GROUPS, **{stratum: (stratum,) for stratum in STRATA}}.items():
+            for level, listed in results.items():
+                for result in (whole.of(strata) for whole in listed):
+                    told = [group, result.name, result.label, level, result.calls, len(result.stratum)]
+                    figures = [*interval(result.values["fmse"]), *(result.mean(name) for name in SUMMARY)]
+                    writer.writerow([*told, *(f"{figure:.5g}" for figure in figures)])
+    return file
+
+
+def save(
+    folder: Path, results: dict[int, list[Result]], compared: list[Result], split: str, weights: str
+) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        summary(results, folder / "quality.csv"),
+        by_calls(results, folder / "quality_calls.png"),
+        by_stratum(compared, folder / "quality_strata.png"),
+        sheet(folder, compared, split, weights, folder / "quality_scenes.jpg"),
+    ]

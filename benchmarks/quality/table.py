@@ -1,0 +1,122 @@
+"""Means of `bench quality` with paired bootstrap intervals, as a table and as the line of JSON."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.common.table import shortened
+from benchmarks.quality.score import FIGURES
+from benchmarks.quality.store import Run, Store
+from relit_scenes.scenes import STRATA
+
+SAME, OWN = "same colour", tuple(stratum for stratum in STRATA if stratum != "same colour")
+GROUPS = {"own_colour": OWN, "same_colour": (SAME,)}
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method reached. Arrays are [scenes], means over the seeds; `told` as its runs have it."""
+
+    name: str
+    label: str
+    told: str
+    level: int
+    calls: int
+    stratum: np.ndarray
+    values: dict[str, np.ndarray]
+
+    def of(self, strata: Iterable[str]) -> "Result":
+        """On these strata alone."""
+        chosen = np.isin(self.stratum, list(strata))
+        values = {name: array[chosen] for name, array in self.values.items()}
+        return Result(self.name, self.label, self.told, self.level, self.calls, self.stratum[chosen], values)
+
+    def mean(self, figure: str) -> float:
+        values = self.values[figure]
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def gathered(store: Store, runs: list[Run], label: str, count: int) -> Result | None:
+    """A method's runs, one for each seed; None where any scene is still missing."""
+    if any(store.missing(run, count) for run in runs):
+        return None
+    rows = [[store.rows[run][number] for number in range(count)] for run in runs]
+    values = {name: np.array([[row[name] for row in one] for one in rows]) for name in ("seconds", *FIGURES)}
+    with np.errstate(invalid="ignore"):
+        known = {name: over_seeds(array) for name, array in values.items()}
+    stratum = np.array([row["stratum"] for row in rows[0]])
+    return Result(runs[0].method, label, runs[0].told, runs[0].level, rows[0][0]["calls"], stratum, known)
+
+
+def over_seeds(array: np.ndarray) -> np.ndarray:
+    """[seeds,scenes] to [scenes]; NaN only where no seed has a number."""
+    known = np.isfinite(array)
+    return np.where(known.any(0), np.where(known, array, 0).sum(0) / np.maximum(known.sum(0), 1), np.nan)
+
+
+def resamples(count: int) -> np.ndarray:
+    """Which scenes each resample has; the same for all methods, so that their differences are paired."""
+    return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % of the mean's bootstrap distribution."""
+    means = values[resamples(len(values))].mean(1)
+    return tuple(float(end) for end in np.percentile(means, (2.5, 97.5)))
+
+
+def ratio_interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """95 % of the ratio of two means on the same scenes."""
+    drawn = resamples(len(ours))
+    ratios = ours[drawn].mean(1) / theirs[drawn].mean(1)
+    return tuple(float(end) for end in np.percentile(ratios, (2.5, 97.5)))
+
+
+def better(ours: Result, theirs: Result) -> float:
+    """On how many scenes of all."""
+    return float((ours.values["fmse"] < theirs.values["fmse"]).mean())
+
+
+def line(result: Result, paste: Result) -> str:
+    low, high = interval(result.values["fmse"])
+    told = [
+        f"{result.calls:4d} calls  fMSE {result.mean('fmse'):.4f} [{low:.4f}, {high:.4f}]",
+        f"ΔE {result.mean('de00'):5.2f}",
+        f"light {result.mean('light'):.3f}",
+        f"identity {result.mean('identity'):.3f}",
+        f"edge {result.mean('boundary'):.2f}",
+        f"shadow {result.mean('shadow_iou'):.2f}",
+        f"outside {'equal' if result.mean('outside_equal') == 1 else 'differs'}",
+        f"{1000 * result.mean('seconds'):6.0f} ms",
+        f"better than paste {100 * better(result, paste):3.0f} %",
+    ]
+    return "  ".join(told)
+
+
+def as_json(result: Result) -> dict:
+    figures = {name: shortened(result.mean(name)) for name in ("fmse", "identity", "boundary")}
+    return {**figures, "fmse_ci": [shortened(end) for end in interval(result.values["fmse"])], "calls": result.calls}
+
+
+def markdown(compared: list[Result], plan) -> str:
+    """The table as the README has it: methods by their error in the own-colour strata."""
+    count = int(np.isin(compared[0].stratum, OWN).sum())
+    lines = [
+        f"| {count} scenes of the {plan.split} split, {plan.seeds} seed{'s' if plan.seeds > 1 else ''} "
+        "| calls | fMSE [95 %] | ΔE00 | light | identity | edge | better than the paste |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    own = [result.of(OWN) for result in compared]
+    paste = next(result for result in own if result.name == "paste")
+    for result in sorted(own, key=lambda result: result.mean("fmse")):
+        low, high = interval(result.values["fmse"])
+        strong = "**" if result.name in ("ours", "differential") else ""
+        lines.append(
+            f"| {strong}{result.label.split(':')[0]}{strong} | {result.calls} "
+            f"| {result.mean('fmse'):.4f} [{low:.4f}, {high:.4f}] | {result.mean('de00'):.1f} "
+            f"| {result.mean('light'):.3f} | {result.mean('identity'):.2f} | {result.mean('boundary'):.2f} "
+            f"| {100 * better(result, paste):.0f} % |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,73 @@
+"""What a SAM of published size costs, in a process of its own: `python -m benchmarks.segment.sam SIDE [small]`.
+
+Weights are random: time and memory do not depend on their values.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.common.memory import extra, in_fresh_process
+from benchmarks.common.table import Section
+
+PROMPTS = 5
+
+
+def network(small: bool):
+    """ViT-B as published, or a small one of the same classes."""
+    import torch
+    from segment_anything import sam_model_registry
+
+    torch.manual_seed(0)
+    if not small:
+        return sam_model_registry["vit_b"]()
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+    return Sam(
+        ImageEncoderViT(img_size=256, embed_dim=64, depth=4, num_heads=2, out_chans=64, use_rel_pos=True,
+                        window_size=7, global_attn_indexes=(1, 3)),
+        PromptEncoder(embed_dim=64, image_embedding_size=(16, 16), input_image_size=(256, 256), mask_in_chans=16),
+        MaskDecoder(transformer_dim=64, transformer=TwoWayTransformer(2, 64, 8, 128)),
+    )  # fmt: skip
+
+
+def cost(side: int, small: bool) -> dict[str, float]:
+    """Seconds of the first prompt on a picture and of later ones, and the memory that all of it took."""
+    from devtools.comfyui import activate, device_arguments, get_comfyui
+
+    activate(get_comfyui(), device_arguments())
+    from benchmarks.segment.cases import loading
+    from phd_ops.segmenters.prompt import Prompt
+
+    nodes = loading()
+    find = nodes.managed(nodes.checkpoint.build(network(small).state_dict(), {}))
+    picture = np.random.default_rng(0).random((side, side, 3), np.float32)
+    warm = np.zeros((16, 16, 3), np.float32)
+    # What torch sets up once is no part of a picture's time.
+    find(warm, Prompt(box=(1, 1, 9, 9)))
+    seconds = []
+
+    def ask():
+        for index in range(1 + PROMPTS):
+            start = time.perf_counter()
+            find(picture, Prompt(positive=np.array([[side / 2 + index, side / 2]])))
+            seconds.append(time.perf_counter() - start)
+
+    peak = extra(ask)
+    return {"first": seconds[0], "next": float(np.median(seconds[1:])), "peak_megabytes": peak / 2**20}
+
+
+def measure(quick: bool) -> tuple[Section, dict]:
+    found = in_fresh_process("benchmarks.segment.sam", *((256, "small") if quick else (1024,)))
+    section = Section("SAM " + ("of small size" if quick else "ViT-B (random weights)") + ": prompts on one picture")
+    section.row("first prompt", f"{found['first']:9.2f} s")
+    section.row("every further prompt", f"{found['next']:9.3f} s")
+    section.row("peak memory beside the weights", f"{found['peak_megabytes']:9.0f} MB")
+    section.figures = {"reprompt_speedup": found["first"] / found["next"]}
+    return section, section.figures | {f"sam_{name}": value for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(cost(int(sys.argv[1]), "small" in sys.argv)))

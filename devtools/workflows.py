@@ -1,0 +1,267 @@
+"""Turns API-format workflows into UI-format ones that ComfyUI's frontend opens, and back.
+
+The frontend alone does this in ComfyUI itself. Covered is what `example_workflows/` holds: plain nodes and links;
+no subgraphs, reroutes, muted nodes or dynamic inputs.
+"""
+
+import json
+from pathlib import Path
+
+from devtools.comfyui import ROOT, register_pack
+from devtools.executor import load_core_extras
+
+WORKFLOWS = ROOT / "example_workflows"
+PACK_ID = "paste-inpaint-harmonize"
+WIDGET_TYPES = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
+
+# Stage -> the nodes that open it. Other nodes follow what they come from, else what they go to.
+STAGES = {
+    "Segment": {"PhDLoadSegmenter", "PhDSegment"},
+    "Paste": {"PhDPasteBlend", "PhDCrop"},
+    "Inpaint": {"PhDMaskedInpaintSampler", "VAEEncode", "CLIPTextEncode", "PhDLoadDemoModel", "CheckpointLoaderSimple"},
+    "Harmonise": {"PhDHarmonizeSampler"},
+    "Stitch": {"PhDStitch"},
+}
+COLOURS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
+
+# In the frontend's pixels, as LiteGraph lays nodes out; the gap leaves room for the footer that "Nodes 2.0" adds.
+WIDTH, TITLE, SLOT, WIDGET, TEXT, PICTURE = 290, 30, 20, 24, 90, 280
+NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
+
+
+def object_info() -> dict:
+    """What a server's /object_info says of the nodes that shipped workflows may use. Needs an active ComfyUI."""
+    from comfy_api.internal import _ComfyNodeInternal
+
+    import nodes
+
+    load_core_extras()
+    register_pack()
+    info = {}
+    for name, node in nodes.NODE_CLASS_MAPPINGS.items():
+        if issubclass(node, _ComfyNodeInternal):
+            info[name] = node.GET_NODE_INFO_V1()
+        else:
+            inputs = node.INPUT_TYPES()
+            outputs = node.RETURN_TYPES
+            info[name] = {
+                "input": inputs,
+                "input_order": {kind: list(entries) for kind, entries in inputs.items()},
+                "output": outputs,
+                "output_name": getattr(node, "RETURN_NAMES", outputs),
+                "output_node": getattr(node, "OUTPUT_NODE", False),
+            }
+    return json.loads(json.dumps(info))
+
+
+def write_twins(info: dict) -> list[Path]:
+    """Writes the UI-format twin of every file in `example_workflows/api`; returns their paths."""
+    written = []
+    for path in sorted((WORKFLOWS / "api").glob("*.json")):
+        twin = WORKFLOWS / path.name
+        api = json.loads(path.read_text(encoding="utf-8"))
+        twin.write_text(json.dumps(to_ui(api, info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.append(twin)
+    return written
+
+
+def to_ui(api: dict, object_info: dict) -> dict:
+    """The UI-format workflow (schema 0.4) of an API-format one. Its node ids must be whole numbers."""
+    links = []
+    nodes = {}
+    depth = depths(api)
+    for order, node_id in enumerate(sorted(api, key=lambda node_id: (depth[node_id], int(node_id)))):
+        nodes[node_id] = ui_node(int(node_id), api[node_id], object_info[api[node_id]["class_type"]], order)
+    for node_id, node in nodes.items():
+        for slot, entry in enumerate(node["inputs"]):
+            value = api[node_id]["inputs"].get(entry["name"])
+            if is_link(value):
+                source = nodes[value[0]]["outputs"][value[1]]
+                entry["link"] = len(links) + 1
+                links.append([entry["link"], int(value[0]), value[1], int(node_id), slot, source["type"]])
+                source["links"].append(entry["link"])
+    groups = lay_out(api, nodes)
+    return {
+        "last_node_id": max(map(int, api)),
+        "last_link_id": len(links),
+        "nodes": sorted(nodes.values(), key=lambda node: node["id"]),
+        "links": links,
+        "groups": groups,
+        "config": {},
+        "extra": {},
+        "version": 0.4,
+    }
+
+
+def to_api(ui: dict, object_info: dict) -> dict:
+    """The API-format workflow of a UI-format one, as the frontend's `graphToPrompt` gives it."""
+    sources = {link[0]: [str(link[1]), link[2]] for link in ui["links"]}
+    api = {}
+    for node in ui["nodes"]:
+        names = [name for name, _, _ in widgets(object_info[node["type"]])]
+        values = dict(zip(names, node["widgets_values"], strict=True))
+        inputs = {name: value for name, value in values.items() if not is_control(name)}
+        inputs |= {entry["name"]: sources[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
+        api[str(node["id"])] = {"class_type": node["type"], "inputs": inputs, "_meta": {"title": node["title"]}}
+    return api
+
+
+def ui_node(node_id: int, node: dict, info: dict, order: int) -> dict:
+    """A node without links, at the origin."""
+    entries = widgets(info)
+    sockets = [
+        {"name": name, "type": kind, "link": None}
+        for name, kind, options in inputs_of(info)
+        if not is_widget(kind, options)
+    ]
+    sockets += [
+        {"name": name, "type": kind, "widget": {"name": name}, "link": None}
+        for name, kind, _ in entries
+        if name != "control_after_generate"
+    ]
+    properties = {"Node name for S&R": node["class_type"]}
+    properties |= {"cnr_id": PACK_ID if node["class_type"].startswith("PhD") else "comfy-core"}
+    stated = {name: value for name, value in node["inputs"].items() if not is_link(value)}
+    return {
+        "id": node_id,
+        "type": node["class_type"],
+        "pos": [0, 0],
+        "size": size_of(info),
+        "flags": {},
+        "order": order,
+        "mode": 0,
+        "inputs": sockets,
+        "outputs": [
+            {"name": name, "type": type_name(kind), "links": []}
+            for name, kind in zip(info["output_name"], info["output"], strict=True)
+        ],
+        "title": node.get("_meta", {}).get("title", info.get("display_name", node["class_type"])),
+        "properties": properties,
+        "widgets_values": [stated.get(name, default) for name, _, default in entries],
+    }
+
+
+def inputs_of(info: dict) -> list[tuple[str, str, dict]]:
+    """(name, type, options) of every input, in the frontend's order."""
+    return [
+        (name, type_name(info["input"][kind][name][0]), (info["input"][kind][name] + [{}])[1])
+        for kind in ("required", "optional")
+        for name in info.get("input_order", info["input"]).get(kind, ())
+    ]
+
+
+def widgets(info: dict) -> list[tuple[str, str, object]]:
+    """(name, type, default) of every widget in the order of `widgets_values`, with those that the frontend adds."""
+    entries = []
+    for name, kind, options in inputs_of(info):
+        if not is_widget(kind, options):
+            continue
+        entries.append((name, kind, options.get("default")))
+        if options.get("control_after_generate"):
+            entries.append(("control_after_generate", "COMBO", "fixed"))
+        if options.get("image_upload"):
+            entries.append(("upload", "IMAGEUPLOAD", "image"))
+    return entries
+
+
+def is_widget(kind: str, options: dict) -> bool:
+    return kind in WIDGET_TYPES and not options.get("forceInput")
+
+
+def is_control(name: str) -> bool:
+    """Whether a widget belongs to the frontend alone."""
+    return name in ("control_after_generate", "upload")
+
+
+def is_link(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+def type_name(kind) -> str:
+    """V1 nodes give a combo as the list of its options."""
+    return "COMBO" if isinstance(kind, list) else kind
+
+
+def sources_of(node: dict) -> list[str]:
+    return [value[0] for value in node["inputs"].values() if is_link(value)]
+
+
+def depths(api: dict) -> dict[str, int]:
+    """Node -> the number of links on the longest way to it. Raises ValueError for a loop."""
+    depth: dict[str, int] = {}
+    while len(depth) < len(api):
+        ready = [name for name in api if name not in depth and all(source in depth for source in sources_of(api[name]))]
+        if not ready:
+            raise ValueError("The workflow's links run in a circle, or come from a node that it does not have.")
+        depth |= {name: max((depth[source] + 1 for source in sources_of(api[name])), default=0) for name in ready}
+    return depth
+
+
+def stages(api: dict) -> dict[str, str]:
+    """Node -> the name of its stage."""
+    order = list(STAGES)
+    found = {name: stage for name, node in api.items() for stage in order if node["class_type"] in STAGES[stage]}
+    by_depth = sorted(api, key=depths(api).get)
+    for name in by_depth:
+        before = [found[source] for source in sources_of(api[name]) if source in found]
+        if name not in found and before:
+            found[name] = max(before, key=order.index)
+    for name in reversed(by_depth):
+        after = [found[user] for user in api if name in sources_of(api[user]) and user in found]
+        found.setdefault(name, min(after, key=order.index, default=order[0]))
+    return found
+
+
+def size_of(info: dict) -> list[int]:
+    """A node's width and height without its title bar."""
+    inputs = inputs_of(info)
+    height = SLOT * max(sum(not is_widget(kind, options) for _, kind, options in inputs), len(info["output"])) + 14
+    height += WIDGET * len(widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
+    shows = info.get("output_node") or any(options.get("image_upload") for _, _, options in inputs)
+    return [WIDTH, height + PICTURE * bool(shows)]
+
+
+def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
+    """Gives every node its place: a block for each stage, from left to right; returns the groups around them.
+
+    In a block, columns follow the links and the nodes of a column stand below one another. A block that would make
+    a row too long to be read on one screen starts the next row.
+    """
+    depth, stage = depths(api), stages(api)
+    groups = []
+    left = top = bottom = 0
+    for title in STAGES:
+        members = {name: node for name, node in nodes.items() if stage[name] == title}
+        if not members:
+            continue
+        columns = columns_of(members, api)
+        width = (max(columns.values()) + 1) * (WIDTH + COLUMN_GAP) - COLUMN_GAP + 2 * GROUP_PAD
+        if left and left + width > ROW_WIDTH:
+            left, top = 0, bottom + GROUP_GAP
+        ends = dict.fromkeys(columns.values(), top + GROUP_PAD + TITLE)
+        for name in sorted(members, key=lambda name: (depth[name], int(name))):
+            x = left + GROUP_PAD + columns[name] * (WIDTH + COLUMN_GAP)
+            y = ends[columns[name]] + TITLE
+            members[name]["pos"] = [x, y]
+            ends[columns[name]] = y + members[name]["size"][1] + NODE_GAP
+        height = max(ends.values()) - NODE_GAP + GROUP_PAD - top
+        groups.append({
+            "id": len(groups) + 1,
+            "title": title,
+            "bounding": [left, top, width, height],
+            "color": COLOURS[title],
+            "flags": {},
+        })  # fmt: skip
+        left += width + GROUP_GAP
+        bottom = max(bottom, top + height)
+    return groups
+
+
+def columns_of(members: dict[str, dict], api: dict) -> dict[str, int]:
+    """Node -> its column in the block of `members`: right of what it comes from, or below where it has no widgets."""
+    columns: dict[str, int] = {}
+    for name in sorted(members, key=depths(api).get):
+        step = 1 if members[name]["widgets_values"] else 0
+        sources = [source for source in sources_of(api[name]) if source in columns]
+        columns[name] = max((columns[source] + step for source in sources), default=0)
+    return columns

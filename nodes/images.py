@@ -1,0 +1,62 @@
+"""Between ComfyUI's tensors and the arrays of `phd_ops`: pictures, masks, batches, and what a node shows on itself."""
+
+import numpy as np
+import torch
+
+from ..phd_ops.pixels.geometry import Size
+from ..phd_ops.pixels.masks import as_mask, resize_mask
+
+
+def pixels(size: Size) -> str:
+    return f"{size.width}×{size.height} pixels"
+
+
+def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
+    """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; grey becomes RGB. `name` is the input's, for messages."""
+    if image.ndim == 3:
+        image = image[None]
+    if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
+        shape = tuple(image.shape)
+        raise ValueError(f"{name} must be a picture [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
+    image = image.detach().cpu().float()
+    low, high = torch.aminmax(image)
+    # A NaN compares as false. What is in range is not copied.
+    if not (low >= 0 and high <= 1):
+        image = torch.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1)
+    pictures = image.numpy()
+    return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
+
+
+def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
+    """A MASK as `as_mask` gives it; its errors say which input they mean."""
+    try:
+        return as_mask(mask)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def as_masks(mask: torch.Tensor, like: np.ndarray, name: str, told: list[str]) -> np.ndarray:
+    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C]); what was done is added to `told`."""
+    masks, size = named_mask(mask, name).numpy(), Size.of(like[0])
+    if Size.of(masks[0]) == size:
+        return masks
+    told.append(f"{name} is {pixels(Size.of(masks[0]))} and was resized to its picture's {pixels(size)}.")
+    return np.stack([resize_mask(item, *size) for item in masks])
+
+
+def common_batch(**batches: np.ndarray) -> int:
+    """The batch size that all inputs share when those of one item serve every item. Names are the inputs'."""
+    sizes = {name: len(batch) for name, batch in batches.items()}
+    count = max(sizes.values())
+    if any(size not in (1, count) for size in sizes.values()):
+        told = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"Batches must be of one size, or of size 1: {told}.")
+    return count
+
+
+def item(batch: np.ndarray, index: int) -> np.ndarray:
+    return batch[index if len(batch) > 1 else 0]
+
+
+def as_tensor(arrays: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.stack(arrays), dtype=np.float32))

@@ -1,0 +1,36 @@
+"""PhDMaskedInpaintSampler: inpaints the masked part of a latent."""
+
+from comfy_api.latest import io
+
+from .compat import newer
+from .sample import sample_latents
+from .sampler_inputs import INPAINT_PRESETS, model_inputs, schedule_inputs
+
+
+class PhDMaskedInpaintSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PhDMaskedInpaintSampler",
+            display_name="Masked Inpaint Sampler",
+            category="PhD",
+            description="Inpaints the masked part of a latent so that it agrees with the rest, with any model.",
+            inputs=[
+                *model_inputs("1 = to be inpainted, in pixels. Without it the latent's own noise mask is used."),
+                *schedule_inputs(
+                    steps=15,
+                    cfg=4.0,
+                    denoise=1.0,
+                    inner_steps=3,
+                    step_size=1.0,
+                    presets=INPAINT_PRESETS,
+                    sampler_name="euler",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="The inpainted latent; equal outside the mask.")],
+            **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
+        )
+
+    @classmethod
+    def execute(cls, model, positive, negative, latent, mask=None, **schedule) -> io.NodeOutput:
+        return io.NodeOutput(*sample_latents(model, positive, negative, latent, mask, **schedule))

@@ -1,0 +1,89 @@
+"""Resizing, blurring and warping images: float throughout, antialiased."""
+
+import cv2
+import numpy as np
+
+from .geometry import Box, Size
+
+# Smaller pictures are mirrored ahead of a warp.
+MIRRORED_SIDE = 256
+
+
+def reduce(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To a smaller (width, height), every pixel the mean of those it covers."""
+    if picture.shape[1::-1] == tuple(size):
+        return picture
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def resize(picture: np.ndarray, size: Size) -> np.ndarray:
+    """To another size, in float: antialiased where it shrinks, cubic where it grows, itself where neither."""
+    if Size.of(picture) == size:
+        return picture
+    shrinks = size.width * size.height < picture.shape[0] * picture.shape[1]
+    return np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), 0, 1)
+
+
+def resample(
+    picture: np.ndarray,
+    matrix: np.ndarray,
+    size: Size,
+    border: int,
+    interpolation: int = cv2.INTER_CUBIC,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Warps [H,W], [H,W,3] or a cut-out by a continuous affine matrix (source to destination) into one of `size`.
+
+    A whole-pixel shift copies. A reduction is antialiased first (area), then the rest is one warp.
+    """
+    linear, offset = matrix[:, :2], matrix[:, 2]
+    if np.allclose(linear, np.eye(2), atol=1e-9) and np.allclose(offset, np.round(offset), atol=1e-6):
+        matrix, interpolation = np.column_stack([np.eye(2), np.round(offset)]), cv2.INTER_NEAREST
+    else:
+        scale = float(np.sqrt(abs(np.linalg.det(linear))))
+        if scale < 1:
+            source = Size.of(picture)
+            reduced = Size(max(1, round(source.width * scale)), max(1, round(source.height * scale)))
+            picture = reduce(picture, reduced)
+            linear = linear @ np.diag([source.width / reduced.width, source.height / reduced.height])
+            matrix = np.column_stack([linear, offset])
+    # OpenCV puts pixel centres at whole numbers; ours lie at half ones.
+    half = np.array([0.5, 0.5])
+    shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ half - half])
+    if border == cv2.BORDER_REFLECT and min(picture.shape[:2]) < MIRRORED_SIDE:
+        # OpenCV reflects once for every width that a pixel lies off, which takes minutes for tiny pictures far away;
+        # a picture with its mirror images repeats, and that is one division.
+        picture = np.concatenate([picture, picture[:, ::-1]], axis=1)
+        picture, border = np.concatenate([picture, picture[::-1]]), cv2.BORDER_WRAP
+    warped = cv2.warpAffine(picture, shifted, size, out, flags=interpolation, borderMode=border)
+    if warped.shape[2:] == (4,):
+        # Where a cubic overshoots, a cut-out's colours overshoot with its matte: both are brought back together.
+        over = np.flatnonzero(warped[..., 3] > 1 + 1e-4)
+        warped.reshape(-1, 4)[over] /= warped.reshape(-1, 4)[over, 3:]
+    return np.clip(warped, 0, 1, out=warped)
+
+
+def moved(matrix: np.ndarray, source: Box, destination: Box) -> np.ndarray:
+    """The same affine map between the frames of a box of the source and a box of the destination."""
+    origin = np.array([source.x, source.y], float)
+    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ origin - [destination.x, destination.y]])
+
+
+# A Gaussian this wide, in pixels, is sampled as finely as anyone can see.
+COARSE_SIGMA = 8.0
+
+
+def blur(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian of `sigma` pixels over [H,W] or [H,W,C]; beyond the picture its border goes on.
+
+    A wide one is computed on a coarser grid, so that it costs no more than a narrow one.
+    """
+    size, coarser = Size.of(picture), sigma / COARSE_SIGMA
+    if coarser > 1:
+        picture = cv2.resize(picture, [max(1, round(side / coarser)) for side in size], interpolation=cv2.INTER_AREA)
+    # On a grid whose cells the sides do not fill the two scales differ a little.
+    scales = picture.shape[1] / size.width, picture.shape[0] / size.height
+    picture = cv2.GaussianBlur(
+        picture, (0, 0), sigma * scales[0], sigmaY=sigma * scales[1], borderType=cv2.BORDER_REPLICATE
+    )
+    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) if coarser > 1 else picture

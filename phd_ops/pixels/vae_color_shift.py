@@ -1,0 +1,100 @@
+"""The tone step that a VAE puts on a picture: measured where nothing was to change, and taken off."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .resample import reduce
+
+# A colour shift is read off the means of cells this wide, where a VAE's noise is weak; fewer of them than this say
+# nothing certain.
+CELL, LEAST_CELLS = 8, 16
+# How much the noise that is left holds a colour shift's gain at 1.
+NOISE_TIE = 30.0
+
+
+@dataclass(frozen=True)
+class ColourShift:
+    """What brings a picture's colours back: gain * value + offset, for each channel (sRGB).
+
+    Attributes:
+        gain, offset: float32 [3].
+        pixels: how many pixels agree with it; 0 where there were too few to tell, and nothing is corrected.
+    """
+
+    gain: np.ndarray
+    offset: np.ndarray
+    pixels: int
+
+    def apply(self, picture: np.ndarray, strength: float = 1.0) -> np.ndarray:
+        if strength == 0 or not (self.gain != 1).any() and not self.offset.any():
+            return picture
+        return np.clip(picture + np.float32(strength) * (picture * self.gain + self.offset - picture), 0, 1)
+
+
+NO_SHIFT = ColourShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
+
+
+def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gain, offset and least residual that counts as an outlier, each [C], of y = gain x + offset; x and y are [N,C].
+
+    Iteratively reweighted least squares with Tukey's biweight. Where the values are all alike nothing tells gain from
+    offset, and noise on x draws the gain down: there the gain is tied to 1, by `noise_tie` times the noise's square.
+    """
+    gain, offset = np.ones(x.shape[1]), np.median(y - x, axis=0)
+    for _ in range(8):
+        residual = y - gain * x - offset
+        spread = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 1e-5)
+        weight = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2
+        total = weight.sum(0)
+        mx, my = (weight * x).sum(0) / total, (weight * y).sum(0) / total
+        tie = 1e-7 + noise_tie * spread**2
+        gain = ((weight * (x - mx) * (y - my)).sum(0) / total + tie) / ((weight * (x - mx) ** 2).sum(0) / total + tie)
+        offset = my - gain * mx
+    return gain, offset, 4.685 * spread
+
+
+def fit_colour_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColourShift:
+    """How to undo the tone step that a VAE puts on a picture: original = gain * shifted + offset, per channel.
+
+    Read off pixels that should not have changed. A first robust fit finds those that did after all; a second one goes
+    by the means of 8×8 cells of the others, where little is left of the VAE's noise. A shift too small to see (.1 of
+    an 8-bit level) counts as none.
+
+    Args:
+        shifted, original: float32 [H,W,3] sRGB, of one size.
+        untouched: [H,W], above 0 where a pixel should be the original's.
+    """
+    # A clipped value no longer says what it was.
+    sound = ((np.minimum(shifted, original) > 0) & (np.maximum(shifted, original) < 1)).all(axis=2) & (untouched > 0)
+    rows, columns = (side // CELL for side in sound.shape)
+    inside = np.flatnonzero(sound)
+    if len(inside) < LEAST_CELLS * CELL**2 or rows * columns == 0:
+        return NO_SHIFT
+    some = inside[:: max(1, len(inside) // 65536)]
+    x, y = (picture.reshape(-1, 3)[some].astype(np.float64) for picture in (shifted, original))
+    gain, offset, outlying = robust_line(x, y, noise_tie=0)
+    if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():
+        # A picture with contrast that does not follow it is another picture.
+        return NO_SHIFT
+    sound &= (np.abs(original - np.float32(gain) * shifted - np.float32(offset)) < outlying).all(axis=2)
+
+    def cells(field: np.ndarray) -> np.ndarray:
+        return reduce(np.ascontiguousarray(field[: rows * CELL, : columns * CELL], np.float32), (columns, rows))
+
+    share = cells(sound)
+    full = share >= 0.5
+    if full.sum() < LEAST_CELLS:
+        return NO_SHIFT
+    x, y = (
+        cells(np.where(sound[..., None], picture, 0))[full].astype(np.float64) / share[full, None]
+        for picture in (shifted, original)
+    )
+    gain, offset, outlying = robust_line(x, y, NOISE_TIE)
+    agreed = int(share[full][(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum() * CELL**2)
+    # No VAE goes this far: what was read is not its shift.
+    if (np.abs(gain - 1) > 0.5).any() or (np.abs(gain * 0.5 + offset - 0.5) > 0.25).any():
+        return NO_SHIFT
+    if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < 0.1 / 255:
+        return ColourShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
+    return ColourShift(gain.astype(np.float32), offset.astype(np.float32), agreed)

@@ -1,0 +1,1 @@
+"""RelitScenes: scenes whose harmonised truth is known, rendered from a seed; see `scenes.py`."""

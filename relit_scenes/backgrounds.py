@@ -1,0 +1,303 @@
+"""Scenes without a subject: a ground in perspective, and a wall or the sky behind it, in linear albedo.
+
+Everything is described without pixels, so that one description can be rendered at any side.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from relit_scenes.materials import MATERIALS, TILE, noise, pyramid, read_photograph
+from relit_scenes.split import SPLITS, of_cell
+
+OUTDOOR_GROUNDS = (
+    "grass", "a lawn", "sand", "snow", "gravel", "pebbles", "brick paving", "cobblestones", "asphalt", "soil",
+    "autumn leaves", "water",
+)  # fmt: skip
+INDOOR_GROUNDS = ("a wooden floor", "terracotta tiles", "a red carpet", "a checked tablecloth")
+OUTDOOR_WALLS = ("a brick wall", "a stone wall", "a concrete wall", "a wooden wall", "a hedge")
+INDOOR_WALLS = (
+    "white plaster", "yellow plaster", "a white tiled wall", "a blue curtain", "a purple curtain", "a brick wall",
+    "a concrete wall", "a wooden wall",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sky:
+    """A sky: linear colours at the top and at the horizon, and how much of it clouds cover."""
+
+    name: str
+    colour: str
+    top: tuple[float, float, float]
+    low: tuple[float, float, float]
+    clouds: float
+
+
+SKIES = {
+    sky.name: sky
+    for sky in (
+        Sky("a blue sky", "blue", (0.10, 0.22, 0.48), (0.38, 0.50, 0.62), 0.0),
+        Sky("a cloudy sky", "blue", (0.13, 0.25, 0.48), (0.40, 0.50, 0.60), 0.55),
+        Sky("an overcast sky", "grey", (0.36, 0.38, 0.41), (0.52, 0.54, 0.56), 1.0),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Band:
+    """What stands between ground and sky.
+
+    Attributes:
+        material: in MATERIALS.
+        tall, ragged: its height over the horizon, and how far that varies, as shares of the picture's height.
+        waves: how many waves its outline is made of, and how their height falls with their number.
+    """
+
+    material: str
+    tall: float
+    ragged: float = 0.0
+    waves: tuple[int, float] = (1, 1.0)
+
+
+BANDS = {
+    "": None,
+    "trees": Band("a hedge", 0.10, 0.030, (39, 0.8)),
+    "hills": Band("a lawn", 0.07, 0.035, (4, 1.3)),
+    "the sea": Band("water", 0.05),
+}
+# Photographs by split: (package, file, caption).
+PHOTOGRAPHS = {
+    "train": (
+        ("sklearn", "datasets/images/china.jpg", "a lake, a temple and trees"),
+        ("sklearn", "datasets/images/flower.jpg", "an orange flower and dark leaves"),
+    ),
+    "validation": (("skimage", "data/coffee.png", "a cup of coffee on a table"),),
+    "test": (
+        ("skimage", "data/motorcycle_left.png", "a motorcycle in a garage"),
+        ("skimage", "data/rocket.jpg", "a rocket on a launch pad"),
+    ),
+}
+# Their light can be taken out only roughly, and a few photographs teach little: they stay the exception.
+PHOTOGRAPH_SHARE = 0.04
+# How much of a photograph's mean colour counts as its light.
+GREY_WORLD = 0.9
+# The least share of its strongest channel that a material reflects in its weakest one, for the one that shows the
+# light best: of two deep colours together nobody could tell what the light is.
+LEAST_NEUTRAL = 0.26
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a picture shows without its subject.
+
+    Attributes:
+        kind: "outdoors", "wall" or "photograph".
+        name: as a prompt says it, beginning with a preposition.
+        ground, behind, band: names in MATERIALS, in MATERIALS or SKIES, in BANDS; of a photograph, `behind` is its
+            index in PHOTOGRAPHS and the others are empty.
+        split: whose textures it wears.
+        horizon: where ground and wall (or sky) meet, as a share of the height.
+        seed: of what is drawn at random inside.
+    """
+
+    kind: str
+    name: str
+    ground: str
+    behind: str
+    band: str
+    split: str
+    horizon: float
+    seed: int
+
+
+def readable(*names: str) -> bool:
+    """Whether one of these materials (or skies) shows what colour the light has."""
+    parts = [MATERIALS[name].albedo if name in MATERIALS else SKIES[name].low for name in names]
+    return any(min(albedo) / max(albedo) >= LEAST_NEUTRAL for albedo in parts)
+
+
+@functools.cache
+def combinations(split: str) -> tuple[tuple[str, str, str, str], ...]:
+    """(kind, ground, behind, band) of every background of a split."""
+    open_air = [(sky, band) for sky in SKIES for band in BANDS]
+    found = []
+    for row, ground in enumerate((*OUTDOOR_GROUNDS, *INDOOR_GROUNDS)):
+        outdoors = ground in OUTDOOR_GROUNDS
+        rears = [("outdoors", sky, band) for sky, band in open_air] if outdoors else []
+        rears += [("wall", wall, "") for wall in (OUTDOOR_WALLS if outdoors else INDOOR_WALLS)]
+        for column, (kind, behind, band) in enumerate(rears):
+            alike = (ground, band) in (("water", "the sea"), ("a lawn", "hills"))
+            if of_cell(row, column) == split and not alike and readable(ground, behind):
+                found.append((kind, ground, behind, band))
+    return tuple(found)
+
+
+def draw(rng: np.random.Generator, split: str, photographs: float = PHOTOGRAPH_SHARE) -> Background:
+    """A background of a split; `photographs` is the share of them."""
+    seed = int(rng.integers(2**31))
+    if rng.random() < photographs:
+        choice = int(rng.integers(len(PHOTOGRAPHS[split])))
+        caption = PHOTOGRAPHS[split][choice][2]
+        return Background("photograph", f"before {caption}", "", str(choice), "", split, 0.6, seed)
+    # The ground is drawn first, then wall or sky, so that no material is rare.
+    choices = combinations(split)
+    grounds = sorted({ground for _, ground, _, _ in choices})
+    ground = grounds[rng.integers(len(grounds))]
+    kinds = sorted({kind for kind, own, _, _ in choices if own == ground})
+    kind = kinds[rng.integers(len(kinds))]
+    fitting = [choice for choice in choices if choice[:2] == (kind, ground)]
+    _, _, behind, band = fitting[rng.integers(len(fitting))]
+    horizon = rng.uniform(0.34, 0.56) if kind == "outdoors" else rng.uniform(0.45, 0.66)
+    rear = f"{band} under {behind}" if band else behind
+    return Background(kind, f"on {ground} before {rear}", ground, behind, band, split, float(horizon), seed)
+
+
+def colour_behind(background: Background, at: float) -> tuple[str, np.ndarray] | None:
+    """The colour's word and the linear albedo at a height (a share of the picture's); None where it is not known."""
+    if background.kind == "photograph":
+        return None
+    if at < background.horizon and background.behind in SKIES:
+        sky = SKIES[background.behind]
+        scattered = 0 < sky.clouds < 1
+        return None if scattered else (sky.colour, 0.35 * np.array(sky.top) + 0.65 * np.array(sky.low))
+    material = MATERIALS[background.behind if at < background.horizon else background.ground]
+    return material.colour, np.array(material.albedo)
+
+
+def sample(levels: tuple, u: np.ndarray, v: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """A seamless texture at tile coordinates u, v [h,w] (1 is a whole tile), whose rows lie `step` [h] tiles apart.
+
+    Trilinear: each row is read from the two levels whose pixels are about as large as its steps.
+    """
+    wanted = np.clip(np.log2(np.maximum(step * TILE, 1e-6)), 0, len(levels) - 1.001)
+    result = np.zeros((*u.shape, 3), np.float32)
+    for index in range(int(wanted.min()), int(np.ceil(wanted.max())) + 1):
+        weight = np.clip(1 - np.abs(wanted - index), 0, 1).astype(np.float32)
+        rows = np.flatnonzero(weight)
+        if rows.size == 0:
+            continue
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        level = levels[index]
+        side = level.shape[0] - 1
+        # Pixel i of a level has its centre at (i + 1/2) / side.
+        x, y = ((c[part] * side - 0.5) % side for c in (u, v))
+        read = cv2.remap(level, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+        result[part] += weight[part, None, None] * read
+    return result
+
+
+def wall(rng: np.random.Generator, name: str, split: str, width: int, height: int, far: float = 1.0) -> np.ndarray:
+    """A material seen from in front: [height,width,3]; `far` times as far away as a wall."""
+    span = MATERIALS[name].span * rng.uniform(0.8, 1.2) * far
+    u = rng.random() + np.arange(width) * span / width
+    v = rng.random() + np.arange(height) * span / width
+    return sample(pyramid(name, split), *np.meshgrid(u, v), np.full(height, span / width))
+
+
+def ground(rng: np.random.Generator, name: str, split: str, width: int, height: int, horizon: float) -> np.ndarray:
+    """A material that lies flat, from the horizon (rows above the part that is rendered) to the front edge."""
+    span = MATERIALS[name].span * rng.uniform(0.8, 1.2)
+    # Rows go from the vanishing line, which lies above where the ground ends, so that its far end is not endless.
+    vanish = 0.04 + 0.06 * rng.random()
+    below = (np.arange(height) + 0.5) / height * (1 - horizon) + vanish
+    depth = (1 - horizon + vanish) / below
+    u = rng.random() + span * depth[:, None] * ((np.arange(width) + 0.5) / width - 0.5)
+    v = np.broadcast_to(rng.random() - (1.1 * span * depth)[:, None], (height, width))
+    across, along = span * depth / width, np.abs(np.gradient(1.1 * span * depth)) if height > 1 else span / width
+    return sample(pyramid(name, split), u, v, np.sqrt(across * np.maximum(across, along)))
+
+
+@functools.cache
+def cloud_noise(split: str) -> np.ndarray:
+    rng = np.random.default_rng([7, SPLITS.index(split)])
+    return noise(rng, 1.5, 2.2, 1)
+
+
+def sky(rng: np.random.Generator, name: str, split: str, width: int, height: int) -> np.ndarray:
+    """[height,width,3] from the top down to the horizon."""
+    kind = SKIES[name]
+    down = ((np.arange(height) + 0.5) / height)[:, None, None] ** 1.3
+    clear = (1 - down) * np.float32(kind.top) + down * np.float32(kind.low)
+    picture = np.repeat(clear, width, axis=1).astype(np.float32)
+    if kind.clouds:
+        field = cloud_noise(split)
+        x, y = rng.integers(0, TILE, 2)
+        span = 300
+        patch = np.roll(field, (y, x), (0, 1))[: max(1, span * height // width), :span]
+        patch = cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR if width > span else cv2.INTER_AREA)
+        if kind.clouds == 1.0:
+            return picture * np.exp(0.10 * patch)[..., None]
+        cover = np.clip((patch - 0.1) * 0.9, 0, 1)[..., None] * np.float32(0.95)
+        lit = np.float32([0.70, 0.70, 0.70]) * np.clip(1.02 - 0.12 * patch, 0.7, 1)[..., None]
+        picture = picture * (1 - cover) + lit * cover
+    return picture
+
+
+def band_mask(rng: np.random.Generator, band: Band, horizon: float, side: int) -> np.ndarray:
+    """Share of each pixel, [side,side,1], that a band covers down to the horizon."""
+    count, fall = band.waves
+    numbers = np.arange(1, count + 1)
+    heights = rng.standard_normal((2, count)) / numbers**fall
+    at = np.outer(numbers, np.arange(side) / side * np.pi * 1.7)
+    line = heights[0] @ np.cos(at) + heights[1] @ np.sin(at)
+    top = (horizon - band.tall - band.ragged * line / 1.5) * side
+    rows = np.arange(side)[:, None] + 0.5
+    mask = np.clip(rows - top + 0.5, 0, 1) * np.clip(horizon * side - rows + 0.5, 0, 1)
+    return mask[..., None].astype(np.float32)
+
+
+def render(background: Background, side: int) -> np.ndarray:
+    """Linear albedo [side,side,3] float32; light is still to fall on it."""
+    rng = np.random.default_rng([11, background.seed])
+    if background.kind == "photograph":
+        return photograph(rng, background, side)
+    # Every part draws from a stream of its own, so that its side does not move the others.
+    streams = [np.random.default_rng(rng.integers(2**63, size=2)) for _ in range(5)]
+    split, horizon = background.split, background.horizon
+    edge = min(side - 1, max(1, round(horizon * side)))
+    picture = np.empty((side, side, 3), np.float32)
+    if background.behind in SKIES:
+        picture[:edge] = sky(streams[0], background.behind, split, side, edge)
+    else:
+        picture[:edge] = wall(streams[0], background.behind, split, side, edge)
+    picture[edge:] = ground(streams[1], background.ground, split, side, side - edge, horizon)
+    band = BANDS[background.band]
+    if band:
+        mask = band_mask(streams[2], band, horizon, side)
+        rows = np.flatnonzero(mask.any((1, 2)))
+        part = slice(rows[0], rows[-1] + 1)
+        far = wall(streams[3], band.material, split, side, rows[-1] + 1 - rows[0], far=2.0)
+        picture[part] += mask[part] * (far - picture[part])
+    if background.behind not in SKIES:
+        # A corner is darker: less light from all around gets there.
+        away = np.abs((np.arange(side) + 0.5) / side - edge / side)
+        picture *= (1 - 0.28 * np.exp(-away / 0.05)).astype(np.float32)[:, None, None]
+    # A material is known, but not to the last digit.
+    spread = streams[4]
+    for part in (slice(0, edge), slice(edge, side)):
+        picture[part] *= np.exp(0.04 * spread.standard_normal() + 0.012 * spread.standard_normal(3)).astype(np.float32)
+    return picture
+
+
+@functools.cache
+def linear_photograph(split: str, choice: int) -> np.ndarray:
+    """One of PHOTOGRAPHS in linear light."""
+    package, path, _ = PHOTOGRAPHS[split][choice]
+    return np.power(read_photograph(package, path), np.float32(2.2))
+
+
+def photograph(rng: np.random.Generator, background: Background, side: int) -> np.ndarray:
+    """A crop of one of PHOTOGRAPHS with its own light taken out as well as grey worlds go."""
+    picture = linear_photograph(background.split, int(background.behind))
+    height, width = picture.shape[:2]
+    crop = int(min(height, width) * rng.uniform(0.6, 1.0))
+    y, x = rng.integers(0, height - crop + 1), rng.integers(0, width - crop + 1)
+    small = cv2.resize(picture[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.5:
+        small = small[:, ::-1]
+    # What the crop's mean says of its light, in all of its brightness and most of its colour.
+    mean = np.log(small.mean((0, 1), dtype=np.float64) + 1e-3)
+    known = mean.mean() + GREY_WORLD * (mean - mean.mean())
+    return np.minimum(small * np.exp(np.log(0.2) - known).astype(np.float32), 1)

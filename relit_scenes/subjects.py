@@ -1,0 +1,338 @@
+"""The subjects of scenes: sprites and solids, each in ten named colours, with true mattes and the way they face.
+
+A form is a class's shape, drawn once: its matte, its tone (what of the colour each place shows), the share of each
+pixel that wears the colour, and its normals. A subject is a form in a colour. Sprites are read out of the npm package
+`@lobehub/fluent-emoji-3d`, taken by name, version and hash into `.cache`; nothing of it lies in the repository.
+"""
+
+import functools
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from devtools import package_images as pictures
+from devtools.paths import CACHE
+from relit_scenes.light import LUMA
+from relit_scenes.materials import PicturesMissingError
+from relit_scenes.split import of_cell
+
+# Linear albedos, none so bright or dark that a light could not show it.
+COLOURS = {
+    "red": (0.42, 0.035, 0.035),
+    "orange": (0.55, 0.19, 0.03),
+    "yellow": (0.60, 0.46, 0.06),
+    "green": (0.06, 0.27, 0.06),
+    "blue": (0.05, 0.13, 0.45),
+    "purple": (0.20, 0.06, 0.32),
+    "pink": (0.60, 0.24, 0.33),
+    "brown": (0.17, 0.085, 0.04),
+    "white": (0.62, 0.62, 0.60),
+    "grey": (0.20, 0.20, 0.20),
+}
+# class -> the sprite's file
+SPRITES = {
+    "apple": "1f34e",
+    "pear": "1f350",
+    "mushroom": "1f344",
+    "tulip": "1f337",
+    "cactus": "1f335",
+    "tree": "1f332",
+    "present": "1f381",
+    "basketball": "1f3c0",
+    "crown": "1f451",
+    "dress": "1f457",
+    "book": "1f4d5",
+    "car": "1f697",
+    "lantern": "1f3ee",
+    "tractor": "1f69c",
+    "cat": "1f408",
+    "dog": "1f415",
+    "turtle": "1f422",
+    "teddy bear": "1f9f8",
+    "chair": "1fa91",
+    "teapot": "1fad6",
+    "house": "1f3e0",
+    "handbag": "1f45c",
+    "backpack": "1f392",
+    "octopus": "1f419",
+    "dinosaur": "1f995",
+    "bird": "1f426",
+}
+SOLIDS = ("ball", "cube", "cylinder", "cone", "ring", "pyramid")
+PATTERNS = ("", "striped", "dotted")
+CLASSES = (*SPRITES, *SOLIDS)
+KINDS = ("sprite", "solid")
+# A form's longer side in pixels.
+FORM = 256
+# How much of a surface's shading a sprite shows: its own picture holds some already.
+SPRITE_SHADE, SOLID_SHADE = 0.5, 1.0
+
+
+@dataclass(frozen=True)
+class Form:
+    """A class's shape, in arrays of [h,w], cropped to its matte.
+
+    Attributes:
+        matte: 0..1.
+        tone: of the colour, 1 on average where it is worn.
+        worn: share of each pixel that wears the subject's colour.
+        own: [h,w,3], linear, what the other share looks like.
+        normals: [h,w,3], x right, y up, z to the camera.
+        shade: how much of the direction's shading it shows.
+    """
+
+    matte: np.ndarray
+    tone: np.ndarray
+    worn: np.ndarray
+    own: np.ndarray
+    normals: np.ndarray
+    shade: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A class in a colour.
+
+    Attributes:
+        kind: one of KINDS.
+        noun, colour, pattern: as a prompt says them; a pattern only for solids, "" is none.
+        turn: which view of a solid; 0 for sprites.
+        flip: mirrored left to right.
+        albedo: the colour, linear RGB.
+    """
+
+    kind: str
+    noun: str
+    colour: str
+    pattern: str
+    turn: int
+    flip: bool
+    albedo: tuple[float, float, float]
+
+    @property
+    def name(self) -> str:
+        """With its article: "a red apple", "an orange striped cone"."""
+        told = " ".join(word for word in (self.colour, self.pattern, self.noun) if word)
+        return f"{'an' if told[0] in 'aeiou' else 'a'} {told}"
+
+
+def split_of(noun: str, colour: str) -> str:
+    return of_cell(CLASSES.index(noun), list(COLOURS).index(colour))
+
+
+@functools.cache
+def combinations(
+    split: str, kinds: tuple[str, ...] = KINDS, wanted_colour: str | None = None
+) -> tuple[tuple[str, str], ...]:
+    """(class, colour) of every subject of a split."""
+    nouns = (*(SPRITES if "sprite" in kinds else ()), *(SOLIDS if "solid" in kinds else ()))
+    colours = COLOURS if wanted_colour is None else (wanted_colour,)
+    return tuple((noun, colour) for noun in nouns for colour in colours if split_of(noun, colour) == split)
+
+
+def draw(
+    rng: np.random.Generator,
+    split: str,
+    kinds: tuple[str, ...] = KINDS,
+    like: tuple[str, np.ndarray] | None = None,
+) -> Subject:
+    """A subject of a split; `like`, a colour's word and albedo, asks for one of that colour."""
+    choices = combinations(split, kinds, None if like is None else like[0])
+    noun, colour = choices[rng.integers(len(choices))]
+    solid = noun in SOLIDS
+    turn, flip = int(rng.integers(5)), bool(rng.random() < 0.5)
+    pattern = PATTERNS[rng.integers(len(PATTERNS))] if solid else ""
+    shift = np.exp(0.04 * rng.standard_normal() + 0.015 * rng.standard_normal(3))
+    albedo = tuple(float(v) for v in (COLOURS[colour] if like is None else like[1]) * shift)
+    if like is not None:
+        pattern = ""
+    return Subject("solid" if solid else "sprite", noun, colour, pattern, turn if solid else 0, flip, albedo)
+
+
+def form_of(subject: Subject) -> Form:
+    if subject.kind == "sprite":
+        return sprite_forms()[subject.noun]
+    return solid_form(subject.noun, subject.pattern, subject.turn)
+
+
+@functools.cache
+def sprite_archive() -> bytes:
+    """The npm package's archive, from `.cache` or the registry; PicturesMissingError where it cannot be had."""
+    archive = CACHE / "lobehub-fluent-emoji-3d-1.1.0.tgz"
+    if not archive.is_file():
+        if shutil.which("npm") is None:
+            raise PicturesMissingError(
+                f"The sprites of {pictures.SPRITE_PACKAGE} are needed, and there is no npm here."
+            )
+        CACHE.mkdir(exist_ok=True)
+        command = ["npm", "pack", "--silent", pictures.SPRITE_PACKAGE, "--pack-destination", str(CACHE)]
+        if subprocess.run(command, capture_output=True).returncode != 0 or not archive.is_file():
+            raise PicturesMissingError(f"npm could not take {pictures.SPRITE_PACKAGE} from the registry; try it again.")
+    data = archive.read_bytes()
+    if hashlib.sha256(data).hexdigest() != pictures.SPRITE_SHA256:
+        raise PicturesMissingError(f"{archive} is not {pictures.SPRITE_PACKAGE} as pinned; delete it and try again.")
+    return data
+
+
+@functools.cache
+def sprite_forms() -> dict[str, Form]:
+    """Class -> form, of all of SPRITES."""
+    forms = {}
+    with tarfile.open(fileobj=io.BytesIO(sprite_archive())) as package:
+        for noun, code in SPRITES.items():
+            try:
+                raw = package.extractfile(f"package/assets/{code}.webp").read()
+            except KeyError:
+                problem = f"{pictures.SPRITE_PACKAGE} carries no picture {code} ({noun})"
+                raise PicturesMissingError(f"{problem}; delete it from .cache and try again.") from None
+            picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+            forms[noun] = sprite_form(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255)
+    return forms
+
+
+def sprite_form(rgba: np.ndarray) -> Form:
+    """Finds the colour that most of a sprite wears, and takes it off."""
+    rows, columns = np.flatnonzero(rgba[..., 3].max(1) > 0.02), np.flatnonzero(rgba[..., 3].max(0) > 0.02)
+    rgba = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    matte, linear = rgba[..., 3], np.power(rgba[..., :3], np.float32(2.2))
+    hsv = cv2.cvtColor(np.ascontiguousarray(rgba[..., :3]), cv2.COLOR_RGB2HSV)
+    hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
+    counts = np.bincount((hue / 10).astype(int).ravel() % 36, (matte * saturation * value).ravel(), 36)
+    counts = counts + np.roll(counts, 1) + np.roll(counts, -1)
+    main = 10 * counts.argmax() + 5
+    away = np.abs((hue - main + 180) % 360 - 180)
+    worn = np.clip((55 - away) / 15, 0, 1) * np.clip((saturation - 0.12) / 0.2, 0, 1) * np.clip(value / 0.3 - 0.5, 0, 1)
+    # What a saturated surface reflects is told by its strongest channel better than by its luma.
+    tone = (linear @ LUMA) ** 0.5 * linear.max(axis=2) ** 0.5
+    mean = (tone * worn * matte).sum() / (worn * matte).sum()
+    tone = np.clip(tone / mean, 0.15, 2.2) ** 0.8
+    tone /= (tone * worn * matte).sum() / (worn * matte).sum()
+    return Form(matte, tone, worn.astype(np.float32), 0.70 * linear, pillow(matte), SPRITE_SHADE)
+
+
+def pillow(matte: np.ndarray) -> np.ndarray:
+    """Normals as if a silhouette were stuffed: round at the rim, flat in the middle."""
+    inside = cv2.copyMakeBorder((matte > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    radius = 0.22 * max(matte.shape)
+    height = radius * np.sqrt(1 - (1 - np.clip(depth / radius, 0, 1)) ** 2)
+    height = cv2.GaussianBlur(height, (0, 0), 6)
+    dv, du = np.gradient(height)
+    normals = np.dstack([-du, dv, np.ones_like(height)]).astype(np.float32)
+    return normals / np.linalg.norm(normals, axis=2, keepdims=True)
+
+
+def distance(noun: str, p: np.ndarray) -> np.ndarray:
+    """Signed distance (or a lower bound of it) of points [N,3] to a solid; y is up, the solid fits in -1..1."""
+    x, y, z = p.T
+    round_ = np.hypot(x, z)
+    if noun == "ball":
+        return np.sqrt(round_**2 + y**2) - 0.95
+    if noun == "cube":
+        q = np.abs(p) - 0.70
+        return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(axis=1), 0) - 0.03
+    if noun == "cylinder":
+        q = np.stack([round_ - 0.60, np.abs(y) - 0.85])
+        return np.hypot(*np.maximum(q, 0)) + np.minimum(q.max(axis=0), 0) - 0.02
+    if noun == "cone":
+        slant = (round_ * 1.85 + (y - 0.95) * 0.75) / np.hypot(1.85, 0.75)
+        return np.maximum(slant, -0.9 - y)
+    if noun == "ring":
+        # Stands upright, so that its hole is seen.
+        return np.hypot(np.hypot(x, y) - 0.66, z) - 0.29
+    slant = (np.maximum(np.abs(x), np.abs(z)) * 1.75 + (y - 0.9) * 0.95) / np.hypot(1.75, 0.95)
+    return np.maximum(slant, -0.85 - y)
+
+
+@functools.cache
+def traced(noun: str, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A solid seen from a little above: matte [h,w], normals and places on it [h,w,3]."""
+    side = FORM
+    tilt, yaw = np.radians(18), np.radians((8, 26, 41, 58, 75)[turn])
+    if noun == "ring":
+        yaw = np.radians((-50, -25, 0, 25, 50)[turn])
+    about = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    towards = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    # Columns of `seen` are the camera's axes in the solid's own frame.
+    seen = (towards @ about).T
+    at = (np.arange(side) + 0.5) / side * 2.8 - 1.4
+    rays = np.stack([*np.meshgrid(at, -at), np.full((side, side), 2.0)], axis=-1).reshape(-1, 3)
+    far = np.zeros(len(rays))
+    active = np.arange(len(rays))
+    for _ in range(60):
+        points = (rays[active] - far[active, None] * [0, 0, 1]) @ seen.T
+        step = distance(noun, points)
+        far[active] += step
+        active = active[(step > 1e-3) & (far[active] < 4)]
+        if active.size == 0:
+            break
+    hit = far < 4
+    hit[active] = False
+    places = (rays - far[:, None] * [0, 0, 1]) @ seen.T
+    normals = np.zeros_like(places)
+    for axis in range(3):
+        nudge = np.zeros(3)
+        nudge[axis] = 1e-2
+        normals[hit, axis] = distance(noun, places[hit] + nudge) - distance(noun, places[hit] - nudge)
+    normals = normals @ seen
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    matte = hit.reshape(side, side).astype(np.float32)
+    return matte, normals.reshape(side, side, 3).astype(np.float32), places.reshape(side, side, 3).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=128)
+def solid_form(noun: str, pattern: str, turn: int) -> Form:
+    matte, normals, places = traced(noun, turn)
+    x, y, z = (places[..., axis] for axis in range(3))
+    light = np.zeros_like(matte)
+    if pattern == "striped":
+        light = (np.sin(9 * (y + 0.35 * x + 0.35 * z)) > 0).astype(np.float32)
+    elif pattern == "dotted":
+        dots = np.cos(7 * x) * np.cos(7 * y) + np.cos(7 * y) * np.cos(7 * z) + np.cos(7 * z) * np.cos(7 * x)
+        light = (dots > 0.7).astype(np.float32)
+    rows, columns = np.flatnonzero(matte.max(1)), np.flatnonzero(matte.max(0))
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # A little wear, the same wherever the solid is seen.
+    wear = 1 + 0.03 * np.sin(23 * x + 5 * np.sin(11 * y)) * np.sin(19 * y + 4 * np.sin(13 * z))
+    pale = np.full((*matte.shape, 3), 0.58, np.float32)
+    return Form(matte[box], wear[box].astype(np.float32), 1 - light[box], pale[box], normals[box], SOLID_SHADE)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A subject at the size at which it is shown, [h,w]: its matte, straight albedo, normals, share of shading."""
+
+    matte: np.ndarray
+    albedo: np.ndarray
+    normals: np.ndarray
+    shade: float
+
+
+def cutout(subject: Subject, longest: int) -> Cutout:
+    """A subject whose longer side is `longest` pixels, with an empty border of one pixel."""
+    form = form_of(subject)
+    albedo = form.worn[..., None] * form.tone[..., None] * np.float32(subject.albedo)
+    albedo += (1 - form.worn[..., None]) * form.own
+    matte, normals = form.matte, form.normals
+    if subject.flip:
+        matte, albedo, normals = matte[:, ::-1], albedo[:, ::-1], normals[:, ::-1] * np.float32([-1, 1, 1])
+    scale = longest / max(matte.shape)
+    size = [max(2, round(n * scale)) for n in matte.shape[::-1]]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    layers = (np.dstack([albedo * matte[..., None], matte]), normals * matte[..., None])
+    own, normal = (
+        np.pad(cv2.resize(layer.astype(np.float32), size, interpolation=interpolation), ((1, 1), (1, 1), (0, 0)))
+        for layer in layers
+    )
+    alpha = np.clip(own[..., 3], 0, 1)
+    # Opaque but for rounding is opaque, and fainter than an 8-bit mask's last step is nothing.
+    alpha = np.where(alpha > 0.999, np.float32(1), np.where(alpha < 1 / 255, np.float32(0), alpha))
+    straight = np.where(alpha[..., None] > 0, own[..., :3] / np.maximum(own[..., 3:], 1e-6), np.float32(0))
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-6)
+    return Cutout(alpha, np.clip(straight, 0, 1), normal, form.shade)

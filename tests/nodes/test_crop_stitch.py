@@ -1,0 +1,437 @@
+"""PhDCrop and PhDStitch, through the real executor: what is not the subject's stays the background's, to the bit."""
+
+import json
+
+import pytest
+import torch
+from node_support import block, picture, refused, run_node, tiny_flux, tiny_model
+
+SIZES = [(60, 80), (61, 83), (200, 40), (1, 1), (7, 300)]
+
+
+def pasted(height, width, batch=1):
+    """Background, composite, matte and harmonize mask of a subject in the middle."""
+    background, other = picture(height, width, batch=batch, seed=1), picture(height, width, batch=batch, seed=2)
+    top, left = height // 3, width // 3
+    matte = block(height, width, top, left, max(top + 1, 2 * height // 3), max(left + 1, 2 * width // 3), batch)
+    change = block(height, width, max(0, top - 5), max(0, left - 5), 2 * height // 3 + 5, 2 * width // 3 + 5, batch)
+    composite = torch.where(matte[..., None] > 0, 1 - other, background)
+    return background, composite, matte, change
+
+
+def crop(composite, matte, change, **changes):
+    inpaint = change * (1 - matte)
+    return run_node("PhDCrop", composite=composite, inpaint_mask=inpaint, harmonize_mask=change, **changes)
+
+
+def stitch(background, composite, matte, change, sampled, **changes):
+    given = {"background": background, "composite": composite, "sampled": sampled, "subject_mask": matte}
+    return run_node("PhDStitch", **given, harmonize_mask=change, **changes)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+def test_the_crop_itself_stitched_back_leaves_the_background(height, width, detail):
+    background, composite, matte, change = pasted(height, width)
+    cropped = crop(composite, matte, change, side=96)
+    image, mask = stitch(
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
+    ).values[:2]
+    assert image.shape == background.shape and mask.shape == matte.shape
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    assert ((mask > 0) <= (torch.maximum(change, matte) > 0)).all()
+    assert torch.equal(mask[matte == 1], matte[matte == 1])
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_with_full_detail_the_crop_itself_gives_the_composite(height, width):
+    background, composite, matte, change = pasted(height, width)
+    cropped = crop(composite, matte, change, side=96)
+    image, _ = stitch(
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=1.0, blend=256
+    ).values[:2]
+    torch.testing.assert_close(image[matte == 1], composite[matte == 1], rtol=0, atol=2e-5)
+
+
+def test_without_a_crop_the_composite_gives_the_composite():
+    background, composite, matte, change = pasted(60, 80)
+    image, mask = stitch(background, composite, matte, change, composite, detail=1.0).values[:2]
+    torch.testing.assert_close(image, composite, rtol=0, atol=2e-5)
+    assert torch.equal(image[mask == 0], background[mask == 0])
+
+
+@pytest.mark.parametrize("sampled", ["bright", "dark", "noise"])
+@pytest.mark.parametrize("given", [{}, {"luma_only": True}, {"blend": 0}, {"blend": 256}, {"detail": 0.5}])
+def test_whatever_the_model_made_the_background_stays(sampled, given):
+    background, composite, matte, change = pasted(61, 83)
+    values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": picture(96, 96)}
+    cropped = crop(composite, matte, change, side=96)
+    image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[3], **given).values[
+        :2
+    ]
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
+    assert not torch.allclose(image[matte == 1], composite[matte == 1], atol=0.01)
+
+
+def test_a_nan_from_the_model_does_not_reach_the_picture():
+    background, composite, matte, change = pasted(60, 80)
+    image, _ = stitch(background, composite, matte, change, torch.full_like(composite, torch.nan)).values[:2]
+    assert image.isfinite().all()
+
+
+def test_an_empty_matte_passes_the_background_through():
+    background, composite, _, _ = pasted(60, 80)
+    empty = torch.zeros(1, 60, 80)
+    ran = stitch(background, composite, empty, empty, 1 - composite)
+    assert torch.equal(ran.values[0], background)
+    assert not ran.values[1].any()
+    assert ran.text == ["The subject's mask is empty: the background passes through unchanged."]
+
+
+def test_an_empty_matte_says_nothing_of_passing_through_where_the_surround_changes():
+    background, composite, _, change = pasted(60, 80)
+    ran = stitch(background, composite, torch.zeros(1, 60, 80), change, 1 - composite)
+    assert not torch.equal(ran.values[0], background)
+    assert not any("passes through" in text for text in ran.text)
+
+
+def test_light_is_read_as_the_difference_of_the_two_runs():
+    background, composite, matte, change = pasted(60, 80)
+    brighter = (composite * 1.3).clamp(0, 1)
+    given = (background, composite, matte, change, brighter)
+    options = {"detail": 1.0, "colour_fix": 0.0}
+    without = stitch(*given, **options).values[0]
+    # The control came out nearly as bright: hardly any light is left to give.
+    against = stitch(*given, **options, sampled_control=(brighter - 0.01).clamp(0, 1)).values[0]
+    torch.testing.assert_close(against[matte == 1], composite[matte == 1], rtol=0, atol=0.03)
+    assert without[matte == 1].mean() > composite[matte == 1].mean() + 0.05
+
+
+def test_light_says_how_far_the_subject_s_own_moves():
+    background, composite, matte, change = pasted(60, 80)
+    given = (background, composite, matte, change, (composite * 0.7).clamp(0, 1))
+    own, read, more = (
+        stitch(*given, detail=1.0, colour_fix=0.0, light=light).values[0][matte == 1] for light in (0.0, 1.0, 1.3)
+    )
+    torch.testing.assert_close(own, composite[matte == 1], rtol=0, atol=1e-5)
+    assert more.mean() < read.mean() - 0.02 < own.mean() - 0.1
+
+
+def test_a_control_that_is_the_sampled_picture_again_is_no_control():
+    background, composite, matte, change = pasted(60, 80)
+    given = (background, composite, matte, change, (composite * 1.3).clamp(0, 1))
+    without, again = stitch(*given), stitch(*given, sampled_control=given[-1])
+    assert torch.equal(again.values[0], without.values[0])
+    assert "light is read from that one alone" in again.text[0]
+
+
+def test_the_light_is_told():
+    background, composite, matte, change = pasted(60, 80)
+    darker = composite * torch.tensor([0.5, 0.7, 0.7])
+    ran = stitch(background, composite, matte, change, darker, colour_fix=0.0, detail=1.0)
+    (found,) = json.loads(ran.values[2])
+    red, green, blue = found["gain"]
+    assert 0.2 < red < green == pytest.approx(blue, abs=0.02) and blue < 0.6
+    assert (
+        ran.text[0]
+        == f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by the result alone."
+    )
+    assert found["identity"] > 0.98 and not found["neglected"] and not found["suppressed"]
+    assert set(found) == {
+        "gain",
+        "light_by",
+        "identity",
+        "identity_of_sampled",
+        "neglected",
+        "suppressed",
+        "colour_shift_pixels",
+    }
+
+
+def test_that_nothing_was_made_is_told():
+    background, composite, matte, change = pasted(60, 80)
+    ran = stitch(background, composite, matte, change, composite)
+    assert ran.text == ["Nothing was made of the composite: it is put back as it is."]
+    assert json.loads(ran.values[2])[0]["gain"] == [1, 1, 1]
+
+
+def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
+    background, composite, matte, change = pasted(60, 80, batch=2)
+    runs = [(composite * gain).clamp(0, 1) for gain in (0.8, 0.5)]
+    options = {"colour_fix": 0.0, "detail": 1.0}
+    both = stitch(background, composite, matte, change, torch.cat(runs), seeds=2, **options)
+    assert both.values[0].shape == background.shape and len(json.loads(both.values[2])) == 2
+    gains = [
+        json.loads(stitch(background, composite, matte, change, run, **options).values[2])[1]["gain"][0] for run in runs
+    ]
+    assert gains[1] < json.loads(both.values[2])[1]["gain"][0] < gains[0]
+    one = slice(1, 2)
+    alone = torch.cat([run[one] for run in runs])
+    alone = stitch(background[one], composite[one], matte[one], change[one], alone, seeds=2, **options)
+    assert torch.equal(alone.values[0][0], both.values[0][1])
+
+
+def test_pictures_that_seeds_cannot_share_are_refused():
+    background, composite, matte, change = pasted(60, 80)
+    given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
+    message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), seeds=2)
+    assert message.startswith("sampled has 3 pictures, which are no 2 runs of the same scenes: set seeds")
+
+
+def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
+    background, composite, matte, change = pasted(120, 160)
+    ring = (change > 0) & (matte == 0)
+    shadow = torch.zeros(1, 120, 160)
+    shadow[:, 60:, :] = 1
+    sampled = composite * 0.7
+    given = {"colour_fix": 0.0, "blend": 0, "changed": shadow[:, ::8, ::8]}
+    image, mask, _ = stitch(background, composite, matte, change, sampled, **given).values
+    # Along the edge of the latent cells it is one or the other.
+    rows = torch.arange(120)[None, :, None]
+    kept, painted = ring & (rows < 52), ring & (rows >= 68)
+    assert kept.any() and painted.any()
+    assert torch.equal(image[kept], background[kept]) and not mask[kept].any()
+    torch.testing.assert_close(image[painted], sampled[painted], rtol=0, atol=2e-3)
+    nowhere = stitch(background, composite, matte, change, sampled, **given | {"changed": shadow * 0}).values
+    assert torch.equal(nowhere[1], matte)
+
+
+def test_items_of_a_batch_equal_the_same_item_alone():
+    background, composite, matte, change = pasted(60, 80, batch=3)
+    together = stitch(background, composite, matte[:1], change[:1], 1 - composite).values
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = stitch(background[one], composite[one], matte[:1], change[:1], 1 - composite[one]).values
+        assert torch.equal(together[0][one], alone[0])
+        assert torch.equal(together[1][one], alone[1])
+
+
+def test_the_window_is_told_and_its_parts_have_one_size():
+    background, composite, matte, change = pasted(120, 160)
+    ran = crop(composite, matte, change, side=128, context=1.5, control=background)
+    picture_, inpaint, harmonize, window, control, subject = ran.values
+    assert picture_.shape == control.shape == (1, window.target.height, window.target.width, 3)
+    assert inpaint.shape == harmonize.shape == subject.shape == picture_.shape[:3]
+    assert window.target.width % 8 == window.target.height % 8 == 0
+    assert ran.text[0].startswith(f"Window {window.box.width}×{window.box.height} at ")
+    assert not torch.equal(picture_, control)
+
+
+def test_without_a_control_the_control_is_the_composite():
+    _, composite, matte, change = pasted(60, 80)
+    ran = crop(composite, matte, change, side=96)
+    assert torch.equal(ran.values[0], ran.values[4])
+
+
+def test_an_empty_mask_gives_the_whole_picture_and_says_so():
+    _, composite, matte, change = pasted(60, 80)
+    ran = crop(composite, matte, torch.zeros_like(change), side=96)
+    assert tuple(ran.values[3].box) == (0, 0, 80, 60)
+    assert "The harmonize_mask is empty: the window is the whole picture." in ran.text
+
+
+def test_the_window_holds_all_that_may_change_and_lies_inside():
+    background = picture(100, 100)
+    for top, left in ((0, 0), (80, 80), (0, 80), (45, 45)):
+        change = block(100, 100, top, left, top + 20, left + 20)
+        box = crop(background, change, change, side=64).values[3].box
+        assert 0 <= box.x <= left and left + 20 <= box.x + box.width <= 100
+        assert 0 <= box.y <= top and top + 20 <= box.y + box.height <= 100
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_rgba_pictures_work(channels):
+    background, composite, matte, change = pasted(60, 80)
+    fits = {1: background[..., :1], 4: torch.cat([background, torch.ones(1, 60, 80, 1)], -1)}[channels]
+    assert crop(fits, matte, change, side=96).values[0].shape[-1] == 3
+    image, mask = stitch(fits, composite, matte, change, fits).values[:2]
+    assert torch.equal(image[mask == 0], fits[..., :3].expand(1, 60, 80, 3)[mask == 0])
+
+
+def test_masks_of_another_size_are_brought_to_the_picture_s():
+    background, composite, matte, change = pasted(60, 80)
+    large = [mask.repeat_interleave(2, 1).repeat_interleave(2, 2) for mask in (matte, change)]
+    wanted = stitch(background, composite, matte, change, 1 - composite).values
+    made = stitch(background, composite, *large, 1 - composite).values
+    assert torch.equal(made[0], wanted[0]) and torch.equal(made[1], wanted[1]) and made[2] == wanted[2]
+
+
+@pytest.mark.parametrize("multiple", [8, 16, 32, 64])
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (61, 383), (300, 200)])
+def test_the_windows_sides_are_multiples(multiple, height, width):
+    _, composite, matte, change = pasted(height, width)
+    window = crop(composite, matte, change, side=256, multiple=multiple).values[3]
+    assert window.target.width % multiple == window.target.height % multiple == 0
+    assert window.target.width * window.target.height == pytest.approx(256**2, rel=0.4)
+
+
+def test_without_a_side_the_window_takes_the_models():
+    _, composite, matte, change = pasted(60, 80)
+    for model, side in ((tiny_model("EPS"), 512), (run_node("PhDLoadDemoModel").values[0], 256)):
+        target = crop(composite, matte, change, side=0, context=1.0, model=model).values[3].target
+        assert target.width * target.height == pytest.approx(side**2, rel=0.05)
+        # A side that was given stays.
+        target = crop(composite, matte, change, side=128, model=model).values[3].target
+        assert target.width * target.height == pytest.approx(128**2, rel=0.1)
+
+
+def test_a_model_with_a_coarser_grid_asks_for_more():
+    _, composite, matte, change = pasted(60, 80)
+    for given, multiple in ((8, 16), (24, 48), (64, 64)):
+        target = crop(composite, matte, change, side=0, multiple=given, model=tiny_flux()).values[3].target
+        assert target.width % multiple == target.height % multiple == 0
+        assert target.width * target.height == pytest.approx(1024**2, rel=0.1)
+
+
+def test_without_a_side_and_without_a_model_it_says_what_it_needs():
+    _, composite, matte, change = pasted(60, 80)
+    given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change, "side": 0}
+    message = refused("PhDCrop", **given)
+    assert message == "side is 0; it must be at least 64, or 0 with a model connected."
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("side", [64, 96, 200])
+@pytest.mark.parametrize("detail", [0.0, 0.9])
+def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, detail):
+    background, composite, matte, change = pasted(height, width)
+    cropped = crop(composite, matte, change, side=side)
+    image, mask = stitch(
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
+    ).values[:2]
+    assert torch.equal(image, torch.where(mask[..., None] > 0, composite, background))
+    assert torch.equal(image, composite)
+
+
+def test_a_colour_shift_is_told_and_taken_off():
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=128, context=2.5)
+    gain, offset = torch.tensor([1.05, 1.0, 0.95]), torch.tensor([-0.02, 0.01, 0.02])
+    sampled = (cropped.values[0] - offset) / gain
+    given = (background, composite, matte, change, sampled)
+    fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
+    told = [text for text in fixed.text if text.startswith("Colour shift taken off: ")]
+    assert len(told) == 1
+    assert "×1.050, ×1.000, ×0.950; -5.1, +2." in told[0] and ", +5.1 levels (red, green, blue), by " in told[0]
+    assert int(told[0].split(" by ")[1].split()[0]) > 1000
+    left = stitch(*given, crop=cropped.values[3], detail=0.0, colour_fix=0.0)
+    assert not any("Colour shift" in text for text in left.text)
+    unshifted = stitch(*given[:4], cropped.values[0] + 1e-6, crop=cropped.values[3], detail=0.0)
+    assert (fixed.values[0] - unshifted.values[0]).abs().max() * 255 < 0.1
+    assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
+
+
+def test_every_node_shows_its_pictures():
+    background, composite, matte, change = pasted(60, 80, batch=2)
+    cropped = crop(composite, matte, change, side=96)
+    assert len(cropped.execution.outputs["node"]["images"]) == 2
+    # The picture and the mask that was used, for each.
+    done = stitch(background, composite, matte, change, cropped.values[0], crop=cropped.values[3])
+    assert len(done.execution.outputs["node"]["images"]) == 4
+
+
+def test_inputs_are_left_as_they_were():
+    background, composite, matte, change = pasted(60, 80)
+    sampled, control = 1 - composite, composite * 0.9
+    given = (background, composite, matte, change, sampled, control)
+    copies = [value.clone() for value in given]
+    crop(composite, matte, change, side=96, control=control)
+    crop(composite, matte, torch.ones(1, 60, 80), side=64)
+    for options in ({}, {"keep_surround": 1.0}, {"colour_fix": 0.0, "detail": 0.0}, {"blend": 0, "luma_only": True}):
+        stitch(*given[:5], **options, sampled_control=control)
+    assert all(torch.equal(ours, copy) for ours, copy in zip(given, copies, strict=True))
+
+
+def test_a_window_in_a_large_scene_is_no_larger():
+    # The subject's surroundings decide, not the scene.
+    change = block(1100, 2000, 500, 900, 560, 980)
+    window = crop(picture(1100, 2000), change, change, side=256, context=1.5).values[3]
+    assert window.box.size == (120, 120)
+    assert window.target == (256, 256)
+
+
+@pytest.mark.parametrize(("height", "width"), [(263, 263), (262, 254), (100, 103)])
+def test_without_a_crop_the_margin_that_the_vae_cuts_off_stays(height, width):
+    """VAE Encode takes whole latent cells from the middle; the picture must not be stretched over the rest."""
+    background, composite, matte, change = pasted(height, width)
+    top, left = height % 8 // 2, width % 8 // 2
+    decoded = composite[:, top : top + height // 8 * 8, left : left + width // 8 * 8] * 0.9
+    ran = stitch(background, composite, matte, change, decoded, detail=0.0, blend=0, colour_fix=0.0)
+    core = (matte == 1) & (ran.values[1] == 1)
+    torch.testing.assert_close(ran.values[0][core], 0.9 * composite[core], rtol=0, atol=1e-5)
+    assert any("which the VAE cut off" in text for text in ran.text)
+
+
+def test_a_mask_that_ends_with_the_window_still_fades():
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=64, context=1.0)
+    image, mask = stitch(
+        background, composite, matte, change, 0.7 * cropped.values[0], crop=cropped.values[3], colour_fix=0.0
+    ).values[:2]
+    rows, columns = change[0].any(1).nonzero().flatten(), change[0].any(0).nonzero().flatten()
+    assert mask[0, rows[0]].max() < 0.1 and mask[0, :, columns[0]].max() < 0.1
+
+
+@pytest.mark.parametrize("name", ["subject_mask", "harmonize_mask"])
+def test_a_mask_of_the_window_is_refused_in_words(name):
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=64)
+    given = {"background": background, "composite": composite, "sampled": cropped.values[0], "crop": cropped.values[3]}
+    masks = {"subject_mask": matte, "harmonize_mask": change, name: cropped.values[2]}
+    message = refused("PhDStitch", **given, **masks)
+    assert message.startswith(f"{name} is ") and "connect the whole mask from Paste & Blend" in message
+
+
+def test_the_subject_goes_through_the_window_as_the_other_masks_do():
+    _, composite, matte, change = pasted(120, 160)
+    soft = 0.7 * matte
+    soft[:, 50:60, 60:70] = 0.2
+    ran = crop(composite, matte, change, side=128, subject_mask=soft)
+    # Another mask's place shows what is done to a mask.
+    given = {"composite": composite, "inpaint_mask": soft, "harmonize_mask": change, "side": 128}
+    assert torch.equal(ran.values[5], run_node("PhDCrop", **given).values[1])
+    assert ran.values[5].shape == ran.values[2].shape and ran.values[5].max() == pytest.approx(0.7, abs=1e-3)
+    # The window is around what may change, whatever the subject.
+    assert ran.values[3] == crop(composite, matte, change, side=128).values[3]
+
+
+def test_without_a_subject_it_is_what_may_change_but_not_the_ring():
+    _, composite, matte, change = pasted(120, 160)
+    assert torch.equal(
+        crop(composite, matte, change, side=128).values[5],
+        crop(composite, matte, change, side=128, subject_mask=matte).values[5],
+    )
+    # A ring beyond what may change takes nothing away that is not there.
+    given = {"composite": composite, "inpaint_mask": torch.ones_like(change), "harmonize_mask": change, "side": 128}
+    assert not run_node("PhDCrop", **given).values[5].any()
+
+
+@pytest.mark.parametrize("batches", [(1, 1, 3), (1, 3, 1), (3, 1, 1), (3, 1, None), (1, 3, None), (3, 3, 3)])
+def test_subjects_of_a_batch_are_cut_one_by_one(batches):
+    """Composites, masks of what may change, subjects; None: no subject."""
+    _, composite, matte, change = pasted(120, 160, batch=3)
+    mattes = matte * torch.tensor([1, 0.5, 0.25])[:, None, None]
+    given = [composite[: batches[0]], mattes[: batches[1]], change[: batches[1]]]
+    subject = {} if batches[2] is None else {"subject_mask": mattes[: batches[2]]}
+    together = crop(*given, side=96, **subject).values[5]
+    assert together.shape[0] == 3
+    for index in range(3):
+        alone = [batch[min(index, len(batch) - 1)][None] for batch in given]
+        one = {name: batch[min(index, len(batch) - 1)][None] for name, batch in subject.items()}
+        assert torch.equal(together[index : index + 1], crop(*alone, side=96, **one).values[5])
+
+
+def test_a_subject_of_another_size_is_brought_to_the_picture_s_and_told():
+    _, composite, matte, change = pasted(60, 80)
+    large = matte.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    ran = crop(composite, matte, change, side=96, subject_mask=large)
+    assert torch.equal(ran.values[5], crop(composite, matte, change, side=96, subject_mask=matte).values[5])
+    assert "subject_mask is 160×120 pixels and was resized to its picture's 80×60 pixels." in ran.text
+
+
+def test_subjects_that_fit_no_batch_and_no_mask_are_refused():
+    _, composite, matte, change = pasted(60, 80, batch=2)
+    given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change}
+    assert "subject_mask has 3" in refused("PhDCrop", **given, subject_mask=torch.ones(3, 60, 80))
+    assert refused("PhDCrop", **given, subject_mask=torch.ones(1, 3, 60, 80)).startswith("subject_mask: A mask must be")

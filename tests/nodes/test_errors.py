@@ -1,0 +1,270 @@
+"""Bad input gives one sentence that names the input, what came and what to do; and the server lives.
+
+Prompts for Segment stand in test_segment.py, the samplers' inputs in test_samplers.py.
+"""
+
+import functools
+import json
+
+import pytest
+import torch
+from node_support import block, module, picture, refused, run_node
+
+SCENE = picture(60, 80)
+MASK = block(60, 80, 20, 30, 40, 50)
+
+
+def good(kind):
+    """Inputs with which a node runs."""
+    if kind == "PhDSegment":
+        return {"image": SCENE, "segmenter": segmenter(), "box": "10, 10, 50, 40"}
+    if kind == "PhDPasteBlend":
+        return {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "ring": 4}
+    if kind == "PhDCrop":
+        return {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64}
+    pictures = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
+    return {**pictures, "subject_mask": MASK, "harmonize_mask": MASK}
+
+
+@functools.cache
+def segmenter():
+    return run_node("PhDLoadSegmenter", model="grabcut (no weights)").values[0]
+
+
+def other_crop():
+    return run_node("PhDCrop", **good("PhDCrop") | {"composite": picture(50, 70)}).values[3]
+
+
+PICTURES = {
+    "PhDSegment": ["image"],
+    "PhDPasteBlend": ["background", "subject"],
+    "PhDCrop": ["composite", "control"],
+    "PhDStitch": ["background", "composite", "sampled", "sampled_control"],
+}
+MASKS = {
+    "PhDPasteBlend": ["subject_mask", "earlier_subjects"],
+    "PhDCrop": ["inpaint_mask", "harmonize_mask"],
+    "PhDStitch": ["subject_mask", "harmonize_mask"],
+}
+BATCHED = {kind: [*PICTURES[kind], *MASKS[kind]] for kind in MASKS}
+
+
+def each(table):
+    return [(kind, name) for kind, names in table.items() for name in names]
+
+
+@pytest.mark.parametrize(("kind", "name"), each(PICTURES))
+@pytest.mark.parametrize("shape", [(60, 80), (1, 60, 80, 2), (1, 2, 60, 80, 3), (0, 60, 80, 3), (1, 0, 80, 3)])
+def test_what_is_no_picture_is_named(kind, name, shape):
+    message = refused(kind, **good(kind) | {name: torch.zeros(shape)})
+    assert message == f"{name} must be a picture [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}."
+    assert run_node(kind, **good(kind)).values
+
+
+@pytest.mark.parametrize(("kind", "name"), each(MASKS))
+@pytest.mark.parametrize("shape", [(5,), (1, 60, 80, 3), (1, 1, 1, 60, 80), (0, 60, 80), (1, 60, 0)])
+def test_what_is_no_mask_is_named(kind, name, shape):
+    message = refused(kind, **good(kind) | {name: torch.zeros(shape)})
+    assert message.startswith(f"{name}: A mask must be [H,W]") and str(shape) in message
+    assert run_node(kind, **good(kind)).values
+
+
+@pytest.mark.parametrize(("kind", "name"), each(BATCHED))
+def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
+    first = next(other for other in good(kind) if other != name and other in BATCHED[kind])
+    spare = MASK if name in MASKS[kind] else SCENE
+    three = torch.cat([good(kind).get(name, spare)] * 3)
+    two = torch.cat([good(kind)[first]] * 2)
+    message = refused(kind, **good(kind) | {name: three, first: two})
+    assert "Batches must be of one size, or of size 1" in message
+    assert f"{name} has 3" in message and f"{first} has 2" in message
+    assert run_node(kind, **good(kind)).values
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "told"),
+    [
+        ("PhDPasteBlend", {"placement": "somewhere"}, ["placement", "'somewhere'", "manual", "random"]),
+        ("PhDPasteBlend", {"size": 0.0}, ["size", "0.0", "0.01"]),
+        ("PhDPasteBlend", {"ring": -1}, ["ring", "-1"]),
+        ("PhDCrop", {"side": 0}, ["side", "0", "64"]),
+        ("PhDCrop", {"control": picture(50, 70)}, ["control is 70×50", "composite is 80×60", "connect"]),
+        ("PhDStitch", {"composite": picture(50, 70)}, ["composite is 70×50", "background is 80×60", "connect"]),
+        ("PhDStitch", {"crop": other_crop}, ["crop was cut from a picture of 70×50", "80×60", "connect"]),
+        ("PhDStitch", {"detail": 1.5}, ["detail", "1.5"]),
+    ],
+)
+def test_values_that_do_not_fit_are_named(kind, changes, told):
+    changes = {name: value() if callable(value) else value for name, value in changes.items()}
+    message = refused(kind, **good(kind) | changes)
+    for part in told:
+        assert part in message
+    assert run_node(kind, **good(kind)).values
+
+
+@pytest.mark.parametrize("kind", list(PICTURES))
+def test_nan_and_values_out_of_range_are_taken(kind):
+    wild = SCENE.clone()
+    wild[0, :5], wild[0, 5:10], wild[0, 10:15] = torch.nan, torch.inf, -3.0
+    values = run_node(kind, **good(kind) | dict.fromkeys(PICTURES[kind], wild)).values
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            assert value.isfinite().all() and value.min() >= 0 and value.max() <= 1
+
+
+@pytest.mark.parametrize("kind", list(PICTURES))
+def test_half_precision_is_taken(kind):
+    halves = {name: SCENE.half() for name in PICTURES[kind]} | {name: MASK.half() for name in MASKS.get(kind, [])}
+    for value in run_node(kind, **good(kind) | halves).values:
+        if isinstance(value, torch.Tensor):
+            assert value.dtype == torch.float32
+
+
+def test_a_missing_demo_model_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(module("nodes.demo_model"), "WEIGHTS", tmp_path)
+    message = refused("PhDLoadDemoModel")
+    assert "demo/weights/unet.safetensors is missing" in message and "reinstall" in message
+
+
+EMPTY, FULL = torch.zeros(1, 60, 80), torch.ones(1, 60, 80)
+WIDE, WIDE_MASK = picture(8, 16384), block(8, 16384, 2, 9000, 6, 9400)
+ONE, ONE_MASK = picture(1, 1), torch.ones(1, 1, 1)
+
+
+def wide(kind):
+    return dict.fromkeys(PICTURES[kind], WIDE) | dict.fromkeys(MASKS.get(kind, []), WIDE_MASK)
+
+
+def tiny(kind):
+    return dict.fromkeys(PICTURES[kind], ONE) | dict.fromkeys(MASKS.get(kind, []), ONE_MASK)
+
+
+def at(**placement):
+    """A placement as text, through which every number reaches the node."""
+    return {"placements": json.dumps(placement)}
+
+
+PASTE, CROP, STITCH = "PhDPasteBlend", "PhDCrop", "PhDStitch"
+
+# Node, what is unusual about its inputs, and what it says: "" where it just works.
+TAKEN = {
+    "empty subject mask": (PASTE, {"subject_mask": EMPTY}, "empty: the scene passes through unchanged"),
+    "empty mask to crop": (CROP, {"inpaint_mask": EMPTY, "harmonize_mask": EMPTY}, "the window is the whole picture"),
+    "empty masks to stitch": (STITCH, {"subject_mask": EMPTY, "harmonize_mask": EMPTY}, "passes through unchanged"),
+    "all-ones subject mask": (PASTE, {"subject_mask": FULL}, ""),
+    "all-ones masks to crop": (CROP, {"inpaint_mask": FULL, "harmonize_mask": FULL}, "Window 80×60 at (0, 0)"),
+    "all-ones masks to stitch": (STITCH, {"subject_mask": FULL, "harmonize_mask": FULL}, ""),
+    "all-ones earlier subjects": (PASTE, {"earlier_subjects": FULL}, ""),
+    "subject off the canvas": (PASTE, {"x": -3.0}, "lies wholly outside the scene"),
+    "subject far off the canvas": (PASTE, at(x=1e4, y=-1e4), "lies wholly outside the scene"),
+    "NaN in a mask": (PASTE, {"subject_mask": MASK + torch.where(MASK > 0, 0.0, torch.nan)}, ""),
+    "all NaN mask": (PASTE, {"subject_mask": FULL * torch.nan}, "empty: the scene passes through unchanged"),
+    "infinite mask": (PASTE, {"subject_mask": torch.where(MASK > 0, torch.inf, -torch.inf)}, ""),
+    "mask of 0 to 255": (PASTE, {"subject_mask": (MASK * 255).to(torch.uint8)}, ""),
+    "mask of another size": (PASTE, {"subject_mask": block(30, 40, 10, 15, 20, 25)}, "40×30 pixels and was resized"),
+    "one pixel": (PASTE, tiny(PASTE), ""),
+    "one pixel to crop": (CROP, tiny(CROP), "Window 1×1"),
+    "one pixel to stitch": (STITCH, tiny(STITCH), ""),
+    "one pixel of a subject": (PASTE, {"subject_mask": block(60, 80, 5, 5, 6, 6)}, ""),
+    "16k wide": (PASTE, wide(PASTE), ""),
+    "16k wide scene": (PASTE, {"background": WIDE}, ""),
+    "16k wide exemplar": (PASTE, {"subject": WIDE, "subject_mask": WIDE_MASK}, ""),
+    "16k wide to crop": (CROP, wide(CROP) | {"control": WIDE}, "Window 640×8"),
+    "16k wide to stitch": (STITCH, wide(STITCH), ""),
+    "16k high": (PASTE, {"background": WIDE.transpose(1, 2).contiguous()}, ""),
+    "rotation of 1e9": (PASTE, at(rotation=1e9), ""),
+    "subject larger than the scene": (PASTE, {"size": 8.0}, ""),
+    "subject 10000 times the scene": (PASTE, at(size=1e4), ""),
+    "subject of a hundredth of a pixel": (PASTE, at(size=1e-4), "is too small to be seen"),
+    "blend wider than the picture": (STITCH, {"blend": 256}, ""),
+    "context wider than the picture": (CROP, {"context": 8.0}, "Window 80×60"),
+    "ring wider than the picture": (PASTE, {"ring": 512}, ""),
+    "sampled picture of one pixel": (STITCH, {"sampled": ONE}, ""),
+    "largest smallest size": (PASTE, {"placement": "random", "size_min": 8.0, "size_max": 0.01, "visible": 1.0}, ""),
+}
+
+
+@pytest.mark.parametrize("case", list(TAKEN))
+def test_bad_input_that_is_taken_gives_a_picture_and_says_what_was_done(case):
+    kind, changes, told = TAKEN[case]
+    given = good(kind) | changes
+    ran = run_node(kind, **given)
+    assert told in "\n".join(ran.text)
+    for value in ran.values:
+        if isinstance(value, torch.Tensor):
+            assert value.isfinite().all() and value.min() >= 0 and value.max() <= 1
+    if kind == PASTE:
+        composite, _, matte, inpaint, harmonize, _ = ran.values
+        assert torch.equal(composite[matte == 0], given["background"][matte == 0])
+        assert not ((inpaint > 0) & (matte > 0)).any()
+        assert torch.equal(harmonize > 0, (inpaint > 0) | (matte > 0))
+        if "passes through" in told or "outside the scene" in told:
+            assert torch.equal(composite, given["background"])
+    if kind == STITCH:
+        assert torch.equal(ran.values[0][ran.values[1] == 0], given["background"][ran.values[1] == 0])
+
+
+@pytest.mark.parametrize("changes", [{}, {"blend": "Poisson"}, {"blend": "Poisson mixed"}, {"blend": "multi-band"}])
+@pytest.mark.parametrize("case", [case for case, (kind, *_) in TAKEN.items() if kind == PASTE])
+def test_every_blend_takes_it_too(case, changes):
+    _, given, _ = TAKEN[case]
+    composite, _, matte, *_ = run_node(PASTE, **good(PASTE) | given | changes | {"light_match": 1.0}).values
+    background = given.get("background", SCENE)
+    assert torch.equal(composite[matte == 0], background[matte == 0]) and composite.isfinite().all()
+
+
+# Node, inputs, and all that the sentence names: the input, what came, and what it may be.
+REFUSED = {
+    "no pixels": (PASTE, {"background": torch.zeros(1, 0, 0, 3)}, ["background", "(1, 0, 0, 3)"]),
+    "subject without pixels": (PASTE, {"subject": torch.zeros(1, 0, 0, 3)}, ["subject", "(1, 0, 0, 3)"]),
+    "mask without pixels": (PASTE, {"subject_mask": torch.zeros(1, 0, 0)}, ["subject_mask", "(1, 0, 0)"]),
+    "five channels": (PASTE, {"subject": torch.zeros(1, 60, 80, 5)}, ["subject", "(1, 60, 80, 5)", "1, 3 or 4"]),
+    "five channels to stitch": (STITCH, {"sampled": torch.zeros(1, 60, 80, 5)}, ["sampled", "(1, 60, 80, 5)"]),
+    "batches of 2 and 3": (
+        PASTE,
+        {"background": SCENE.repeat(2, 1, 1, 1), "subject": SCENE.repeat(3, 1, 1, 1)},
+        ["background has 2", "subject has 3"],
+    ),
+    "batches together": (
+        PASTE,
+        {"subject": SCENE.repeat(3, 1, 1, 1), "subject_mask": MASK.repeat(2, 1, 1), "together": True},
+        ["subject has 3", "subject_mask has 2"],
+    ),
+    "negative size": (PASTE, at(size=-1), ["placements, line 1", "size is -1", "0.0001 to 10000"]),
+    "no size": (PASTE, at(size=0), ["placements, line 1", "size is 0"]),
+    "huge size": (PASTE, at(size=1e9), ["placements, line 1", "size is 1000000000.0"]),
+    "NaN in a placement": (PASTE, at(x=float("nan")), ["placements, line 1", "x is nan"]),
+    "infinity in a placement": (PASTE, at(rotation=float("inf")), ["placements, line 1", "rotation is inf"]),
+    "no placement": (PASTE, {"placements": "left"}, ["placements, line 1", "'left'", "one looks like this"]),
+    "size below the widget's": (PASTE, {"size": -1.0}, ["size", "-1.0", "0.01"]),
+    "size above the widget's": (PASTE, {"size": 1e9}, ["size", "1000000000.0", "8.0"]),
+    "rotation above the widget's": (PASTE, {"rotation": 1e9}, ["rotation", "1000000000.0", "360"]),
+    "ring above the widget's": (PASTE, {"ring": 10**9}, ["ring", "512"]),
+    "negative side": (CROP, {"side": -8}, ["side", "-8"]),
+    "small side": (CROP, {"side": 8}, ["side is 8", "64"]),
+    "control of another size": (CROP, {"control": picture(50, 70)}, ["control is 70×50", "composite is 80×60"]),
+    "composite of another size": (STITCH, {"composite": ONE}, ["composite is 1×1", "background is 80×60"]),
+}
+
+
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_bad_input_that_is_refused_is_named(case):
+    kind, changes, told = REFUSED[case]
+    message = refused(kind, **good(kind) | changes)
+    for part in told:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((PASTE, name) for name in ("x", "y", "size", "rotation")),
+        *((PASTE, name) for name in ("feather", "light_match", "visible", "size_min", "size_max")),
+        (CROP, "context"),
+        *((STITCH, name) for name in ("detail", "keep_surround", "colour_fix", "light")),
+    ],
+)
+def test_a_nan_in_a_widget_is_named(kind, name):
+    """ComfyUI's own check of a widget's range lets NaN pass."""
+    message = refused(kind, **good(kind) | {name: float("nan")})
+    assert message.startswith(f"{name} is nan; ") and "must be a number" in message

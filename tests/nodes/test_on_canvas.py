@@ -1,0 +1,53 @@
+"""What Paste & Blend tells the editor in the browser about a run."""
+
+import folder_paths
+import numpy as np
+import pytest
+import torch
+from node_support import run_node
+from PIL import Image
+
+
+def stored(shown: dict) -> np.ndarray:
+    assert shown["type"] == "temp"
+    with Image.open(f"{folder_paths.get_temp_directory()}/{shown['filename']}") as image:
+        return np.asarray(image)
+
+
+@pytest.fixture
+def given():
+    """A grey scene, and a red subject of 20×30 pixels at (10, 5) of its exemplar."""
+    exemplar, mask = torch.zeros(1, 40, 60, 3), torch.zeros(1, 40, 60)
+    exemplar[0, 5:35, 10:30, 0] = 1
+    mask[0, 5:35, 10:30] = 1
+    return {"background": torch.full((1, 100, 200, 3), 0.5), "subject": exemplar, "subject_mask": mask}
+
+
+def seen(given: dict, **widgets) -> list[dict]:
+    return run_node("PhDPasteBlend", **given, **widgets).execution.outputs["node"]["phd_placement"]
+
+
+def test_the_scene_is_told_as_it_was_before_and_the_subject_cut_to_its_box(given):
+    (told,) = seen(given, x=0.25, y=0.5, size=0.5, rotation=10.0, flip=True)
+    assert (told["scene_size"], told["subject_size"]) == ([200, 100], [20, 30])
+    assert told["placement"] == {"x": 0.25, "y": 0.5, "size": 0.5, "rotation": 10.0, "flip": True}
+    scene, subject = stored(told["scene"]), stored(told["subject"])
+    assert scene.shape == (100, 200, 3) and np.ptp(scene) == 0
+    assert subject.shape == (30, 20, 4) and (subject == [255, 0, 0, 255]).all()
+
+
+def test_a_drawn_place_is_told(given):
+    (told,) = seen(given, placement="random", seed=3)
+    assert told["placement"]["x"] != 0.5 and told["placement"]["rotation"] == 0
+
+
+def test_large_pictures_are_told_small_and_with_their_own_size(given):
+    given["background"] = torch.zeros(1, 1200, 2400, 3)
+    (told,) = seen(given)
+    assert told["scene_size"] == [2400, 1200]
+    assert stored(told["scene"]).shape == (512, 1024, 3)
+
+
+def test_of_a_batch_the_first_is_told_and_of_an_empty_mask_nothing(given):
+    assert len(seen(given | {"background": given["background"].repeat(3, 1, 1, 1)})) == 1
+    assert seen(given | {"subject_mask": torch.zeros(1, 40, 60)}) == []

@@ -1,0 +1,398 @@
+"""PhDPasteBlend, through the real executor."""
+
+import json
+
+import pytest
+import torch
+from node_support import block, picture, refused, run_node
+
+SCENE, EXEMPLAR = picture(60, 80, seed=1), picture(40, 50, seed=2)
+SUBJECT = block(40, 50, 10, 15, 30, 35)
+COMPOSITE, CONTROL, MATTE, INPAINT, HARMONIZE, USED = range(6)
+
+
+def paste(background=SCENE, subject=EXEMPLAR, **changes):
+    given = {"placement": "manual", "x": 0.5, "y": 0.5, "size": 0.4, "ring": 6, "feather": 1.0, **changes}
+    if subject.shape[-1] != 4:
+        given.setdefault("subject_mask", SUBJECT)
+    return run_node("PhDPasteBlend", background=background, subject=subject, **given)
+
+
+def test_the_scene_is_untouched_outside_the_masks():
+    composite, control, matte, inpaint, harmonize, _ = paste().values
+    assert composite.shape == control.shape == SCENE.shape
+    assert matte.shape == inpaint.shape == harmonize.shape == (1, 60, 80)
+    outside = matte == 0
+    assert torch.equal(composite[outside], SCENE[outside])
+    assert 0.2 * 0.4**2 * 60 * 60 < (matte > 0.5).sum() < 60 * 80 / 2
+    assert not ((inpaint > 0) & (matte > 0)).any()
+    assert torch.equal(harmonize > 0, (inpaint > 0) | (matte > 0))
+
+
+def test_the_control_shows_the_subject_where_the_composite_does():
+    composite, control, matte, *_ = paste().values
+    inside = matte == 1
+    assert inside.any()
+    torch.testing.assert_close(composite[inside], control[inside], rtol=0, atol=0.1)
+
+
+def test_an_rgba_subject_brings_its_own_mask():
+    rgba = torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1)
+    with_alpha, with_mask = paste(subject=rgba), paste()
+    for slot in (COMPOSITE, MATTE, INPAINT, HARMONIZE, USED):
+        assert (
+            with_alpha.values[slot] == with_mask.values[slot]
+            if slot == USED
+            else torch.equal(with_alpha.values[slot], with_mask.values[slot])
+        )
+
+
+def test_a_cut_out_has_no_control_and_says_so():
+    ran = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1))
+    assert torch.equal(ran.values[1], ran.values[COMPOSITE])
+    assert any("there is no control" in text for text in ran.text)
+
+
+def test_a_mask_goes_before_alpha():
+    rgba = torch.cat([EXEMPLAR, torch.ones(1, 40, 50, 1)], dim=-1)
+    assert torch.equal(paste(subject=rgba, subject_mask=SUBJECT).values[MATTE], paste().values[MATTE])
+
+
+def test_an_empty_mask_passes_the_scene_through():
+    ran = paste(subject_mask=torch.zeros(1, 40, 50))
+    assert torch.equal(ran.values[COMPOSITE], SCENE)
+    for mask in (MATTE, INPAINT, HARMONIZE):
+        assert not ran.values[mask].any()
+    assert ran.text == ["The mask of subject 1 is empty: the scene passes through unchanged."]
+
+
+def test_an_empty_mask_keeps_the_earlier_subjects():
+    earlier = block(60, 80, 5, 5, 20, 20)
+    ran = paste(subject_mask=torch.zeros(1, 40, 50), earlier_subjects=earlier)
+    assert torch.equal(ran.values[MATTE], earlier)
+
+
+def test_earlier_subjects_join_the_matte():
+    earlier = block(60, 80, 5, 5, 20, 20)
+    assert torch.equal(paste(earlier_subjects=earlier).values[MATTE], torch.maximum(paste().values[MATTE], earlier))
+
+
+def test_a_subject_outside_the_scene_is_said():
+    ran = paste(x=-3.0)
+    assert torch.equal(ran.values[COMPOSITE], SCENE)
+    assert "Subject 1 lies wholly outside the scene." in ran.text
+
+
+def test_a_mask_of_another_size_is_brought_to_the_picture_s():
+    large = SUBJECT.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    for name in range(5):
+        assert torch.equal(paste(subject_mask=large).values[name], paste().values[name])
+    for shape in ((1, 1, 40, 50), (40, 50)):
+        assert torch.equal(paste(subject_mask=SUBJECT.reshape(shape)).values[MATTE], paste().values[MATTE])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_one_pixel_pictures_work(channels):
+    one = torch.full((1, 1, 1, channels), 0.5)
+    assert paste(background=picture(60, 80, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
+    assert paste(subject=picture(40, 50, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
+    assert paste(background=one).values[COMPOSITE].shape == (1, 1, 1, 3)
+    ran = paste(subject=one, subject_mask=torch.ones(1, 1, 1))
+    assert (ran.values[MATTE] > 0.9).any()
+
+
+@pytest.mark.parametrize("given", [{"rotation": 37.5}, {"flip": True}, {"shadow": True}, {"size": 8.0}, {"size": 0.01}])
+def test_every_widget_keeps_the_promise(given):
+    composite, _, matte, inpaint, _, _ = paste(**given).values
+    assert torch.equal(composite[matte == 0], SCENE[matte == 0])
+    assert not ((inpaint > 0) & (matte > 0)).any()
+
+
+def test_random_placement_reports_what_it_drew_and_reproduces():
+    random = paste(placement="random", seed=11)
+    drawn = json.loads(random.values[USED])
+    assert 0.4 <= drawn["size"] <= 0.8
+    assert random.values[USED] in random.text
+    again = paste(placement="random", seed=11)
+    by_hand = paste(**{name: drawn[name] for name in ("x", "y", "size")})
+    for slot in range(5):
+        assert torch.equal(again.values[slot], random.values[slot])
+        assert torch.equal(by_hand.values[slot], random.values[slot])
+    assert paste(placement="random", seed=12).values[USED] != random.values[USED]
+
+
+def test_each_item_of_a_random_batch_has_its_own_seed():
+    both = paste(background=SCENE.repeat(2, 1, 1, 1), placement="random", seed=11).values
+    lines = both[USED].splitlines()
+    for index in range(2):
+        alone = paste(placement="random", seed=11 + index).values
+        assert lines[index] == alone[USED]
+        assert torch.equal(both[COMPOSITE][index], alone[COMPOSITE][0])
+
+
+def test_the_largest_seed_works():
+    assert paste(placement="random", seed=2**64 - 1, background=SCENE.repeat(2, 1, 1, 1)).values[USED]
+
+
+def test_one_serves_all():
+    scenes = picture(60, 80, batch=3, seed=5)
+    together = paste(background=scenes).values
+    for index in range(3):
+        alone = paste(background=scenes[index : index + 1]).values
+        for slot in range(5):
+            assert torch.equal(together[slot][index], alone[slot][0])
+
+
+def test_a_subject_without_a_mask_is_refused():
+    message = refused("PhDPasteBlend", background=SCENE, subject=EXEMPLAR)
+    assert "subject has no alpha" in message and "subject_mask" in message and "connect" in message
+
+
+OTHER = picture(40, 50, seed=7)
+THREE = torch.cat([EXEMPLAR, OTHER, picture(40, 50, seed=8)])
+WHERE = [(0.35, 0.4), (0.55, 0.5), (0.45, 0.75)]
+
+
+def line(x, y, size=0.4, rotation=0.0, flip=False):
+    return json.dumps({"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip})
+
+
+LINES = "\n".join(line(*where) for where in WHERE)
+
+
+def chain(subjects, places, **changes):
+    """One node after the other, each with all the masks of the one before."""
+    scene, earlier, ran = SCENE, {}, []
+    for subject, (x, y) in zip(subjects, places, strict=True):
+        ran.append(paste(scene, subject[None], x=x, y=y, **earlier, **changes).values)
+        scene = ran[-1][COMPOSITE]
+        earlier = {"earlier_subjects": ran[-1][MATTE], "earlier_inpaint": ran[-1][INPAINT]}
+    return ran
+
+
+def same(ours, theirs, slots=(COMPOSITE, MATTE, INPAINT, HARMONIZE)):
+    return all(torch.equal(ours[slot], theirs[slot]) for slot in slots)
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_in_a_chain_masks_accumulate_and_no_subject_is_inpainted(shadow):
+    ran = chain(THREE, WHERE, shadow=shadow)
+    for before, after in zip(ran, ran[1:], strict=False):
+        assert ((before[MATTE] > 0) <= (after[MATTE] > 0)).all()
+        # What was to be inpainted still is, but where a subject stands now.
+        assert torch.equal((before[INPAINT] > 0) & (after[MATTE] == 0) & (after[INPAINT] == 0), after[MATTE] < 0)
+        assert ((before[HARMONIZE] > 0) <= (after[HARMONIZE] > 0)).all()
+    last = ran[-1]
+    for _, _, matte, inpaint, harmonize, _ in ran:
+        assert not ((inpaint > 0) & (matte > 0)).any()
+        assert torch.equal(harmonize > 0, (inpaint > 0) | (matte > 0))
+        assert matte.max() <= 1
+    assert torch.equal(last[COMPOSITE][last[MATTE] == 0], SCENE[last[MATTE] == 0])
+
+
+def test_later_in_the_chain_is_in_front():
+    places = [(0.4, 0.5), (0.5, 0.55)]
+    first, second = chain(THREE[:2], places, size=0.6)
+    alone = paste(SCENE, OTHER, x=0.5, y=0.55, size=0.6).values
+    overlap = (alone[MATTE] == 1) & (first[MATTE] == 1)
+    assert overlap.any()
+    assert torch.equal(second[COMPOSITE][overlap], alone[COMPOSITE][overlap])
+    only_first = (first[MATTE] == 1) & (alone[MATTE] == 0)
+    assert torch.equal(second[COMPOSITE][only_first], first[COMPOSITE][only_first])
+
+
+@pytest.mark.parametrize("changes", [{}, {"shadow": True}, {"blend": "multi-band"}, {"light_match": 0.7}])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_batch_of_subjects_together_is_the_chain(count, changes):
+    lines = "\n".join(line(*where) for where in WHERE[:count])
+    together = paste(subject=THREE[:count], placements=lines, together=True, **changes).values
+    assert together[COMPOSITE].shape == SCENE.shape
+    assert same(together, chain(THREE[:count], WHERE[:count], **changes)[-1])
+    assert together[USED] == lines
+
+
+def test_one_subject_at_several_placements_together_is_the_chain():
+    together = paste(placements=LINES, together=True).values
+    assert same(together, chain([EXEMPLAR[0]] * 3, WHERE)[-1])
+
+
+def test_several_subjects_together_have_no_control_and_it_is_said():
+    ran = paste(placements=LINES, together=True)
+    assert torch.equal(ran.values[CONTROL], ran.values[COMPOSITE])
+    assert any("Several subjects share no surround" in text for text in ran.text)
+
+
+def test_lines_of_placements_give_a_picture_each():
+    ran = paste(placements=LINES).values
+    assert ran[COMPOSITE].shape == (3, 60, 80, 3)
+    for index, (x, y) in enumerate(WHERE):
+        alone = paste(x=x, y=y).values
+        for slot in range(5):
+            assert torch.equal(ran[slot][index : index + 1], alone[slot])
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_random_drew_fed_back_gives_the_same_pictures(together):
+    given = {"subject": THREE, "rotation": 33.3, "flip": True, "together": together}
+    drawn = paste(placement="random", seed=5, **given).values
+    assert len(set(drawn[USED].splitlines())) == 3
+    again = paste(placements=drawn[USED], **{**given, "rotation": 0.0, "flip": False}).values
+    assert same(again, drawn, range(5))
+    assert again[USED] == drawn[USED]
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_what_random_drew_fed_back_skips_an_empty_subject_as_before(empty):
+    masks = SUBJECT.repeat(3, 1, 1)
+    masks[empty] = 0
+    drawn = paste(subject=THREE, subject_mask=masks, placement="random", seed=5).values
+    again = paste(subject=THREE, subject_mask=masks, placements=drawn[USED]).values
+    assert same(again, drawn, range(5))
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", "  \n "])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", " "])
+def test_lines_may_end_as_they_like(between, end):
+    text = LINES.replace("\n", between) + end
+    assert same(paste(placements=text).values, paste(placements=LINES).values)
+
+
+def test_no_placements_are_no_placements():
+    assert same(paste(placements=" \n ").values, paste().values)
+
+
+def test_items_of_a_batch_do_not_depend_on_each_other():
+    masks = torch.stack([SUBJECT[0], 0.5 * SUBJECT[0], torch.rand(40, 50, generator=torch.Generator().manual_seed(0))])
+    scenes = picture(60, 80, batch=3, seed=9)
+    given = {"light_match": 0.5, "blend": "multi-band", "rotation": 20.0}
+    batch = paste(scenes, THREE, subject_mask=masks, **given).values
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = paste(scenes[one], THREE[one], subject_mask=masks[one], **given).values
+        for slot in range(5):
+            assert torch.equal(batch[slot][one], alone[slot])
+        assert batch[USED].splitlines()[index] == alone[USED]
+
+
+def test_of_mask_and_alpha_the_lesser_counts():
+    alpha = torch.ones(1, 40, 50, 1)
+    alpha[:, :, :25] = 0.4
+    rgba = torch.cat([EXEMPLAR, alpha], dim=-1)
+    wanted = torch.minimum(alpha[..., 0], SUBJECT)
+    ours = paste(subject=rgba, subject_mask=SUBJECT).values
+    theirs = paste(subject=torch.cat([EXEMPLAR, wanted[..., None]], dim=-1)).values
+    assert same(ours, theirs, range(5))
+
+
+def test_a_mask_of_another_size_is_said():
+    ran = paste(subject_mask=block(80, 100, 20, 30, 60, 70))
+    assert "subject_mask is 100×80 pixels and was resized to its picture's 50×40 pixels." in ran.text
+    ran = paste(earlier_subjects=block(30, 40, 2, 2, 8, 8))
+    assert "earlier_subjects is 40×30 pixels and was resized to its picture's 80×60 pixels." in ran.text
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_core_of_98_percent_is_pasted_opaque(dtype):
+    assert same(paste(subject_mask=(0.98 * SUBJECT).to(dtype)).values, paste().values, range(5))
+
+
+def test_a_faint_mask_is_said():
+    ran = paste(subject_mask=0.3 * SUBJECT)
+    assert "The mask of subject 1 is 0.30 at most: it is pasted that faintly." in ran.text
+    assert ran.values[MATTE].max() == pytest.approx(0.3, abs=0.003)
+    assert not any("faintly" in text for text in paste(subject_mask=0.6 * SUBJECT).text)
+
+
+def test_the_share_of_the_control_that_the_exemplar_covers_is_said():
+    # The subject's 20 px become 24: the exemplar's 50 × 40 are 60 × 48 of the scene's 80 × 60.
+    assert any(text.startswith("The exemplar covers 60% of the control") for text in paste().text)
+    assert not any("covers" in text for text in paste(size=1.2).text)
+
+
+@pytest.mark.parametrize("given", [{}, {"placements": LINES, "together": True}, {"subject": THREE}])
+def test_every_picture_is_shown(given):
+    ran = paste(**given)
+    assert len(ran.execution.outputs["node"]["images"]) == len(ran.values[COMPOSITE])
+
+
+def test_inputs_are_left_as_they_were():
+    given = {
+        "background": SCENE.clone(),
+        "subject": torch.cat([EXEMPLAR, SUBJECT[..., None]], -1),
+        "subject_mask": SUBJECT.clone(),
+        "earlier_subjects": block(60, 80, 5, 5, 20, 20),
+        "earlier_inpaint": block(60, 80, 5, 5, 30, 30),
+    }
+    copies = {name: value.clone() for name, value in given.items()}
+    for blend in ("alpha", "multi-band", "Poisson", "Poisson mixed"):
+        paste(**given, blend=blend, light_match=1.0, shadow=True)
+    paste(**given, x=-3.0)
+    paste(**given | {"subject_mask": torch.zeros(1, 40, 50)})
+    assert all(torch.equal(given[name], copies[name]) for name in given)
+
+
+@pytest.mark.parametrize("blend", ["alpha", "multi-band", "Poisson", "Poisson mixed"])
+@pytest.mark.parametrize("light_match", [0.0, 1.0])
+def test_every_blend_leaves_the_scene_outside_the_matte(blend, light_match):
+    composite, _, matte, *_ = paste(blend=blend, light_match=light_match, rotation=12.0, x=0.1).values
+    assert torch.equal(composite[matte == 0], SCENE[matte == 0])
+    assert not torch.equal(composite[matte == 1], SCENE[matte == 1])
+
+
+def test_another_word_for_blend_is_refused():
+    message = refused("PhDPasteBlend", background=SCENE, subject=EXEMPLAR, subject_mask=SUBJECT, blend="screen")
+    assert "blend" in message and "'screen'" in message and "multi-band" in message
+
+
+def test_a_wrong_line_of_placements_is_named():
+    for text, told in (("somewhere", "is no placement"), ('{"size": -1}', "size is -1"), ('{"x": NaN}', "x is nan")):
+        wrong = {
+            "background": SCENE,
+            "subject": EXEMPLAR,
+            "subject_mask": SUBJECT,
+            "placements": f"{line(0, 0)}\n{text}",
+        }
+        message = refused("PhDPasteBlend", **wrong)
+        assert message.startswith("placements, line 2: ") and told in message
+
+
+def test_lines_that_do_not_fit_the_subjects_are_counted():
+    message = refused("PhDPasteBlend", background=SCENE, subject=THREE, subject_mask=SUBJECT, placements="{}\n{}")
+    assert "subject has 3" in message and "placements has 2" in message
+
+
+def test_a_later_subject_of_a_chain_has_no_control():
+    """The stitched matte holds both subjects, and the later one's surround says nothing of the earlier one's light."""
+    first = paste(x=0.3, size=0.3)
+    second = paste(first.values[COMPOSITE], x=0.7, size=0.3, earlier_subjects=first.values[MATTE])
+    assert torch.equal(second.values[CONTROL], second.values[COMPOSITE])
+    assert any("Several subjects share no surround" in text for text in second.text)
+    assert not any("no control" in text for text in first.text)
+
+
+@pytest.mark.parametrize("hidden", [0.0, 1.0])
+def test_a_cut_outs_soft_pixels_are_the_subjects_own_colours(hidden):
+    """Whatever lies under its transparent pixels."""
+    y, x = torch.meshgrid(torch.arange(60.0), torch.arange(60.0), indexing="ij")
+    alpha = ((24 - torch.hypot(x - 29.5, y - 29.5)) / 8 + 0.5).clamp(0, 1)
+    brown = torch.tensor([0.5, 0.3, 0.2]).expand(60, 60, 3)
+    rgba = torch.cat([torch.where(alpha[..., None] > 0, brown, torch.tensor(hidden)), alpha[..., None]], -1)[None]
+    composite, _, matte = paste(torch.full((1, 80, 80, 3), 0.8), rgba, size=0.5, feather=0.0).values[:3]
+    wanted = matte[..., None] * brown[0, 0] + (1 - matte[..., None]) * 0.8
+    assert (composite - wanted).abs().max() * 255 < 1
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_line_of_placements_means_the_same_with_a_line_break(end):
+    line = '{"x": 0.4, "y": 0.6, "size": 0.3}'
+    subjects = torch.cat([EXEMPLAR, 1 - EXEMPLAR])
+    assert same(paste(subject=subjects, placements=line + end).values, paste(subject=subjects, placements=line).values)
+
+
+def test_an_enlarged_subject_is_not_cut_flat():
+    dot = torch.zeros(1, 40, 50)
+    dot[0, 20, 25] = 1
+    composite, _, matte = paste(subject_mask=dot, size=0.5, feather=0.0).values[:3]
+    rows = matte[0].amax(1)
+    inside = rows.nonzero().flatten()
+    assert rows[inside[0]] < 0.08 and rows[inside[-1]] < 0.08

@@ -1,0 +1,531 @@
+"""PhDLoadSegmenter and PhDSegment, through the real executor."""
+
+import dataclasses
+import functools
+import os
+import pickle
+
+import comfy.model_management
+import folder_paths
+import numpy as np
+import pytest
+import torch
+from node_support import block, module, refused, run_node
+from safetensors.torch import save_file
+
+loading = module("nodes.load_segmenter")
+
+
+def scene(height=60, width=80, channels=3, batch=1):
+    """A red square of 30×30 at (25, 15) on green."""
+    image = torch.zeros(batch, height, width, channels)
+    image[..., min(1, channels - 1)] = 0.6
+    image[:, 15:45, 25:55] = 0.1
+    image[:, 15:45, 25:55, 0] = 0.9
+    # GrabCut's colour models need some spread.
+    image = (image + 0.02 * torch.rand(image.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    image[..., 3:] = 1
+    return image
+
+
+def grabcut():
+    return run_node("PhDLoadSegmenter", model=loading.GRABCUT).values[0]
+
+
+def finds(mask):
+    """A segmenter that gives `mask` for every picture."""
+    answer = np.asarray(mask, np.float32)
+    return dataclasses.replace(grabcut(), name="fixed", find=lambda picture, prompt: answer, needs_prompt=False)
+
+
+SQUARE = block(60, 80, 15, 25, 45, 55)
+
+
+def overlap(mask, wanted):
+    return float(((mask > 0.5) & (wanted > 0.5)).sum() / ((mask > 0.5) | (wanted > 0.5)).sum())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"box": "20, 10, 40, 40"},
+        {"box": "[20, 10, 40, 40]"},
+        {"box": '[{"x": 20, "y": 10, "width": 40, "height": 40}]'},
+        {"positive_points": "40, 30; 30, 20", "negative_points": "5, 5; 75, 55"},
+        {"positive_points": "[[40, 30], [30, 20]]", "negative_points": '[{"x": 5, "y": 5}, {"x": 75, "y": 55}]'},
+    ],
+)
+def test_grabcut_finds_the_square(given):
+    mask, cutout, box, _ = run_node("PhDSegment", image=scene(), segmenter=grabcut(), **given).values
+    assert overlap(mask, SQUARE) > 0.9
+    assert mask.shape == (1, 60, 80) and cutout.shape == (1, 60, 80, 4)
+    assert torch.equal(cutout[..., 3], mask)
+    assert all(abs(box[name] - wanted) <= 1 for name, wanted in (("x", 25), ("y", 15), ("width", 30), ("height", 30)))
+
+
+def test_the_cut_out_has_the_subject_s_colours_beyond_its_edge():
+    _, cutout, _, _ = run_node("PhDSegment", image=scene(), segmenter=grabcut(), box="20, 10, 40, 40").values
+    red, green, _, _ = cutout[0, 30, 23]
+    assert red > 0.7 and green < 0.3
+
+
+def test_nothing_found_is_an_empty_mask_and_a_sentence():
+    ran = run_node("PhDSegment", image=scene(batch=2), segmenter=finds(np.zeros((60, 80))))
+    assert not ran.values[0].any()
+    assert ran.values[2] == {"x": 0, "y": 0, "width": 0, "height": 0}
+    assert ran.text == [f"No subject found in picture {index}: its mask is empty." for index in (1, 2)]
+
+
+def test_a_box_beside_the_picture_finds_nothing():
+    ran = run_node("PhDSegment", image=scene(), segmenter=grabcut(), box="500, 500, 40, 40")
+    assert not ran.values[0].any()
+    assert "box" in ran.text[0] and "outside the picture of 80×60 pixels" in ran.text[0]
+    assert "No subject found" in ran.text[1]
+
+
+def test_the_picture_shown_is_the_cut_out():
+    ran = run_node("PhDSegment", image=scene(), segmenter=finds(SQUARE[0]))
+    assert len(ran.execution.outputs["node"]["images"]) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_grey_and_rgba_pictures_work(channels):
+    mask, cutout, _, _ = run_node(
+        "PhDSegment", image=scene(channels=channels), segmenter=grabcut(), box="20, 10, 40, 40"
+    ).values
+    assert cutout.shape == (1, 60, 80, 4)
+    assert overlap(mask, SQUARE) > 0.9
+
+
+@pytest.mark.parametrize("given", [{"box": "0, 0, 1, 1"}, {"positive_points": "0, 0"}])
+def test_a_picture_of_one_pixel_works(given):
+    mask, cutout, _, _ = run_node("PhDSegment", image=torch.ones(1, 1, 1, 3), segmenter=grabcut(), **given).values
+    assert mask.shape == (1, 1, 1) and cutout.shape == (1, 1, 1, 4)
+
+
+def test_a_flat_picture_works():
+    assert run_node("PhDSegment", image=torch.full((1, 40, 40, 3), 0.5), segmenter=grabcut(), box="9, 9, 20, 20").values
+
+
+def test_items_of_a_batch_do_not_depend_on_each_other():
+    one, other = scene(), scene().flip(2)
+    given = {"segmenter": grabcut(), "box": "15, 10, 50, 40"}
+    together = run_node("PhDSegment", image=torch.cat([one, other]), **given).values[0]
+    for index, image in enumerate((one, other)):
+        alone = run_node("PhDSegment", image=image, **given).values[0]
+        assert torch.equal(together[index : index + 1], alone)
+
+
+def test_threshold_keep_and_grow():
+    soft = np.zeros((60, 80), np.float32)
+    soft[15:45, 25:55], soft[2:6, 2:6] = 0.6, 0.9
+    everything = {"image": scene(), "segmenter": finds(soft)}
+    assert run_node("PhDSegment", **everything).values[0].unique().tolist() == pytest.approx([0, 0.6])
+    all_parts = run_node("PhDSegment", **everything, threshold=0.5, keep="all").values[0]
+    assert set(all_parts.unique().tolist()) == {0, 1}
+    assert all_parts.sum() == 900 + 16
+    assert run_node("PhDSegment", **everything, threshold=0.8, keep="all").values[0].sum() == 16
+    assert run_node("PhDSegment", **everything, threshold=0.5, grow=-3).values[0].sum() == 24 * 24
+
+
+def test_grabcut_without_a_prompt_says_what_it_needs():
+    for given in ({}, {"negative_points": "5, 5"}):
+        message = refused("PhDSegment", image=scene(), segmenter=grabcut(), **given)
+        assert "grabcut" in message and "box" in message and "positive points" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("box", "left"),
+        ("box", "1, 2, 3"),
+        ("box", "1, 2, 30, 40; 1, 2, 30, 40"),
+        ("box", "10, 10, -5, 20"),
+        ("box", '[{"x": 1}]'),
+        ("box", '[{"x": 1'),
+        ("positive_points", "1, 2, 3"),
+        ("positive_points", "1e999, 1"),
+        ("positive_points", "1-2, 3"),
+        ("positive_points", '[{"x": NaN, "y": 2}]'),
+        ("positive_points", '[{"x": null, "y": 2}]'),
+        ("positive_points", '[1, {"x": 1}]'),
+        ("negative_points", "__import__('os')"),
+        ("negative_points", "9999999999, 5"),
+    ],
+)
+def test_a_prompt_that_is_none_is_named(name, text):
+    message = refused("PhDSegment", image=scene(), segmenter=grabcut(), **{"box": "20, 10, 40, 40", name: text})
+    assert message.startswith(f"{name} is ") and repr(text) in message and "must be" in message
+
+
+def test_another_word_for_keep_is_refused():
+    message = refused("PhDSegment", image=scene(), segmenter=finds(SQUARE[0]), keep="smallest")
+    assert "keep" in message and "smallest" in message and "largest" in message
+
+
+# Several subjects, and what other nodes give
+
+TWO = np.maximum(block(60, 80, 5, 5, 25, 25)[0].numpy(), block(60, 80, 30, 40, 40, 60)[0].numpy())
+FIRST, SECOND = {"x": 4, "y": 4, "width": 22, "height": 22}, {"x": 38, "y": 28, "width": 24, "height": 14}
+
+
+def subjects_of(**inputs):
+    """What Segment gives as its list of subjects, and the sum of each."""
+    found = run_node("PhDSegment", **inputs).values[3]
+    return [int(mask.sum()) for mask in (found if isinstance(found, list) else [found])]
+
+
+def test_all_parts_come_as_a_list_of_masks_the_largest_first():
+    assert subjects_of(image=scene(), segmenter=finds(TWO), keep="all") == [400, 200]
+    assert subjects_of(image=scene(), segmenter=finds(TWO)) == [400]
+    assert subjects_of(image=scene(batch=2), segmenter=finds(TWO), keep="all") == [400, 200] * 2
+
+
+def test_nothing_found_is_a_list_of_one_empty_mask():
+    assert subjects_of(image=scene(batch=2), segmenter=finds(np.zeros((60, 80)))) == [0]
+
+
+@pytest.mark.parametrize("boxes", [[SECOND, FIRST], [[SECOND, FIRST]]])
+def test_boxes_of_other_nodes_are_one_subject_each(boxes):
+    given = {"image": scene(), "segmenter": finds(TWO), "keep": "prompted", "boxes": boxes}
+    assert subjects_of(**given) == [200, 400]
+    mask, _, box, _ = run_node("PhDSegment", **given).values
+    assert np.array_equal(mask[0], TWO)
+    assert box == {"x": 5, "y": 5, "width": 55, "height": 35}
+
+
+def test_boxes_may_differ_from_picture_to_picture():
+    mask = run_node(
+        "PhDSegment", image=scene(batch=2), segmenter=finds(TWO), keep="prompted", boxes=[[FIRST], [SECOND]]
+    ).values[0]
+    assert mask.sum(dim=(1, 2)).tolist() == [400, 200]
+
+
+def test_a_box_of_another_node_is_a_prompt_like_one_that_is_written():
+    given = {"image": scene(), "segmenter": grabcut()}
+    written = run_node("PhDSegment", **given, box="20, 10, 40, 40").values[0]
+    linked = run_node("PhDSegment", **given, boxes={"x": 20, "y": 10, "width": 40, "height": 40}).values[0]
+    assert torch.equal(written, linked)
+
+
+def test_what_segment_gives_as_box_it_also_takes():
+    box = run_node("PhDSegment", image=scene(), segmenter=finds(SQUARE[0])).values[2]
+    assert run_node("PhDSegment", image=scene(), segmenter=grabcut(), boxes=box).values[2] == box
+
+
+def test_points_go_with_the_box_they_lie_in():
+    prompts = []
+
+    def find(picture, prompt):
+        prompts.append((len(prompt.positive), len(prompt.negative)))
+        return TWO
+
+    asking = dataclasses.replace(finds(TWO), find=find)
+    points = {"positive_points": "10, 10; 45, 35; 50, 35", "negative_points": "20, 20"}
+    run_node("PhDSegment", image=scene(), segmenter=asking, boxes=[FIRST, SECOND], **points)
+    assert prompts == [(1, 1), (2, 0)]
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [5, [5], {"x": 1}, [{**FIRST, "width": -4}], [{**FIRST, "x": float("nan")}], [{**FIRST, "x": 1e12}], [[FIRST], 3]],
+)
+def test_what_are_no_boxes_is_named(boxes):
+    given = Holder(boxes) if isinstance(boxes, int) else boxes
+    message = refused("PhDSegment", image=scene(), segmenter=finds(TWO), boxes=given)
+    assert message.startswith("boxes is ") and "x, y, width and height" in message
+
+
+class Holder:
+    """A number that is linked and no widget."""
+
+    def __init__(self, number):
+        self.number = number
+
+
+def test_boxes_for_another_number_of_pictures_are_refused():
+    message = refused("PhDSegment", image=scene(batch=3), segmenter=finds(TWO), boxes=[[FIRST], [SECOND]])
+    assert "boxes has lists for 2 pictures, and image has 3" in message
+
+
+def test_no_boxes_at_all_are_no_prompt():
+    assert run_node("PhDSegment", image=scene(), segmenter=finds(TWO), boxes=[]).values[0].any()
+    assert "needs a box" in refused("PhDSegment", image=scene(), segmenter=grabcut(), boxes=[])
+
+
+def test_a_rough_mask_points_at_the_subject_and_may_have_another_size():
+    rough = block(120, 160, 24, 44, 96, 116)
+    ran = run_node("PhDSegment", image=scene(), segmenter=grabcut(), rough_mask=rough)
+    assert overlap(ran.values[0], SQUARE) > 0.9
+    assert ran.text == ["rough_mask is 160×120 pixels and was resized to its picture's 80×60 pixels."]
+
+
+def test_a_rough_mask_for_each_picture_of_a_batch():
+    left, right = block(60, 80, 5, 5, 25, 25), block(60, 80, 30, 40, 40, 60)
+    given = {"segmenter": finds(TWO), "keep": "prompted", "rough_mask": torch.cat([left, right])}
+    for image in (scene(batch=2), scene()):
+        assert run_node("PhDSegment", image=image, **given).values[0].sum(dim=(1, 2)).tolist() == [400, 200]
+    message = refused("PhDSegment", image=scene(batch=3), **given)
+    assert "image has 3" in message and "rough_mask has 2" in message
+
+
+def test_what_is_transparent_is_not_the_subject_and_not_seen():
+    image = scene(channels=4)
+    image[:, :, 40:, 3], image[:, :, 40:, :3] = 0, 1
+    seen = []
+
+    def find(picture, prompt):
+        seen.append(picture)
+        return SQUARE[0].numpy()
+
+    mask = run_node("PhDSegment", image=image, segmenter=dataclasses.replace(finds(SQUARE[0]), find=find)).values[0]
+    assert mask[:, :, 40:].sum() == 0 and mask.sum() == 30 * 15
+    assert (seen[0][:, 40:] == 0.5).all() and seen[0].shape == (60, 80, 3)
+
+
+def test_points_outside_the_picture_are_left_out_and_told():
+    given = {"image": scene(), "segmenter": grabcut(), "negative_points": "5, 5; 75, 55"}
+    ran = run_node("PhDSegment", **given, positive_points="40, 30; 30, 20; 80, 10; -1, 5")
+    assert "positive_points: 2 of 4 lie outside the picture of 80×60 pixels and are left out." in ran.text
+    assert overlap(ran.values[0], SQUARE) > 0.9
+    ran = run_node("PhDSegment", **given, positive_points="500, 500")
+    assert not ran.values[0].any() and "No subject found" in ran.text[-1]
+
+
+def test_the_edge_is_drawn_again_after_the_picture():
+    grown = finds(block(60, 80, 13, 23, 47, 57)[0])
+    refined = run_node("PhDSegment", image=scene(), segmenter=grown, refine_edge=5).values[0]
+    assert (refined - SQUARE).abs().mean() < 0.1 * (block(60, 80, 13, 23, 47, 57) - SQUARE).abs().mean()
+    hard = run_node("PhDSegment", image=scene(), segmenter=grown, refine_edge=5, threshold=0.5).values[0]
+    assert set(hard.unique().tolist()) == {0, 1}
+    # Workflows from before have no such input.
+    assert run_node("PhDSegment", image=scene(), segmenter=grown).values[0].sum() == 34 * 34
+
+
+def test_progress_is_told_for_every_picture_and_an_interrupt_is_heeded():
+    heard, seen = [], []
+
+    def find(picture, prompt):
+        seen.append(1)
+        if len(seen) == 2:
+            comfy.model_management.interrupt_current_processing()
+        return TWO
+
+    asking = dataclasses.replace(finds(TWO), find=find)
+    with pytest.raises(Exception, match=r"(?i)interrupt"):
+        run_node("PhDSegment", image=scene(batch=5), segmenter=asking)
+    assert len(seen) == 2
+    run_node("PhDSegment", image=scene(batch=3), segmenter=finds(TWO), on_progress=lambda *told: heard.append(told))
+    assert len(heard) >= 3
+
+
+# Files
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """An empty models/segmentation, beside an empty models/sams."""
+    folders = {name: ([str(tmp_path / name)], set()) for name in ("segmentation", "sams")}
+    for name in folders:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", {**folder_paths.folder_names_and_paths, **folders})
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    return tmp_path
+
+
+def test_model_files_are_offered(models):
+    for name in ("segmentation/u2netp.onnx", "segmentation/notes.txt", "sams/sam_vit_b.pth", "sams/b.safetensors"):
+        (models / name).write_bytes(b"")
+    assert loading.segmenters() == [loading.GRABCUT, "u2netp.onnx", "b.safetensors", "sam_vit_b.pth"]
+
+
+def test_a_model_file_that_is_none_is_named(models):
+    (models / "segmentation" / "notes.onnx").write_text("these are notes")
+    message = refused("PhDLoadSegmenter", model="notes.onnx")
+    assert "notes.onnx" in message and "ONNX" in message
+
+
+@pytest.mark.parametrize("name", ["gone.onnx", "../../secret.onnx", "/etc/passwd"])
+def test_a_model_file_that_is_not_offered_is_refused(models, name):
+    message = refused("PhDLoadSegmenter", model=name)
+    assert "model" in message and name in message
+
+
+def tiny_sam():
+    """A network of segment-anything's own classes with few channels and random weights."""
+    from segment_anything import modeling
+
+    torch.manual_seed(0)
+    network = modeling.Sam(
+        modeling.ImageEncoderViT(
+            img_size=64, patch_size=16, embed_dim=16, depth=2, num_heads=2, out_chans=16, use_rel_pos=True,
+            norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6), window_size=2, global_attn_indexes=(1,),
+        ),
+        modeling.PromptEncoder(
+            embed_dim=16, image_embedding_size=(4, 4), input_image_size=(64, 64), mask_in_chans=4
+        ),
+        modeling.MaskDecoder(
+            transformer_dim=16, iou_head_hidden_dim=8,
+            transformer=modeling.TwoWayTransformer(depth=1, embedding_dim=16, mlp_dim=16, num_heads=8),
+        ),
+    )  # fmt: skip
+    for value in network.parameters():
+        torch.nn.init.normal_(value, std=0.3)
+    return {name: value.contiguous() for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["sams/renamed.pth", "sams/renamed.safetensors", "segmentation/renamed.pt"])
+def test_a_sam_checkpoint_is_loaded_whatever_its_name(models, name):
+    with torch.inference_mode(False):
+        weights = tiny_sam()
+    if name.endswith("safetensors"):
+        save_file(weights, models / name)
+    else:
+        torch.save(weights, models / name)
+    loaded = run_node("PhDLoadSegmenter", model=os.path.basename(name)).values[0]
+    mask = run_node("PhDSegment", image=scene(), segmenter=loaded, positive_points="40, 30", keep="all").values[0]
+    assert mask.shape == (1, 60, 80)
+    assert run_node("PhDSegment", image=scene(), segmenter=loaded).values[0].shape == (1, 60, 80)
+
+
+def test_while_only_the_prompt_changes_a_picture_is_encoded_once_and_comfyui_manages_the_weights(models, monkeypatch):
+    with torch.inference_mode(False):
+        save_file(tiny_sam(), models / "sams" / "sam.safetensors")
+    import segment_anything.modeling
+
+    calls, forward = [], segment_anything.modeling.ImageEncoderViT.forward
+
+    def counted(self, x):
+        calls.append(1)
+        return forward(self, x)
+
+    monkeypatch.setattr(segment_anything.modeling.ImageEncoderViT, "forward", counted)
+    loaded = run_node("PhDLoadSegmenter", model="sam.safetensors").values[0]
+    for points in ("40, 30", "10, 10", "20, 50; 30, 30"):
+        run_node("PhDSegment", image=scene(), segmenter=loaded, positive_points=points)
+    assert len(calls) == 1
+    managed = [each.model.model for each in comfy.model_management.current_loaded_models if each.model]
+    assert any(isinstance(part, segment_anything.modeling.Sam) for model in managed for part in model.modules())
+    run_node("PhDSegment", image=scene().flip(1), segmenter=loaded, positive_points="40, 30")
+    assert len(calls) == 2
+
+
+@pytest.fixture
+def deeplab(models):
+    """A DeepLabV3+ with random weights, in a file that says what its classes are called."""
+    import segmentation_models_pytorch
+
+    with torch.inference_mode(False):
+        network = segmentation_models_pytorch.DeepLabV3Plus(
+            encoder_name="tu-mobilenetv2_050", encoder_weights=None, decoder_channels=32, classes=3
+        )
+        metadata = {"encoder": "tu-mobilenetv2_050", "side": "64", "labels": '["background", "cup", "dog"]'}
+        weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+        save_file(weights, models / "segmentation" / "any.safetensors", metadata)
+    return run_node("PhDLoadSegmenter", model="any.safetensors").values[0]
+
+
+def test_a_deeplab_checkpoint_is_asked_by_class_name(deeplab):
+    shapes = [run_node("PhDSegment", image=scene(), segmenter=deeplab, class_name=name).values[0].shape
+              for name in ("auto", "dog", "Cup")]  # fmt: skip
+    assert shapes == [(1, 60, 80)] * 3
+    message = refused("PhDSegment", image=scene(), segmenter=deeplab, class_name="cat")
+    assert (
+        message == "class_name is 'cat', which this network does not know. It knows: cup, dog; and auto, the largest."
+    )
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["PHD_TEST_TRAP"],)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run_it(models, monkeypatch):
+    trap = models / "trap"
+    monkeypatch.setenv("PHD_TEST_TRAP", str(trap))
+    (models / "sams" / "raw.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save({"image_encoder.pos_embed": Evil()}, models / "sams" / "zipped.pth")
+    for name in ("raw.pth", "zipped.pth"):
+        message = refused("PhDLoadSegmenter", model=name)
+        assert name in message and "could run code" in message
+    assert not trap.exists()
+    # The trap itself works.
+    pickle.loads((models / "sams" / "raw.pth").read_bytes())
+    assert trap.exists()
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_a_truncated_file_is_named(models, ending, share):
+    with torch.inference_mode(False):
+        weights, file = tiny_sam(), models / "sams" / f"short.{ending}"
+        save_file(weights, file) if ending == "safetensors" else torch.save(weights, file)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    message = refused("PhDLoadSegmenter", model=file.name)
+    assert message.startswith(f"short.{ending} cannot be read: it is cut short or damaged")
+
+
+@pytest.mark.parametrize("content", [{"model.diffusion_model.x": torch.zeros(2)}, {"w": torch.zeros(2)}, [1, 2], 5])
+def test_a_checkpoint_of_another_network_is_refused_with_what_is_supported(models, content):
+    torch.save(content, models / "sams" / "other.pth")
+    message = refused("PhDLoadSegmenter", model="other.pth")
+    assert message.startswith("other.pth ") and ("supported are SAM" in message or "cannot be read" in message)
+
+
+def test_a_missing_package_is_named_on_the_node(models, monkeypatch):
+    with torch.inference_mode(False):
+        save_file(tiny_sam(), models / "sams" / "sam.safetensors")
+    monkeypatch.setitem(__import__("sys").modules, "segment_anything", None)
+    message = refused("PhDLoadSegmenter", model="sam.safetensors")
+    assert "needs the package segment-anything, which is not installed" in message
+
+
+def test_all_parts_are_in_the_mask_however_many_there_are():
+    many = np.zeros((200, 200), np.float32)
+    for top, left in np.ndindex(7, 7):
+        many[8 + 27 * top :, 8 + 27 * left :][:10, :10] = 1
+    found = run_node("PhDSegment", image=torch.zeros(1, 200, 200, 3), segmenter=finds(many), keep="all", refine_edge=0)
+    torch.testing.assert_close(found.values[0][0], torch.from_numpy(many))
+
+
+@pytest.mark.parametrize("keep", ["largest", "all"])
+def test_a_faint_mask_is_a_mask(keep):
+    faint = 0.4 * SQUARE.numpy().reshape(60, 80)
+    found = run_node("PhDSegment", image=scene(), segmenter=finds(faint), keep=keep, refine_edge=0)
+    torch.testing.assert_close(found.values[0][0], torch.from_numpy(faint.astype(np.float32)))
+
+
+def test_what_is_transparent_is_no_part_to_be_kept():
+    both = np.zeros((60, 80), np.float32)
+    both[5:55, 5:40], both[20:40, 50:70] = 1, 1
+    picture = scene(channels=4)
+    picture[:, :, :45, 3] = 0
+    mask = run_node("PhDSegment", image=picture, segmenter=finds(both), refine_edge=0).values[0][0]
+    assert mask[:, :45].sum() == 0 and mask[20:40, 50:70].min() == 1
+
+
+def test_what_a_network_cannot_say_is_no_subject():
+    broken = SQUARE.numpy().reshape(60, 80).astype(np.float32)
+    broken[:10] = np.nan
+    mask, cutout, *_ = run_node("PhDSegment", image=scene(), segmenter=finds(broken)).values
+    assert mask.isfinite().all() and cutout.isfinite().all() and mask[0, :10].sum() == 0 and mask[0, 30, 40] == 1
+
+
+def test_where_a_detector_found_nothing_there_is_no_subject():
+    boxes = [[{"x": 20, "y": 10, "width": 40, "height": 40}], []]
+    for segmenter in (grabcut(), finds(SQUARE.numpy().reshape(60, 80))):
+        mask = run_node("PhDSegment", image=scene(batch=2), segmenter=segmenter, boxes=boxes).values[0]
+        assert mask[0].any() and not mask[1].any()
+
+
+@pytest.mark.parametrize("text", [f'[{{"x": 1{"0" * 400}, "y": 1}}]', "[" * 100000 + "{"])
+def test_numbers_beyond_all_bounds_are_refused_in_a_sentence(text):
+    said = refused("PhDSegment", image=scene(), segmenter=grabcut(), positive_points=text)
+    assert "positive_points is" in said and len(said) < 500
+
+
+def test_a_pickle_of_numbered_tensors_is_no_segmenter():
+    with pytest.raises(ValueError, match="is not a segmenter that this pack knows"):
+        module("phd_ops.segmenters.checkpoint").build({0: torch.zeros(1), 1: torch.zeros(1)}, {})

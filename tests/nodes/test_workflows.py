@@ -1,0 +1,75 @@
+"""Every workflow that the pack ships runs headless, and keeps the first promise."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import folder_paths
+import pytest
+import torch
+from node_support import ROOT
+
+from devtools.executor import run_workflow
+from devtools.package_images import photograph_path, read_rgb
+
+WORKFLOWS = sorted((ROOT / "example_workflows" / "api").glob("*.json"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pictures(comfyui):
+    for name, photograph in (("phd_exemplar", "astronaut"), ("phd_background", "rocket")):
+        picture = cv2.imread(str(photograph_path(photograph)))
+        cv2.imwrite(str(Path(folder_paths.get_input_directory()) / f"{name}.png"), picture)
+
+
+def quick(workflow):
+    """The same graph with as little sampling as shows that it runs."""
+    for node in workflow.values():
+        for name, least in (("preset", "custom"), ("steps", 2), ("inner_steps", 1), ("side", 128)):
+            if name in node["inputs"]:
+                node["inputs"][name] = least
+    return workflow
+
+
+def test_there_is_one():
+    assert "phd_demo" in [path.stem for path in WORKFLOWS]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_runs_and_keeps_the_background(path):
+    workflow = quick(json.loads(path.read_text(encoding="utf-8")))
+    execution = run_workflow(workflow)
+    (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "PhDStitch")
+    image, mask = execution.results[stitch][:2]
+    background = execution.results[workflow[stitch]["inputs"]["background"][0]][0]
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    assert 0 < (mask > 0).float().mean() < 0.9
+    assert not torch.equal(image[mask > 0], background[mask > 0])
+    for node_id, node in workflow.items():
+        sampler = node["class_type"] in ("PhDMaskedInpaintSampler", "PhDHarmonizeSampler")
+        # Flow models have no inner steps at pure noise: two calls there, three elsewhere.
+        assert execution.model_calls[node_id] in ((2, 3) if sampler else (0,))
+
+
+def test_saves_the_background_s_own_pixels(tmp_path):
+    workflow = quick(json.loads((ROOT / "example_workflows" / "api" / "phd_demo.json").read_text(encoding="utf-8")))
+    execution = run_workflow(workflow)
+    (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "PhDStitch")
+    (save,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "SaveImage")
+    (shown,) = execution.outputs[save]["images"]
+    saved = shutil.copy(Path(folder_paths.get_output_directory()) / shown["subfolder"] / shown["filename"], tmp_path)
+    outside = execution.results[stitch][1][0].numpy() == 0
+    saved, background = read_rgb(Path(saved)), read_rgb(photograph_path("rocket"))
+    assert (saved[outside] == background[outside]).all()
+
+
+def test_every_workflow_names_all_widgets_of_its_nodes(pack):
+    for path in WORKFLOWS:
+        for node in json.loads(path.read_text(encoding="utf-8")).values():
+            if node["class_type"] in pack:
+                schema = pack[node["class_type"]].GET_SCHEMA()
+                known = {item.id for item in schema.inputs}
+                widgets = {item.id for item in schema.inputs if hasattr(item, "default") and not item.optional}
+                assert set(node["inputs"]) <= known, path.name
+                assert widgets <= set(node["inputs"]), path.name

@@ -1,0 +1,237 @@
+"""`dev.py bench harmonize --quick`: the figures are there, losses are printed, and the oracle is the exact estimate."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from bench_support import ran
+from PIL import Image
+
+from benchmarks.harmonize import scenes as scenes_of
+from benchmarks.harmonize.run import FLOOR, OWN, TIMES, WANTED, beaten, holds, main
+from benchmarks.harmonize.scenes import NONE, PROMPTS, RIGHT, WRONG, Denoiser, draw_scenes
+
+METHODS = {
+    "ours", "differential", "paste", "feather", "reinhard", "poisson", "sdedit", "ksampler", "ksampler_relight",
+    "langevin",
+}  # fmt: skip
+STRATA = ("own_colour", "same_colour")
+
+
+@pytest.fixture(scope="module")
+def benchmark(comfyui, tmp_path_factory):
+    """Exit status, what was printed, and the folder with the pictures."""
+    return ran(main, tmp_path_factory.mktemp("bench_harmonize"))
+
+
+@pytest.fixture(scope="module")
+def figures(benchmark):
+    return json.loads(benchmark[1][-1])
+
+
+@pytest.fixture(scope="module")
+def case(pack):
+    from benchmarks.harmonize import methods
+
+    return methods.case(4, seed=11)
+
+
+def test_the_last_line_is_json_with_all_figures(figures):
+    assert set(WANTED) <= set(figures)
+    for stratum in STRATA:
+        assert set(figures[stratum]) >= METHODS
+    for part in ("wrong_prompt", "no_prompt"):
+        assert set(figures[part]) >= set(OWN)
+    for part in (*STRATA, "wrong_prompt", "no_prompt", "ablations"):
+        for score in figures[part].values():
+            assert set(score) == {"fmse", "identity", "calls"}
+            assert np.isfinite(list(score.values())).all()
+
+
+def test_outside_is_the_background_and_the_smoother_is_exact(figures):
+    assert figures["outside_equal"] is True
+    assert holds("smoother_linear_error", figures["smoother_linear_error"])
+
+
+def test_no_more_calls_are_made_than_allowed(figures):
+    assert all(0 < figures[part][name]["calls"] <= 36 for part in (*STRATA, "no_prompt") for name in OWN)
+
+
+def test_the_status_says_whether_all_figures_that_are_not_times_hold(benchmark, figures):
+    assert benchmark[0] == (0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1)
+
+
+def test_every_loss_is_printed(benchmark, figures):
+    told = "\n".join(benchmark[1])
+    for stratum in STRATA:
+        for line in beaten(figures[stratum]):
+            assert f"! {line.split(':')[0]}" in told
+
+
+def test_a_rival_that_is_nearer_is_named_and_the_best_possible_is_no_rival():
+    scores = {name: {"fmse": 0.05} for name in OWN} | {"poisson": {"fmse": 0.02}, FLOOR: {"fmse": 0.01}}
+    assert [line.split(":")[0] for line in beaten(scores)] == ["poisson beats ours", "poisson beats differential"]
+
+
+def test_what_is_known_of_rivals_is_reproduced(figures):
+    """Statistics and gradients repaint a subject of its own colour; ComfyUI's sampler keeps too much or loses it."""
+    own, same = figures["own_colour"], figures["same_colour"]
+    assert min(own["poisson"]["fmse"], own["reinhard"]["fmse"]) > own["paste"]["fmse"] > own["ours"]["fmse"]
+    assert same["poisson"]["fmse"] < 0.1 * same["paste"]["fmse"]
+    assert own["ksampler"]["fmse"] > 2 * own["ours"]["fmse"] and own["ksampler"]["identity"] < 0.5
+    assert own["ksampler_relight"]["fmse"] > own["differential"]["fmse"]
+
+
+def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
+    own, other = figures["own_colour"], {name: figures[name]["differential"] for name in ("wrong_prompt", "no_prompt")}
+    assert own["differential"]["fmse"] <= 0.04 and own["ours"]["fmse"] <= 0.06
+    assert min(own[name]["identity"] for name in OWN) >= 0.985
+    assert other["wrong_prompt"]["fmse"] <= 0.045 and other["no_prompt"]["fmse"] <= 0.15
+    assert figures["worse_than_paste"] <= 1 / 16
+
+
+def test_a_wrong_prompt_spoils_single_relight_but_not_the_differential_one(figures):
+    wrong, right = figures["wrong_prompt"], figures["own_colour"]
+    assert wrong["ours"]["fmse"] > 1 > 0.1 > wrong["differential"]["fmse"]
+    assert wrong["differential"]["fmse"] < 1.5 * right["differential"]["fmse"]
+
+
+def test_the_mask_that_does_not_cover_pins_the_wrong_light(figures):
+    worth = {name: score["fmse"] for name, score in figures["ablations"].items()}
+    assert worth["mask_coarse_cover"] < 0.5 * min(worth["mask_coarse_mean"], worth["mask_coarse_nearest"])
+    assert worth["mask_eroded_1"] > 3 * worth["ours"]
+    assert worth["no_inner_steps"] > 2 * worth["ours"]
+    studios = [worth[f"control_{kind}"] for kind in ("studio", "white_studio", "dark_studio")]
+    assert max(studios) < 1.3 * worth["ours"]
+
+
+def test_the_pictures_are_drawn(benchmark):
+    sheet = Image.open(benchmark[2] / "bench_harmonize.png")
+    assert sheet.width > 1000 and np.asarray(sheet).std() > 10
+
+
+def test_two_runs_of_a_stratum_are_the_same(case):
+    from benchmarks.harmonize import methods as run
+
+    one, other = (run.differential(run.case(4, seed=11)) for _ in range(2))
+    assert torch.equal(one.scene, other.scene) and torch.equal(one.control, other.control)
+    assert np.array_equal(*(run.stitch(case, done.scene, done.control)[0] for done in (one, other)))
+
+
+def test_fewer_scenes_are_the_first_of_more(case):
+    from benchmarks.harmonize import methods as run
+
+    assert torch.allclose(run.ours(case.first(2)).scene, run.ours(case).scene[:2], atol=1e-4)
+
+
+def test_pictures_give_the_log_light_back():
+    light = torch.linspace(-5, 3.4, 2 * scenes_of.SIDE**2, dtype=torch.float64).view(2, -1)
+    assert torch.allclose(scenes_of.log_light(scenes_of.picture(light)), light, atol=1e-4)
+
+
+def test_model_pixels_without_relight_are_what_stitch_gives_without_detail(case):
+    from benchmarks.harmonize import methods as run
+
+    done = run.ours(case)
+    pictures, equal = run.stitch(case, done.scene, detail=0.0, colour_fix=0.0)
+    assert equal
+    inside = case.matte > 0
+    assert np.allclose(pictures[:, inside], run.decoded(done.scene)[:, inside], atol=1e-6)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(("a", "sigma"), [(1.0, 0.5), (0.3, 2.0)])
+def test_the_estimate_is_the_formula_of_normal_data(prompt, a, sigma):
+    """mean + C a (a² C + sigma² I)^-1 (x - a mean), solved densely."""
+    scenes = draw_scenes(3, seed=5)
+    x = torch.randn(3, scenes_of.SIDE**2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    told, eye = scenes_of.albedo_told(scenes, prompt), torch.eye(scenes_of.SIDE**2, dtype=torch.float64)
+    subject = scenes.subject.double()
+    open_ = scenes_of.ALL_OPEN if prompt == NONE else scenes_of.LEFT_OPEN
+    covariance = scenes_of.kernel(scenes_of.LIGHT_LENGTH, scenes_of.LIGHT) + scenes_of.GRAIN**2 * eye
+    covariance += scenes_of.kernel(scenes_of.TEXTURE_LENGTH, scenes_of.TEXTURE)
+    covariance += open_**2 * torch.outer(subject, subject)
+    mean = 0 if told is None else told[:, None] * subject
+    expected = mean + (x - a * mean) @ torch.linalg.solve(a * a * covariance + sigma**2 * eye, a * covariance)
+    assert torch.allclose(Denoiser(scenes.subject)(x, a, sigma, told), expected, atol=1e-6)
+
+
+def test_no_other_linear_estimate_is_nearer_to_drawn_scenes():
+    """Of scenes drawn as the estimate supposes, its error is the least: neither more nor less of it is better."""
+    scenes, sigma = draw_scenes(512, seed=6), 1.0
+    noise = torch.randn(scenes.truth.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = scenes.truth + sigma * noise
+    estimates = {
+        prompt: Denoiser(scenes.subject)(x, 1.0, sigma, scenes_of.albedo_told(scenes, prompt)) for prompt in PROMPTS
+    }
+    errors = {prompt: scenes_of.squared_error(estimate, scenes).mean() for prompt, estimate in estimates.items()}
+    assert errors[RIGHT] < errors[NONE] < errors[WRONG]
+    best = estimates[RIGHT]
+    for more in (0.9, 1.1):
+        assert (x + more * (best - x) - scenes.truth).square().mean() > (best - scenes.truth).square().mean()
+
+
+@pytest.mark.parametrize("family", ["EPS", "V_PREDICTION", "FLOW"])
+def test_every_item_has_its_own_prompt_in_the_network(pack, family):
+    """A batch with three prompts and its control's copies, as ComfyUI repeats a conditioning over a larger batch."""
+    import comfy.samplers
+
+    from benchmarks.harmonize.oracle import as_latent, harmonizing_oracle
+
+    scenes = draw_scenes(3, seed=7)
+    denoiser = Denoiser(scenes.subject)
+    model = harmonizing_oracle(denoiser, family)
+    told = torch.tensor([[[1.2, 1.0]], [[-0.6, 1.0]], [[0.0, 0.0]]])
+    x = torch.cat([as_latent(scenes.truth)["samples"], as_latent(scenes.control)["samples"]])
+    sigma = 0.6
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds([[told, {}]], [[told, {}]])
+    guider.set_cfg(1.0)
+    made = estimate_of(guider, model, x, sigma)
+    a = 1 - sigma if family == "FLOW" else 1.0
+    light = x.double().flatten(1)
+    named = torch.tensor([1.2, -0.6], dtype=torch.float64)
+    for place in (0, 3):
+        expected = torch.cat([
+            denoiser(light[place : place + 2], a, sigma, named),
+            denoiser(light[place + 2 : place + 3], a, sigma, None),
+        ])  # fmt: skip
+        assert torch.allclose(made[place : place + 3].double().flatten(1), expected, atol=1e-4)
+
+
+def estimate_of(guider, model, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """What a guider's model says of a noisy latent, through ComfyUI's own sampling."""
+    import comfy.samplers
+
+    seen = []
+
+    def once(wrapped, noisy, sigmas, extra_args=None, **_):
+        seen.append(wrapped(x, torch.full((len(x),), sigma), **extra_args))
+        return noisy
+
+    sampler = comfy.samplers.KSAMPLER(once)
+    guider.sample(torch.zeros_like(x), torch.zeros_like(x), sampler, torch.tensor([1.0, 0.0]), disable_pbar=True)
+    return seen[0]
+
+
+def test_identity_is_one_for_the_truth_in_any_light_and_less_for_another_texture(case):
+    from benchmarks.harmonize.score import identity
+
+    scenes = case.scenes
+    at = torch.arange(scenes_of.SIDE**2, dtype=torch.float64)
+    lit = scenes.texture + 0.02 * (at % scenes_of.SIDE) - 0.03 * (at // scenes_of.SIDE)
+    assert torch.allclose(identity(lit, case), torch.ones(4, dtype=torch.float64))
+    assert (identity(scenes.texture.roll(1, 0), case) < 0.5).all()
+
+
+def test_membrane_keeps_a_constant_step_and_poisson_takes_one_away(case):
+    from benchmarks.harmonize.rivals import continued, log_poisson
+
+    subject = case.scenes.subject
+    steps = continued(subject, lambda inner, outer: torch.full((1, len(inner)), 0.7, dtype=torch.float64))
+    assert torch.allclose(steps, torch.full_like(steps, 0.7))
+    light = log_poisson(case)
+    raised = replace(case.scenes, composite=case.scenes.composite + 0.5 * subject)
+    assert torch.allclose(log_poisson(replace(case, scenes=raised)), light)

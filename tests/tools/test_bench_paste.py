@@ -1,0 +1,45 @@
+"""`dev.py bench paste --quick`: the figures that do not depend on the machine hold, at small sizes too."""
+
+import json
+
+import numpy as np
+import pytest
+from bench_support import ran
+from PIL import Image
+
+from benchmarks.paste.run import TIMES, WANTED, holds, main
+
+
+@pytest.fixture(scope="module")
+def benchmark(comfyui, tmp_path_factory):
+    """Exit status, what was printed, and the folder with the contact sheet."""
+    return ran(main, tmp_path_factory.mktemp("bench_paste"))
+
+
+def test_the_last_line_is_json_with_all_figures(benchmark):
+    _, printed, _ = benchmark
+    figures = json.loads(printed[-1])
+    assert set(WANTED) <= set(figures)
+    assert all(isinstance(value, bool) or np.isfinite(value) for value in figures.values())
+
+
+@pytest.mark.parametrize("name", [name for name in WANTED if name not in TIMES])
+def test_figure_holds(benchmark, name):
+    figures = json.loads(benchmark[1][-1])
+    assert holds(name, figures[name]), figures[name]
+
+
+def test_the_status_says_that_all_exact_figures_hold(benchmark):
+    figures = json.loads(benchmark[1][-1])
+    assert benchmark[0] == (0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1)
+
+
+def test_rivals_stand_in_the_table(benchmark):
+    told = "\n".join(benchmark[1])
+    for rival in ("core GrowMask", "cv2.warpAffine", "ImageCompositeMasked", "Pillow", "cv2.seamlessClone"):
+        assert rival in told
+
+
+def test_the_contact_sheet_is_a_picture(benchmark):
+    sheet = Image.open(benchmark[2] / "bench_paste.png")
+    assert sheet.width > 1000 and np.asarray(sheet).std() > 10

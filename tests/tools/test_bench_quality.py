@@ -1,0 +1,400 @@
+"""`dev.py bench quality`: its figures are what their names say, no result is lost, any workflow can be scored."""
+
+import contextlib
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bench_support import has_sprites, ran
+
+from benchmarks.inpaint.run import silent
+from benchmarks.quality import run as quality
+from benchmarks.quality import scenes as quality_scenes
+from benchmarks.quality.score import FIGURES, score
+from benchmarks.quality.store import Run, Store
+from benchmarks.quality.table import OWN, Result, gathered, interval, over_seeds, ratio_interval
+from devtools.executor import load_core_extras
+from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
+from relit_scenes import subjects
+from relit_scenes.scenes import STRATA, draw_scene
+from training import classifier
+
+WORKFLOWS = Path(quality.__file__).parent / "workflows"
+RUN = Run("abc", "test", "ours", 36, "steps=18", 0)
+
+
+@pytest.fixture
+def solids(monkeypatch):
+    """Scenes that need no package from npm."""
+    monkeypatch.setattr(quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
+    return quality_scenes.scene
+
+
+@pytest.fixture
+def given(solids):
+    return solids(0, "validation")
+
+
+def row(value: float = 0.5) -> dict:
+    return {"stratum": "mixed", "calls": 36, "seconds": 0.1, **dict.fromkeys(FIGURES, value)}
+
+
+# Scores
+
+
+def test_the_truth_is_without_error(given):
+    figures = score(given.truth, given)
+    assert figures["fmse"] == figures["de00"] == figures["light"] == figures["boundary"] == 0
+    assert figures["shadow_iou"] > 0.9
+
+
+def test_fmse_is_the_mean_square_over_the_subject(given):
+    off = given.truth.copy()
+    off[given.true_matte > 0.5] += 0.1
+    off[given.true_matte <= 0.5] += 0.3
+    assert score(off, given)["fmse"] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_light_error_is_the_square_of_a_light_that_is_off_everywhere(given):
+    dimmer = linear_to_srgb(srgb_to_linear(given.truth) * np.float32(np.exp(-0.3)))
+    assert score(dimmer, given)["light"] == pytest.approx(0.09, rel=0.05)
+
+
+def test_identity_sees_texture_and_not_light(solids):
+    drawn = (solids(number, "validation") for number in range(60))
+    striped = next(each for each in drawn if each.description.scene.subject.pattern == "striped")
+    brighter = linear_to_srgb(np.clip(srgb_to_linear(striped.composite) * 1.3, 0, 1))
+    inside = striped.matte > 0.5
+    flat = striped.composite.copy()
+    flat[inside] = flat[inside].mean(0) + 0.01 * np.random.default_rng(0).standard_normal((inside.sum(), 3))
+    assert score(brighter, striped)["identity"] > 0.98
+    assert abs(score(flat.astype(np.float32), striped)["identity"]) < 0.3
+
+
+def test_one_pixel_far_away_is_seen(given):
+    assert score(given.composite, given)["outside_equal"] == 1
+    touched = given.composite.copy()
+    touched[0, 0, 0] += 1e-6 + np.spacing(touched[0, 0, 0])
+    assert score(touched, given)["outside_equal"] == 0
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((64, 64, 3), np.float32), np.full((128, 128, 3), np.nan, np.float32)])
+def test_a_picture_that_is_none_is_refused(given, wrong):
+    with pytest.raises(ValueError, match="is needed; one of"):
+        score(wrong, given)
+
+
+# What was measured is kept
+
+
+def test_rows_outlive_the_process_that_made_them(tmp_path):
+    store = Store(tmp_path / "folder" / "rows.csv")
+    assert store.missing(RUN, 3) == [0, 1, 2]
+    store.add(RUN, {0: row(), 2: row(0.25)})
+    again = Store(store.file)
+    assert again.missing(RUN, 4) == [1, 3]
+    assert again.rows[RUN][2]["fmse"] == 0.25 and again.rows[RUN][2]["stratum"] == "mixed"
+
+
+def test_a_row_that_a_stop_cut_off_is_measured_again(tmp_path):
+    store = Store(tmp_path / "rows.csv")
+    store.add(RUN, {0: row(), 1: row()})
+    store.file.write_text(store.file.read_text()[:-25])
+    again = Store(store.file)
+    assert again.missing(RUN, 2) == [1]
+    again.add(RUN, {1: row(0.125)})
+    assert Store(store.file).rows[RUN] == {0: row(), 1: row(0.125)}
+
+
+@pytest.mark.parametrize("other", [("weights", "abd"), ("told", "steps=9"), ("split", "validation"), ("seed", 1)])
+def test_rows_of_other_weights_or_settings_count_for_nothing(tmp_path, other):
+    store = Store(tmp_path / "rows.csv")
+    store.add(RUN, {0: row()})
+    changed = Run(**{**vars(RUN), other[0]: other[1]})
+    assert Store(store.file).missing(changed, 1) == [0]
+
+
+def test_a_run_goes_on_with_the_scenes_that_are_missing(tmp_path, solids):
+    plan, store, asked = quality.Plan(5, 1, (10,), "validation", tmp_path), Store(tmp_path / "rows.csv"), []
+    store.add(RUN, {0: row(), 3: row()})
+
+    class Given:
+        def __init__(self, numbers):
+            self.scenes = [solids(number, "validation") for number in numbers]
+            asked.append(numbers)
+
+        def __len__(self):
+            return len(self.scenes)
+
+    class Method:
+        calls = 36
+
+        @staticmethod
+        def run(chunk, seed):
+            return np.stack([scene.truth for scene in chunk.scenes])
+
+    for _ in range(2):
+        quality.measure_method(plan, store, RUN, Method, Given)
+    assert asked == [(1, 2, 4)]
+    assert store.missing(RUN, 5) == [] and store.rows[RUN][4]["fmse"] == 0
+
+
+# Means and intervals
+
+
+def test_a_method_counts_when_all_its_scenes_and_seeds_are_there(tmp_path):
+    store, runs = Store(tmp_path / "rows.csv"), [RUN, Run(**{**vars(RUN), "seed": 1})]
+    store.add(runs[0], {0: row(0.2), 1: row(0.4)})
+    assert gathered(store, runs, "ours", 2) is None
+    store.add(runs[1], {0: row(0.4), 1: row(0.4)})
+    np.testing.assert_allclose(gathered(store, runs, "ours", 2).values["fmse"], [0.3, 0.4])
+
+
+def test_what_one_seed_cannot_tell_another_may():
+    seen = over_seeds(np.array([[np.nan, 1.0, np.nan], [3.0, 2.0, np.nan]]))
+    np.testing.assert_array_equal(seen, [3.0, 1.5, np.nan])
+
+
+def test_the_interval_is_that_of_the_mean():
+    values = np.random.default_rng(1).normal(2, 1, 400)
+    low, high = interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+
+def test_a_paired_ratio_knows_that_hard_scenes_are_hard_for_both():
+    theirs = np.random.default_rng(2).lognormal(0, 1, 300)
+    assert ratio_interval(0.5 * theirs, theirs) == pytest.approx((0.5, 0.5))
+
+
+def test_strata_are_taken_apart_and_all_are_as_large():
+    strata = np.array([quality_scenes.stratum_of(number) for number in range(16)])
+    assert all((strata == name).sum() == 2 for name in STRATA)
+    whole = Result("paste", "paste", "", 0, 0, strata, {"fmse": np.arange(16.0)})
+    assert len(whole.of(OWN).stratum) == 14 and whole.of(("gradient",)).mean("fmse") == 7
+
+
+# Methods
+
+
+def test_no_method_makes_more_calls_than_its_level_nor_fewer_than_it_says(pack, solids):
+    from benchmarks.quality.methods import methods
+
+    load_core_extras()
+    with torch.inference_mode(), silent():
+        chunk = quality_scenes.Chunk([solids(3, "validation")], quality_scenes.Model())
+        counted = []
+        for level, listed in methods((10, 36, 60, 120)).items():
+            assert len({method.name for method in listed}) == len(listed)
+            for method in listed:
+                assert method.calls <= level
+                if level <= 10:
+                    with calls_of_all_models() as calls:
+                        (picture,) = method.run(chunk, 0)
+                    counted.append((method.name, method.calls, len(calls)))
+                    assert picture.shape == (128, 128, 3) and np.isfinite(picture).all()
+    assert [name for name, told, made in counted if told != made] == []
+
+
+@contextlib.contextmanager
+def calls_of_all_models():
+    import comfy.model_base
+
+    calls, original = [], comfy.model_base.BaseModel.apply_model
+
+    def counted(self, x, *args, **kwargs):
+        calls.extend(range(len(x)))
+        return original(self, x, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.model_base.BaseModel, "apply_model", counted)
+        yield calls
+
+
+# Any workflow
+
+
+@pytest.fixture
+def scored(pack, tmp_path, monkeypatch, capsys):
+    """Runs `--workflow` on solids: exit status, the line of JSON or what was said, and the folder."""
+    monkeypatch.setattr("devtools.executor.set_directories", lambda *folders: None)
+    monkeypatch.setattr(subjects, "sprite_archive", bytes)
+    monkeypatch.setattr(quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
+    import folder_paths
+
+    def run(file, *arguments):
+        folder = Path(folder_paths.get_input_directory()).parent
+        with pytest.MonkeyPatch.context() as patch:
+            # The session's own folders serve in place of temporary ones.
+            patch.setattr(quality.tempfile, "TemporaryDirectory", lambda: contextlib.nullcontext(folder))
+            status = quality.main(["--workflow", str(file), "--out", str(tmp_path), "--quick", *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out.strip().splitlines(), printed.err
+
+    return run
+
+
+def test_a_workflow_is_scored_beside_the_paste_and_goes_on_where_it_stopped(scored, tmp_path):
+    few = json.loads((WORKFLOWS / "phd.json").read_text())
+    next(node for node in few.values() if node["class_type"] == "PhDHarmonizeSampler")["inputs"]["steps"] = 2
+    file = tmp_path / "few.json"
+    file.write_text(json.dumps(few))
+    status, lines, _ = scored(file, "--scenes", "8")
+    told = json.loads(lines[-1])
+    assert status == 0 and told["n"] == 8
+    for group in ("own_colour", "same_colour"):
+        assert {*told[group]} == {"workflow", "paste"}
+        assert {*told[group]["workflow"]} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
+    assert told["own_colour"]["workflow"]["calls"] == 4
+    assert told["own_colour"]["workflow"]["fmse"] != told["own_colour"]["paste"]["fmse"]
+    rows = Store(tmp_path / "quality_scenes.csv").rows
+    assert all(each["outside_equal"] == 1 for run in rows.values() for each in run.values())
+    again = scored(file, "--scenes", "8")
+    assert again[1][-1] == lines[-1] and not any("model calls" in line for line in again[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda nodes: "{", "no JSON file that can be read"),
+        (lambda nodes: [], "is not in ComfyUI's API format"),
+        (lambda nodes: {"nodes": [], "links": []}, "is not in ComfyUI's API format"),
+        (lambda nodes: {name: node for name, node in nodes.items() if name != "10"}, "is titled Result"),
+        (lambda nodes: nodes["2"].update(_meta={}), "takes no scene; title its Load Image nodes Composite"),
+        (lambda nodes: nodes["2"]["inputs"].clear(), "the node titled Composite has no input image"),
+        (
+            lambda nodes: nodes["4"]["inputs"].__delitem__("text"),
+            "the node titled Prompt has no input text or prompt or value",
+        ),
+        (lambda nodes: nodes["8"].update(class_type="NoSuchNode"), "this ComfyUI has no node 'NoSuchNode'"),
+        (lambda nodes: nodes["10"]["inputs"].update(images=["7", 0]), "--workflow: "),
+    ],
+)
+def test_a_workflow_that_cannot_be_scored_is_told_why(scored, tmp_path, change, told):
+    nodes = json.loads((WORKFLOWS / "ksampler.json").read_text())
+    changed = change(nodes)
+    file = tmp_path / "mine.json"
+    file.write_text(changed if isinstance(changed, str) else json.dumps(nodes if changed is None else changed))
+    status, _, said = scored(file, "--scenes", "8")
+    assert status == 2 and told in said and said.count("\n") == 1
+
+
+def test_a_missing_workflow_is_named(scored, tmp_path):
+    status, _, said = scored(tmp_path / "none.json")
+    assert status == 2 and "none.json is no JSON file that can be read" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--levels", "10,11"], "is not a list of 10, 36, 60, 120"),
+        (["--scenes", "3"], "is not a number from 8 on"),
+        (["--side", "100"], "is not a multiple of 8"),
+    ],
+)
+def test_arguments_are_checked(arguments, told, capsys):
+    with pytest.raises(SystemExit):
+        quality.main(arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_damaged_weights_are_named(pack, tmp_path, monkeypatch, capsys):
+    from devtools.comfyui import load_pack
+
+    demo_model = load_pack().nodes.demo_model
+    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr("devtools.executor.set_directories", lambda *folders: None)
+    monkeypatch.setattr(subjects, "sprite_archive", bytes)
+    (tmp_path / "weights" / "classifier.safetensors").unlink()
+    assert quality.main(["--quick", "--out", str(tmp_path / "out")]) == 2
+    assert "classifier.safetensors is missing" in capsys.readouterr().err
+
+
+# The classifier
+
+
+@pytest.mark.parametrize(
+    ("prompt", "noun"),
+    [
+        ("a red teddy bear on sand before trees under a blue sky, warm light from the left", "teddy bear"),
+        ("an orange striped cone before an orange flower and dark leaves", "cone"),
+        ("on sand before a brick wall, warm light from the left, dim", "nothing"),
+        ("before an orange flower and dark leaves, neutral daylight from the right", "nothing"),
+        ("a brown cat", "cat"),
+    ],
+)
+def test_the_thing_that_a_prompt_names(prompt, noun):
+    assert classifier.CLASSES_AND_NONE[classifier.class_of(prompt)] == noun
+
+
+def test_the_classifier_knows_solids_it_never_saw(pack):
+    from relit_scenes.scenes import training_pair
+    from training.data import as_tensor
+
+    shown = [training_pair(seed, split="validation", kinds=("solid",)) for seed in range(60)]
+    pictures = as_tensor([np.ascontiguousarray(picture) for picture, _ in shown])
+    assert classifier.accuracy(classifier.load(), pictures, [prompt for _, prompt in shown]) > 0.6
+
+
+# All of it
+
+
+@pytest.fixture(scope="module")
+def benchmark(pack, tmp_path_factory):
+    """Exit status, what was printed, and the folder."""
+    if not has_sprites():
+        pytest.skip("the npm package with the sprites cannot be had here")
+    return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
+
+
+def test_the_last_line_is_json_with_all_figures(benchmark):
+    told = json.loads(benchmark[1][-1])
+    assert told["n"] == 8 and {*quality.WANTED} <= {*told}
+    for group in ("own_colour", "same_colour"):
+        assert {"ours", "differential", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*told[group]}
+        for figures in told[group].values():
+            assert {*figures} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
+            assert figures["fmse_ci"][0] <= figures["fmse"] <= figures["fmse_ci"][1]
+    assert {*told["strata"]} == {*STRATA} and told["outside_equal"] is True
+
+
+def test_the_exit_status_says_whether_all_that_was_asked_for_holds(benchmark):
+    told = json.loads(benchmark[1][-1])
+    assert benchmark[0] == (0 if all(quality.holds(name, told[name]) for name in quality.WANTED) else 1)
+
+
+def test_rivals_that_win_are_named(benchmark):
+    told = json.loads(benchmark[1][-1])["own_colour"]
+    winners = {name for name, each in told.items() if each["fmse"] < told["differential"]["fmse"]} - {*quality.OURS}
+    assert all(any(f"! {name} beats differential" in line for line in benchmark[1]) for name in winners)
+
+
+def test_tables_plots_and_pictures_are_written(benchmark):
+    names = {path.name for path in benchmark[2].iterdir() if path.is_file()}
+    assert {
+        "quality.csv",
+        "quality_scenes.csv",
+        "quality_calls.png",
+        "quality_strata.png",
+        "quality_scenes.jpg",
+    } <= names
+
+
+def test_the_readme_shows_the_table_that_the_benchmark_wrote():
+    wrote = (quality.RESULTS / "quality.md").read_text()
+    assert wrote and wrote in quality.README.read_text()
+
+
+def test_a_table_goes_between_its_marks_and_nothing_else_is_touched(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n\n{quality.MARKS[0]}\nold\n{quality.MARKS[1]}\n\nafter\n")
+    quality.put_between_marks(page, "| new |\n")
+    assert page.read_text() == f"before\n\n{quality.MARKS[0]}\n| new |\n{quality.MARKS[1]}\n\nafter\n"
+    page.write_text("no marks\n")
+    quality.put_between_marks(page, "| new |\n")
+    assert page.read_text() == "no marks\n"

@@ -1,0 +1,52 @@
+"""What the demo model's training makes of the velocity's error."""
+
+import pytest
+import torch
+
+from training import run as train
+from training.data import Batch
+from training.run import LIGHT_WEIGHT, SEEN_WEIGHT, SUBJECT_WEIGHT, training_loss
+
+CHANNELS = torch.tensor([1.5, 0.5])
+
+
+def loss(error: list, subject: list, hidden: list) -> float:
+    """Of one scene in 1×4 cells and two channels."""
+    row = [torch.tensor(cells).float().view(1, 1, 1, 4) for cells in (subject, hidden)]
+    batch = Batch(torch.zeros(1, 3, 8, 32), *row, ["a cat"])
+    return training_loss(torch.tensor(error).float().view(1, 2, 1, 4), CHANNELS, batch).item()
+
+
+def test_without_a_subject_it_is_the_channels_weighted_mean_square():
+    found = loss([[1, -1, 2, 0], [0, 2, 0, 0]], [0, 0, 0, 0], [1, 1, 1, 1])
+    assert found == pytest.approx((1.5 * 6 + 0.5 * 4) / (4 * 2))
+
+
+def test_what_is_seen_hardly_counts():
+    found = loss([[1, 0, 0, 1], [0, 0, 0, 0]], [0, 0, 0, 0], [1, 1, 0, 0])
+    assert found == pytest.approx(1.5 * (1 + SEEN_WEIGHT) / ((2 + 2 * SEEN_WEIGHT) * 2))
+
+
+def test_an_error_that_all_of_a_subject_shares_counts_as_light():
+    cells = 2 * SUBJECT_WEIGHT + 2
+    details = 2 * SUBJECT_WEIGHT * 1.5
+    none = [0, 0, 0, 0]
+    assert loss([[1, -1, 0, 0], none], [1, 1, 0, 0], [1, 1, 1, 1]) == pytest.approx(details / (cells * 2))
+    shared = loss([[1, 1, 0, 0], none], [1, 1, 0, 0], [1, 1, 1, 1])
+    assert shared == pytest.approx(details * (1 + LIGHT_WEIGHT) / (cells * 2))
+
+
+def test_a_subject_that_is_seen_tells_no_light():
+    error = [[1, 1, 0, 0], [0, 0, 0, 0]]
+    seen = 2 * SEEN_WEIGHT * SUBJECT_WEIGHT
+    assert loss(error, [1, 1, 0, 0], [0, 0, 1, 1]) == pytest.approx(seen * 1.5 / ((seen + 2) * 2))
+
+
+def test_channel_weights_are_1_on_average_and_more_for_colour():
+    codec = train.PatchCodec()
+    codec.analysis[0] = 1.0
+    codec.analysis[1:, :, ::2] = 1.0
+    codec.analysis[1:, :, 1::2] = -1.0
+    weights = train.channel_weights(codec)
+    assert weights.mean().item() == pytest.approx(1)
+    assert (weights[0] / weights[1]).item() == pytest.approx(train.COLOUR_WEIGHT)

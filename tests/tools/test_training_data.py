@@ -1,0 +1,87 @@
+"""What the demo model learns from: scenes are rendered once, survive a stop, and are the same for the same step."""
+
+import numpy as np
+import pytest
+
+from training import data
+from training.data import LEFT, RIGHT, WHOLE, RelitStore, hidden_cells, seen_and_told
+
+SIDE = 8
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Stands in for the renderer, and lists the seeds that it was asked for."""
+    seeds = []
+
+    def training_scene(seed, side):
+        seeds.append(seed)
+        return np.full((side, side, 4), seed, np.uint8), f"scene {seed}, warm light from the left"
+
+    monkeypatch.setattr(data, "training_scene", training_scene)
+    return seeds
+
+
+def test_a_store_renders_each_scene_once_and_goes_on_after_a_stop(tmp_path, rendered):
+    store = RelitStore(tmp_path, SIDE, most=6)
+    store.grow(3)
+    store.grow(2)
+    again = RelitStore(tmp_path, SIDE, most=6)
+    assert len(again) == 3
+    again.grow(100)
+    assert rendered == [0, 1, 2, 3, 4, 5] and len(again) == 6
+    assert [again.pictures[i, 0, 0, 0] for i in range(6)] == rendered
+    assert again.prompts[4] == "scene 4, warm light from the left"
+
+
+def test_a_scene_whose_prompt_was_not_written_is_rendered_again(tmp_path, rendered):
+    store = RelitStore(tmp_path, SIDE, most=4)
+    store.grow(2)
+    with store.prompts_file.open("a") as file:
+        file.write("scene 2, cut o")
+    again = RelitStore(tmp_path, SIDE, most=4)
+    again.grow(3)
+    assert rendered == [0, 1, 2] and again.prompts[2].startswith("scene 2, warm")
+    assert RelitStore(tmp_path, SIDE, most=4).prompts == again.prompts
+
+
+def test_draws_come_from_the_first_scenes_only(tmp_path, rendered):
+    store = RelitStore(tmp_path, SIDE, most=20)
+    store.grow(20)
+    rng = np.random.default_rng(0)
+    assert {int(store.draw(rng, 3)[0][0, 0, 0]) for _ in range(60)} == {0, 1, 2}
+
+
+def test_a_mirrored_scene_is_told_the_other_side():
+    picture = np.arange(SIDE * SIDE * 4, dtype=np.uint8).reshape(SIDE, SIDE, 4)
+    seen, told = set(), set()
+    for seed in range(40):
+        shown, prompt = seen_and_told(np.random.default_rng(seed), picture, f"a cat, dim light {LEFT}")
+        mirrored = not np.array_equal(shown, picture)
+        np.testing.assert_array_equal(shown, picture[:, ::-1] if mirrored else picture)
+        assert prompt in ("a cat", f"a cat, dim light {RIGHT if mirrored else LEFT}")
+        seen.add(mirrored)
+        told.add(prompt)
+    assert len(seen) == 2 and len(told) == 3
+
+
+def test_what_is_hidden_is_all_or_the_subject_or_what_is_about_it_or_a_rectangle():
+    subject = np.zeros((64, 64), np.uint8)
+    subject[17:47, 20:33] = 255
+    inner, touched = np.s_[3:5, 3:4], np.s_[2:6, 2:5]
+    rng = np.random.default_rng(0)
+    drawn = [hidden_cells(rng, subject) for _ in range(600)]
+    assert all(cells.dtype == np.float32 and cells.shape == (8, 8) and cells.any() for cells in drawn)
+    assert abs(np.mean([cells.all() for cells in drawn]) - WHOLE) < 0.06
+    parts = [cells for cells in drawn if not cells.all()]
+    covering = [cells for cells in parts if cells[touched].all()]
+    rings = [cells for cells in parts if not cells[inner].any() and cells[touched].any()]
+    assert len(covering) > 0.5 * len(parts) and len(rings) > 0.1 * len(parts)
+
+
+def test_where_no_subject_is_known_a_rectangle_is_hidden():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        cells = hidden_cells(rng, np.zeros((64, 64), np.uint8))
+        rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+        assert cells[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()

@@ -1,0 +1,86 @@
+"""Every shipped workflow has two forms, the same graph in both: UI format for people, API format for programs."""
+
+import itertools
+import json
+
+import pytest
+
+from devtools import workflows as workflow
+
+API_FILES = sorted((workflow.WORKFLOWS / "api").glob("*.json"))
+UI_FILES = sorted(workflow.WORKFLOWS.glob("*.json"))
+REGENERATE = "`python3 dev.py workflows` writes it again"
+
+
+@pytest.fixture(scope="module")
+def object_info(comfyui):
+    return workflow.object_info()
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_every_workflow_has_both_forms():
+    assert API_FILES
+    assert [path.name for path in UI_FILES] == [path.name for path in API_FILES], REGENERATE
+
+
+@pytest.mark.parametrize("path", API_FILES, ids=lambda path: path.stem)
+def test_both_forms_are_the_same_graph(path, object_info):
+    assert workflow.to_api(read(workflow.WORKFLOWS / path.name), object_info) == read(path), REGENERATE
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
+def test_links_join_slots_of_one_type(path):
+    ui = read(path)
+    nodes = {node["id"]: node for node in ui["nodes"]}
+    for link_id, source, output, target, slot, kind in ui["links"]:
+        assert nodes[source]["outputs"][output]["type"] == kind
+        assert link_id in nodes[source]["outputs"][output]["links"]
+        assert nodes[target]["inputs"][slot]["link"] == link_id
+        assert nodes[target]["inputs"][slot]["type"] == kind
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
+def test_nodes_do_not_overlap(path):
+    boxes = [(*node["pos"], *node["size"]) for node in read(path)["nodes"]]
+    for (x, y, width, height), (x2, y2, width2, height2) in itertools.combinations(boxes, 2):
+        beside = x + width <= x2 or x2 + width2 <= x
+        assert beside or y + height + workflow.TITLE <= y2 or y2 + height2 + workflow.TITLE <= y
+
+
+def test_widget_values_stand_with_those_that_the_frontend_adds(object_info):
+    api = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "VAEEncode", "inputs": {"pixels": ["1", 0], "vae": ["3", 2]}},
+        "3": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "b.safetensors"}},
+        "4": {"class_type": "KSampler", "inputs": {"model": ["3", 0], "seed": 7, "steps": 5, "cfg": 2.0}},
+    }
+    nodes = {node["type"]: node for node in workflow.to_ui(api, object_info)["nodes"]}
+    assert nodes["LoadImage"]["widgets_values"] == ["a.png", "image"]
+    assert nodes["VAEEncode"]["widgets_values"] == []
+    assert nodes["KSampler"]["widgets_values"][:4] == [7, "fixed", 5, 2.0]
+
+
+def test_a_widget_turned_into_an_input_keeps_its_place(object_info):
+    api = {
+        "1": {"class_type": "ImageInvert", "inputs": {"image": ["2", 0]}, "_meta": {"title": "Invert"}},
+        "2": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": ["3", 0], "height": 8, "batch_size": 1, "color": 0},
+            "_meta": {"title": "Empty"},
+        },
+        "3": {"class_type": "StringLength", "inputs": {"string": "four"}, "_meta": {"title": "Four"}},
+    }
+    length = {"input": {"required": {"string": ["STRING", {}]}}, "output": ["INT"], "output_name": ["length"]}
+    info = object_info | {"StringLength": length}
+    ui = workflow.to_ui(api, info)
+    assert ui["nodes"][1]["widgets_values"] == [512, 8, 1, 0]
+    assert workflow.to_api(ui, info) == api
+
+
+def test_a_circle_of_links_is_refused(object_info):
+    api = {name: {"class_type": "ImageInvert", "inputs": {"image": [other, 0]}} for name, other in ("12", "21")}
+    with pytest.raises(ValueError, match="circle"):
+        workflow.to_ui(api, object_info)

@@ -1,0 +1,323 @@
+"""Light: read smoothly up to the silhouette, given to the subject's own pixels."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_support import disc, picture
+
+from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
+from phd_ops.pixels.relight import (
+    MOST_GAIN,
+    change_of_light,
+    fold,
+    identity_score,
+    is_flat,
+    light_sigma,
+    local_linear_smooth,
+    read_light,
+    relight,
+    shadow_gain,
+    shrunk,
+)
+
+
+def plane(side, slope_x, slope_y, height=0.3):
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    return (height + slope_x * x + slope_y * y)[..., None]
+
+
+def test_srgb_by_the_standard():
+    assert srgb_to_linear(np.float32([0, 0.04045, 0.5, 1])) == pytest.approx([0, 0.0031308, 0.21404, 1], abs=1e-5)
+    assert linear_to_srgb(np.float32([0, 0.0031308, 0.21404, 1])) == pytest.approx([0, 0.04045, 0.5, 1], abs=1e-5)
+
+
+def test_srgb_round_trip():
+    values = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert linear_to_srgb(srgb_to_linear(values)) == pytest.approx(values, abs=1e-6)
+    assert linear_to_srgb(np.float32([-1, 2])) == pytest.approx([0, 1], abs=1e-6)
+
+
+@given(st.integers(0, 2**32), st.floats(-2, 2), st.floats(-2, 2), st.sampled_from([3.0, 8.0, 20.0, 60.0]))
+def test_a_linear_field_comes_back_on_any_matte(seed, slope_x, slope_y, sigma):
+    field = plane(48, slope_x, slope_y)
+    blobs = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((48, 48)), (0, 0), 4)
+    matte = np.clip(blobs / blobs.std(), 0, 1).astype(np.float32)
+    smooth = local_linear_smooth(field, matte, sigma)
+    assert np.abs(smooth - field)[matte > 0].max() < 1e-4
+
+
+@pytest.mark.parametrize("sigma", [6.0, 30.0])
+def test_a_linear_field_comes_back_at_the_silhouette_where_a_blur_bends(sigma):
+    field, matte = plane(96, 1, 0.5), disc(96, 30)
+    smooth = local_linear_smooth(field, matte, sigma)
+    blurred = cv2.GaussianBlur(field[..., 0] * matte, (0, 0), sigma) / np.maximum(
+        cv2.GaussianBlur(matte, (0, 0), sigma), 1e-6
+    )
+    assert np.abs(smooth - field)[matte > 0].max() < 1e-4
+    assert np.abs(blurred - field[..., 0])[matte > 0].max() > 0.03
+    # And a little beyond it.
+    assert np.abs(smooth - field)[disc(96, 33) > 0].max() < 1e-3
+
+
+@pytest.mark.parametrize("sigma", [6.0, 20.0])
+def test_it_is_the_weighted_least_squares_plane(sigma):
+    """By its definition, at a few pixels; a wide window is computed on a coarse grid and must still agree."""
+    rng, side = np.random.default_rng(0), 80
+    values, weight = rng.random((side, side, 1), dtype=np.float32), disc(side, 30, 4)
+    smooth = local_linear_smooth(values, weight, sigma)
+    y, x = np.mgrid[0:side, 0:side].astype(float)
+    for row, column in ((40, 40), (40, 12), (62, 55)):
+        window = np.sqrt(weight * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * sigma**2))).ravel()
+        design = np.stack([np.ones(side * side), (x - column).ravel(), (y - row).ravel()], 1)
+        height = np.linalg.lstsq(design * window[:, None], values.ravel() * window, rcond=None)[0][0]
+        assert smooth[row, column, 0] == pytest.approx(height, abs=0.01)
+
+
+def test_values_without_weight_are_never_read():
+    values, matte = picture(40), disc(40, 12)
+    spoilt = np.where(matte[..., None] > 0, values, np.float32(1e6))
+    assert np.array_equal(local_linear_smooth(values, matte, 5), local_linear_smooth(spoilt, matte, 5))
+
+
+def test_out_of_reach_of_all_weight_it_is_0():
+    matte = np.zeros((64, 64), np.float32)
+    matte[:4, :4] = 1
+    assert local_linear_smooth(np.ones((64, 64, 1), np.float32), matte, 3)[-1, -1] == 0
+    assert not local_linear_smooth(np.ones((16, 16, 1), np.float32), np.zeros((16, 16), np.float32), 3).any()
+
+
+def test_light_sigma_is_a_quarter_of_the_diameter():
+    assert light_sigma(disc(200, 80)) == pytest.approx(40, rel=0.01)
+    assert light_sigma(disc(20, 3)) == 4
+
+
+def lit(picture, gain, matte=None):
+    """A picture whose linear light is `gain` times as strong, all over or inside a matte."""
+    after = linear_to_srgb(srgb_to_linear(picture) * np.float32(gain))
+    return after if matte is None else np.where(matte[..., None] > 0, after, picture)
+
+
+def test_a_picture_that_did_not_change_has_no_change_of_light():
+    composite = picture(48)
+    assert not change_of_light(composite, composite, composite, disc(48, 16)).any()
+
+
+@pytest.mark.parametrize("gain", [(1.5, 1.5, 1.5), (0.7, 1.0, 1.4)])
+def test_a_constant_gain_in_the_subject_comes_back(gain):
+    before, matte = picture(64, low=0.3, high=0.7), disc(64, 20)
+    found = np.exp(change_of_light(lit(before, gain, matte), before, before, matte))[matte > 0]
+    assert found == pytest.approx(np.broadcast_to(np.float32(gain), found.shape), rel=0.02)
+
+
+def test_a_dark_subject_tells_of_light_too():
+    before, matte = picture(64, low=0.1, high=0.25), disc(64, 20)
+    found = np.exp(change_of_light(lit(before, 1.5, matte), before, before, matte))[matte > 0]
+    assert found == pytest.approx(1.5, rel=0.1)
+
+
+def test_dark_noise_and_clipped_pixels_have_little_say():
+    rng, matte = np.random.default_rng(0), disc(64, 20)
+    before = np.where(rng.random((64, 64, 1)) < 0.5, np.float32(0.55), np.float32(0.02)).repeat(3, axis=2)
+    after = lit(before, 1.4)
+    after = np.where(before < 0.1, rng.uniform(0, 0.2, before.shape).astype(np.float32), after)
+    assert np.exp(change_of_light(after, before, before, matte))[matte > 0].mean() == pytest.approx(1.4, rel=0.1)
+    before = np.where(rng.random((64, 64, 1)) < 0.3, np.float32(1), np.float32(0.5)).repeat(3, axis=2)
+    assert np.exp(change_of_light(lit(before, 1.4), before, before, matte))[32, 32] == pytest.approx(1.4, rel=0.03)
+
+
+def test_what_happens_outside_the_subject_does_not_count():
+    before, matte = picture(64), disc(64, 20)
+    after = np.where(matte[..., None] > 0, before, 1 - before)
+    assert change_of_light(after, before, before, matte)[matte > 0] == pytest.approx(0, abs=1e-6)
+
+
+def narrow(after, before, matte):
+    """The smoother alone, at the scale that separates light from texture."""
+    change = np.log(srgb_to_linear(after) + 0.002) - np.log(srgb_to_linear(before) + 0.002)
+    return local_linear_smooth(change, matte, light_sigma(matte))
+
+
+def test_blotches_that_a_model_painted_are_not_taken_for_light():
+    before, matte, rng = np.full((64, 64, 3), 0.5, np.float32), disc(64, 24), np.random.default_rng(0)
+    ours, plain = [], []
+    for _ in range(8):
+        blotches = np.kron(rng.normal(0, 0.25, (8, 8, 1)), np.ones((8, 8, 1))).astype(np.float32)
+        after = lit(before, np.exp(0.3 + blotches))
+        for errors, read in (
+            (ours, change_of_light(after, before, before, matte)),
+            (plain, narrow(after, before, matte)),
+        ):
+            errors.append(np.square(read - 0.3)[matte > 0].mean())
+    assert np.mean(ours) < 0.85 * np.mean(plain)
+
+
+def test_light_that_bends_is_read_as_such():
+    """A spot of light as wide as half the subject."""
+    before, matte = np.full((64, 64, 3), 0.5, np.float32), disc(64, 24)
+    y, x = np.mgrid[0:64, 0:64] - 31.5
+    spot = 0.6 * np.exp(-(x**2 + y**2) / (2 * 12**2))[..., None]
+    after = lit(before, np.exp(spot))
+    ours, plain = change_of_light(after, before, before, matte), narrow(after, before, matte)
+    assert np.abs(ours - plain)[matte > 0].max() < 0.1 * 0.6
+
+
+def test_luma_only_gives_one_change_and_leaves_colour():
+    before, matte = np.full((48, 48, 3), 0.5, np.float32), disc(48, 16)
+    change = change_of_light(lit(before, [1.6, 1.0, 0.8]), before, before, matte, luma_only=True)
+    assert np.array_equal(change[..., 0], change[..., 1]) and np.array_equal(change[..., 0], change[..., 2])
+    assert change[24, 24, 0] == pytest.approx(np.log([1.6, 1.0, 0.8]) @ [0.2126, 0.7152, 0.0722], abs=0.01)
+
+
+def read(results, controls=None, *, composite, matte, background=None, **options):
+    background = picture(len(matte), 7) if background is None else background
+    return read_light(results, controls, composite, background, matte, **options)
+
+
+@pytest.mark.parametrize(("after", "limit"), [(1.0, MOST_GAIN), (0.0, 1 / MOST_GAIN)])
+def test_gains_are_bounded(after, limit):
+    before = np.full((32, 32, 3), 0.15 if after else 0.9, np.float32)
+    gain = read([np.full((32, 32, 3), after, np.float32)], composite=before, matte=disc(32, 12)).gain
+    assert gain[16, 16] == pytest.approx(limit, rel=1e-4)
+    assert gain.min() >= 1 / MOST_GAIN - 1e-6 and gain.max() <= MOST_GAIN + 1e-5
+
+
+def test_two_readings_are_weighed_by_their_doubts():
+    matte, zero, tenth = disc(8, 4), np.zeros((8, 8, 3), np.float32), np.full((8, 8, 3), 0.1, np.float32)
+    reading, doubt = fold(zero, 0.01, tenth, 0.03, matte)
+    assert reading == pytest.approx(0.025) and doubt == pytest.approx(0.0075)
+
+
+def test_a_reading_that_disagrees_has_no_say():
+    matte, zero = disc(8, 4), np.zeros((8, 8, 3), np.float32)
+    reading, doubt = fold(zero, 0.01, zero + 2, 0.01, matte)
+    # Apart by 4 in squares: 0.01 / (0.01 + 3.99) of the way.
+    assert reading == pytest.approx(2 * 0.01 / 4, rel=1e-3) and doubt == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_change_no_larger_than_the_doubt_is_halved_and_a_large_one_kept():
+    matte = disc(8, 4)
+    small, large = (np.full((8, 8, 3), change, np.float32) for change in (0.1, 1.0))
+    assert shrunk(small, 0.01, matte) == pytest.approx(0.05)
+    assert shrunk(large, 0.01, matte) == pytest.approx(1 / 1.01)
+    assert not shrunk(0 * small, 0.01, matte).any()
+
+
+def test_what_the_model_believes_of_the_subject_s_colour_cancels_against_a_control():
+    # It thinks the subject blue, here and there, and the scene half as bright.
+    composite, matte = picture(64), disc(64, 20)
+    control = lit(composite, [0.6, 0.8, 1.5], matte)
+    result = lit(control, 0.5, matte)
+    alone, difference = (read([result], some, composite=composite, matte=matte) for some in (None, [control]))
+    core = matte > 0
+    assert difference.gain[core] == pytest.approx(0.5, rel=0.04)
+    assert np.abs(alone.gain[core] - 0.5).max() > 0.2
+    assert difference.by.endswith("not the result") and alone.by == "the result alone"
+
+
+def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
+    composite, matte = picture(64), disc(64, 20)
+    given = {"composite": composite, "matte": matte}
+    plain, none, double = (read([lit(composite, 0.6, matte)], **given, strength=n).gain for n in (1, 0, 2))
+    assert np.array_equal(none, np.ones_like(none))
+    assert double[matte > 0] == pytest.approx(plain[matte > 0] ** 2, rel=1e-4)
+    assert read([lit(composite, 0.3, matte)], **given, strength=2).gain[matte > 0].min() == pytest.approx(1 / MOST_GAIN)
+
+
+def test_readings_that_agree_are_both_used_and_said():
+    composite, matte = picture(64), disc(64, 20)
+    light = read([lit(composite, 0.5, matte)], [composite], composite=composite, matte=matte)
+    assert light.by == "the difference to the control, and the result, which agrees"
+
+
+def test_a_plain_control_that_disagrees_has_no_say():
+    composite, matte = picture(64), disc(64, 20)
+    result, control = lit(composite, 0.5, matte), lit(composite, 0.15, matte)
+    alone = read([result], composite=composite, matte=matte).gain[matte > 0]
+    plain = read([result], [control], composite=composite, matte=matte, flat_control=True).gain[matte > 0]
+    assert plain.mean() == pytest.approx(alone.mean(), abs=0.03)
+
+
+def test_where_seeds_of_differences_disagree_the_gain_is_nearer_to_1():
+    composite, matte = picture(64), disc(64, 20)
+    results, gains = [lit(composite, 0.6, matte)] * 2, []
+    for ratios in ((1.0, 1.0), (0.7, 1.5)):
+        controls = [lit(composite, ratio, matte) for ratio in ratios]
+        gains.append(read(results, controls, composite=composite, matte=matte).gain[matte > 0].mean())
+    assert gains[0] < gains[1] < 1
+
+
+def test_what_was_painted_away_is_told_by_luma_too():
+    composite, background, matte = picture(64, low=0.5, high=0.8), picture(64, 1, low=0.2, high=0.4), disc(64, 20)
+    assert read([background], composite=composite, matte=matte, background=background, luma_only=True).suppressed
+
+
+def test_a_plain_control_leaves_the_result_more_say():
+    composite, matte = picture(64), disc(64, 20)
+    result, control = lit(composite, 0.5, matte), lit(composite, 0.8, matte)
+    trusted, plain = (
+        read([result], [control], composite=composite, matte=matte, flat_control=flat) for flat in (False, True)
+    )
+    assert plain.gain[matte > 0].mean() < trusted.gain[matte > 0].mean()
+    assert "plain" in plain.by and "plain" not in trusted.by
+
+
+def test_where_seeds_disagree_the_gain_is_nearer_to_1():
+    composite, matte = picture(64), disc(64, 20)
+    agreeing, apart = ([lit(composite, gain, matte) for gain in gains] for gains in ((0.6, 0.6), (0.36, 1.0)))
+    gains = [read(runs, composite=composite, matte=matte).gain[matte > 0].mean() for runs in (agreeing, apart)]
+    assert gains[0] == pytest.approx(0.6, abs=0.02) and gains[0] + 0.1 < gains[1] < 1
+
+
+@pytest.mark.parametrize(("noise", "neglected"), [(0.0, True), (0.1, True), (0.9, False)])
+def test_a_subject_left_as_it_was_is_told(noise, neglected):
+    composite, matte = picture(64, low=0.4, high=0.6), disc(64, 20)
+    result = np.clip(composite + noise * (picture(64, 3, 0, 1) - 0.5), 0, 1)
+    light = read([result], composite=composite, matte=matte)
+    assert light.neglected == neglected and not light.suppressed
+
+
+def test_a_subject_painted_away_is_told():
+    composite, background, matte = picture(64, low=0.5, high=0.8), picture(64, 1, low=0.2, high=0.4), disc(64, 20)
+    for result, suppressed in ((background, True), (lit(composite, 0.7, matte), False)):
+        light = read([result], composite=composite, matte=matte, background=background)
+        assert light.suppressed == suppressed and not light.neglected
+
+
+def test_a_studio_s_surround_is_flat_and_a_room_s_is_not():
+    around = 1 - disc(64, 20)
+    white, room = np.full((64, 64, 3), 0.95, np.float32), picture(64)
+    white[disc(64, 20) > 0] = 0.2
+    assert is_flat(white, around) and not is_flat(room, around)
+    assert is_flat(room, np.zeros_like(around))
+
+
+def test_identity_is_1_under_another_light_and_0_for_another_texture():
+    own, matte = picture(64), disc(64, 20)
+    assert identity_score(own, own, matte) == pytest.approx(1)
+    ramp = np.linspace(0.5, 1, 64, dtype=np.float32)[None, :, None]
+    assert identity_score(lit(own, ramp), own, matte) > 0.98
+    assert abs(identity_score(picture(64, 5), own, matte)) < 0.1
+    assert identity_score(picture(64, 5), np.full_like(own, 0.5), matte) == 1
+
+
+def test_relight_multiplies_linear_light():
+    composite = picture(8, low=0.2, high=0.6)
+    assert np.array_equal(relight(composite, np.float32([1, 1, 1])), linear_to_srgb(srgb_to_linear(composite)))
+    twice = srgb_to_linear(relight(composite, np.float32([2, 1, 0.5])))
+    assert twice == pytest.approx(srgb_to_linear(composite) * np.float32([2, 1, 0.5]), abs=1e-5)
+
+
+def test_shadow_gain_finds_a_shadow_beside_the_subject_and_never_brightens():
+    before = np.full((96, 96, 3), 0.6, np.float32)
+    matte = np.zeros((96, 96), np.float32)
+    matte[20:60, 30:66] = 1
+    after = before.copy()
+    after[62:80, 20:76] = linear_to_srgb(srgb_to_linear(before[:1, :1]) * 0.5)
+    after[:15] = 0.9
+    gain = shadow_gain(after, before, matte)
+    assert gain.shape == (96, 96, 1)
+    assert gain[71, 48, 0] == pytest.approx(0.5, abs=0.12)
+    assert gain.max() <= 1 and gain[5, 48, 0] == 1
+    assert shadow_gain(before, before, matte) == pytest.approx(np.ones((96, 96, 1)))

@@ -1,0 +1,145 @@
+"""What the demo model learns from: RelitScenes, whose light can be read, mixed with the demo's own scenes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from demo.codec import PATCH
+from relit_scenes.scenes import training_scene
+from training.demo_scenes import SceneRenderer
+
+# Of all pictures, how many are RelitScenes.
+RELIT_SHARE = 0.85
+# Of these, how many are mirrored, and how many have nothing said of their light, which then must be seen.
+MIRRORED, UNTOLD = 0.5, 0.4
+LEFT, RIGHT = "from the left", "from the right"
+# Of all pictures, how many are hidden whole; of the others that have a subject, how many hide it, or what is about it.
+WHOLE, SUBJECT, RING = 0.2, 0.7, 0.2
+
+
+def seen_and_told(rng: np.random.Generator, picture: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:
+    """A RelitScene as it is, or mirrored, or with a shorter prompt."""
+    if rng.random() < MIRRORED:
+        picture = picture[:, ::-1]
+        prompt = prompt.replace(LEFT, RIGHT) if LEFT in prompt else prompt.replace(RIGHT, LEFT)
+    # What a scene shows has no comma, what follows is its light.
+    return picture, prompt.split(", ")[0] if rng.random() < UNTOLD else prompt
+
+
+def as_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
+    """uint8 [H,W,C] each, to [B,C,H,W] in [-1,1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def hidden_cells(rng: np.random.Generator, subject: np.ndarray) -> np.ndarray:
+    """What the model is to draw, float32 [S/8,S/8] of 0 and 1: everything; a subject and its ring; the ring alone, as
+    far as whole cells can tell it from the subject; or a rectangle.
+
+    subject: [S,S], above 0 where one is.
+    """
+    side, kind = len(subject), rng.random()
+    hidden = np.zeros((side, side), np.uint8)
+    if rng.random() < WHOLE:
+        hidden[:] = 1
+    elif subject.any() and kind < SUBJECT + RING:
+        reach = int(rng.integers(side // 6 + 1))
+        ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+        hidden = cv2.dilate(np.uint8(subject > 0), ball)
+    else:
+        height, width = rng.integers(side // 5, 4 * side // 5, 2)
+        top, left = rng.integers(side - height), rng.integers(side - width)
+        hidden[top : top + height, left : left + width] = 1
+    cells = in_cells(hidden).max((1, 3))
+    if SUBJECT <= kind < SUBJECT + RING and not cells.all():
+        cells = cells * (in_cells(subject).min((1, 3)) == 0)
+    return cells.astype(np.float32)
+
+
+def in_cells(mask: np.ndarray) -> np.ndarray:
+    """[S,S] as [S/8,8,S/8,8]."""
+    side = len(mask) // PATCH
+    return mask.reshape(side, PATCH, side, PATCH)
+
+
+class RelitStore:
+    """RelitScenes of one side on disk: rendered once (25 ms each), drawn often. Scene i has seed i.
+
+    Two files, of pictures (with the subject's matte) and of prompts. A prompt is written after its picture: a stop
+    costs one scene at most.
+    """
+
+    def __init__(self, folder: Path, side: int, most: int):
+        self.side, self.most = side, most
+        self.prompts_file = folder / f"relit_{side}.txt"
+        pictures_file = folder / f"relit_{side}.rgba"
+        kept = pictures_file.is_file() and self.prompts_file.is_file()
+        # The last line may be cut off.
+        self.prompts = self.prompts_file.read_text().split("\n")[:-1][:most] if kept else []
+        self.prompts_file.write_text("".join(f"{prompt}\n" for prompt in self.prompts))
+        self.pictures = np.memmap(pictures_file, np.uint8, "r+" if kept else "w+", shape=(most, side, side, 4))
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def grow(self, count: int) -> None:
+        """Renders until there are `count` scenes, or as many as it holds at most."""
+        while len(self) < min(count, self.most):
+            picture, prompt = training_scene(len(self), self.side)
+            self.pictures[len(self)] = picture
+            self.prompts.append(prompt)
+            with self.prompts_file.open("a") as file:
+                file.write(prompt + "\n")
+
+    def draw(self, rng: np.random.Generator, first: int) -> tuple[np.ndarray, str]:
+        """One of the first so many scenes."""
+        index = rng.integers(min(first, self.most))
+        return self.pictures[index], self.prompts[index]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Scenes as a model learns from them.
+
+    Attributes:
+        pictures: [B,3,S,S] in [-1,1].
+        subject: [B,1,S/8,S/8], the share of each cell that is known to be subject.
+        hidden: [B,1,S/8,S/8], 1 = to be drawn.
+        prompts: [B].
+    """
+
+    pictures: torch.Tensor
+    subject: torch.Tensor
+    hidden: torch.Tensor
+    prompts: list[str]
+
+
+class Mixture:
+    """Batches of both kinds, the same for the same step. The stores grow with the steps, by one scene for each batch
+    of the side."""
+
+    # By side: scenes at first, and at most.
+    scenes = {128: (1500, 24000), 256: (400, 6000)}
+
+    def __init__(self, folder: Path):
+        self.stores = {side: RelitStore(folder, side, most) for side, (_, most) in self.scenes.items()}
+        self.demo = SceneRenderer()
+
+    def batch(self, step: int, count: int, side: int) -> Batch:
+        rng = np.random.default_rng([5, step])
+        store, known = self.stores[side], self.scenes[side][0] + step
+        store.grow(known)
+        scenes = []
+        for _ in range(count):
+            if rng.random() >= RELIT_SHARE:
+                picture, prompt = self.demo.render(rng, side)
+                scenes.append((np.dstack([picture, np.zeros((side, side), np.uint8)]), prompt))
+            else:
+                scenes.append(seen_and_told(rng, *store.draw(rng, known)))
+        hidden = np.stack([hidden_cells(rng, picture[..., 3]) for picture, _ in scenes])
+        pictures = as_tensor([picture for picture, _ in scenes])
+        subject = F.avg_pool2d((pictures[:, 3:] + 1) / 2, PATCH)
+        return Batch(pictures[:, :3], subject, torch.from_numpy(hidden)[:, None], [prompt for _, prompt in scenes])

@@ -1,0 +1,113 @@
+"""The pictures that the demo model learns from: subjects standing in scenes whose light they share.
+
+A scene is a crop of a photograph or a coloured texture, with or without a subject (a sprite, or a subject cut out of
+a photograph). The subject takes the light of its surround by the grey-world rule, then one common light falls on
+everything, in linear light. Only such finished, harmonious scenes are shown to the model; never a raw paste.
+"""
+
+import cv2
+import numpy as np
+
+from devtools import package_images as pictures
+from phd_ops.segmenters.onnx_salient import SalientModel
+
+CUT_OUTS = {
+    "astronaut": "an astronaut in an orange suit",
+    "coffee": "a cup of coffee",
+    "flower": "an orange flower",
+    "motorcycle": "a red motorcycle",
+}
+# How far a subject follows the log light of its surround, and the mean linear grey of a well lit photograph.
+GREY_WORLD_SHARE = 0.5
+GREY = 0.18
+LIGHT_WORDS = ("warm light", "cold light", "bright", "dark")
+
+
+def to_linear(image: np.ndarray) -> np.ndarray:
+    """sRGB 0..1 to linear light, by the plain 2.2 power (training data needs no more)."""
+    return np.power(np.clip(image, 0, 1), 2.2)
+
+
+def to_srgb(light: np.ndarray) -> np.ndarray:
+    return np.power(np.clip(light, 0, 1), 1 / 2.2)
+
+
+class SceneRenderer:
+    """Renders (picture, prompt) pairs from a numpy Generator; the same generator state gives the same pair."""
+
+    def __init__(self):
+        self.backgrounds = []
+        photographs = {name: pictures.read_rgb(pictures.photograph_path(name)) for name in pictures.PHOTOGRAPHS}
+        for name, (_, _, caption) in pictures.PHOTOGRAPHS.items():
+            # The photographs whose subject is also cut out would teach that it stands in every corner: fewer of them.
+            weight = 4.0 if name in ("rocket", "temple") else 1.0
+            self.backgrounds.append((to_linear(photographs[name]), caption, weight))
+        for path, caption, albedo in pictures.TEXTURES.values():
+            grey = cv2.cvtColor(pictures.read_rgb(pictures.package_file("skimage", path)), cv2.COLOR_RGB2GRAY)
+            grey = to_linear(grey)
+            self.backgrounds.append((grey[..., None] / grey.mean() * np.float32(albedo), caption, 0.8))
+        salient = SalientModel(str(pictures.package_file("rembg", "u2netp.onnx")))
+        self.subjects = []
+        for name, word in CUT_OUTS.items():
+            matte = salient.predict(photographs[name])
+            ys, xs = np.nonzero(matte > 0.5)
+            box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+            rgba = np.dstack([to_linear(photographs[name]), matte])[box]
+            self.subjects.append((rgba, word, 14.0 if name == "astronaut" else 5.0))
+        for word, sprite in pictures.load_sprites().items():
+            self.subjects.append((np.dstack([to_linear(sprite[..., :3]), sprite[..., 3]]), word, 1.0))
+        self.background_odds = np.array([weight for _, _, weight in self.backgrounds])
+        self.background_odds /= self.background_odds.sum()
+        self.subject_odds = np.array([weight for _, _, weight in self.subjects])
+        self.subject_odds /= self.subject_odds.sum()
+
+    def background(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, str]:
+        picture, caption, _ = self.backgrounds[rng.choice(len(self.backgrounds), p=self.background_odds)]
+        height, width = picture.shape[:2]
+        crop = int(min(height, width) * rng.uniform(0.3, 1.0))
+        y, x = rng.integers(0, height - crop + 1), rng.integers(0, width - crop + 1)
+        scene = cv2.resize(picture[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
+        return (scene[:, ::-1] if rng.random() < 0.5 else scene).copy(), caption
+
+    def paste(self, rng: np.random.Generator, scene: np.ndarray) -> str:
+        """Puts one subject into `scene` (linear light, changed in place) and returns its word."""
+        side = scene.shape[0]
+        rgba, word, _ = self.subjects[rng.choice(len(self.subjects), p=self.subject_odds)]
+        if rng.random() < 0.5:
+            rgba = rgba[:, ::-1]
+        scale = side * rng.uniform(0.35, 0.95) / max(rgba.shape[:2])
+        size = [max(8, round(n * scale)) for n in rgba.shape[1::-1]]
+        premultiplied = np.dstack([rgba[..., :3] * rgba[..., 3:], rgba[..., 3]])
+        small = cv2.resize(premultiplied, size, interpolation=cv2.INTER_AREA)
+        x0 = int(rng.integers(-size[0] // 5, side - size[0] + size[0] // 5 + 1))
+        y0 = side - size[1] if rng.random() < 0.5 else int(rng.integers(0, max(1, side - size[1] + size[1] // 5 + 1)))
+        layer = np.zeros((side, side, 4), np.float32)
+        top, left, bottom, right = max(0, y0), max(0, x0), min(side, y0 + size[1]), min(side, x0 + size[0])
+        layer[top:bottom, left:right] = small[top - y0 : bottom - y0, left - x0 : right - x0]
+        alpha = layer[..., 3:]
+        # Grey world: what the surround's mean says about its light, weighted towards the subject.
+        near = cv2.GaussianBlur(alpha[..., 0], (0, 0), side / 8) * (1 - alpha[..., 0]) + 1e-4
+        mean = (scene * near[..., None]).sum((0, 1)) / near.sum()
+        light = np.exp(np.clip(GREY_WORLD_SHARE * np.log((mean + 0.01) / GREY), -1.6, 0.8))
+        if rng.random() < 0.5:  # a soft shadow where the subject stands
+            shadow = np.zeros((side, side), np.float32)
+            centre, axes = ((left + right) // 2, bottom - 1), (max(1, (right - left) // 2), max(1, side // 24))
+            cv2.ellipse(shadow, centre, axes, 0, 0, 360, 1.0, -1)
+            scene *= 1 - 0.5 * cv2.GaussianBlur(shadow, (0, 0), side / 40)[..., None]
+        scene *= 1 - alpha
+        scene += layer[..., :3] * light
+        return word
+
+    def render(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, str]:
+        """One scene: uint8 [side,side,3] sRGB and its prompt."""
+        scene, prompt = self.background(rng, side)
+        if rng.random() < 0.75:
+            prompt = f"{self.paste(rng, scene)}, {prompt}"
+        exposure, warmth = rng.normal(0, 0.3), rng.normal(0, 0.2)
+        angle, slope = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3)
+        v, u = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+        gradient = slope * (np.cos(angle) * u + np.sin(angle) * v)
+        scene *= np.exp(exposure + np.float32([warmth, 0, -warmth]) + gradient[..., None])
+        told = (warmth > 0.15, warmth < -0.15, exposure > 0.25, exposure < -0.25)
+        words = [word for word, holds in zip(LIGHT_WORDS, told, strict=True) if holds]
+        return (to_srgb(scene) * 255 + 0.5).astype(np.uint8), ", ".join([prompt, *words])
