@@ -57,7 +57,7 @@ class PatchCodec(nn.Module):
         """Sets analysis and synthesis from the principal components of [N,3,H,W] pictures in [-1,1].
 
         Component k is divided by the square root of its deviation: half way between the orthonormal transform
-        (in which fine detail hardly counts) and whitening (in which it counts as much as colour and light).
+        (in which fine detail hardly counts) and whitening (in which it counts as much as color and light).
         """
         patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
         mean = patches.mean(0)

@@ -196,7 +196,7 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
         ("paste", shown("Paste & Blend")),
         ("inpaint mask", shown("Paste & Blend", 3)),
         ("inpainted (crop)", shown("VAE Decode (inpainted)")),
-        ("harmonised (crop)", shown("VAE Decode (harmonised)")),
+        ("harmonized (crop)", shown("VAE Decode (harmonized)")),
         ("final", final),
         ("black = untouched", shown("Stitch", 1)),
     ]
@@ -247,7 +247,7 @@ def print_table(demo: Demo) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dev.py demo", description="Paste, inpaint, harmonise: one picture into another."
+        prog="dev.py demo", description="Paste, inpaint, harmonize: one picture into another."
     )
     parser.add_argument("--exemplar", help="picture that shows the subject; its alpha, if any, is the mask")
     parser.add_argument("--background", help="picture that the subject goes into")

@@ -28,7 +28,7 @@ class EmptyRegularizer(torch.nn.Module):
 
 
 class AutoencodingEngine(torch.nn.Module):
-    """Encoder, regulariser and decoder, each named by a config dict."""
+    """Encoder, regularizer and decoder, each named by a config dict."""
 
     def __init__(self, *, encoder_config: dict, decoder_config: dict, regularizer_config: dict, **_):
         super().__init__()

@@ -28,7 +28,7 @@ PHOTOGRAPHS = {
     "flower": ("sklearn", "datasets/images/flower.jpg", "an orange flower, dark green leaves"),
 }
 
-# Grey textures of scikit-image, coloured to the material's usual albedo (linear RGB).
+# Gray textures of scikit-image, colored to the material's usual albedo (linear RGB).
 TEXTURES = {
     "brick": ("data/brick.png", "a brick wall", (0.33, 0.13, 0.08)),
     "grass": ("data/grass.png", "green grass", (0.10, 0.22, 0.05)),

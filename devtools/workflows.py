@@ -19,10 +19,10 @@ STAGES = {
     "Segment": {"PhDLoadSegmenter", "PhDSegment"},
     "Paste": {"PhDPasteBlend", "PhDCrop"},
     "Inpaint": {"PhDMaskedInpaintSampler", "VAEEncode", "CLIPTextEncode", "PhDLoadDemoModel", "CheckpointLoaderSimple"},
-    "Harmonise": {"PhDHarmonizeSampler"},
+    "Harmonize": {"PhDHarmonizeSampler"},
     "Stitch": {"PhDStitch"},
 }
-COLOURS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
+COLORS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
 
 # In the frontend's pixels, as LiteGraph lays nodes out; the gap leaves room for the footer that "Nodes 2.0" adds.
 WIDTH, TITLE, SLOT, WIDGET, TEXT, PICTURE = 290, 30, 20, 24, 90, 280
@@ -249,7 +249,7 @@ def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
             "id": len(groups) + 1,
             "title": title,
             "bounding": [left, top, width, height],
-            "color": COLOURS[title],
+            "color": COLORS[title],
             "flags": {},
         })  # fmt: skip
         left += width + GROUP_GAP

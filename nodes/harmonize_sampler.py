@@ -82,7 +82,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Latent.Output(display_name="latent", tooltip="The harmonised latent; equal outside the mask."),
+                io.Latent.Output(display_name="latent", tooltip="The harmonized latent; equal outside the mask."),
                 io.Latent.Output(
                     display_name="control_latent",
                     tooltip="The control after the same run (the latent again without one).",
@@ -92,7 +92,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     tooltip="1 = latent cells that differ from before. Into Stitch: elsewhere the background stays.",
                 ),
             ],
-            **newer(io.Schema, search_aliases=["harmonise", "relight", "blend in"]),
+            **newer(io.Schema, search_aliases=["harmonize", "relight", "blend in"]),
         )
 
     @classmethod
@@ -130,5 +130,5 @@ class PhDHarmonizeSampler(io.ComfyNode):
             harmonizes=True,
             **schedule,
         )
-        harmonised = done[0]["samples"][: len(start)]
-        return io.NodeOutput(done[0], done[-1], changed_cells(start.to(harmonised), harmonised).cpu())
+        harmonized = done[0]["samples"][: len(start)]
+        return io.NodeOutput(done[0], done[-1], changed_cells(start.to(harmonized), harmonized).cpu())

@@ -46,7 +46,7 @@ def anchor_input(**words):
         "anchor",
         options=list(ANCHORS),
         default=RELIGHT,
-        tooltip="relight keeps the subject's fine structure and frees its light; restyle keeps its coarse colours and "
+        tooltip="relight keeps the subject's fine structure and frees its light; restyle keeps its coarse colors and "
         "frees its texture.",
         **words,
         **newer(io.Combo.Input, advanced=True),

@@ -12,7 +12,7 @@ def pixels(size: Size) -> str:
 
 
 def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
-    """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; grey becomes RGB. `name` is the input's, for messages."""
+    """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; gray becomes RGB. `name` is the input's, for messages."""
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):

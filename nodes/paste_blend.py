@@ -7,7 +7,7 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Box, Placement, Size, random_placement, visible_share
-from ..phd_ops.pixels.masks import stabilise
+from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
 from .compat import newer
 from .images import as_masks, as_pictures, common_batch, item
@@ -44,7 +44,7 @@ class PhDPasteBlend(io.ComfyNode):
                     max=5.0,
                     step=0.005,
                     round=False,
-                    tooltip="Subject's centre as a fraction of the scene's width; may lie outside the scene.",
+                    tooltip="Subject's center as a fraction of the scene's width; may lie outside the scene.",
                 ),
                 io.Float.Input(
                     "y",
@@ -53,7 +53,7 @@ class PhDPasteBlend(io.ComfyNode):
                     max=5.0,
                     step=0.005,
                     round=False,
-                    tooltip="Subject's centre as a fraction of the scene's height; may lie outside the scene.",
+                    tooltip="Subject's center as a fraction of the scene's height; may lie outside the scene.",
                 ),
                 io.Float.Input(
                     "size",
@@ -71,7 +71,7 @@ class PhDPasteBlend(io.ComfyNode):
                     max=360.0,
                     step=0.5,
                     round=False,
-                    tooltip="Degrees, anti-clockwise.",
+                    tooltip="Degrees, counterclockwise.",
                 ),
                 io.Boolean.Input("flip", default=False, tooltip="Mirrors the subject left to right."),
                 io.Float.Input(
@@ -87,7 +87,7 @@ class PhDPasteBlend(io.ComfyNode):
                     default=24,
                     min=0,
                     max=512,
-                    tooltip="Width in scene pixels of the band around the subject that is inpainted and harmonised.",
+                    tooltip="Width in scene pixels of the band around the subject that is inpainted and harmonized.",
                 ),
                 io.Boolean.Input(
                     "shadow",
@@ -128,8 +128,8 @@ class PhDPasteBlend(io.ComfyNode):
                     options=list(BLENDS),
                     default="alpha",
                     tooltip=(
-                        "Alpha keeps the subject's colours. Multi-band fades coarse colours over a seam of the "
-                        "feather's width; Poisson gives the subject the scene's colours at its edge: both are for "
+                        "Alpha keeps the subject's colors. Multi-band fades coarse colors over a seam of the "
+                        "feather's width; Poisson gives the subject the scene's colors at its edge: both are for "
                         "subjects cut with some of a like surround."
                     ),
                     **rare,
@@ -141,7 +141,7 @@ class PhDPasteBlend(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Moves the subject's colour statistics towards the scene's around it; 0 leaves them alone.",
+                    tooltip="Moves the subject's color statistics towards the scene's around it; 0 leaves them alone.",
                     **rare,
                 ),
                 io.Float.Input(
@@ -200,7 +200,7 @@ class PhDPasteBlend(io.ComfyNode):
                 ),
                 io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint around the subject."),
                 io.Mask.Output(
-                    display_name="harmonize_mask", tooltip="1 = what harmonising may change: subject and ring."
+                    display_name="harmonize_mask", tooltip="1 = what harmonizing may change: subject and ring."
                 ),
                 io.String.Output(
                     display_name="placement_used", tooltip="The placement as JSON, also when it was random."
@@ -340,7 +340,7 @@ def on_canvas(
 
 
 def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:
-    """The subjects' mattes [B,h,w]: mask or alpha, or of both the lesser, as what is transparent has no colour."""
+    """The subjects' mattes [B,h,w]: mask or alpha, or of both the lesser, as what is transparent has no color."""
     alphas = exemplars[..., 3] if exemplars.shape[-1] == 4 else None
     if mask is None and alphas is None:
         raise ValueError("subject has no alpha and no subject_mask is connected: connect one, 1 = subject.")
@@ -351,7 +351,7 @@ def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:
     for index, matte in enumerate(mattes):
         if 0 < matte.max() < 0.5:
             told.append(f"The mask of subject {index + 1} is {matte.max():.2f} at most: it is pasted that faintly.")
-    return np.stack([stabilise(matte) for matte in mattes])
+    return np.stack([stabilize(matte) for matte in mattes])
 
 
 def placement_lines(text: str | None) -> list[str]:

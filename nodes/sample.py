@@ -63,7 +63,7 @@ def sample_latents(
     A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where it
     has a prompt of its own, or ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run
     after it. With several seeds there are as many times as many items: first all of them with the first seed, then all
-    with the next; harmonising without inner steps gives every second of these the opposite noise of the one before.
+    with the next; harmonizing without inner steps gives every second of these the opposite noise of the one before.
     """
     check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
     check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
@@ -127,7 +127,7 @@ def sample_latents(
         )
         sampler = MaskedSampler(settings)
     if harmonizes and inner_steps == 0:
-        # Inner steps of harmonising turn their noise around themselves.
+        # Inner steps of harmonizing turn their noise around themselves.
         noise = opposite_pairs(noise, seeds)
     preview = latent_preview.prepare_callback(model, total)
     masks = None if mask is None else repeated(mask, seeds * copies)

@@ -38,7 +38,7 @@ def model_inputs(mask_tooltip: str) -> list:
     """The sockets that both samplers share."""
     return [
         io.Model.Input("model", tooltip="Any image model: SD 1.5, SDXL, SD 3, Flux and others. It stays frozen."),
-        io.Conditioning.Input("positive", tooltip="What the whole scene shows, the subject and its colour included."),
+        io.Conditioning.Input("positive", tooltip="What the whole scene shows, the subject and its color included."),
         io.Conditioning.Input("negative", tooltip="What it must not look like, such as: cut-out, sticker, halo."),
         io.Latent.Input("latent", tooltip="The encoded composite."),
         io.Mask.Input("mask", optional=True, tooltip=mask_tooltip),

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.edge_matting import refine_edge
 from ..phd_ops.pixels.foreground import cut_out
 from ..phd_ops.pixels.geometry import Box, Size
-from ..phd_ops.pixels.masks import LEAST_ALPHA, drop_specks, fill_holes, grow, largest_component, stabilise
+from ..phd_ops.pixels.masks import LEAST_ALPHA, drop_specks, fill_holes, grow, largest_component, stabilize
 from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.parts import parts_of, prompted_parts
 from ..phd_ops.segmenters.prompt import AUTO, Prompt
@@ -181,7 +181,7 @@ class PhDSegment(io.ComfyNode):
             outputs=[
                 io.Mask.Output(display_name="subject_mask", tooltip="1 = subject."),
                 io.Image.Output(
-                    display_name="cutout", tooltip="RGBA: the subject without its old background's colours."
+                    display_name="cutout", tooltip="RGBA: the subject without its old background's colors."
                 ),
                 BoundingBox.Output(display_name="box", tooltip="The box around the subject, in pixels."),
                 io.Mask.Output(
@@ -286,11 +286,11 @@ def search(
     edge: int,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """The subject in a picture [H,W,3 or 4], and a mask for each prompt or, of a single one, for each part kept."""
-    colours, alpha = picture[..., :3], None
+    colors, alpha = picture[..., :3], None
     if picture.shape[2] == 4 and picture[..., 3].max() >= LEAST_ALPHA:
-        # What is transparent shows nothing, whatever colour it has.
+        # What is transparent shows nothing, whatever color it has.
         alpha = picture[..., 3]
-        colours = colours * alpha[..., None] + 0.5 * (1 - alpha[..., None])
+        colors = colors * alpha[..., None] + 0.5 * (1 - alpha[..., None])
     whole, found = np.zeros(picture.shape[:2], np.float32), []
     for prompt in prompts:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -298,9 +298,9 @@ def search(
         if prompt is None:
             continue
         # In 16 bits a network may overflow; what it cannot say is no subject.
-        mask = np.nan_to_num(segmenter.find(colours, prompt), nan=0.0).clip(0, 1)
+        mask = np.nan_to_num(segmenter.find(colors, prompt), nan=0.0).clip(0, 1)
         mask = mask if alpha is None else np.minimum(mask, alpha)
-        mask = refine(mask, colours, prompt, threshold, keep, pixels, edge)
+        mask = refine(mask, colors, prompt, threshold, keep, pixels, edge)
         mask = mask if alpha is None else np.minimum(mask, alpha)
         if subject_box(mask) is not None:
             whole = np.maximum(whole, mask)
@@ -315,7 +315,7 @@ def refine(
     """From what a segmenter says to a mask worth pasting: near-opaque is opaque, no holes, no specks, a true edge."""
     if threshold > 0:
         mask = (mask >= threshold).astype(np.float32)
-    mask = stabilise(mask, 0.05)
+    mask = stabilize(mask, 0.05)
     if keep == "all":
         mask = drop_specks(mask, LEAST_SHARE * mask.size)
     else:
@@ -323,6 +323,6 @@ def refine(
     mask = fill_holes(mask)
     if edge:
         heed = comfy.model_management.throw_exception_if_processing_interrupted
-        mask = stabilise(refine_edge(picture, mask, edge, between=heed))
+        mask = stabilize(refine_edge(picture, mask, edge, between=heed))
         mask = (mask > 0.5).astype(np.float32) if threshold > 0 else mask
     return grow(mask, pixels) if pixels else mask

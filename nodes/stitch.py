@@ -24,13 +24,13 @@ class PhDStitch(io.ComfyNode):
             display_name="Stitch",
             category="PhD",
             description=(
-                "Puts the harmonised picture back. The subject keeps its own detail under the model's light; "
+                "Puts the harmonized picture back. The subject keeps its own detail under the model's light; "
                 "every pixel outside the returned mask is the background's, bit for bit."
             ),
             inputs=[
                 io.Image.Input("background", tooltip="The scene before anything was pasted."),
                 io.Image.Input("composite", tooltip="The whole composite from Paste & Blend."),
-                io.Image.Input("sampled", tooltip="What VAE Decode made of the harmonised latent."),
+                io.Image.Input("sampled", tooltip="What VAE Decode made of the harmonized latent."),
                 io.Mask.Input("subject_mask", tooltip="1 = subject, the matte from Paste & Blend."),
                 io.Mask.Input("harmonize_mask", tooltip="1 = what may change, from Paste & Blend."),
                 io.Float.Input(
@@ -62,11 +62,11 @@ class PhDStitch(io.ComfyNode):
                 io.Boolean.Input(
                     "luma_only",
                     default=False,
-                    tooltip="Takes brightness from the model but not colour.",
+                    tooltip="Takes brightness from the model but not color.",
                     **newer(io.Boolean.Input, advanced=True),
                 ),
                 io.Float.Input(
-                    "colour_fix",
+                    "color_fix",
                     optional=True,
                     default=1.0,
                     min=0.0,
@@ -84,7 +84,7 @@ class PhDStitch(io.ComfyNode):
                 io.Image.Input(
                     "sampled_control",
                     optional=True,
-                    tooltip="The decoded control, if one was harmonised: light is then the two results' difference.",
+                    tooltip="The decoded control, if one was harmonized: light is then the two results' difference.",
                 ),
                 io.Mask.Input(
                     "changed",
@@ -139,14 +139,14 @@ class PhDStitch(io.ComfyNode):
         keep_surround=0.0,
         blend=12,
         luma_only=False,
-        colour_fix=1.0,
+        color_fix=1.0,
         crop: CropWindow | None = None,
         sampled_control=None,
         changed=None,
         seeds=1,
         light=1.0,
     ) -> io.NodeOutput:
-        check_numbers(detail=detail, keep_surround=keep_surround, colour_fix=colour_fix, light=light)
+        check_numbers(detail=detail, keep_surround=keep_surround, color_fix=color_fix, light=light)
         told = []
         for name, mask in (("subject_mask", subject_mask), ("harmonize_mask", harmonize_mask)):
             if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
@@ -205,13 +205,13 @@ class PhDStitch(io.ComfyNode):
                 detail=detail,
                 keep_surround=keep_surround,
                 luma_only=luma_only,
-                colour_fix=colour_fix,
+                color_fix=color_fix,
                 strength=light,
             )
             pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
             previews += [outlined(pictures[index]), outlined(masks[index])]
             reports.append(figures(stitched, matte[window.slices]))
-            told += sentences(stitched, matte[window.slices], reports[-1], colour_fix)
+            told += sentences(stitched, matte[window.slices], reports[-1], color_fix)
         return io.NodeOutput(
             torch.from_numpy(pictures),
             torch.from_numpy(masks),
@@ -253,11 +253,11 @@ def figures(stitched: Stitched, matte: np.ndarray) -> dict:
         "identity_of_sampled": 1.0 if light is None else round(light.identity, 3),
         "neglected": bool(matte.any()) if light is None else light.neglected,
         "suppressed": light is not None and light.suppressed,
-        "colour_shift_pixels": stitched.shift.pixels,
+        "color_shift_pixels": stitched.shift.pixels,
     }
 
 
-def sentences(stitched: Stitched, matte: np.ndarray, found: dict, colour_fix: float) -> list[str]:
+def sentences(stitched: Stitched, matte: np.ndarray, found: dict, color_fix: float) -> list[str]:
     """The same for whoever looks at the node."""
     told = []
     if stitched.light is not None:
@@ -279,8 +279,8 @@ def sentences(stitched: Stitched, matte: np.ndarray, found: dict, colour_fix: fl
     if found["suppressed"]:
         told.append("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
     shift = stitched.shift
-    if shift.pixels and colour_fix > 0:
+    if shift.pixels and color_fix > 0:
         gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
         offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
-        told.append(f"Colour shift taken off: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels.")
+        told.append(f"Color shift taken off: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels.")
     return told

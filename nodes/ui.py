@@ -46,10 +46,10 @@ def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
     drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
     size = Size.of(drawn)
     thick = max(1, round(max(size) / 400))
-    for mask, colour in zip(masks, ((255, 255, 255), (255, 140, 0)), strict=False):
+    for mask, color in zip(masks, ((255, 255, 255), (255, 140, 0)), strict=False):
         inside = (resize_mask(mask, *size) > 0.5).astype(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(drawn, contours, -1, colour, thick)
+        cv2.drawContours(drawn, contours, -1, color, thick)
     return drawn.astype(np.float32) / 255
 
 

@@ -1,1 +1,1 @@
-"""The craft of PhD: paste, inpaint, harmonise. Plain torch, numpy and OpenCV; knows nothing of ComfyUI."""
+"""The craft of PhD: paste, inpaint, harmonize. Plain torch, numpy and OpenCV; knows nothing of ComfyUI."""

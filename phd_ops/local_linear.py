@@ -45,7 +45,7 @@ def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float
     channels, height, width = values.shape[1:]
     side = max(height, width)
     cell = max(1, min(int(sigma / GRID_SIGMA), side // LEAST_CELLS), math.ceil(side / MOST_CELLS))
-    # Coordinates in units of sigma about the centre keep the 3×3 systems well conditioned.
+    # Coordinates in units of sigma about the center keep the 3×3 systems well conditioned.
     v, u = (
         ((torch.arange(pixels, device=values.device, dtype=values.dtype) - (pixels - 1) / 2) / sigma).view(shape)
         for pixels, shape in ((height, (-1, 1)), (width, (1, -1)))

@@ -1,1 +1,1 @@
-"""RelitScenes: scenes whose harmonised truth is known, rendered from a seed; see `scenes.py`."""
+"""RelitScenes: scenes whose harmonized truth is known, rendered from a seed; see `scenes.py`."""

@@ -26,10 +26,10 @@ INDOOR_WALLS = (
 
 @dataclass(frozen=True)
 class Sky:
-    """A sky: linear colours at the top and at the horizon, and how much of it clouds cover."""
+    """A sky: linear colors at the top and at the horizon, and how much of it clouds cover."""
 
     name: str
-    colour: str
+    color: str
     top: tuple[float, float, float]
     low: tuple[float, float, float]
     clouds: float
@@ -81,10 +81,10 @@ PHOTOGRAPHS = {
 }
 # Their light can be taken out only roughly, and a few photographs teach little: they stay the exception.
 PHOTOGRAPH_SHARE = 0.04
-# How much of a photograph's mean colour counts as its light.
+# How much of a photograph's mean color counts as its light.
 GREY_WORLD = 0.9
 # The least share of its strongest channel that a material reflects in its weakest one, for the one that shows the
-# light best: of two deep colours together nobody could tell what the light is.
+# light best: of two deep colors together nobody could tell what the light is.
 LEAST_NEUTRAL = 0.26
 
 
@@ -113,7 +113,7 @@ class Background:
 
 
 def readable(*names: str) -> bool:
-    """Whether one of these materials (or skies) shows what colour the light has."""
+    """Whether one of these materials (or skies) shows what color the light has."""
     parts = [MATERIALS[name].albedo if name in MATERIALS else SKIES[name].low for name in names]
     return any(min(albedo) / max(albedo) >= LEAST_NEUTRAL for albedo in parts)
 
@@ -154,16 +154,16 @@ def draw(rng: np.random.Generator, split: str, photographs: float = PHOTOGRAPH_S
     return Background(kind, f"on {ground} before {rear}", ground, behind, band, split, float(horizon), seed)
 
 
-def colour_behind(background: Background, at: float) -> tuple[str, np.ndarray] | None:
-    """The colour's word and the linear albedo at a height (a share of the picture's); None where it is not known."""
+def color_behind(background: Background, at: float) -> tuple[str, np.ndarray] | None:
+    """The color's word and the linear albedo at a height (a share of the picture's); None where it is not known."""
     if background.kind == "photograph":
         return None
     if at < background.horizon and background.behind in SKIES:
         sky = SKIES[background.behind]
         scattered = 0 < sky.clouds < 1
-        return None if scattered else (sky.colour, 0.35 * np.array(sky.top) + 0.65 * np.array(sky.low))
+        return None if scattered else (sky.color, 0.35 * np.array(sky.top) + 0.65 * np.array(sky.low))
     material = MATERIALS[background.behind if at < background.horizon else background.ground]
-    return material.colour, np.array(material.albedo)
+    return material.color, np.array(material.albedo)
 
 
 def sample(levels: tuple, u: np.ndarray, v: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -181,7 +181,7 @@ def sample(levels: tuple, u: np.ndarray, v: np.ndarray, step: np.ndarray) -> np.
         part = slice(int(rows[0]), int(rows[-1]) + 1)
         level = levels[index]
         side = level.shape[0] - 1
-        # Pixel i of a level has its centre at (i + 1/2) / side.
+        # Pixel i of a level has its center at (i + 1/2) / side.
         x, y = ((c[part] * side - 0.5) % side for c in (u, v))
         read = cv2.remap(level, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
         result[part] += weight[part, None, None] * read
@@ -289,7 +289,7 @@ def linear_photograph(split: str, choice: int) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator, background: Background, side: int) -> np.ndarray:
-    """A crop of one of PHOTOGRAPHS with its own light taken out as well as grey worlds go."""
+    """A crop of one of PHOTOGRAPHS with its own light taken out as well as gray worlds go."""
     picture = linear_photograph(background.split, int(background.behind))
     height, width = picture.shape[:2]
     crop = int(min(height, width) * rng.uniform(0.6, 1.0))
@@ -297,7 +297,7 @@ def photograph(rng: np.random.Generator, background: Background, side: int) -> n
     small = cv2.resize(picture[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         small = small[:, ::-1]
-    # What the crop's mean says of its light, in all of its brightness and most of its colour.
+    # What the crop's mean says of its light, in all of its brightness and most of its color.
     mean = np.log(small.mean((0, 1), dtype=np.float64) + 1e-3)
     known = mean.mean() + GREY_WORLD * (mean - mean.mean())
     return np.minimum(small * np.exp(np.log(0.2) - known).astype(np.float32), 1)

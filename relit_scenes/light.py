@@ -1,6 +1,6 @@
 """One light for a whole scene: a gain on linear light that is smooth over the picture, and the direction it comes from.
 
-A scene's light is `exp(log gain)` per pixel and channel: exposure, the colour of a black body as a camera shows it, a
+A scene's light is `exp(log gain)` per pixel and channel: exposure, the color of a black body as a camera shows it, a
 little green or magenta, and a slope that is brighter on the side the light comes from. Solids are shaded by its
 direction on top of that.
 """
@@ -49,7 +49,7 @@ class Light:
 
     Attributes:
         exposure: in stops.
-        mired: a million over the colour temperature in kelvin; warm light has many.
+        mired: a million over the color temperature in kelvin; warm light has many.
         tint: log gain of green over red and blue; below 0 the light is magenta.
         slope: log gain from the picture's middle to its edge, towards the light.
         azimuth: degrees from which the light comes, 0 from behind the camera, negative from the left.
@@ -64,7 +64,7 @@ class Light:
     elevation: float = 45.0
 
     @property
-    def colour(self) -> np.ndarray:
+    def color(self) -> np.ndarray:
         """Log gain of each channel without exposure and slope, float64 [3]; white has luminance 1."""
         body, camera = (np.log(black_body(kelvin)) for kelvin in (1e6 / self.mired, CAMERA_KELVIN))
         log = FOLLOWED * (body - camera) + self.tint * np.array([-1 / 3, 2 / 3, -1 / 3])
@@ -80,7 +80,7 @@ class Light:
     @property
     def mean(self) -> np.ndarray:
         """The log gain's mean over the picture, float64 [3]."""
-        return self.exposure * math.log(2) + self.colour
+        return self.exposure * math.log(2) + self.color
 
     @property
     def gradient(self) -> np.ndarray:
@@ -120,9 +120,9 @@ def draw_exposure(rng: np.random.Generator, most: float) -> float:
 
 
 def words(light: Light) -> str:
-    """How a prompt tells of a light: its colour, its side, its strength."""
+    """How a prompt tells of a light: its color, its side, its strength."""
     kelvin = 1e6 / light.mired
-    colour = (
+    color = (
         "warm evening light" if kelvin < 3100
         else "warm light" if kelvin < 4300
         else "neutral daylight" if kelvin < 6500
@@ -130,7 +130,7 @@ def words(light: Light) -> str:
     )  # fmt: skip
     side = "from the left" if light.azimuth < 0 else "from the right"
     strength = ", dim" if light.exposure < -0.65 else ", bright" if light.exposure > 0 else ""
-    return f"{colour} {side}{strength}"
+    return f"{color} {side}{strength}"
 
 
 WORDS = (

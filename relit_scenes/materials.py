@@ -1,7 +1,7 @@
-"""The materials that scenes are made of: seamless textures whose mean colour is known and narrow.
+"""The materials that scenes are made of: seamless textures whose mean color is known and narrow.
 
 A texture is float32 [512,512,3], linear albedo, and repeats. Its mean is the material's albedo exactly, so that what a
-scene's colours add to it is light. Every split has textures of its own: other seeds, other parts of photographs.
+scene's colors add to it is light. Every split has textures of its own: other seeds, other parts of photographs.
 """
 
 import functools
@@ -28,14 +28,14 @@ class Material:
 
     Attributes:
         name: as a prompt says it.
-        colour: its colour's word, for subjects that shall look alike.
+        color: its color's word, for subjects that shall look alike.
         albedo: its mean, linear RGB.
         texture: (generator, split) -> [512,512,3], relative: only its ratio to its own mean counts.
         span: how much of the tile a picture shows across a wall, or across the front edge of a ground.
     """
 
     name: str
-    colour: str
+    color: str
     albedo: tuple[float, float, float]
     texture: Callable[[np.random.Generator, str], np.ndarray]
     span: float = 0.8
@@ -55,15 +55,15 @@ def noise(rng: np.random.Generator, slope: float, across: float = 1, down: float
     return (field / field.std()).astype(np.float32)
 
 
-def tinted(grey: np.ndarray, *dark_to_light: tuple[float, float, float]) -> np.ndarray:
-    """Colours [512,512,3] for a field of about -1..1, from the first to the last of two or more."""
-    at = np.clip((grey + 1.5) / 3, 0, 1) * (len(dark_to_light) - 1)
+def tinted(gray: np.ndarray, *dark_to_light: tuple[float, float, float]) -> np.ndarray:
+    """Colors [512,512,3] for a field of about -1..1, from the first to the last of two or more."""
+    at = np.clip((gray + 1.5) / 3, 0, 1) * (len(dark_to_light) - 1)
     table = np.float32(dark_to_light)
     return np.dstack([np.interp(at, np.arange(len(table)), table[:, c]) for c in range(3)]).astype(np.float32)
 
 
-def coloured(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[..., None], 3, axis=2)
+def colored(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def wrapped(place: tuple[float, float], reach: float) -> list[tuple[float, float]]:
@@ -73,14 +73,14 @@ def wrapped(place: tuple[float, float], reach: float) -> list[tuple[float, float
     return [(x, y) for x in xs for y in ys]
 
 
-def strewn(rng, count: int, colours: list, length: tuple[float, float], width: float, upright: bool) -> np.ndarray:
+def strewn(rng, count: int, colors: list, length: tuple[float, float], width: float, upright: bool) -> np.ndarray:
     """Blades (upright) or leaves, one over the other, the lower ones in the others' shade."""
     picture = np.empty((TILE, TILE, 3), np.float32)
-    picture[:] = np.float32(colours[0]) * 0.35
-    palette = np.float32(colours)
+    picture[:] = np.float32(colors[0]) * 0.35
+    palette = np.float32(colors)
     for k in range(count):
         depth = 0.4 + 0.6 * k / count
-        colour = palette[rng.integers(len(palette))] * depth * rng.uniform(0.75, 1.25)
+        color = palette[rng.integers(len(palette))] * depth * rng.uniform(0.75, 1.25)
         angle = rng.normal(-90, 22) if upright else rng.uniform(0, 360)
         long = rng.uniform(*length)
         at = rng.uniform(0, TILE, 2)
@@ -89,13 +89,13 @@ def strewn(rng, count: int, colours: list, length: tuple[float, float], width: f
             if upright:
                 tip = (x + long * np.cos(radians), y + long * np.sin(radians))
                 ends = [tuple(round(8 * v) for v in end) for end in ((x, y), tip)]
-                cv2.line(picture, *ends, colour.tolist(), max(1, round(width)), cv2.LINE_AA, 3)
+                cv2.line(picture, *ends, color.tolist(), max(1, round(width)), cv2.LINE_AA, 3)
             else:
-                centre, axes = (round(8 * x), round(8 * y)), (round(8 * long), round(8 * long * width))
-                cv2.ellipse(picture, centre, axes, angle, 0, 360, colour.tolist(), -1, cv2.LINE_8, 3)
+                center, axes = (round(8 * x), round(8 * y)), (round(8 * long), round(8 * long * width))
+                cv2.ellipse(picture, center, axes, angle, 0, 360, color.tolist(), -1, cv2.LINE_8, 3)
                 vein = (round(8 * (x - 0.8 * long * np.cos(radians))), round(8 * (y - 0.8 * long * np.sin(radians))))
                 end = (round(8 * (x + 0.8 * long * np.cos(radians))), round(8 * (y + 0.8 * long * np.sin(radians))))
-                cv2.line(picture, vein, end, (0.7 * colour).tolist(), 1, cv2.LINE_8, 3)
+                cv2.line(picture, vein, end, (0.7 * color).tolist(), 1, cv2.LINE_8, 3)
     return picture
 
 
@@ -155,7 +155,7 @@ def read_photograph(package: str, path: str) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator, path: str, split: str) -> np.ndarray:
-    """Patches of the split's part of a grey texture photograph of scikit-image, laid so that they repeat: linear."""
+    """Patches of the split's part of a gray texture photograph of scikit-image, laid so that they repeat: linear."""
     picture = read_photograph("skimage", path)[..., 1]
     left, right = {"train": (0, 0.5), "validation": (0.5, 0.72), "test": (0.72, 1.0)}[split]
     width = picture.shape[1]
@@ -181,17 +181,17 @@ def grass(rng, split):
 
 
 def lawn(rng, split):
-    grey = photograph(rng, "data/grass.png", split)
-    return grey[..., None] ** np.float32([1.15, 0.9, 1.2]) * np.exp(0.1 * noise(rng, 1.6))[..., None]
+    gray = photograph(rng, "data/grass.png", split)
+    return gray[..., None] ** np.float32([1.15, 0.9, 1.2]) * np.exp(0.1 * noise(rng, 1.6))[..., None]
 
 
 def gravel(rng, split):
-    return coloured(photograph(rng, "data/gravel.png", split))
+    return colored(photograph(rng, "data/gravel.png", split))
 
 
 def pebbles(rng, split):
-    grey = stones(rng, 26, 26, 0.9, 2.5, 0.35, 0.25)
-    return coloured(grey) * np.exp(0.06 * noise(rng, 0.6)[..., None] * np.float32([1, 0, -1]))
+    gray = stones(rng, 26, 26, 0.9, 2.5, 0.35, 0.25)
+    return colored(gray) * np.exp(0.06 * noise(rng, 0.6)[..., None] * np.float32([1, 0, -1]))
 
 
 def paving(rng, split):
@@ -213,7 +213,7 @@ def foliage(rng, split):
 def sand(rng, split):
     v = np.mgrid[0:TILE, 0:TILE][0] / TILE
     ripples = np.sin(2 * np.pi * (14 * v + 0.55 * noise(rng, 2.2)))
-    return coloured(np.exp(0.10 * ripples + 0.10 * noise(rng, 0.1) + 0.06 * noise(rng, 1.5)))
+    return colored(np.exp(0.10 * ripples + 0.10 * noise(rng, 0.1) + 0.06 * noise(rng, 1.5)))
 
 
 def snow(rng, split):
@@ -223,7 +223,7 @@ def snow(rng, split):
 
 def asphalt(rng, split):
     speckle = noise(rng, 0.1)
-    return coloured(np.exp(0.28 * speckle + 0.07 * noise(rng, 1.5)) + 0.9 * (speckle > 2.4))
+    return colored(np.exp(0.28 * speckle + 0.07 * noise(rng, 1.5)) + 0.9 * (speckle > 2.4))
 
 
 def soil(rng, split):
@@ -249,42 +249,42 @@ def brick(rng, split):
 
 
 def ashlar(rng, split):
-    return coloured(stones(rng, 5, 9, 0.55, 3.0, 0.22, 0.30)) * np.float32([1.03, 1.0, 0.95])
+    return colored(stones(rng, 5, 9, 0.55, 3.0, 0.22, 0.30)) * np.float32([1.03, 1.0, 0.95])
 
 
 def cobbles(rng, split):
-    return coloured(stones(rng, 11, 11, 0.30, 3.0, 0.20, 0.22))
+    return colored(stones(rng, 11, 11, 0.30, 3.0, 0.20, 0.22))
 
 
 def concrete(rng, split):
     v, u = np.mgrid[0:TILE, 0:TILE]
     seams = (np.minimum(u % 256, 256 - u % 256) < 2) | (np.minimum(v % 256, 256 - v % 256) < 2)
     pores = noise(rng, 0.5, low=40) > 2.6
-    return coloured(np.exp(0.07 * noise(rng, 1.3) + 0.03 * noise(rng, 0.1)) * (1 - 0.35 * seams) * (1 - 0.4 * pores))
+    return colored(np.exp(0.07 * noise(rng, 1.3) + 0.03 * noise(rng, 0.1)) * (1 - 0.35 * seams) * (1 - 0.4 * pores))
 
 
 def plaster(rng, split):
-    return coloured(np.exp(0.025 * noise(rng, 1.2) + 0.03 * noise(rng, 0.6)))
+    return colored(np.exp(0.025 * noise(rng, 1.2) + 0.03 * noise(rng, 0.6)))
 
 
 def tiles(rng, split):
     tone, share = masonry(rng, 8, 8, 2.2, 0.05, 0.0)
-    return coloured(tone * np.exp(0.02 * noise(rng, 1.0))) * (0.55 + 0.45 * share)[..., None]
+    return colored(tone * np.exp(0.02 * noise(rng, 1.0))) * (0.55 + 0.45 * share)[..., None]
 
 
 def white_tiles(rng, split):
     tone, share = masonry(rng, 6, 12, 1.8, 0.03, 0.5)
-    return coloured(tone * (0.5 + 0.5 * share))
+    return colored(tone * (0.5 + 0.5 * share))
 
 
 def curtain(rng, split):
     u = np.mgrid[0:TILE, 0:TILE][1] / TILE
     folds = np.sin(2 * np.pi * (11 * u + 0.25 * noise(rng, 2.4, 1, 8)))
-    return coloured(np.exp(0.30 * folds + 0.04 * noise(rng, 0.2)))
+    return colored(np.exp(0.30 * folds + 0.04 * noise(rng, 0.2)))
 
 
 def carpet(rng, split):
-    return coloured(np.exp(0.16 * noise(rng, 0.3) + 0.05 * noise(rng, 1.6)))
+    return colored(np.exp(0.16 * noise(rng, 0.3) + 0.05 * noise(rng, 1.6)))
 
 
 def tablecloth(rng, split):

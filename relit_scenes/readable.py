@@ -55,10 +55,10 @@ class Views:
 
 
 def features_of(picture: np.ndarray) -> np.ndarray:
-    """Of a uint8 picture: log colours, on a coarse grid and on the whole, and how rough its rows are."""
+    """Of a uint8 picture: log colors, on a coarse grid and on the whole, and how rough its rows are."""
     linear = srgb_to_linear(picture.astype(np.float32) / 255)
     log = np.log(linear + 0.002)
-    colours = cv2.resize(log, (GRID, GRID), interpolation=cv2.INTER_AREA)
+    colors = cv2.resize(log, (GRID, GRID), interpolation=cv2.INTER_AREA)
     luma = log.mean(axis=2)
     rough = []
     for sigma in (0.8, 2.0, 5.0):
@@ -67,7 +67,7 @@ def features_of(picture: np.ndarray) -> np.ndarray:
         rough += [np.abs(fine).mean(1)[:-1], across, down, np.abs(fine**3).mean(1)[:-1] ** (1 / 3)]
     rough = np.stack(rough).astype(np.float32)
     rough = np.log(cv2.resize(rough, (GRID * 2, len(rough)), interpolation=cv2.INTER_AREA) + 1e-3)
-    return np.concatenate([colours.ravel(), rough.ravel(), np.log(linear.mean((0, 1)) + 0.002)]).astype(np.float32)
+    return np.concatenate([colors.ravel(), rough.ravel(), np.log(linear.mean((0, 1)) + 0.002)]).astype(np.float32)
 
 
 def views(split: str, count: int, first: int = 0, photographs: float | None = None) -> Views:
@@ -83,7 +83,7 @@ def views(split: str, count: int, first: int = 0, photographs: float | None = No
 
 
 def reader(train: Views, epochs: int, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
-    """A network of two hidden layers, fitted by AdamW to standardised features and targets: features to [N,5]."""
+    """A network of two hidden layers, fitted by AdamW to standardized features and targets: features to [N,5]."""
     torch.manual_seed(seed)
     x, y = torch.from_numpy(train.features), torch.from_numpy(train.wanted)
     inputs, outputs = Standard(x), Standard(y)

@@ -26,9 +26,9 @@ from relit_scenes.split import SPLITS, check
 from relit_scenes.subjects import KINDS, Cutout, Subject
 
 # What sets a scene apart from its exemplar: all of the light ("mixed"), one part of it alone, or all of it where the
-# subject has the background's own colour, or where its matte is a pixel too wide or too narrow.
+# subject has the background's own color, or where its matte is a pixel too wide or too narrow.
 STRATA = (
-    "mixed", "exposure", "colour cast", "gradient", "direction", "same colour", "matte +1", "matte -1",
+    "mixed", "exposure", "color cast", "gradient", "direction", "same color", "matte +1", "matte -1",
 )  # fmt: skip
 MATTE_ERROR = {"matte +1": 1, "matte -1": -1}
 # The inpaint ring's width over the picture's side.
@@ -88,10 +88,10 @@ class Labels:
 
     Attributes:
         exposure: stops, the scene's over the exemplar's.
-        cast: distance of the two lights' colours, in log gain.
+        cast: distance of the two lights' colors, in log gain.
         gradient: distance of their slopes, in log gain from the middle to the edge.
         direction: degrees between where they come from.
-        colour: distance in log albedo of the subject from what is behind it; NaN where that is not one material.
+        color: distance in log albedo of the subject from what is behind it; NaN where that is not one material.
         matte: by how many pixels the matte is too wide.
     """
 
@@ -99,7 +99,7 @@ class Labels:
     cast: float
     gradient: float
     direction: float
-    colour: float
+    color: float
     matte: int
 
 
@@ -160,8 +160,8 @@ def generator(seed: int, split: str, purpose: int) -> np.random.Generator:
 
 
 def behind(background: Background, base: float, size: float) -> tuple[str, np.ndarray] | None:
-    """The colour's word and albedo behind the middle of a subject; None where that is not one material."""
-    return backgrounds.colour_behind(background, base - 0.4 * size)
+    """The color's word and albedo behind the middle of a subject; None where that is not one material."""
+    return backgrounds.color_behind(background, base - 0.4 * size)
 
 
 def lowest_base(background: Background) -> float:
@@ -182,7 +182,7 @@ def draw_scene(seed: int, split: str, stratum: str | None = None, kinds: tuple[s
     stratum = drawn if stratum is None else stratum
     if stratum not in STRATA:
         raise ValueError(f"There is no stratum {stratum!r}; there are: {', '.join(STRATA)}.")
-    alike = stratum == "same colour"
+    alike = stratum == "same color"
     here = backgrounds.draw(rng, split, 0.0 if alike else backgrounds.PHOTOGRAPH_SHARE)
     there = backgrounds.draw(rng, split)
     size, x = float(rng.uniform(0.36, 0.60)), float(rng.uniform(0.36, 0.64))
@@ -213,7 +213,7 @@ def draw_lights(rng: np.random.Generator, stratum: str) -> tuple[Light, Light]:
     scene, fresh = light.draw(rng), light.draw(rng)
     if stratum == "exposure":
         return scene, scene
-    if stratum == "colour cast":
+    if stratum == "color cast":
         # At least 90 mired away, on either side.
         low, high = light.MIREDS
         cold, warm = max(0.0, scene.mired - 90 - low), max(0.0, high - scene.mired - 90)
@@ -230,7 +230,7 @@ def draw_lights(rng: np.random.Generator, stratum: str) -> tuple[Light, Light]:
 
 def draw_exposures(rng: np.random.Generator, stratum: str, most: float, most_there: float) -> tuple[float, float]:
     """Stops of scene and exemplar, which may have so many at most."""
-    if stratum in ("colour cast", "gradient", "direction"):
+    if stratum in ("color cast", "gradient", "direction"):
         both = light.draw_exposure(rng, min(most, most_there))
         return both, both
     here, there = light.draw_exposure(rng, most), light.draw_exposure(rng, most_there)
@@ -286,7 +286,7 @@ class Layers:
         empty: [S,S,3], the lit background.
         box: where the subject's cut-out lies.
         matte: [h,w], of the cut-out.
-        lit: [h,w,3], the subject's own colours in this light, straight, at most 1.
+        lit: [h,w,3], the subject's own colors in this light, straight, at most 1.
         relit: [h,w,3], shade times gain, by which albedo became `lit`.
         shadow: [S,S].
         log_gain: [S,S,3].
@@ -307,10 +307,10 @@ class Layers:
         return over(picture, self.box, self.matte, self.lit)
 
 
-def over(picture: np.ndarray, box: Box, matte: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """`colours` (straight) laid over a picture, which is changed in place and given back."""
+def over(picture: np.ndarray, box: Box, matte: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """`colors` (straight) laid over a picture, which is changed in place and given back."""
     alpha = matte[..., None]
-    picture[box.slices] = (1 - alpha) * picture[box.slices] + alpha * colours
+    picture[box.slices] = (1 - alpha) * picture[box.slices] + alpha * colors
     return picture
 
 
@@ -350,9 +350,9 @@ def shadow_of(shot: Shot, cut: Cutout, box: Box, side: int) -> np.ndarray:
     base, height = box.y + box.height - 1, max(box.height, 1)
     foot = np.flatnonzero(cut.matte[int(0.86 * height) :].max(axis=0) > 0.5)
     left, right = (foot[0], foot[-1] + 1) if foot.size else (0, box.width)
-    centre, half = box.x + (left + right) / 2, max(2.0, (right - left) / 2)
+    center, half = box.x + (left + right) / 2, max(2.0, (right - left) / 2)
     v, u = np.ogrid[0:side, 0:side]
-    apart = ((u + 0.5 - centre) / (1.12 * half)) ** 2 + ((v + 0.5 - base) / max(1.5, 0.20 * half)) ** 2
+    apart = ((u + 0.5 - center) / (1.12 * half)) ** 2 + ((v + 0.5 - base) / max(1.5, 0.20 * half)) ** 2
     shadow = CONTACT * np.clip(1.4 - apart, 0, 1)
     outdoors = shot.background.kind == "outdoors" and shot.background.behind == "an overcast sky"
     if shot.background.kind != "photograph":
@@ -444,10 +444,10 @@ def labels_of(description: SceneDescription) -> Labels:
     apart = math.nan if other is None else float(np.abs(own - np.log(other[1])).mean())
     return Labels(
         exposure=here.exposure - there.exposure,
-        cast=float(np.linalg.norm(here.colour - there.colour)),
+        cast=float(np.linalg.norm(here.color - there.color)),
         gradient=float(np.linalg.norm(here.gradient - there.gradient)),
         direction=math.degrees(math.acos(min(1.0, float(here.towards @ there.towards)))),
-        colour=apart,
+        color=apart,
         matte=MATTE_ERROR.get(description.stratum, 0),
     )
 
@@ -479,7 +479,7 @@ def training_pair(
 
 def vocabulary() -> list[str]:
     """Phrases that hold every word a prompt can have."""
-    found = [f"a {colour} {noun}" for colour in subjects.COLOURS for noun in subjects.CLASSES]
+    found = [f"a {color} {noun}" for color in subjects.COLORS for noun in subjects.CLASSES]
     found += [f"an {pattern}" for pattern in subjects.PATTERNS if pattern]
     for split in SPLITS:
         found += [

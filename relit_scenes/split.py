@@ -1,7 +1,7 @@
 """Which subjects and which backgrounds belong to training, validation and test; none belongs to two.
 
-A subject is a class in a colour (a red apple), a background is a ground with what stands behind it (sand before a brick
-wall). Words are shared, combinations are not: of every class seven colours in ten are trained on, one is for
+A subject is a class in a color (a red apple), a background is a ground with what stands behind it (sand before a brick
+wall). Words are shared, combinations are not: of every class seven colors in ten are trained on, one is for
 validation and two are for the test, and likewise for the backgrounds. Textures are drawn anew for each split, from
 seeds and from parts of photographs that no other split reads.
 """

@@ -1,7 +1,7 @@
-"""The subjects of scenes: sprites and solids, each in ten named colours, with true mattes and the way they face.
+"""The subjects of scenes: sprites and solids, each in ten named colors, with true mattes and the way they face.
 
-A form is a class's shape, drawn once: its matte, its tone (what of the colour each place shows), the share of each
-pixel that wears the colour, and its normals. A subject is a form in a colour. Sprites are read out of the npm package
+A form is a class's shape, drawn once: its matte, its tone (what of the color each place shows), the share of each
+pixel that wears the color, and its normals. A subject is a form in a color. Sprites are read out of the npm package
 `@lobehub/fluent-emoji-3d`, taken by name, version and hash into `.cache`; nothing of it lies in the repository.
 """
 
@@ -23,7 +23,7 @@ from relit_scenes.materials import PicturesMissingError
 from relit_scenes.split import of_cell
 
 # Linear albedos, none so bright or dark that a light could not show it.
-COLOURS = {
+COLORS = {
     "red": (0.42, 0.035, 0.035),
     "orange": (0.55, 0.19, 0.03),
     "yellow": (0.60, 0.46, 0.06),
@@ -80,8 +80,8 @@ class Form:
 
     Attributes:
         matte: 0..1.
-        tone: of the colour, 1 on average where it is worn.
-        worn: share of each pixel that wears the subject's colour.
+        tone: of the color, 1 on average where it is worn.
+        worn: share of each pixel that wears the subject's color.
         own: [h,w,3], linear, what the other share looks like.
         normals: [h,w,3], x right, y up, z to the camera.
         shade: how much of the direction's shading it shows.
@@ -97,19 +97,19 @@ class Form:
 
 @dataclass(frozen=True)
 class Subject:
-    """A class in a colour.
+    """A class in a color.
 
     Attributes:
         kind: one of KINDS.
-        noun, colour, pattern: as a prompt says them; a pattern only for solids, "" is none.
+        noun, color, pattern: as a prompt says them; a pattern only for solids, "" is none.
         turn: which view of a solid; 0 for sprites.
         flip: mirrored left to right.
-        albedo: the colour, linear RGB.
+        albedo: the color, linear RGB.
     """
 
     kind: str
     noun: str
-    colour: str
+    color: str
     pattern: str
     turn: int
     flip: bool
@@ -118,22 +118,22 @@ class Subject:
     @property
     def name(self) -> str:
         """With its article: "a red apple", "an orange striped cone"."""
-        told = " ".join(word for word in (self.colour, self.pattern, self.noun) if word)
+        told = " ".join(word for word in (self.color, self.pattern, self.noun) if word)
         return f"{'an' if told[0] in 'aeiou' else 'a'} {told}"
 
 
-def split_of(noun: str, colour: str) -> str:
-    return of_cell(CLASSES.index(noun), list(COLOURS).index(colour))
+def split_of(noun: str, color: str) -> str:
+    return of_cell(CLASSES.index(noun), list(COLORS).index(color))
 
 
 @functools.cache
 def combinations(
-    split: str, kinds: tuple[str, ...] = KINDS, wanted_colour: str | None = None
+    split: str, kinds: tuple[str, ...] = KINDS, wanted_color: str | None = None
 ) -> tuple[tuple[str, str], ...]:
-    """(class, colour) of every subject of a split."""
+    """(class, color) of every subject of a split."""
     nouns = (*(SPRITES if "sprite" in kinds else ()), *(SOLIDS if "solid" in kinds else ()))
-    colours = COLOURS if wanted_colour is None else (wanted_colour,)
-    return tuple((noun, colour) for noun in nouns for colour in colours if split_of(noun, colour) == split)
+    colors = COLORS if wanted_color is None else (wanted_color,)
+    return tuple((noun, color) for noun in nouns for color in colors if split_of(noun, color) == split)
 
 
 def draw(
@@ -142,17 +142,17 @@ def draw(
     kinds: tuple[str, ...] = KINDS,
     like: tuple[str, np.ndarray] | None = None,
 ) -> Subject:
-    """A subject of a split; `like`, a colour's word and albedo, asks for one of that colour."""
+    """A subject of a split; `like`, a color's word and albedo, asks for one of that color."""
     choices = combinations(split, kinds, None if like is None else like[0])
-    noun, colour = choices[rng.integers(len(choices))]
+    noun, color = choices[rng.integers(len(choices))]
     solid = noun in SOLIDS
     turn, flip = int(rng.integers(5)), bool(rng.random() < 0.5)
     pattern = PATTERNS[rng.integers(len(PATTERNS))] if solid else ""
     shift = np.exp(0.04 * rng.standard_normal() + 0.015 * rng.standard_normal(3))
-    albedo = tuple(float(v) for v in (COLOURS[colour] if like is None else like[1]) * shift)
+    albedo = tuple(float(v) for v in (COLORS[color] if like is None else like[1]) * shift)
     if like is not None:
         pattern = ""
-    return Subject("solid" if solid else "sprite", noun, colour, pattern, turn if solid else 0, flip, albedo)
+    return Subject("solid" if solid else "sprite", noun, color, pattern, turn if solid else 0, flip, albedo)
 
 
 def form_of(subject: Subject) -> Form:
@@ -197,7 +197,7 @@ def sprite_forms() -> dict[str, Form]:
 
 
 def sprite_form(rgba: np.ndarray) -> Form:
-    """Finds the colour that most of a sprite wears, and takes it off."""
+    """Finds the color that most of a sprite wears, and takes it off."""
     rows, columns = np.flatnonzero(rgba[..., 3].max(1) > 0.02), np.flatnonzero(rgba[..., 3].max(0) > 0.02)
     rgba = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     matte, linear = rgba[..., 3], np.power(rgba[..., :3], np.float32(2.2))

@@ -1,6 +1,6 @@
 """A small classifier of the things in RelitScenes: what is to be seen in a picture that the demo model drew?
 
-It learns from truths of the training split, in colours that are mixed up (a class comes in any colour), and never sees
+It learns from truths of the training split, in colors that are mixed up (a class comes in any color), and never sees
 what a diffusion model made. `python3 dev.py train classifier` makes `demo/weights/classifier.safetensors`, 0.6 MB.
 """
 

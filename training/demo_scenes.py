@@ -1,7 +1,7 @@
 """The pictures that the demo model learns from: subjects standing in scenes whose light they share.
 
-A scene is a crop of a photograph or a coloured texture, with or without a subject (a sprite, or a subject cut out of
-a photograph). The subject takes the light of its surround by the grey-world rule, then one common light falls on
+A scene is a crop of a photograph or a colored texture, with or without a subject (a sprite, or a subject cut out of
+a photograph). The subject takes the light of its surround by the gray-world rule, then one common light falls on
 everything, in linear light. Only such finished, harmonious scenes are shown to the model; never a raw paste.
 """
 
@@ -17,9 +17,9 @@ CUT_OUTS = {
     "flower": "an orange flower",
     "motorcycle": "a red motorcycle",
 }
-# How far a subject follows the log light of its surround, and the mean linear grey of a well lit photograph.
-GREY_WORLD_SHARE = 0.5
-GREY = 0.18
+# How far a subject follows the log light of its surround, and the mean linear gray of a well lit photograph.
+GRAY_WORLD_SHARE = 0.5
+GRAY = 0.18
 LIGHT_WORDS = ("warm light", "cold light", "bright", "dark")
 
 
@@ -43,9 +43,9 @@ class SceneRenderer:
             weight = 4.0 if name in ("rocket", "temple") else 1.0
             self.backgrounds.append((to_linear(photographs[name]), caption, weight))
         for path, caption, albedo in pictures.TEXTURES.values():
-            grey = cv2.cvtColor(pictures.read_rgb(pictures.package_file("skimage", path)), cv2.COLOR_RGB2GRAY)
-            grey = to_linear(grey)
-            self.backgrounds.append((grey[..., None] / grey.mean() * np.float32(albedo), caption, 0.8))
+            gray = cv2.cvtColor(pictures.read_rgb(pictures.package_file("skimage", path)), cv2.COLOR_RGB2GRAY)
+            gray = to_linear(gray)
+            self.backgrounds.append((gray[..., None] / gray.mean() * np.float32(albedo), caption, 0.8))
         salient = SalientModel(str(pictures.package_file("rembg", "u2netp.onnx")))
         self.subjects = []
         for name, word in CUT_OUTS.items():
@@ -85,14 +85,14 @@ class SceneRenderer:
         top, left, bottom, right = max(0, y0), max(0, x0), min(side, y0 + size[1]), min(side, x0 + size[0])
         layer[top:bottom, left:right] = small[top - y0 : bottom - y0, left - x0 : right - x0]
         alpha = layer[..., 3:]
-        # Grey world: what the surround's mean says about its light, weighted towards the subject.
+        # Gray world: what the surround's mean says about its light, weighted towards the subject.
         near = cv2.GaussianBlur(alpha[..., 0], (0, 0), side / 8) * (1 - alpha[..., 0]) + 1e-4
         mean = (scene * near[..., None]).sum((0, 1)) / near.sum()
-        light = np.exp(np.clip(GREY_WORLD_SHARE * np.log((mean + 0.01) / GREY), -1.6, 0.8))
+        light = np.exp(np.clip(GRAY_WORLD_SHARE * np.log((mean + 0.01) / GRAY), -1.6, 0.8))
         if rng.random() < 0.5:  # a soft shadow where the subject stands
             shadow = np.zeros((side, side), np.float32)
-            centre, axes = ((left + right) // 2, bottom - 1), (max(1, (right - left) // 2), max(1, side // 24))
-            cv2.ellipse(shadow, centre, axes, 0, 0, 360, 1.0, -1)
+            center, axes = ((left + right) // 2, bottom - 1), (max(1, (right - left) // 2), max(1, side // 24))
+            cv2.ellipse(shadow, center, axes, 0, 0, 360, 1.0, -1)
             scene *= 1 - 0.5 * cv2.GaussianBlur(shadow, (0, 0), side / 40)[..., None]
         scene *= 1 - alpha
         scene += layer[..., :3] * light

@@ -79,7 +79,7 @@ class Candidate:
         return found
 
     @torch.no_grad()
-    def harmonised(self, cases: list[Scene], prompts: list[str], others=None, **changes) -> tuple:
+    def harmonized(self, cases: list[Scene], prompts: list[str], others=None, **changes) -> tuple:
         """The scenes and their controls after the sampler; `others` are the controls' prompts, if not the same."""
         mask, subject = (
             torch.from_numpy(np.stack([getattr(case, name) for case in cases])) for name in ("harmonize_mask", "matte")
@@ -269,7 +269,7 @@ def report(candidate: Candidate, split: str, count: int, say: Callable[[str], No
     say(f"fMSE without a model: {', '.join(f'{name} {error:.4f}' for name, error in ceiling(cases).items())}")
     for name, prompt, changes in RUNS:
         mine, controls = told_of(cases, prompt)
-        errors = relit_errors(cases, *candidate.harmonised(cases, mine, controls, **changes))
+        errors = relit_errors(cases, *candidate.harmonized(cases, mine, controls, **changes))
         say(f"fMSE, {name}, prompt {prompt}: {errors}")
     say(f"L1 in holes: {', '.join(f'{name} {error:.4f}' for name, error in hole_errors(candidate).items())}")
 
@@ -281,11 +281,11 @@ def stitched(case: Scene, result: np.ndarray, control: np.ndarray) -> np.ndarray
 
 
 def contact_sheet(candidate: Candidate) -> Image.Image:
-    """By row: six truths; the same prompts drawn from noise; composites, their harmonised pictures, relit, truths."""
+    """By row: six truths; the same prompts drawn from noise; composites, their harmonized pictures, relit, truths."""
     truths, prompts = truths_of("test", 12)
     cases = cases_of("test", 6)
     composites, true = (np.stack([getattr(case, name) for case in cases]) for name in ("composite", "truth"))
-    results, controls = candidate.harmonised(cases, [case.prompt for case in cases])
+    results, controls = candidate.harmonized(cases, [case.prompt for case in cases])
     drawn = candidate.drawn(prompts)
     shown = ((truths + 1) / 2).movedim(1, -1).numpy()
     lit = [stitched(*of) for of in zip(cases, results, controls, strict=True)]

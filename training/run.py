@@ -50,9 +50,9 @@ WORK = CACHE / "demo"
 SIDE = 128
 # The learning rate at its height, where training begins anew and where it goes on.
 FRESH_RATE, RATE = 6e-4, 4e-4
-# How much more the loss weighs a cell's mean colour than its details: it tells of light, and is a tenth of the latent.
-COLOUR_WEIGHT = 8.0
-# And how much more a cell of the subject's weighs: what light does to it is what harmonising asks for.
+# How much more the loss weighs a cell's mean color than its details: it tells of light, and is a tenth of the latent.
+COLOR_WEIGHT = 8.0
+# And how much more a cell of the subject's weighs: what light does to it is what harmonizing asks for.
 SUBJECT_WEIGHT = 5.0
 # And how much more the mean of a subject's errors weighs: between so many cells' accidents it is the light's own.
 LIGHT_WEIGHT = 8.0
@@ -79,7 +79,7 @@ def save_atomically(state: dict, path: Path) -> None:
     partial.replace(path)
 
 
-def initialise(module: torch.nn.Module) -> torch.nn.Module:
+def initialize(module: torch.nn.Module) -> torch.nn.Module:
     """ComfyUI builds its layers without initial values (it always loads weights); give them torch's defaults."""
     for layer in module.modules():
         if hasattr(layer, "reset_parameters"):
@@ -172,10 +172,10 @@ def first_values(demo_model, tokenizer, fresh: bool) -> nn.ModuleDict:
     Only the embeddings of words that the prompts can have are ever trained; all others stay zero, so that a word the
     model does not know says nothing instead of saying noise.
     """
-    unet = initialise(demo_model.build_model(torch.float32).diffusion_model)
+    unet = initialize(demo_model.build_model(torch.float32).diffusion_model)
     nn.init.zeros_(unet.out[-1].weight)
     nn.init.zeros_(unet.out[-1].bias)
-    text = initialise(demo_model.DemoTextEncoder(dtype=torch.float32)).transformer
+    text = initialize(demo_model.DemoTextEncoder(dtype=torch.float32)).transformer
     embedding = text.text_model.embeddings.token_embedding.weight
     table = torch.zeros_like(embedding)
     known = known_tokens(tokenizer)
@@ -223,14 +223,14 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
         generator = torch.Generator().manual_seed(step)
         prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in batch.prompts]
         clean = codec.encode(batch.pictures)
-        # Somewhat more where there is more noise than signal: it is there that light and colour are settled.
+        # Somewhat more where there is more noise than signal: it is there that light and color are settled.
         sigma = torch.sigmoid(0.8 + torch.randn(count, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)
         for group in optimizer.param_groups:
             group["lr"] = rate * cosine(step, steps)
         noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1))
         with autocast(), sdpa_kernel(SDPBackend.MATH):  # for so few cells plain attention is faster
-            context = encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
+            context = encode_text(modules["text"].text_model, tokenize(tokenizer, prompts))
             given = torch.cat([noisy, left_by_mask(clean, batch.hidden)], 1)
             velocity = modules["unet"](given, sigma * 1000, context=context)
         error = velocity.float() - (noise - clean)
@@ -280,8 +280,8 @@ def training_loss(error: torch.Tensor, channels: torch.Tensor, batch: Batch) -> 
 def channel_weights(codec: PatchCodec) -> torch.Tensor:
     """What the loss makes of each latent channel, 1 on average. What is best for any weights is best for all."""
     patterns = codec.analysis.flatten(2)
-    colour = patterns.mean(2).norm(dim=1) / patterns.square().mean(2).sum(1).sqrt()
-    weights = 1 + (COLOUR_WEIGHT - 1) * colour
+    color = patterns.mean(2).norm(dim=1) / patterns.square().mean(2).sum(1).sqrt()
+    weights = 1 + (COLOR_WEIGHT - 1) * color
     return weights / weights.mean()
 
 
@@ -291,7 +291,7 @@ def candidate(demo_model, codec: PatchCodec, weights: dict) -> Candidate:
     modules = first_values(demo_model, tokenizer, fresh=True).requires_grad_(False)
     modules.load_state_dict(weights, assign=True)
     return Candidate(
-        modules, codec, lambda prompts: encode_text(modules["text"].text_model, tokenise(tokenizer, prompts))
+        modules, codec, lambda prompts: encode_text(modules["text"].text_model, tokenize(tokenizer, prompts))
     )
 
 
@@ -322,10 +322,10 @@ class Validation:
     def light(self, model: Candidate) -> str:
         """How far off the subject's light is."""
         prompts, others = told_of(self.cases, "each its own")
-        return f"fMSE: {relit_errors(self.cases, *model.harmonised(self.cases, prompts, others, **BARE))}"
+        return f"fMSE: {relit_errors(self.cases, *model.harmonized(self.cases, prompts, others, **BARE))}"
 
 
-def tokenise(tokenizer, prompts: list[str]) -> torch.Tensor:
+def tokenize(tokenizer, prompts: list[str]) -> torch.Tensor:
     """[B,77] token ids, by ComfyUI's own tokenizer."""
     return torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(prompt)[0]] for prompt in prompts])
 
@@ -348,7 +348,7 @@ def known_tokens(tokenizer) -> list[int]:
     captions = [caption for _, _, caption in pictures.PHOTOGRAPHS.values()]
     captions += [caption for _, caption, _ in pictures.TEXTURES.values()]
     captions += [*CUT_OUTS.values(), *pictures.SPRITES.values(), ", ".join(LIGHT_WORDS), *vocabulary()]
-    return sorted(set(tokenise(tokenizer, captions).flatten().tolist()))
+    return sorted(set(tokenize(tokenizer, captions).flatten().tolist()))
 
 
 def train_classifier(steps: int) -> None:
@@ -434,7 +434,7 @@ def evaluate(which: list[str], count: int) -> None:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
     parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "evaluate", "export"])
-    parser.add_argument("--steps", type=int, help="optimiser steps (codec: 1500, diffusion: 8000, classifier: 6000)")
+    parser.add_argument("--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000)")
     parser.add_argument("--fresh", action="store_true", help="diffusion: begin without the published weights")
     parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
     parser.add_argument("--count", type=int, default=48, help="evaluate: so many scenes")

@@ -71,7 +71,7 @@ def sprites(held_out: bool) -> list[np.ndarray]:
     found = []
     with tarfile.open(fileobj=io.BytesIO(subjects.sprite_archive())) as package:
         names = sorted(name for name in package.getnames() if name.endswith(".webp"))
-        # Variants in other skin colours show the same shape.
+        # Variants in other skin colors show the same shape.
         names = [name for name in names if not any(f"1f3f{tone}" in name for tone in "bcdef")][::EVERY]
         for index, name in enumerate(names):
             if (index % HELD_OUT == 0) == held_out:
@@ -88,8 +88,8 @@ def backgrounds(held_out: bool) -> list[np.ndarray]:
     found = [pictures.read_rgb(pictures.photograph_path(name)) for name in names]
     if not held_out:
         for path, _, albedo in pictures.TEXTURES.values():
-            grey = pictures.read_rgb(pictures.package_file("skimage", path))
-            found.append(np.clip(grey / grey.mean() * np.sqrt(np.float32(albedo)), 0, 1))
+            gray = pictures.read_rgb(pictures.package_file("skimage", path))
+            found.append(np.clip(gray / gray.mean() * np.sqrt(np.float32(albedo)), 0, 1))
     return found
 
 

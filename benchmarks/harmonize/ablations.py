@@ -1,4 +1,4 @@
-"""What each part of harmonising is worth: the same scenes with one thing changed at a time."""
+"""What each part of harmonizing is worth: the same scenes with one thing changed at a time."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.common.table import Section
-from benchmarks.harmonize.methods import Case, decoded, differential, harmonise, ours, stitch
+from benchmarks.harmonize.methods import Case, decoded, differential, harmonize, ours, stitch
 from benchmarks.harmonize.scenes import SIDE
 from benchmarks.harmonize.score import Made, made, score, told
 from devtools.comfyui import load_pack
@@ -120,12 +120,12 @@ def control_runs(case: Case) -> Iterator[tuple[str, Made]]:
 
 
 def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
-    """A ring about the subject holds rubbish: inpainted and then kept, inpainted and then harmonised too, or once."""
+    """A ring about the subject holds rubbish: inpainted and then kept, inpainted and then harmonized too, or once."""
     subject, stale = case.scenes.subject, case.scenes.composite.clone()
     both = dilated(subject, RING)
     ring = both & ~subject
     stale[:, ring] += RUBBISH
-    first = harmonise(case, composite=stale, mask=ring, **INPAINT)
+    first = harmonize(case, composite=stale, mask=ring, **INPAINT)
     for key, label, given, mask, before in (
         ("order_literal", f"ring of {RING} inpainted, then the subject alone", first.scene, subject, first.calls),
         ("order_joint", f"ring of {RING} inpainted, then both together", first.scene, both, first.calls),
@@ -138,7 +138,7 @@ def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
 
 def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict]]:
     """The table, and the figures by name. whole: the runs with everything as it should be, of these scenes and more."""
-    section = Section(f"One thing changed at a time, own colour, the first {len(case)} scenes")
+    section = Section(f"One thing changed at a time, own color, the first {len(case)} scenes")
     figures = {}
 
     def row(key: str, label: str, result: Made) -> None:

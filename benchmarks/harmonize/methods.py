@@ -1,4 +1,4 @@
-"""The way of a composite through the pack: harmonised as a latent, decoded, stitched. Here alone the nodes are called.
+"""The way of a composite through the pack: harmonized as a latent, decoded, stitched. Here alone the nodes are called.
 
 A case is a stratum of the scenes with its model and its pictures; every method of the benchmark takes a case.
 """
@@ -42,7 +42,7 @@ class Case:
 
     @cached_property
     def model(self):
-        return harmonizing_oracle(Denoiser(self.scenes.subject, self.scenes.same_colour))
+        return harmonizing_oracle(Denoiser(self.scenes.subject, self.scenes.same_color))
 
     @cached_property
     def composites(self) -> np.ndarray:
@@ -62,14 +62,14 @@ class Case:
 
     def first(self, count: int) -> "Case":
         """As many of its scenes; the model is the same."""
-        parts = {name: value for name, value in vars(self.scenes).items() if name not in ("subject", "same_colour")}
-        fewer = Case(Scenes(self.scenes.subject, *(part[:count] for part in parts.values()), self.scenes.same_colour))
+        parts = {name: value for name, value in vars(self.scenes).items() if name not in ("subject", "same_color")}
+        fewer = Case(Scenes(self.scenes.subject, *(part[:count] for part in parts.values()), self.scenes.same_color))
         fewer.__dict__["model"] = self.model
         return fewer
 
 
-def case(count: int, seed: int = TEST, same_colour: bool = False) -> Case:
-    return Case(draw_scenes(count, seed, same_colour=same_colour))
+def case(count: int, seed: int = TEST, same_color: bool = False) -> Case:
+    return Case(draw_scenes(count, seed, same_color=same_color))
 
 
 def pixels(cells: torch.Tensor) -> np.ndarray:
@@ -78,7 +78,7 @@ def pixels(cells: torch.Tensor) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Harmonised:
+class Harmonized:
     """Log light after the sampler, [N,576], and the model calls that a scene took, the control's included.
 
     With several seeds [S*N,576]: all scenes with the first seed, then all with the next.
@@ -89,7 +89,7 @@ class Harmonised:
     calls: int
 
 
-def harmonise(
+def harmonize(
     case: Case,
     prompt: str = RIGHT,
     *,
@@ -98,7 +98,7 @@ def harmonise(
     mask: torch.Tensor | None = None,
     node: str = "PhDHarmonizeSampler",
     **settings,
-) -> Harmonised:
+) -> Harmonized:
     """PhDHarmonizeSampler on all scenes at once. `composite`, `control` are log light, `mask` is bool [576]."""
     network, told = case.model.model.diffusion_model, conditioning(case.scenes, prompt)
     before = network.items
@@ -114,7 +114,7 @@ def harmonise(
     if control is not None:
         inputs["control"] = as_latent(control)
     latents = call(node, **inputs, **settings)
-    return Harmonised(
+    return Harmonized(
         as_light(latents[0]),
         None if control is None else as_light(latents[1]),
         (network.items - before) // len(case),
@@ -137,7 +137,7 @@ def stitch(
 ) -> tuple[np.ndarray, bool]:
     """PhDStitch on the decoded latents: the pictures, and whether outside its mask they are the backgrounds' bits.
 
-    scene, control: as `Harmonised` has them. composite: log light. mask: what might change, bool [576].
+    scene, control: as `Harmonized` has them. composite: log light. mask: what might change, bool [576].
     """
     composites = case.composites if composite is None else decoded(composite)
     change, seeds = pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
@@ -163,11 +163,11 @@ def stitch(
     return np.concatenate(pictures), all(equal)
 
 
-def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonised:
+def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonized:
     """Single relight."""
-    return harmonise(case, prompt, **{**defaults(), **changes})
+    return harmonize(case, prompt, **{**defaults(), **changes})
 
 
-def differential(case: Case, prompt: str = RIGHT, control: torch.Tensor | None = None, **changes) -> Harmonised:
+def differential(case: Case, prompt: str = RIGHT, control: torch.Tensor | None = None, **changes) -> Harmonized:
     """With the control beside it: twice the calls."""
     return ours(case, prompt, control=case.scenes.control if control is None else control, **changes)

@@ -1,4 +1,4 @@
-"""What others' tools do with a pasted subject: blends, colour statistics, and ComfyUI's own sampling."""
+"""What others' tools do with a pasted subject: blends, color statistics, and ComfyUI's own sampling."""
 
 import itertools
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from benchmarks.harmonize.scenes import (
 )
 from benchmarks.harmonize.score import Made, local_linear, made
 from benchmarks.paste import rivals as paste_rivals
-from phd_ops.pixels.blend import alpha_over, match_colours
+from phd_ops.pixels.blend import alpha_over, match_colors
 from phd_ops.pixels.geometry import Box
 
 FEATHER = 1.5
@@ -49,11 +49,11 @@ def feathered(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) 
 
 def ring_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
     whole = Box(0, 0, *matte.shape[::-1])
-    return alpha_over(background, match_colours(composite, matte, background, whole, RING, 1.0), matte)
+    return alpha_over(background, match_colors(composite, matte, background, whole, RING, 1.0), matte)
 
 
 def scene_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """Mean and deviation of the whole background, in CIE Lab, as colour transfer tools do it."""
+    """Mean and deviation of the whole background, in CIE Lab, as color transfer tools do it."""
     inside = matte > 0.5
     lab, behind = (cv2.cvtColor(part, cv2.COLOR_RGB2Lab) for part in (composite, background))
     ours, theirs = lab[inside], behind[~inside]

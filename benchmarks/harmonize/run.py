@@ -1,7 +1,7 @@
-"""`python3 dev.py bench harmonize`: how near harmonised subjects come to the truth, beside what others' tools make.
+"""`python3 dev.py bench harmonize`: how near harmonized subjects come to the truth, beside what others' tools make.
 
 Everything runs through ComfyUI's own sampling stack and the pack's nodes, on scenes whose truth is known and a model
-that is exact for them. Two strata: subjects of a colour of their own, which the prompt names, and subjects of the
+that is exact for them. Two strata: subjects of a color of their own, which the prompt names, and subjects of the
 background's material, where Poisson blending is strong. Settings were chosen on the validation scenes, which
 `--validation` runs in place of the test's; `--quick` takes fewer. Pictures go to output/bench_harmonize.png.
 """
@@ -26,8 +26,8 @@ WANTED = {
     "differential_calls": ("<=", 36),
     "wrong_prompt_fmse": ("<=", 0.040),
     "no_prompt_fmse": ("<=", 0.15),
-    "same_colour_ours_vs_poisson": ("<=", 1.2),
-    "same_colour_differential_vs_poisson": ("<=", 1.2),
+    "same_color_ours_vs_poisson": ("<=", 1.2),
+    "same_color_differential_vs_poisson": ("<=", 1.2),
     "worse_than_paste": ("<=", 0.02),
     "outside_equal": ("==", True),
     "smoother_linear_error": ("<=", 1e-5),
@@ -104,11 +104,11 @@ def measure_stratum(case, title: str, quick: bool) -> tuple[dict[str, dict], dic
 
 
 def measure_prompts(case) -> tuple[dict[str, dict], list]:
-    """Scores of ours by prompt, where the prompt names another colour and where there is none."""
+    """Scores of ours by prompt, where the prompt names another color and where there is none."""
     from benchmarks.harmonize import methods as run
     from benchmarks.harmonize.score import made, score, told
 
-    section, scores, results = Section(f"Own colour, other prompts, {len(case)} scenes"), {}, []
+    section, scores, results = Section(f"Own color, other prompts, {len(case)} scenes"), {}, []
     for prompt in ("wrong", "none"):
         key = PROMPTS[prompt].replace(" ", "_")
         scores[key], chosen, rows = best(own_results(case, prompt), case)
@@ -125,14 +125,14 @@ def measure_prompts(case) -> tuple[dict[str, dict], list]:
 
 
 def figures_of(scores: dict[str, dict[str, dict]], results: list) -> dict[str, float | bool]:
-    own, same = scores["own_colour"], scores["same_colour"]
+    own, same = scores["own_color"], scores["same_color"]
     figures = {f"{name}_{key}": own[name][key] for name in OWN for key in JSON_KEYS}
     figures["best_fmse"] = min(own[name]["fmse"] for name in OWN)
     figures["wrong_prompt_fmse"] = scores["wrong_prompt"]["differential"]["fmse"]
     figures["no_prompt_fmse"] = scores["no_prompt"]["differential"]["fmse"]
     figures["no_prompt_high_fmse"] = scores["no_prompt"]["differential_high"]["fmse"]
     for name in OWN:
-        figures[f"same_colour_{name}_vs_poisson"] = same[name]["fmse"] / same["poisson"]["fmse"]
+        figures[f"same_color_{name}_vs_poisson"] = same[name]["fmse"] / same["poisson"]["fmse"]
     figures["worse_than_paste"] = own["differential"]["worse"]
     stitched = [result.outside_equal for result in results if result.outside_equal is not None]
     return figures | {"outside_equal": bool(stitched) and all(stitched)}
@@ -160,14 +160,14 @@ def measure(quick: bool, seed: int, folder: Path) -> dict[str, float | bool]:
     from benchmarks.harmonize.methods import case
 
     count, fewer = (16, 8) if quick else (128, 24)
-    cases = {"own_colour": case(count, seed), "same_colour": case(count, seed, same_colour=True)}
-    titles = {"own_colour": "Own colour, which the prompt names", "same_colour": "The background's colour"}
+    cases = {"own_color": case(count, seed), "same_color": case(count, seed, same_color=True)}
+    titles = {"own_color": "Own color, which the prompt names", "same_color": "The background's color"}
     scores, chosen = {}, {}
     for name, one in cases.items():
         scores[name], chosen[name] = measure_stratum(one, titles[name], quick)
-    other, more = measure_prompts(cases["own_colour"])
+    other, more = measure_prompts(cases["own_color"])
     scores |= other
-    section, ablations = ablations.measure(cases["own_colour"].first(fewer), chosen["own_colour"])
+    section, ablations = ablations.measure(cases["own_color"].first(fewer), chosen["own_color"])
     show(section, WANTED)
     figures = figures_of(scores, [*more, *(result for part in chosen.values() for result in part.values())])
     judge(figures)

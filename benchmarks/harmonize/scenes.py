@@ -1,4 +1,4 @@
-"""Scenes whose harmonised truth is known, and their exact estimate: harmonising's ground truth without a network.
+"""Scenes whose harmonized truth is known, and their exact estimate: harmonizing's ground truth without a network.
 
 A scene is a picture's log light on a grid of 24×24 cells: smooth light + fine texture + the subject's albedo, which the
 prompt names up to a remainder. The composite shows the subject under another scene's light; its control is that other
@@ -49,7 +49,7 @@ class Scenes:
         texture: the subject's own, and what the scene shows beside it: what of the truth is its identity.
         albedo: [N,1], the subject's own.
         named: [N], the albedo that the right prompt names.
-        same_colour: the subject is of the background's own material, and the prompt says so.
+        same_color: the subject is of the background's own material, and the prompt says so.
     """
 
     subject: torch.Tensor
@@ -60,10 +60,10 @@ class Scenes:
     texture: torch.Tensor
     albedo: torch.Tensor
     named: torch.Tensor
-    same_colour: bool
+    same_color: bool
 
 
-def draw_scenes(count: int, seed: int, radius: float = 6.0, same_colour: bool = False) -> Scenes:
+def draw_scenes(count: int, seed: int, radius: float = 6.0, same_color: bool = False) -> Scenes:
     generator, cells = torch.Generator().manual_seed(seed), SIDE**2
 
     def drawn(*shape: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def draw_scenes(count: int, seed: int, radius: float = 6.0, same_colour: bool = 
     own, other, behind = (drawn(count, cells) @ texture.T for _ in range(3))
     named = torch.tensor(ALBEDOS, dtype=DOUBLE)[torch.randint(len(ALBEDOS), (count,), generator=generator)]
     albedo = (named + LEFT_OPEN * drawn(count))[:, None]
-    if same_colour:
+    if same_color:
         named, albedo = torch.zeros_like(named), torch.zeros_like(albedo)
     subject = disc(radius)
     truth = here + own + albedo * subject
@@ -88,19 +88,19 @@ def draw_scenes(count: int, seed: int, radius: float = 6.0, same_colour: bool = 
         own,
         albedo,
         named,
-        same_colour,
+        same_color,
     )
 
 
 class Denoiser:
     """E[x0 | a x0 + sigma n = x] for scenes, by what the prompt says."""
 
-    def __init__(self, subject: torch.Tensor, same_colour: bool = False):
+    def __init__(self, subject: torch.Tensor, same_color: bool = False):
         self.subject = subject.to(DOUBLE)
         scenery = kernel(LIGHT_LENGTH, LIGHT) + kernel(TEXTURE_LENGTH, TEXTURE)
         scenery += GRAIN**2 * torch.eye(SIDE**2, dtype=DOUBLE)
         within = torch.outer(self.subject, self.subject)
-        open_to = {True: 0.0 if same_colour else LEFT_OPEN, False: ALL_OPEN}
+        open_to = {True: 0.0 if same_color else LEFT_OPEN, False: ALL_OPEN}
         self.eigen = {told: torch.linalg.eigh(scenery + open_**2 * within) for told, open_ in open_to.items()}
 
     def __call__(self, x: torch.Tensor, a: float, sigma: float, mean: torch.Tensor | None) -> torch.Tensor:
@@ -123,7 +123,7 @@ def squared_error(result: torch.Tensor, scenes: Scenes) -> torch.Tensor:
 
 
 def picture(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
-    """[...,576] as float32 sRGB pictures [...,24 cell,24 cell,3]: middle grey is 0, and 2 is a factor of e in light."""
+    """[...,576] as float32 sRGB pictures [...,24 cell,24 cell,3]: middle gray is 0, and 2 is a factor of e in light."""
     from phd_ops.pixels.color import linear_to_srgb
 
     light = (0.18 * torch.exp(log_light / 2)).float().numpy().reshape(*log_light.shape[:-1], SIDE, SIDE)

@@ -1,4 +1,4 @@
-"""How near a harmonised picture comes to the truth, and whether the subject is still itself. Measured in log light.
+"""How near a harmonized picture comes to the truth, and whether the subject is still itself. Measured in log light.
 
 The smoother here is a dense one of its own, so that no figure rests on the code it measures.
 """

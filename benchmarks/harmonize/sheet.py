@@ -17,31 +17,31 @@ NAMES = {
     "membrane": "control membrane", "sdedit": "SDEdit", "ksampler": "KSampler + mask",
     "ksampler_relight": "KSampler, our relight", "best_possible": "best possible",
 }  # fmt: skip
-STRATA = {"own_colour": ("own colour", (255, 170, 60)), "same_colour": ("background's colour", (110, 190, 255))}
+STRATA = {"own_color": ("own color", (255, 170, 60)), "same_color": ("background's color", (110, 190, 255))}
 TILE, LABEL, GAP, COLUMNS = 176, 24, 8, 8
 # The axis of the dots, in fMSE.
 LEAST, MOST = 0.005, 2.0
 # The scenes are of low contrast; they are shown with more, about the middle of log light.
-GREY, CONTRAST = 0.46, 1.6
+GRAY, CONTRAST = 0.46, 1.6
 
 
-def words(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour=INK, size=15, anchor="la") -> None:
-    draw.text(at, text, fill=colour, font=ImageFont.load_default(size=size), anchor=anchor)
+def words(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, color=INK, size=15, anchor="la") -> None:
+    draw.text(at, text, fill=color, font=ImageFont.load_default(size=size), anchor=anchor)
 
 
 def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
     """A row for each method, nearest to the truth first, and a dot for its fMSE in each stratum."""
     row, top, left = 30, 90, 210
-    names = sorted(NAMES, key=lambda name: scores["own_colour"][name]["fmse"])
+    names = sorted(NAMES, key=lambda name: scores["own_color"][name]["fmse"])
     sheet = Image.new("RGB", (width, top + row * len(names) + 40), BACK)
     draw = ImageDraw.Draw(sheet)
     words(
         draw, (GAP, 12), "Squared error of the subject's log light (fMSE), nearer to the truth is further left", size=20
     )
-    for index, (told, colour) in enumerate(STRATA.values()):
+    for index, (told, color) in enumerate(STRATA.values()):
         x = left + 260 * index
-        draw.ellipse([x, 50, x + 12, 62], colour)
-        words(draw, (x + 20, 56), told, colour, anchor="lm")
+        draw.ellipse([x, 50, x + 12, 62], color)
+        words(draw, (x + 20, 56), told, color, anchor="lm")
 
     def across(value: float) -> float:
         share = math.log(value / LEAST) / math.log(MOST / LEAST)
@@ -54,11 +54,11 @@ def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
         y = top + row * (index + 0.5)
         words(draw, (left - 14, y), NAMES[name], anchor="rm")
         # One a little above the other: equal errors are to be seen as two.
-        for (stratum, (_, colour)), up in zip(STRATA.items(), (4, -4), strict=True):
+        for (stratum, (_, color)), up in zip(STRATA.items(), (4, -4), strict=True):
             x, level = across(scores[stratum][name]["fmse"]), y - up
-            draw.ellipse([x - 6, level - 6, x + 6, level + 6], colour)
+            draw.ellipse([x - 6, level - 6, x + 6, level + 6], color)
         both = " and ".join(f"{scores[stratum][name]['fmse']:.3f}" for stratum in STRATA)
-        own = scores["own_colour"][name]
+        own = scores["own_color"][name]
         words(draw, (width - 310, y), f"{both}, {own['calls']} calls, identity {own['identity']:.2f}", DIM, anchor="lm")
     return sheet
 
@@ -83,7 +83,7 @@ def rows_of_tiles(title: str, pictures: list[tuple[str, np.ndarray]], width: int
     for index, (told, picture) in enumerate(pictures):
         left, upper = GAP + index % COLUMNS * (TILE + GAP), top + index // COLUMNS * high
         words(draw, (left, upper + 4), told, size=13)
-        shown = (GREY + CONTRAST * (picture - GREY)).clip(0, 1)
+        shown = (GRAY + CONTRAST * (picture - GRAY)).clip(0, 1)
         tile = Image.fromarray((shown * 255).round().astype(np.uint8))
         sheet.paste(tile.resize((TILE, TILE), Image.Resampling.BOX), (left, upper + LABEL))
     return sheet

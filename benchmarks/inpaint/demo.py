@@ -137,9 +137,9 @@ def better(figures: dict[str, dict]) -> list[str]:
 
 
 def holed(truth: torch.Tensor) -> torch.Tensor:
-    grey = truth.clone()
-    grey[:, HOLE, HOLE] = 0.5
-    return grey
+    gray = truth.clone()
+    gray[:, HOLE, HOLE] = 0.5
+    return gray
 
 
 def side_by_side(batch: torch.Tensor) -> np.ndarray:

@@ -9,7 +9,7 @@ from benchmarks.common.oracle import HOLE, LENGTH, Setting
 from benchmarks.inpaint.exact import methods, sample
 
 BACK, INK, DIM, GRID = (24, 24, 28), (235, 235, 235), (150, 150, 158), (52, 52, 60)
-COLOURS = {
+COLORS = {
     "ours": (255, 170, 60), "plain": (235, 90, 90), "ancestral": (200, 120, 120), "langevin": (110, 190, 255),
     "repaint": (120, 220, 140), "repaint10": (70, 160, 90), "lanpaint1": (200, 140, 255), "lanpaint2": (150, 100, 210),
     "former": (170, 170, 120),
@@ -36,8 +36,8 @@ class Panel:
         share_y = (y - self.up[0]) / (self.up[1] - self.up[0])
         return MARGIN + width * share_x, PANEL[1] - MARGIN - height * share_y
 
-    def text(self, at: tuple[float, float], words: str, colour=DIM, size: int = 15, anchor: str = "la") -> None:
-        self.draw.text(at, words, fill=colour, font=ImageFont.load_default(size=size), anchor=anchor)
+    def text(self, at: tuple[float, float], words: str, color=DIM, size: int = 15, anchor: str = "la") -> None:
+        self.draw.text(at, words, fill=color, font=ImageFont.load_default(size=size), anchor=anchor)
 
     def grid(self, xs: list[float], ys: list[float], below: str) -> None:
         left, right = self.at(self.across[0], 0)[0], self.at(self.across[1], 0)[0]
@@ -52,12 +52,12 @@ class Panel:
             self.text((column, bottom + 8), f"{x:g}", anchor="ma")
         self.text(((left + right) / 2, bottom + 30), below, anchor="ma")
 
-    def line(self, xs, ys, colour, width: int = 2) -> None:
-        self.draw.line([self.at(x, y) for x, y in zip(xs, ys, strict=True)], colour, width, joint="curve")
+    def line(self, xs, ys, color, width: int = 2) -> None:
+        self.draw.line([self.at(x, y) for x, y in zip(xs, ys, strict=True)], color, width, joint="curve")
 
-    def dot(self, x: float, y: float, colour, radius: int = 5) -> None:
+    def dot(self, x: float, y: float, color, radius: int = 5) -> None:
         left, top = self.at(x, y)
-        self.draw.ellipse([left - radius, top - radius, left + radius, top + radius], colour)
+        self.draw.ellipse([left - radius, top - radius, left + radius, top + radius], color)
 
 
 def errors(scores: dict[str, dict], title: str) -> Image.Image:
@@ -66,19 +66,19 @@ def errors(scores: dict[str, dict], title: str) -> Image.Image:
     panel = Panel(title, (20, 150), (0, most))
     panel.grid([30, 60, 90, 120], [tick / 10 for tick in range(0, int(10 * most) + 1)], "model calls")
     ends = []
-    for family, colour in COLOURS.items():
+    for family, color in COLORS.items():
         own = [score for name, score in scores.items() if name.rsplit("_", 1)[0] == family]
         own.sort(key=lambda score: score["calls"])
-        panel.line([score["calls"] for score in own], [score["relw2"] for score in own], colour, 3)
+        panel.line([score["calls"] for score in own], [score["relw2"] for score in own], color, 3)
         for score in own:
-            panel.dot(score["calls"], score["relw2"], colour)
-        ends.append((own[-1]["relw2"], own[-1]["calls"], family, colour))
+            panel.dot(score["calls"], score["relw2"], color)
+        ends.append((own[-1]["relw2"], own[-1]["calls"], family, color))
     last = PANEL[1]
-    for value, calls, family, colour in sorted(ends):
+    for value, calls, family, color in sorted(ends):
         x, y = panel.at(calls, value)
         last = min(y, last - 17)
         panel.text(
-            (max(x, panel.at(121, 0)[0]) + 12 if calls > 90 else x + 12, last), NAMES[family], colour, anchor="lm"
+            (max(x, panel.at(121, 0)[0]) + 12 if calls > 90 else x + 12, last), NAMES[family], color, anchor="lm"
         )
     return panel.image
 
@@ -98,7 +98,7 @@ def curves(name: str) -> Image.Image:
     panel.line(hole, mean, (110, 150, 190), 2)
     for curve in samples:
         span = slice(HOLE.start - 1, HOLE.stop + 1)
-        panel.line(np.arange(LENGTH)[span], curve[span], COLOURS[family], 1)
+        panel.line(np.arange(LENGTH)[span], curve[span], COLORS[family], 1)
     for part in (slice(0, HOLE.start), slice(HOLE.stop, LENGTH)):
         panel.line(np.arange(LENGTH)[part], known[part], INK, 3)
     return panel.image

@@ -14,7 +14,7 @@ from benchmarks.paste.rivals import call, tensor
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import grow
 from phd_ops.pixels.paste import BLENDS, paste
-from phd_ops.pixels.vae_color_shift import fit_colour_shift
+from phd_ops.pixels.vae_color_shift import fit_color_shift
 
 
 def growth_errors(grow_by: Callable, pixels) -> float:
@@ -147,7 +147,7 @@ def residual(correct: Callable, given: np.ndarray, share: float) -> float:
 
 
 def ours_corrected(shifted, original, untouched) -> np.ndarray:
-    return fit_colour_shift(shifted, original, untouched).apply(shifted)
+    return fit_color_shift(shifted, original, untouched).apply(shifted)
 
 
 CORRECTIONS = {
@@ -205,8 +205,8 @@ def measure_outside(sizes: Sizes) -> Section:
     section.row("core ImageCompositeMasked", "equal" if (pasted == scene)[alpha == 0].all() else "NOT EQUAL")
     pasted, alpha = paste_rivals.pillow(scene, subject, matte, where)
     section.row("Pillow, 8 bits", moved(pasted, scene, alpha == 0))
-    colours, alpha = straight_as_rival(np.zeros_like(scene), subject, matte, where, 0)
-    section.row("cv2.seamlessClone", moved(paste_rivals.seamless(scene, colours, alpha), scene, alpha <= 0.5))
+    colors, alpha = straight_as_rival(np.zeros_like(scene), subject, matte, where, 0)
+    section.row("cv2.seamlessClone", moved(paste_rivals.seamless(scene, colors, alpha), scene, alpha <= 0.5))
     return section
 
 

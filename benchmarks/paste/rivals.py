@@ -34,7 +34,7 @@ def corner(placement: Placement, size: Size, scene: Size) -> tuple[int, int]:
 
 
 def opencv_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.ndarray:
-    """A placement as `cv2.warpAffine` wants it: pixel centres at whole numbers."""
+    """A placement as `cv2.warpAffine` wants it: pixel centers at whole numbers."""
     matrix = exemplar_matrix(matte, placement, scene)
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     return matrix
@@ -43,11 +43,11 @@ def opencv_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.nd
 def straight_alpha(scene, exemplar, matte, matrix, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
     """Bare OpenCV: picture and matte warped with default flags, straight alpha. Gives composite and matte."""
     size = Size.of(scene)
-    colours, alpha = (cv2.warpAffine(array, matrix, size) for array in (exemplar, matte))
+    colors, alpha = (cv2.warpAffine(array, matrix, size) for array in (exemplar, matte))
     if softness > 0:
         alpha = cv2.GaussianBlur(alpha, (0, 0), softness)
     over = alpha[..., None]
-    return over * colours + (1 - over) * scene, alpha
+    return over * colors + (1 - over) * scene, alpha
 
 
 def scaled(exemplar, matte, placement, scene) -> tuple[np.ndarray, np.ndarray]:
@@ -64,12 +64,12 @@ def scaled(exemplar, matte, placement, scene) -> tuple[np.ndarray, np.ndarray]:
 
 def core(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
     """Core's nodes: picture and mask scaled, the mask blurred, ImageCompositeMasked. They cannot rotate."""
-    colours, alpha = scaled(exemplar, matte, placement, scene)
+    colors, alpha = scaled(exemplar, matte, placement, scene)
     if softness > 0:
         alpha = cv2.GaussianBlur(alpha, (0, 0), softness)
     x, y = corner(placement, Size.of(alpha), Size.of(scene))
     inputs = {"x": x, "y": y, "resize_source": False, "mask": tensor(alpha)}
-    (composite,) = call("ImageCompositeMasked", destination=tensor(scene), source=tensor(colours), **inputs)
+    (composite,) = call("ImageCompositeMasked", destination=tensor(scene), source=tensor(colors), **inputs)
     placed = np.zeros(scene.shape[:2], np.float32)
     placed[y : y + alpha.shape[0], x : x + alpha.shape[1]] = alpha
     return composite[0].numpy(), placed
@@ -97,12 +97,12 @@ def pillow(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray,
     return np.float32(composite) / 255, np.float32(layer.getchannel("A")) / 255
 
 
-def seamless(scene, colours, alpha) -> np.ndarray:
+def seamless(scene, colors, alpha) -> np.ndarray:
     """`cv2.seamlessClone` of what already lies in the scene's frame: there and back through 8 bits."""
     mask = eight_bits(alpha > 0.5)
     x, y, width, height = cv2.boundingRect(mask)
-    centre = x + width // 2, y + height // 2
-    cloned = cv2.seamlessClone(eight_bits(colours), eight_bits(scene), mask, centre, cv2.NORMAL_CLONE)
+    center = x + width // 2, y + height // 2
+    cloned = cv2.seamlessClone(eight_bits(colors), eight_bits(scene), mask, center, cv2.NORMAL_CLONE)
     return np.float32(cloned) / 255
 
 
@@ -116,7 +116,7 @@ def least_squares(shifted, original, untouched) -> np.ndarray:
 
 
 def reinhard(shifted, original, untouched) -> np.ndarray:
-    """A tone shift undone as colour match nodes do: mean and deviation of the whole pictures."""
+    """A tone shift undone as color match nodes do: mean and deviation of the whole pictures."""
     del untouched
     gain = original.std((0, 1)) / shifted.std((0, 1))
     return (shifted - shifted.mean((0, 1))) * gain + original.mean((0, 1))

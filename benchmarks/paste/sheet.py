@@ -9,7 +9,7 @@ from benchmarks.paste import rivals as paste_rivals
 from devtools import package_images as pictures
 from devtools.contact_sheet import contact_sheet
 from phd_ops.pixels.geometry import Box, Placement
-from phd_ops.pixels.masks import stabilise
+from phd_ops.pixels.masks import stabilize
 from phd_ops.pixels.paste import BLENDS, paste
 from phd_ops.segmenters.onnx_salient import SalientModel
 
@@ -33,7 +33,7 @@ def photographs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A launch pad, an astronaut and her matte."""
     exemplar = pictures.read_rgb(pictures.photograph_path("astronaut"))
     matte = SalientModel(str(pictures.package_file("rembg", "u2netp.onnx"))).predict(exemplar)
-    return pictures.read_rgb(pictures.photograph_path("rocket")), exemplar, stabilise(matte)
+    return pictures.read_rgb(pictures.photograph_path("rocket")), exemplar, stabilize(matte)
 
 
 def fringe_tiles(pastes: dict, scene: tuple, errors) -> list[tuple[str, np.ndarray]]:
@@ -59,7 +59,7 @@ def blend_tiles(scene, exemplar, matte) -> list[tuple[str, np.ndarray]]:
 
 
 def tone_tiles(given: np.ndarray, shifted: np.ndarray, corrected: dict) -> list[tuple[str, np.ndarray]]:
-    """What a tone shift leaves, ten times enlarged about grey; noise stands where pixels were altered."""
+    """What a tone shift leaves, ten times enlarged about gray; noise stands where pixels were altered."""
     before = [("before a tone shift", given), ("after it, 10 % of it altered", np.clip(shifted, 0, 1))]
     after = [
         (f"{who}: ten times the error", np.clip(0.5 + 10 * (picture - given), 0, 1))

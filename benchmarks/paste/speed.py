@@ -79,9 +79,9 @@ def measure_others(sizes: Sizes) -> Section:
     )
     base = base.convert("RGBA")
     # The subject in the scene's frame, as seamlessClone wants it.
-    colours, alpha = (np.zeros_like(array) for array in (scene, scene[..., 0]))
+    colors, alpha = (np.zeros_like(array) for array in (scene, scene[..., 0]))
     middle = Box(at["x"], at["y"], side, side).slices
-    colours[middle], alpha[middle] = exemplar, matte
+    colors[middle], alpha[middle] = exemplar, matte
 
     def core_grown() -> None:
         (mask,) = call("GrowMask", mask=tensor(matte), expand=4, tapered_corners=True)
@@ -104,7 +104,7 @@ def measure_others(sizes: Sizes) -> Section:
         ),
         "poisson_vs_cv2": (
             ("ours, Poisson", lambda: paste(scene, exemplar, matte, where, blend="Poisson")),
-            ("cv2.seamlessClone, from float and back", lambda: paste_rivals.seamless(scene, colours, alpha)),
+            ("cv2.seamlessClone, from float and back", lambda: paste_rivals.seamless(scene, colors, alpha)),
         ),
     }
     for key, runners in pairs.items():

@@ -1,4 +1,4 @@
-"""What `bench quality` compares, at equal model calls: the pack's harmonising, ComfyUI's own sampling, others' loops,
+"""What `bench quality` compares, at equal model calls: the pack's harmonizing, ComfyUI's own sampling, others' loops,
 and blends without a model. Every method takes a chunk of scenes and a seed, and gives pictures [N,S,S,3] in 0..1.
 
 Steps, inner steps, seeds and denoise of all were chosen on the validation split (`--validation`), ours as the rivals'.
@@ -74,7 +74,7 @@ CLASSICAL = (
 )
 
 
-def harmonised(chunk: Chunk, seed: int, control: bool, **settings) -> tuple:
+def harmonized(chunk: Chunk, seed: int, control: bool, **settings) -> tuple:
     """The pack's sampler with its own defaults but for what is given."""
     inputs = {"model": chunk.model.model, "positive": chunk.positive, "negative": chunk.negative}
     inputs |= {"latent": chunk.latent, "mask": chunk.mask, "subject_mask": chunk.matte}
@@ -97,7 +97,7 @@ def stitched(chunk: Chunk, latent: dict, control: dict | None = None, seeds: int
 
 def single(steps: int, seeds: int = 1, light: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, *_ = harmonised(chunk, seed, False, steps=steps, seeds=seeds, **settings)
+        latent, *_ = harmonized(chunk, seed, False, steps=steps, seeds=seeds, **settings)
         return stitched(chunk, latent, seeds=seeds, light=light)
 
     return run
@@ -105,7 +105,7 @@ def single(steps: int, seeds: int = 1, light: float = 1.0, **settings) -> Callab
 
 def differential(steps: int, seeds: int = 1, light: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, control, _ = harmonised(chunk, seed, True, steps=steps, seeds=seeds, **settings)
+        latent, control, _ = harmonized(chunk, seed, True, steps=steps, seeds=seeds, **settings)
         return stitched(chunk, latent, control, seeds, light)
 
     return run
@@ -126,7 +126,7 @@ def langevin(steps: int, **settings) -> Callable[[Chunk, int], np.ndarray]:
     """The loop alone: the model's own pixels, nothing held and nothing relit."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, *_ = harmonised(chunk, seed, False, steps=steps, identity=0.0, **settings)
+        latent, *_ = harmonized(chunk, seed, False, steps=steps, identity=0.0, **settings)
         return chunk.model.decoded(latent)
 
     return run

@@ -1,4 +1,4 @@
-"""`python3 dev.py bench quality`: harmonising on RelitScenes, where the right answer is known, with the demo model.
+"""`python3 dev.py bench quality`: harmonizing on RelitScenes, where the right answer is known, with the demo model.
 
 All methods run at equal model calls on the same scenes: the pack's, ComfyUI's own sampling, other loops and blends
 without a model. Means with paired bootstrap intervals, by stratum; then what the demo model itself can do. A stopped
@@ -153,7 +153,7 @@ def main_level(results: dict[int, list]) -> int:
 
 
 def figures_of(results: dict[int, list]) -> dict:
-    """The figures of WANTED that come from harmonising, with their intervals."""
+    """The figures of WANTED that come from harmonizing, with their intervals."""
     from benchmarks.quality.table import OWN, ratio_interval
 
     own = {result.name: result.of(OWN) for result in compared(results)}
@@ -194,8 +194,8 @@ def report(plan: Plan, results: dict[int, list], weights: str, quick: bool) -> d
     from benchmarks.quality.table import OWN, SAME, markdown
 
     level = main_level(results)
-    table(f"Own colour, {level} model calls", compared(results), OWN)
-    table(f"The background's colour, {level} model calls", compared(results), (SAME,))
+    table(f"Own color, {level} model calls", compared(results), OWN)
+    table(f"The background's color, {level} model calls", compared(results), (SAME,))
     figures = figures_of(results)
     own = {result.name: result.of(OWN) for result in compared(results)}
     for result in own.values():

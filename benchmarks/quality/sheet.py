@@ -22,7 +22,7 @@ TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
 # Columns of the sheet, at most calls of the main level.
 COLUMNS = ("differential", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
-COLOURS = {"differential": "#ff9d2e", "ours": "#ffd27a", "differential_eps": "#c76a00", "paste": "#9a9aa2"}
+COLORS = {"differential": "#ff9d2e", "ours": "#ffd27a", "differential_eps": "#c76a00", "paste": "#9a9aa2"}
 SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal", "seconds")
 
 
@@ -44,21 +44,21 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
         chosen = [result.of(OWN) for level in levels for result in results[level] if result.name == name]
         means = np.array([result.mean("fmse") for result in chosen])
         ends = np.array([interval(result.values["fmse"]) for result in chosen])
-        own = name in COLOURS
+        own = name in COLORS
         axes.errorbar(
-            levels, means, np.abs(ends.T - means), label=name, marker="o", capsize=3, color=COLOURS.get(name),
+            levels, means, np.abs(ends.T - means), label=name, marker="o", capsize=3, color=COLORS.get(name),
             linewidth=2.5 if own else 1.2, alpha=1 if own else 0.7,
         )  # fmt: skip
     for result in results[0]:
         mean = result.of(OWN).mean("fmse")
-        axes.axhline(mean, linestyle=":", linewidth=1, color=COLOURS.get(result.name, "#bbbbc4"))
+        axes.axhline(mean, linestyle=":", linewidth=1, color=COLORS.get(result.name, "#bbbbc4"))
         axes.annotate(result.name, (levels[-1], mean), fontsize=8, va="bottom", ha="right")
     axes.set(
         xscale="log", yscale="log", xticks=levels, xlabel="model calls a scene", ylabel="fMSE of the subject (sRGB)"
     )
     axes.set_xticklabels(levels)
     axes.minorticks_off()
-    axes.set_title("Own colour: nearer to the truth is lower; bars are 95 % bootstrap intervals")
+    axes.set_title("Own color: nearer to the truth is lower; bars are 95 % bootstrap intervals")
     axes.legend(fontsize=8, ncols=2)
     figure.savefig(file, dpi=110)
     plt.close(figure)
@@ -73,8 +73,8 @@ def by_stratum(compared: list[Result], file: Path) -> Path:
     for index, name in enumerate(names):
         result = next(result for result in compared if result.name == name)
         ratios = [result.of((each,)).mean("fmse") / paste.of((each,)).mean("fmse") for each in STRATA]
-        axes.bar(np.arange(len(STRATA)) + (index - 2.5) * 0.13, ratios, 0.13, label=name, color=COLOURS.get(name))
-    axes.axhline(1, color=COLOURS["paste"])
+        axes.bar(np.arange(len(STRATA)) + (index - 2.5) * 0.13, ratios, 0.13, label=name, color=COLORS.get(name))
+    axes.axhline(1, color=COLORS["paste"])
     axes.set(yscale="log", ylabel="fMSE over the paste's", xticks=range(len(STRATA)))
     axes.set_xticklabels(STRATA)
     axes.legend(fontsize=8, ncols=3)

@@ -10,8 +10,8 @@ from benchmarks.quality.score import FIGURES
 from benchmarks.quality.store import Run, Store
 from relit_scenes.scenes import STRATA
 
-SAME, OWN = "same colour", tuple(stratum for stratum in STRATA if stratum != "same colour")
-GROUPS = {"own_colour": OWN, "same_colour": (SAME,)}
+SAME, OWN = "same color", tuple(stratum for stratum in STRATA if stratum != "same color")
+GROUPS = {"own_color": OWN, "same_color": (SAME,)}
 RESAMPLES = 4000
 
 
@@ -101,7 +101,7 @@ def as_json(result: Result) -> dict:
 
 
 def markdown(compared: list[Result], plan) -> str:
-    """The table as the README has it: methods by their error in the own-colour strata."""
+    """The table as the README has it: methods by their error in the own-color strata."""
     count = int(np.isin(compared[0].stratum, OWN).sum())
     lines = [
         f"| {count} scenes of the {plan.split} split, {plan.seeds} seed{'s' if plan.seeds > 1 else ''} "

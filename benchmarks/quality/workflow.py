@@ -201,7 +201,7 @@ def run_missing(
 
 
 def paste(count: int, render: Callable) -> Result:
-    """What the scenes are without any harmonising."""
+    """What the scenes are without any harmonizing."""
     rows = [score(render(number).composite, render(number)) for number in range(count)]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     stratum = np.array([stratum_of(number) for number in range(count)])

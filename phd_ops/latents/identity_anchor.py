@@ -4,7 +4,7 @@ import torch
 
 from ..local_linear import local_linear_smooth, structure_sigma
 
-# relight keeps fine structure and leaves light free; restyle keeps coarse colours and leaves texture free.
+# relight keeps fine structure and leaves light free; restyle keeps coarse colors and leaves texture free.
 ANCHORS = RELIGHT, RESTYLE = "relight", "restyle"
 
 
@@ -19,7 +19,7 @@ def anchored(
     """An estimate of the clean latent, with one band of the subject drawn to a reference.
 
     relight: D + w C [(y - F y) - (D - F D)], which keeps y's fine structure. restyle: D + w C [F y - F D], which keeps
-    its coarse colours, as localised ILVR does (arXiv 2302.10167). F is the local-linear smoother over the subject: with
+    its coarse colors, as localized ILVR does (arXiv 2302.10167). F is the local-linear smoother over the subject: with
     a plain Gaussian the rim would keep the subject's old light.
 
     Args:

@@ -12,7 +12,7 @@ parts move, and a model call serves both:
   A frozen estimate loses variance; extrapolating it over the calls (Adams-Bashforth) gives it back.
 - Inner steps pay where noise and signal are of like strength, so that is where they go.
 
-For harmonising, what counts is the mean of what might be there, not one draw of it. There each draw of noise can be the
+For harmonizing, what counts is the mean of what might be there, not one draw of it. There each draw of noise can be the
 last one's opposite (`alternate`): what it does to coarse structure the next step takes back, so that light settles at
 its mean, while every latent still is the estimate and noise of the right strength.
 """
@@ -41,7 +41,7 @@ LEAST_SIGNAL = 1e-3
 # sigma / a, for data of deviation 1: where inner steps go, fewer of them below the knee. Further down, where an
 # estimate's own error is not small against the noise, repeated steps would gather it up.
 BAND, KNEE = (0.2, 3.0), 2.0
-# For harmonising: the light and colour of a whole subject only move where noise is stronger still, and its fine
+# For harmonizing: the light and color of a whole subject only move where noise is stronger still, and its fine
 # structure need not be drawn well.
 HARMONIZE_BAND = (0.5, 10.0)
 # The least leak of the known part's noise: with less of it, it leaves what noise looks like.
@@ -129,10 +129,10 @@ def leant(
 
 
 def redrawn(
-    x: torch.Tensor, centre: torch.Tensor, sigma: torch.Tensor, kept: torch.Tensor, noise: torch.Tensor
+    x: torch.Tensor, center: torch.Tensor, sigma: torch.Tensor, kept: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
-    """x about `centre`, with a share `kept` of its noise and the rest drawn anew."""
-    return centre + kept * (x - centre) + (1 - kept * kept) ** 0.5 * sigma * noise
+    """x about `center`, with a share `kept` of its noise and the rest drawn anew."""
+    return center + kept * (x - center) + (1 - kept * kept) ** 0.5 * sigma * noise
 
 
 @torch.no_grad()
@@ -176,7 +176,7 @@ def sample_masked_langevin(
             `allocate` says where they are made. 0 is plain replacement sampling.
         step_size: share of the noise that an inner step draws anew; 1 and above: all.
         guidance: lambda, how far the known part leans for the two parts to agree; 0: not at all.
-        band: of sigma / a, where inner steps are made; HARMONIZE_BAND for harmonising.
+        band: of sigma / a, where inner steps are made; HARMONIZE_BAND for harmonizing.
         alternate: inner steps draw no new noise but turn `noise` around each time, which x must have begun with;
             `step_size` then has no say.
         unstable: called once, with the step size (None: before any inner step), if an estimate came out infinite or

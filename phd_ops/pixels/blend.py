@@ -1,4 +1,4 @@
-"""Ways to join a placed subject with its scene: alpha, multi-band, Poisson; and a classical match of colours before.
+"""Ways to join a placed subject with its scene: alpha, multi-band, Poisson; and a classical match of colors before.
 
 Parts are float32 [h,w,3] in 0..1, alphas float32 [h,w]. Wherever alpha is 0 the scene's bits come back.
 """
@@ -15,16 +15,16 @@ from .masks import ring as ring_around
 MOST_SOLVED = 2**21
 
 
-def alpha_over(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """alpha * colours + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
-    out = np.empty_like(colours) if out is None else out
+def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """alpha * colors + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
+    out = np.empty_like(colors) if out is None else out
     # In strips that stay in the cache; and three equal channels multiply several times faster than a broadcast one.
     step = max(1, 65536 // alpha.shape[1])
     for y in range(0, alpha.shape[0], step):
         strip = slice(y, y + step)
         over = cv2.merge([alpha[strip]] * 3)
         rest = 1 - over
-        over *= colours[strip]
+        over *= colors[strip]
         rest *= scene[strip]
         over += rest
         np.minimum(over, 1, out=out[strip])
@@ -41,7 +41,7 @@ def pyramid(picture: np.ndarray, levels: int) -> list[np.ndarray]:
     return [*bands, picture]
 
 
-def multiband(scene: np.ndarray, colours: np.ndarray, matte: np.ndarray, support: np.ndarray, reach: int) -> np.ndarray:
+def multiband(scene: np.ndarray, colors: np.ndarray, matte: np.ndarray, support: np.ndarray, reach: int) -> np.ndarray:
     """Joins coarse structure over a wide seam and fine structure over a narrow one (Burt & Adelson 1983).
 
     Args:
@@ -52,10 +52,10 @@ def multiband(scene: np.ndarray, colours: np.ndarray, matte: np.ndarray, support
     """
     levels = min(int(math.log2((reach + 2) / 3)), int(math.log2(min(matte.shape))))
     if levels == 0:
-        return alpha_over(scene, colours, support)
+        return alpha_over(scene, colors, support)
     weight = matte[..., None]
     blended = []
-    for ours, theirs in zip(pyramid(colours, levels), pyramid(scene, levels), strict=True):
+    for ours, theirs in zip(pyramid(colors, levels), pyramid(scene, levels), strict=True):
         blended.append(theirs + weight * (ours - theirs))
         weight = cv2.pyrDown(weight)[..., None]
     joined = blended.pop()
@@ -64,8 +64,8 @@ def multiband(scene: np.ndarray, colours: np.ndarray, matte: np.ndarray, support
     return np.where(support[..., None] > 0, np.clip(joined, 0, 1), scene)
 
 
-def poisson(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, mixed: bool = False) -> np.ndarray:
-    """Gives the subject the scene's colours at its edge and keeps its gradients (Perez 2003, `cv2.seamlessClone`).
+def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: bool = False) -> np.ndarray:
+    """Gives the subject the scene's colors at its edge and keeps its gradients (Perez 2003, `cv2.seamlessClone`).
 
     OpenCV solves in 8 bits; only the change it makes is taken from there, so the subject's own pixels stay float. The
     change is smooth: for a large subject it is found at about two megapixels.
@@ -77,8 +77,8 @@ def poisson(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, mixed: bo
     box = bounding_box(inside)
     # The outermost pixels are the scene's, and OpenCV fails where there are no others.
     if box is None or min(box.size) < 3:
-        return alpha_over(scene, colours, alpha)
-    size = Size.of(colours)
+        return alpha_over(scene, colors, alpha)
+    size = Size.of(colors)
     # Mirrored at the canvas's edge, up to three times as wide and as high, see below.
     width, height = (2 * box.width + size.width, 2 * box.height + size.height)
     coarser = max(1.0, math.sqrt(width * height / MOST_SOLVED))
@@ -86,24 +86,24 @@ def poisson(scene: np.ndarray, colours: np.ndarray, alpha: np.ndarray, mixed: bo
         less = [max(3, round(side / coarser)) for side in size]
         ours, theirs, mask = (
             cv2.resize(picture, less, interpolation=cv2.INTER_AREA)
-            for picture in (colours, scene, inside.astype(np.float32))
+            for picture in (colors, scene, inside.astype(np.float32))
         )
         change = cv2.resize(cloning_change(theirs, ours, mask > 0.5, mixed), size, interpolation=cv2.INTER_LINEAR)
     else:
-        change = cloning_change(scene, colours, inside, mixed)
-    return alpha_over(scene, np.clip(colours + change, 0, 1), alpha)
+        change = cloning_change(scene, colors, inside, mixed)
+    return alpha_over(scene, np.clip(colors + change, 0, 1), alpha)
 
 
-def cloning_change(scene: np.ndarray, colours: np.ndarray, inside: np.ndarray, mixed: bool) -> np.ndarray:
-    """What `cv2.seamlessClone` adds to a subject's colours, float32 [h,w,3]."""
-    # The solver wants pixels around its mask. Where the canvas cuts the subject off there is no edge to take colours
+def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mixed: bool) -> np.ndarray:
+    """What `cv2.seamlessClone` adds to a subject's colors, float32 [h,w,3]."""
+    # The solver wants pixels around its mask. Where the canvas cuts the subject off there is no edge to take colors
     # from, so there the picture goes on as its mirror image, which asks for nothing.
     height, width = inside.shape
     edges = ((inside[0], height), (inside[-1], height), (inside[:, 0], width), (inside[:, -1], width))
     top, bottom, left, right = (length if edge.any() else 4 for edge, length in edges)
     ours, theirs, mask = (
         cv2.copyMakeBorder(np.round(picture * 255).astype(np.uint8), top, bottom, left, right, cv2.BORDER_REFLECT)
-        for picture in (colours, scene, inside.astype(np.float32))
+        for picture in (colors, scene, inside.astype(np.float32))
     )
     # Kept off the frame, where OpenCV solves nothing.
     mask[[0, -1]], mask[:, [0, -1]] = 0, 0
@@ -120,20 +120,20 @@ def cloning_change(scene: np.ndarray, colours: np.ndarray, inside: np.ndarray, m
     return np.where(inside[..., None], smooth, change)
 
 
-def match_colours(
-    colours: np.ndarray, alpha: np.ndarray, scene: np.ndarray, region: Box, ring: int, strength: float
+def match_colors(
+    colors: np.ndarray, alpha: np.ndarray, scene: np.ndarray, region: Box, ring: int, strength: float
 ) -> np.ndarray:
-    """Moves the subject's colour statistics towards those of the scene around it (Reinhard 2001, in CIE Lab).
+    """Moves the subject's color statistics towards those of the scene around it (Reinhard 2001, in CIE Lab).
 
     Mean and deviation are taken from selected pixels only: the subject's opaque ones, and a ring of the scene about it.
 
     Args:
-        colours, alpha: the subject, in `region` of the scene.
+        colors, alpha: the subject, in `region` of the scene.
         scene: the whole scene [H,W,3].
         ring: the ring's width in pixels; at least 8 are taken.
-        strength: 0 leaves the colours as they are, 1 gives them the ring's mean and deviation.
+        strength: 0 leaves the colors as they are, 1 gives them the ring's mean and deviation.
     Returns:
-        float32 [h,w,3]; the colours as they were where there is no subject or no ring.
+        float32 [h,w,3]; the colors as they were where there is no subject or no ring.
     """
     ring = max(ring, 8)
     wider = region.grown(ring).inside(Size.of(scene))
@@ -142,11 +142,11 @@ def match_colours(
     around = ring_around(inside, ring) > 0
     subject = alpha > 0.5
     if strength == 0 or not subject.any() or not around.any():
-        return colours
-    lab = cv2.cvtColor(colours, cv2.COLOR_RGB2Lab)
+        return colors
+    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)
     ours, theirs = lab[subject], cv2.cvtColor(np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)[around]
     # A flat subject has no contrast to stretch, and noise must not become one.
     contrast = np.clip((theirs.std(0) + 1) / (ours.std(0) + 1), 1 / 3, 3)
     matched = (lab - ours.mean(0)) * contrast + theirs.mean(0)
     matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
-    return colours + np.float32(strength) * (matched - colours)
+    return colors + np.float32(strength) * (matched - colors)

@@ -1,7 +1,7 @@
 """A mask's edge drawn again after the picture: closed-form matting (Levin 2006, IEEE TPAMI 30(2), eq. 12) in a band.
 
-Within every 3×3 window the matte is taken to be a linear function of the colours; the matte that departs least from
-that, and is what the mask says off the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimises
+Within every 3×3 window the matte is taken to be a linear function of the colors; the matte that departs least from
+that, and is what the mask says off the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimizes
 the same energy; a band needs but a fraction of its unknowns, and scipy, which ComfyUI itself asks for, solves them.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 from .geometry import Box, Size
 from .masks import signed_distance
 
-# Of a window's colours: what their covariance has at least, of colours in 0..1.
+# Of a window's colors: what their covariance has at least, of colors in 0..1.
 NOISE = 1e-6
-# How much a pixel of the band stays what the mask said: where colours tell nothing, that decides.
+# How much a pixel of the band stays what the mask said: where colors tell nothing, that decides.
 TRUST = 1e-3
 # The system is solved in tiles, with so many pixels around each for what lies beyond: time and memory stay in bounds.
 TILE, AROUND = 256, 16
@@ -64,10 +64,10 @@ def solve(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray) -> np.ndarra
     # Every window's pixels, [N,9], of the windows that have a part in it.
     steps = (np.arange(3)[:, None] * width + np.arange(3)).ravel()
     pixels = (rows * width + columns)[:, None] + steps
-    colours = image.reshape(-1, 3)[pixels].astype(np.float64)
-    colours -= colours.mean(1, keepdims=True)
-    covariance = np.einsum("nki,nkj->nij", colours, colours) / WINDOW + NOISE / WINDOW * np.eye(3)
-    energy = -(1 + np.einsum("nki,nij,nlj->nkl", colours, np.linalg.inv(covariance), colours, optimize=True)) / WINDOW
+    colors = image.reshape(-1, 3)[pixels].astype(np.float64)
+    colors -= colors.mean(1, keepdims=True)
+    covariance = np.einsum("nki,nkj->nij", colors, colors) / WINDOW + NOISE / WINDOW * np.eye(3)
+    energy = -(1 + np.einsum("nki,nij,nlj->nkl", colors, np.linalg.inv(covariance), colors, optimize=True)) / WINDOW
     energy[:, np.arange(WINDOW), np.arange(WINDOW)] += 1
     # Only the unknowns' rows are wanted.
     wanted = np.flatnonzero(unknown)

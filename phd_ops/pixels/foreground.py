@@ -8,7 +8,7 @@ from .resample import blur, reduce
 
 
 def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The subject's own colours where its matte is above 0, without the old background that shines through.
+    """The subject's own colors where its matte is above 0, without the old background that shines through.
 
     Solves I = alpha F + (1 - alpha) B by least squares in windows around every soft pixel, from the whole picture down
     to 6 px; each round falls back on the one before where its window cannot tell. Exact where subject and background
@@ -19,8 +19,8 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
         return image
     height, width = matte.shape
     # The windows' sums need these; the background's follow, since (1 - alpha) I = I - alpha I, and so on.
-    colours = cv2.merge([image, matte])
-    fields = {1: (colours, cv2.multiply(colours, cv2.merge([matte] * 4)))}
+    colors = cv2.merge([image, matte])
+    fields = {1: (colors, cv2.multiply(colors, cv2.merge([matte] * 4)))}
     # A wide window is computed on a coarser grid.
     for finer, coarser in ((1, 4), (4, 16)):
         size = max(1, width // coarser), max(1, height // coarser)
@@ -37,7 +37,7 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
                     for f in (foreground, background)
                 )
             else:
-                # Only the soft pixels' colours are wanted at full size.
+                # Only the soft pixels' colors are wanted at full size.
                 i, ai = i[soft], ai[soft]
                 foreground, background = (cv2.resize(f, (width, height))[soft] for f in (foreground, background))
         a, aa = i[..., 3:], ai[..., 3:]
@@ -57,21 +57,21 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
 
 
 def premultiplied(image: np.ndarray, matte: np.ndarray, straight: bool = False) -> np.ndarray:
-    """The cut-out [H,W,4] of a subject: its own colours times its matte, and the matte.
+    """The cut-out [H,W,4] of a subject: its own colors times its matte, and the matte.
 
-    straight: the picture's soft pixels hold the subject's own colours already, as pictures with alpha do.
+    straight: the picture's soft pixels hold the subject's own colors already, as pictures with alpha do.
     """
-    colours = image if straight else estimate_foreground(image, matte)
-    return cv2.merge([cv2.multiply(colours, cv2.merge([matte] * 3)), matte])
+    colors = image if straight else estimate_foreground(image, matte)
+    return cv2.merge([cv2.multiply(colors, cv2.merge([matte] * 3)), matte])
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """A cut-out for other programs, [H,W,4] not premultiplied: its colours go on under transparent pixels."""
+    """A cut-out for other programs, [H,W,4] not premultiplied: its colors go on under transparent pixels."""
     return np.dstack([extend(premultiplied(image, matte), sigma=8.0), matte])
 
 
 def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
-    """The colours [H,W,3] of a cut-out, carried on beyond its edge for about 4 sigma; black further out.
+    """The colors [H,W,3] of a cut-out, carried on beyond its edge for about 4 sigma; black further out.
 
     Opaque pixels keep their bits.
     """
@@ -79,9 +79,9 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
     # Between the core, opaque but for rounding, and where there is nothing left to carry on.
     rim = np.flatnonzero((cutout[..., 3] < 1 - 1e-5) & (around[..., 3] > 1e-6))
     around, own = around.reshape(-1, 4)[rim], cutout.reshape(-1, 4)[rim]
-    # Where little is left of the subject its own colours are noise: there those around it have a say.
+    # Where little is left of the subject its own colors are noise: there those around it have a say.
     doubt = 0.03 * (1 - own[:, 3:])
     near = (own[:, :3] + doubt * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + doubt)
-    colours = cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB)
-    colours.reshape(-1, 3)[rim] = near.clip(0, 1)
-    return colours
+    colors = cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB)
+    colors.reshape(-1, 3)[rim] = near.clip(0, 1)
+    return colors

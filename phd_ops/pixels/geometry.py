@@ -1,6 +1,6 @@
 """Where things are: boxes, where a subject stands in a scene, and the window a model works in. Value types only.
 
-Coordinates are continuous: pixel i covers [i, i+1), so its centre is i + 0.5 and a picture's centre is width / 2.
+Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 and a picture's center is width / 2.
 """
 
 import json
@@ -108,9 +108,9 @@ class Placement:
     """Where a subject stands in a scene.
 
     Attributes:
-        x, y: the subject's centre, as a fraction of the scene's width and height. May lie outside 0..1.
+        x, y: the subject's center, as a fraction of the scene's width and height. May lie outside 0..1.
         size: the subject's longer side (before rotation) as a fraction of the scene's shorter side.
-        rotation: degrees, anti-clockwise as seen.
+        rotation: degrees, counterclockwise as seen.
         flip: mirrored left to right, before rotation.
     """
 
@@ -140,8 +140,8 @@ class Placement:
         cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
         mirror = -1.0 if self.flip else 1.0
         linear = np.array([[cos * mirror, sin], [-sin * mirror, cos]])
-        centre = np.array([self.x * scene.width, self.y * scene.height])
-        offset = centre - linear @ np.array([subject.width / 2, subject.height / 2])
+        center = np.array([self.x * scene.width, self.y * scene.height])
+        offset = center - linear @ np.array([subject.width / 2, subject.height / 2])
         return np.column_stack([linear, offset])
 
     def to_text(self) -> str:
@@ -180,8 +180,8 @@ def random_placement(
     """Draws location and size as the paper's pasting does; rotation and flip stay as given.
 
     The draw is a function of the seed and the sizes alone. At least `least_visible` of the subject's upright box is
-    in the scene: where chance does not find such a place, the last one drawn moves towards the scene's centre until
-    it does. If not even the centre shows as much, the smallest size is put there.
+    in the scene: where chance does not find such a place, the last one drawn moves towards the scene's center until
+    it does. If not even the center shows as much, the smallest size is put there.
     """
     rng = np.random.default_rng(seed)
     low, high = min(size_range), max(size_range)
@@ -231,7 +231,7 @@ def crop_window(subject: Box, scene: Size, side: int, context: float = 1.6, mult
         multiple: the target's sides are multiples of this.
     """
     longest = max(subject.width, subject.height, 16)
-    # Some scene beside what may change is always needed: to agree with, and to read colours off.
+    # Some scene beside what may change is always needed: to agree with, and to read colors off.
     wanted = max(math.ceil(longest * context), longest + 2 * LEAST_CONTEXT)
     width, height = min(wanted, scene.width), min(wanted, scene.height)
     x = min(max(round(subject.x + subject.width / 2 - width / 2), 0), scene.width - width)

@@ -46,7 +46,7 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def distance_to(inside: np.ndarray) -> np.ndarray:
-    """Pixels from every pixel's centre to that of the nearest one inside, 0 on it; `inside` is bool and not empty."""
+    """Pixels from every pixel's center to that of the nearest one inside, 0 on it; `inside` is bool and not empty."""
     return cv2.distanceTransform(1 - inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
@@ -120,7 +120,7 @@ def ramp(mask: np.ndarray, outside: float, inside: float) -> np.ndarray:
     return np.clip((signed_distance(mask) + outside) / (outside + inside), 0, 1)
 
 
-def stabilise(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+def stabilize(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
     """What is all but opaque becomes opaque, and what is all but empty becomes empty; soft edges stay as they are.
 
     Segmenters and resizing leave cores of .98, through which the old background would shine.

@@ -1,7 +1,7 @@
 """Cutting a subject out of an exemplar and pasting it into a scene: float throughout, resampled once.
 
 Pictures are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1. Subjects travel premultiplied, float32
-[H,W,4]: their own colours times the matte, and the matte.
+[H,W,4]: their own colors times the matte, and the matte.
 """
 
 import math
@@ -48,13 +48,13 @@ class Placed:
 
     Attributes:
         region: the part of the scene that it can change; empty where it stands off the canvas.
-        colours: float32 [h,w,3] in that region, carried on beyond the subject's edge; black further out.
+        colors: float32 [h,w,3] in that region, carried on beyond the subject's edge; black further out.
         matte: float32 [h,w], the subject's own.
         alpha: float32 [h,w], the matte with its boundary softened.
     """
 
     region: Box
-    colours: np.ndarray
+    colors: np.ndarray
     matte: np.ndarray
     alpha: np.ndarray
 
@@ -70,7 +70,7 @@ def place_subject(
 ) -> Placed:
     """Cuts a subject out of its exemplar and moves it where it shall stand.
 
-    Arguments as for `paste`; the colours are carried on beyond the edge for about 4 `carry` pixels.
+    Arguments as for `paste`; the colors are carried on beyond the edge for about 4 `carry` pixels.
     """
     matrix = exemplar_matrix(matte, placement, scene)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
@@ -139,11 +139,11 @@ def paste(
     Args:
         matte: of the exemplar's size, not empty.
         placement: of the box around the matte.
-        softness: sigma in scene pixels of the Gaussian that softens the boundary; it blurs alpha, never colour.
+        softness: sigma in scene pixels of the Gaussian that softens the boundary; it blurs alpha, never color.
         blend: one of BLENDS, see `blend.py`.
-        light_match: 0..1, how far the subject's colour statistics go to those of the ring around it.
+        light_match: 0..1, how far the subject's color statistics go to those of the ring around it.
         ring: width of that ring in scene pixels.
-        straight: the exemplar's soft pixels hold the subject's own colours, as pictures with alpha do; otherwise the
+        straight: the exemplar's soft pixels hold the subject's own colors, as pictures with alpha do; otherwise the
             old background is taken out of them.
         out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new one by default.
     """
@@ -155,15 +155,15 @@ def paste(
         out[...] = scene
     alpha = np.zeros(scene.shape[:2], np.float32)
     if 0 not in placed.region.size:
-        colours, part = placed.colours, composite[placed.region.slices]
+        colors, part = placed.colors, composite[placed.region.slices]
         if light_match > 0:
-            colours = blending.match_colours(colours, placed.alpha, scene, placed.region, ring, light_match)
+            colors = blending.match_colors(colors, placed.alpha, scene, placed.region, ring, light_match)
         if blend == "multi-band":
-            part[...] = blending.multiband(part, colours, placed.matte, placed.alpha, feather_reach(softness))
+            part[...] = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(softness))
         elif blend == "alpha":
-            blending.alpha_over(part, colours, placed.alpha, out=part)
+            blending.alpha_over(part, colors, placed.alpha, out=part)
         else:
-            part[...] = blending.poisson(part, colours, placed.alpha, mixed=blend == "Poisson mixed")
+            part[...] = blending.poisson(part, colors, placed.alpha, mixed=blend == "Poisson mixed")
         alpha[placed.region.slices] = placed.alpha
     return Pasted(composite, alpha, placed.region)
 
@@ -192,9 +192,9 @@ def shadow_ellipse(matte: np.ndarray) -> np.ndarray:
     box = bounding_box(matte, 0.5)
     ground = np.zeros(matte.shape, np.uint8)
     if box is not None:
-        centre = (box.x + box.width // 2, box.y + box.height - 1)
+        center = (box.x + box.width // 2, box.y + box.height - 1)
         axes = (max(1, round(0.6 * box.width)), max(1, round(0.12 * box.height)))
-        cv2.ellipse(ground, centre, axes, 0, 0, 360, 1, -1)
+        cv2.ellipse(ground, center, axes, 0, 0, 360, 1, -1)
     return ground.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Light: what the harmonised picture says about it, given to the subject's own pixels.
+"""Light: what the harmonized picture says about it, given to the subject's own pixels.
 
 Pictures are float32 [H,W,3] sRGB in 0..1 unless a name says linear.
 """
@@ -78,7 +78,7 @@ def change_of_light(
         before: what the model was given; or what it made of the control, the same subject in its own surround.
         own: the subject as it is: where it is dark or clipped, little is read.
         matte: [H,W].
-        luma_only: one change for all channels: brightness, not colour.
+        luma_only: one change for all channels: brightness, not color.
     Returns:
         float32 [H,W,3], natural logs per channel.
     """
@@ -152,7 +152,7 @@ def read_light(
     """Reads the light on a subject off what a model made of it.
 
     The difference between the results for scene and control goes first: what the model believes about the subject's
-    colour is in both and cancels. The change from composite to result, which holds that belief, is taken in as far as
+    color is in both and cancels. The change from composite to result, which holds that belief, is taken in as far as
     it agrees; without a control it stands alone.
 
     Args:
@@ -234,14 +234,14 @@ def relight(composite: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return linear_to_srgb(srgb_to_linear(composite) * gain)
 
 
-def shadow_gain(harmonised: np.ndarray, before: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """How much darker the model made the surround of a subject, smoothly and without colour: its contact shadow.
+def shadow_gain(harmonized: np.ndarray, before: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """How much darker the model made the surround of a subject, smoothly and without color: its contact shadow.
 
     Read outside the matte only, and at a much finer scale than the subject's light; clipped to [1/4, 1].
 
     Returns:
         float32 [H,W,1].
     """
-    change = np.log(srgb_to_linear(harmonised) @ LUMA + DARK) - np.log(srgb_to_linear(before) @ LUMA + DARK)
+    change = np.log(srgb_to_linear(harmonized) @ LUMA + DARK) - np.log(srgb_to_linear(before) @ LUMA + DARK)
     smooth = local_linear_smooth(change, 1 - matte, max(LEAST_SIGMA, 0.25 * light_sigma(matte)))
     return np.exp(np.clip(smooth, -np.log(MOST_GAIN), 0))

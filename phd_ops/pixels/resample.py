@@ -47,7 +47,7 @@ def resample(
             picture = reduce(picture, reduced)
             linear = linear @ np.diag([source.width / reduced.width, source.height / reduced.height])
             matrix = np.column_stack([linear, offset])
-    # OpenCV puts pixel centres at whole numbers; ours lie at half ones.
+    # OpenCV puts pixel centers at whole numbers; ours lie at half ones.
     half = np.array([0.5, 0.5])
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ half - half])
     if border == cv2.BORDER_REFLECT and min(picture.shape[:2]) < MIRRORED_SIDE:
@@ -57,7 +57,7 @@ def resample(
         picture, border = np.concatenate([picture, picture[::-1]]), cv2.BORDER_WRAP
     warped = cv2.warpAffine(picture, shifted, size, out, flags=interpolation, borderMode=border)
     if warped.shape[2:] == (4,):
-        # Where a cubic overshoots, a cut-out's colours overshoot with its matte: both are brought back together.
+        # Where a cubic overshoots, a cut-out's colors overshoot with its matte: both are brought back together.
         over = np.flatnonzero(warped[..., 3] > 1 + 1e-4)
         warped.reshape(-1, 4)[over] /= warped.reshape(-1, 4)[over, 3:]
     return np.clip(warped, 0, 1, out=warped)

@@ -13,7 +13,7 @@ from .geometry import Box, Size, bounding_box
 from .masks import bands, ramp, resize_mask
 from .relight import Light, identity_score, is_flat, light_sigma, read_light, relight, shadow_gain
 from .resample import resize
-from .vae_color_shift import NO_SHIFT, ColourShift, fit_colour_shift
+from .vae_color_shift import NO_SHIFT, ColorShift, fit_color_shift
 
 # What a latent cell's change can reach outside the mask, in pixels of the sampled picture.
 VAE_REACH = 16
@@ -22,7 +22,7 @@ VAE_REACH = 16
 def join(
     background: np.ndarray,
     composite: np.ndarray,
-    harmonised: np.ndarray,
+    harmonized: np.ndarray,
     matte: np.ndarray,
     change: np.ndarray,
     detail: float,
@@ -30,12 +30,12 @@ def join(
     keep_surround: float = 0.0,
     shadow: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Joins a harmonised picture with its background, pixel by pixel.
+    """Joins a harmonized picture with its background, pixel by pixel.
 
     Args:
         background: the scene before anything was pasted.
         composite: after pasting.
-        harmonised: what the model made of the composite, same size.
+        harmonized: what the model made of the composite, same size.
         matte: the subject's alpha in the composite.
         change: float [H,W], how far the surround may take the model's pixels, 0..1 (soft at its outer edge).
         detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
@@ -56,9 +56,9 @@ def join(
     behind = background
     if keep_surround > 0:
         behind = background + np.float32(keep_surround) * change * (relight(background, shadow) - background)
-    subject = np.clip(harmonised - rest * behind, 0, alpha)
+    subject = np.clip(harmonized - rest * behind, 0, alpha)
     subject = subject + np.float32(detail) * (own - subject)
-    around = np.clip(harmonised - subject, 0, rest)
+    around = np.clip(harmonized - subject, 0, rest)
     if keep_surround > 0:
         around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
     picture = subject + rest * background + change * (around - rest * background)
@@ -72,14 +72,14 @@ class Stitched:
     Attributes:
         picture: float32 [H,W,3], equal to the background in every bit where `used` is 0.
         used: float32 [H,W], the composite mask.
-        shift: the colour shift that was taken off the sampled picture.
+        shift: the color shift that was taken off the sampled picture.
         light: the light given to the subject, [H,W]; None where there is no subject, or nothing was made of it.
         identity: from `identity_score`, of the finished subject; 1 where nothing was made of it.
     """
 
     picture: np.ndarray
     used: np.ndarray
-    shift: ColourShift
+    shift: ColorShift
     light: Light | None = None
     identity: float = 1.0
 
@@ -114,7 +114,7 @@ def stitch(
     detail: float = 0.9,
     keep_surround: float = 0.0,
     luma_only: bool = False,
-    colour_fix: float = 1.0,
+    color_fix: float = 1.0,
     strength: float = 1.0,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
@@ -130,8 +130,8 @@ def stitch(
             both results.
         detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
         keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
-        luma_only: takes brightness from the model but not colour.
-        colour_fix: 0..1, how much of the VAE's colour shift is taken off.
+        luma_only: takes brightness from the model but not color.
+        color_fix: 0..1, how much of the VAE's color shift is taken off.
         strength: of the change of light, see `read_light`.
     """
     size, worked = Size.of(composite), Size.of(sampled[0])
@@ -145,14 +145,14 @@ def stitch(
     worked_matte, worked_change = resize_mask(matte, *worked), resize_mask(change, *worked)
     touched = ((worked_change > 0) | (worked_matte > 0)).astype(np.float32)
     untouched = bands(touched, 0, VAE_REACH).context
-    shift = fit_colour_shift(sampled[0], given, untouched if untouched.any() else 1 - touched)
-    results = [shift.apply(one, colour_fix) for one in sampled]
+    shift = fit_color_shift(sampled[0], given, untouched if untouched.any() else 1 - touched)
+    results = [shift.apply(one, color_fix) for one in sampled]
     gain, shadow, light = np.ones_like(composite), 1.0, None
     # Light is smooth: it is read at the model's own size, whatever the picture's, and where the subject is.
     near = bounding_box(worked_matte)
     if near is not None:
         near = near.grown(2).inside(worked).slices
-        references = controls and [resize(shift.apply(one, colour_fix), worked) for one in controls]
+        references = controls and [resize(shift.apply(one, color_fix), worked) for one in controls]
         light = read_light(
             [one[near] for one in results],
             references and [one[near] for one in references],

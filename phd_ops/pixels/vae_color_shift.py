@@ -6,16 +6,16 @@ import numpy as np
 
 from .resample import reduce
 
-# A colour shift is read off the means of cells this wide, where a VAE's noise is weak; fewer of them than this say
+# A color shift is read off the means of cells this wide, where a VAE's noise is weak; fewer of them than this say
 # nothing certain.
 CELL, LEAST_CELLS = 8, 16
-# How much the noise that is left holds a colour shift's gain at 1.
+# How much the noise that is left holds a color shift's gain at 1.
 NOISE_TIE = 30.0
 
 
 @dataclass(frozen=True)
-class ColourShift:
-    """What brings a picture's colours back: gain * value + offset, for each channel (sRGB).
+class ColorShift:
+    """What brings a picture's colors back: gain * value + offset, for each channel (sRGB).
 
     Attributes:
         gain, offset: float32 [3].
@@ -32,7 +32,7 @@ class ColourShift:
         return np.clip(picture + np.float32(strength) * (picture * self.gain + self.offset - picture), 0, 1)
 
 
-NO_SHIFT = ColourShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
+NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
 
 
 def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndar
     return gain, offset, 4.685 * spread
 
 
-def fit_colour_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColourShift:
+def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
     """How to undo the tone step that a VAE puts on a picture: original = gain * shifted + offset, per channel.
 
     Read off pixels that should not have changed. A first robust fit finds those that did after all; a second one goes
@@ -96,5 +96,5 @@ def fit_colour_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nd
     if (np.abs(gain - 1) > 0.5).any() or (np.abs(gain * 0.5 + offset - 0.5) > 0.25).any():
         return NO_SHIFT
     if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < 0.1 / 255:
-        return ColourShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
-    return ColourShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
+        return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
+    return ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)

@@ -6,7 +6,7 @@ import numpy as np
 from ..pixels.masks import distance_to, resize_mask
 
 ITERATIONS = 5
-# GrabCut's cost grows with the pixels and its colour models do not need them all.
+# GrabCut's cost grows with the pixels and its color models do not need them all.
 WORKING_SIDE = 640
 # Of the picture's longer side: how far off a rough mask may be, and what of a picture counts as its frame.
 DOUBT, FRAME = 0.04, 0.02
@@ -52,12 +52,12 @@ def grabcut(
     radius = max(2, round(0.02 * max(size)))
     for points, sure, likely in ((positive, cv2.GC_FGD, cv2.GC_PR_FGD), (negative, cv2.GC_BGD, cv2.GC_PR_BGD)):
         for x, y in np.reshape(points if points is not None else [], (-1, 2)) * scale:
-            centre = (int(x), int(y))
+            center = (int(x), int(y))
             if box is None and rough is None:
-                # Without a box a point vouches for its wider surround too, else the colour models see too little.
-                near = cv2.circle(np.zeros_like(labels), centre, 6 * radius, 1, -1)
+                # Without a box a point vouches for its wider surround too, else the color models see too little.
+                near = cv2.circle(np.zeros_like(labels), center, 6 * radius, 1, -1)
                 labels[(near == 1) & (labels != cv2.GC_FGD) & (labels != cv2.GC_BGD)] = likely
-            cv2.circle(labels, centre, radius, int(sure), -1)
+            cv2.circle(labels, center, radius, int(sure), -1)
     subject = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if min(small.shape[:2]) < 3 or not subject.any() or subject.all():
         # Nothing to tell apart: GrabCut needs samples of both.

@@ -221,10 +221,10 @@ def salient(logits: torch.Tensor, scores: torch.Tensor) -> int:
     rows = torch.linspace(-1, 1, height, device=logits.device).square()
     columns = torch.linspace(-1, 1, width, device=logits.device).square()
     central = torch.exp(-(rows[:, None] + columns[None]))
-    centred = (inside * central).flatten(1).sum(1) / area.clamp(1)
+    centerd = (inside * central).flatten(1).sum(1) / area.clamp(1)
     frame = torch.ones(height, width, dtype=torch.bool, device=logits.device)
     frame[1:-1, 1:-1] = False
     framed = inside[:, frame].float().mean(1)
     share = area / (height * width)
     likely = (share / LIKELY_SHARE).clamp(max=1) * (share < MOST_SHARE)
-    return int((scores.clamp(0) * stability * centred * (1 - framed).square() * likely).argmax())
+    return int((scores.clamp(0) * stability * centerd * (1 - framed).square() * likely).argmax())

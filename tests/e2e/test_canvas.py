@@ -117,7 +117,7 @@ class Paste:
         left, top = x + (width - SCENE.width * scale) / 2, y + (height - SCENE.height * scale) / 2
         return [(left + px * scale, top + py * scale) for px, py in points]
 
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         return np.array([self.placement.x * SCENE.width, self.placement.y * SCENE.height])
 
     def drag(self, *points, steps: int = 6) -> None:
@@ -137,7 +137,7 @@ class Paste:
 
 
 def scene_picture() -> np.ndarray:
-    """Grey, with a little of every other colour, so that a bright subject stands out."""
+    """Gray, with a little of every other color, so that a bright subject stands out."""
     y, x = np.mgrid[0 : SCENE.height, 0 : SCENE.width]
     return np.stack([60 + x // 16, 70 + y // 16, np.full_like(x, 80)], -1).astype(np.uint8)
 
@@ -201,16 +201,16 @@ def matched(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def test_the_subject_is_dragged_and_its_numbers_follow(paste, keep):
-    start = paste.centre()
+    start = paste.center()
     paste.drag(start, start + [-150, -60])
     keep("moved")
-    assert np.abs(paste.centre() - (start + [-150, -60])).max() <= 2
+    assert np.abs(paste.center() - (start + [-150, -60])).max() <= 2
     assert paste.placement.size == 0.6 and paste.placement.rotation == 0
 
 
 def test_one_drag_is_one_step_of_the_history_and_undo_takes_it_back(paste):
     before, steps = paste.placement, paste.browser.script(STEPS)
-    paste.drag(paste.centre(), paste.centre() + [-120, -50], steps=15)
+    paste.drag(paste.center(), paste.center() + [-120, -50], steps=15)
     assert paste.placement != before
     assert paste.browser.script(STEPS) == steps + 1
     paste.browser.script("return app.extensionManager.command.execute('Comfy.Undo')")
@@ -234,7 +234,7 @@ def test_the_handle_turns(paste):
     start = paste.placement
     (x0, y0), (x1, _) = paste.window(paste.corners()[0], paste.corners()[1])
     handle = ((x0 + x1) / 2, y0 - 22)
-    (cx, cy) = paste.window(paste.centre())[0]
+    (cx, cy) = paste.window(paste.center())[0]
     arm = cy - handle[1]
     angle = np.radians(-30)
     paste.browser.drag(handle, (cx - arm * np.sin(angle), cy - arm * np.cos(angle)), steps=8)
@@ -244,10 +244,10 @@ def test_the_handle_turns(paste):
 
 def test_keys_move_size_turn_flip_and_reset(paste):
     paste.browser.drag(*paste.window([10, 10]))  # the canvas gets the keyboard
-    start = paste.centre()
+    start = paste.center()
     paste.browser.keys(RIGHT)
     paste.browser.keys(SHIFT, DOWN)
-    assert np.abs(paste.centre() - (start + [1, 10])).max() < 0.01
+    assert np.abs(paste.center() - (start + [1, 10])).max() < 0.01
     paste.browser.keys("+")
     assert paste.placement.size > 0.6
     paste.browser.keys("r")
@@ -259,7 +259,7 @@ def test_keys_move_size_turn_flip_and_reset(paste):
 
 def test_the_wheel_sizes_with_control_and_leaves_the_graph_where_it_is(paste):
     zoom = paste.browser.script("return app.canvas.ds.scale")
-    x, y = (round(v) for v in paste.window(paste.centre())[0])
+    x, y = (round(v) for v in paste.window(paste.center())[0])
     paste.browser.drag((x, y))
     hold = {"type": "key", "id": "keyboard", "actions": [{"type": "keyDown", "value": CONTROL}]}
     paste.browser.command("actions", actions=[hold])
@@ -271,7 +271,7 @@ def test_the_wheel_sizes_with_control_and_leaves_the_graph_where_it_is(paste):
 
 def test_the_wheel_alone_and_the_middle_button_move_the_graph(paste):
     view = "const { ds } = app.canvas; return [ds.scale, ...ds.offset]"
-    x, y = paste.window(paste.centre())[0]
+    x, y = paste.window(paste.center())[0]
     scale, *offset = paste.browser.script(view)
     paste.browser.drag((x, y), (x - 40, y - 30), button=1, steps=4)
     assert np.abs(np.array(paste.browser.script(view)[1:]) - offset).max() > 20
@@ -297,7 +297,7 @@ def test_a_typed_number_moves_the_picture(paste):
 @pytest.mark.parametrize("zoom", [0.7, 1.0, 1.6])
 def test_what_the_editor_shows_is_what_is_executed(paste, server, keep, zoom):
     paste.look(zoom)
-    paste.drag(paste.centre(), paste.centre() + [-90, -40])
+    paste.drag(paste.center(), paste.center() + [-90, -40])
     paste.drag(paste.corners()[2], paste.corners()[2] + [-20, -26])
     for key in ("r", "f"):
         paste.browser.keys(key)
@@ -316,7 +316,7 @@ def test_what_the_editor_shows_is_what_is_executed(paste, server, keep, zoom):
 
 
 def test_a_reload_of_the_workflow_shows_the_same_place(paste):
-    paste.drag(paste.centre(), paste.centre() + [-100, -30])
+    paste.drag(paste.center(), paste.center() + [-100, -30])
     before = paste.placement
     stored = paste.browser.script("return app.graph.serialize()")
     (node,) = (node for node in stored["nodes"] if node["type"] == "PhDPasteBlend")
@@ -326,15 +326,15 @@ def test_a_reload_of_the_workflow_shows_the_same_place(paste):
     paste.look(1.0)
     paste.wait_until("640×400")
     assert paste.placement == before
-    start = paste.centre()
+    start = paste.center()
     paste.drag(start, start + [60, 0])
-    assert np.abs(paste.centre() - (start + [60, 0])).max() <= 2
+    assert np.abs(paste.center() - (start + [60, 0])).max() <= 2
 
 
 def test_random_placement_is_a_ghost_that_can_be_kept(page, renderer, keep):
     paste = Paste(page, "run once to see where it goes", placement="random", seed=5)
     before = paste.placement
-    paste.drag(paste.centre(), paste.centre() + [50, 0])
+    paste.drag(paste.center(), paste.center() + [50, 0])
     assert paste.placement == before
     paste.browser.script("return app.queuePrompt(0, 1)")
     paste.wait_until("where the last run put it")
@@ -526,7 +526,7 @@ def test_a_copy_has_an_editor_of_its_own(paste):
     app.canvas.pasteFromClipboard({ connectInputs: true })
     """
     )
-    paste.drag(paste.centre(), paste.centre() + [-100, -60])
+    paste.drag(paste.center(), paste.center() + [-100, -60])
     before, first = paste.placement, paste.id
     paste.browser.script(copied, paste.id)
     (paste.id,) = paste.browser.script(
@@ -535,7 +535,7 @@ def test_a_copy_has_an_editor_of_its_own(paste):
     paste.look(1.0)
     paste.wait_until("640×400")
     assert paste.placement == before
-    paste.drag(paste.centre(), paste.centre() + [150, 0])
+    paste.drag(paste.center(), paste.center() + [150, 0])
     assert paste.placement != before
     paste.id = first
     assert paste.placement == before
@@ -550,7 +550,7 @@ def test_a_number_that_comes_from_a_link_is_left_alone(paste):
     paste.browser.script(FIND + link, paste.id)
     paste.wait_until("x: taken from a link")
     before = paste.placement
-    paste.drag(paste.centre(), paste.centre() + [-100, -60])
+    paste.drag(paste.center(), paste.center() + [-100, -60])
     assert paste.placement.x == before.x
     assert paste.placement.y < before.y - 0.1
 
@@ -604,10 +604,10 @@ def test_it_works_inside_a_subgraph(page, renderer, keep):
             page.script(PAUSE)
             paste.look(1.0)
             paste.wait_until("640×400")
-            start = paste.centre()
+            start = paste.center()
             paste.drag(start, start + [-80, -60])
             keep("subgraph")
-            assert np.abs(paste.centre() - (start + [-80, -60])).max() <= 2
+            assert np.abs(paste.center() - (start + [-80, -60])).max() <= 2
             page.script("return app.queuePrompt(0, 1)")
             paste.wait_until("as run")
     finally:
@@ -619,9 +619,9 @@ def test_collapsed_and_opened_again_it_goes_on(paste):
         paste.browser.script(FIND + "node.collapse(); app.canvas.setDirty(true, true)", paste.id)
         paste.browser.script(PAUSE)
     paste.look(1.0)
-    start = paste.centre()
+    start = paste.center()
     paste.drag(start, start + [-80, -60])
-    assert np.abs(paste.centre() - (start + [-80, -60])).max() <= 2
+    assert np.abs(paste.center() - (start + [-80, -60])).max() <= 2
 
 
 def test_the_shipped_workflow_runs_and_no_console_message_is_ours(page, renderer, keep):

@@ -100,7 +100,7 @@ def test_light_is_read_as_the_difference_of_the_two_runs():
     background, composite, matte, change = pasted(60, 80)
     brighter = (composite * 1.3).clamp(0, 1)
     given = (background, composite, matte, change, brighter)
-    options = {"detail": 1.0, "colour_fix": 0.0}
+    options = {"detail": 1.0, "color_fix": 0.0}
     without = stitch(*given, **options).values[0]
     # The control came out nearly as bright: hardly any light is left to give.
     against = stitch(*given, **options, sampled_control=(brighter - 0.01).clamp(0, 1)).values[0]
@@ -112,7 +112,7 @@ def test_light_says_how_far_the_subject_s_own_moves():
     background, composite, matte, change = pasted(60, 80)
     given = (background, composite, matte, change, (composite * 0.7).clamp(0, 1))
     own, read, more = (
-        stitch(*given, detail=1.0, colour_fix=0.0, light=light).values[0][matte == 1] for light in (0.0, 1.0, 1.3)
+        stitch(*given, detail=1.0, color_fix=0.0, light=light).values[0][matte == 1] for light in (0.0, 1.0, 1.3)
     )
     torch.testing.assert_close(own, composite[matte == 1], rtol=0, atol=1e-5)
     assert more.mean() < read.mean() - 0.02 < own.mean() - 0.1
@@ -129,7 +129,7 @@ def test_a_control_that_is_the_sampled_picture_again_is_no_control():
 def test_the_light_is_told():
     background, composite, matte, change = pasted(60, 80)
     darker = composite * torch.tensor([0.5, 0.7, 0.7])
-    ran = stitch(background, composite, matte, change, darker, colour_fix=0.0, detail=1.0)
+    ran = stitch(background, composite, matte, change, darker, color_fix=0.0, detail=1.0)
     (found,) = json.loads(ran.values[2])
     red, green, blue = found["gain"]
     assert 0.2 < red < green == pytest.approx(blue, abs=0.02) and blue < 0.6
@@ -145,7 +145,7 @@ def test_the_light_is_told():
         "identity_of_sampled",
         "neglected",
         "suppressed",
-        "colour_shift_pixels",
+        "color_shift_pixels",
     }
 
 
@@ -159,7 +159,7 @@ def test_that_nothing_was_made_is_told():
 def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
     background, composite, matte, change = pasted(60, 80, batch=2)
     runs = [(composite * gain).clamp(0, 1) for gain in (0.8, 0.5)]
-    options = {"colour_fix": 0.0, "detail": 1.0}
+    options = {"color_fix": 0.0, "detail": 1.0}
     both = stitch(background, composite, matte, change, torch.cat(runs), seeds=2, **options)
     assert both.values[0].shape == background.shape and len(json.loads(both.values[2])) == 2
     gains = [
@@ -185,7 +185,7 @@ def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
     shadow = torch.zeros(1, 120, 160)
     shadow[:, 60:, :] = 1
     sampled = composite * 0.7
-    given = {"colour_fix": 0.0, "blend": 0, "changed": shadow[:, ::8, ::8]}
+    given = {"color_fix": 0.0, "blend": 0, "changed": shadow[:, ::8, ::8]}
     image, mask, _ = stitch(background, composite, matte, change, sampled, **given).values
     # Along the edge of the latent cells it is one or the other.
     rows = torch.arange(120)[None, :, None]
@@ -241,7 +241,7 @@ def test_the_window_holds_all_that_may_change_and_lies_inside():
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_grey_and_rgba_pictures_work(channels):
+def test_gray_and_rgba_pictures_work(channels):
     background, composite, matte, change = pasted(60, 80)
     fits = {1: background[..., :1], 4: torch.cat([background, torch.ones(1, 60, 80, 1)], -1)}[channels]
     assert crop(fits, matte, change, side=96).values[0].shape[-1] == 3
@@ -304,19 +304,19 @@ def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, d
     assert torch.equal(image, composite)
 
 
-def test_a_colour_shift_is_told_and_taken_off():
+def test_a_color_shift_is_told_and_taken_off():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=128, context=2.5)
     gain, offset = torch.tensor([1.05, 1.0, 0.95]), torch.tensor([-0.02, 0.01, 0.02])
     sampled = (cropped.values[0] - offset) / gain
     given = (background, composite, matte, change, sampled)
     fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
-    told = [text for text in fixed.text if text.startswith("Colour shift taken off: ")]
+    told = [text for text in fixed.text if text.startswith("Color shift taken off: ")]
     assert len(told) == 1
     assert "×1.050, ×1.000, ×0.950; -5.1, +2." in told[0] and ", +5.1 levels (red, green, blue), by " in told[0]
     assert int(told[0].split(" by ")[1].split()[0]) > 1000
-    left = stitch(*given, crop=cropped.values[3], detail=0.0, colour_fix=0.0)
-    assert not any("Colour shift" in text for text in left.text)
+    left = stitch(*given, crop=cropped.values[3], detail=0.0, color_fix=0.0)
+    assert not any("Color shift" in text for text in left.text)
     unshifted = stitch(*given[:4], cropped.values[0] + 1e-6, crop=cropped.values[3], detail=0.0)
     assert (fixed.values[0] - unshifted.values[0]).abs().max() * 255 < 0.1
     assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
@@ -338,7 +338,7 @@ def test_inputs_are_left_as_they_were():
     copies = [value.clone() for value in given]
     crop(composite, matte, change, side=96, control=control)
     crop(composite, matte, torch.ones(1, 60, 80), side=64)
-    for options in ({}, {"keep_surround": 1.0}, {"colour_fix": 0.0, "detail": 0.0}, {"blend": 0, "luma_only": True}):
+    for options in ({}, {"keep_surround": 1.0}, {"color_fix": 0.0, "detail": 0.0}, {"blend": 0, "luma_only": True}):
         stitch(*given[:5], **options, sampled_control=control)
     assert all(torch.equal(ours, copy) for ours, copy in zip(given, copies, strict=True))
 
@@ -357,7 +357,7 @@ def test_without_a_crop_the_margin_that_the_vae_cuts_off_stays(height, width):
     background, composite, matte, change = pasted(height, width)
     top, left = height % 8 // 2, width % 8 // 2
     decoded = composite[:, top : top + height // 8 * 8, left : left + width // 8 * 8] * 0.9
-    ran = stitch(background, composite, matte, change, decoded, detail=0.0, blend=0, colour_fix=0.0)
+    ran = stitch(background, composite, matte, change, decoded, detail=0.0, blend=0, color_fix=0.0)
     core = (matte == 1) & (ran.values[1] == 1)
     torch.testing.assert_close(ran.values[0][core], 0.9 * composite[core], rtol=0, atol=1e-5)
     assert any("which the VAE cut off" in text for text in ran.text)
@@ -367,7 +367,7 @@ def test_a_mask_that_ends_with_the_window_still_fades():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=64, context=1.0)
     image, mask = stitch(
-        background, composite, matte, change, 0.7 * cropped.values[0], crop=cropped.values[3], colour_fix=0.0
+        background, composite, matte, change, 0.7 * cropped.values[0], crop=cropped.values[3], color_fix=0.0
     ).values[:2]
     rows, columns = change[0].any(1).nonzero().flatten(), change[0].any(0).nonzero().flatten()
     assert mask[0, rows[0]].max() < 0.1 and mask[0, :, columns[0]].max() < 0.1

@@ -261,7 +261,7 @@ def test_bad_input_that_is_refused_is_named(case):
         *((PASTE, name) for name in ("x", "y", "size", "rotation")),
         *((PASTE, name) for name in ("feather", "light_match", "visible", "size_min", "size_max")),
         (CROP, "context"),
-        *((STITCH, name) for name in ("detail", "keep_surround", "colour_fix", "light")),
+        *((STITCH, name) for name in ("detail", "keep_surround", "color_fix", "light")),
     ],
 )
 def test_a_nan_in_a_widget_is_named(kind, name):

@@ -77,7 +77,7 @@ class Shifted(comfy.latent_formats.LatentFormat):
     process_out = staticmethod(lambda latent: latent / 0.37 + 1)
 
 
-def test_a_latent_format_that_shifts_is_honoured_too():
+def test_a_latent_format_that_shifts_is_honored_too():
     net, own = tiny_model("FLOW", 32, Shifted()), random_latent(channels=32)
     before, after, _ = estimates(net, own, lambda net: ksampler(net, random_latent(seed=9, channels=32)))
     assert torch.equal(after[-1], held(before[-1], (own - 1) * 0.37, cells_of()))

@@ -16,7 +16,7 @@ def stored(shown: dict) -> np.ndarray:
 
 @pytest.fixture
 def given():
-    """A grey scene, and a red subject of 20×30 pixels at (10, 5) of its exemplar."""
+    """A gray scene, and a red subject of 20×30 pixels at (10, 5) of its exemplar."""
     exemplar, mask = torch.zeros(1, 40, 60, 3), torch.zeros(1, 40, 60)
     exemplar[0, 5:35, 10:30, 0] = 1
     mask[0, 5:35, 10:30] = 1

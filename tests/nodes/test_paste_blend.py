@@ -92,7 +92,7 @@ def test_a_mask_of_another_size_is_brought_to_the_picture_s():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_and_one_pixel_pictures_work(channels):
+def test_gray_and_one_pixel_pictures_work(channels):
     one = torch.full((1, 1, 1, channels), 0.5)
     assert paste(background=picture(60, 80, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
     assert paste(subject=picture(40, 50, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
@@ -371,7 +371,7 @@ def test_a_later_subject_of_a_chain_has_no_control():
 
 
 @pytest.mark.parametrize("hidden", [0.0, 1.0])
-def test_a_cut_outs_soft_pixels_are_the_subjects_own_colours(hidden):
+def test_a_cut_outs_soft_pixels_are_the_subjects_own_colors(hidden):
     """Whatever lies under its transparent pixels."""
     y, x = torch.meshgrid(torch.arange(60.0), torch.arange(60.0), indexing="ij")
     alpha = ((24 - torch.hypot(x - 29.5, y - 29.5)) / 8 + 0.5).clamp(0, 1)

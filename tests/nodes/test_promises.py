@@ -56,10 +56,10 @@ def test_the_feather_widget_means_pixels(sigma):
     row = paste(feather=sigma)[2][0, 60, :80].double()
     slope = row.diff()
     x = torch.arange(1, 80, dtype=torch.float64)
-    centre = (slope * x).sum() / slope.sum()
-    assert centre.item() == pytest.approx(60, abs=0.2)
+    center = (slope * x).sum() / slope.sum()
+    assert center.item() == pytest.approx(60, abs=0.2)
     # What is below one 8-bit step is nothing, and takes a little of its deviation.
-    assert (slope * (x - centre) ** 2).sum().div(slope.sum()).sqrt().item() == pytest.approx(sigma, rel=0.08)
+    assert (slope * (x - center) ** 2).sum().div(slope.sum()).sqrt().item() == pytest.approx(sigma, rel=0.08)
 
 
 @pytest.mark.parametrize("width", [0, 4, 10])
@@ -100,7 +100,7 @@ def test_masks_are_1_where_the_thing_is_that_the_name_says():
     assert torch.equal(harmonize, torch.maximum(subject, inpaint))
 
 
-def test_the_boundary_is_softened_in_alpha_never_in_colour():
+def test_the_boundary_is_softened_in_alpha_never_in_color():
     # Pasted in place, pixel on pixel: under its soft edge the subject has its own pixels.
     composite, _, matte, *_ = paste(feather=4.0)
     exemplar = torch.zeros_like(SCENE)
@@ -115,7 +115,7 @@ def test_the_boundary_is_softened_in_alpha_never_in_colour():
 
 def test_the_subject_stays_itself_and_takes_the_models_light():
     pasted = paste(feather=0.0)
-    image = stitch(pasted, painted(pasted[0]), detail=1.0, colour_fix=0.0)[0]
+    image = stitch(pasted, painted(pasted[0]), detail=1.0, color_fix=0.0)[0]
     core = pasted[2] == 1
     ours, theirs = (np.log(value[core].double().numpy() + 0.01) for value in (image, pasted[0]))
     ratio = ours - theirs

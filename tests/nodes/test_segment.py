@@ -22,7 +22,7 @@ def scene(height=60, width=80, channels=3, batch=1):
     image[..., min(1, channels - 1)] = 0.6
     image[:, 15:45, 25:55] = 0.1
     image[:, 15:45, 25:55, 0] = 0.9
-    # GrabCut's colour models need some spread.
+    # GrabCut's color models need some spread.
     image = (image + 0.02 * torch.rand(image.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     image[..., 3:] = 1
     return image
@@ -63,7 +63,7 @@ def test_grabcut_finds_the_square(given):
     assert all(abs(box[name] - wanted) <= 1 for name, wanted in (("x", 25), ("y", 15), ("width", 30), ("height", 30)))
 
 
-def test_the_cut_out_has_the_subject_s_colours_beyond_its_edge():
+def test_the_cut_out_has_the_subject_s_colors_beyond_its_edge():
     _, cutout, _, _ = run_node("PhDSegment", image=scene(), segmenter=grabcut(), box="20, 10, 40, 40").values
     red, green, _, _ = cutout[0, 30, 23]
     assert red > 0.7 and green < 0.3
@@ -89,7 +89,7 @@ def test_the_picture_shown_is_the_cut_out():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_grey_and_rgba_pictures_work(channels):
+def test_gray_and_rgba_pictures_work(channels):
     mask, cutout, _, _ = run_node(
         "PhDSegment", image=scene(channels=channels), segmenter=grabcut(), box="20, 10, 40, 40"
     ).values

@@ -17,7 +17,7 @@ METHODS = {
     "ours", "differential", "paste", "feather", "reinhard", "poisson", "sdedit", "ksampler", "ksampler_relight",
     "langevin",
 }  # fmt: skip
-STRATA = ("own_colour", "same_colour")
+STRATA = ("own_color", "same_color")
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_a_rival_that_is_nearer_is_named_and_the_best_possible_is_no_rival():
 
 
 def test_what_is_known_of_rivals_is_reproduced(figures):
-    """Statistics and gradients repaint a subject of its own colour; ComfyUI's sampler keeps too much or loses it."""
-    own, same = figures["own_colour"], figures["same_colour"]
+    """Statistics and gradients repaint a subject of its own color; ComfyUI's sampler keeps too much or loses it."""
+    own, same = figures["own_color"], figures["same_color"]
     assert min(own["poisson"]["fmse"], own["reinhard"]["fmse"]) > own["paste"]["fmse"] > own["ours"]["fmse"]
     assert same["poisson"]["fmse"] < 0.1 * same["paste"]["fmse"]
     assert own["ksampler"]["fmse"] > 2 * own["ours"]["fmse"] and own["ksampler"]["identity"] < 0.5
@@ -85,7 +85,7 @@ def test_what_is_known_of_rivals_is_reproduced(figures):
 
 
 def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
-    own, other = figures["own_colour"], {name: figures[name]["differential"] for name in ("wrong_prompt", "no_prompt")}
+    own, other = figures["own_color"], {name: figures[name]["differential"] for name in ("wrong_prompt", "no_prompt")}
     assert own["differential"]["fmse"] <= 0.04 and own["ours"]["fmse"] <= 0.06
     assert min(own[name]["identity"] for name in OWN) >= 0.985
     assert other["wrong_prompt"]["fmse"] <= 0.045 and other["no_prompt"]["fmse"] <= 0.15
@@ -93,7 +93,7 @@ def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
 
 
 def test_a_wrong_prompt_spoils_single_relight_but_not_the_differential_one(figures):
-    wrong, right = figures["wrong_prompt"], figures["own_colour"]
+    wrong, right = figures["wrong_prompt"], figures["own_color"]
     assert wrong["ours"]["fmse"] > 1 > 0.1 > wrong["differential"]["fmse"]
     assert wrong["differential"]["fmse"] < 1.5 * right["differential"]["fmse"]
 
@@ -135,7 +135,7 @@ def test_model_pixels_without_relight_are_what_stitch_gives_without_detail(case)
     from benchmarks.harmonize import methods as run
 
     done = run.ours(case)
-    pictures, equal = run.stitch(case, done.scene, detail=0.0, colour_fix=0.0)
+    pictures, equal = run.stitch(case, done.scene, detail=0.0, color_fix=0.0)
     assert equal
     inside = case.matte > 0
     assert np.allclose(pictures[:, inside], run.decoded(done.scene)[:, inside], atol=1e-6)

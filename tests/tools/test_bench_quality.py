@@ -246,11 +246,11 @@ def test_a_workflow_is_scored_beside_the_paste_and_goes_on_where_it_stopped(scor
     status, lines, _ = scored(file, "--scenes", "8")
     told = json.loads(lines[-1])
     assert status == 0 and told["n"] == 8
-    for group in ("own_colour", "same_colour"):
+    for group in ("own_color", "same_color"):
         assert {*told[group]} == {"workflow", "paste"}
         assert {*told[group]["workflow"]} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
-    assert told["own_colour"]["workflow"]["calls"] == 4
-    assert told["own_colour"]["workflow"]["fmse"] != told["own_colour"]["paste"]["fmse"]
+    assert told["own_color"]["workflow"]["calls"] == 4
+    assert told["own_color"]["workflow"]["fmse"] != told["own_color"]["paste"]["fmse"]
     rows = Store(tmp_path / "quality_scenes.csv").rows
     assert all(each["outside_equal"] == 1 for run in rows.values() for each in run.values())
     again = scored(file, "--scenes", "8")
@@ -355,7 +355,7 @@ def benchmark(pack, tmp_path_factory):
 def test_the_last_line_is_json_with_all_figures(benchmark):
     told = json.loads(benchmark[1][-1])
     assert told["n"] == 8 and {*quality.WANTED} <= {*told}
-    for group in ("own_colour", "same_colour"):
+    for group in ("own_color", "same_color"):
         assert {"ours", "differential", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*told[group]}
         for figures in told[group].values():
             assert {*figures} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
@@ -369,7 +369,7 @@ def test_the_exit_status_says_whether_all_that_was_asked_for_holds(benchmark):
 
 
 def test_rivals_that_win_are_named(benchmark):
-    told = json.loads(benchmark[1][-1])["own_colour"]
+    told = json.loads(benchmark[1][-1])["own_color"]
     winners = {name for name, each in told.items() if each["fmse"] < told["differential"]["fmse"]} - {*quality.OURS}
     assert all(any(f"! {name} beats differential" in line for line in benchmark[1]) for name in winners)
 

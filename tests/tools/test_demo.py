@@ -74,7 +74,7 @@ def test_every_bad_argument_of_the_table_is_tried(tmp_path, picture):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_grey_and_transparent_pictures_are_taken(mode, picture):
+def test_gray_and_transparent_pictures_are_taken(mode, picture):
     options = argument_parser().parse_args(
         ["--exemplar", picture("e.png", mode=mode), "--background", picture("b.png")]
     )

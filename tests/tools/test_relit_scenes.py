@@ -77,11 +77,11 @@ def test_splits_share_no_subject_and_no_background_but_all_words():
         assert not set(subjects.combinations(one)) & set(subjects.combinations(other))
         assert not set(backgrounds.combinations(one)) & set(backgrounds.combinations(other))
         assert not {p[:2] for p in backgrounds.PHOTOGRAPHS[one]} & {p[:2] for p in backgrounds.PHOTOGRAPHS[other]}
-    learnt = {word for _, *words in backgrounds.combinations("train") for word in words}
+    learned = {word for _, *words in backgrounds.combinations("train") for word in words}
     for split in SPLITS:
         assert {noun for noun, _ in subjects.combinations(split)} == set(subjects.CLASSES)
-        assert {colour for _, colour in subjects.combinations(split)} == set(subjects.COLOURS)
-        assert {word for _, *words in backgrounds.combinations(split) for word in words} <= learnt
+        assert {color for _, color in subjects.combinations(split)} == set(subjects.COLORS)
+        assert {word for _, *words in backgrounds.combinations(split) for word in words} <= learned
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -94,7 +94,7 @@ def test_what_is_drawn_belongs_to_its_split(split):
             if place.kind != "photograph":
                 assert (place.kind, place.ground, place.behind, place.band) in backgrounds.combinations(split)
             if subject is not None:
-                assert subjects.split_of(subject.noun, subject.colour) == split
+                assert subjects.split_of(subject.noun, subject.color) == split
         assert drawn.scene.background.name != drawn.exemplar.background.name
 
 
@@ -175,8 +175,8 @@ def test_relighting_by_the_true_ratio_reaches_the_truth(rendered):
         assert core.sum() > 400 and np.abs(relit - srgb_to_linear(scene.truth))[core].max() < 2e-5
 
 
-def test_the_ratio_of_a_matte_colour_is_that_of_the_gains_where_direction_is_the_same(rendered):
-    for scene in of(rendered, "exposure", "colour cast", "gradient"):
+def test_the_ratio_of_a_matte_color_is_that_of_the_gains_where_direction_is_the_same(rendered):
+    for scene in of(rendered, "exposure", "color cast", "gradient"):
         core = scene.true_matte == 1
         there = scenes.moved(scene.exemplar_log_gain, scene.shift)
         assert np.allclose(np.log(scene.ratio[core]), (scene.log_gain - there)[core], atol=1e-4)
@@ -188,17 +188,17 @@ def test_each_stratum_is_what_its_name_says():
         labels, stratum = scenes.labels_of(description), description.stratum
         alone = {
             "exposure": abs(labels.exposure) >= 0.5,
-            "colour cast": labels.cast > 0.1,
+            "color cast": labels.cast > 0.1,
             "gradient": labels.gradient > 0.45,
             "direction": labels.direction > 15,
         }
         if stratum in alone:
             assert alone[stratum], (stratum, labels)
-            others = {"exposure": labels.exposure, "colour cast": labels.cast, "direction": labels.direction}
+            others = {"exposure": labels.exposure, "color cast": labels.cast, "direction": labels.direction}
             # Light from the other side slopes the other way.
             others |= {} if stratum == "direction" else {"gradient": labels.gradient}
             assert all(abs(value) < 0.02 for name, value in others.items() if name != stratum), (stratum, labels)
-        assert (labels.colour < 0.2) if stratum == "same colour" else True
+        assert (labels.color < 0.2) if stratum == "same color" else True
         assert labels.matte == {"matte +1": 1, "matte -1": -1}.get(stratum, 0)
 
 
@@ -226,14 +226,14 @@ def test_masks_hold_ring_and_subject(rendered):
         assert np.array_equal(scene.harmonize_mask, np.maximum(scene.inpaint_mask, scene.matte > 0))
 
 
-def test_prompts_name_subject_colour_place_and_light(rendered):
+def test_prompts_name_subject_color_place_and_light(rendered):
     for scene in rendered:
         for shot, prompt in (
             (scene.description.scene, scene.prompt),
             (scene.description.exemplar, scene.exemplar_prompt),
         ):
             assert prompt.startswith(shot.subject.name) and shot.background.name in prompt
-            assert shot.subject.noun in prompt.split() and shot.subject.colour in prompt.split()
+            assert shot.subject.noun in prompt.split() and shot.subject.color in prompt.split()
             assert prompt.endswith(light.words(shot.light))
 
 
@@ -244,10 +244,10 @@ def test_the_vocabulary_holds_every_word_of_the_prompts():
 
 
 def test_warm_light_is_red_and_cold_light_blue_at_the_same_luminance():
-    warm, cold = Light(mired=370).colour, Light(mired=110).colour
+    warm, cold = Light(mired=370).color, Light(mired=110).color
     assert warm[0] > 0.1 > warm[2] and cold[2] > 0.1 > cold[0]
-    for colour in (warm, cold):
-        assert np.isclose(light.LUMA @ np.exp(colour), 1)
+    for color in (warm, cold):
+        assert np.isclose(light.LUMA @ np.exp(color), 1)
 
 
 def test_light_from_the_left_makes_the_left_brighter():
@@ -278,7 +278,7 @@ def test_some_light_is_read_even_by_a_network_that_saw_little():
 
 
 @needs_sprites
-def test_sprites_wear_the_colour_that_their_name_says():
+def test_sprites_wear_the_color_that_their_name_says():
     for noun in subjects.SPRITES:
         form = subjects.sprite_forms()[noun]
         worn = form.worn * form.matte

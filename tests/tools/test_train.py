@@ -42,11 +42,11 @@ def test_a_subject_that_is_seen_tells_no_light():
     assert loss(error, [1, 1, 0, 0], [0, 0, 1, 1]) == pytest.approx(seen * 1.5 / ((seen + 2) * 2))
 
 
-def test_channel_weights_are_1_on_average_and_more_for_colour():
+def test_channel_weights_are_1_on_average_and_more_for_color():
     codec = train.PatchCodec()
     codec.analysis[0] = 1.0
     codec.analysis[1:, :, ::2] = 1.0
     codec.analysis[1:, :, 1::2] = -1.0
     weights = train.channel_weights(codec)
     assert weights.mean().item() == pytest.approx(1)
-    assert (weights[0] / weights[1]).item() == pytest.approx(train.COLOUR_WEIGHT)
+    assert (weights[0] / weights[1]).item() == pytest.approx(train.COLOR_WEIGHT)

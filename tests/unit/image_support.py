@@ -19,5 +19,5 @@ GAIN, OFFSET = np.float32([1.04, 0.97, 1.02]), np.float32([-0.02, 0.015, 0.01])
 
 
 def shifted(original):
-    """What a VAE makes of a picture whose colours `GAIN` and `OFFSET` bring back."""
+    """What a VAE makes of a picture whose colors `GAIN` and `OFFSET` bring back."""
     return (original - OFFSET) / GAIN

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.pixels.blend import alpha_over, match_colours, multiband, poisson, pyramid
+from phd_ops.pixels.blend import alpha_over, match_colors, multiband, poisson, pyramid
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import feather, grow
 from phd_ops.pixels.paste import BLENDS, paste
@@ -16,8 +16,8 @@ def picture(width, height, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.float32) / 255
 
 
-def flat(side, *colour):
-    return np.broadcast_to(np.float32(colour if len(colour) == 3 else colour * 3), (side, side, 3)).copy()
+def flat(side, *color):
+    return np.broadcast_to(np.float32(color if len(color) == 3 else color * 3), (side, side, 3)).copy()
 
 
 def disc(side, radius, soft=0.0):
@@ -32,12 +32,12 @@ def bump(side, sigma, height):
     return hill[..., None].astype(np.float32)
 
 
-def joined(blend, scene, colours, matte, alpha, reach=10):
+def joined(blend, scene, colors, matte, alpha, reach=10):
     if blend == "alpha":
-        return alpha_over(scene, colours, alpha)
+        return alpha_over(scene, colors, alpha)
     if blend == "multi-band":
-        return multiband(scene, colours, matte, alpha, reach)
-    return poisson(scene, colours, alpha, mixed=blend == "Poisson mixed")
+        return multiband(scene, colors, matte, alpha, reach)
+    return poisson(scene, colors, alpha, mixed=blend == "Poisson mixed")
 
 
 @given(st.integers(0, 2**32), st.sampled_from(BLENDS), st.integers(1, 40), st.integers(1, 40), st.floats(0, 30))
@@ -45,21 +45,21 @@ def test_outside_its_support_a_blend_gives_the_scenes_bits(seed, blend, height, 
     rng = np.random.default_rng(seed)
     blobs = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 3)
     alpha = np.clip(4 * blobs, 0, 1).astype(np.float32)
-    scene, colours = picture(width, height, seed), picture(width, height, seed + 1)
-    copies = [array.copy() for array in (scene, colours, alpha)]
-    picture_ = joined(blend, scene, colours, alpha, alpha, reach)
+    scene, colors = picture(width, height, seed), picture(width, height, seed + 1)
+    copies = [array.copy() for array in (scene, colors, alpha)]
+    picture_ = joined(blend, scene, colors, alpha, alpha, reach)
     assert np.array_equal(picture_[alpha == 0], scene[alpha == 0])
     assert picture_.dtype == np.float32 and picture_.shape == scene.shape
     assert picture_.min(initial=0) >= 0 and picture_.max(initial=0) <= 1
-    assert all(np.array_equal(a, b) for a, b in zip((scene, colours, alpha), copies, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip((scene, colors, alpha), copies, strict=True))
 
 
 def test_alpha_is_exact_at_both_ends_and_linear_between():
-    scene, colours = picture(30, 20), picture(30, 20, 1)
-    assert np.array_equal(alpha_over(scene, colours, np.zeros((20, 30), np.float32)), scene)
-    assert np.array_equal(alpha_over(scene, colours, np.ones((20, 30), np.float32)), colours)
-    mixed = alpha_over(scene, colours, np.full((20, 30), 0.25, np.float32))
-    assert mixed == pytest.approx(0.25 * colours + 0.75 * scene, abs=1e-6)
+    scene, colors = picture(30, 20), picture(30, 20, 1)
+    assert np.array_equal(alpha_over(scene, colors, np.zeros((20, 30), np.float32)), scene)
+    assert np.array_equal(alpha_over(scene, colors, np.ones((20, 30), np.float32)), colors)
+    mixed = alpha_over(scene, colors, np.full((20, 30), 0.25, np.float32))
+    assert mixed == pytest.approx(0.25 * colors + 0.75 * scene, abs=1e-6)
 
 
 @given(st.integers(0, 99), st.integers(1, 70), st.integers(1, 70))
@@ -84,15 +84,15 @@ def test_a_band_holds_what_the_next_coarser_picture_lacks():
 
 
 @pytest.mark.parametrize("reach", [0, 1, 3, 7, 40])
-def test_equal_flat_colours_stay_what_they_are_in_many_bands(reach):
+def test_equal_flat_colors_stay_what_they_are_in_many_bands(reach):
     scene, matte = flat(64, 0.3, 0.6, 0.9), disc(64, 20)
     assert multiband(scene, scene, matte, grow(matte, reach), reach) == pytest.approx(scene, abs=1e-6)
 
 
 @pytest.mark.parametrize("reach", [0, 0.5, 0.99])
 def test_without_reach_many_bands_are_alpha(reach):
-    scene, colours, alpha = picture(40, 40), picture(40, 40, 1), disc(40, 12, 1)
-    assert np.array_equal(multiband(scene, colours, alpha, alpha, reach), alpha_over(scene, colours, alpha))
+    scene, colors, alpha = picture(40, 40), picture(40, 40, 1), disc(40, 12, 1)
+    assert np.array_equal(multiband(scene, colors, alpha, alpha, reach), alpha_over(scene, colors, alpha))
 
 
 def test_a_wider_reach_fades_over_a_wider_seam():
@@ -111,18 +111,18 @@ def test_a_wider_reach_fades_over_a_wider_seam():
 
 
 def test_many_bands_keep_the_subjects_detail_and_the_scenes():
-    scene, colours, matte = picture(128, 128) * 0.2 + 0.3, picture(128, 128, 1) * 0.2 + 0.5, disc(128, 40)
-    result = multiband(scene, colours, matte, grow(matte, 20), 15)
+    scene, colors, matte = picture(128, 128) * 0.2 + 0.3, picture(128, 128, 1) * 0.2 + 0.5, disc(128, 40)
+    result = multiband(scene, colors, matte, grow(matte, 20), 15)
     core, context = grow(matte, -4) == 1, (grow(matte, 4) == 0) & (grow(matte, 18) == 1)
 
     def fine(image):
         return image - cv2.GaussianBlur(image, (0, 0), 1)
 
-    assert np.abs(fine(result) - fine(colours))[core].max() < 0.02
+    assert np.abs(fine(result) - fine(colors))[core].max() < 0.02
     assert np.abs(fine(result) - fine(scene))[context].max() < 0.02
-    # While the coarse colours of both meet: the rim is nearer to the scene than the subject was.
+    # While the coarse colors of both meet: the rim is nearer to the scene than the subject was.
     rim = (grow(matte, -1) - grow(matte, -6)) == 1
-    assert result[rim].mean() < colours[rim].mean() - 0.02
+    assert result[rim].mean() < colors[rim].mean() - 0.02
 
 
 def test_poisson_takes_a_flat_subjects_offset_off():
@@ -133,7 +133,7 @@ def test_poisson_takes_a_flat_subjects_offset_off():
     assert result[disc(80, 22) == 1].std(axis=0).max() < 0.2 / 255
 
 
-def test_poisson_keeps_gradients_and_takes_the_scenes_colours_at_the_edge():
+def test_poisson_keeps_gradients_and_takes_the_scenes_colors_at_the_edge():
     hill, alpha = bump(100, 8, 0.3), disc(100, 35)
     result = poisson(flat(100, 0.2), flat(100, 0.5) + hill, alpha)
     assert np.abs(result - (0.2 + hill)).max() < 2 / 255
@@ -171,16 +171,16 @@ def test_poisson_mixed_shows_the_scenes_gradients_through_a_flat_subject():
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 12), (2, 2), (2, 9), (3, 2), (3, 3), (4, 3)])
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (8, 8), (4, 5)])
 def test_poisson_takes_subjects_of_a_few_pixels(x, y, width, height, mixed):
-    scene, colours, alpha = picture(12, 20), picture(12, 20, 1), np.zeros((20, 12), np.float32)
+    scene, colors, alpha = picture(12, 20), picture(12, 20, 1), np.zeros((20, 12), np.float32)
     alpha[y : y + height, x : x + width] = 1
-    result = poisson(scene, colours, alpha, mixed)
+    result = poisson(scene, colors, alpha, mixed)
     assert np.array_equal(result[alpha == 0], scene[alpha == 0])
     assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_subject_that_reaches_the_canvas_edge_is_blended_up_to_it(blend):
-    # A bust at the lower border: flat, of the scene's colour but for an offset.
+    # A bust at the lower border: flat, of the scene's color but for an offset.
     scene, matte = flat(60, 0.4), np.zeros((60, 60), np.float32)
     matte[20:, 15:45] = 1
     result = joined(blend, scene, flat(60, 0.6), matte, feather(matte, 2), reach=5)
@@ -194,35 +194,35 @@ def test_a_subject_that_reaches_the_canvas_edge_is_blended_up_to_it(blend):
 @pytest.mark.parametrize("blend", ["Poisson", "Poisson mixed"])
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.5), (0.25, 0.5), (0.77, 0.754), (0.31, 0.777)])
 def test_poisson_lands_where_alpha_does(blend, x, y):
-    """The solver is told a centre; a pixel of error there would move the subject by one."""
-    scene, colours = flat(90, 0.3), flat(60, 0.5) + bump(60, 3, 0.4)
+    """The solver is told a center; a pixel of error there would move the subject by one."""
+    scene, colors = flat(90, 0.3), flat(60, 0.5) + bump(60, 3, 0.4)
     matte = disc(60, 20)
-    result = paste(scene, colours, matte, Placement(x, y, 41 / 90), 0, blend).composite - 0.3
-    over = paste(scene, colours, matte, Placement(x, y, 41 / 90), 0, "alpha").composite - 0.5
+    result = paste(scene, colors, matte, Placement(x, y, 41 / 90), 0, blend).composite - 0.3
+    over = paste(scene, colors, matte, Placement(x, y, 41 / 90), 0, "alpha").composite - 0.5
     hill = np.clip(over[..., 0], 0.05, None) - 0.05
     found = np.clip(result[..., 0], 0.05, None) - 0.05
     for axis in np.indices(hill.shape):
         assert (axis * found).sum() / found.sum() == pytest.approx((axis * hill).sum() / hill.sum(), abs=0.3)
 
 
-def lab(colours):
-    return cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2Lab)
+def lab(colors):
+    return cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2Lab)
 
 
 @pytest.fixture
 def matching():
     """A reddish subject of some contrast in a bluish scene of more."""
     scene = np.clip(flat(100, 0.35, 0.4, 0.55) + 0.2 * (picture(100, 100) - 0.5), 0, 1)
-    colours = np.clip(flat(60, 0.6, 0.45, 0.4) + 0.1 * (picture(60, 60, 1) - 0.5), 0, 1)
-    return {"colours": colours, "alpha": disc(60, 20), "scene": scene, "region": Box(20, 20, 60, 60), "ring": 10}
+    colors = np.clip(flat(60, 0.6, 0.45, 0.4) + 0.1 * (picture(60, 60, 1) - 0.5), 0, 1)
+    return {"colors": colors, "alpha": disc(60, 20), "scene": scene, "region": Box(20, 20, 60, 60), "ring": 10}
 
 
 def test_a_match_of_strength_0_is_no_match(matching):
-    assert match_colours(**matching, strength=0) is matching["colours"]
+    assert match_colors(**matching, strength=0) is matching["colors"]
 
 
 def test_a_full_match_gives_the_rings_mean_and_deviation(matching):
-    matched = lab(match_colours(**matching, strength=1))[matching["alpha"] > 0.5]
+    matched = lab(match_colors(**matching, strength=1))[matching["alpha"] > 0.5]
     theirs = lab(matching["scene"])[(grow(disc(100, 20), 10) - disc(100, 20)) > 0]
     assert matched.mean(0) == pytest.approx(theirs.mean(0), abs=0.3)
     # The deviation's guard against noise, 1, takes some of it.
@@ -230,46 +230,46 @@ def test_a_full_match_gives_the_rings_mean_and_deviation(matching):
 
 
 def test_half_a_match_is_half_way(matching):
-    whole, half = (match_colours(**matching, strength=s) for s in (1, 0.5))
-    assert half == pytest.approx((whole + matching["colours"]) / 2, abs=1e-6)
+    whole, half = (match_colors(**matching, strength=s) for s in (1, 0.5))
+    assert half == pytest.approx((whole + matching["colors"]) / 2, abs=1e-6)
 
 
 def test_a_match_reads_selected_pixels_only(matching):
-    wanted = match_colours(**matching, strength=1)
+    wanted = match_colors(**matching, strength=1)
     inside = matching["alpha"] > 0
     # What lies outside the subject in its picture, under it in the scene, and beyond the ring.
     spoilt = dict(matching)
-    spoilt["colours"] = np.where(inside[..., None], matching["colours"], np.float32(1))
+    spoilt["colors"] = np.where(inside[..., None], matching["colors"], np.float32(1))
     scene = matching["scene"].copy()
     scene[20:80, 20:80][inside] = (1, 0, 1)
     scene[grow(disc(100, 20), 10) == 0] = (0, 1, 0)
     spoilt["scene"] = scene
-    assert np.array_equal(match_colours(**spoilt, strength=1)[inside], wanted[inside])
+    assert np.array_equal(match_colors(**spoilt, strength=1)[inside], wanted[inside])
 
 
 def test_a_flat_subject_takes_the_rings_mean_and_no_contrast(matching):
-    matching["colours"] = flat(60, 0.6, 0.45, 0.4)
-    matched = match_colours(**matching, strength=1)
+    matching["colors"] = flat(60, 0.6, 0.45, 0.4)
+    matched = match_colors(**matching, strength=1)
     assert matched.std(axis=(0, 1)).max() < 1e-4
     theirs = lab(matching["scene"])[(grow(disc(100, 20), 10) - disc(100, 20)) > 0]
     assert lab(matched)[30, 30] == pytest.approx(theirs.mean(0), abs=0.3)
 
 
 def test_noise_is_stretched_three_times_at_most(matching):
-    matching["colours"] = flat(60, 0.5) + 0.004 * (picture(60, 60, 1) - 0.5)
+    matching["colors"] = flat(60, 0.5) + 0.004 * (picture(60, 60, 1) - 0.5)
     matching["scene"] = picture(100, 100)
     matched, before = (
-        lab(c)[matching["alpha"] > 0.5] for c in (match_colours(**matching, strength=1), matching["colours"])
+        lab(c)[matching["alpha"] > 0.5] for c in (match_colors(**matching, strength=1), matching["colors"])
     )
     assert (matched.std(0) <= 3.2 * before.std(0)).all()
 
 
 def test_without_a_ring_or_a_subject_nothing_is_matched(matching):
     nothing = matching | {"alpha": np.zeros((60, 60), np.float32)}
-    assert match_colours(**nothing, strength=1) is matching["colours"]
+    assert match_colors(**nothing, strength=1) is matching["colors"]
     # The subject covers the whole canvas: there is nothing around it.
     whole = matching | {"alpha": np.ones((60, 60), np.float32), "scene": picture(60, 60), "region": Box(0, 0, 60, 60)}
-    assert match_colours(**whole, strength=1) is matching["colours"]
+    assert match_colors(**whole, strength=1) is matching["colors"]
 
 
 def test_a_light_match_changes_the_subject_and_nothing_else():

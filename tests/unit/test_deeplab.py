@@ -1,4 +1,4 @@
-"""DeepLab by class name: each library's networks with random weights, and a stand-in that sees colours."""
+"""DeepLab by class name: each library's networks with random weights, and a stand-in that sees colors."""
 
 import json
 
@@ -14,8 +14,8 @@ from phd_ops.segmenters.prompt import Prompt
 LABELS = ("background", "red thing", "green thing", "blue thing")
 
 
-class Colours(torch.nn.Module):
-    """Takes each pixel's strongest colour for its class, and grey for background."""
+class Colors(torch.nn.Module):
+    """Takes each pixel's strongest color for its class, and gray for background."""
 
     def __init__(self):
         super().__init__()
@@ -26,24 +26,24 @@ class Colours(torch.nn.Module):
 
 
 def seer(labels=LABELS, side=64):
-    return DeepLab(Colours(), "segmentation-models-pytorch", labels, side)
+    return DeepLab(Colors(), "segmentation-models-pytorch", labels, side)
 
 
 def scene(height=60, width=80):
-    """Grey, with a large red, a small green and a small blue rectangle."""
+    """Gray, with a large red, a small green and a small blue rectangle."""
     image = np.full((height, width, 3), 0.5, np.float32)
     for (top, left, bottom, right), channel in (((5, 5, 40, 30), 0), ((10, 50, 25, 70), 1), ((40, 50, 50, 60), 2)):
         image[top:bottom, left:right] = np.eye(3)[channel] * 0.9
     return image
 
 
-def centre_of(mask):
+def center_of(mask):
     rows, columns = np.nonzero(mask > 0.5)
     return rows.mean(), columns.mean()
 
 
 @pytest.mark.parametrize(
-    ("prompt", "centre"),
+    ("prompt", "center"),
     [
         (Prompt(), (22, 17)),
         (Prompt(class_name="AUTO "), (22, 17)),
@@ -55,10 +55,10 @@ def centre_of(mask):
         (Prompt(class_name="red thing", box=(45, 35, 30, 20)), (22, 17)),
     ],
 )
-def test_a_class_is_found_by_its_name_by_a_prompt_or_by_its_size(prompt, centre):
+def test_a_class_is_found_by_its_name_by_a_prompt_or_by_its_size(prompt, center):
     found = seer().predict(scene(), prompt)
     assert (found.shape, found.dtype) == ((60, 80), np.float32)
-    assert centre_of(found) == pytest.approx(centre, abs=1.5)
+    assert center_of(found) == pytest.approx(center, abs=1.5)
 
 
 @pytest.mark.parametrize("prompt", [Prompt(), Prompt(box=(0, 45, 30, 15))])
@@ -184,4 +184,4 @@ def test_a_network_in_16_bits_answers_in_32():
     half = seer()
     half.heavy_part.to(torch.bfloat16)
     found = half.predict(scene(), Prompt(class_name="green thing"))
-    assert found.dtype == np.float32 and centre_of(found) == pytest.approx((17, 60), abs=1.5)
+    assert found.dtype == np.float32 and center_of(found) == pytest.approx((17, 60), abs=1.5)

@@ -29,7 +29,7 @@ def band_error(mask, truth, width=5):
 
 
 @pytest.mark.parametrize("ramp", [1.0, 3.0])
-def test_a_hard_mask_becomes_the_true_matte_where_colours_tell_all(ramp):
+def test_a_hard_mask_becomes_the_true_matte_where_colors_tell_all(ramp):
     truth = disc(ramp=ramp)
     found = refine_edge(picture(truth), (truth > 0.5).astype(np.float32), 4)
     assert band_error(found, truth) < 0.01
@@ -54,7 +54,7 @@ def test_beyond_the_band_the_mask_becomes_hard_and_nothing_else_changes():
     assert np.array_equal(found[far], (mask > 0.5)[far])
 
 
-def test_a_single_colour_tells_nothing_and_the_mask_stays():
+def test_a_single_color_tells_nothing_and_the_mask_stays():
     mask = disc(ramp=6)
     found = refine_edge(np.full((80, 80, 3), 0.5, np.float32), mask, 3)
     assert np.abs(found - mask)[np.abs(signed_distance(mask)) < 3].max() < 0.2
@@ -112,10 +112,10 @@ def test_the_energy_is_that_of_the_paper():
         total = edge_matting.TRUST * np.square(matte - mask)[unknown].sum()
         for row in range(5):
             for column in range(6):
-                colours = image[row : row + 3, column : column + 3].reshape(9, 3)
+                colors = image[row : row + 3, column : column + 3].reshape(9, 3)
                 alpha = matte[row : row + 3, column : column + 3].ravel()
-                # The best linear function of the colours, with a small price on its slope.
-                design = np.column_stack([colours, np.ones(9)])
+                # The best linear function of the colors, with a small price on its slope.
+                design = np.column_stack([colors, np.ones(9)])
                 price = np.diag([edge_matting.NOISE] * 3 + [0])
                 fit = np.linalg.solve(design.T @ design + price, design.T @ alpha)
                 total += np.square(design @ fit - alpha).sum() + fit @ price @ fit

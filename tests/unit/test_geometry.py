@@ -60,8 +60,8 @@ def test_bounding_box_touches_the_outermost_pixels():
     assert bounding_box(np.zeros((8, 10))) is None
 
 
-def test_centre_and_size_land_where_they_are_told():
-    # Longer side 40 at .5 of the shorter side 80: 40 px, so scale 1; centre at (.25 * 160, .75 * 80) = (40, 60).
+def test_center_and_size_land_where_they_are_told():
+    # Longer side 40 at .5 of the shorter side 80: 40 px, so scale 1; center at (.25 * 160, .75 * 80) = (40, 60).
     placement, subject, scene = Placement(0.25, 0.75, 0.5), Size(40, 20), Size(160, 80)
     assert placement.scale(subject, scene) == 1
     assert moved(placement, subject, scene, (20, 10)) == pytest.approx((40, 60))
@@ -93,7 +93,7 @@ def test_flip_mirrors_before_it_rotates():
     st.floats(-360, 360),
     st.booleans(),
 )
-def test_a_placement_is_a_similarity_about_its_centre(w, h, width, height, x, y, size, rotation, flip):
+def test_a_placement_is_a_similarity_about_its_center(w, h, width, height, x, y, size, rotation, flip):
     placement, subject, scene = Placement(x, y, size, rotation, flip), Size(w, h), Size(width, height)
     matrix, scale = placement.matrix(subject, scene), placement.scale(subject, scene)
     assert max(subject) * scale == pytest.approx(size * min(scene))
@@ -150,12 +150,12 @@ def test_a_tight_demand_moves_the_drawn_place_inwards_and_keeps_its_size():
     assert len({place.size for place in drawn}) > 50 and len({place.x for place in drawn}) > 30
 
 
-def test_a_subject_too_large_to_show_stands_at_the_centre():
+def test_a_subject_too_large_to_show_stands_at_the_center():
     assert random_placement(0, Size(30, 30), Size(100, 100), (5, 6)) == Placement(0.5, 0.5, 5)
 
 
 def test_a_crop_window_by_hand():
-    # Side ceil(40 * 2.5) = 100, centred on (120, 70); works at 128.
+    # Side ceil(40 * 2.5) = 100, centerd on (120, 70); works at 128.
     window = crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=2.5)
     assert (window.box, window.target) == (Box(70, 20, 100, 100), Size(128, 128))
 

@@ -44,7 +44,7 @@ def test_relight_brings_the_texture_back_and_leaves_the_estimate_s_light():
     assert (held - new)[INSIDE].std() > 0.8
 
 
-def test_restyle_brings_the_coarse_colours_back_and_leaves_the_estimate_s_texture():
+def test_restyle_brings_the_coarse_colors_back_and_leaves_the_estimate_s_texture():
     texture, old, new = normal(1), light(1, 0.5), light(-2, 1, 3)
     held = anchored(new + texture, old, DISC, 1.0, RESTYLE)
     torch.testing.assert_close(held[INSIDE], (old + fine(texture))[INSIDE], rtol=0, atol=1e-5)

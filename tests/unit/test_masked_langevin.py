@@ -275,7 +275,7 @@ def test_a_flow_from_pure_noise_to_none_is_finite(sigmas):
     assert sample(torch.tensor(sigmas, dtype=DTYPE), flow=True, inner_steps=3).isfinite().all()
 
 
-def neighbours(x, sigma):
+def neighbors(x, sigma):
     """A denoiser that mixes only within an item, in operations that do not know the batch."""
     sigma = sigma.view(-1, *[1] * (x.ndim - 1))
     return 0.5 * x / (1 + sigma) + 0.25 * (torch.roll(x, 1, -1) + torch.roll(x, -1, -1)) / (1 + sigma)
@@ -293,7 +293,7 @@ def run_items(
     mask=None,
     sampler=sample_masked_langevin,
     sigmas=(3.0, 1.0, 0.3, 0.0),
-    denoise=neighbours,
+    denoise=neighbors,
     **options,
 ):
     """Items are named by their seeds."""
@@ -345,7 +345,7 @@ def test_an_estimate_of_one_item_that_is_not_finite_is_its_own_affair(bad):
     count, told = itertools.count(), []
 
     def denoise(x, sigma):
-        out = neighbours(x, sigma)
+        out = neighbors(x, sigma)
         if next(count) == bad:
             out[1] = float("nan")
         return out
@@ -358,7 +358,7 @@ def test_an_estimate_of_one_item_that_is_not_finite_is_its_own_affair(bad):
 
 def test_an_item_of_which_nothing_may_change_is_not_asked():
     def denoise(x, sigma):
-        out = neighbours(x, sigma)
+        out = neighbors(x, sigma)
         out[1] = float("nan")
         return out
 
@@ -469,7 +469,7 @@ def soft_mask(sigmas):
     return mask, differential_mask(mask, sigmas, lambda sigma: sigma.log(), torch.tensor(0.01, dtype=DTYPE))
 
 
-def test_for_harmonising_inner_steps_go_where_noise_is_stronger():
+def test_for_harmonizing_inner_steps_go_where_noise_is_stronger():
     sigmas = karras(12)
     calls = allocate(sigmas, 3, False, HARMONIZE_BAND)
     chosen = [float(sigma) for sigma, count in zip(sigmas, calls, strict=False) if count > 1]
@@ -478,7 +478,7 @@ def test_for_harmonising_inner_steps_go_where_noise_is_stronger():
     assert max(chosen) > BAND[1] and min(chosen) > BAND[0]
 
 
-def harmonised(alternate, flow=False, **options):
+def harmonized(alternate, flow=False, **options):
     """From a sigma / a of 8, much as Harmonize Sampler does."""
     sigmas = karras(6, high=8.0)
     sigmas = sigmas / (1 + sigmas) if flow else sigmas
@@ -494,9 +494,9 @@ def test_noise_that_alternates_brings_coarse_structure_nearer_to_its_mean_and_dr
 
     given = generators(range(CURVES))
     states = [generator.get_state() for generator in given]
-    ours = harmonised(True, generators=given, stepper=stepper)
+    ours = harmonized(True, generators=given, stepper=stepper)
     assert all(torch.equal(one.get_state(), state) for one, state in zip(given, states, strict=True))
-    assert coarse_error(ours) < 0.6 * coarse_error(harmonised(False, stepper=stepper))
+    assert coarse_error(ours) < 0.6 * coarse_error(harmonized(False, stepper=stepper))
     # Fine structure is still there, though less than of a true sample.
     rough = (ours[..., FREE] - mean).diff(dim=-1)
     assert rough.square().mean() > 0.01
@@ -511,18 +511,18 @@ def test_every_latent_that_is_asked_about_has_noise_of_its_level(step_size):
         seen.append(float((x - estimate)[..., FREE].square().mean().sqrt() / sigma[0]))
         return estimate
 
-    harmonised(True, denoise=watched, step_size=step_size)
+    harmonized(True, denoise=watched, step_size=step_size)
     # An estimate takes some of the noise for the signal where they are alike.
     assert all(0.5 < strength < 1.2 for strength in seen[:-2])
 
 
 def test_alternating_noise_is_one_sampler_for_both_families():
-    torch.testing.assert_close(harmonised(True, flow=True), harmonised(True), rtol=0, atol=1e-6)
+    torch.testing.assert_close(harmonized(True, flow=True), harmonized(True), rtol=0, atol=1e-6)
 
 
 def test_where_noise_alternates_the_known_part_comes_back():
     _, _, _, known, mask = process()
-    out = harmonised(True)
+    out = harmonized(True)
     held = mask.flatten() == 0
     assert torch.equal(out[..., held], known.expand(CURVES, CHAINS, LENGTH)[..., held])
 

@@ -21,7 +21,7 @@ from phd_ops.pixels.masks import (
     resize_mask,
     ring,
     signed_distance,
-    stabilise,
+    stabilize,
 )
 
 
@@ -32,7 +32,7 @@ def square(side, start, stop):
 
 
 def radius_map(side):
-    """Distance of every pixel's centre to the picture's."""
+    """Distance of every pixel's center to the picture's."""
     y, x = np.mgrid[0:side, 0:side] + 0.5
     return np.hypot(x - side / 2, y - side / 2)
 
@@ -204,7 +204,7 @@ def test_cover_never_loses_a_pixel_of_a_mask_of_another_size(data, rows, columns
     covered = cover(mask, rows, columns)
     assert covered.shape == (1, rows, columns)
     assert covered[0, int((y + 0.5) * rows / height), int((x + 0.5) * columns / width)] == 1
-    # And at most its neighbours, where a cell's edge cuts through the pixel.
+    # And at most its neighbors, where a cell's edge cuts through the pixel.
     assert covered.sum() <= 4
 
 
@@ -343,16 +343,16 @@ def test_feather_is_a_gaussian_of_its_sigma(sigma):
 )
 def test_a_core_of_98_percent_becomes_opaque_however_it_was_stored(dtype, value, stable):
     stored = np.array([[value]], dtype).astype(np.float32)
-    assert stabilise(stored)[0, 0] == (stable if stable in (0, 1) else stored[0, 0])
+    assert stabilize(stored)[0, 0] == (stable if stable in (0, 1) else stored[0, 0])
 
 
 @given(st.integers(0, 2**32))
-def test_stabilise_touches_neither_soft_edges_nor_itself(seed):
+def test_stabilize_touches_neither_soft_edges_nor_itself(seed):
     mask = np.random.default_rng(seed).random((20, 20)).astype(np.float32)
-    stable = stabilise(mask)
+    stable = stabilize(mask)
     soft = (mask > 0.021) & (mask < 0.979)
     assert np.array_equal(stable[soft], mask[soft])
-    assert np.array_equal(stabilise(stable), stable)
+    assert np.array_equal(stabilize(stable), stable)
     assert stable.dtype == np.float32
 
 
@@ -471,7 +471,7 @@ def test_an_offset_as_of_a_shadow_has_changed_everywhere_up_to_the_border(place,
 
 def test_texture_alone_has_not_changed():
     before = latents()
-    # Finer than the coarse look: every cell differs from its neighbours, their mean does not.
+    # Finer than the coarse look: every cell differs from its neighbors, their mean does not.
     pattern = 1.5 * ((torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2 - 1)
     assert not changed_cells(before, before + pattern).any()
     rearranged = before + 0.5 * (latents(seed=1) - 3)

@@ -93,7 +93,7 @@ def test_a_jump_to_pure_noise_from_pure_noise_is_finite():
     assert torch.equal(renoise(x, one, one, noise, True), x)
 
 
-def test_the_seeds_of_neighbouring_runs_share_no_item():
+def test_the_seeds_of_neighboring_runs_share_no_item():
     """Compared in the low 32 bits, all that PyTorch's CPU generator reads of a seed."""
     seeds = [item_seed(seed, place) % 2**32 for seed in range(100) for place in range(64)]
     assert len(set(seeds)) == len(seeds)

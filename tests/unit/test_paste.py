@@ -90,7 +90,7 @@ def test_right_angles_and_flip_move_pixels_and_mix_none(rotation, flip, turned):
 
 
 @pytest.mark.parametrize("size", [0.2, 0.45, 1.3])
-def test_centre_and_size_land_where_they_are_told(size):
+def test_center_and_size_land_where_they_are_told(size):
     scene, exemplar, matte = picture(200, 100), picture(80, 80), rectangle(80, 80, 20, 30, 40, 20)
     pasted = paste(scene, exemplar, matte, Placement(0.4, 0.55, size), softness=0)
     weights = pasted.matte / pasted.matte.sum()
@@ -180,22 +180,22 @@ def test_a_wide_soft_skirt_is_not_cut_off():
     assert pasted.composite[..., 0] == pytest.approx(matte, abs=5e-5)
 
 
-def test_the_foreground_keeps_opaque_pixels_and_extends_to_the_nearest_colour():
+def test_the_foreground_keeps_opaque_pixels_and_extends_to_the_nearest_color():
     # Left half red, right half blue, on green.
     matte, image = rectangle(80, 40, 10, 10, 60, 20), np.zeros((40, 80, 3), np.float32) + GREEN
     image[10:30, 10:40], image[10:30, 40:70] = RED, BLUE
-    colours = extend(np.dstack([estimate_foreground(image, matte) * matte[..., None], matte]), 3)
-    assert np.array_equal(colours[matte == 1], image[matte == 1])
-    assert colours[20, 6] == pytest.approx(RED, abs=0.02)
-    assert colours[20, 73] == pytest.approx(BLUE, abs=0.02)
-    assert colours[..., 1].max() < 0.5 / 255
+    colors = extend(np.dstack([estimate_foreground(image, matte) * matte[..., None], matte]), 3)
+    assert np.array_equal(colors[matte == 1], image[matte == 1])
+    assert colors[20, 6] == pytest.approx(RED, abs=0.02)
+    assert colors[20, 73] == pytest.approx(BLUE, abs=0.02)
+    assert colors[..., 1].max() < 0.5 / 255
 
 
-def test_an_evenly_transparent_subject_takes_the_colours_seen_near_by():
-    # Nothing tells glass from what lies behind it; the colour seen is the only fair guess.
+def test_an_evenly_transparent_subject_takes_the_colors_seen_near_by():
+    # Nothing tells glass from what lies behind it; the color seen is the only fair guess.
     image = smooth_picture(60, 60)
-    colours = estimate_foreground(image, np.full((60, 60), 0.5, np.float32))
-    assert np.abs(colours - image).max() < 0.12
+    colors = estimate_foreground(image, np.full((60, 60), 0.5, np.float32))
+    assert np.abs(colors - image).max() < 0.12
 
 
 @pytest.mark.parametrize("softness", [0, 2])
@@ -239,7 +239,7 @@ def test_a_reduction_is_antialiased():
     assert resample(stripes, matrix, Size(16, 16), 1)[2:-2, 2:-2] == pytest.approx(0.5, abs=0.01)
 
 
-def test_resampling_puts_pixel_centres_where_the_matrix_says():
+def test_resampling_puts_pixel_centers_where_the_matrix_says():
     # Twice the size: source x covers destination 2x..2x+2, so a ramp stays the ramp of continuous coordinates.
     ramp = np.repeat(((np.arange(20) + 0.5) / 20)[None], 20, axis=0).astype(np.float32)
     warped = resample(ramp, np.array([[2.0, 0, 0], [0, 2.0, 0]]), Size(40, 40), 1)
@@ -268,7 +268,7 @@ def test_inputs_are_left_as_they_were():
 
 def test_a_shadow_lies_at_the_subjects_feet():
     shadow = shadow_ellipse(rectangle(100, 100, 30, 20, 40, 50))
-    # Centre (50, 69), half axes .6 * 40 and .12 * 50.
+    # Center (50, 69), half axes .6 * 40 and .12 * 50.
     assert bounding_box(shadow) == (26, 63, 49, 13)
     assert not shadow_ellipse(np.zeros((20, 20), np.float32)).any()
 
@@ -281,7 +281,7 @@ def cubic(t):
 
 
 def placed_by_definition(cutout, matrix, scene):
-    """Every scene pixel's centre, mapped back into the cut-out [h,w,4] and interpolated there, in float64."""
+    """Every scene pixel's center, mapped back into the cut-out [h,w,4] and interpolated there, in float64."""
     y, x = np.mgrid[0 : scene.height, 0 : scene.width] + 0.5
     inverse = np.linalg.inv(matrix[:, :2])
     u, v = np.tensordot(inverse, np.stack([x - matrix[0, 2], y - matrix[1, 2]]), 1) - 0.5
@@ -293,7 +293,7 @@ def placed_by_definition(cutout, matrix, scene):
             i, j = top + row, left + column
             weight = cubic(u - j) * cubic(v - i) * ((i >= 0) & (i < height) & (j >= 0) & (j < width))
             total += weight[..., None] * cutout[i.clip(0, height - 1), j.clip(0, width - 1)]
-    # Colours overshoot with their matte, and are brought back with it.
+    # Colors overshoot with their matte, and are brought back with it.
     return (total / np.maximum(total[..., 3:], 1)).clip(0, 1)
 
 
@@ -367,7 +367,7 @@ def test_a_subject_that_its_exemplars_frame_cuts_is_not_softened_there(rotation)
 
 
 @pytest.mark.parametrize(("ramp", "error"), [(2, 1), (6, 2), (16, 3)])
-def test_the_foreground_of_flat_colours_comes_back_at_soft_edges(ramp, error):
+def test_the_foreground_of_flat_colors_comes_back_at_soft_edges(ramp, error):
     own, old = np.float32([0.8, 0.3, 0.2]), np.float32([0.1, 0.6, 0.9])
     matte = disc(120, 30, ramp)
     found = estimate_foreground(mixed(matte, own, old), matte)
@@ -538,8 +538,8 @@ def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, light_
 
 
 @pytest.mark.parametrize("rotation", [0, 17, 45])
-def test_a_grey_subject_stays_grey_up_to_its_edge(rotation):
+def test_a_gray_subject_stays_gray_up_to_its_edge(rotation):
     # A cubic overshoots at a hard edge; were the matte alone brought back, the rim would be brighter than the subject.
-    grey = np.full((80, 80, 3), 0.7, np.float32)
-    pasted = paste(grey[:64, :64], grey, disc(80, 25), Placement(0.5, 0.5, 0.7, rotation), softness=1.5)
+    gray = np.full((80, 80, 3), 0.7, np.float32)
+    pasted = paste(gray[:64, :64], gray, disc(80, 25), Placement(0.5, 0.5, 0.7, rotation), softness=1.5)
     assert pasted.composite == pytest.approx(0.7, abs=1e-4)

@@ -163,7 +163,7 @@ def test_light_that_bends_is_read_as_such():
     assert np.abs(ours - plain)[matte > 0].max() < 0.1 * 0.6
 
 
-def test_luma_only_gives_one_change_and_leaves_colour():
+def test_luma_only_gives_one_change_and_leaves_color():
     before, matte = np.full((48, 48, 3), 0.5, np.float32), disc(48, 16)
     change = change_of_light(lit(before, [1.6, 1.0, 0.8]), before, before, matte, luma_only=True)
     assert np.array_equal(change[..., 0], change[..., 1]) and np.array_equal(change[..., 0], change[..., 2])
@@ -204,7 +204,7 @@ def test_a_change_no_larger_than_the_doubt_is_halved_and_a_large_one_kept():
     assert not shrunk(0 * small, 0.01, matte).any()
 
 
-def test_what_the_model_believes_of_the_subject_s_colour_cancels_against_a_control():
+def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_control():
     # It thinks the subject blue, here and there, and the scene half as bright.
     composite, matte = picture(64), disc(64, 20)
     control = lit(composite, [0.6, 0.8, 1.5], matte)

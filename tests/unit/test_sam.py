@@ -188,23 +188,23 @@ def logits_of(*boxes, side=40):
     return logits
 
 
-WHOLE, CENTRE, CORNER, SPECK = (0, 0, 40, 40), (12, 12, 30, 30), (0, 0, 15, 15), (19, 19, 21, 21)
+WHOLE, CENTER, CORNER, SPECK = (0, 0, 40, 40), (12, 12, 30, 30), (0, 0, 15, 15), (19, 19, 21, 21)
 
 
 def test_the_most_salient_mask_is_large_and_central_and_not_the_background():
-    logits = logits_of(WHOLE, CORNER, CENTRE, SPECK)
+    logits = logits_of(WHOLE, CORNER, CENTER, SPECK)
     assert sam.salient(logits, torch.ones(4)) == 2
     assert sam.salient(logits[[0, 1]], torch.ones(2)) == 1
 
 
 def test_a_mask_that_the_network_doubts_is_less_salient():
-    logits = logits_of(CENTRE, (10, 10, 30, 30))
+    logits = logits_of(CENTER, (10, 10, 30, 30))
     assert sam.salient(logits, torch.tensor([0.2, 0.9])) == 1
     assert sam.salient(logits, torch.tensor([0.9, 0.2])) == 0
 
 
 def test_an_unstable_mask_is_less_salient():
-    unsure = logits_of(CENTRE, CENTRE)
+    unsure = logits_of(CENTER, CENTER)
     unsure[0, 20:40] = 0.5
     assert sam.salient(unsure, torch.ones(2)) == 1
 

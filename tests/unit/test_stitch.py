@@ -17,12 +17,12 @@ from phd_ops.pixels.stitch import fade_in_window, join, stitch
 
 @pytest.fixture
 def pieces():
-    background, subject, harmonised = (picture(48, seed) for seed in range(3))
+    background, subject, harmonized = (picture(48, seed) for seed in range(3))
     matte = disc(48, 10, 3)
     composite = matte[..., None] * subject + (1 - matte[..., None]) * background
     change = np.clip((18 - np.hypot(*(np.mgrid[0:48, 0:48] - 23.5))) / 4, 0, 1).astype(np.float32)
     gain = np.full((48, 48, 3), 1.2, np.float32)
-    pictures = {"background": background, "composite": composite, "harmonised": harmonised}
+    pictures = {"background": background, "composite": composite, "harmonized": harmonized}
     return pictures | {"matte": matte, "change": change, "gain": gain}
 
 
@@ -39,7 +39,7 @@ def test_without_detail_the_subject_is_the_models(pieces):
     image, _ = join(**pieces, detail=0)
     # Off the soft rim, where subject and surround are taken apart first.
     inside = (pieces["matte"] == 1) | ((pieces["matte"] == 0) & (pieces["change"] == 1))
-    assert image[inside] == pytest.approx(pieces["harmonised"][inside], abs=1e-6)
+    assert image[inside] == pytest.approx(pieces["harmonized"][inside], abs=1e-6)
 
 
 def test_with_all_detail_the_subject_is_its_own_under_the_gain(pieces):
@@ -51,14 +51,14 @@ def test_with_all_detail_the_subject_is_its_own_under_the_gain(pieces):
 def test_the_surround_fades_from_model_to_background(pieces):
     image, _ = join(**pieces, detail=1)
     outside, change = pieces["matte"] == 0, pieces["change"][..., None]
-    expected = pieces["background"] * (1 - change) + pieces["harmonised"] * change
+    expected = pieces["background"] * (1 - change) + pieces["harmonized"] * change
     assert image[outside] == pytest.approx(expected[outside], abs=1e-6)
 
 
 def test_a_composite_that_did_not_change_is_given_back_whatever_the_detail(pieces):
     # Up to the edge of what may change, where it is the background's anyway.
     pieces["background"] = np.where(pieces["matte"][..., None] > 0, pieces["background"], pieces["composite"])
-    pieces |= {"harmonised": pieces["composite"], "gain": np.ones((48, 48, 3), np.float32)}
+    pieces |= {"harmonized": pieces["composite"], "gain": np.ones((48, 48, 3), np.float32)}
     for detail in (0, 0.5, 1):
         assert join(**pieces, detail=detail)[0] == pytest.approx(pieces["composite"], abs=1e-5)
 
@@ -66,7 +66,7 @@ def test_a_composite_that_did_not_change_is_given_back_whatever_the_detail(piece
 def test_stitching_what_was_not_changed_gives_the_composite_back_soft_rim_and_all(pieces):
     """Whatever the ring: the soft rim is mixed with the background once, not twice."""
     for change in (pieces["change"], np.zeros_like(pieces["change"])):
-        same = {**pieces, "harmonised": pieces["composite"], "gain": np.ones_like(pieces["gain"]), "change": change}
+        same = {**pieces, "harmonized": pieces["composite"], "gain": np.ones_like(pieces["gain"]), "change": change}
         image, used = join(**same, detail=1)
         inside = used > 0
         assert image[inside] == pytest.approx(pieces["composite"][inside], abs=2e-5)
@@ -109,9 +109,9 @@ def test_a_window_of_which_nothing_was_made_goes_back_to_the_bit(window, size, d
 
 
 @pytest.mark.parametrize("size", [(160, 120), (320, 240), (96, 72)])
-def test_a_colour_shift_of_the_model_is_taken_off(window, size):
+def test_a_color_shift_of_the_model_is_taken_off(window, size):
     given = resize(window["composite"], Size(*size))
-    done, left = (stitched(window, 0, sampled=shifted(given), colour_fix=fix, detail=0) for fix in (1, 0))
+    done, left = (stitched(window, 0, sampled=shifted(given), color_fix=fix, detail=0) for fix in (1, 0))
     assert done.shift.pixels > 1000
     assert done.shift.gain == pytest.approx(GAIN, abs=1e-3)
     # Off the soft rim, where subject and surround are taken apart first.
@@ -158,7 +158,7 @@ def test_with_a_control_light_is_the_difference_of_both(window):
     st.booleans(),
 )
 def test_whatever_the_options_the_outside_is_the_backgrounds(
-    seed, detail, keep_surround, blend, luma_only, colour_fix, size, with_control
+    seed, detail, keep_surround, blend, luma_only, color_fix, size, with_control
 ):
     rng = np.random.default_rng(seed)
     blobs = cv2.GaussianBlur(rng.standard_normal((40, 48)), (0, 0), 4)
@@ -179,7 +179,7 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
         detail=detail,
         keep_surround=keep_surround,
         luma_only=luma_only,
-        colour_fix=colour_fix,
+        color_fix=color_fix,
     )
     outside = done.used == 0
     assert np.array_equal(done.picture[outside], background[outside])
@@ -204,10 +204,10 @@ def test_what_the_model_did_to_all_is_not_done_twice_at_a_soft_edge(detail):
     matte[matte < 1 / 255] = 0
     background = np.full((120, 120, 3), 0.5, np.float32)
     composite = matte[..., None] * np.float32([0.7, 0.6, 0.5]) + (1 - matte[..., None]) * background
-    harmonised = linear_to_srgb(srgb_to_linear(composite) * np.float32(0.5))
-    gain = np.exp(change_of_light(harmonised, composite, composite, matte))
-    picture_, _ = join(background, composite, harmonised, matte, np.ones_like(matte), detail, gain)
-    assert np.abs(picture_ - harmonised).max() * 255 < (0.5 if detail == 0 else 6)
+    harmonized = linear_to_srgb(srgb_to_linear(composite) * np.float32(0.5))
+    gain = np.exp(change_of_light(harmonized, composite, composite, matte))
+    picture_, _ = join(background, composite, harmonized, matte, np.ones_like(matte), detail, gain)
+    assert np.abs(picture_ - harmonized).max() * 255 < (0.5 if detail == 0 else 6)
 
 
 def test_a_window_fades_where_it_ends_inside_the_picture_and_not_at_its_border():
@@ -227,7 +227,7 @@ def test_of_several_seeds_light_is_averaged_and_the_first_is_shown(window):
     ]
     arrays = {name: window[name] for name in ("background", "composite", "matte", "change")}
     fade = ramp(window["change"], 0, 4)
-    options = {"fade": fade, "colour_fix": 0, "detail": 1}
+    options = {"fade": fade, "color_fix": 0, "detail": 1}
     one, other, both = (stitch(**arrays, sampled=some, **options) for some in ([runs[0]], [runs[1]], runs))
     core, ring = window["matte"] == 1, (fade == 1) & (window["matte"] == 0)
     brightness = [float(np.log(done.light.gain[core]).mean()) for done in (one, both, other)]
@@ -244,7 +244,7 @@ def test_the_finished_subject_is_itself_though_the_sampled_one_is_another(window
     assert stitched(window, 12, sampled=other, detail=0).identity == pytest.approx(done.light.identity, abs=0.05)
 
 
-@pytest.mark.parametrize("kind", ["black", "white", "grey", "tiny", "all", "none"])
+@pytest.mark.parametrize("kind", ["black", "white", "gray", "tiny", "all", "none"])
 def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kind):
     matte = window["matte"]
     if kind == "tiny":
@@ -253,8 +253,8 @@ def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kin
     elif kind in ("all", "none"):
         matte = np.full_like(matte, kind == "all")
         window["change"] = np.maximum(window["change"], matte)
-    colour = {"black": 0.0, "white": 1.0, "grey": 0.5}.get(kind, 0.4)
-    window |= {"matte": matte, "composite": np.where(matte[..., None] > 0, np.float32(colour), window["background"])}
+    color = {"black": 0.0, "white": 1.0, "gray": 0.5}.get(kind, 0.4)
+    window |= {"matte": matte, "composite": np.where(matte[..., None] > 0, np.float32(color), window["background"])}
     sampled, control = picture(160, 5, 0, 1)[:120], picture(160, 6, 0, 1)[:120]
     for reference in (None, control):
         done = stitched(window, 8, sampled=sampled, control=reference)

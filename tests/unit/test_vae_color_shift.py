@@ -1,11 +1,11 @@
-"""The colour shift of a VAE: found where nothing was to change, and taken off."""
+"""The color shift of a VAE: found where nothing was to change, and taken off."""
 
 import cv2
 import numpy as np
 import pytest
 from image_support import GAIN, OFFSET, picture, shifted
 
-from phd_ops.pixels.vae_color_shift import CELL, LEAST_CELLS, NO_SHIFT, ColourShift, fit_colour_shift
+from phd_ops.pixels.vae_color_shift import CELL, LEAST_CELLS, NO_SHIFT, ColorShift, fit_color_shift
 
 
 def residual_levels(shift, shifted_picture, original):
@@ -13,12 +13,12 @@ def residual_levels(shift, shifted_picture, original):
 
 
 @pytest.mark.parametrize("altered", [0, 0.1, 0.3])
-def test_a_colour_shift_is_found_to_a_tenth_of_a_level_whatever_else_changed(altered):
+def test_a_color_shift_is_found_to_a_tenth_of_a_level_whatever_else_changed(altered):
     original, everywhere = picture(96), np.ones((96, 96), np.float32)
     given = shifted(original)
     changed = np.random.default_rng(5).random((96, 96)) < altered
     given[changed] = np.clip(given[changed] + 0.25, 0.01, 0.99)
-    shift = fit_colour_shift(given, original, everywhere)
+    shift = fit_color_shift(given, original, everywhere)
     assert residual_levels(shift, shifted(original), original) < 0.1
     assert shift.gain == pytest.approx(GAIN, abs=1e-3) and shift.offset == pytest.approx(OFFSET, abs=1e-3)
     assert 0.5 * (1 - altered) * 96**2 < shift.pixels <= (1 - altered) * 96**2 * 1.02
@@ -29,12 +29,12 @@ def test_a_shape_that_changed_has_no_say():
     original = cv2.GaussianBlur(picture(96), (0, 0), 2)
     given = shifted(original)
     given[:, :30] = np.float32([0.9, 0.1, 0.3])
-    shift = fit_colour_shift(given, original, np.ones((96, 96), np.float32))
+    shift = fit_color_shift(given, original, np.ones((96, 96), np.float32))
     assert residual_levels(shift, shifted(original), original) < 0.1
 
 
 @pytest.mark.parametrize("bits", ["rounded", "noise"])
-def test_a_colour_shift_is_found_through_noise(bits):
+def test_a_color_shift_is_found_through_noise(bits):
     rng, original = np.random.default_rng(3), picture(192)
     given = shifted(original)
     given = (
@@ -42,7 +42,7 @@ def test_a_colour_shift_is_found_through_noise(bits):
         if bits == "rounded"
         else given + rng.normal(0, 2 / 255, given.shape).astype(np.float32)
     )
-    shift = fit_colour_shift(given.astype(np.float32), original, np.ones((192, 192), np.float32))
+    shift = fit_color_shift(given.astype(np.float32), original, np.ones((192, 192), np.float32))
     # Noise ties the gain to 1, here more than need be: white noise has little left of its contrast in a cell's mean.
     assert residual_levels(shift, shifted(original), original) < (0.1 if bits == "rounded" else 0.7)
 
@@ -51,7 +51,7 @@ def test_clipped_pixels_have_no_say():
     original = picture(128, low=0, high=1)
     given = np.clip(shifted(original), 0.1, 0.9)
     given = np.where(given <= 0.1, 0, np.where(given >= 0.9, 1, given)).astype(np.float32)
-    shift = fit_colour_shift(given, original, np.ones((128, 128), np.float32))
+    shift = fit_color_shift(given, original, np.ones((128, 128), np.float32))
     inner = (original > 0.2).all(-1) & (original < 0.8).all(-1)
     assert np.abs(shift.apply(shifted(original)) - original)[inner].max() * 255 < 0.1
 
@@ -60,9 +60,9 @@ def test_only_untouched_pixels_are_read():
     original, untouched = picture(64), np.zeros((64, 64), np.float32)
     untouched[:20] = 0.5
     given = shifted(original)
-    wanted = fit_colour_shift(given, original, untouched)
+    wanted = fit_color_shift(given, original, untouched)
     given[20:] = np.nan
-    found = fit_colour_shift(given, original, untouched)
+    found = fit_color_shift(given, original, untouched)
     assert np.array_equal(found.gain, wanted.gain) and np.array_equal(found.offset, wanted.offset)
     assert found.pixels <= 20 * 64
 
@@ -70,7 +70,7 @@ def test_only_untouched_pixels_are_read():
 @pytest.mark.parametrize("too_small", [0, 0.05 / 255])
 def test_no_shift_is_exactly_none(too_small):
     original = picture(64)
-    shift = fit_colour_shift(original + np.float32(too_small), original, np.ones((64, 64), np.float32))
+    shift = fit_color_shift(original + np.float32(too_small), original, np.ones((64, 64), np.float32))
     assert shift.gain.tolist() == [1, 1, 1] and shift.offset.tolist() == [0, 0, 0]
     assert shift.pixels > 2000
     assert shift.apply(original) is original
@@ -80,9 +80,9 @@ def test_no_shift_is_exactly_none(too_small):
 def test_from_too_few_pixels_no_shift_is_read(cells):
     original, untouched = picture(160), np.zeros((160, 160), np.float32)
     untouched[:CELL, : cells * CELL] = 1
-    assert fit_colour_shift(shifted(original), original, untouched) is NO_SHIFT
+    assert fit_color_shift(shifted(original), original, untouched) is NO_SHIFT
     untouched[:CELL, : (LEAST_CELLS + 1) * CELL] = 1
-    assert fit_colour_shift(shifted(original), original, untouched).pixels > 0
+    assert fit_color_shift(shifted(original), original, untouched).pixels > 0
 
 
 @pytest.mark.parametrize("texture", [0.005, 0.012, 0.02])
@@ -92,7 +92,7 @@ def test_over_a_calm_background_noise_is_not_taken_for_a_lower_gain(texture, shi
     rng = np.random.default_rng(0)
     original = (0.2 + rng.normal(0, texture, (256, 256, 3))).astype(np.float32)
     noisy = ((original - shift[1]) / shift[0] + rng.normal(0, 0.01, original.shape)).astype(np.float32)
-    found = fit_colour_shift(noisy, original, np.ones((256, 256), np.float32))
+    found = fit_color_shift(noisy, original, np.ones((256, 256), np.float32))
     # At the tones that were seen it is right; of others, such as the subject's, it makes little of what it cannot know.
     seen, other = np.float32([0.2, 0.8]) / shift[0] - np.float32(shift[1]) / shift[0]
     assert np.abs(seen * found.gain + found.offset - 0.2).max() * 255 < 0.3
@@ -103,20 +103,20 @@ def test_over_a_calm_background_noise_is_not_taken_for_a_lower_gain(texture, shi
 def test_what_no_vae_does_is_no_shift(made):
     original = picture(64)
     given = {"negative": 1 - original, "other": picture(64, 9), "bright": original * 0.3 + 0.6}[made]
-    assert fit_colour_shift(given, original, np.ones((64, 64), np.float32)) is NO_SHIFT
+    assert fit_color_shift(given, original, np.ones((64, 64), np.float32)) is NO_SHIFT
 
 
 def test_of_a_flat_context_the_offset_is_read_and_the_gain_stays():
     original = np.zeros((40, 40, 3), np.float32) + np.float32([0.3, 0.5, 0.7])
-    shift = fit_colour_shift(original + np.float32([0.02, 0, -0.03]), original, np.ones((40, 40), np.float32))
+    shift = fit_color_shift(original + np.float32([0.02, 0, -0.03]), original, np.ones((40, 40), np.float32))
     assert shift.gain == pytest.approx([1, 1, 1], abs=1e-3)
     assert shift.apply(original + np.float32([0.02, 0, -0.03])) == pytest.approx(original, abs=0.1 / 255)
 
 
 def test_a_shift_is_taken_off_by_its_strength():
-    shift, colours = ColourShift(GAIN, OFFSET, 100), picture(8)
-    whole = np.clip(colours * GAIN + OFFSET, 0, 1)
-    assert shift.apply(colours) == pytest.approx(whole, abs=1e-6)
-    assert shift.apply(colours, 0.5) == pytest.approx((whole + colours) / 2, abs=1e-6)
-    assert shift.apply(colours, 0) is colours
-    assert NO_SHIFT.apply(colours) is colours
+    shift, colors = ColorShift(GAIN, OFFSET, 100), picture(8)
+    whole = np.clip(colors * GAIN + OFFSET, 0, 1)
+    assert shift.apply(colors) == pytest.approx(whole, abs=1e-6)
+    assert shift.apply(colors, 0.5) == pytest.approx((whole + colors) / 2, abs=1e-6)
+    assert shift.apply(colors, 0) is colors
+    assert NO_SHIFT.apply(colors) is colors

@@ -28,7 +28,7 @@ test("the longer side is a fraction of the scene's shorter side", () => {
   near(corners[2], { x: 250, y: 125 });
 });
 
-test("a quarter turn is anti-clockwise as seen: the upper left corner goes to the lower left", () => {
+test("a quarter turn is counterclockwise as seen: the upper left corner goes to the lower left", () => {
   near(geometry.cornersOf({ ...PLACE, rotation: 90 }, SUBJECT, SCENE)[0], { x: 175, y: 150 });
 });
 
@@ -46,10 +46,10 @@ test("unmapped takes back what mapped does", () => {
 
 test("a subject covers its middle and nothing beyond its corners", () => {
   for (const place of PLACES) {
-    const centre = { x: place.x * SCENE.width, y: place.y * SCENE.height };
-    assert.ok(geometry.covers(place, SUBJECT, SCENE, centre));
+    const center = { x: place.x * SCENE.width, y: place.y * SCENE.height };
+    assert.ok(geometry.covers(place, SUBJECT, SCENE, center));
     for (const corner of geometry.cornersOf(place, SUBJECT, SCENE)) {
-      const beyond = { x: centre.x + 1.01 * (corner.x - centre.x), y: centre.y + 1.01 * (corner.y - centre.y) };
+      const beyond = { x: center.x + 1.01 * (corner.x - center.x), y: center.y + 1.01 * (corner.y - center.y) };
       assert.ok(!geometry.covers(place, SUBJECT, SCENE, beyond));
     }
   }
@@ -69,11 +69,11 @@ test("a corner follows the pointer along its diagonal, and the opposite corner s
   }
 });
 
-test("sized about its centre, the centre stays and the corner still follows", () => {
+test("sized about its center, the center stays and the corner still follows", () => {
   for (const place of PLACES) {
     const from = geometry.cornersOf(place, SUBJECT, SCENE)[2];
-    const centre = { x: place.x * SCENE.width, y: place.y * SCENE.height };
-    const to = { x: centre.x + 0.5 * (from.x - centre.x), y: centre.y + 0.5 * (from.y - centre.y) };
+    const center = { x: place.x * SCENE.width, y: place.y * SCENE.height };
+    const to = { x: center.x + 0.5 * (from.x - center.x), y: center.y + 0.5 * (from.y - center.y) };
     const after = geometry.sized(place, SUBJECT, SCENE, 2, to, true);
     near(after, { ...place, size: place.size / 2 });
     near(geometry.cornersOf(after, SUBJECT, SCENE)[2], to, 1e-6);
@@ -84,7 +84,7 @@ test("a corner pulled past the opposite one leaves a small subject, not an inver
   assert.ok(geometry.sized(PLACE, SUBJECT, SCENE, 2, { x: -500, y: -500 }, false).size > 0);
 });
 
-test("turned by a quarter as the pointer goes a quarter around the centre", () => {
+test("turned by a quarter as the pointer goes a quarter around the center", () => {
   const turned = geometry.turned(PLACE, SCENE, { x: 300, y: 100 }, { x: 200, y: 0 });
   near(turned, { ...PLACE, rotation: 90 });
 });

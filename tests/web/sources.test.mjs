@@ -152,7 +152,7 @@ test("a file's transparency is a mask, and Invert Mask turns it into a subject",
   assert.equal(maskAt(node, "other", none).inverted, false);
 });
 
-test("a colour channel is a mask as it is", () => {
+test("a color channel is a mask as it is", () => {
   const graph = new Graph();
   graph.add("LoadImageMask", { outputs: ["MASK"], widgets: { image: "a.png", channel: "red" } });
   const node = graph.add("PhDPasteBlend", { inputs: [["subject_mask", [1, 0], "MASK"]] });

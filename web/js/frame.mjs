@@ -13,7 +13,7 @@
  * @property {(context: CanvasRenderingContext2D, size: { width: number, height: number }) => void} draw
  * @property {(touch: Touch) => boolean} press whether the pointer is taken; it is followed until it is released
  * @property {(touches: Touch[]) => void} drag all taken pointers, at most once a frame
- * @property {(touch: Touch, cancelled: boolean) => void} release
+ * @property {(touch: Touch, canceled: boolean) => void} release
  * @property {(at: Point | null, event: PointerEvent | null) => string} hover gives the cursor's shape
  * @property {(event: KeyboardEvent) => boolean} key whether it is taken
  * @property {() => void} keysEnd the keyboard was let go
@@ -239,14 +239,14 @@ export class Frame {
     event.stopImmediatePropagation();
   };
 
-  /** @param {Touch} touch @param {boolean} cancelled */
-  letGo(touch, cancelled) {
+  /** @param {Touch} touch @param {boolean} canceled */
+  letGo(touch, canceled) {
     if (this.dragged) {
       this.dragged = false;
       this.handlers.drag([...this.touches.values()]);
     }
     this.touches.delete(touch.id);
-    this.handlers.release(touch, cancelled);
+    this.handlers.release(touch, canceled);
     this.redraw();
   }
 }

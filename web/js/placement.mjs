@@ -7,8 +7,8 @@
 /** @typedef {{ width: number, height: number }} Size In pixels. */
 /** @typedef {{ x: number, y: number }} Point */
 /**
- * x, y: the subject's centre as a fraction of the scene. size: the subject's longer side over the scene's shorter
- * side. rotation: degrees, anti-clockwise as seen. flip: mirrored left to right, before rotation.
+ * x, y: the subject's center as a fraction of the scene. size: the subject's longer side over the scene's shorter
+ * side. rotation: degrees, counterclockwise as seen. flip: mirrored left to right, before rotation.
  * @typedef {{ x: number, y: number, size: number, rotation: number, flip: boolean }} Placement
  */
 /**
@@ -133,53 +133,53 @@ export function moved(placement, scene, x, y) {
   return { ...placement, x: placement.x + x / scene.width, y: placement.y + y / scene.height };
 }
 
-/** @param {Placement} placement @param {number} factor @returns {Placement} About its centre. */
+/** @param {Placement} placement @param {number} factor @returns {Placement} About its center. */
 export function resized(placement, factor) {
   return { ...placement, size: placement.size * factor };
 }
 
-/** @param {Placement} placement @param {number} degrees @returns {Placement} Anti-clockwise. */
+/** @param {Placement} placement @param {number} degrees @returns {Placement} Counterclockwise. */
 export function rotated(placement, degrees) {
   return { ...placement, rotation: placement.rotation + degrees };
 }
 
 /**
- * Sized by one corner (as `cornersOf` counts) that is pulled to a point. The opposite corner stays, or the centre.
+ * Sized by one corner (as `cornersOf` counts) that is pulled to a point. The opposite corner stays, or the center.
  * @param {Placement} start @param {Size} subject @param {Size} scene
- * @param {number} corner @param {Point} to @param {boolean} aboutCentre
+ * @param {number} corner @param {Point} to @param {boolean} aboutCenter
  * @returns {Placement}
  */
-export function sized(start, subject, scene, corner, to, aboutCentre) {
+export function sized(start, subject, scene, corner, to, aboutCenter) {
   const corners = cornersOf(start, subject, scene);
-  const centre = { x: start.x * scene.width, y: start.y * scene.height };
+  const center = { x: start.x * scene.width, y: start.y * scene.height };
   const from = corners[corner],
-    fixed = aboutCentre ? centre : corners[(corner + 2) % 4];
+    fixed = aboutCenter ? center : corners[(corner + 2) % 4];
   const diagonal = { x: from.x - fixed.x, y: from.y - fixed.y };
   const along = (to.x - fixed.x) * diagonal.x + (to.y - fixed.y) * diagonal.y;
   // A pull past the fixed corner does not turn the subject inside out; it stays visible.
   const factor = Math.max(along / (diagonal.x ** 2 + diagonal.y ** 2), 0.02);
-  if (aboutCentre) return resized(start, factor);
+  if (aboutCenter) return resized(start, factor);
   return {
     ...start,
     size: start.size * factor,
-    x: (fixed.x + (centre.x - fixed.x) * factor) / scene.width,
-    y: (fixed.y + (centre.y - fixed.y) * factor) / scene.height,
+    x: (fixed.x + (center.x - fixed.x) * factor) / scene.width,
+    y: (fixed.y + (center.y - fixed.y) * factor) / scene.height,
   };
 }
 
-/** @param {Point} from @param {Point} to @returns {number} Degrees, anti-clockwise as seen. */
+/** @param {Point} from @param {Point} to @returns {number} Degrees, counterclockwise as seen. */
 function direction(from, to) {
   return (Math.atan2(-(to.y - from.y), to.x - from.x) * 180) / Math.PI;
 }
 
 /**
- * Turned about its centre as a pointer goes from one point to another.
+ * Turned about its center as a pointer goes from one point to another.
  * @param {Placement} start @param {Size} scene @param {Point} from @param {Point} to
  * @returns {Placement}
  */
 export function turned(start, scene, from, to) {
-  const centre = { x: start.x * scene.width, y: start.y * scene.height };
-  return rotated(start, direction(centre, to) - direction(centre, from));
+  const center = { x: start.x * scene.width, y: start.y * scene.height };
+  return rotated(start, direction(center, to) - direction(center, from));
 }
 
 /**

@@ -48,7 +48,7 @@ export class PlacementEditor {
       draw: (context, size) => this.draw(context, size),
       press: (touch) => hand.press(touch),
       drag: (touches) => hand.drag(touches),
-      release: (_, cancelled) => hand.release(cancelled),
+      release: (_, canceled) => hand.release(canceled),
       hover: (at, event) => hand.cursor(at, event),
       key: (event) => hand.key(event),
       keysEnd: () => this.holding === "keys" && this.end(),

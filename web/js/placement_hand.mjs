@@ -110,11 +110,11 @@ export class PlacementHand {
     }
   }
 
-  /** @param {boolean} cancelled */
-  release(cancelled) {
+  /** @param {boolean} canceled */
+  release(canceled) {
     if (!this.dragging) return;
-    this.editor.catchUp(cancelled ? this.undone : null);
-    if (this.editor.frame.touches.size && !cancelled) {
+    this.editor.catchUp(canceled ? this.undone : null);
+    if (this.editor.frame.touches.size && !canceled) {
       // One finger of two was lifted: the other one goes on moving.
       const [other] = this.editor.frame.touches.values();
       const start = /** @type {Placement} */ (this.editor.placement());

@@ -17,7 +17,7 @@ import { toFrame, within } from "./view.mjs";
  * @property {Picture | null} result the run's own picture, in place of scene and subject
  * @property {Placement | null} placement
  * @property {boolean} ghost drawn by chance, not by hand
- * @property {number} reach of the harmonise mask beyond the subject, in scene pixels
+ * @property {number} reach of the harmonize mask beyond the subject, in scene pixels
  * @property {boolean} shadow
  * @property {import("./snapping.mjs").Guide[]} guides
  * @property {Point[]} corners in the frame
@@ -25,7 +25,7 @@ import { toFrame, within } from "./view.mjs";
  */
 
 const SUBJECT_LINE = "#ffffff",
-  HARMONISE_LINE = "#ff8c00",
+  HARMONIZE_LINE = "#ff8c00",
   HANDLE = "#5b9dff",
   GUIDE = "#ff4fd8";
 /** Outlines are taken from a mask of this size at most, and from what is at least this opaque. */
@@ -145,18 +145,18 @@ export class Painter {
     if (layer) context.drawImage(layer, at.x - room, at.y - room, layer.width / ratio, layer.height / ratio);
     if (shown.shadow) {
       // The ellipse of Python's shadow_ellipse.
-      const centre = toFrame(view, { x: (left + right) / 2, y: bottom });
+      const center = toFrame(view, { x: (left + right) / 2, y: bottom });
       context.beginPath();
       context.ellipse(
-        centre.x,
-        centre.y,
+        center.x,
+        center.y,
         0.6 * (right - left) * view.scale,
         0.12 * (bottom - top) * view.scale,
         0,
         0,
         7,
       );
-      context.strokeStyle = shade(HARMONISE_LINE);
+      context.strokeStyle = shade(HARMONIZE_LINE);
       context.setLineDash([4, 3]);
       context.stroke();
     }
@@ -165,13 +165,13 @@ export class Painter {
   /** @param {CanvasRenderingContext2D} context @param {Shown} shown */
   paintBox(context, { corners, handles, ghost }) {
     context.save();
-    for (const [colour, width] of /** @type {const} */ ([
+    for (const [color, width] of /** @type {const} */ ([
       ["#000000", 2.5],
       [HANDLE, 1.25],
     ])) {
-      context.strokeStyle = colour;
+      context.strokeStyle = color;
       context.lineWidth = width;
-      context.globalAlpha = colour === HANDLE ? 1 : 0.35;
+      context.globalAlpha = color === HANDLE ? 1 : 0.35;
       context.setLineDash(ghost ? [6, 4] : []);
       line(context, corners, true);
       if (handles) {
@@ -270,7 +270,7 @@ function lines(outlines, origin, scale, ratio, reach, room, size) {
   context.scale(ratio, ratio);
   context.lineJoin = "round";
   if (reach > 1) {
-    context.strokeStyle = shade(HARMONISE_LINE);
+    context.strokeStyle = shade(HARMONIZE_LINE);
     context.lineWidth = 2 * reach + 1.5;
     context.stroke(path);
     context.globalCompositeOperation = "destination-out";

@@ -22,7 +22,7 @@ const MARGIN = 6,
   POINT_REACH = 9,
   CLICK_REACH = 4;
 const WIDGETS = { positive: "positive_points", negative: "negative_points", box: "box" };
-const COLOURS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff", mask: [255, 140, 0, 110] };
+const COLORS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff", mask: [255, 140, 0, 110] };
 
 /** @type {Map<string, string>} The picture that a run showed -> what the input showed then. */
 const inputsOfRuns = new Map();
@@ -36,7 +36,7 @@ export class PointPicker {
       draw: (context, size) => this.draw(context, size),
       press: (touch) => this.press(touch),
       drag: ([touch]) => this.drag(touch),
-      release: (_, cancelled) => this.release(cancelled),
+      release: (_, canceled) => this.release(canceled),
       hover: (at) => (at && this.hit(at) ? "move" : "crosshair"),
       key: () => false,
       keysEnd: () => {},
@@ -241,12 +241,12 @@ export class PointPicker {
     this.frame.redraw();
   }
 
-  /** @param {boolean} cancelled */
-  release(cancelled) {
+  /** @param {boolean} canceled */
+  release(canceled) {
     const { pressing, drawn, carried, picture } = this,
       now = this.prompt();
     this.pressing = this.drawn = this.carried = null;
-    if (!pressing || !picture || cancelled || typeof now === "string") return;
+    if (!pressing || !picture || canceled || typeof now === "string") return;
     const { kind, index, moved } = pressing;
     const points = [...now[kind]];
     if (index >= 0 && moved) points.splice(index, 1, carried ?? points[index]);
@@ -271,11 +271,11 @@ export class PointPicker {
     const box = this.drawn ?? now.box;
     if (box) {
       const corner = toFrame(this.view, box);
-      for (const [colour, wide] of /** @type {const} */ ([
+      for (const [color, wide] of /** @type {const} */ ([
         ["#000000", 3],
-        [COLOURS.box, 1.5],
+        [COLORS.box, 1.5],
       ])) {
-        context.strokeStyle = colour;
+        context.strokeStyle = color;
         context.lineWidth = wide;
         context.strokeRect(corner.x, corner.y, box.width * scale, box.height * scale);
       }
@@ -293,7 +293,7 @@ export class PointPicker {
 function mark(context, { x, y }, kind) {
   context.beginPath();
   context.arc(x, y, 5, 0, 7);
-  context.fillStyle = COLOURS[kind];
+  context.fillStyle = COLORS[kind];
   context.fill();
   context.strokeStyle = "#000000";
   context.lineWidth = 1;
@@ -309,11 +309,11 @@ function mark(context, { x, y }, kind) {
   context.stroke();
 }
 
-/** @param {import("./outline.mjs").Mask} mask @returns {HTMLCanvasElement} Colour where the mask is. */
+/** @param {import("./outline.mjs").Mask} mask @returns {HTMLCanvasElement} Color where the mask is. */
 function tinted({ data, width, height }) {
   const { canvas, context } = surface(width, height);
   const pixels = context.createImageData(width, height);
-  const [red, green, blue, alpha] = COLOURS.mask;
+  const [red, green, blue, alpha] = COLORS.mask;
   // A plain loop: a million pixels must not hold up the page.
   const shown = pixels.data;
   for (let index = 0, at = 0; index < data.length; index++, at += 4) {

@@ -1,4 +1,4 @@
-/** Where a dragged subject likes to stand: the scene's centre, its ground, and straight up. */
+/** Where a dragged subject likes to stand: the scene's center, its ground, and straight up. */
 
 import { boundsOf, cornersOf, moved } from "./placement.mjs";
 
@@ -18,7 +18,7 @@ export function footOf(placement, subject, scene) {
 }
 
 /**
- * A moved subject, drawn to the scene's centre and to the ground: the scene's lower edge, or where it stood before.
+ * A moved subject, drawn to the scene's center and to the ground: the scene's lower edge, or where it stood before.
  * @param {Placement} placement @param {Size} subject @param {Size} scene
  * @param {number} reach in scene pixels: how near a line must be
  * @param {number} ground where the subject's foot was when the drag began

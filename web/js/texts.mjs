@@ -5,7 +5,7 @@
 const EN = {
   placementLabel: "Placement of the subject in the scene",
   placementHelp:
-    "Drag to move, corners to size (Alt: about the centre), handle to turn (Shift: steps of 15°). " +
+    "Drag to move, corners to size (Alt: about the center), handle to turn (Shift: steps of 15°). " +
     "Keys: arrows 1 px (Shift 10), + and − size, R turns (Shift+R back), F flips, 0 resets. " +
     "Ctrl+wheel sizes. Alt leaves the snapping lines alone.",
   pickerLabel: "Points and box on the picture",
@@ -13,7 +13,7 @@ const EN = {
     "Click: point on the subject. Shift-click or right-click: point on the background. Drag: box. " +
     "Drag a point to move it, click it to remove it.",
   snap: "Snap",
-  snapHelp: "Draws the subject to the scene's centre and to the ground.",
+  snapHelp: "Draws the subject to the scene's center and to the ground.",
   flip: "Flip",
   reset: "Reset",
   keep: "Keep this place",
