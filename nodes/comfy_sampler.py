@@ -12,11 +12,11 @@ from tqdm.auto import tqdm
 
 from ..phd_ops.latents import masked_langevin, repaint
 from ..phd_ops.latents.noise import item_seed
-from ..phd_ops.latents.soft_mask import differential_mask
+from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import STEPPERS, Mask, free_at, levels
 from .ui import tell, warn
 
-LANGEVIN, DIFFERENTIAL, REPAINT, PLAIN = "masked Langevin", "differential", "RePaint", "plain"
+LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
 # Noise inside the loop must not repeat the initial noise, which ComfyUI draws from the bare seed.
 INNER_SEED = 0x9E3779B9
 SEEDS = 2**64
@@ -31,7 +31,7 @@ class Settings:
     sampler_name: str
     inner_steps: float
     step_size: float
-    guidance: float
+    lambda_strength: float
     jump_length: int
     jump_count: int
     seeds: tuple[int, ...] = ()
@@ -75,8 +75,8 @@ def changing_mask(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model
         return sigmas.new_ones(1, 1)
     asked = model_options.get("denoise_mask_function")
     clock = guider.inner_model.model_sampling
-    if method == DIFFERENTIAL:
-        base = differential_mask(mask, sigmas.cpu(), clock.timestep, torch.as_tensor(clock.sigma_min).cpu())
+    if method == SOFT_MASK:
+        base = soft_mask_schedule(mask, sigmas.cpu(), clock.timestep, torch.as_tensor(clock.sigma_min).cpu())
     else:
         base = mask > 0
     if asked is None:
@@ -185,7 +185,7 @@ def sample_masked(
             noise=model.noise,
             inner_steps=settings.inner_steps,
             step_size=settings.step_size,
-            guidance=settings.guidance,
+            lambda_strength=settings.lambda_strength,
             band=settings.band,
             alternate=settings.harmonizes,
             unstable=unstable,

@@ -82,7 +82,7 @@ class PhDCrop(io.ComfyNode):
                     **newer(io.Int.Input, advanced=True),
                 ),
                 io.Image.Input(
-                    "control", optional=True, tooltip="The control from Paste & Blend, cut by the same window."
+                    "reference", optional=True, tooltip="The reference from Paste & Blend, cut by the same window."
                 ),
                 io.Model.Input(
                     "model",
@@ -99,7 +99,7 @@ class PhDCrop(io.ComfyNode):
                 io.Mask.Output(display_name="harmonize_mask", tooltip="1 = what may change, in the window."),
                 Crop.Output(display_name="crop", tooltip="Where the window lies; goes into Stitch."),
                 io.Image.Output(
-                    display_name="control", tooltip="The window of the control (of the composite without one)."
+                    display_name="reference", tooltip="The window of the reference (of the composite without one)."
                 ),
                 io.Mask.Output(
                     display_name="subject_mask",
@@ -119,7 +119,7 @@ class PhDCrop(io.ComfyNode):
         side=512,
         context=1.6,
         multiple=8,
-        control=None,
+        reference=None,
         model=None,
         subject_mask=None,
     ) -> io.NodeOutput:
@@ -133,13 +133,18 @@ class PhDCrop(io.ComfyNode):
         composites = as_pictures(composite, "composite")[..., :3]
         inpaints = as_masks(inpaint_mask, composites, "inpaint_mask", told)
         harmonizes = as_masks(harmonize_mask, composites, "harmonize_mask", told)
-        controls = composites if control is None else as_pictures(control, "control")[..., :3]
-        if controls.shape[1:] != composites.shape[1:]:
+        references = composites if reference is None else as_pictures(reference, "reference")[..., :3]
+        if references.shape[1:] != composites.shape[1:]:
             raise ValueError(
-                f"control is {pixels(Size.of(controls[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
+                f"reference is {pixels(Size.of(references[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
                 "connect both from the same Paste & Blend."
             )
-        batches = {"composite": composites, "inpaint_mask": inpaints, "harmonize_mask": harmonizes, "control": controls}
+        batches = {
+            "composite": composites,
+            "inpaint_mask": inpaints,
+            "harmonize_mask": harmonizes,
+            "reference": references,
+        }
         if subject_mask is not None:
             batches["subject_mask"] = as_masks(subject_mask, composites, "subject_mask", told)
         count = common_batch(**batches)
@@ -168,7 +173,7 @@ class PhDCrop(io.ComfyNode):
             as_tensor(cut_mask(inpaints)),
             as_tensor(masks),
             window,
-            as_tensor(pictures if control is None else cut(controls, lambda part: resize(part, window.target))),
+            as_tensor(pictures if reference is None else cut(references, lambda part: resize(part, window.target))),
             as_tensor(cut_mask(subjects)),
             ui=shown(cls, [outlined(*pair) for pair in zip(pictures, masks, strict=True)], *told),
         )

@@ -22,9 +22,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
             inputs=[
                 *model_inputs("1 = what may change: subject and ring. Without it the latent's own noise mask is used."),
                 io.Latent.Input(
-                    "control",
+                    "reference",
                     optional=True,
-                    tooltip="The encoded control, run beside the scene with the same noise, as its light's reference.",
+                    tooltip="The encoded light reference. It is sampled beside the scene with the same noise.",
                 ),
                 *schedule_inputs(
                     steps=5,
@@ -39,10 +39,10 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     "subject_mask",
                     optional=True,
                     tooltip="1 = subject, in the latent's picture: what identity holds on to (without it, nothing), "
-                    "and all that literal lets change.",
+                    "and all that subject_only lets change.",
                 ),
                 io.Latent.Input(
-                    "before",
+                    "original_latent",
                     optional=True,
                     tooltip="The encoded composite, before it was inpainted: what the output changed compares with.",
                 ),
@@ -58,7 +58,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 ),
                 anchor_input(optional=True),
                 io.Boolean.Input(
-                    "literal",
+                    "subject_only",
                     default=False,
                     optional=True,
                     tooltip="The order of the paper's summary to the letter: the subject alone may change, and the "
@@ -66,7 +66,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     **rare,
                 ),
                 io.Int.Input(
-                    "seeds",
+                    "num_seeds",
                     default=1,
                     min=1,
                     max=16,
@@ -76,7 +76,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     **rare,
                 ),
                 io.Conditioning.Input(
-                    "control_positive",
+                    "reference_positive",
                     optional=True,
                     tooltip="What the exemplar shows: its own place and light. Without it, positive serves both.",
                 ),
@@ -84,12 +84,12 @@ class PhDHarmonizeSampler(io.ComfyNode):
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The harmonized latent; equal outside the mask."),
                 io.Latent.Output(
-                    display_name="control_latent",
-                    tooltip="The control after the same run (the latent again without one).",
+                    display_name="reference_latent",
+                    tooltip="The reference after the same run (the latent again without one).",
                 ),
                 io.Mask.Output(
                     display_name="changed",
-                    tooltip="1 = latent cells that differ from before. Into Stitch: elsewhere the background stays.",
+                    tooltip="1 = latent cells that differ from original_latent. For Stitch.",
                 ),
             ],
             **newer(io.Schema, search_aliases=["harmonize", "relight", "blend in"]),
@@ -103,19 +103,19 @@ class PhDHarmonizeSampler(io.ComfyNode):
         negative,
         latent,
         mask=None,
-        control=None,
-        control_positive=None,
+        reference=None,
+        reference_positive=None,
         subject_mask=None,
-        before=None,
+        original_latent=None,
         identity=0.5,
-        literal=False,
+        subject_only=False,
         **schedule,
     ) -> io.NodeOutput:
         start = checked_samples(model, latent, "latent")
-        start = start if before is None else checked_like(model, before, start, "before")
-        if literal:
+        start = start if original_latent is None else checked_like(model, original_latent, start, "original_latent")
+        if subject_only:
             if subject_mask is None:
-                raise ValueError("literal lets the subject alone change: connect subject_mask, or switch it off.")
+                raise ValueError("subject_only lets the subject alone change: connect subject_mask, or switch it off.")
             mask = subject_mask
         done = sample_latents(
             model,
@@ -123,8 +123,8 @@ class PhDHarmonizeSampler(io.ComfyNode):
             negative,
             latent,
             mask,
-            control,
-            control_positive=control_positive,
+            reference,
+            reference_positive=reference_positive,
             subject_mask=subject_mask,
             identity=identity,
             harmonizes=True,

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..phd_ops.latents.solvers import STEPPERS
-from .comfy_sampler import DIFFERENTIAL, LANGEVIN, REPAINT, MaskedSampler, Settings
+from .comfy_sampler import LANGEVIN, REPAINT, SOFT_MASK, MaskedSampler, Settings
 from .compat import newer
 from .sampler_inputs import inner_inputs, jump_inputs
 from .validate import check_choice, check_numbers
@@ -20,7 +20,7 @@ class PhDMaskedLangevin(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "method",
-                    options=[LANGEVIN, DIFFERENTIAL, REPAINT],
+                    options=[LANGEVIN, SOFT_MASK, REPAINT],
                     default=LANGEVIN,
                     tooltip="How the latent's noise mask is used. A latent without one is sampled plainly.",
                 ),
@@ -39,7 +39,7 @@ class PhDMaskedLangevin(io.ComfyNode):
 
     @classmethod
     def execute(cls, method, sampler_name, **settings) -> io.NodeOutput:
-        check_choice("method", method, [LANGEVIN, DIFFERENTIAL, REPAINT])
+        check_choice("method", method, [LANGEVIN, SOFT_MASK, REPAINT])
         check_choice("sampler_name", sampler_name, STEPPERS)
-        check_numbers(step_size=settings["step_size"], guidance=settings["guidance"])
+        check_numbers(step_size=settings["step_size"], lambda_strength=settings["lambda_strength"])
         return io.NodeOutput(MaskedSampler(Settings(method, sampler_name, **settings)))

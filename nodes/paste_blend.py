@@ -155,7 +155,7 @@ class PhDPasteBlend(io.ComfyNode):
                     **rare,
                 ),
                 io.Boolean.Input(
-                    "together",
+                    "paste_into_one",
                     optional=True,
                     default=False,
                     tooltip=(
@@ -192,8 +192,8 @@ class PhDPasteBlend(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="composite", tooltip="The scene with the subject in it."),
                 io.Image.Output(
-                    display_name="control",
-                    tooltip="The exemplar moved so that its subject lies on the composite's: a control for its light.",
+                    display_name="reference",
+                    tooltip="The light reference: the exemplar in its own light, moved as the subject is.",
                 ),
                 io.Mask.Output(
                     display_name="subject_matte", tooltip="1 = subject, as composited, in the scene's frame."
@@ -230,7 +230,7 @@ class PhDPasteBlend(io.ComfyNode):
         blend="alpha",
         light_match=0.0,
         visible=0.75,
-        together=False,
+        paste_into_one=False,
         subject_mask=None,
         earlier_subjects=None,
         earlier_inpaint=None,
@@ -249,7 +249,7 @@ class PhDPasteBlend(io.ComfyNode):
             if mask is not None:
                 of_scene[name] = as_masks(mask, scenes, name, told)
         of_subject = {"subject": exemplars, "subject_mask": mattes, "placements": lines}
-        if together:
+        if paste_into_one:
             subjects = range(common_batch(**of_subject))
             pictures = [(index, subjects) for index in range(common_batch(**of_scene))]
         else:
@@ -269,7 +269,7 @@ class PhDPasteBlend(io.ComfyNode):
 
         shape = (len(pictures), *scenes.shape[1:3])
         # One of each for the whole batch: no picture is copied to be stacked.
-        composites, controls = (np.empty((*shape, 3), np.float32) for _ in range(2))
+        composites, references = (np.empty((*shape, 3), np.float32) for _ in range(2))
         taken, inpaints, harmonizes = (np.zeros(shape, np.float32) for _ in range(3))
         used, previews, seen = {}, [], []
         for number, (scene_index, subject_indices) in enumerate(pictures):
@@ -279,7 +279,7 @@ class PhDPasteBlend(io.ComfyNode):
                 masks.start(
                     *(item(of_scene[name], scene_index) if name in of_scene else None for name in EARLIER), ring
                 )
-            alone, has_control = len(subject_indices) == 1 and not masks.matte.any(), False
+            alone, has_reference = len(subject_indices) == 1 and not masks.matte.any(), False
             for index in subject_indices:
                 exemplar, own = item(exemplars, index), item(mattes, index)
                 surround = has_surround(exemplar)
@@ -309,17 +309,21 @@ class PhDPasteBlend(io.ComfyNode):
                 told += hidden(index, bool(pasted.matte.any()), share, visible if drawn else 0.0)
                 masks.add(pasted, ring, shadow)
                 if alone and surround:
-                    has_control = True
-                    _, covered = warp_exemplar(exemplar[..., :3], own, where, Size.of(composite), out=controls[number])
+                    has_reference = True
+                    _, covered = warp_exemplar(
+                        exemplar[..., :3], own, where, Size.of(composite), out=references[number]
+                    )
                     if covered < 0.995:
-                        told.append(f"The exemplar covers {covered:.0%} of the control; the rest is its mirror image.")
-            if not has_control:
-                controls[number] = composite
+                        told.append(
+                            f"The exemplar covers {covered:.0%} of the reference; the rest is its mirror image."
+                        )
+            if not has_reference:
+                references[number] = composite
                 if any(line != NOT_PLACED for line in used.values()):
                     why = "A cut-out has" if alone else "Several subjects share"
-                    told.append(f"{why} no surround, so there is no control: the composite stands in for it.")
+                    told.append(f"{why} no surround, so there is no reference: the composite stands in for it.")
             previews.append(outlined(composite, masks.matte, masks.harmonize))
-        arrays = (torch.from_numpy(array) for array in (composites, controls, taken, inpaints, harmonizes))
+        arrays = (torch.from_numpy(array) for array in (composites, references, taken, inpaints, harmonizes))
         return io.NodeOutput(
             *arrays, "\n".join(used.values()), ui=shown(cls, previews, *told) | {"phd_placement": seen}
         )

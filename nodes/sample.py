@@ -8,7 +8,7 @@ import torch
 
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
 from ..phd_ops.latents.noise import item_seed, opposite_pairs
-from .comfy_sampler import DIFFERENTIAL, PLAIN, SEEDS, MaskedSampler, Settings, redraws_known
+from .comfy_sampler import PLAIN, SEEDS, SOFT_MASK, MaskedSampler, Settings, redraws_known
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, METHODS, apply_preset
@@ -36,9 +36,9 @@ def sample_latents(
     negative,
     latent: dict,
     mask: torch.Tensor | None,
-    control: dict | None = None,
+    reference: dict | None = None,
     *,
-    control_positive=None,
+    reference_positive=None,
     seed: int,
     steps: int,
     cfg: float,
@@ -48,11 +48,11 @@ def sample_latents(
     method: str,
     inner_steps: int,
     step_size: float,
-    guidance: float,
+    lambda_strength: float,
     preset: str = CUSTOM,
     jump_length: int = 1,
     jump_count: int = 5,
-    seeds: int = 1,
+    num_seeds: int = 1,
     identity: float = 0.0,
     anchor: str = RELIGHT,
     subject_mask: torch.Tensor | None = None,
@@ -60,7 +60,7 @@ def sample_latents(
 ) -> list[dict]:
     """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
 
-    A control is run beside the latent, as more items of its batch, with the same masks and the same noise. Where it
+    A reference is run beside the latent, as more items of its batch, with the same masks and the same noise. Where it
     has a prompt of its own, or ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run
     after it. With several seeds there are as many times as many items: first all of them with the first seed, then all
     with the next; harmonizing without inner steps gives every second of these the opposite noise of the one before.
@@ -71,22 +71,26 @@ def sample_latents(
     presets = HARMONIZE_PRESETS if harmonizes else INPAINT_PRESETS
     check_choice("preset", preset, [CUSTOM, *presets])
     check_choice("anchor", anchor, ANCHORS)
-    check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, guidance=guidance, identity=identity)
-    own_prompt = control_positive is not None
-    for name, told in (("positive", positive), *([("control_positive", control_positive)] if own_prompt else [])):
+    check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, lambda_strength=lambda_strength, identity=identity)
+    own_prompt = reference_positive is not None
+    for name, told in (("positive", positive), *([("reference_positive", reference_positive)] if own_prompt else [])):
         if not told:
             raise ValueError(f"{name} is empty: connect a prompt, such as from CLIP Text Encode.")
     samples = checked_samples(model, latent, "latent")
-    soft = method == DIFFERENTIAL or "denoise_mask_function" in model.model_options
+    soft = method == SOFT_MASK or "denoise_mask_function" in model.model_options
     mask = latent_mask(mask, latent, samples, soft=soft)
-    reference = None if control is None else checked_like(model, control, samples, "control")
-    # Without an exemplar's surround the composite stands in for its control; the run is then one and the same.
-    parts = [samples] if reference is None or torch.equal(reference, samples) else [samples, reference]
-    parts = [repeated(part, seeds) for part in parts]
+    checked_reference = None if reference is None else checked_like(model, reference, samples, "reference")
+    # Without an exemplar's surround the composite stands in for its reference; the run is then one and the same.
+    parts = (
+        [samples]
+        if checked_reference is None or torch.equal(checked_reference, samples)
+        else [samples, checked_reference]
+    )
+    parts = [repeated(part, num_seeds) for part in parts]
     places = checked_places(latent, len(samples))
 
     def latents(samples: list[torch.Tensor]) -> list[dict]:
-        dropped = ("noise_mask", "batch_index") if seeds > 1 else ("noise_mask",)
+        dropped = ("noise_mask", "batch_index") if num_seeds > 1 else ("noise_mask",)
         kept = {name: value for name, value in latent.items() if name not in dropped}
         return [{**kept, "samples": part} for part in samples]
 
@@ -104,9 +108,9 @@ def sample_latents(
         inner_steps, jump_count = within(steps + (steps - 1) * inner_steps, total)
     own = method == PLAIN or mask is None or bool((mask > 0).all()) or not redraws_known(model.model)
     runs = parts if own or own_prompt else [torch.cat(parts)]
-    prompts = [positive, control_positive if own_prompt else positive]
+    prompts = [positive, reference_positive if own_prompt else positive]
     copies = len(parts) // len(runs)
-    each_seed = [(seed + further * NEXT_SEED) % SEEDS for further in range(seeds)]
+    each_seed = [(seed + further * NEXT_SEED) % SEEDS for further in range(num_seeds)]
     if method == PLAIN:
         # KSampler, down to its noise.
         noise = torch.cat([comfy.sample.prepare_noise(samples, one, latent.get("batch_index")) for one in each_seed])
@@ -119,7 +123,7 @@ def sample_latents(
             sampler_name,
             inner_steps,
             step_size,
-            guidance,
+            lambda_strength,
             jump_length,
             jump_count,
             seeds=(*item_seeds * copies,),
@@ -128,9 +132,9 @@ def sample_latents(
         sampler = MaskedSampler(settings)
     if harmonizes and inner_steps == 0:
         # Inner steps of harmonizing turn their noise around themselves.
-        noise = opposite_pairs(noise, seeds)
+        noise = opposite_pairs(noise, num_seeds)
     preview = latent_preview.prepare_callback(model, total)
-    masks = None if mask is None else repeated(mask, seeds * copies)
+    masks = None if mask is None else repeated(mask, num_seeds * copies)
     # All of the mask would hold the ring too, and with it the subject's old light.
     subject = subject_share(subject_mask, samples) if identity > 0 and subject_mask is not None else None
 

@@ -6,10 +6,10 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ..phd_ops.latents.solvers import STEPPERS
-from .comfy_sampler import DIFFERENTIAL, LANGEVIN, PLAIN, REPAINT
+from .comfy_sampler import LANGEVIN, PLAIN, REPAINT, SOFT_MASK
 from .compat import newer
 
-METHODS = [LANGEVIN, DIFFERENTIAL, REPAINT, PLAIN]
+METHODS = [LANGEVIN, SOFT_MASK, REPAINT, PLAIN]
 
 
 CUSTOM = "custom"
@@ -78,7 +78,7 @@ def schedule_inputs(
             "method",
             options=METHODS,
             default=LANGEVIN,
-            tooltip="Masked Langevin lets known and new parts agree (no seam); differential does so with a soft mask "
+            tooltip="Masked Langevin lets known and new parts agree (no seam); soft mask does so with a soft mask "
             "as strength; RePaint jumps back and forth; plain is KSampler with a noise mask.",
         ),
         *inner_inputs(inner_steps, step_size),
@@ -120,7 +120,7 @@ def inner_inputs(inner_steps: int, step_size: float) -> list:
             **rare,
         ),
         io.Float.Input(
-            "guidance",
+            "lambda_strength",
             default=5.0,
             min=0.0,
             max=50.0,

@@ -53,7 +53,7 @@ class PhDStitch(io.ComfyNode):
                     ),
                 ),
                 io.Int.Input(
-                    "blend",
+                    "edge_fade",
                     default=12,
                     min=0,
                     max=256,
@@ -82,9 +82,9 @@ class PhDStitch(io.ComfyNode):
                     "crop", optional=True, tooltip="From Crop Around Subject, if the sampled picture is its window."
                 ),
                 io.Image.Input(
-                    "sampled_control",
+                    "sampled_reference",
                     optional=True,
-                    tooltip="The decoded control, if one was harmonized: light is then the two results' difference.",
+                    tooltip="The decoded reference, if one was harmonized: light is then the two results' difference.",
                 ),
                 io.Mask.Input(
                     "changed",
@@ -93,7 +93,7 @@ class PhDStitch(io.ComfyNode):
                     "Without it: all of harmonize_mask.",
                 ),
                 io.Int.Input(
-                    "seeds",
+                    "num_seeds",
                     optional=True,
                     default=1,
                     min=1,
@@ -103,7 +103,7 @@ class PhDStitch(io.ComfyNode):
                     **newer(io.Int.Input, advanced=True),
                 ),
                 io.Float.Input(
-                    "light",
+                    "relight_strength",
                     optional=True,
                     default=1.0,
                     min=0.0,
@@ -137,16 +137,18 @@ class PhDStitch(io.ComfyNode):
         harmonize_mask,
         detail=0.9,
         keep_surround=0.0,
-        blend=12,
+        edge_fade=12,
         luma_only=False,
         color_fix=1.0,
         crop: CropWindow | None = None,
-        sampled_control=None,
+        sampled_reference=None,
         changed=None,
-        seeds=1,
-        light=1.0,
+        num_seeds=1,
+        relight_strength=1.0,
     ) -> io.NodeOutput:
-        check_numbers(detail=detail, keep_surround=keep_surround, color_fix=color_fix, light=light)
+        check_numbers(
+            detail=detail, keep_surround=keep_surround, color_fix=color_fix, relight_strength=relight_strength
+        )
         told = []
         for name, mask in (("subject_mask", subject_mask), ("harmonize_mask", harmonize_mask)):
             if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
@@ -155,14 +157,14 @@ class PhDStitch(io.ComfyNode):
                 )
         scenes = as_pictures(background, "background")[..., :3]
         composites = as_pictures(composite, "composite")[..., :3]
-        samples = by_seed(sampled, "sampled", seeds)
-        controls = None if sampled_control is None else by_seed(sampled_control, "sampled_control", seeds)
+        samples = by_seed(sampled, "sampled", num_seeds)
+        references = None if sampled_reference is None else by_seed(sampled_reference, "sampled_reference", num_seeds)
         mattes = as_masks(subject_mask, scenes, "subject_mask", told)
         changes = as_masks(harmonize_mask, scenes, "harmonize_mask", told)
         batches = {"background": scenes, "composite": composites, "sampled": samples[0], "subject_mask": mattes}
         batches["harmonize_mask"] = changes
-        if controls is not None:
-            batches["sampled_control"] = controls[0]
+        if references is not None:
+            batches["sampled_reference"] = references[0]
         if changed is not None:
             batches["changed"] = named_mask(changed, "changed").numpy()
         size = Size.of(scenes[0])
@@ -185,10 +187,10 @@ class PhDStitch(io.ComfyNode):
             pictures[index] = item(scenes, index)
             matte, change = item(mattes, index), item(changes, index)
             results = [item(run, index) for run in samples]
-            references = None if controls is None else [item(run, index) for run in controls]
-            if references is not None and all(map(is_same, references, results)):
-                told.append("sampled_control is the sampled picture again: light is read from that one alone.")
-                references = None
+            shown_references = None if references is None else [item(run, index) for run in references]
+            if shown_references is not None and all(map(is_same, shown_references, results)):
+                told.append("sampled_reference is the sampled picture again: light is read from that one alone.")
+                shown_references = None
             shows = change if changed is None else change.copy()
             if changed is not None:
                 # The fade runs outside the subject, not over what touches it, such as a contact shadow.
@@ -200,13 +202,13 @@ class PhDStitch(io.ComfyNode):
                 results,
                 matte[window.slices],
                 change[window.slices],
-                fade_in_window(shows, window, blend),
-                controls=references,
+                fade_in_window(shows, window, edge_fade),
+                references=shown_references,
                 detail=detail,
                 keep_surround=keep_surround,
                 luma_only=luma_only,
                 color_fix=color_fix,
-                strength=light,
+                strength=relight_strength,
             )
             pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
             previews += [outlined(pictures[index]), outlined(masks[index])]
@@ -225,7 +227,7 @@ def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
     pictures = as_pictures(batch, name)[..., :3]
     if len(pictures) % seeds:
         told = f"{name} has {len(pictures)} pictures, which are no {seeds} runs of the same scenes"
-        raise ValueError(f"{told}: set seeds as in Harmonize Sampler.")
+        raise ValueError(f"{told}: set num_seeds as in Harmonize Sampler.")
     return np.split(pictures, seeds)
 
 

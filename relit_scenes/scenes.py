@@ -113,8 +113,8 @@ class Scene:
         exemplar: the subject in another scene under another light.
         exemplar_matte: the subject's matte in the exemplar, as given to a method (off by a pixel in two strata).
         composite: the exemplar's subject in the background, unchanged, by the matte given.
-        control: the exemplar moved so that its subject lies on the composite's, mirrored where it does not reach.
-        control_cover: the share of the picture that it does reach.
+        reference: the exemplar moved so that its subject lies on the composite's, mirrored where it does not reach.
+        reference_cover: the share of the picture that it does reach.
         matte: the matte given, in the scene.
         true_matte: the exact one; the same but in the two strata with a wrong matte.
         shadow: the share of the light that the subject's shadow takes away; 0 where there is none.
@@ -134,8 +134,8 @@ class Scene:
     exemplar: np.ndarray
     exemplar_matte: np.ndarray
     composite: np.ndarray
-    control: np.ndarray
-    control_cover: float
+    reference: np.ndarray
+    reference_cover: float
     matte: np.ndarray
     true_matte: np.ndarray
     shadow: np.ndarray
@@ -403,7 +403,7 @@ def render_scene(description: SceneDescription, side: int) -> Scene:
         over(composite, here.box, here.matte, there.lit)
     exemplar, composite = linear_to_srgb(exemplar), linear_to_srgb(composite)
     placement = placement_of(matte, side)
-    control, cover = warp_exemplar(exemplar, exemplar_matte, placement, Size(side, side))
+    reference, cover = warp_exemplar(exemplar, exemplar_matte, placement, Size(side, side))
     masks = SceneMasks(*np.zeros((3, side, side), np.float32))
     masks.add(Pasted(composite, matte, Box(0, 0, side, side)), round(RING * side), shadow=True)
     return Scene(
@@ -412,8 +412,8 @@ def render_scene(description: SceneDescription, side: int) -> Scene:
         exemplar=exemplar,
         exemplar_matte=exemplar_matte,
         composite=composite,
-        control=control,
-        control_cover=cover,
+        reference=reference,
+        reference_cover=cover,
         matte=matte,
         true_matte=true_matte,
         shadow=here.shadow,

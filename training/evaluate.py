@@ -24,7 +24,14 @@ from training.data import as_tensor
 
 SIDE = 128
 # PhDHarmonizeSampler's own settings, 2 × 17 model calls, and PhDMaskedInpaintSampler's.
-COMMON = {"seed": 0, "cfg": 4.0, "scheduler": "simple", "method": "masked Langevin", "step_size": 1.0, "guidance": 5.0}
+COMMON = {
+    "seed": 0,
+    "cfg": 4.0,
+    "scheduler": "simple",
+    "method": "masked Langevin",
+    "step_size": 1.0,
+    "lambda_strength": 5.0,
+}
 HARMONIZE = {**COMMON, "steps": 5, "inner_steps": 3, "denoise": 0.75, "sampler_name": "dpmpp_2m"}
 INPAINT = {**COMMON, "steps": 15, "inner_steps": 3, "denoise": 1.0, "sampler_name": "euler"}
 LEVELS = (0.3, 0.5, 0.7, 0.9)
@@ -80,20 +87,20 @@ class Candidate:
 
     @torch.no_grad()
     def harmonized(self, cases: list[Scene], prompts: list[str], others=None, **changes) -> tuple:
-        """The scenes and their controls after the sampler; `others` are the controls' prompts, if not the same."""
+        """The scenes and their references after the sampler; `others` are the references' prompts, if not the same."""
         mask, subject = (
             torch.from_numpy(np.stack([getattr(case, name) for case in cases])) for name in ("harmonize_mask", "matte")
         )
-        scene, control = (
-            self.codec.encode(pixels([getattr(case, name) for case in cases])) for name in ("composite", "control")
+        scene, reference = (
+            self.codec.encode(pixels([getattr(case, name) for case in cases])) for name in ("composite", "reference")
         )
         settings = {**HARMONIZE, "subject_mask": subject, **changes}
         node = self.samplers.PhDHarmonizeSampler
         if others is None:
-            done = self.sampled(node, scene, prompts, mask, control={"samples": control}, **settings)
+            done = self.sampled(node, scene, prompts, mask, reference={"samples": reference}, **settings)
         else:
             # The same seed gives both the same noise.
-            done = [self.sampled(node, *of, mask, **settings)[0] for of in ((scene, prompts), (control, others))]
+            done = [self.sampled(node, *of, mask, **settings)[0] for of in ((scene, prompts), (reference, others))]
         return self.decoded(done[0]), self.decoded(done[1])
 
     @torch.no_grad()
@@ -152,19 +159,21 @@ class Relit:
         )
 
 
-def relit_errors(cases: list[Scene], results: np.ndarray, controls: np.ndarray) -> Relit:
+def relit_errors(cases: list[Scene], results: np.ndarray, references: np.ndarray) -> Relit:
     """fMSE of the paste and of what is read in three ways: off the result, off the difference, as Stitch does both."""
     rows = []
-    for case, result, control in zip(cases, results, controls, strict=True):
-        result, control = (np.ascontiguousarray(picture) for picture in (result, control))
+    for case, result, reference in zip(cases, results, references, strict=True):
+        result, reference = (np.ascontiguousarray(picture) for picture in (result, reference))
         composite, matte = case.composite, case.matte
         rows.append(
             {
                 "paste": subject_error(composite, case),
                 "model's own": subject_error(result, case),
                 "single": subject_error(relit(case, change_of_light(result, composite, composite, matte)), case),
-                "differential": subject_error(relit(case, change_of_light(result, control, composite, matte)), case),
-                "stitch": subject_error(stitched(case, result, control), case),
+                "with_reference": subject_error(
+                    relit(case, change_of_light(result, reference, composite, matte)), case
+                ),
+                "stitch": subject_error(stitched(case, result, reference), case),
             }
         )
     return Relit({name: np.array([row[name] for row in rows]) for name in rows[0]})
@@ -222,7 +231,7 @@ def sheet(rows: list[np.ndarray]) -> Image.Image:
     return Image.fromarray((np.concatenate(lines) * 255 + 0.5).clip(0, 255).astype(np.uint8))
 
 
-# As many calls, all of them steps, at less guidance: a weak network's errors do not add up.
+# As many calls, all of them steps, at less lambda_strength: a weak network's errors do not add up.
 BARE = {"steps": 17, "inner_steps": 0, "cfg": 2.0}
 # Name in the table, the prompt, and what differs from HARMONIZE.
 RUNS = (
@@ -242,7 +251,7 @@ RUNS = (
 
 
 def told_of(cases: list[Scene], prompt: str) -> tuple[list[str], list[str] | None]:
-    """What scenes and controls are told; None: the same."""
+    """What scenes and references are told; None: the same."""
     right = [case.prompt for case in cases]
     return {
         "right": (right, None),
@@ -268,15 +277,15 @@ def report(candidate: Candidate, split: str, count: int, say: Callable[[str], No
     cases = cases_of(split, count)
     say(f"fMSE without a model: {', '.join(f'{name} {error:.4f}' for name, error in ceiling(cases).items())}")
     for name, prompt, changes in RUNS:
-        mine, controls = told_of(cases, prompt)
-        errors = relit_errors(cases, *candidate.harmonized(cases, mine, controls, **changes))
+        mine, references = told_of(cases, prompt)
+        errors = relit_errors(cases, *candidate.harmonized(cases, mine, references, **changes))
         say(f"fMSE, {name}, prompt {prompt}: {errors}")
     say(f"L1 in holes: {', '.join(f'{name} {error:.4f}' for name, error in hole_errors(candidate).items())}")
 
 
-def stitched(case: Scene, result: np.ndarray, control: np.ndarray) -> np.ndarray:
+def stitched(case: Scene, result: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The composite, its subject in the light that was read."""
-    light = read_light([result], [control], case.composite, case.background, case.matte)
+    light = read_light([result], [reference], case.composite, case.background, case.matte)
     return np.where(case.matte[..., None] > 0, relight(case.composite, light.gain), case.composite)
 
 
@@ -285,10 +294,10 @@ def contact_sheet(candidate: Candidate) -> Image.Image:
     truths, prompts = truths_of("test", 12)
     cases = cases_of("test", 6)
     composites, true = (np.stack([getattr(case, name) for case in cases]) for name in ("composite", "truth"))
-    results, controls = candidate.harmonized(cases, [case.prompt for case in cases])
+    results, references = candidate.harmonized(cases, [case.prompt for case in cases])
     drawn = candidate.drawn(prompts)
     shown = ((truths + 1) / 2).movedim(1, -1).numpy()
-    lit = [stitched(*of) for of in zip(cases, results, controls, strict=True)]
+    lit = [stitched(*of) for of in zip(cases, results, references, strict=True)]
     pictures, holes, told = holes_of(6)
     emptied = np.stack([mean_filled(*pair) for pair in zip(pictures, holes, strict=True)])
     filled = candidate.inpainted(pictures, holes, told)
@@ -300,7 +309,7 @@ def contact_sheet(candidate: Candidate) -> Image.Image:
             drawn[6:],
             composites,
             results,
-            controls,
+            references,
             np.stack(lit),
             true,
             emptied,

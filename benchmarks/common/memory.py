@@ -1,4 +1,4 @@
-"""Peak memory of pasting, measured in a fresh process: `python -m benchmarks.common.memory paste|node SCENE SUBJECT`."""
+"""Peak memory of pasting, in a fresh process: `python -m benchmarks.common.memory paste|node SCENE SUBJECT`."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from phd_ops.pixels.geometry import Placement
 from phd_ops.pixels.paste import paste
 
 ITEMS = 4
-# A node's pictures (composite, control) and masks (matte, inpaint, harmonize), in pictures of the scene's size.
+# A node's pictures (composite, reference) and masks (matte, inpaint, harmonize), in pictures of the scene's size.
 OUTPUTS = 2 + 3 / 3
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.common.table import Section
-from benchmarks.harmonize.methods import Case, decoded, differential, harmonize, ours, stitch
+from benchmarks.harmonize.methods import Case, decoded, harmonize, ours, stitch, with_reference
 from benchmarks.harmonize.scenes import SIDE
 from benchmarks.harmonize.score import Made, made, score, told
 from devtools.comfyui import load_pack
@@ -27,7 +27,7 @@ INPAINT = {
     "method": "masked Langevin",
     "inner_steps": 3,
     "step_size": 1.0,
-    "guidance": 5.0,
+    "lambda_strength": 5.0,
 }
 RING, RUBBISH = 2, 1.0
 
@@ -83,8 +83,8 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
         yield run(key, label, mask)
     # As many calls, all of them outer ones.
     yield run("no_inner_steps", "no inner steps", steps=17, inner_steps=0)
-    yield run("no_guidance", "no guidance of the known part", guidance=0.0)
-    yield run("seeds_4", "the mean light of 4 seeds", seeds=4)
+    yield run("no_guidance", "no guidance of the known part", lambda_strength=0.0)
+    yield run("seeds_4", "the mean light of 4 seeds", num_seeds=4)
     bare = ours(case, identity=0.0)
     yield "no_relight", made("no relight, no anchor: the model's own pixels", decoded(bare.scene), bare.calls)
     done = ours(case)
@@ -94,29 +94,29 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
     yield "no_anchor", made("no anchor in the loop", stitch(case, bare.scene)[0], bare.calls)
 
 
-def control_runs(case: Case) -> Iterator[tuple[str, Made]]:
+def reference_runs(case: Case) -> Iterator[tuple[str, Made]]:
     scenes = case.scenes
-    around = scenes.control.mean(1, keepdim=True).expand_as(scenes.control)
-    shifted = scenes.control.view(-1, SIDE, SIDE).roll(1, dims=2).flatten(1)
-    white = torch.full_like(scenes.control, 2.0)
-    for key, label, control in (
-        ("control_shifted_1", "control shifted by 1 cell", shifted),
+    around = scenes.reference.mean(1, keepdim=True).expand_as(scenes.reference)
+    shifted = scenes.reference.view(-1, SIDE, SIDE).roll(1, dims=2).flatten(1)
+    white = torch.full_like(scenes.reference, 2.0)
+    for key, label, reference in (
+        ("reference_shifted_1", "reference shifted by 1 cell", shifted),
         (
-            "control_studio",
-            "studio control, as bright as its scene",
-            torch.where(scenes.subject, scenes.control, around),
+            "reference_studio",
+            "studio reference, as bright as its scene",
+            torch.where(scenes.subject, scenes.reference, around),
         ),
-        ("control_white_studio", "studio control, white", torch.where(scenes.subject, scenes.control, white)),
-        ("control_dark_studio", "studio control, dark", torch.where(scenes.subject, scenes.control, -white)),
+        ("reference_white_studio", "studio reference, white", torch.where(scenes.subject, scenes.reference, white)),
+        ("reference_dark_studio", "studio reference, dark", torch.where(scenes.subject, scenes.reference, -white)),
     ):
-        done = differential(case, control=control)
-        yield key, made(label, stitch(case, done.scene, done.control)[0], done.calls)
-    done = differential(case, seeds=4)
-    pictures, _ = stitch(case, done.scene, done.control)
-    yield "control_seeds_4", made("the mean light of 4 seeds, each with control", pictures, done.calls)
-    done, other = differential(case), differential(case, seed=77)
-    pictures, _ = stitch(case, done.scene, other.control)
-    yield "control_other_noise", made("other noise in the control", pictures, done.calls)
+        done = with_reference(case, reference=reference)
+        yield key, made(label, stitch(case, done.scene, done.reference)[0], done.calls)
+    done = with_reference(case, num_seeds=4)
+    pictures, _ = stitch(case, done.scene, done.reference)
+    yield "reference_seeds_4", made("the mean light of 4 seeds, each with reference", pictures, done.calls)
+    done, other = with_reference(case), with_reference(case, seed=77)
+    pictures, _ = stitch(case, done.scene, other.reference)
+    yield "reference_other_noise", made("other noise in the reference", pictures, done.calls)
 
 
 def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
@@ -132,7 +132,7 @@ def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
         ("order_once", f"ring of {RING} and subject together, once", stale, both, 0),
     ):
         done = ours(case, composite=given, mask=mask)
-        pictures, _ = stitch(case, done.scene, composite=given, mask=mask, blend=0)
+        pictures, _ = stitch(case, done.scene, composite=given, mask=mask, edge_fade=0)
         yield key, made(label, pictures, before + done.calls)
 
 
@@ -148,7 +148,7 @@ def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict
     row("ours", "single, as it should be", whole["ours"])
     for key, result in itertools.chain(single_runs(case), order_runs(case)):
         row(key, result.label, result)
-    row("differential", "differential, as it should be", whole["differential"])
-    for key, result in control_runs(case):
+    row("with_reference", "with_reference, as it should be", whole["with_reference"])
+    for key, result in reference_runs(case):
         row(key, result.label, result)
     return section, figures

@@ -79,13 +79,13 @@ def pixels(cells: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Harmonized:
-    """Log light after the sampler, [N,576], and the model calls that a scene took, the control's included.
+    """Log light after the sampler, [N,576], and the model calls that a scene took, the reference's included.
 
     With several seeds [S*N,576]: all scenes with the first seed, then all with the next.
     """
 
     scene: torch.Tensor
-    control: torch.Tensor | None
+    reference: torch.Tensor | None
     calls: int
 
 
@@ -94,12 +94,12 @@ def harmonize(
     prompt: str = RIGHT,
     *,
     composite: torch.Tensor | None = None,
-    control: torch.Tensor | None = None,
+    reference: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
     node: str = "PhDHarmonizeSampler",
     **settings,
 ) -> Harmonized:
-    """PhDHarmonizeSampler on all scenes at once. `composite`, `control` are log light, `mask` is bool [576]."""
+    """PhDHarmonizeSampler on all scenes at once. `composite`, `reference` are log light, `mask` is bool [576]."""
     network, told = case.model.model.diffusion_model, conditioning(case.scenes, prompt)
     before = network.items
     inputs = {
@@ -111,12 +111,12 @@ def harmonize(
     }
     if node == "PhDHarmonizeSampler":
         inputs["subject_mask"] = torch.from_numpy(case.matte)[None]
-    if control is not None:
-        inputs["control"] = as_latent(control)
+    if reference is not None:
+        inputs["reference"] = as_latent(reference)
     latents = call(node, **inputs, **settings)
     return Harmonized(
         as_light(latents[0]),
-        None if control is None else as_light(latents[1]),
+        None if reference is None else as_light(latents[1]),
         (network.items - before) // len(case),
     )
 
@@ -129,7 +129,7 @@ def decoded(light: torch.Tensor) -> np.ndarray:
 def stitch(
     case: Case,
     scene: torch.Tensor,
-    control: torch.Tensor | None = None,
+    reference: torch.Tensor | None = None,
     *,
     composite: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
@@ -137,7 +137,7 @@ def stitch(
 ) -> tuple[np.ndarray, bool]:
     """PhDStitch on the decoded latents: the pictures, and whether outside its mask they are the backgrounds' bits.
 
-    scene, control: as `Harmonized` has them. composite: log light. mask: what might change, bool [576].
+    scene, reference: as `Harmonized` has them. composite: log light. mask: what might change, bool [576].
     """
     composites = case.composites if composite is None else decoded(composite)
     change, seeds = pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
@@ -150,8 +150,8 @@ def stitch(
     def stitch_part(part: slice) -> tuple[np.ndarray, bool]:
         inputs = {"background": case.backgrounds[part], "composite": composites[part]}
         inputs |= {"sampled": sampled(scene, part), "subject_mask": case.matte[None], "harmonize_mask": change[None]}
-        if control is not None:
-            inputs["sampled_control"] = sampled(control, part)
+        if reference is not None:
+            inputs["sampled_reference"] = sampled(reference, part)
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         image, used, *_ = call("PhDStitch", **tensors, **{"detail": 1.0, **settings})
         background = tensors["background"]
@@ -168,6 +168,6 @@ def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonized:
     return harmonize(case, prompt, **{**defaults(), **changes})
 
 
-def differential(case: Case, prompt: str = RIGHT, control: torch.Tensor | None = None, **changes) -> Harmonized:
-    """With the control beside it: twice the calls."""
-    return ours(case, prompt, control=case.scenes.control if control is None else control, **changes)
+def with_reference(case: Case, prompt: str = RIGHT, reference: torch.Tensor | None = None, **changes) -> Harmonized:
+    """With the reference beside it: twice the calls."""
+    return ours(case, prompt, reference=case.scenes.reference if reference is None else reference, **changes)

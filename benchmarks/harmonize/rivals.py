@@ -88,9 +88,9 @@ def log_poisson(case: Case) -> torch.Tensor:
 
 
 def log_membrane(case: Case) -> torch.Tensor:
-    """What the scene is brighter than the control beside the subject, continued into it: relight without a model."""
-    light, control, subject = case.scenes.composite.clone(), case.scenes.control, case.scenes.subject
-    light[:, subject] += continued(subject, lambda inner, outer: light[:, outer] - control[:, outer])
+    """What the scene is brighter than the reference beside the subject, continued into it: relight without a model."""
+    light, reference, subject = case.scenes.composite.clone(), case.scenes.reference, case.scenes.subject
+    light[:, subject] += continued(subject, lambda inner, outer: light[:, outer] - reference[:, outer])
     return light
 
 
@@ -119,7 +119,7 @@ def classical(case: Case) -> dict[str, list[Made]]:
             made("Poisson in log light", decoded(log_poisson(case))),
             made("cv2.seamlessClone", each(case, paste_rivals.seamless)),
         ],
-        "membrane": [made("membrane of scene - control, no model", decoded(log_membrane(case)))],
+        "membrane": [made("membrane of scene - reference, no model", decoded(log_membrane(case)))],
         "best_possible": [made("E[light | scene], true texture and albedo", decoded(best_possible(case)))],
     }
 

@@ -21,13 +21,13 @@ WANTED = {
     "ours_fmse": ("<=", 0.05),
     "ours_identity": (">=", 0.985),
     "ours_calls": ("<=", 36),
-    "differential_fmse": ("<=", 0.040),
-    "differential_identity": (">=", 0.985),
-    "differential_calls": ("<=", 36),
+    "with_reference_fmse": ("<=", 0.040),
+    "with_reference_identity": (">=", 0.985),
+    "with_reference_calls": ("<=", 36),
     "wrong_prompt_fmse": ("<=", 0.040),
     "no_prompt_fmse": ("<=", 0.15),
     "same_color_ours_vs_poisson": ("<=", 1.2),
-    "same_color_differential_vs_poisson": ("<=", 1.2),
+    "same_color_with_reference_vs_poisson": ("<=", 1.2),
     "worse_than_paste": ("<=", 0.02),
     "outside_equal": ("==", True),
     "smoother_linear_error": ("<=", 1e-5),
@@ -40,7 +40,7 @@ WISHES = (
     ("the better of both at 36 calls", "best_fmse", 0.03),
     ("without a prompt, from more noise and without the anchor", "no_prompt_high_fmse", 0.08),
 )
-OWN = ("ours", "differential")
+OWN = ("ours", "with_reference")
 # Not a rival: it knows the subject's texture and albedo.
 FLOOR = "best_possible"
 PROMPTS = {"right": "right prompt", "wrong": "wrong prompt", "none": "no prompt"}
@@ -72,14 +72,14 @@ def beaten(scores: dict[str, dict]) -> list[str]:
 
 
 def own_results(case, prompt: str) -> dict[str, list]:
-    """Single and differential relight under a prompt."""
+    """Single and with_reference relight under a prompt."""
     from benchmarks.harmonize import methods as run
     from benchmarks.harmonize.score import made
 
-    single, both = run.ours(case, prompt), run.differential(case, prompt)
+    single, both = run.ours(case, prompt), run.with_reference(case, prompt)
     results = {}
-    for name, told, done in (("ours", "ours, single", single), ("differential", "ours, differential", both)):
-        pictures, equal = run.stitch(case, done.scene, done.control)
+    for name, told, done in (("ours", "ours, single", single), ("with_reference", "ours, with reference", both)):
+        pictures, equal = run.stitch(case, done.scene, done.reference)
         results[name] = [made(f"{told}, {PROMPTS[prompt]}", pictures, done.calls, equal)]
     if prompt == "right":
         bare = run.ours(case, prompt, identity=0.0)
@@ -115,11 +115,13 @@ def measure_prompts(case) -> tuple[dict[str, dict], list]:
         results += chosen.values()
         for label, row in rows:
             section.row(label, told(row))
-    high = run.differential(case, "none", denoise=run.HIGH, identity=0.0)
-    pictures, equal = run.stitch(case, high.scene, high.control)
-    results.append(made(f"ours, differential, no prompt, denoise {run.HIGH:g}, no anchor", pictures, high.calls, equal))
-    scores["no_prompt"]["differential_high"] = score(results[-1], case)
-    section.row(results[-1].label, told(scores["no_prompt"]["differential_high"]))
+    high = run.with_reference(case, "none", denoise=run.HIGH, identity=0.0)
+    pictures, equal = run.stitch(case, high.scene, high.reference)
+    results.append(
+        made(f"ours, with reference, no prompt, denoise {run.HIGH:g}, no anchor", pictures, high.calls, equal)
+    )
+    scores["no_prompt"]["with_reference_high"] = score(results[-1], case)
+    section.row(results[-1].label, told(scores["no_prompt"]["with_reference_high"]))
     show(section, WANTED)
     return scores, results
 
@@ -128,12 +130,12 @@ def figures_of(scores: dict[str, dict[str, dict]], results: list) -> dict[str, f
     own, same = scores["own_color"], scores["same_color"]
     figures = {f"{name}_{key}": own[name][key] for name in OWN for key in JSON_KEYS}
     figures["best_fmse"] = min(own[name]["fmse"] for name in OWN)
-    figures["wrong_prompt_fmse"] = scores["wrong_prompt"]["differential"]["fmse"]
-    figures["no_prompt_fmse"] = scores["no_prompt"]["differential"]["fmse"]
-    figures["no_prompt_high_fmse"] = scores["no_prompt"]["differential_high"]["fmse"]
+    figures["wrong_prompt_fmse"] = scores["wrong_prompt"]["with_reference"]["fmse"]
+    figures["no_prompt_fmse"] = scores["no_prompt"]["with_reference"]["fmse"]
+    figures["no_prompt_high_fmse"] = scores["no_prompt"]["with_reference_high"]["fmse"]
     for name in OWN:
         figures[f"same_color_{name}_vs_poisson"] = same[name]["fmse"] / same["poisson"]["fmse"]
-    figures["worse_than_paste"] = own["differential"]["worse"]
+    figures["worse_than_paste"] = own["with_reference"]["worse"]
     stitched = [result.outside_equal for result in results if result.outside_equal is not None]
     return figures | {"outside_equal": bool(stitched) and all(stitched)}
 

@@ -1,7 +1,7 @@
 """Scenes whose harmonized truth is known, and their exact estimate: harmonizing's ground truth without a network.
 
 A scene is a picture's log light on a grid of 24×24 cells: smooth light + fine texture + the subject's albedo, which the
-prompt names up to a remainder. The composite shows the subject under another scene's light; its control is that other
+prompt names up to a remainder. The composite shows the subject under another scene's light; its reference is that other
 scene. All parts are normal, so the best estimate E[x0 | x] is linear and known, with the prompt, with a wrong one, and
 without any.
 """
@@ -44,7 +44,7 @@ class Scenes:
         subject: bool [576].
         truth: the subject in the scene's light.
         composite: the subject under another light, the rest as in the truth.
-        control: the scene that the subject comes from, under that other light.
+        reference: the scene that the subject comes from, under that other light.
         background: the scene without the subject.
         texture: the subject's own, and what the scene shows beside it: what of the truth is its identity.
         albedo: [N,1], the subject's own.
@@ -55,7 +55,7 @@ class Scenes:
     subject: torch.Tensor
     truth: torch.Tensor
     composite: torch.Tensor
-    control: torch.Tensor
+    reference: torch.Tensor
     background: torch.Tensor
     texture: torch.Tensor
     albedo: torch.Tensor

@@ -12,9 +12,9 @@ from benchmarks.harmonize.score import SHOWN, Made
 from benchmarks.inpaint.sheet import BACK, DIM, GRID, INK
 
 NAMES = {
-    "ours": "ours, single", "differential": "ours, differential", "langevin": "Langevin, no relight",
+    "ours": "ours, single", "with_reference": "ours, with reference", "langevin": "Langevin, no relight",
     "paste": "paste", "feather": "feather", "reinhard": "Reinhard", "poisson": "Poisson",
-    "membrane": "control membrane", "sdedit": "SDEdit", "ksampler": "KSampler + mask",
+    "membrane": "reference membrane", "sdedit": "SDEdit", "ksampler": "KSampler + mask",
     "ksampler_relight": "KSampler, our relight", "best_possible": "best possible",
 }  # fmt: skip
 STRATA = {"own_color": ("own color", (255, 170, 60)), "same_color": ("background's color", (110, 190, 255))}
@@ -66,7 +66,7 @@ def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
 def tiles(case: Case, results: dict[str, Made], index: int) -> list[tuple[str, np.ndarray]]:
     """A scene: what is given, the truth, and what each method makes of it with its error."""
     scenes = case.scenes
-    given = {"background": scenes.background, "composite": scenes.composite, "control": scenes.control}
+    given = {"background": scenes.background, "composite": scenes.composite, "reference": scenes.reference}
     pictures = [(name, decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
     for name, told in NAMES.items():
         if name != "paste":

@@ -30,7 +30,7 @@ class Method:
 def masked(method: str, **changes) -> Callable:
     """The pack's own sampler, as its nodes make it, with their defaults."""
     sampler = load_pack().nodes.masked_sampler
-    defaults = {"inner_steps": 3, "step_size": 1.0, "guidance": 5.0, "jump_length": 1, "jump_count": 5}
+    defaults = {"inner_steps": 3, "step_size": 1.0, "lambda_strength": 5.0, "jump_length": 1, "jump_count": 5}
     settings = sampler.Settings(method=method, **({"sampler_name": "euler"} | defaults | changes))
     return lambda: sampler.MaskedSampler(settings)
 

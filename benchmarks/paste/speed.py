@@ -44,7 +44,7 @@ def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
         f"ours, {scale}": ours(),
         **{f"ours, {blend}": ours(blend) for blend in BLENDS[1:]},
         "ours, light_match 1": ours("alpha", 1.0),
-        "ours, the control alone (warp_exemplar)": lambda: warp_exemplar(exemplar, matte, where, Size.of(scene)),
+        "ours, the reference alone (warp_exemplar)": lambda: warp_exemplar(exemplar, matte, where, Size.of(scene)),
         "PhDPasteBlend, the whole node with its preview": lambda: call("PhDPasteBlend", **inputs),
     }
 

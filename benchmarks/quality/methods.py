@@ -58,7 +58,9 @@ def ring_ratio(chunk: Chunk, seed: int) -> np.ndarray:
     lit = []
     for scene in chunk.scenes:
         near = cv2.dilate(np.uint8(scene.matte > 0), np.ones((2 * RING + 1,) * 2, np.uint8)) > (scene.matte > 0)
-        here, there = (np.log(srgb_to_linear(part)[near] + 0.002).mean(0) for part in (scene.background, scene.control))
+        here, there = (
+            np.log(srgb_to_linear(part)[near] + 0.002).mean(0) for part in (scene.background, scene.reference)
+        )
         relit = linear_to_srgb(np.clip(srgb_to_linear(scene.composite) * np.exp(here - there), 0, 1))
         lit.append(np.where(scene.matte[..., None] > 0, relit, scene.background))
     return np.stack(lit).astype(np.float32)
@@ -74,39 +76,51 @@ CLASSICAL = (
 )
 
 
-def harmonized(chunk: Chunk, seed: int, control: bool, **settings) -> tuple:
+def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
     """The pack's sampler with its own defaults but for what is given."""
     inputs = {"model": chunk.model.model, "positive": chunk.positive, "negative": chunk.negative}
     inputs |= {"latent": chunk.latent, "mask": chunk.mask, "subject_mask": chunk.matte}
-    if control:
-        inputs |= {"control": chunk.control, "control_positive": chunk.control_positive}
+    if reference:
+        inputs |= {"reference": chunk.reference, "reference_positive": chunk.reference_positive}
     return call(
         "PhDHarmonizeSampler", **inputs, **{**defaults(), "cfg": CFG, "scheduler": SCHEDULER, "seed": seed, **settings}
     )
 
 
-def stitched(chunk: Chunk, latent: dict, control: dict | None = None, seeds: int = 1, light: float = 1.0) -> np.ndarray:
+def stitched(
+    chunk: Chunk, latent: dict, reference: dict | None = None, num_seeds: int = 1, relight_strength: float = 1.0
+) -> np.ndarray:
     """What the pack's Stitch makes of a latent."""
     inputs = {"background": chunk.backgrounds, "composite": chunk.composites, "sampled": chunk.model.decoded(latent)}
-    if control is not None:
-        inputs["sampled_control"] = chunk.model.decoded(control)
+    if reference is not None:
+        inputs["sampled_reference"] = chunk.model.decoded(reference)
     inputs = {name: torch.from_numpy(pictures) for name, pictures in inputs.items()}
-    inputs |= {"subject_mask": chunk.matte, "harmonize_mask": chunk.mask, "detail": 1.0, "seeds": seeds, "light": light}
+    inputs |= {
+        "subject_mask": chunk.matte,
+        "harmonize_mask": chunk.mask,
+        "detail": 1.0,
+        "num_seeds": num_seeds,
+        "relight_strength": relight_strength,
+    }
     return call("PhDStitch", **inputs)[0].numpy()
 
 
-def single(steps: int, seeds: int = 1, light: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
+def single(
+    steps: int, num_seeds: int = 1, relight_strength: float = 1.0, **settings
+) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, *_ = harmonized(chunk, seed, False, steps=steps, seeds=seeds, **settings)
-        return stitched(chunk, latent, seeds=seeds, light=light)
+        latent, *_ = harmonized(chunk, seed, False, steps=steps, num_seeds=num_seeds, **settings)
+        return stitched(chunk, latent, num_seeds=num_seeds, relight_strength=relight_strength)
 
     return run
 
 
-def differential(steps: int, seeds: int = 1, light: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
+def with_reference(
+    steps: int, num_seeds: int = 1, relight_strength: float = 1.0, **settings
+) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, control, _ = harmonized(chunk, seed, True, steps=steps, seeds=seeds, **settings)
-        return stitched(chunk, latent, control, seeds, light)
+        latent, reference, _ = harmonized(chunk, seed, True, steps=steps, num_seeds=num_seeds, **settings)
+        return stitched(chunk, latent, reference, num_seeds, relight_strength)
 
     return run
 
@@ -118,7 +132,7 @@ def noise_model() -> Model:
 
 def noise_predicting(**settings) -> Callable[[Chunk, int], np.ndarray]:
     """The same by the same weights as a network that predicts noise, with Stable Diffusion's levels."""
-    run = differential(**settings)
+    run = with_reference(**settings)
     return lambda chunk, seed: run(Chunk(chunk.scenes, noise_model()), seed)
 
 
@@ -189,23 +203,23 @@ def lanpaint(inner: int) -> Callable:
 def repaint(jumps: int) -> Callable:
     def sampler():
         return call("PhDMaskedLangevin", method="RePaint", sampler_name="euler_ancestral", inner_steps=0, step_size=1.0,
-                    guidance=5.0, jump_length=1, jump_count=jumps)[0]  # fmt: skip
+                    lambda_strength=5.0, jump_length=1, jump_count=jumps)[0]  # fmt: skip
 
     return sampler
 
 
 # Settings of ours by level. Denoise is by method.
 SINGLE = {
-    10: {"steps": 5, "seeds": 2, "cfg": 1.0, "light": 1.4},
-    36: {"steps": 4, "seeds": 4, "cfg": 2.0, "light": 1.2},
-    60: {"steps": 5, "seeds": 6, "cfg": 2.0, "light": 1.2},
-    120: {"steps": 5, "seeds": 12, "cfg": 2.0, "light": 1.2},
+    10: {"steps": 5, "num_seeds": 2, "cfg": 1.0, "relight_strength": 1.4},
+    36: {"steps": 4, "num_seeds": 4, "cfg": 2.0, "relight_strength": 1.2},
+    60: {"steps": 5, "num_seeds": 6, "cfg": 2.0, "relight_strength": 1.2},
+    120: {"steps": 5, "num_seeds": 12, "cfg": 2.0, "relight_strength": 1.2},
 }
-DIFFERENTIAL = {
-    10: {"steps": 5, "seeds": 1, "cfg": 1.0, "light": 1.2},
-    36: {"steps": 4, "seeds": 4, "cfg": 1.0, "light": 1.2},
-    60: {"steps": 5, "seeds": 6, "cfg": 1.0, "light": 1.2},
-    120: {"steps": 5, "seeds": 12, "cfg": 1.0, "light": 1.2},
+WITH_REFERENCE = {
+    10: {"steps": 5, "num_seeds": 1, "cfg": 1.0, "relight_strength": 1.2},
+    36: {"steps": 4, "num_seeds": 4, "cfg": 1.0, "relight_strength": 1.2},
+    60: {"steps": 5, "num_seeds": 6, "cfg": 1.0, "relight_strength": 1.2},
+    120: {"steps": 5, "num_seeds": 12, "cfg": 1.0, "relight_strength": 1.2},
 }
 DENOISE = {
     "ours": 0.75,
@@ -232,11 +246,11 @@ def sampled(level: int) -> list[Method]:
     near = DENOISE["ours"]
     for name, label, run, table, times in (
         ("ours", "ours, single", single, SINGLE, 1),
-        ("differential", "ours, differential", differential, DIFFERENTIAL, 2),
-        ("differential_eps", "ours, differential, eps", noise_predicting, DIFFERENTIAL, 2),
+        ("with_reference", "ours, with reference", with_reference, WITH_REFERENCE, 2),
+        ("with_reference_eps", "ours, with reference, eps", noise_predicting, WITH_REFERENCE, 2),
     ):
         chosen = table[level]
-        calls = times * chosen["seeds"] * chosen["steps"] * (2 if chosen["cfg"] > 1 else 1)
+        calls = times * chosen["num_seeds"] * chosen["steps"] * (2 if chosen["cfg"] > 1 else 1)
         add(name, label, calls, run, **chosen, inner_steps=0, denoise=near)
     add("langevin", "masked Langevin, no relight", level, langevin, steps=level, inner_steps=0, denoise=near)
     add("sdedit", "SDEdit", level, ksampler, steps=level, denoise=DENOISE["sdedit"], masked=False)

@@ -35,13 +35,13 @@ QUICK_LEVELS = LEVELS[:2]
 LEAST_SCENES, SCENES, SEEDS = 8, 200, 2
 # The demo model's files.
 PARTS = ("codec", "text", "unet")
-OURS = ("ours", "differential", "differential_eps", "langevin", "ksampler_relight")
+OURS = ("ours", "with_reference", "with_reference_eps", "langevin", "ksampler_relight")
 
 WANTED = {
-    "differential_vs_best_rival": ("<=", 0.5),
-    "differential_vs_paste": ("<=", 0.35),
-    "differential_identity": (">=", 0.95),
-    "differential_calls": ("<=", 36),
+    "with_reference_vs_best_rival": ("<=", 0.5),
+    "with_reference_vs_paste": ("<=", 0.35),
+    "with_reference_identity": (">=", 0.95),
+    "with_reference_calls": ("<=", 36),
     "outside_equal": ("==", True),
     "vae_psnr": (">=", 26),
     "prompt_accuracy": (">=", 0.6),
@@ -157,18 +157,18 @@ def figures_of(results: dict[int, list]) -> dict:
     from benchmarks.quality.table import OWN, ratio_interval
 
     own = {result.name: result.of(OWN) for result in compared(results)}
-    ours = own["differential"]
+    ours = own["with_reference"]
     few = [result.of(OWN) for level, listed in results.items() if level <= MAIN for result in listed]
     rival = min((result for result in few if result.name not in OURS), key=lambda result: result.mean("fmse"))
     figures = {"best_rival": rival.name}
     for name, other in (("best_rival", rival), ("paste", own["paste"])):
-        figures[f"differential_vs_{name}"] = ours.mean("fmse") / other.mean("fmse")
+        figures[f"with_reference_vs_{name}"] = ours.mean("fmse") / other.mean("fmse")
         ends = ratio_interval(ours.values["fmse"], other.values["fmse"])
-        figures[f"differential_vs_{name}_ci"] = [shortened(end) for end in ends]
-    stitched = [result for listed in results.values() for result in listed if result.name in ("ours", "differential")]
+        figures[f"with_reference_vs_{name}_ci"] = [shortened(end) for end in ends]
+    stitched = [result for listed in results.values() for result in listed if result.name in ("ours", "with_reference")]
     return figures | {
-        "differential_identity": ours.mean("identity"),
-        "differential_calls": ours.calls,
+        "with_reference_identity": ours.mean("identity"),
+        "with_reference_calls": ours.calls,
         "outside_equal": all(result.mean("outside_equal") == 1 for result in stitched),
     }
 
@@ -199,7 +199,7 @@ def report(plan: Plan, results: dict[int, list], weights: str, quick: bool) -> d
     figures = figures_of(results)
     own = {result.name: result.of(OWN) for result in compared(results)}
     for result in own.values():
-        if result.name not in OURS and result.mean("fmse") < own["differential"].mean("fmse"):
+        if result.name not in OURS and result.mean("fmse") < own["with_reference"].mean("fmse"):
             print(f"  ! {result.name} beats differential: fMSE {result.mean('fmse'):.4f}")
     section = model.measure(quick)
     show(section, {})

@@ -78,15 +78,15 @@ class Chunk:
         return self.model.encoded(self.composites)
 
     @cached_property
-    def control(self) -> dict:
-        return self.model.encoded(self.stacked("control"))
+    def reference(self) -> dict:
+        return self.model.encoded(self.stacked("reference"))
 
     @cached_property
     def positive(self) -> list:
         return self.model.told([scene.prompt for scene in self.scenes])
 
     @cached_property
-    def control_positive(self) -> list:
+    def reference_positive(self) -> list:
         return self.model.told([scene.exemplar_prompt for scene in self.scenes])
 
     @cached_property

@@ -21,8 +21,8 @@ SHOWN = len(STRATA)
 TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
 # Columns of the sheet, at most calls of the main level.
-COLUMNS = ("differential", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
-COLORS = {"differential": "#ff9d2e", "ours": "#ffd27a", "differential_eps": "#c76a00", "paste": "#9a9aa2"}
+COLUMNS = ("with_reference", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
+COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2"}
 SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal", "seconds")
 
 
@@ -68,7 +68,7 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
 def by_stratum(compared: list[Result], file: Path) -> Path:
     """fMSE over that of the paste, for every stratum."""
     paste = next(result for result in compared if result.name == "paste")
-    names = ("differential", "ours", "ksampler_relight", "poisson", "reinhard", "membrane")
+    names = ("with_reference", "ours", "ksampler_relight", "poisson", "reinhard", "membrane")
     figure, axes = plt.subplots(figsize=(11, 4.5), layout="constrained")
     for index, name in enumerate(names):
         result = next(result for result in compared if result.name == name)

@@ -112,7 +112,7 @@ def markdown(compared: list[Result], plan) -> str:
     paste = next(result for result in own if result.name == "paste")
     for result in sorted(own, key=lambda result: result.mean("fmse")):
         low, high = interval(result.values["fmse"])
-        strong = "**" if result.name in ("ours", "differential") else ""
+        strong = "**" if result.name in ("ours", "with_reference") else ""
         lines.append(
             f"| {strong}{result.label.split(':')[0]}{strong} | {result.calls} "
             f"| {result.mean('fmse'):.4f} [{low:.4f}, {high:.4f}] | {result.mean('de00'):.1f} "

@@ -32,7 +32,7 @@ from relit_scenes.scenes import Scene
 
 RESULT = "result"
 # Title -> the scene's attribute.
-PICTURES = {"background": "background", "exemplar": "exemplar", "composite": "composite", "control": "control"}
+PICTURES = {"background": "background", "exemplar": "exemplar", "composite": "composite", "reference": "reference"}
 MASKS = {
     "subject mask": "matte", "exemplar mask": "exemplar_matte", "inpaint mask": "inpaint_mask",
     "harmonize mask": "harmonize_mask",

@@ -117,13 +117,13 @@ def leant(
     held: torch.Tensor,
     sigma: torch.Tensor,
     flow: bool,
-    guidance: float,
+    lambda_strength: float,
     trust: torch.Tensor,
 ) -> torch.Tensor:
     """The known part's noise after a call, where it is `held`; elsewhere nothing says what it should explain."""
     a = signal(sigma, flow)
     ratio = sigma / a
-    leak = min(1.0, float(LEAST_LEAK + ratio / (1 + ratio) / guidance))
+    leak = min(1.0, float(LEAST_LEAK + ratio / (1 + ratio) / lambda_strength))
     lean = trust * (a * (known - denoised) / sigma - leak * n)
     return torch.where(held, bounded(n + lean, RUNAWAY, held), n)
 
@@ -152,7 +152,7 @@ def sample_masked_langevin(
     stepper: str = "euler",
     inner_steps: float = 2,
     step_size: float = 1.0,
-    guidance: float = 5.0,
+    lambda_strength: float = 5.0,
     band: tuple[float, float] = BAND,
     alternate: bool = False,
     unstable: Callable[[float | None], None] | None = None,
@@ -175,7 +175,7 @@ def sample_masked_langevin(
         inner_steps: additional calls for every level but the last, on average, so that it may be a fraction;
             `allocate` says where they are made. 0 is plain replacement sampling.
         step_size: share of the noise that an inner step draws anew; 1 and above: all.
-        guidance: lambda, how far the known part leans for the two parts to agree; 0: not at all.
+        lambda_strength: lambda, how far the known part leans for the two parts to agree; 0: not at all.
         band: of sigma / a, where inner steps are made; HARMONIZE_BAND for harmonizing.
         alternate: inner steps draw no new noise but turn `noise` around each time, which x must have begun with;
             `step_size` then has no say.
@@ -218,8 +218,8 @@ def sample_masked_langevin(
                 warned, usual = True, None
             sound = sound | changes
             estimate = denoised
-            if any(wanted) and guidance > 0:
-                n = leant(n, known, denoised, moves & ~free, sigma, flow, guidance, trust)
+            if any(wanted) and lambda_strength > 0:
+                n = leant(n, known, denoised, moves & ~free, sigma, flow, lambda_strength, trust)
             if planned > 1:
                 if left == planned - 1:
                     first = strength(denoised, free)

@@ -24,7 +24,7 @@ def threshold(
     return (now - end) / (begin - end).clamp(min=1e-6)
 
 
-def differential_mask(
+def soft_mask_schedule(
     mask: torch.Tensor,
     sigmas: torch.Tensor,
     timestep: Callable[[torch.Tensor], torch.Tensor],

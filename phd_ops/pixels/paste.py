@@ -171,7 +171,7 @@ def paste(
 def warp_exemplar(
     exemplar: np.ndarray, matte: np.ndarray, placement: Placement, scene: Size, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, float]:
-    """The whole exemplar moved as `paste` moves its subject: a control, whose subject lies on the composite's.
+    """The whole exemplar moved as `paste` moves its subject: a reference, whose subject lies on the composite's.
 
     `out`, of the scene's size and contiguous, is written into where it is given.
 
@@ -181,10 +181,10 @@ def warp_exemplar(
     """
     matrix = exemplar_matrix(matte, placement, scene)
     # Light is smooth: linear interpolation shows as much of it as cubic, at a third of the time.
-    control = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
+    reference = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
     frame, canvas = mapped(matrix, Box(0, 0, *Size.of(exemplar)).corners), Box(0, 0, *scene).corners
     covered, _ = cv2.intersectConvexConvex(frame.astype(np.float32), canvas.astype(np.float32))
-    return control, min(1.0, covered / (scene.width * scene.height))
+    return reference, min(1.0, covered / (scene.width * scene.height))
 
 
 def shadow_ellipse(matte: np.ndarray) -> np.ndarray:

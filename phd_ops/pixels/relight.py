@@ -23,11 +23,11 @@ DIM, CLIPPED = 0.02, 0.05
 MOST_GAIN = 4.0
 # In pixels: what is finer is texture however small the subject.
 LEAST_SIGMA = 4.0
-# Mean square errors of usual readings in squared natural logs, of the result alone and of its difference to a control,
-# measured on scenes whose light is known (`dev.py bench harmonize`, validation scenes).
+# Mean square errors of usual readings in squared natural logs, of the result alone and of its difference to a
+# reference, measured on scenes whose light is known (`dev.py bench harmonize`, validation scenes).
 OF_RESULT, OF_DIFFERENCE = 0.010, 0.007
-# A control whose surround varies by less than FLAT (sRGB) is a studio shot, which says little about light: that leaves
-# open so much more.
+# A reference whose surround varies by less than FLAT (sRGB) is a studio shot, which says little about light:
+# that leaves open so much more.
 FLAT, OF_FLAT = 0.015, 0.04
 # A subject whose light moved by less than this, in natural logs, while it still is like itself (identity), was left as
 # it is.
@@ -75,7 +75,7 @@ def change_of_light(
 
     Args:
         after: what the model made of it.
-        before: what the model was given; or what it made of the control, the same subject in its own surround.
+        before: what the model was given; or what it made of the reference, the same subject in its own surround.
         own: the subject as it is: where it is dark or clipped, little is read.
         matte: [H,W].
         luma_only: one change for all channels: brightness, not color.
@@ -140,44 +140,44 @@ class Light:
 
 def read_light(
     results: list[np.ndarray],
-    controls: list[np.ndarray] | None,
+    references: list[np.ndarray] | None,
     composite: np.ndarray,
     background: np.ndarray,
     matte: np.ndarray,
     *,
-    flat_control: bool = False,
+    flat_reference: bool = False,
     luma_only: bool = False,
     strength: float = 1.0,
 ) -> Light:
     """Reads the light on a subject off what a model made of it.
 
-    The difference between the results for scene and control goes first: what the model believes about the subject's
+    The difference between the results for scene and reference goes first: what the model believes about the subject's
     color is in both and cancels. The change from composite to result, which holds that belief, is taken in as far as
-    it agrees; without a control it stands alone.
+    it agrees; without a reference it stands alone.
 
     Args:
         results: one for each seed; all pictures are [H,W,3] and of one size.
-        controls: of the same seeds, or None.
+        references: of the same seeds, or None.
         composite: what the model was given.
         background: the scene without the subject.
         matte: [H,W], not empty.
-        flat_control: the control's surround says little about light, see `is_flat`.
+        flat_reference: the reference's surround says little about light, see `is_flat`.
         strength: of the change, in the logarithm: 0 leaves the subject's own light, 1 is what was read.
     """
     seeds = len(results)
     changes = [change_of_light(result, composite, composite, matte, luma_only) for result in results]
     reading, doubt, by = averaged(changes, OF_RESULT * (1 + 1 / seeds) / 2, matte) + ("the result alone",)
-    if controls is not None:
-        pairs = zip(results, controls, strict=True)
+    if references is not None:
+        pairs = zip(results, references, strict=True)
         differences = [change_of_light(*pair, composite, matte, luma_only) for pair in pairs]
-        difference = averaged(differences, OF_DIFFERENCE + (OF_FLAT if flat_control else 0.0), matte)
-        if flat_control:
-            by = "the result; the control's surround, which is plain or out of sight, says little"
+        difference = averaged(differences, OF_DIFFERENCE + (OF_FLAT if flat_reference else 0.0), matte)
+        if flat_reference:
+            by = "the result; the reference's surround, which is plain or out of sight, says little"
             reading, doubt = fold(reading, doubt, *difference, matte)
         else:
             folded = fold(*difference, reading, doubt, matte)
             agrees = folded[1] < 0.9 * difference[1]
-            by = f"the difference to the control, {'and the result, which agrees' if agrees else 'not the result'}"
+            by = f"the difference to the reference, {'and the result, which agrees' if agrees else 'not the result'}"
             reading, doubt = folded
     first = results[0]
     identity = identity_score(first, composite, matte)
@@ -206,14 +206,14 @@ def averaged(readings: list[np.ndarray], doubt: float, matte: np.ndarray) -> tup
     return sum(readings) / np.float32(seeds), max(doubt, spread * (1 + 1 / seeds))
 
 
-def is_flat(control: np.ndarray, surround: np.ndarray) -> bool:
-    """Whether a control's surround is as plain as a studio's, which says little about light.
+def is_flat(reference: np.ndarray, surround: np.ndarray) -> bool:
+    """Whether a reference's surround is as plain as a studio's, which says little about light.
 
     Args:
-        surround: [H,W], above 0 where the model left the control as it was, near its subject.
+        surround: [H,W], above 0 where the model left the reference as it was, near its subject.
     """
     seen = surround > 0
-    return not seen.any() or float(np.sqrt(control[seen].var(axis=0).mean())) < FLAT
+    return not seen.any() or float(np.sqrt(reference[seen].var(axis=0).mean())) < FLAT
 
 
 def identity_score(picture: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:

@@ -110,7 +110,7 @@ def stitch(
     change: np.ndarray,
     fade: np.ndarray,
     *,
-    controls: list[np.ndarray] | None = None,
+    references: list[np.ndarray] | None = None,
     detail: float = 0.9,
     keep_surround: float = 0.0,
     luma_only: bool = False,
@@ -126,8 +126,8 @@ def stitch(
         matte: the subject's alpha [H,W].
         change: what may change [H,W].
         fade: from `fade_in_window` [H,W].
-        controls: what the model made of the control, one for each of `sampled`. With them, light is the difference of
-            both results.
+        references: what the model made of the reference, one for each of `sampled`. With them, light is the
+            difference of both results.
         detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
         keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
         luma_only: takes brightness from the model but not color.
@@ -152,14 +152,14 @@ def stitch(
     near = bounding_box(worked_matte)
     if near is not None:
         near = near.grown(2).inside(worked).slices
-        references = controls and [resize(shift.apply(one, color_fix), worked) for one in controls]
+        worked_references = references and [resize(shift.apply(one, color_fix), worked) for one in references]
         light = read_light(
             [one[near] for one in results],
-            references and [one[near] for one in references],
+            worked_references and [one[near] for one in worked_references],
             given[near],
             resize(background, worked)[near],
             worked_matte[near],
-            flat_control=bool(references) and is_flat(references[0], 1 - touched),
+            flat_reference=bool(worked_references) and is_flat(worked_references[0], 1 - touched),
             luma_only=luma_only,
             strength=strength,
         )

@@ -59,10 +59,12 @@ def test_what_a_server_refuses_is_told(scored, server):
     status, _, said = scored(workflow, "--server", server.address)
     assert status == 2 and "the server refuses it" in said
     failing = short()
-    failing["11"]["inputs"]["literal"] = True
+    failing["11"]["inputs"]["subject_only"] = True
     del failing["11"]["inputs"]["subject_mask"]
     status, _, said = scored(failing, "--server", server.address)
-    assert status == 2 and "--workflow: node 11 (PhDHarmonizeSampler): literal lets the subject alone change" in said
+    assert (
+        status == 2 and "--workflow: node 11 (PhDHarmonizeSampler): subject_only lets the subject alone change" in said
+    )
 
 
 def test_a_server_that_is_not_there_is_told(scored):

@@ -8,8 +8,8 @@ import nodes as core
 
 FAMILIES = ["EPS", "V_PREDICTION", "FLOW"]
 SCHEDULE = {"seed": 3, "steps": 3, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-INNER = {"inner_steps": 2, "step_size": 1.0, "guidance": 5.0}
-METHODS = ["masked Langevin", "differential", "RePaint", "plain"]
+INNER = {"inner_steps": 2, "step_size": 1.0, "lambda_strength": 5.0}
+METHODS = ["masked Langevin", "soft mask", "RePaint", "plain"]
 # Two thirds of an 8×8 latent, on cell borders.
 MASK = block(64, 64, 8, 8, 56, 48)
 
@@ -31,12 +31,12 @@ def inpaint(model, latent, mask=None, method="masked Langevin", positive=None, n
     return node.execute(model, *prompts, latent, method=method, mask=mask, **settings).args[0]["samples"]
 
 
-def harmonize(model, latent, mask=None, control=None, method="masked Langevin", **changes):
+def harmonize(model, latent, mask=None, reference=None, method="masked Langevin", **changes):
     node = module("nodes.harmonize_sampler").PhDHarmonizeSampler
     settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
-    control = None if control is None else {"samples": control}
+    reference = None if reference is None else {"samples": reference}
     out = node.execute(
-        model, prompt(1), prompt(2), {"samples": latent}, method=method, mask=mask, control=control, **settings
+        model, prompt(1), prompt(2), {"samples": latent}, method=method, mask=mask, reference=reference, **settings
     )
     return [latent["samples"] for latent in out.args if isinstance(latent, dict)]
 

@@ -48,7 +48,7 @@ def test_with_full_detail_the_crop_itself_gives_the_composite(height, width):
     background, composite, matte, change = pasted(height, width)
     cropped = crop(composite, matte, change, side=96)
     image, _ = stitch(
-        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=1.0, blend=256
+        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=1.0, edge_fade=256
     ).values[:2]
     torch.testing.assert_close(image[matte == 1], composite[matte == 1], rtol=0, atol=2e-5)
 
@@ -61,7 +61,7 @@ def test_without_a_crop_the_composite_gives_the_composite():
 
 
 @pytest.mark.parametrize("sampled", ["bright", "dark", "noise"])
-@pytest.mark.parametrize("given", [{}, {"luma_only": True}, {"blend": 0}, {"blend": 256}, {"detail": 0.5}])
+@pytest.mark.parametrize("given", [{}, {"luma_only": True}, {"edge_fade": 0}, {"edge_fade": 256}, {"detail": 0.5}])
 def test_whatever_the_model_made_the_background_stays(sampled, given):
     background, composite, matte, change = pasted(61, 83)
     values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": picture(96, 96)}
@@ -102,8 +102,8 @@ def test_light_is_read_as_the_difference_of_the_two_runs():
     given = (background, composite, matte, change, brighter)
     options = {"detail": 1.0, "color_fix": 0.0}
     without = stitch(*given, **options).values[0]
-    # The control came out nearly as bright: hardly any light is left to give.
-    against = stitch(*given, **options, sampled_control=(brighter - 0.01).clamp(0, 1)).values[0]
+    # The reference came out nearly as bright: hardly any light is left to give.
+    against = stitch(*given, **options, sampled_reference=(brighter - 0.01).clamp(0, 1)).values[0]
     torch.testing.assert_close(against[matte == 1], composite[matte == 1], rtol=0, atol=0.03)
     assert without[matte == 1].mean() > composite[matte == 1].mean() + 0.05
 
@@ -112,16 +112,17 @@ def test_light_says_how_far_the_subject_s_own_moves():
     background, composite, matte, change = pasted(60, 80)
     given = (background, composite, matte, change, (composite * 0.7).clamp(0, 1))
     own, read, more = (
-        stitch(*given, detail=1.0, color_fix=0.0, light=light).values[0][matte == 1] for light in (0.0, 1.0, 1.3)
+        stitch(*given, detail=1.0, color_fix=0.0, relight_strength=light).values[0][matte == 1]
+        for light in (0.0, 1.0, 1.3)
     )
     torch.testing.assert_close(own, composite[matte == 1], rtol=0, atol=1e-5)
     assert more.mean() < read.mean() - 0.02 < own.mean() - 0.1
 
 
-def test_a_control_that_is_the_sampled_picture_again_is_no_control():
+def test_a_reference_that_is_the_sampled_picture_again_is_no_reference():
     background, composite, matte, change = pasted(60, 80)
     given = (background, composite, matte, change, (composite * 1.3).clamp(0, 1))
-    without, again = stitch(*given), stitch(*given, sampled_control=given[-1])
+    without, again = stitch(*given), stitch(*given, sampled_reference=given[-1])
     assert torch.equal(again.values[0], without.values[0])
     assert "light is read from that one alone" in again.text[0]
 
@@ -160,7 +161,7 @@ def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
     background, composite, matte, change = pasted(60, 80, batch=2)
     runs = [(composite * gain).clamp(0, 1) for gain in (0.8, 0.5)]
     options = {"color_fix": 0.0, "detail": 1.0}
-    both = stitch(background, composite, matte, change, torch.cat(runs), seeds=2, **options)
+    both = stitch(background, composite, matte, change, torch.cat(runs), num_seeds=2, **options)
     assert both.values[0].shape == background.shape and len(json.loads(both.values[2])) == 2
     gains = [
         json.loads(stitch(background, composite, matte, change, run, **options).values[2])[1]["gain"][0] for run in runs
@@ -168,15 +169,15 @@ def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
     assert gains[1] < json.loads(both.values[2])[1]["gain"][0] < gains[0]
     one = slice(1, 2)
     alone = torch.cat([run[one] for run in runs])
-    alone = stitch(background[one], composite[one], matte[one], change[one], alone, seeds=2, **options)
+    alone = stitch(background[one], composite[one], matte[one], change[one], alone, num_seeds=2, **options)
     assert torch.equal(alone.values[0][0], both.values[0][1])
 
 
 def test_pictures_that_seeds_cannot_share_are_refused():
     background, composite, matte, change = pasted(60, 80)
     given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
-    message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), seeds=2)
-    assert message.startswith("sampled has 3 pictures, which are no 2 runs of the same scenes: set seeds")
+    message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), num_seeds=2)
+    assert message.startswith("sampled has 3 pictures, which are no 2 runs of the same scenes: set num_seeds")
 
 
 def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
@@ -185,7 +186,7 @@ def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
     shadow = torch.zeros(1, 120, 160)
     shadow[:, 60:, :] = 1
     sampled = composite * 0.7
-    given = {"color_fix": 0.0, "blend": 0, "changed": shadow[:, ::8, ::8]}
+    given = {"color_fix": 0.0, "edge_fade": 0, "changed": shadow[:, ::8, ::8]}
     image, mask, _ = stitch(background, composite, matte, change, sampled, **given).values
     # Along the edge of the latent cells it is one or the other.
     rows = torch.arange(120)[None, :, None]
@@ -209,16 +210,16 @@ def test_items_of_a_batch_equal_the_same_item_alone():
 
 def test_the_window_is_told_and_its_parts_have_one_size():
     background, composite, matte, change = pasted(120, 160)
-    ran = crop(composite, matte, change, side=128, context=1.5, control=background)
-    picture_, inpaint, harmonize, window, control, subject = ran.values
-    assert picture_.shape == control.shape == (1, window.target.height, window.target.width, 3)
+    ran = crop(composite, matte, change, side=128, context=1.5, reference=background)
+    picture_, inpaint, harmonize, window, reference, subject = ran.values
+    assert picture_.shape == reference.shape == (1, window.target.height, window.target.width, 3)
     assert inpaint.shape == harmonize.shape == subject.shape == picture_.shape[:3]
     assert window.target.width % 8 == window.target.height % 8 == 0
     assert ran.text[0].startswith(f"Window {window.box.width}×{window.box.height} at ")
-    assert not torch.equal(picture_, control)
+    assert not torch.equal(picture_, reference)
 
 
-def test_without_a_control_the_control_is_the_composite():
+def test_without_a_reference_the_reference_is_the_composite():
     _, composite, matte, change = pasted(60, 80)
     ran = crop(composite, matte, change, side=96)
     assert torch.equal(ran.values[0], ran.values[4])
@@ -333,13 +334,13 @@ def test_every_node_shows_its_pictures():
 
 def test_inputs_are_left_as_they_were():
     background, composite, matte, change = pasted(60, 80)
-    sampled, control = 1 - composite, composite * 0.9
-    given = (background, composite, matte, change, sampled, control)
+    sampled, reference = 1 - composite, composite * 0.9
+    given = (background, composite, matte, change, sampled, reference)
     copies = [value.clone() for value in given]
-    crop(composite, matte, change, side=96, control=control)
+    crop(composite, matte, change, side=96, reference=reference)
     crop(composite, matte, torch.ones(1, 60, 80), side=64)
-    for options in ({}, {"keep_surround": 1.0}, {"color_fix": 0.0, "detail": 0.0}, {"blend": 0, "luma_only": True}):
-        stitch(*given[:5], **options, sampled_control=control)
+    for options in ({}, {"keep_surround": 1.0}, {"color_fix": 0.0, "detail": 0.0}, {"edge_fade": 0, "luma_only": True}):
+        stitch(*given[:5], **options, sampled_reference=reference)
     assert all(torch.equal(ours, copy) for ours, copy in zip(given, copies, strict=True))
 
 
@@ -357,7 +358,7 @@ def test_without_a_crop_the_margin_that_the_vae_cuts_off_stays(height, width):
     background, composite, matte, change = pasted(height, width)
     top, left = height % 8 // 2, width % 8 // 2
     decoded = composite[:, top : top + height // 8 * 8, left : left + width // 8 * 8] * 0.9
-    ran = stitch(background, composite, matte, change, decoded, detail=0.0, blend=0, color_fix=0.0)
+    ran = stitch(background, composite, matte, change, decoded, detail=0.0, edge_fade=0, color_fix=0.0)
     core = (matte == 1) & (ran.values[1] == 1)
     torch.testing.assert_close(ran.values[0][core], 0.9 * composite[core], rtol=0, atol=1e-5)
     assert any("which the VAE cut off" in text for text in ran.text)

@@ -38,8 +38,8 @@ def other_crop():
 PICTURES = {
     "PhDSegment": ["image"],
     "PhDPasteBlend": ["background", "subject"],
-    "PhDCrop": ["composite", "control"],
-    "PhDStitch": ["background", "composite", "sampled", "sampled_control"],
+    "PhDCrop": ["composite", "reference"],
+    "PhDStitch": ["background", "composite", "sampled", "sampled_reference"],
 }
 MASKS = {
     "PhDPasteBlend": ["subject_mask", "earlier_subjects"],
@@ -88,7 +88,7 @@ def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
         ("PhDPasteBlend", {"size": 0.0}, ["size", "0.0", "0.01"]),
         ("PhDPasteBlend", {"ring": -1}, ["ring", "-1"]),
         ("PhDCrop", {"side": 0}, ["side", "0", "64"]),
-        ("PhDCrop", {"control": picture(50, 70)}, ["control is 70×50", "composite is 80×60", "connect"]),
+        ("PhDCrop", {"reference": picture(50, 70)}, ["reference is 70×50", "composite is 80×60", "connect"]),
         ("PhDStitch", {"composite": picture(50, 70)}, ["composite is 70×50", "background is 80×60", "connect"]),
         ("PhDStitch", {"crop": other_crop}, ["crop was cut from a picture of 70×50", "80×60", "connect"]),
         ("PhDStitch", {"detail": 1.5}, ["detail", "1.5"]),
@@ -169,14 +169,14 @@ TAKEN = {
     "16k wide": (PASTE, wide(PASTE), ""),
     "16k wide scene": (PASTE, {"background": WIDE}, ""),
     "16k wide exemplar": (PASTE, {"subject": WIDE, "subject_mask": WIDE_MASK}, ""),
-    "16k wide to crop": (CROP, wide(CROP) | {"control": WIDE}, "Window 640×8"),
+    "16k wide to crop": (CROP, wide(CROP) | {"reference": WIDE}, "Window 640×8"),
     "16k wide to stitch": (STITCH, wide(STITCH), ""),
     "16k high": (PASTE, {"background": WIDE.transpose(1, 2).contiguous()}, ""),
     "rotation of 1e9": (PASTE, at(rotation=1e9), ""),
     "subject larger than the scene": (PASTE, {"size": 8.0}, ""),
     "subject 10000 times the scene": (PASTE, at(size=1e4), ""),
     "subject of a hundredth of a pixel": (PASTE, at(size=1e-4), "is too small to be seen"),
-    "blend wider than the picture": (STITCH, {"blend": 256}, ""),
+    "edge_fade wider than the picture": (STITCH, {"edge_fade": 256}, ""),
     "context wider than the picture": (CROP, {"context": 8.0}, "Window 80×60"),
     "ring wider than the picture": (PASTE, {"ring": 512}, ""),
     "sampled picture of one pixel": (STITCH, {"sampled": ONE}, ""),
@@ -227,7 +227,7 @@ REFUSED = {
     ),
     "batches together": (
         PASTE,
-        {"subject": SCENE.repeat(3, 1, 1, 1), "subject_mask": MASK.repeat(2, 1, 1), "together": True},
+        {"subject": SCENE.repeat(3, 1, 1, 1), "subject_mask": MASK.repeat(2, 1, 1), "paste_into_one": True},
         ["subject has 3", "subject_mask has 2"],
     ),
     "negative size": (PASTE, at(size=-1), ["placements, line 1", "size is -1", "0.0001 to 10000"]),
@@ -242,7 +242,7 @@ REFUSED = {
     "ring above the widget's": (PASTE, {"ring": 10**9}, ["ring", "512"]),
     "negative side": (CROP, {"side": -8}, ["side", "-8"]),
     "small side": (CROP, {"side": 8}, ["side is 8", "64"]),
-    "control of another size": (CROP, {"control": picture(50, 70)}, ["control is 70×50", "composite is 80×60"]),
+    "reference of another size": (CROP, {"reference": picture(50, 70)}, ["reference is 70×50", "composite is 80×60"]),
     "composite of another size": (STITCH, {"composite": ONE}, ["composite is 1×1", "background is 80×60"]),
 }
 
@@ -261,7 +261,7 @@ def test_bad_input_that_is_refused_is_named(case):
         *((PASTE, name) for name in ("x", "y", "size", "rotation")),
         *((PASTE, name) for name in ("feather", "light_match", "visible", "size_min", "size_max")),
         (CROP, "context"),
-        *((STITCH, name) for name in ("detail", "keep_surround", "color_fix", "light")),
+        *((STITCH, name) for name in ("detail", "keep_surround", "color_fix", "relight_strength")),
     ],
 )
 def test_a_nan_in_a_widget_is_named(kind, name):

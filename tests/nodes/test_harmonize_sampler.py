@@ -17,7 +17,7 @@ def outputs(net, latent, mask=MASK, method="masked Langevin", **changes):
     """The node's three outputs."""
     node = module("nodes.harmonize_sampler").PhDHarmonizeSampler
     latent = latent if isinstance(latent, dict) else {"samples": latent}
-    for name in ("control", "before"):
+    for name in ("reference", "original_latent"):
         if name in changes:
             changes[name] = {"samples": changes[name]}
     settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
@@ -37,8 +37,8 @@ def anchored(net, latent, mask, strength, anchor):
 def test_at_their_defaults_the_optional_inputs_change_nothing(method):
     latent, how = random_latent(batch=2), {"method": method, "denoise": 0.6}
     old = sampled(model("EPS"), latent, **how)
-    new = {"subject_mask": SUBJECT, "before": random_latent(batch=2, seed=4), "literal": False}
-    assert torch.equal(sampled(model("EPS"), latent, identity=0.0, anchor="restyle", seeds=1, **new, **how), old)
+    new = {"subject_mask": SUBJECT, "original_latent": random_latent(batch=2, seed=4), "subject_only": False}
+    assert torch.equal(sampled(model("EPS"), latent, identity=0.0, anchor="restyle", num_seeds=1, **new, **how), old)
     if method in ("RePaint", "plain"):
         assert torch.equal(inpaint(model("EPS"), latent, MASK, **how), old)
 
@@ -80,18 +80,18 @@ def test_identity_without_a_subject_mask_holds_nothing():
     assert torch.equal(sampled(model("EPS"), latent, identity=0.5), sampled(model("EPS"), latent))
 
 
-def test_identity_holds_a_control_at_its_own_latent():
-    scene, control = random_latent(seed=1), random_latent(seed=2)
+def test_identity_holds_a_reference_at_its_own_latent():
+    scene, reference = random_latent(seed=1), random_latent(seed=2)
     how = {"identity": 1.0, "anchor": "restyle", "subject_mask": SUBJECT, "denoise": 0.6}
-    ours = outputs(model("EPS"), scene, control=control, **how)
+    ours = outputs(model("EPS"), scene, reference=reference, **how)
     # With the same noise, as each would have alone.
-    for done, latent in ((ours[0], scene), (ours[1], control)):
+    for done, latent in ((ours[0], scene), (ours[1], reference)):
         torch.testing.assert_close(done["samples"], sampled(model("EPS"), latent, **how), rtol=1e-3, atol=1e-3)
 
 
 def test_each_item_is_held_by_its_own_mask_with_every_seed():
     latent, masks = random_latent(batch=2), torch.cat([SUBJECT, torch.zeros_like(SUBJECT)])
-    how = {"subject_mask": masks, "anchor": "restyle", "seeds": 2}
+    how = {"subject_mask": masks, "anchor": "restyle", "num_seeds": 2}
     free, held = (sampled(model("EPS"), latent, identity=identity, **how) for identity in (0.0, 1.0))
     moved = (free - held).abs().amax((1, 2, 3)) > 0.05
     assert moved.tolist() == [True, False, True, False]
@@ -100,19 +100,19 @@ def test_each_item_is_held_by_its_own_mask_with_every_seed():
 @pytest.mark.parametrize("method", METHODS)
 def test_literal_lets_the_subject_alone_change(method):
     latent, how = random_latent(), {"method": method, "identity": 0.3}
-    ours = sampled(model("EPS"), latent, literal=True, subject_mask=SUBJECT, **how)
+    ours = sampled(model("EPS"), latent, subject_only=True, subject_mask=SUBJECT, **how)
     assert torch.equal(ours, sampled(model("EPS"), latent, SUBJECT, subject_mask=SUBJECT, **how))
     changed = (ours - latent).abs().amax((0, 1)) > 1e-3
     assert torch.equal(changed, SUBJECT[0, ::8, 4::8] + SUBJECT[0, ::8, ::8] > 0)
     # The latent's own mask has no say either.
     noted = {"samples": latent, "noise_mask": torch.ones(1, 64, 64)}
-    assert torch.equal(sampled(model("EPS"), noted, None, literal=True, subject_mask=SUBJECT, **how), ours)
+    assert torch.equal(sampled(model("EPS"), noted, None, subject_only=True, subject_mask=SUBJECT, **how), ours)
 
 
 def test_literal_without_a_subject_is_refused():
-    given = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, "literal": True}
+    given = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, "subject_only": True}
     message = refused("PhDHarmonizeSampler", **given, latent={"samples": random_latent()}, method="plain")
-    assert message == "literal lets the subject alone change: connect subject_mask, or switch it off."
+    assert message == "subject_only lets the subject alone change: connect subject_mask, or switch it off."
 
 
 SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m"]
@@ -123,7 +123,7 @@ SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m"]
 def test_the_first_seed_of_several_is_the_run_with_one(method, sampler_name):
     """As near as the rounding of a larger batch comes, and the others are other pictures."""
     latent, how = random_latent(batch=2), {"method": method, "sampler_name": sampler_name, "denoise": 0.6}
-    one, three = (sampled(model("EPS"), latent, seeds=seeds, **how) for seeds in (1, 3))
+    one, three = (sampled(model("EPS"), latent, num_seeds=seeds, **how) for seeds in (1, 3))
     assert three.shape == (6, 4, 8, 8)
     torch.testing.assert_close(three[:2], one, rtol=1e-4, atol=1e-4)
     for scene in range(2):
@@ -133,7 +133,7 @@ def test_the_first_seed_of_several_is_the_run_with_one(method, sampler_name):
 
 def test_with_plain_too_where_the_sampler_draws_no_noise_on_its_way():
     latent, how = random_latent(batch=2), {"method": "plain", "denoise": 0.6}
-    three = sampled(model("EPS"), latent, seeds=3, **how)
+    three = sampled(model("EPS"), latent, num_seeds=3, **how)
     torch.testing.assert_close(three[:2], ksampler(model("EPS"), latent, MASK, denoise=0.6), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(three[:2], three[2:4], atol=0.1)
 
@@ -142,7 +142,7 @@ def test_with_plain_too_where_the_sampler_draws_no_noise_on_its_way():
 def test_first_come_all_items_with_the_first_seed_then_all_with_the_next(method):
     latent, step = random_latent(batch=2), module("nodes.sample").NEXT_SEED
     masks = torch.cat([MASK, torch.zeros_like(MASK)])
-    both = sampled(model("EPS"), latent, masks, method=method, seeds=2, seed=SEEDS - 1)
+    both = sampled(model("EPS"), latent, masks, method=method, num_seeds=2, seed=SEEDS - 1)
     for run in range(2):
         alone = sampled(model("EPS"), latent, masks, method=method, seed=(SEEDS - 1 + run * step) % SEEDS)
         torch.testing.assert_close(both[2 * run : 2 * run + 2], alone, rtol=0, atol=ROUNDING)
@@ -158,7 +158,7 @@ def test_without_inner_steps_every_second_seed_starts_from_the_opposite_noise(me
         return args[7]
 
     monkeypatch.setattr(samples, "sample_custom", sample_custom)
-    latent, how = random_latent(batch=2), {"method": method, "seeds": 3}
+    latent, how = random_latent(batch=2), {"method": method, "num_seeds": 3}
     sampled(model("EPS"), latent, inner_steps=0, **how)
     sampled(model("EPS"), latent, inner_steps=1, **how)
     paired, own = (noise.unflatten(0, (3, 2)) for noise in given)
@@ -168,50 +168,50 @@ def test_without_inner_steps_every_second_seed_starts_from_the_opposite_noise(me
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mask", [MASK, None], ids=["mask", "no mask"])
-def test_a_control_keeps_pace_with_the_same_noise(method, mask):
-    latent, how = random_latent(batch=2), {"method": method, "seeds": 3, "denoise": 0.6}
+def test_a_reference_keeps_pace_with_the_same_noise(method, mask):
+    latent, how = random_latent(batch=2), {"method": method, "num_seeds": 3, "denoise": 0.6}
     # Nearly equal, for an equal one is not run.
-    scene, control, changed = outputs(model("EPS"), latent, mask, control=latent + 1e-6, **how)
-    assert scene["samples"].shape == control["samples"].shape == (6, 4, 8, 8) and changed.shape == (2, 8, 8)
-    torch.testing.assert_close(scene["samples"], control["samples"], rtol=1e-3, atol=1e-3)
+    scene, reference, changed = outputs(model("EPS"), latent, mask, reference=latent + 1e-6, **how)
+    assert scene["samples"].shape == reference["samples"].shape == (6, 4, 8, 8) and changed.shape == (2, 8, 8)
+    torch.testing.assert_close(scene["samples"], reference["samples"], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(scene["samples"], sampled(model("EPS"), latent, mask, **how), rtol=1e-4, atol=1e-4)
-    other = outputs(model("EPS"), latent, mask, control=random_latent(batch=2, seed=9), **how)
+    other = outputs(model("EPS"), latent, mask, reference=random_latent(batch=2, seed=9), **how)
     torch.testing.assert_close(other[0]["samples"], scene["samples"], rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(other[1]["samples"], control["samples"], atol=0.1)
+    assert not torch.allclose(other[1]["samples"], reference["samples"], atol=0.1)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_control_s_own_prompt_is_the_control_s_alone(method):
-    scene, control = random_latent(seed=1), random_latent(seed=2)
-    how = {"method": method, "denoise": 0.6, "seeds": 2, "identity": 0.5, "subject_mask": SUBJECT}
+def test_a_reference_s_own_prompt_is_the_reference_s_alone(method):
+    scene, reference = random_latent(seed=1), random_latent(seed=2)
+    how = {"method": method, "denoise": 0.6, "num_seeds": 2, "identity": 0.5, "subject_mask": SUBJECT}
     shared, alike, apart = (
-        [out["samples"] for out in outputs(model("EPS"), scene, control=control, **told, **how)[:2]]
-        for told in ({}, {"control_positive": prompt(1)}, {"control_positive": prompt(3)})
+        [out["samples"] for out in outputs(model("EPS"), scene, reference=reference, **told, **how)[:2]]
+        for told in ({}, {"reference_positive": prompt(1)}, {"reference_positive": prompt(3)})
     )
     torch.testing.assert_close(alike, shared, rtol=0, atol=ROUNDING)
     assert torch.equal(apart[0], alike[0])
     assert not torch.allclose(apart[1], alike[1], atol=1e-2)
     node, given = module("nodes.harmonize_sampler").PhDHarmonizeSampler, {**SCHEDULE, **INNER, **how}
-    turned = node.execute(model("EPS"), prompt(3), prompt(2), {"samples": control}, mask=MASK, **given).args[0]
+    turned = node.execute(model("EPS"), prompt(3), prompt(2), {"samples": reference}, mask=MASK, **given).args[0]
     assert torch.equal(apart[1], turned["samples"])
 
 
 def test_an_item_taken_out_of_its_batch_has_its_own_noise_with_every_seed():
     latent = random_latent(batch=3)
-    together = sampled(model("EPS"), latent, seeds=2)
-    alone = outputs(model("EPS"), {"samples": latent[1:2], "batch_index": [1]}, seeds=2)[0]
+    together = sampled(model("EPS"), latent, num_seeds=2)
+    alone = outputs(model("EPS"), {"samples": latent[1:2], "batch_index": [1]}, num_seeds=2)[0]
     torch.testing.assert_close(alone["samples"], together[[1, 4]], rtol=1e-4, atol=1e-4)
 
 
 def test_places_in_a_batch_go_on_only_where_they_still_hold():
     latent = {"samples": random_latent(), "batch_index": [1], "noise_mask": MASK, "other": 5}
-    one, two = (outputs(model("EPS"), dict(latent), seeds=seeds, denoise=0.6)[0] for seeds in (1, 2))
+    one, two = (outputs(model("EPS"), dict(latent), num_seeds=seeds, denoise=0.6)[0] for seeds in (1, 2))
     assert set(one) == {"samples", "batch_index", "other"} and set(two) == {"samples", "other"}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_seed_that_a_user_types_next_gives_none_of_these_samples(method):
-    latent, how = random_latent().repeat(2, 1, 1, 1), {"method": method, "seeds": 4, "inner_steps": 0}
+    latent, how = random_latent().repeat(2, 1, 1, 1), {"method": method, "num_seeds": 4, "inner_steps": 0}
     runs = [run for seed in (1, 2, 3) for run in sampled(model("EPS"), latent, seed=seed, **how)]
     assert len(runs) == 24
     assert not any(torch.allclose(runs[i], runs[j], atol=0.1) for i in range(24) for j in range(i))
@@ -225,23 +225,23 @@ def test_no_seed_of_a_run_is_near_another():
 
 @pytest.mark.parametrize(
     "more",
-    [{"identity": 0.5}, {"seeds": 3}, {"literal": True}, {"before": random_latent(seed=5)}, {}],
+    [{"identity": 0.5}, {"num_seeds": 3}, {"subject_only": True}, {"original_latent": random_latent(seed=5)}, {}],
     ids=lambda more: next(iter(more), "nothing"),
 )
 def test_none_of_this_costs_a_model_call(more, model_calls):
-    outputs(model("EPS"), random_latent(), subject_mask=SUBJECT, control=random_latent(seed=9), **more)
+    outputs(model("EPS"), random_latent(), subject_mask=SUBJECT, reference=random_latent(seed=9), **more)
     assert len(model_calls) == 3 + 2 * 2
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("how", [{"mask": torch.zeros(1, 64, 64)}, {"denoise": 0.0}], ids=["empty mask", "denoise 0"])
 def test_where_nothing_is_sampled_all_passes_through_as_often_as_there_are_seeds(method, how, model_calls):
-    latent, control = random_latent(batch=2), random_latent(batch=2, seed=9)
+    latent, reference = random_latent(batch=2), random_latent(batch=2, seed=9)
     how = {"method": method, "identity": 0.5, **how}
     for seeds in (1, 3):
-        scene, beside, changed = outputs(model("EPS"), latent, control=control, seeds=seeds, **how)
+        scene, beside, changed = outputs(model("EPS"), latent, reference=reference, num_seeds=seeds, **how)
         assert torch.equal(scene["samples"], latent.repeat(seeds, 1, 1, 1))
-        assert torch.equal(beside["samples"], control.repeat(seeds, 1, 1, 1))
+        assert torch.equal(beside["samples"], reference.repeat(seeds, 1, 1, 1))
         assert changed.shape == (2, 8, 8) and not changed.any()
     assert not model_calls
 
@@ -250,7 +250,7 @@ def test_an_empty_subject_changes_nothing_or_with_literal_passes_through(model_c
     latent, empty = random_latent(), torch.zeros(1, 64, 64)
     assert torch.equal(sampled(model("EPS"), latent, subject_mask=empty, identity=1.0), sampled(model("EPS"), latent))
     model_calls.clear()
-    assert torch.equal(sampled(model("EPS"), latent, subject_mask=empty, literal=True), latent)
+    assert torch.equal(sampled(model("EPS"), latent, subject_mask=empty, subject_only=True), latent)
     assert not model_calls
 
 
@@ -273,21 +273,21 @@ def test_changed_compares_with_before():
     shadow[..., 18:, :12] = 3.0
     checks = 1.5 * ((torch.arange(24)[:, None] + torch.arange(24)) % 2 * 2 - 1)
     checks = torch.where(torch.arange(24) >= 18, checks, 0.0)
-    changed = outputs(model("EPS"), latent, None, before=latent + shadow + checks, denoise=0.0)[2][0]
+    changed = outputs(model("EPS"), latent, None, original_latent=latent + shadow + checks, denoise=0.0)[2][0]
     assert changed[18:, :12].all() and not changed[:14].any() and not changed[:, 16:].any()
-    assert not outputs(model("EPS"), latent, None, before=latent + checks, denoise=0.0)[2].any()
+    assert not outputs(model("EPS"), latent, None, original_latent=latent + checks, denoise=0.0)[2].any()
 
 
 def test_changed_is_of_the_first_seed():
     latent, how = random_latent(batch=2), {"denoise": 0.4}
-    one, three = (outputs(model("EPS"), latent, seeds=seeds, **how)[2] for seeds in (1, 3))
+    one, three = (outputs(model("EPS"), latent, num_seeds=seeds, **how)[2] for seeds in (1, 3))
     assert torch.equal(one, three) and one.shape == (2, 8, 8)
 
 
 def test_a_video_has_changed_frame_by_frame_and_its_subject_is_held_so():
     latent = random_latent(3, channels=16).movedim(0, 1)[None]
     net, masks = tiny_wan(), SUBJECT * torch.tensor([1.0, 0, 1])[:, None, None]
-    how = {"literal": True, "subject_mask": masks, "identity": 0.5}
+    how = {"subject_only": True, "subject_mask": masks, "identity": 0.5}
     scene, _, changed = outputs(net, latent, None, **how)
     assert torch.equal(scene["samples"][:, :, 1], latent[:, :, 1])
     assert changed.shape == (3, 8, 8) and changed.mean((1, 2)).gt(0).tolist() == [True, False, True]
@@ -297,7 +297,7 @@ def test_a_video_has_changed_frame_by_frame_and_its_subject_is_held_so():
 
 def test_the_model_s_options_are_left_as_they_were():
     net = model("EPS").clone()
-    outputs(net, random_latent(), subject_mask=SUBJECT, identity=0.5, seeds=2)
+    outputs(net, random_latent(), subject_mask=SUBJECT, identity=0.5, num_seeds=2)
     assert "sampler_post_cfg_function" not in net.model_options
     assert net.model_options == model("EPS").model_options
 
@@ -309,12 +309,17 @@ def test_all_of_it_runs_in_the_executor_together():
         "negative": prompt(2),
         "latent": {"samples": random_latent()},
     }
-    given |= {"mask": MASK, "subject_mask": SUBJECT, "before": {"samples": random_latent(seed=4)}, "method": METHODS[0]}
-    given |= {"control": {"samples": random_latent(seed=9)}, "identity": 0.5, "anchor": "restyle", "seeds": 2}
-    ran = run_node("PhDHarmonizeSampler", **given, **SCHEDULE, **INNER, literal=True)
+    given |= {
+        "mask": MASK,
+        "subject_mask": SUBJECT,
+        "original_latent": {"samples": random_latent(seed=4)},
+        "method": METHODS[0],
+    }
+    given |= {"reference": {"samples": random_latent(seed=9)}, "identity": 0.5, "anchor": "restyle", "num_seeds": 2}
+    ran = run_node("PhDHarmonizeSampler", **given, **SCHEDULE, **INNER, subject_only=True)
     assert ran.execution.model_calls["node"] == 3 + 2 * 2
-    scene, control, changed = ran.values
-    assert scene["samples"].shape == control["samples"].shape == (2, 4, 8, 8) and changed.shape == (1, 8, 8)
+    scene, reference, changed = ran.values
+    assert scene["samples"].shape == reference["samples"].shape == (2, 4, 8, 8) and changed.shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -323,12 +328,15 @@ def test_all_of_it_runs_in_the_executor_together():
         ({"identity": float("nan")}, "identity is nan; it must be a number."),
         ({"identity": 1.5}, "1.5"),
         ({"anchor": "relit"}, "relit"),
-        ({"seeds": 0}, "seeds"),
-        ({"seeds": 17}, "seeds"),
-        ({"before": {"samples": random_latent(height=8, width=12)}}, "before must be a latent of the scene's shape"),
-        ({"before": {"samples": random_latent(batch=2)}}, "(1, 4, 8, 8); this one is (2, 4, 8, 8)"),
-        ({"before": {}}, "before holds no samples"),
-        ({"control_positive": []}, "control_positive is empty: connect a prompt"),
+        ({"num_seeds": 0}, "num_seeds"),
+        ({"num_seeds": 17}, "num_seeds"),
+        (
+            {"original_latent": {"samples": random_latent(height=8, width=12)}},
+            "original_latent must be a latent of the scene's shape",
+        ),
+        ({"original_latent": {"samples": random_latent(batch=2)}}, "(1, 4, 8, 8); this one is (2, 4, 8, 8)"),
+        ({"original_latent": {}}, "original_latent holds no samples"),
+        ({"reference_positive": []}, "reference_positive is empty: connect a prompt"),
         ({"subject_mask": torch.ones(3, 64, 64), "identity": 0.5}, "subject_mask has 3 items, but the latent has 1"),
         ({"method": "plain", "latent": {"samples": random_latent(2), "batch_index": [3]}}, "batch_index names 1"),
     ],

@@ -107,7 +107,7 @@ def advanced(net, latent, mask, method="masked Langevin", seed=SCHEDULE["seed"])
     guider = comfy.samplers.CFGGuider(net)
     guider.set_conds(prompt(1), prompt(2))
     guider.set_cfg(SCHEDULE["cfg"])
-    loop = {"inner_steps": 2, "step_size": 1.0, "guidance": 5.0, "jump_length": 1, "jump_count": 3}
+    loop = {"inner_steps": 2, "step_size": 1.0, "lambda_strength": 5.0, "jump_length": 1, "jump_count": 3}
     given = {
         "noise": Noise_RandomNoise(seed),
         "guider": guider,
@@ -118,7 +118,7 @@ def advanced(net, latent, mask, method="masked Langevin", seed=SCHEDULE["seed"])
     return run_node("SamplerCustomAdvanced", **given).values[0]["samples"]
 
 
-@pytest.mark.parametrize("method", ["masked Langevin", "differential", "RePaint"])
+@pytest.mark.parametrize("method", ["masked Langevin", "soft mask", "RePaint"])
 def test_it_works_behind_a_guider_with_masked_langevin(method):
     latent, own = random_latent(), random_latent(seed=5)
     before, after, out = estimates(model("EPS"), own, lambda net: advanced(net, latent, MASK, method))
@@ -234,10 +234,10 @@ def test_each_item_is_held_by_its_own_latent_and_mask():
     assert torch.equal(ksampler(anchor(model("EPS"), own[:1]), latents)[0], out[0])
 
 
-def test_a_control_beside_the_scenes_is_held_as_they_are():
-    scenes, controls = random_latent(batch=2, seed=1), random_latent(batch=2, seed=2)
+def test_a_reference_beside_the_scenes_is_held_as_they_are():
+    scenes, references = random_latent(batch=2, seed=1), random_latent(batch=2, seed=2)
     before, after, _ = estimates(
-        model("EPS"), scenes, lambda net: harmonize(net, scenes, MASK, controls, denoise=0.6), band="relight"
+        model("EPS"), scenes, lambda net: harmonize(net, scenes, MASK, references, denoise=0.6), band="relight"
     )
     twice = 0.18215 * torch.cat([scenes, scenes])
     assert len(before[0]) == 4

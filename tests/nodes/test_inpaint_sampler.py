@@ -39,9 +39,9 @@ def test_plain_without_a_mask_is_plain_sampling_to_the_bit(family):
 
 
 def test_the_harmonizer_s_plain_method_is_ksampler_too():
-    scene, control = harmonize(model("EPS"), random_latent(), MASK, method="plain", denoise=0.6)
+    scene, reference = harmonize(model("EPS"), random_latent(), MASK, method="plain", denoise=0.6)
     assert torch.equal(scene, ksampler(model("EPS"), random_latent(), MASK, denoise=0.6))
-    assert torch.equal(control, scene)
+    assert torch.equal(reference, scene)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -315,7 +315,7 @@ def test_a_soft_mask_is_binary_to_the_methods_that_know_no_strength(method):
 
 def test_a_binary_mask_is_all_or_nothing_to_the_differential_method():
     latent = random_latent()
-    binary = inpaint(model("EPS"), latent, MASK, method="differential")
+    binary = inpaint(model("EPS"), latent, MASK, method="soft mask")
     assert torch.equal(binary, inpaint(model("EPS"), latent, MASK))
 
 
@@ -457,14 +457,14 @@ def test_both_samplers_run_in_the_executor():
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_control_equal_to_the_scene_comes_out_equal(family, method):
-    # Twins in one batch: a nearly equal control, for an equal one is not run.
+def test_a_reference_equal_to_the_scene_comes_out_equal(family, method):
+    # Twins in one batch: a nearly equal reference, for an equal one is not run.
     latent = random_latent()
-    scene, control = harmonize(model(family), latent, MASK, latent + 1e-6, method=method, denoise=0.6)
-    torch.testing.assert_close(scene, control, rtol=1e-3, atol=1e-3)
+    scene, reference = harmonize(model(family), latent, MASK, latent + 1e-6, method=method, denoise=0.6)
+    torch.testing.assert_close(scene, reference, rtol=1e-3, atol=1e-3)
 
 
-def test_a_control_that_is_the_scene_is_not_run_a_second_time():
+def test_a_reference_that_is_the_scene_is_not_run_a_second_time():
     latent, shapes = random_latent(), []
     tiny = model("EPS").clone()
     tiny.set_model_unet_function_wrapper(
@@ -472,20 +472,20 @@ def test_a_control_that_is_the_scene_is_not_run_a_second_time():
             shapes.append(given["input"].shape[0]) or apply(given["input"], given["timestep"], **given["c"])
         )
     )
-    scene, control = harmonize(tiny, latent, MASK, latent.clone(), denoise=0.6)
-    assert torch.equal(scene, control)
+    scene, reference = harmonize(tiny, latent, MASK, latent.clone(), denoise=0.6)
+    assert torch.equal(scene, reference)
     # One item, for each of both prompts.
     assert set(shapes) <= {1, 2}
 
 
-def test_a_control_does_not_change_the_scene_s_result(model_calls):
+def test_a_reference_does_not_change_the_scene_s_result(model_calls):
     latent = random_latent()
     alone, _ = harmonize(model("EPS"), latent, MASK, denoise=0.6)
     calls = len(model_calls)
-    scene, control = harmonize(model("EPS"), latent, MASK, random_latent(seed=9), denoise=0.6)
+    scene, reference = harmonize(model("EPS"), latent, MASK, random_latent(seed=9), denoise=0.6)
     assert len(model_calls) == 2 * calls
     torch.testing.assert_close(scene, alone, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(scene, control, atol=0.1)
+    assert not torch.allclose(scene, reference, atol=0.1)
 
 
 @pytest.mark.parametrize("sampler_name", ["euler_ancestral", "dpmpp_sde"])
@@ -498,24 +498,24 @@ def test_nor_does_it_where_comfyui_s_own_sampler_draws_noise_on_the_way(method, 
         torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_progress_runs_over_both_runs_of_a_control():
+def test_progress_runs_over_both_runs_of_a_reference():
     seen = []
     run_in_executor(
         "PhDHarmonizeSampler",
         method="plain",
-        control={"samples": random_latent(seed=9)},
+        reference={"samples": random_latent(seed=9)},
         on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
     )
     done = [done for done, total in seen if total == 2 * SCHEDULE["steps"]]
     assert done == sorted(done) and done[-1] == 2 * SCHEDULE["steps"]
 
 
-def test_a_batch_with_controls_keeps_its_order():
-    scenes, controls = random_latent(batch=2, seed=1), random_latent(batch=2, seed=2)
+def test_a_batch_with_references_keeps_its_order():
+    scenes, references = random_latent(batch=2, seed=1), random_latent(batch=2, seed=2)
     masks = torch.cat([MASK, torch.zeros_like(MASK)])
-    scene, control = harmonize(model("EPS"), scenes, masks, controls, denoise=0.6)
+    scene, reference = harmonize(model("EPS"), scenes, masks, references, denoise=0.6)
     torch.testing.assert_close(scene[1], scenes[1], rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(control[1], controls[1], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(reference[1], references[1], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["PhDMaskedInpaintSampler", "PhDHarmonizeSampler"])
@@ -534,11 +534,11 @@ def test_a_batch_with_controls_keeps_its_order():
         ({"inner_steps": -1}, ["inner_steps", "-1"]),
         ({"step_size": 0.0}, ["step_size", "0.0", "0.01"]),
         ({"step_size": 9.0}, ["step_size", "9.0", "5.0"]),
-        ({"guidance": -1.0}, ["guidance", "-1.0"]),
-        ({"guidance": 99.0}, ["guidance", "99.0", "50.0"]),
+        ({"lambda_strength": -1.0}, ["lambda_strength", "-1.0"]),
+        ({"lambda_strength": 99.0}, ["lambda_strength", "99.0", "50.0"]),
         ({"jump_length": 0}, ["jump_length", "0"]),
         ({"jump_count": 0}, ["jump_count", "0"]),
-        *(({name: float("nan")}, [name, "nan"]) for name in ("cfg", "denoise", "step_size", "guidance")),
+        *(({name: float("nan")}, [name, "nan"]) for name in ("cfg", "denoise", "step_size", "lambda_strength")),
         ({"latent": {"samples": random_latent(2), "batch_index": [3]}}, ["batch_index names 1", "latent has 2"]),
         ({"positive": []}, ["positive is empty", "connect a prompt"]),
         ({"latent": {}}, ["latent holds no samples", "VAE Encode"]),
@@ -586,7 +586,7 @@ def test_no_inner_steps_cost_none(model_calls):
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 12), (2, 4, 8, 8)])
-def test_a_control_of_another_shape_is_refused(shape):
-    with pytest.raises(ValueError, match="control must be") as caught:
+def test_a_reference_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match="reference must be") as caught:
         harmonize(model("EPS"), random_latent(), MASK, torch.ones(shape))
     assert "(1, 4, 8, 8)" in str(caught.value) and str(shape) in str(caught.value)

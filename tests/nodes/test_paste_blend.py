@@ -19,8 +19,8 @@ def paste(background=SCENE, subject=EXEMPLAR, **changes):
 
 
 def test_the_scene_is_untouched_outside_the_masks():
-    composite, control, matte, inpaint, harmonize, _ = paste().values
-    assert composite.shape == control.shape == SCENE.shape
+    composite, reference, matte, inpaint, harmonize, _ = paste().values
+    assert composite.shape == reference.shape == SCENE.shape
     assert matte.shape == inpaint.shape == harmonize.shape == (1, 60, 80)
     outside = matte == 0
     assert torch.equal(composite[outside], SCENE[outside])
@@ -29,11 +29,11 @@ def test_the_scene_is_untouched_outside_the_masks():
     assert torch.equal(harmonize > 0, (inpaint > 0) | (matte > 0))
 
 
-def test_the_control_shows_the_subject_where_the_composite_does():
-    composite, control, matte, *_ = paste().values
+def test_the_reference_shows_the_subject_where_the_composite_does():
+    composite, reference, matte, *_ = paste().values
     inside = matte == 1
     assert inside.any()
-    torch.testing.assert_close(composite[inside], control[inside], rtol=0, atol=0.1)
+    torch.testing.assert_close(composite[inside], reference[inside], rtol=0, atol=0.1)
 
 
 def test_an_rgba_subject_brings_its_own_mask():
@@ -47,10 +47,10 @@ def test_an_rgba_subject_brings_its_own_mask():
         )
 
 
-def test_a_cut_out_has_no_control_and_says_so():
+def test_a_cut_out_has_no_reference_and_says_so():
     ran = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1))
     assert torch.equal(ran.values[1], ran.values[COMPOSITE])
-    assert any("there is no control" in text for text in ran.text)
+    assert any("there is no reference" in text for text in ran.text)
 
 
 def test_a_mask_goes_before_alpha():
@@ -205,19 +205,19 @@ def test_later_in_the_chain_is_in_front():
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_batch_of_subjects_together_is_the_chain(count, changes):
     lines = "\n".join(line(*where) for where in WHERE[:count])
-    together = paste(subject=THREE[:count], placements=lines, together=True, **changes).values
+    together = paste(subject=THREE[:count], placements=lines, paste_into_one=True, **changes).values
     assert together[COMPOSITE].shape == SCENE.shape
     assert same(together, chain(THREE[:count], WHERE[:count], **changes)[-1])
     assert together[USED] == lines
 
 
 def test_one_subject_at_several_placements_together_is_the_chain():
-    together = paste(placements=LINES, together=True).values
+    together = paste(placements=LINES, paste_into_one=True).values
     assert same(together, chain([EXEMPLAR[0]] * 3, WHERE)[-1])
 
 
-def test_several_subjects_together_have_no_control_and_it_is_said():
-    ran = paste(placements=LINES, together=True)
+def test_several_subjects_together_have_no_reference_and_it_is_said():
+    ran = paste(placements=LINES, paste_into_one=True)
     assert torch.equal(ran.values[CONTROL], ran.values[COMPOSITE])
     assert any("Several subjects share no surround" in text for text in ran.text)
 
@@ -231,9 +231,9 @@ def test_lines_of_placements_give_a_picture_each():
             assert torch.equal(ran[slot][index : index + 1], alone[slot])
 
 
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("paste_into_one", [False, True])
 def test_what_random_drew_fed_back_gives_the_same_pictures(together):
-    given = {"subject": THREE, "rotation": 33.3, "flip": True, "together": together}
+    given = {"subject": THREE, "rotation": 33.3, "flip": True, "paste_into_one": together}
     drawn = paste(placement="random", seed=5, **given).values
     assert len(set(drawn[USED].splitlines())) == 3
     again = paste(placements=drawn[USED], **{**given, "rotation": 0.0, "flip": False}).values
@@ -303,13 +303,13 @@ def test_a_faint_mask_is_said():
     assert not any("faintly" in text for text in paste(subject_mask=0.6 * SUBJECT).text)
 
 
-def test_the_share_of_the_control_that_the_exemplar_covers_is_said():
+def test_the_share_of_the_reference_that_the_exemplar_covers_is_said():
     # The subject's 20 px become 24: the exemplar's 50 × 40 are 60 × 48 of the scene's 80 × 60.
-    assert any(text.startswith("The exemplar covers 60% of the control") for text in paste().text)
+    assert any(text.startswith("The exemplar covers 60% of the reference") for text in paste().text)
     assert not any("covers" in text for text in paste(size=1.2).text)
 
 
-@pytest.mark.parametrize("given", [{}, {"placements": LINES, "together": True}, {"subject": THREE}])
+@pytest.mark.parametrize("given", [{}, {"placements": LINES, "paste_into_one": True}, {"subject": THREE}])
 def test_every_picture_is_shown(given):
     ran = paste(**given)
     assert len(ran.execution.outputs["node"]["images"]) == len(ran.values[COMPOSITE])
@@ -361,13 +361,13 @@ def test_lines_that_do_not_fit_the_subjects_are_counted():
     assert "subject has 3" in message and "placements has 2" in message
 
 
-def test_a_later_subject_of_a_chain_has_no_control():
+def test_a_later_subject_of_a_chain_has_no_reference():
     """The stitched matte holds both subjects, and the later one's surround says nothing of the earlier one's light."""
     first = paste(x=0.3, size=0.3)
     second = paste(first.values[COMPOSITE], x=0.7, size=0.3, earlier_subjects=first.values[MATTE])
     assert torch.equal(second.values[CONTROL], second.values[COMPOSITE])
     assert any("Several subjects share no surround" in text for text in second.text)
-    assert not any("no control" in text for text in first.text)
+    assert not any("no reference" in text for text in first.text)
 
 
 @pytest.mark.parametrize("hidden", [0.0, 1.0])

@@ -16,8 +16,8 @@ def paste(background=SCENE, **changes):
 
 
 def crop(pasted, **changes):
-    composite, control, _, inpaint, harmonize, _ = pasted
-    given = {"composite": composite, "inpaint_mask": inpaint, "harmonize_mask": harmonize, "control": control}
+    composite, reference, _, inpaint, harmonize, _ = pasted
+    given = {"composite": composite, "inpaint_mask": inpaint, "harmonize_mask": harmonize, "reference": reference}
     return run_node("PhDCrop", **given, side=128, **changes).values
 
 
@@ -65,7 +65,7 @@ def test_the_feather_widget_means_pixels(sigma):
 @pytest.mark.parametrize("width", [0, 4, 10])
 def test_the_blend_widget_means_pixels(width):
     pasted = paste(feather=0.0, ring=20)
-    mask = stitch(pasted, painted(pasted[0]), blend=width)[1][0, 60]
+    mask = stitch(pasted, painted(pasted[0]), edge_fade=width)[1][0, 60]
     rising = mask[40:60]
     assert not mask[:40].any()
     assert rising.tolist() == pytest.approx([min(1, (i + 0.5) / width) if width else 1 for i in range(20)], abs=1e-5)

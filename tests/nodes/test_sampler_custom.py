@@ -13,8 +13,8 @@ from sampler_support import FAMILIES, MASK, SCHEDULE, cells, inpaint, ksampler, 
 import nodes as core
 from devtools.executor import WorkflowError, load_core_extras
 
-LOOP = {"inner_steps": 2, "step_size": 1.0, "guidance": 5.0, "jump_length": 1, "jump_count": 3}
-METHODS = ["masked Langevin", "differential", "RePaint"]
+LOOP = {"inner_steps": 2, "step_size": 1.0, "lambda_strength": 5.0, "jump_length": 1, "jump_count": 3}
+METHODS = ["masked Langevin", "soft mask", "RePaint"]
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +150,7 @@ def test_an_empty_mask_gives_the_latent_back_and_runs_no_model(model_calls):
 
 
 @pytest.mark.parametrize(
-    ("method", "calls"), [("masked Langevin", 3 + 2 * 2), ("differential", 3 + 2 * 2), ("RePaint", 3 * 2 + 1)]
+    ("method", "calls"), [("masked Langevin", 3 + 2 * 2), ("soft mask", 3 + 2 * 2), ("RePaint", 3 * 2 + 1)]
 )
 def test_progress_runs_over_all_calls(method, calls, model_calls):
     seen = []
@@ -187,7 +187,7 @@ def test_differential_is_comfyui_s_own_where_both_may_change_a_cell(family):
     latent, schedule = random_latent(), {"steps": 6, "scheduler": "normal", "denoise": 0.7}
     grid = RAMP[..., ::8, ::8]
     core_s = ksampler(differential(model(family)), latent, grid, **schedule)
-    ours = inpaint(model(family), latent, RAMP, method="differential", inner_steps=0, **schedule)
+    ours = inpaint(model(family), latent, RAMP, method="soft mask", inner_steps=0, **schedule)
     torch.testing.assert_close(ours[..., 1:], core_s[..., 1:], rtol=1e-3, atol=5e-3)
     plain = inpaint(differential(model(family)), latent, RAMP, method="plain", **schedule)
     assert torch.equal(plain, core_s)
@@ -200,10 +200,10 @@ def test_comfyui_s_differential_diffusion_on_the_model_composes(inner_steps, mod
     changed = differential(model("EPS"))
     hooked = inpaint(changed, latent, RAMP, method="masked Langevin", inner_steps=inner_steps, steps=5)
     calls = len(model_calls)
-    own = inpaint(model("EPS"), latent, RAMP, method="differential", inner_steps=inner_steps, steps=5)
+    own = inpaint(model("EPS"), latent, RAMP, method="soft mask", inner_steps=inner_steps, steps=5)
     assert torch.equal(hooked, own)
     assert calls == len(model_calls) - calls == 5 + 4 * inner_steps
-    assert torch.equal(inpaint(changed, latent, RAMP, method="differential", inner_steps=inner_steps, steps=5), own)
+    assert torch.equal(inpaint(changed, latent, RAMP, method="soft mask", inner_steps=inner_steps, steps=5), own)
     assert not torch.allclose(own, inpaint(model("EPS"), latent, RAMP, inner_steps=inner_steps, steps=5), atol=0.1)
 
 
@@ -276,12 +276,12 @@ def test_a_guider_without_a_positive_is_refused(empty):
         ({"method": "plain"}, ["method", "plain", "RePaint"]),
         ({"sampler_name": "heun"}, ["sampler_name", "heun", "dpmpp_2m"]),
         ({"step_size": 0.0}, ["step_size", "0.0"]),
-        ({"guidance": -1.0}, ["guidance", "-1.0"]),
+        ({"lambda_strength": -1.0}, ["lambda_strength", "-1.0"]),
         ({"inner_steps": -1}, ["inner_steps", "-1"]),
         ({"jump_length": 0}, ["jump_length", "0"]),
         ({"jump_count": 0}, ["jump_count", "0"]),
         ({"step_size": float("nan")}, ["step_size", "nan"]),
-        ({"guidance": float("nan")}, ["guidance", "nan"]),
+        ({"lambda_strength": float("nan")}, ["lambda_strength", "nan"]),
     ],
 )
 def test_bad_settings_are_named(changes, told):

@@ -14,7 +14,7 @@ from benchmarks.harmonize.run import FLOOR, OWN, TIMES, WANTED, beaten, holds, m
 from benchmarks.harmonize.scenes import NONE, PROMPTS, RIGHT, WRONG, Denoiser, draw_scenes
 
 METHODS = {
-    "ours", "differential", "paste", "feather", "reinhard", "poisson", "sdedit", "ksampler", "ksampler_relight",
+    "ours", "with_reference", "paste", "feather", "reinhard", "poisson", "sdedit", "ksampler", "ksampler_relight",
     "langevin",
 }  # fmt: skip
 STRATA = ("own_color", "same_color")
@@ -72,7 +72,7 @@ def test_every_loss_is_printed(benchmark, figures):
 
 def test_a_rival_that_is_nearer_is_named_and_the_best_possible_is_no_rival():
     scores = {name: {"fmse": 0.05} for name in OWN} | {"poisson": {"fmse": 0.02}, FLOOR: {"fmse": 0.01}}
-    assert [line.split(":")[0] for line in beaten(scores)] == ["poisson beats ours", "poisson beats differential"]
+    assert [line.split(":")[0] for line in beaten(scores)] == ["poisson beats ours", "poisson beats with_reference"]
 
 
 def test_what_is_known_of_rivals_is_reproduced(figures):
@@ -81,12 +81,12 @@ def test_what_is_known_of_rivals_is_reproduced(figures):
     assert min(own["poisson"]["fmse"], own["reinhard"]["fmse"]) > own["paste"]["fmse"] > own["ours"]["fmse"]
     assert same["poisson"]["fmse"] < 0.1 * same["paste"]["fmse"]
     assert own["ksampler"]["fmse"] > 2 * own["ours"]["fmse"] and own["ksampler"]["identity"] < 0.5
-    assert own["ksampler_relight"]["fmse"] > own["differential"]["fmse"]
+    assert own["ksampler_relight"]["fmse"] > own["with_reference"]["fmse"]
 
 
 def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
-    own, other = figures["own_color"], {name: figures[name]["differential"] for name in ("wrong_prompt", "no_prompt")}
-    assert own["differential"]["fmse"] <= 0.04 and own["ours"]["fmse"] <= 0.06
+    own, other = figures["own_color"], {name: figures[name]["with_reference"] for name in ("wrong_prompt", "no_prompt")}
+    assert own["with_reference"]["fmse"] <= 0.04 and own["ours"]["fmse"] <= 0.06
     assert min(own[name]["identity"] for name in OWN) >= 0.985
     assert other["wrong_prompt"]["fmse"] <= 0.045 and other["no_prompt"]["fmse"] <= 0.15
     assert figures["worse_than_paste"] <= 1 / 16
@@ -94,8 +94,8 @@ def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
 
 def test_a_wrong_prompt_spoils_single_relight_but_not_the_differential_one(figures):
     wrong, right = figures["wrong_prompt"], figures["own_color"]
-    assert wrong["ours"]["fmse"] > 1 > 0.1 > wrong["differential"]["fmse"]
-    assert wrong["differential"]["fmse"] < 1.5 * right["differential"]["fmse"]
+    assert wrong["ours"]["fmse"] > 1 > 0.1 > wrong["with_reference"]["fmse"]
+    assert wrong["with_reference"]["fmse"] < 1.5 * right["with_reference"]["fmse"]
 
 
 def test_the_mask_that_does_not_cover_pins_the_wrong_light(figures):
@@ -103,7 +103,7 @@ def test_the_mask_that_does_not_cover_pins_the_wrong_light(figures):
     assert worth["mask_coarse_cover"] < 0.5 * min(worth["mask_coarse_mean"], worth["mask_coarse_nearest"])
     assert worth["mask_eroded_1"] > 3 * worth["ours"]
     assert worth["no_inner_steps"] > 2 * worth["ours"]
-    studios = [worth[f"control_{kind}"] for kind in ("studio", "white_studio", "dark_studio")]
+    studios = [worth[f"reference_{kind}"] for kind in ("studio", "white_studio", "dark_studio")]
     assert max(studios) < 1.3 * worth["ours"]
 
 
@@ -115,9 +115,9 @@ def test_the_pictures_are_drawn(benchmark):
 def test_two_runs_of_a_stratum_are_the_same(case):
     from benchmarks.harmonize import methods as run
 
-    one, other = (run.differential(run.case(4, seed=11)) for _ in range(2))
-    assert torch.equal(one.scene, other.scene) and torch.equal(one.control, other.control)
-    assert np.array_equal(*(run.stitch(case, done.scene, done.control)[0] for done in (one, other)))
+    one, other = (run.with_reference(run.case(4, seed=11)) for _ in range(2))
+    assert torch.equal(one.scene, other.scene) and torch.equal(one.reference, other.reference)
+    assert np.array_equal(*(run.stitch(case, done.scene, done.reference)[0] for done in (one, other)))
 
 
 def test_fewer_scenes_are_the_first_of_more(case):
@@ -175,7 +175,7 @@ def test_no_other_linear_estimate_is_nearer_to_drawn_scenes():
 
 @pytest.mark.parametrize("family", ["EPS", "V_PREDICTION", "FLOW"])
 def test_every_item_has_its_own_prompt_in_the_network(pack, family):
-    """A batch with three prompts and its control's copies, as ComfyUI repeats a conditioning over a larger batch."""
+    """A batch with three prompts and its reference's copies, as ComfyUI repeats a conditioning over a larger batch."""
     import comfy.samplers
 
     from benchmarks.harmonize.oracle import as_latent, harmonizing_oracle
@@ -184,7 +184,7 @@ def test_every_item_has_its_own_prompt_in_the_network(pack, family):
     denoiser = Denoiser(scenes.subject)
     model = harmonizing_oracle(denoiser, family)
     told = torch.tensor([[[1.2, 1.0]], [[-0.6, 1.0]], [[0.0, 0.0]]])
-    x = torch.cat([as_latent(scenes.truth)["samples"], as_latent(scenes.control)["samples"]])
+    x = torch.cat([as_latent(scenes.truth)["samples"], as_latent(scenes.reference)["samples"]])
     sigma = 0.6
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds([[told, {}]], [[told, {}]])

@@ -356,7 +356,7 @@ def test_the_last_line_is_json_with_all_figures(benchmark):
     told = json.loads(benchmark[1][-1])
     assert told["n"] == 8 and {*quality.WANTED} <= {*told}
     for group in ("own_color", "same_color"):
-        assert {"ours", "differential", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*told[group]}
+        assert {"ours", "with_reference", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*told[group]}
         for figures in told[group].values():
             assert {*figures} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
             assert figures["fmse_ci"][0] <= figures["fmse"] <= figures["fmse_ci"][1]
@@ -370,8 +370,8 @@ def test_the_exit_status_says_whether_all_that_was_asked_for_holds(benchmark):
 
 def test_rivals_that_win_are_named(benchmark):
     told = json.loads(benchmark[1][-1])["own_color"]
-    winners = {name for name, each in told.items() if each["fmse"] < told["differential"]["fmse"]} - {*quality.OURS}
-    assert all(any(f"! {name} beats differential" in line for line in benchmark[1]) for name in winners)
+    winners = {name for name, each in told.items() if each["fmse"] < told["with_reference"]["fmse"]} - {*quality.OURS}
+    assert all(any(f"! {name} beats with_reference" in line for line in benchmark[1]) for name in winners)
 
 
 def test_tables_plots_and_pictures_are_written(benchmark):

@@ -19,7 +19,7 @@ from relit_scenes.split import SPLITS
 SIDE = 128
 SOLIDS = ("solid",)
 PICTURES = (
-    "truth", "background", "exemplar", "exemplar_matte", "composite", "control", "matte", "true_matte", "shadow",
+    "truth", "background", "exemplar", "exemplar_matte", "composite", "reference", "matte", "true_matte", "shadow",
     "inpaint_mask", "harmonize_mask",
 )  # fmt: skip
 
@@ -161,11 +161,11 @@ def test_the_packs_paste_puts_the_subject_where_the_placement_says(rendered):
         assert np.abs(pasted.composite - scene.composite).mean() < 0.005
 
 
-def test_the_controls_subject_lies_on_the_composites(rendered):
+def test_the_references_subject_lies_on_the_composites(rendered):
     for scene in rendered:
         core = scene.matte == 1
-        assert np.array_equal(scene.control[core], scene.composite[core])
-        assert scene.control_cover > 0.6
+        assert np.array_equal(scene.reference[core], scene.composite[core])
+        assert scene.reference_cover > 0.6
 
 
 def test_relighting_by_the_true_ratio_reaches_the_truth(rendered):

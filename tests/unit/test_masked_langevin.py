@@ -21,7 +21,7 @@ from phd_ops.latents.masked_langevin import (
 from phd_ops.latents.noise import add_noise, model_sigma, signal
 from phd_ops.latents.repaint import count_calls as count_repaint_calls
 from phd_ops.latents.repaint import sample_repaint
-from phd_ops.latents.soft_mask import differential_mask
+from phd_ops.latents.soft_mask import soft_mask_schedule
 from phd_ops.latents.solvers import euler, extrapolated
 
 DTYPE = torch.float64
@@ -174,7 +174,7 @@ def test_the_presets_come_close_to_the_posterior(steps, inner_steps, within):
 
 def test_guidance_brings_the_mean_closer_than_none():
     # Measured: .38 against .47.
-    assert wasserstein(sample(karras(20), guidance=5)) < 0.9 * wasserstein(sample(karras(20), guidance=0))
+    assert wasserstein(sample(karras(20), lambda_strength=5)) < 0.9 * wasserstein(sample(karras(20), lambda_strength=0))
 
 
 def test_both_families_are_one_sampler():
@@ -331,7 +331,7 @@ def test_nor_does_it_where_every_item_has_a_mask_of_its_own(sampler, stepper):
     sigmas = torch.tensor([3.0, 2.0, 1.0, 0.5, 0.2, 0.0])
 
     def run(items, masks):
-        mask = differential_mask(masks, sigmas, lambda sigma: sigma, torch.tensor(0.1))
+        mask = soft_mask_schedule(masks, sigmas, lambda sigma: sigma, torch.tensor(0.1))
         return run_items(items, mask=mask, sigmas=sigmas.tolist(), sampler=sampler, stepper=stepper)
 
     seeds = [7, 8, 9, 10]
@@ -466,7 +466,7 @@ def soft_mask(sigmas):
     mask = torch.zeros(1, 1, LENGTH, dtype=DTYPE)
     mask[..., 10:54] = torch.linspace(0.02, 0.98, 44, dtype=DTYPE)
     mask[..., FREE] = 1
-    return mask, differential_mask(mask, sigmas, lambda sigma: sigma.log(), torch.tensor(0.01, dtype=DTYPE))
+    return mask, soft_mask_schedule(mask, sigmas, lambda sigma: sigma.log(), torch.tensor(0.01, dtype=DTYPE))
 
 
 def test_for_harmonizing_inner_steps_go_where_noise_is_stronger():
@@ -558,7 +558,7 @@ def test_a_differential_mask_composes_with_inner_steps_and_is_counted():
 
 def test_levels_at_which_nothing_may_change_yet_cost_no_call():
     sigmas, (mask, _) = karras(9), soft_mask(karras(9))
-    late = differential_mask(mask / 2, sigmas, lambda sigma: sigma.log(), torch.tensor(0.01, dtype=DTYPE))
+    late = soft_mask_schedule(mask / 2, sigmas, lambda sigma: sigma.log(), torch.tensor(0.01, dtype=DTYPE))
     calls = count_calls(sigmas, late, 3, flow=False)
     assert 0 < calls < 9 + 3 * 8
     assert counted(sigmas=sigmas, mask=late, inner_steps=3) == calls
@@ -717,7 +717,7 @@ def test_a_mask_that_narrows_leaves_the_known_part_s_noise_natural():
         generators=generators([0]),
         flow=False,
         inner_steps=3,
-        guidance=50.0,
+        lambda_strength=50.0,
     )
     assert max(seen) < 2.5
 

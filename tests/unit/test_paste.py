@@ -53,8 +53,8 @@ def test_an_identity_placement_pastes_bit_exactly():
     assert np.array_equal(pasted.composite, np.where(matte[..., None] == 1, exemplar, scene))
     assert np.array_equal(pasted.matte, matte)
     assert {a.dtype for a in (pasted.composite, pasted.matte)} == {np.dtype(np.float32)}
-    control, covered = warp_exemplar(exemplar, matte, Placement(20 / 40, 11 / 30, 20 / 30), Size(40, 30))
-    assert np.array_equal(control, exemplar)
+    reference, covered = warp_exemplar(exemplar, matte, Placement(20 / 40, 11 / 30, 20 / 30), Size(40, 30))
+    assert np.array_equal(reference, exemplar)
     assert covered == 1
 
 
@@ -203,19 +203,19 @@ def test_an_evenly_transparent_subject_takes_the_colors_seen_near_by():
     "placement",
     [Placement(0.5, 0.5, 0.5), Placement(0.41, 0.57, 0.31, 33), Placement(0.5, 0.4, 1.1, -120, True)],
 )
-def test_the_controls_subject_lies_on_the_composites(placement, softness):
+def test_the_references_subject_lies_on_the_composites(placement, softness):
     exemplar, matte = smooth_picture(120, 90), np.pad(disc(90, 25, 2), ((0, 0), (20, 10)))
     pasted = paste(picture(100, 100), exemplar, matte, placement, softness)
     core = grow((pasted.matte > 0.999).astype(np.float32), -3) == 1
     assert core.sum() > 100
-    control, _ = warp_exemplar(exemplar, matte, placement, Size(100, 100))
-    assert np.abs(control - pasted.composite)[core].max() < 0.01
+    reference, _ = warp_exemplar(exemplar, matte, placement, Size(100, 100))
+    assert np.abs(reference - pasted.composite)[core].max() < 0.01
 
 
-def test_the_control_fills_the_whole_frame_with_the_exemplar():
+def test_the_reference_fills_the_whole_frame_with_the_exemplar():
     exemplar = smooth_picture(40, 40) * 0.5 + 0.5
-    control, covered = warp_exemplar(exemplar, disc(40, 10), Placement(0.2, 0.8, 0.2), Size(100, 100))
-    assert control.min() > exemplar.min() - 0.02
+    reference, covered = warp_exemplar(exemplar, disc(40, 10), Placement(0.2, 0.8, 0.2), Size(100, 100))
+    assert reference.min() > exemplar.min() - 0.02
     # 20 px in the exemplar are 20 in the scene: it reaches from (0, 60) to (40, 100).
     assert covered == pytest.approx(0.16, abs=1e-4)
 
@@ -435,8 +435,8 @@ def test_an_exemplar_16k_wide_is_taken():
     placement = Placement(size=16184 / 4 / 40)
     pasted = paste(picture(60, 40), exemplar, matte, placement)
     assert pasted.matte.sum() == pytest.approx(60 * 1.5, rel=0.2)
-    control, covered = warp_exemplar(exemplar, matte, placement, Size(60, 40))
-    assert control.shape == (40, 60, 3) and covered == pytest.approx(2 / 40, rel=0.01)
+    reference, covered = warp_exemplar(exemplar, matte, placement, Size(60, 40))
+    assert reference.shape == (40, 60, 3) and covered == pytest.approx(2 / 40, rel=0.01)
 
 
 def blob(width, height, x, y, sigma):
@@ -460,15 +460,15 @@ def centroid(weight):
     ],
 )
 @pytest.mark.parametrize("softness", [0, 2])
-def test_the_controls_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(placement, softness):
+def test_the_references_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(placement, softness):
     # A bright blob on a black subject and a black scene: its centroid is found to a few hundredths of a pixel.
     light = blob(120, 100, 57.3, 48.8, 8)
     exemplar = np.repeat(light[..., None], 3, axis=2)
     matte = rectangle(120, 100, 15, 10, 84, 78)
     pasted = paste(np.zeros((130, 140, 3), np.float32), exemplar, matte, placement, softness)
-    # The control goes on beyond the subject, with mirror images of it.
-    control = warp_exemplar(exemplar, matte, placement, Size(140, 130))[0] * pasted.matte[..., None]
-    assert centroid(control[..., 0]) == pytest.approx(centroid(pasted.composite[..., 0]), abs=0.1)
+    # The reference goes on beyond the subject, with mirror images of it.
+    reference = warp_exemplar(exemplar, matte, placement, Size(140, 130))[0] * pasted.matte[..., None]
+    assert centroid(reference[..., 0]) == pytest.approx(centroid(pasted.composite[..., 0]), abs=0.1)
     # And both where the placement says.
     matrix = placement.matrix(Size(84, 78), Size(140, 130))
     wanted = matrix[:, :2] @ [57.3 - 15, 48.8 - 10] + matrix[:, 2]
@@ -497,14 +497,14 @@ def test_the_share_that_the_exemplar_covers_by_hand(placement, share):
 
 
 @pytest.mark.parametrize("side", [1, 2, 5, 16, 255, 257])
-def test_a_control_far_off_the_canvas_costs_no_more(side):
+def test_a_reference_far_off_the_canvas_costs_no_more(side):
     """OpenCV alone reflects once for every width of the exemplar: minutes for one of 16 px, 10000 scenes off."""
     exemplar = smooth_picture(side, side)
-    control, covered = warp_exemplar(
+    reference, covered = warp_exemplar(
         exemplar, np.ones((side, side), np.float32), Placement(x=1e4, size=0.05), Size(256, 256)
     )
     assert covered == 0
-    assert control.min() >= exemplar.min() - 1e-6 and control.max() <= exemplar.max() + 1e-6
+    assert reference.min() >= exemplar.min() - 1e-6 and reference.max() <= exemplar.max() + 1e-6
 
 
 def test_a_small_exemplar_is_mirrored_as_a_large_one():

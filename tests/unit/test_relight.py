@@ -170,9 +170,9 @@ def test_luma_only_gives_one_change_and_leaves_color():
     assert change[24, 24, 0] == pytest.approx(np.log([1.6, 1.0, 0.8]) @ [0.2126, 0.7152, 0.0722], abs=0.01)
 
 
-def read(results, controls=None, *, composite, matte, background=None, **options):
+def read(results, references=None, *, composite, matte, background=None, **options):
     background = picture(len(matte), 7) if background is None else background
-    return read_light(results, controls, composite, background, matte, **options)
+    return read_light(results, references, composite, background, matte, **options)
 
 
 @pytest.mark.parametrize(("after", "limit"), [(1.0, MOST_GAIN), (0.0, 1 / MOST_GAIN)])
@@ -204,12 +204,12 @@ def test_a_change_no_larger_than_the_doubt_is_halved_and_a_large_one_kept():
     assert not shrunk(0 * small, 0.01, matte).any()
 
 
-def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_control():
+def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_reference():
     # It thinks the subject blue, here and there, and the scene half as bright.
     composite, matte = picture(64), disc(64, 20)
-    control = lit(composite, [0.6, 0.8, 1.5], matte)
-    result = lit(control, 0.5, matte)
-    alone, difference = (read([result], some, composite=composite, matte=matte) for some in (None, [control]))
+    reference = lit(composite, [0.6, 0.8, 1.5], matte)
+    result = lit(reference, 0.5, matte)
+    alone, difference = (read([result], some, composite=composite, matte=matte) for some in (None, [reference]))
     core = matte > 0
     assert difference.gain[core] == pytest.approx(0.5, rel=0.04)
     assert np.abs(alone.gain[core] - 0.5).max() > 0.2
@@ -228,14 +228,14 @@ def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
 def test_readings_that_agree_are_both_used_and_said():
     composite, matte = picture(64), disc(64, 20)
     light = read([lit(composite, 0.5, matte)], [composite], composite=composite, matte=matte)
-    assert light.by == "the difference to the control, and the result, which agrees"
+    assert light.by == "the difference to the reference, and the result, which agrees"
 
 
-def test_a_plain_control_that_disagrees_has_no_say():
+def test_a_plain_reference_that_disagrees_has_no_say():
     composite, matte = picture(64), disc(64, 20)
-    result, control = lit(composite, 0.5, matte), lit(composite, 0.15, matte)
+    result, reference = lit(composite, 0.5, matte), lit(composite, 0.15, matte)
     alone = read([result], composite=composite, matte=matte).gain[matte > 0]
-    plain = read([result], [control], composite=composite, matte=matte, flat_control=True).gain[matte > 0]
+    plain = read([result], [reference], composite=composite, matte=matte, flat_reference=True).gain[matte > 0]
     assert plain.mean() == pytest.approx(alone.mean(), abs=0.03)
 
 
@@ -243,8 +243,8 @@ def test_where_seeds_of_differences_disagree_the_gain_is_nearer_to_1():
     composite, matte = picture(64), disc(64, 20)
     results, gains = [lit(composite, 0.6, matte)] * 2, []
     for ratios in ((1.0, 1.0), (0.7, 1.5)):
-        controls = [lit(composite, ratio, matte) for ratio in ratios]
-        gains.append(read(results, controls, composite=composite, matte=matte).gain[matte > 0].mean())
+        references = [lit(composite, ratio, matte) for ratio in ratios]
+        gains.append(read(results, references, composite=composite, matte=matte).gain[matte > 0].mean())
     assert gains[0] < gains[1] < 1
 
 
@@ -253,11 +253,11 @@ def test_what_was_painted_away_is_told_by_luma_too():
     assert read([background], composite=composite, matte=matte, background=background, luma_only=True).suppressed
 
 
-def test_a_plain_control_leaves_the_result_more_say():
+def test_a_plain_reference_leaves_the_result_more_say():
     composite, matte = picture(64), disc(64, 20)
-    result, control = lit(composite, 0.5, matte), lit(composite, 0.8, matte)
+    result, reference = lit(composite, 0.5, matte), lit(composite, 0.8, matte)
     trusted, plain = (
-        read([result], [control], composite=composite, matte=matte, flat_control=flat) for flat in (False, True)
+        read([result], [reference], composite=composite, matte=matte, flat_reference=flat) for flat in (False, True)
     )
     assert plain.gain[matte > 0].mean() < trusted.gain[matte > 0].mean()
     assert "plain" in plain.by and "plain" not in trusted.by

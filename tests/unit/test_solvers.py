@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from phd_ops.latents.soft_mask import differential_mask, threshold
+from phd_ops.latents.soft_mask import soft_mask_schedule, threshold
 from phd_ops.latents.solvers import euler, euler_ancestral, extrapolated, free_at, half_log_snr, levels
 
 X, DENOISED, BEFORE, NOISE = torch.randn(4, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -103,7 +103,7 @@ def test_a_schedule_that_stops_early_has_its_own_end():
 
 def test_what_may_change_grows_from_the_ones_and_never_reaches_the_zeros():
     mask = torch.linspace(0, 1, 101)
-    at = differential_mask(mask, SIGMAS, clock, torch.tensor(1.0))
+    at = soft_mask_schedule(mask, SIGMAS, clock, torch.tensor(1.0))
     seen = [at(sigma) for sigma in SIGMAS[:-1]]
     assert all(free.dtype == torch.bool for free in seen)
     assert seen[0].nonzero().flatten().tolist() == [100]
@@ -115,5 +115,5 @@ def test_what_may_change_grows_from_the_ones_and_never_reaches_the_zeros():
 
 def test_a_schedule_of_one_last_step_changes_all_of_the_mask():
     sigmas = torch.tensor([1.0, 0.0])
-    at = differential_mask(torch.tensor([0.0, 0.3, 1.0]), sigmas, clock, torch.tensor(1.0))
+    at = soft_mask_schedule(torch.tensor([0.0, 0.3, 1.0]), sigmas, clock, torch.tensor(1.0))
     assert at(sigmas[0]).tolist() == [False, True, True]

@@ -80,9 +80,9 @@ def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
     assert image[ring] == pytest.approx(expected[ring], abs=1e-6)
 
 
-def stitched(window, blend, sampled, control=None, **more):
-    controls = None if control is None else [control]
-    return stitch(**window, sampled=[sampled], fade=ramp(window["change"], 0, blend), controls=controls, **more)
+def stitched(window, blend, sampled, reference=None, **more):
+    references = None if reference is None else [reference]
+    return stitch(**window, sampled=[sampled], fade=ramp(window["change"], 0, blend), references=references, **more)
 
 
 @pytest.fixture
@@ -138,12 +138,12 @@ def test_a_shift_and_a_change_of_light_are_told_apart(window):
     assert done.light.gain[core] == pytest.approx(np.full((core.sum(), 3), 0.6), abs=0.05)
 
 
-def test_with_a_control_light_is_the_difference_of_both(window):
+def test_with_a_reference_light_is_the_difference_of_both(window):
     darker = linear_to_srgb(srgb_to_linear(window["composite"]) * 0.6)
     sampled = np.where(window["change"][..., None] > 0, darker, window["composite"])
     core = window["matte"] == 1
-    for control, gain in ((sampled, 1), (window["composite"], 0.6)):
-        done = stitched(window, 12, sampled=sampled, control=control, detail=1)
+    for reference, gain in ((sampled, 1), (window["composite"], 0.6)):
+        done = stitched(window, 12, sampled=sampled, reference=reference, detail=1)
         assert done.light.gain[core] == pytest.approx(np.full((core.sum(), 3), gain), abs=0.05)
 
 
@@ -158,15 +158,15 @@ def test_with_a_control_light_is_the_difference_of_both(window):
     st.booleans(),
 )
 def test_whatever_the_options_the_outside_is_the_backgrounds(
-    seed, detail, keep_surround, blend, luma_only, color_fix, size, with_control
+    seed, detail, keep_surround, blend, luma_only, color_fix, size, with_reference
 ):
     rng = np.random.default_rng(seed)
     blobs = cv2.GaussianBlur(rng.standard_normal((40, 48)), (0, 0), 4)
     matte = np.clip(3 * blobs / blobs.std() - 3, 0, 1).astype(np.float32)
     change = (blobs / blobs.std() > 0.6).astype(np.float32)
     background, composite = (rng.random((40, 48, 3), dtype=np.float32) for _ in range(2))
-    sampled, control = (rng.random((size[1], size[0], 3), dtype=np.float32) for _ in range(2))
-    arrays = [background, composite, sampled, matte, change, control]
+    sampled, reference = (rng.random((size[1], size[0], 3), dtype=np.float32) for _ in range(2))
+    arrays = [background, composite, sampled, matte, change, reference]
     copies = [array.copy() for array in arrays]
     done = stitch(
         background,
@@ -175,7 +175,7 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
         matte,
         change,
         ramp(change, 0, blend),
-        controls=[control] if with_control else None,
+        references=[reference] if with_reference else None,
         detail=detail,
         keep_surround=keep_surround,
         luma_only=luma_only,
@@ -255,9 +255,9 @@ def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kin
         window["change"] = np.maximum(window["change"], matte)
     color = {"black": 0.0, "white": 1.0, "gray": 0.5}.get(kind, 0.4)
     window |= {"matte": matte, "composite": np.where(matte[..., None] > 0, np.float32(color), window["background"])}
-    sampled, control = picture(160, 5, 0, 1)[:120], picture(160, 6, 0, 1)[:120]
-    for reference in (None, control):
-        done = stitched(window, 8, sampled=sampled, control=reference)
+    sampled, reference = picture(160, 5, 0, 1)[:120], picture(160, 6, 0, 1)[:120]
+    for wanted in (None, reference):
+        done = stitched(window, 8, sampled=sampled, reference=wanted)
         assert np.isfinite(done.picture).all() and 0 <= done.picture.min() <= done.picture.max() <= 1
         if kind == "none":
             assert done.light is None
