@@ -11,7 +11,7 @@ from devtools import environment
 ROOT = Path(__file__).resolve().parent
 
 HELP = """\
-python3 dev.py demo                run the whole graph on two photographs; pictures go to output/
+python3 dev.py demo                run the whole graph on two photographs; images go to output/
 python3 dev.py test [arguments]    run the tests; arguments go to pytest
 python3 dev.py bench NAME          run a benchmark
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI

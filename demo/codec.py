@@ -2,7 +2,7 @@
 
 Encoding is linear (one strided convolution), so it costs next to nothing and can be fitted in closed form.
 Decoding starts from the exact linear inverse and adds what a few convolutions know about edges across patches.
-Pure torch; the interface (`encode`, `decode` on [-1, 1] pictures) is that of ComfyUI's first-stage models.
+Pure torch; the interface (`encode`, `decode` on [-1, 1] images) is that of ComfyUI's first-stage models.
 """
 
 import torch
@@ -17,7 +17,7 @@ def left_by_mask(latent: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """What an inpainting model is given beside its noisy latent: [B,1+C,h,w], the mask and what it leaves of the clean
     one.
 
-    mask: [B,1,h,w], 1 = to be drawn. A patch's latent knows nothing of the next patch, so this masks the picture too.
+    mask: [B,1,h,w], 1 = to be drawn. A patch's latent knows nothing of the next patch, so this masks the image too.
     """
     return torch.cat([mask, (1 - mask) * latent], 1)
 
@@ -53,13 +53,13 @@ class PatchCodec(nn.Module):
         # At half resolution, then at full resolution, where blocks meet.
         self.smooth = nn.Sequential(Residual(16), nn.SiLU(), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2))
 
-    def fit(self, pictures: torch.Tensor) -> None:
-        """Sets analysis and synthesis from the principal components of [N,3,H,W] pictures in [-1,1].
+    def fit(self, images: torch.Tensor) -> None:
+        """Sets analysis and synthesis from the principal components of [N,3,H,W] images in [-1,1].
 
         Component k is divided by the square root of its deviation: half way between the orthonormal transform
         (in which fine detail hardly counts) and whitening (in which it counts as much as color and light).
         """
-        patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
+        patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
         mean = patches.mean(0)
         variance, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
         variance, vectors = variance.flip(0)[:CHANNELS], vectors.flip(1)[:, :CHANNELS]

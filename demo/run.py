@@ -1,4 +1,4 @@
-"""`python3 dev.py demo`: the example workflow on two pictures, through ComfyUI's own graph executor."""
+"""`python3 dev.py demo`: the example workflow on two images, through ComfyUI's own graph executor."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from devtools import comfyui
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.contact_sheet import contact_sheet
 from devtools.executor import Execution, WorkflowError, run_workflow, set_directories
 from devtools.paths import ROOT
@@ -37,7 +37,7 @@ class Demo:
         run: the execution.
         tiles: (label, uint8 [H,W,3]) of each step, in order.
         final: uint8 [H,W,3].
-        untouched: share of the picture's pixels outside the composite mask.
+        untouched: share of the image's pixels outside the composite mask.
         kept: whether all of those equal the background's.
     """
 
@@ -49,40 +49,40 @@ class Demo:
     kept: bool
 
 
-def open_picture(argument: str, path: str) -> Image.Image:
-    """Reads a picture that the user named; InputError says which argument is at fault and what would do."""
+def open_image(argument: str, path: str) -> Image.Image:
+    """Reads an image that the user named; InputError says which argument is at fault and what would do."""
     file = Path(path).expanduser()
-    accepted = "a picture file (PNG, JPEG, WebP …) is needed"
+    accepted = "an image file (PNG, JPEG, WebP …) is needed"
     if file.is_dir():
         raise InputError(f"{argument}: {path} is a folder; {accepted}.")
     if not file.is_file():
         raise InputError(f"{argument}: there is no file {path}; {accepted}.")
     try:
-        with Image.open(file) as picture:
-            picture.load()
+        with Image.open(file) as image:
+            image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise InputError(f"{argument}: {path} is not a picture that can be read; {accepted}.") from None
-    if min(picture.size) < LEAST_SIDE:
-        told = f"{picture.width}×{picture.height} pixels"
+        raise InputError(f"{argument}: {path} is not an image that can be read; {accepted}.") from None
+    if min(image.size) < LEAST_SIDE:
+        told = f"{image.width}×{image.height} pixels"
         raise InputError(f"{argument}: {path} is {told}; at least {LEAST_SIDE}×{LEAST_SIDE} are needed.")
-    return picture
+    return image
 
 
-def alpha_of(picture: Image.Image) -> Image.Image | None:
-    """A picture's own transparency as a mask (white = opaque), or None where it has none."""
-    if "A" not in picture.getbands() and "transparency" not in picture.info:
+def alpha_of(image: Image.Image) -> Image.Image | None:
+    """An image's own transparency as a mask (white = opaque), or None where it has none."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
         return None
-    alpha = picture.convert("RGBA").getchannel("A")
+    alpha = image.convert("RGBA").getchannel("A")
     return alpha if alpha.getextrema()[0] < 255 else None
 
 
 def read_inputs(options: argparse.Namespace) -> tuple[Image.Image, Image.Image, Image.Image | None]:
     """Exemplar, background, and the subject's mask where one was given or the exemplar has alpha."""
-    exemplar = open_picture("--exemplar", options.exemplar or pictures.photograph_path("astronaut"))
-    background = open_picture("--background", options.background or pictures.photograph_path("rocket"))
+    exemplar = open_image("--exemplar", options.exemplar or images.photograph_path("astronaut"))
+    background = open_image("--background", options.background or images.photograph_path("rocket"))
     mask = alpha_of(exemplar)
     if options.mask:
-        mask = open_picture("--mask", options.mask)
+        mask = open_image("--mask", options.mask)
         if mask.size != exemplar.size:
             raise InputError(
                 f"--mask: {options.mask} is {mask.width}×{mask.height} pixels; "
@@ -90,7 +90,7 @@ def read_inputs(options: argparse.Namespace) -> tuple[Image.Image, Image.Image, 
             )
         mask = alpha_of(mask) or mask.convert("L")
     if mask is not None and mask.getextrema()[1] == 0:
-        told = "--mask: the mask is black" if options.mask else "--exemplar: the picture is wholly transparent"
+        told = "--mask: the mask is black" if options.mask else "--exemplar: the image is wholly transparent"
         raise InputError(f"{told}, so there is no subject; white (or opaque) must mark it.")
     return exemplar.convert("RGB"), background.convert("RGB"), mask
 
@@ -125,7 +125,7 @@ def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
 
     paste = inputs("Paste & Blend")
     if options.exemplar:
-        # The example's points and place are made for its own picture.
+        # The example's points and place are made for its own image.
         inputs("Load Segmenter")["model"] = "u2netp.onnx"
         inputs("Segment").update(box="", positive_points="", negative_points="")
         paste.update(x=0.5, y=0.6, size=0.6)
@@ -139,7 +139,7 @@ def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
     if options.seed is not None:
         inputs("Masked Inpaint Sampler")["seed"] = options.seed
         inputs("Harmonize Sampler")["seed"] = options.seed + 1
-    folder_paths.add_model_folder_path("segmentation", str(pictures.package_file("rembg", "u2netp.onnx").parent))
+    folder_paths.add_model_folder_path("segmentation", str(images.package_file("rembg", "u2netp.onnx").parent))
     if options.checkpoint:
         file = Path(options.checkpoint).expanduser().resolve()
         folder_paths.add_model_folder_path("checkpoints", str(file.parent), is_default=True)
@@ -181,9 +181,9 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
             raise
 
     def shown(title: str, slot: int = 0) -> np.ndarray:
-        picture = result.results[node_titled(workflow, title)][slot][0].float().cpu().numpy()
-        picture = np.repeat(picture[..., None], 3, axis=-1) if picture.ndim == 2 else picture[..., :3]
-        return (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        image = result.results[node_titled(workflow, title)][slot][0].float().cpu().numpy()
+        image = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]
+        return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
     if not shown("Segment").any():
         raise InputError(f"--exemplar: no subject was found in {options.exemplar}; show it with --mask.")
@@ -206,13 +206,13 @@ def run(options: argparse.Namespace, on_progress=None) -> Demo:
 
 
 def save(demo: Demo, out: Path) -> list[Path]:
-    """Writes both pictures, or neither. Raises InputError where the folder cannot be written."""
+    """Writes both images, or neither. Raises InputError where the folder cannot be written."""
     files = {"phd_demo.png": Image.fromarray(demo.final), "phd_demo_steps.png": contact_sheet(demo.tiles)}
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out) as folder:
-            for name, picture in files.items():
-                picture.save(Path(folder) / name)
+            for name, image in files.items():
+                image.save(Path(folder) / name)
             for name in files:
                 shutil.move(Path(folder) / name, out / name)
     except OSError as error:
@@ -247,15 +247,15 @@ def print_table(demo: Demo) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dev.py demo", description="Paste, inpaint, harmonize: one picture into another."
+        prog="dev.py demo", description="Paste, inpaint, harmonize: one image into another."
     )
-    parser.add_argument("--exemplar", help="picture that shows the subject; its alpha, if any, is the mask")
-    parser.add_argument("--background", help="picture that the subject goes into")
-    parser.add_argument("--mask", help="picture of the exemplar's size, white where the subject is")
+    parser.add_argument("--exemplar", help="image that shows the subject; its alpha, if any, is the mask")
+    parser.add_argument("--background", help="image that the subject goes into")
+    parser.add_argument("--mask", help="image of the exemplar's size, white where the subject is")
     parser.add_argument("--prompt", help="what the finished scene shows, the subject included")
     parser.add_argument("--checkpoint", help="a ComfyUI checkpoint file to use in place of the demo model")
     parser.add_argument("--seed", type=int, help="seed of all noise")
-    parser.add_argument("--out", default="output", help="folder for the pictures (default: output)")
+    parser.add_argument("--out", default="output", help="folder for the images (default: output)")
     return parser
 
 
@@ -278,6 +278,6 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{demo.untouched:.0%} of the picture lies outside the composite mask; all of it equals the background.")
+    print(f"{demo.untouched:.0%} of the image lies outside the composite mask; all of it equals the background.")
     print("Wrote", " and ".join(str(file) for file in files))
     return 0

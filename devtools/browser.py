@@ -61,7 +61,7 @@ class Server:
             time.sleep(0.3)
         raise TimeoutError(f"The workflow did not end within {seconds:g} s.")
 
-    def picture(self, shown: dict) -> np.ndarray:
+    def image(self, shown: dict) -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(self.get("/view", **shown).content)).convert("RGB"))
 
 
@@ -120,10 +120,10 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def as_png(picture: Path | np.ndarray) -> bytes:
+def as_png(source: Path | np.ndarray) -> bytes:
     """A photograph's file, or an array uint8 [H,W,3] or [H,W,4]."""
     content = io.BytesIO()
-    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else Image.open(picture).convert("RGB")
+    image = Image.fromarray(source) if isinstance(source, np.ndarray) else Image.open(source).convert("RGB")
     image.save(content, "PNG")
     return content.getvalue()
 

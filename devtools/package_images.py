@@ -121,7 +121,7 @@ def package_file(package: str, path: str) -> Path:
     """Path of a file inside an installed package. Raises FileNotFoundError with the package's name."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"The package {package!r} is not installed; its picture {path!r} is needed.")
+        raise FileNotFoundError(f"The package {package!r} is not installed; its image {path!r} is needed.")
     file = Path(spec.origin).parent / path
     if not file.is_file():
         raise FileNotFoundError(f"The installed package {package!r} does not carry {path!r}.")
@@ -135,11 +135,11 @@ def photograph_path(name: str) -> Path:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """A picture file as float32 [H,W,3] in 0..1, RGB."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{path} is not a picture that OpenCV can read.")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    """An image file as float32 [H,W,3] in 0..1, RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path} is not an image that OpenCV can read.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
 
 
 def load_sprites() -> dict[str, np.ndarray]:
@@ -159,6 +159,6 @@ def load_sprites() -> dict[str, np.ndarray]:
                     raw = package.extractfile(f"package/assets/{code}{suffix}.webp").read()
                 except KeyError:
                     continue
-                picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
-                sprites[word] = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+                image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+                sprites[word] = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
     return sprites

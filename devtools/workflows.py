@@ -25,7 +25,7 @@ STAGES = {
 COLORS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
 
 # In the frontend's pixels, as LiteGraph lays nodes out; the gap leaves room for the footer that "Nodes 2.0" adds.
-WIDTH, TITLE, SLOT, WIDGET, TEXT, PICTURE = 290, 30, 20, 24, 90, 280
+WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 290, 30, 20, 24, 90, 280
 NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
 
 
@@ -218,7 +218,7 @@ def size_of(info: dict) -> list[int]:
     height = SLOT * max(sum(not is_widget(kind, options) for _, kind, options in inputs), len(info["output"])) + 14
     height += WIDGET * len(widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
     shows = info.get("output_node") or any(options.get("image_upload") for _, _, options in inputs)
-    return [WIDTH, height + PICTURE * bool(shows)]
+    return [WIDTH, height + IMAGE * bool(shows)]
 
 
 def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:

@@ -25,7 +25,7 @@ SEEDS = 2**64
 @dataclass(frozen=True)
 class Settings:
     """What the nodes' widgets say. inner_steps may be a fraction, see `allocate`. seeds: one an item; without them,
-    those that belong to the run's seed. harmonizes: whether light is to be found rather than a picture drawn."""
+    those that belong to the run's seed. harmonizes: whether light is to be found rather than an image drawn."""
 
     method: str
     sampler_name: str
@@ -134,7 +134,7 @@ def sample_masked(
     """`sample_masked_langevin` or `sample_repaint` as a sampling function of ComfyUI's KSAMPLER.
 
     ComfyUI's own replacement in the model is given no mask: the loop does its own, and needs the estimate of the whole
-    picture. Without a `plan`, as when another sampler wraps this one, it is made here.
+    image. Without a `plan`, as when another sampler wraps this one, it is made here.
     """
     check_whole(model, settings.method)
     if plan is None:

@@ -10,7 +10,7 @@ from ..phd_ops.pixels.geometry import Box, Size, bounding_box, crop_window
 from ..phd_ops.pixels.masks import resize_mask
 from ..phd_ops.pixels.resample import resize
 from .compat import newer
-from .images import as_masks, as_pictures, as_tensor, common_batch, item, pixels
+from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
 from .ui import outlined, shown
 from .validate import check_numbers
 
@@ -23,14 +23,14 @@ COARSE_GRIDS = {48: 16, 128: 32}
 
 
 def model_size(model) -> tuple[int, int]:
-    """The side of the square picture that a model was made for, and what its pictures' sides are multiples of."""
+    """The side of the square image that a model was made for, and what its images' sides are multiples of."""
     config = model.model.model_config
     latent = model.get_model_object("latent_format")
     is_unet = "model_channels" in config.unet_config
     # Transformers work on 2×2 latent cells at a time.
     multiple = COARSE_GRIDS.get(latent.latent_channels, 8) * (1 if is_unet else 2)
     # Of the demo model only; newer configurations say None to whatever they are asked.
-    own = getattr(config, "picture_side", None)
+    own = getattr(config, "image_side", None)
     if own is not None:
         return own, multiple
     if isinstance(latent, comfy.latent_formats.SD15):
@@ -46,7 +46,7 @@ class PhDCrop(io.ComfyNode):
             node_id="PhDCrop",
             display_name="Crop Around Subject",
             category="PhD",
-            description="Cuts the window that the model works in. It slides inside the picture and never pads.",
+            description="Cuts the window that the model works in. It slides inside the image and never pads.",
             inputs=[
                 io.Image.Input("composite", tooltip="The scene with the subject in it, from Paste & Blend."),
                 io.Mask.Input("inpaint_mask", tooltip="1 = the ring to inpaint, from Paste & Blend."),
@@ -60,7 +60,7 @@ class PhDCrop(io.ComfyNode):
                     max=4096,
                     step=8,
                     tooltip=(
-                        "The model's picture size: 512 for SD 1.5, 1024 for SDXL and Flux, 256 for the demo model. "
+                        "The model's image size: 512 for SD 1.5, 1024 for SDXL and Flux, 256 for the demo model. "
                         "0: that of the connected model."
                     ),
                 ),
@@ -130,10 +130,10 @@ class PhDCrop(io.ComfyNode):
         if side < LEAST_SIDE:
             raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
         told = []
-        composites = as_pictures(composite, "composite")[..., :3]
+        composites = as_images(composite, "composite")[..., :3]
         inpaints = as_masks(inpaint_mask, composites, "inpaint_mask", told)
         harmonizes = as_masks(harmonize_mask, composites, "harmonize_mask", told)
-        references = composites if reference is None else as_pictures(reference, "reference")[..., :3]
+        references = composites if reference is None else as_images(reference, "reference")[..., :3]
         if references.shape[1:] != composites.shape[1:]:
             raise ValueError(
                 f"reference is {pixels(Size.of(references[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
@@ -160,20 +160,20 @@ class PhDCrop(io.ComfyNode):
         def cut_mask(batch: np.ndarray) -> list[np.ndarray]:
             return cut(batch, lambda part: resize_mask(part, *window.target))
 
-        pictures = cut(composites, lambda part: resize(part, window.target))
+        images = cut(composites, lambda part: resize(part, window.target))
         masks = cut_mask(harmonizes)
         told.append(
             f"Window {window.box.width}×{window.box.height} at ({window.box.x}, {window.box.y}), "
             f"worked on at {window.target.width}×{window.target.height}."
         )
         if not harmonizes.any():
-            told.append("The harmonize_mask is empty: the window is the whole picture.")
+            told.append("The harmonize_mask is empty: the window is the whole image.")
         return io.NodeOutput(
-            as_tensor(pictures),
+            as_tensor(images),
             as_tensor(cut_mask(inpaints)),
             as_tensor(masks),
             window,
-            as_tensor(pictures if reference is None else cut(references, lambda part: resize(part, window.target))),
+            as_tensor(images if reference is None else cut(references, lambda part: resize(part, window.target))),
             as_tensor(cut_mask(subjects)),
-            ui=shown(cls, [outlined(*pair) for pair in zip(pictures, masks, strict=True)], *told),
+            ui=shown(cls, [outlined(*pair) for pair in zip(images, masks, strict=True)], *told),
         )

@@ -50,7 +50,7 @@ class DemoConfig(comfy.supported_models_base.BASE):
     It is an inpainting model: it sees the mask, and what that leaves of the clean latent.
     """
 
-    picture_side = 256
+    image_side = 256
     unet_config = {
         "image_size": 32,
         "in_channels": CHANNELS + 1,
@@ -251,7 +251,7 @@ class PhDLoadDemoModel(io.ComfyNode):
                 io.Model.Output(
                     display_name="model",
                     tooltip="The demo diffusion model. Like an inpainting checkpoint it sees what a mask leaves of the "
-                    "picture.",
+                    "image.",
                 ),
                 io.Clip.Output(display_name="clip", tooltip="Its text encoder; unknown words say nothing."),
                 io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 8×8 pixels to 32 channels."),

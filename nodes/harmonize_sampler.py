@@ -38,7 +38,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 io.Mask.Input(
                     "subject_mask",
                     optional=True,
-                    tooltip="1 = subject, in the latent's picture: what identity holds on to (without it, nothing), "
+                    tooltip="1 = subject, in the latent's image: what identity holds on to (without it, nothing), "
                     "and all that subject_only lets change.",
                 ),
                 io.Latent.Input(

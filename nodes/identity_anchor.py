@@ -64,7 +64,7 @@ class PhDIdentityAnchor(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="Any model. It is not changed; the output is a patched copy."),
                 io.Latent.Input("latent", tooltip="The latent whose subject is to stay itself: the one to be sampled."),
-                io.Mask.Input("subject_mask", tooltip="1 = subject, in the latent's picture."),
+                io.Mask.Input("subject_mask", tooltip="1 = subject, in the latent's image."),
                 io.Float.Input(
                     "strength",
                     default=0.5,

@@ -1,4 +1,4 @@
-"""Between ComfyUI's tensors and the arrays of `phd_ops`: pictures, masks, batches, and what a node shows on itself."""
+"""Between ComfyUI's tensors and the arrays of `phd_ops`: images, masks, batches, and what a node shows on itself."""
 
 import numpy as np
 import torch
@@ -11,20 +11,20 @@ def pixels(size: Size) -> str:
     return f"{size.width}×{size.height} pixels"
 
 
-def as_pictures(image: torch.Tensor, name: str) -> np.ndarray:
+def as_images(image: torch.Tensor, name: str) -> np.ndarray:
     """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; gray becomes RGB. `name` is the input's, for messages."""
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
         shape = tuple(image.shape)
-        raise ValueError(f"{name} must be a picture [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
+        raise ValueError(f"{name} must be an image [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
     image = image.detach().cpu().float()
     low, high = torch.aminmax(image)
     # A NaN compares as false. What is in range is not copied.
     if not (low >= 0 and high <= 1):
         image = torch.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1)
-    pictures = image.numpy()
-    return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
+    images = image.numpy()
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
@@ -40,7 +40,7 @@ def as_masks(mask: torch.Tensor, like: np.ndarray, name: str, told: list[str]) -
     masks, size = named_mask(mask, name).numpy(), Size.of(like[0])
     if Size.of(masks[0]) == size:
         return masks
-    told.append(f"{name} is {pixels(Size.of(masks[0]))} and was resized to its picture's {pixels(size)}.")
+    told.append(f"{name} is {pixels(Size.of(masks[0]))} and was resized to its image's {pixels(size)}.")
     return np.stack([resize_mask(item, *size) for item in masks])
 
 

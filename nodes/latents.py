@@ -18,15 +18,15 @@ def checked_samples(model, latent: dict, name: str) -> torch.Tensor:
             f"{name} holds several tensors (a joint audio and video latent), which this sampler cannot mask."
         )
     if samples.ndim not in (4, 5) or 0 in samples.shape:
-        told = f"{name} must be a picture's [B,C,H,W] or a video's [B,C,T,H,W]"
+        told = f"{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]"
         raise ValueError(f"{told}; this one is {tuple(samples.shape)}.")
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     wanted = model.get_model_object("latent_format")
     if samples.shape[1] != wanted.latent_channels:
         told = f"{name} has {samples.shape[1]} channels, but the model works on {wanted.latent_channels}"
-        raise ValueError(f"{told}: encode the picture with the VAE that belongs to this model.")
+        raise ValueError(f"{told}: encode the image with the VAE that belongs to this model.")
     if samples.ndim != 2 + wanted.latent_dimensions:
-        raise ValueError(f"{name} is of shape {tuple(samples.shape)}, a video; this model works on pictures.")
+        raise ValueError(f"{name} is of shape {tuple(samples.shape)}, a video; this model works on images.")
     return samples
 
 

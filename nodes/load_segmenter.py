@@ -34,7 +34,7 @@ Segmenter = io.Custom("PHD_SEGMENTER")
 
 @dataclass(frozen=True)
 class LoadedSegmenter:
-    """A way to find a subject. `find` takes a picture [H,W,3] and a prompt, and gives a soft mask [H,W]."""
+    """A way to find a subject. `find` takes an image [H,W,3] and a prompt, and gives a soft mask [H,W]."""
 
     name: str
     find: Callable[[np.ndarray, Prompt], np.ndarray]
@@ -86,11 +86,11 @@ def managed(segmenter: SamSegmenter | DeepLab) -> Callable[[np.ndarray, Prompt],
         held, load_device=device, offload_device=comfy.model_management.unet_offload_device()
     )
 
-    def find(picture: np.ndarray, prompt: Prompt) -> np.ndarray:
+    def find(image: np.ndarray, prompt: Prompt) -> np.ndarray:
         # Whole: these libraries' layers cannot work with weights that are partly elsewhere.
         memory = segmenter.working_memory
         comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
-        return segmenter.predict(picture, prompt)
+        return segmenter.predict(image, prompt)
 
     return find
 
@@ -100,14 +100,14 @@ def load_segmenter(model: str) -> LoadedSegmenter:
     check_choice("model", model, segmenters())
     if model == GRABCUT:
 
-        def find(picture, prompt):
-            return grabcut(picture, prompt.box, prompt.positive, prompt.negative, prompt.rough)
+        def find(image, prompt):
+            return grabcut(image, prompt.box, prompt.positive, prompt.negative, prompt.rough)
 
         return LoadedSegmenter(model, find, needs_prompt=True)
     path = folder_paths.get_full_path_or_raise(segmenter_files()[model], model)
     if path.lower().endswith(".onnx"):
         network = SalientModel(path)
-        return LoadedSegmenter(model, lambda picture, _: network.predict(picture), needs_prompt=False)
+        return LoadedSegmenter(model, lambda image, _: network.predict(image), needs_prompt=False)
     return LoadedSegmenter(model, managed(read_checkpoint(path)), needs_prompt=False)
 
 
@@ -119,7 +119,7 @@ class PhDLoadSegmenter(io.ComfyNode):
             display_name="Load Segmenter",
             category="PhD",
             description=(
-                "Loads a way of finding the subject in a picture: GrabCut needs no file; SAM, DeepLabV3+ and "
+                "Loads a way of finding the subject in an image: GrabCut needs no file; SAM, DeepLabV3+ and "
                 "salient-object models are read from models/sams and models/segmentation."
             ),
             inputs=[

@@ -10,7 +10,7 @@ from ..phd_ops.pixels.geometry import Box, Placement, Size, random_placement, vi
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
 from .compat import newer
-from .images import as_masks, as_pictures, common_batch, item
+from .images import as_images, as_masks, common_batch, item
 from .ui import outlined, shown, stored
 from .validate import check_choice, check_numbers
 
@@ -30,7 +30,7 @@ class PhDPasteBlend(io.ComfyNode):
             description="Pastes a subject into a scene at a chosen or random place, with a softened boundary.",
             inputs=[
                 io.Image.Input("background", tooltip="The scene that the subject goes into."),
-                io.Image.Input("subject", tooltip="The exemplar picture, or a cut-out with alpha (RGBA)."),
+                io.Image.Input("subject", tooltip="The exemplar image, or a cut-out with alpha (RGBA)."),
                 io.Combo.Input(
                     "placement",
                     options=["manual", "random"],
@@ -159,15 +159,15 @@ class PhDPasteBlend(io.ComfyNode):
                     optional=True,
                     default=False,
                     tooltip=(
-                        "Pastes a batch of subjects (or placements) into the same picture, the first at the back; "
-                        "otherwise each gets a picture of its own."
+                        "Pastes a batch of subjects (or placements) into the same image, the first at the back; "
+                        "otherwise each gets an image of its own."
                     ),
                     **rare,
                 ),
                 io.Mask.Input(
                     "subject_mask",
                     optional=True,
-                    tooltip="1 = subject, in the subject picture's frame. Not needed when the subject has alpha.",
+                    tooltip="1 = subject, in the subject image's frame. Not needed when the subject has alpha.",
                 ),
                 io.Mask.Input(
                     "earlier_subjects",
@@ -240,8 +240,8 @@ class PhDPasteBlend(io.ComfyNode):
         check_choice("blend", blend, list(BLENDS))
         check_numbers(feather=feather, size_min=size_min, size_max=size_max, light_match=light_match, visible=visible)
         told = []
-        scenes = as_pictures(background, "background")[..., :3]
-        exemplars = as_pictures(subject, "subject")
+        scenes = as_images(background, "background")[..., :3]
+        exemplars = as_images(subject, "subject")
         mattes = subject_mattes(exemplars, subject_mask, told)
         lines = placement_lines(placements)
         of_scene = {"background": scenes}
@@ -251,9 +251,9 @@ class PhDPasteBlend(io.ComfyNode):
         of_subject = {"subject": exemplars, "subject_mask": mattes, "placements": lines}
         if paste_into_one:
             subjects = range(common_batch(**of_subject))
-            pictures = [(index, subjects) for index in range(common_batch(**of_scene))]
+            images = [(index, subjects) for index in range(common_batch(**of_scene))]
         else:
-            pictures = [(index, [index]) for index in range(common_batch(**of_scene, **of_subject))]
+            images = [(index, [index]) for index in range(common_batch(**of_scene, **of_subject))]
 
         def place(index: int, box: Box, scene: Size) -> Placement:
             if item(lines, index) != NOT_PLACED:
@@ -267,12 +267,12 @@ class PhDPasteBlend(io.ComfyNode):
                 seed + index, Size(box.width, box.height), scene, (size_min, size_max), rotation, flip, visible
             )
 
-        shape = (len(pictures), *scenes.shape[1:3])
-        # One of each for the whole batch: no picture is copied to be stacked.
+        shape = (len(images), *scenes.shape[1:3])
+        # One of each for the whole batch: no image is copied to be stacked.
         composites, references = (np.empty((*shape, 3), np.float32) for _ in range(2))
         taken, inpaints, harmonizes = (np.zeros(shape, np.float32) for _ in range(3))
         used, previews, seen = {}, [], []
-        for number, (scene_index, subject_indices) in enumerate(pictures):
+        for number, (scene_index, subject_indices) in enumerate(images):
             composite, masks = composites[number], SceneMasks(taken[number], inpaints[number], harmonizes[number])
             composite[...] = item(scenes, scene_index)
             if any(name in of_scene for name in EARLIER):

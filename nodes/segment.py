@@ -1,4 +1,4 @@
-"""PhDSegment: a subject's mask from a picture."""
+"""PhDSegment: a subject's mask from an image."""
 
 import dataclasses
 import json
@@ -17,14 +17,14 @@ from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.parts import parts_of, prompted_parts
 from ..phd_ops.segmenters.prompt import AUTO, Prompt
 from .compat import newer
-from .images import as_masks, as_pictures, as_tensor, common_batch, item, pixels
+from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .ui import shown, warn
 from .validate import check_choice, check_numbers
 
-# No picture is that wide; what is beyond, or no number at all, is a slip of the user's.
+# No image is that wide; what is beyond, or no number at all, is a slip of the user's.
 MOST_PIXELS = 1e6
-# Of a picture: smaller parts of a mask are specks.
+# Of an image: smaller parts of a mask are specks.
 LEAST_SHARE = 0.0005
 KEEP = ["largest", "all", "prompted"]
 CANDIDATES = ["best", "largest"]
@@ -53,9 +53,9 @@ def parse_numbers(text: str, each: int, name: str) -> np.ndarray:
 
 
 def as_boxes(given, count: int) -> list[np.ndarray]:
-    """What core's nodes give as BOUNDING_BOX, as float64 [N,4] (x, y, width, height) for each of `count` pictures.
+    """What core's nodes give as BOUNDING_BOX, as float64 [N,4] (x, y, width, height) for each of `count` images.
 
-    One box, a list of boxes for every picture, or a list of such lists, one for each picture.
+    One box, a list of boxes for every image, or a list of such lists, one for each image.
     """
     try:
         given = [given] if isinstance(given, dict) else list(given)
@@ -68,12 +68,12 @@ def as_boxes(given, count: int) -> list[np.ndarray]:
         problem = "must be boxes with x, y, width and height in pixels, width and height above 0"
         raise ValueError(f"boxes is {str(given)[:120]}; these {problem}.") from None
     if len(boxes) not in (1, count):
-        raise ValueError(f"boxes has lists for {len(boxes)} pictures, and image has {count}; both must be as many.")
+        raise ValueError(f"boxes has lists for {len(boxes)} images, and image has {count}; both must be as many.")
     return boxes if len(boxes) == count else boxes * count
 
 
-def on_picture(prompt: Prompt, size: Size, told: list[str]) -> Prompt | None:
-    """A prompt without points outside the picture, which is told; None where then nothing of it is left."""
+def on_image(prompt: Prompt, size: Size, told: list[str]) -> Prompt | None:
+    """A prompt without points outside the image, which is told; None where then nothing of it is left."""
     kept = {}
     for name in ("positive", "negative"):
         points = getattr(prompt, name)
@@ -81,12 +81,12 @@ def on_picture(prompt: Prompt, size: Size, told: list[str]) -> Prompt | None:
         kept[name] = points[inside]
         if not inside.all():
             left_out = f"{len(points) - inside.sum()} of {len(points)}"
-            told.append(f"{name}_points: {left_out} lie outside the picture of {pixels(size)} and are left out.")
+            told.append(f"{name}_points: {left_out} lie outside the image of {pixels(size)} and are left out.")
     clipped = dataclasses.replace(prompt, **kept)
     if prompt.box is not None:
         x, y, width, height = prompt.box
         if not (x < size.width and y < size.height and x + width > 0 and y + height > 0):
-            told.append(f"box: it lies outside the picture of {pixels(size)}.")
+            told.append(f"box: it lies outside the image of {pixels(size)}.")
             return None
     return None if clipped.empty and not prompt.empty else clipped
 
@@ -98,9 +98,9 @@ class PhDSegment(io.ComfyNode):
             node_id="PhDSegment",
             display_name="Segment",
             category="PhD",
-            description="Finds the subject in a picture: its mask, its cut-out and its box.",
+            description="Finds the subject in an image: its mask, its cut-out and its box.",
             inputs=[
-                io.Image.Input("image", tooltip="The exemplar: a picture that shows the subject."),
+                io.Image.Input("image", tooltip="The exemplar: an image that shows the subject."),
                 Segmenter.Input("segmenter", tooltip="From Load Segmenter."),
                 io.String.Input(
                     "box",
@@ -144,7 +144,7 @@ class PhDSegment(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "For DeepLab models: what the subject is, such as dog or car. auto takes the class that most "
-                        "of the box, of the points or else of the picture has."
+                        "of the box, of the points or else of the image has."
                     ),
                 ),
                 io.Int.Input(
@@ -154,7 +154,7 @@ class PhDSegment(io.ComfyNode):
                     max=32,
                     optional=True,
                     tooltip=(
-                        "Draws the mask's edge again after the picture, up to so many pixels from where it was. "
+                        "Draws the mask's edge again after the image, up to so many pixels from where it was. "
                         "0 leaves it as the segmenter gave it."
                     ),
                 ),
@@ -226,33 +226,33 @@ class PhDSegment(io.ComfyNode):
             class_name=class_name,
             candidate=candidate,
         )
-        pictures, told = as_pictures(image, "image"), []
-        each = [written] * len(pictures) if boxes is None else as_boxes(boxes, len(pictures))
+        images, told = as_images(image, "image"), []
+        each = [written] * len(images) if boxes is None else as_boxes(boxes, len(images))
         rough = None
         if rough_mask is not None:
-            rough = as_masks(rough_mask, pictures, "rough_mask", told)
-            common_batch(image=pictures, rough_mask=rough)
-            pictures = np.repeat(pictures, len(rough), axis=0) if len(pictures) == 1 else pictures
+            rough = as_masks(rough_mask, images, "rough_mask", told)
+            common_batch(image=images, rough_mask=rough)
+            images = np.repeat(images, len(rough), axis=0) if len(images) == 1 else images
             each = each * len(rough) if len(each) == 1 else each
         boxed = any(len(one) for one in each)
         if segmenter.needs_prompt and rough is None and not len(asked.positive) and not boxed:
             raise ValueError(f"{segmenter.name} needs a box or positive points around the subject; both are empty.")
-        progress = comfy.utils.ProgressBar(len(pictures))
+        progress = comfy.utils.ProgressBar(len(images))
         masks, cutouts, subjects, found = [], [], [], None
-        for index, picture in enumerate(pictures):
+        for index, pixels in enumerate(images):
             comfy.model_management.throw_exception_if_processing_interrupted()
             prompt = dataclasses.replace(asked, rough=None if rough is None else item(rough, index))
-            # Where others have boxes and this picture none, a detector found nothing in it.
+            # Where others have boxes and this image none, a detector found nothing in it.
             nothing = boxed and not len(each[index]) and rough is None and not len(asked.positive)
             prompts = [] if nothing else prompts_of(prompt, each[index])
-            mask, several = search(segmenter, picture, prompts, told, threshold, keep, grow, refine_edge)
+            mask, several = search(segmenter, pixels, prompts, told, threshold, keep, grow, refine_edge)
             if not several:
-                told.append(f"No subject found in picture {index + 1}: its mask is empty.")
+                told.append(f"No subject found in image {index + 1}: its mask is empty.")
                 warn(told[-1])
             elif found is None:
                 found = subject_box(mask)
             masks.append(mask)
-            cutouts.append(cut_out(picture[..., :3], mask))
+            cutouts.append(cut_out(pixels[..., :3], mask))
             subjects += several
             progress.update(1)
         box = (found or Box(0, 0, 0, 0))._asdict()
@@ -277,7 +277,7 @@ def prompts_of(prompt: Prompt, boxes: np.ndarray) -> list[Prompt]:
 
 def search(
     segmenter: LoadedSegmenter,
-    picture: np.ndarray,
+    image: np.ndarray,
     prompts: list[Prompt],
     told: list[str],
     threshold: float,
@@ -285,16 +285,16 @@ def search(
     pixels: int,
     edge: int,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The subject in a picture [H,W,3 or 4], and a mask for each prompt or, of a single one, for each part kept."""
-    colors, alpha = picture[..., :3], None
-    if picture.shape[2] == 4 and picture[..., 3].max() >= LEAST_ALPHA:
+    """The subject in an image [H,W,3 or 4], and a mask for each prompt or, of a single one, for each part kept."""
+    colors, alpha = image[..., :3], None
+    if image.shape[2] == 4 and image[..., 3].max() >= LEAST_ALPHA:
         # What is transparent shows nothing, whatever color it has.
-        alpha = picture[..., 3]
+        alpha = image[..., 3]
         colors = colors * alpha[..., None] + 0.5 * (1 - alpha[..., None])
-    whole, found = np.zeros(picture.shape[:2], np.float32), []
+    whole, found = np.zeros(image.shape[:2], np.float32), []
     for prompt in prompts:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        prompt = on_picture(prompt, Size.of(picture), told)
+        prompt = on_image(prompt, Size.of(image), told)
         if prompt is None:
             continue
         # In 16 bits a network may overflow; what it cannot say is no subject.
@@ -310,7 +310,7 @@ def search(
 
 
 def refine(
-    mask: np.ndarray, picture: np.ndarray, prompt: Prompt, threshold: float, keep: str, pixels: int, edge: int
+    mask: np.ndarray, image: np.ndarray, prompt: Prompt, threshold: float, keep: str, pixels: int, edge: int
 ) -> np.ndarray:
     """From what a segmenter says to a mask worth pasting: near-opaque is opaque, no holes, no specks, a true edge."""
     if threshold > 0:
@@ -323,6 +323,6 @@ def refine(
     mask = fill_holes(mask)
     if edge:
         heed = comfy.model_management.throw_exception_if_processing_interrupted
-        mask = stabilize(refine_edge(picture, mask, edge, between=heed))
+        mask = stabilize(refine_edge(image, mask, edge, between=heed))
         mask = (mask > 0.5).astype(np.float32) if threshold > 0 else mask
     return grow(mask, pixels) if pixels else mask

@@ -1,4 +1,4 @@
-"""PhDStitch: the way back into the untouched picture."""
+"""PhDStitch: the way back into the untouched image."""
 
 import json
 
@@ -11,7 +11,7 @@ from ..phd_ops.pixels.masks import resize_mask
 from ..phd_ops.pixels.stitch import Stitched, fade_in_window, stitch
 from .compat import newer
 from .crop import Crop
-from .images import as_masks, as_pictures, common_batch, item, named_mask, pixels
+from .images import as_images, as_masks, common_batch, item, named_mask, pixels
 from .ui import outlined, shown
 from .validate import check_numbers
 
@@ -24,7 +24,7 @@ class PhDStitch(io.ComfyNode):
             display_name="Stitch",
             category="PhD",
             description=(
-                "Puts the harmonized picture back. The subject keeps its own detail under the model's light; "
+                "Puts the harmonized image back. The subject keeps its own detail under the model's light; "
                 "every pixel outside the returned mask is the background's, bit for bit."
             ),
             inputs=[
@@ -73,13 +73,13 @@ class PhDStitch(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip=(
-                        "Takes off the tone step that VAEs put on pictures, measured where nothing was to change: "
+                        "Takes off the tone step that VAEs put on images, measured where nothing was to change: "
                         "1 all of it, 0 none."
                     ),
                     **newer(io.Float.Input, advanced=True),
                 ),
                 Crop.Input(
-                    "crop", optional=True, tooltip="From Crop Around Subject, if the sampled picture is its window."
+                    "crop", optional=True, tooltip="From Crop Around Subject, if the sampled image is its window."
                 ),
                 io.Image.Input(
                     "sampled_reference",
@@ -98,7 +98,7 @@ class PhDStitch(io.ComfyNode):
                     default=1,
                     min=1,
                     max=16,
-                    tooltip="As in Harmonize Sampler: the sampled pictures are so many runs of each scene, whose light "
+                    tooltip="As in Harmonize Sampler: the sampled images are so many runs of each scene, whose light "
                     "is averaged.",
                     **newer(io.Int.Input, advanced=True),
                 ),
@@ -115,11 +115,11 @@ class PhDStitch(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="image", tooltip="The finished picture, at the background's size."),
+                io.Image.Output(display_name="image", tooltip="The finished image, at the background's size."),
                 io.Mask.Output(display_name="mask", tooltip="The composite mask used: 0 = the background's own pixel."),
                 io.String.Output(
                     display_name="report",
-                    tooltip="JSON, a list with an entry for each picture: how light moved, whether the subject stayed "
+                    tooltip="JSON, a list with an entry for each image: how light moved, whether the subject stayed "
                     "itself, and whether the model neglected or suppressed it.",
                 ),
             ],
@@ -155,8 +155,8 @@ class PhDStitch(io.ComfyNode):
                 raise ValueError(
                     f"{name} is {pixels(crop.target)}, the window's size: connect the whole mask from Paste & Blend."
                 )
-        scenes = as_pictures(background, "background")[..., :3]
-        composites = as_pictures(composite, "composite")[..., :3]
+        scenes = as_images(background, "background")[..., :3]
+        composites = as_images(composite, "composite")[..., :3]
         samples = by_seed(sampled, "sampled", num_seeds)
         references = None if sampled_reference is None else by_seed(sampled_reference, "sampled_reference", num_seeds)
         mattes = as_masks(subject_mask, scenes, "subject_mask", told)
@@ -172,24 +172,22 @@ class PhDStitch(io.ComfyNode):
             wrong = f"composite is {pixels(Size.of(composites[0]))}, but background is {pixels(size)}"
             raise ValueError(f"{wrong}: connect the composite that was made from this background.")
         if crop is not None and crop.scene != size:
-            wrong = f"crop was cut from a picture of {pixels(crop.scene)}, but background is {pixels(size)}"
+            wrong = f"crop was cut from an image of {pixels(crop.scene)}, but background is {pixels(size)}"
             raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
         window = crop.box if crop is not None else decoded_window(size, Size.of(samples[0][0]))
         if crop is None and window.size != size:
-            told.append(
-                f"sampled is {pixels(window.size)}: the picture's margin, which the VAE cut off, stays as it is."
-            )
+            told.append(f"sampled is {pixels(window.size)}: the image's margin, which the VAE cut off, stays as it is.")
         count = common_batch(**batches)
-        pictures = np.empty((count, size.height, size.width, 3), np.float32)
-        masks = np.zeros(pictures.shape[:3], np.float32)
+        images = np.empty((count, size.height, size.width, 3), np.float32)
+        masks = np.zeros(images.shape[:3], np.float32)
         previews, reports = [], []
         for index in range(count):
-            pictures[index] = item(scenes, index)
+            images[index] = item(scenes, index)
             matte, change = item(mattes, index), item(changes, index)
             results = [item(run, index) for run in samples]
             shown_references = None if references is None else [item(run, index) for run in references]
             if shown_references is not None and all(map(is_same, shown_references, results)):
-                told.append("sampled_reference is the sampled picture again: light is read from that one alone.")
+                told.append("sampled_reference is the sampled image again: light is read from that one alone.")
                 shown_references = None
             shows = change if changed is None else change.copy()
             if changed is not None:
@@ -210,12 +208,12 @@ class PhDStitch(io.ComfyNode):
                 color_fix=color_fix,
                 strength=relight_strength,
             )
-            pictures[index][window.slices], masks[index][window.slices] = stitched.picture, stitched.used
-            previews += [outlined(pictures[index]), outlined(masks[index])]
+            images[index][window.slices], masks[index][window.slices] = stitched.image, stitched.used
+            previews += [outlined(images[index]), outlined(masks[index])]
             reports.append(figures(stitched, matte[window.slices]))
             told += sentences(stitched, matte[window.slices], reports[-1], color_fix)
         return io.NodeOutput(
-            torch.from_numpy(pictures),
+            torch.from_numpy(images),
             torch.from_numpy(masks),
             json.dumps(reports),
             ui=shown(cls, previews, *told),
@@ -223,12 +221,12 @@ class PhDStitch(io.ComfyNode):
 
 
 def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
-    """A batch of pictures as one batch for each seed: first all scenes with the first one, and so on."""
-    pictures = as_pictures(batch, name)[..., :3]
-    if len(pictures) % seeds:
-        told = f"{name} has {len(pictures)} pictures, which are no {seeds} runs of the same scenes"
+    """A batch of images as one batch for each seed: first all scenes with the first one, and so on."""
+    images = as_images(batch, name)[..., :3]
+    if len(images) % seeds:
+        told = f"{name} has {len(images)} images, which are no {seeds} runs of the same scenes"
         raise ValueError(f"{told}: set num_seeds as in Harmonize Sampler.")
-    return np.split(pictures, seeds)
+    return np.split(images, seeds)
 
 
 def decoded_window(scene: Size, sampled: Size) -> Box:
@@ -240,7 +238,7 @@ def decoded_window(scene: Size, sampled: Size) -> Box:
 
 
 def is_same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two pictures are one and the same, but for what batches of models round differently."""
+    """Whether two images are one and the same, but for what batches of models round differently."""
     return one.shape == other.shape and float(np.abs(one - other).max()) < 0.5 / 255
 
 
@@ -267,11 +265,11 @@ def sentences(stitched: Stitched, matte: np.ndarray, found: dict, color_fix: flo
         told.append(
             f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by {found['light_by']}."
         )
-        told.append(f"Identity {found['identity']:.2f} (the sampled picture's: {found['identity_of_sampled']:.2f}).")
+        told.append(f"Identity {found['identity']:.2f} (the sampled image's: {found['identity_of_sampled']:.2f}).")
     elif matte.any():
         told.append("Nothing was made of the composite: it is put back as it is.")
     elif stitched.used.any():
-        told.append("The subject's mask is empty: only its surround is taken from the sampled picture.")
+        told.append("The subject's mask is empty: only its surround is taken from the sampled image.")
     else:
         told.append("The subject's mask is empty: the background passes through unchanged.")
     if found["neglected"] and stitched.light is not None:

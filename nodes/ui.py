@@ -27,21 +27,21 @@ def warn(text: str) -> None:
     tell(text)
 
 
-# A picture on a node is never larger than this, so that showing a large scene costs no more than a small one.
+# An image on a node is never larger than this, so that showing a large scene costs no more than a small one.
 PREVIEW_SIDE = 1024
 
 
-def preview(picture: np.ndarray) -> np.ndarray:
+def preview(image: np.ndarray) -> np.ndarray:
     """An array [H,W] or [H,W,C], its longer side no more than PREVIEW_SIDE."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, PREVIEW_SIDE / max(height, width))
     size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
 
 
-def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
-    """A picture or a mask for a node to show, with the edges of masks on it: the first white, the second orange."""
-    reduced = preview(picture)
+def outlined(image: np.ndarray, *masks: np.ndarray) -> np.ndarray:
+    """An image or a mask for a node to show, with the edges of masks on it: the first white, the second orange."""
+    reduced = preview(image)
     reduced = np.repeat(reduced[..., None], 3, axis=-1) if reduced.ndim == 2 else reduced
     drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
     size = Size.of(drawn)
@@ -53,14 +53,14 @@ def outlined(picture: np.ndarray, *masks: np.ndarray) -> np.ndarray:
     return drawn.astype(np.float32) / 255
 
 
-def stored(cls: type[io.ComfyNode], picture: np.ndarray) -> dict:
-    """A picture [H,W,3] or [H,W,4] for the browser: the name under which the server gives it, at preview size."""
-    return dict(ui.PreviewImage(as_tensor([preview(picture)]), cls=cls).as_dict()["images"][0])
+def stored(cls: type[io.ComfyNode], image: np.ndarray) -> dict:
+    """An image [H,W,3] or [H,W,4] for the browser: the name under which the server gives it, at preview size."""
+    return dict(ui.PreviewImage(as_tensor([preview(image)]), cls=cls).as_dict()["images"][0])
 
 
-def shown(cls: type[io.ComfyNode], pictures: list[np.ndarray], *messages: str) -> dict:
-    """What a node shows on itself: pictures, and sentences for whoever reads or calls over the API."""
-    result = dict(ui.PreviewImage(as_tensor(pictures), cls=cls).as_dict())
+def shown(cls: type[io.ComfyNode], images: list[np.ndarray], *messages: str) -> dict:
+    """What a node shows on itself: images, and sentences for whoever reads or calls over the API."""
+    result = dict(ui.PreviewImage(as_tensor(images), cls=cls).as_dict())
     messages = tuple(dict.fromkeys(messages))
     if messages:
         result["text"] = messages

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 
 # A window this wide, in cells of the grid it is computed on, is sampled finely enough; wider ones take larger cells,
-# but never fewer than so many on the longer side. Pictures with more cells than the last take larger ones too.
+# but never fewer than so many on the longer side. Images with more cells than the last take larger ones too.
 GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 320
 # Holds a plane's slope at 0 where the mask is too narrow to tell it: squared deviations of the window, more than what
 # rounding leaves of them.
 RIDGE = {torch.float32: 1e-3, torch.float64: 1e-7}
 # Less weight than this in reach of the window says nothing.
 LEAST_WEIGHT = 1e-7
-# Pictures are gone through in strips of about so many pixels, which stay in the processor's cache.
+# Images are gone through in strips of about so many pixels, which stay in the processor's cache.
 STRIP = 2**16
 
 
@@ -63,7 +63,7 @@ def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float
 
 
 def in_strips(height: int, width: int, cell: int) -> Iterator[slice]:
-    """Rows of a picture, some rows of cells at a time."""
+    """Rows of an image, some rows of cells at a time."""
     step = max(1, STRIP // (cell * width)) * cell
     for top in range(0, height, step):
         yield slice(top, min(top + step, height))

@@ -51,7 +51,7 @@ class Band:
 
     Attributes:
         material: in MATERIALS.
-        tall, ragged: its height over the horizon, and how far that varies, as shares of the picture's height.
+        tall, ragged: its height over the horizon, and how far that varies, as shares of the image's height.
         waves: how many waves its outline is made of, and how their height falls with their number.
     """
 
@@ -90,7 +90,7 @@ LEAST_NEUTRAL = 0.26
 
 @dataclass(frozen=True)
 class Background:
-    """What a picture shows without its subject.
+    """What an image shows without its subject.
 
     Attributes:
         kind: "outdoors", "wall" or "photograph".
@@ -155,7 +155,7 @@ def draw(rng: np.random.Generator, split: str, photographs: float = PHOTOGRAPH_S
 
 
 def color_behind(background: Background, at: float) -> tuple[str, np.ndarray] | None:
-    """The color's word and the linear albedo at a height (a share of the picture's); None where it is not known."""
+    """The color's word and the linear albedo at a height (a share of the image's); None where it is not known."""
     if background.kind == "photograph":
         return None
     if at < background.horizon and background.behind in SKIES:
@@ -220,7 +220,7 @@ def sky(rng: np.random.Generator, name: str, split: str, width: int, height: int
     kind = SKIES[name]
     down = ((np.arange(height) + 0.5) / height)[:, None, None] ** 1.3
     clear = (1 - down) * np.float32(kind.top) + down * np.float32(kind.low)
-    picture = np.repeat(clear, width, axis=1).astype(np.float32)
+    image = np.repeat(clear, width, axis=1).astype(np.float32)
     if kind.clouds:
         field = cloud_noise(split)
         x, y = rng.integers(0, TILE, 2)
@@ -228,11 +228,11 @@ def sky(rng: np.random.Generator, name: str, split: str, width: int, height: int
         patch = np.roll(field, (y, x), (0, 1))[: max(1, span * height // width), :span]
         patch = cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR if width > span else cv2.INTER_AREA)
         if kind.clouds == 1.0:
-            return picture * np.exp(0.10 * patch)[..., None]
+            return image * np.exp(0.10 * patch)[..., None]
         cover = np.clip((patch - 0.1) * 0.9, 0, 1)[..., None] * np.float32(0.95)
         lit = np.float32([0.70, 0.70, 0.70]) * np.clip(1.02 - 0.12 * patch, 0.7, 1)[..., None]
-        picture = picture * (1 - cover) + lit * cover
-    return picture
+        image = image * (1 - cover) + lit * cover
+    return image
 
 
 def band_mask(rng: np.random.Generator, band: Band, horizon: float, side: int) -> np.ndarray:
@@ -257,28 +257,28 @@ def render(background: Background, side: int) -> np.ndarray:
     streams = [np.random.default_rng(rng.integers(2**63, size=2)) for _ in range(5)]
     split, horizon = background.split, background.horizon
     edge = min(side - 1, max(1, round(horizon * side)))
-    picture = np.empty((side, side, 3), np.float32)
+    image = np.empty((side, side, 3), np.float32)
     if background.behind in SKIES:
-        picture[:edge] = sky(streams[0], background.behind, split, side, edge)
+        image[:edge] = sky(streams[0], background.behind, split, side, edge)
     else:
-        picture[:edge] = wall(streams[0], background.behind, split, side, edge)
-    picture[edge:] = ground(streams[1], background.ground, split, side, side - edge, horizon)
+        image[:edge] = wall(streams[0], background.behind, split, side, edge)
+    image[edge:] = ground(streams[1], background.ground, split, side, side - edge, horizon)
     band = BANDS[background.band]
     if band:
         mask = band_mask(streams[2], band, horizon, side)
         rows = np.flatnonzero(mask.any((1, 2)))
         part = slice(rows[0], rows[-1] + 1)
         far = wall(streams[3], band.material, split, side, rows[-1] + 1 - rows[0], far=2.0)
-        picture[part] += mask[part] * (far - picture[part])
+        image[part] += mask[part] * (far - image[part])
     if background.behind not in SKIES:
         # A corner is darker: less light from all around gets there.
         away = np.abs((np.arange(side) + 0.5) / side - edge / side)
-        picture *= (1 - 0.28 * np.exp(-away / 0.05)).astype(np.float32)[:, None, None]
+        image *= (1 - 0.28 * np.exp(-away / 0.05)).astype(np.float32)[:, None, None]
     # A material is known, but not to the last digit.
     spread = streams[4]
     for part in (slice(0, edge), slice(edge, side)):
-        picture[part] *= np.exp(0.04 * spread.standard_normal() + 0.012 * spread.standard_normal(3)).astype(np.float32)
-    return picture
+        image[part] *= np.exp(0.04 * spread.standard_normal() + 0.012 * spread.standard_normal(3)).astype(np.float32)
+    return image
 
 
 @functools.cache
@@ -290,11 +290,11 @@ def linear_photograph(split: str, choice: int) -> np.ndarray:
 
 def photograph(rng: np.random.Generator, background: Background, side: int) -> np.ndarray:
     """A crop of one of PHOTOGRAPHS with its own light taken out as well as gray worlds go."""
-    picture = linear_photograph(background.split, int(background.behind))
-    height, width = picture.shape[:2]
+    image = linear_photograph(background.split, int(background.behind))
+    height, width = image.shape[:2]
     crop = int(min(height, width) * rng.uniform(0.6, 1.0))
     y, x = rng.integers(0, height - crop + 1), rng.integers(0, width - crop + 1)
-    small = cv2.resize(picture[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         small = small[:, ::-1]
     # What the crop's mean says of its light, in all of its brightness and most of its color.

@@ -1,4 +1,4 @@
-"""One light for a whole scene: a gain on linear light that is smooth over the picture, and the direction it comes from.
+"""One light for a whole scene: a gain on linear light that is smooth over the image, and the direction it comes from.
 
 A scene's light is `exp(log gain)` per pixel and channel: exposure, the color of a black body as a camera shows it, a
 little green or magenta, and a slope that is brighter on the side the light comes from. Solids are shaded by its
@@ -51,7 +51,7 @@ class Light:
         exposure: in stops.
         mired: a million over the color temperature in kelvin; warm light has many.
         tint: log gain of green over red and blue; below 0 the light is magenta.
-        slope: log gain from the picture's middle to its edge, towards the light.
+        slope: log gain from the image's middle to its edge, towards the light.
         azimuth: degrees from which the light comes, 0 from behind the camera, negative from the left.
         elevation: degrees above the horizon.
     """
@@ -79,7 +79,7 @@ class Light:
 
     @property
     def mean(self) -> np.ndarray:
-        """The log gain's mean over the picture, float64 [3]."""
+        """The log gain's mean over the image, float64 [3]."""
         return self.exposure * math.log(2) + self.color
 
     @property

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from devtools import package_images as pictures
+from devtools import package_images as images
 from relit_scenes.split import SPLITS, check
 
 TILE = 512
 
 
-class PicturesMissingError(Exception):
-    """Pictures that a package should bring cannot be had; the message is one sentence for the user."""
+class ImagesMissingError(Exception):
+    """Images that a package should bring cannot be had; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Material:
         color: its color's word, for subjects that shall look alike.
         albedo: its mean, linear RGB.
         texture: (generator, split) -> [512,512,3], relative: only its ratio to its own mean counts.
-        span: how much of the tile a picture shows across a wall, or across the front edge of a ground.
+        span: how much of the tile an image shows across a wall, or across the front edge of a ground.
     """
 
     name: str
@@ -75,8 +75,8 @@ def wrapped(place: tuple[float, float], reach: float) -> list[tuple[float, float
 
 def strewn(rng, count: int, colors: list, length: tuple[float, float], width: float, upright: bool) -> np.ndarray:
     """Blades (upright) or leaves, one over the other, the lower ones in the others' shade."""
-    picture = np.empty((TILE, TILE, 3), np.float32)
-    picture[:] = np.float32(colors[0]) * 0.35
+    image = np.empty((TILE, TILE, 3), np.float32)
+    image[:] = np.float32(colors[0]) * 0.35
     palette = np.float32(colors)
     for k in range(count):
         depth = 0.4 + 0.6 * k / count
@@ -89,14 +89,14 @@ def strewn(rng, count: int, colors: list, length: tuple[float, float], width: fl
             if upright:
                 tip = (x + long * np.cos(radians), y + long * np.sin(radians))
                 ends = [tuple(round(8 * v) for v in end) for end in ((x, y), tip)]
-                cv2.line(picture, *ends, color.tolist(), max(1, round(width)), cv2.LINE_AA, 3)
+                cv2.line(image, *ends, color.tolist(), max(1, round(width)), cv2.LINE_AA, 3)
             else:
                 center, axes = (round(8 * x), round(8 * y)), (round(8 * long), round(8 * long * width))
-                cv2.ellipse(picture, center, axes, angle, 0, 360, color.tolist(), -1, cv2.LINE_8, 3)
+                cv2.ellipse(image, center, axes, angle, 0, 360, color.tolist(), -1, cv2.LINE_8, 3)
                 vein = (round(8 * (x - 0.8 * long * np.cos(radians))), round(8 * (y - 0.8 * long * np.sin(radians))))
                 end = (round(8 * (x + 0.8 * long * np.cos(radians))), round(8 * (y + 0.8 * long * np.sin(radians))))
-                cv2.line(picture, vein, end, (0.7 * color).tolist(), 1, cv2.LINE_8, 3)
-    return picture
+                cv2.line(image, vein, end, (0.7 * color).tolist(), 1, cv2.LINE_8, 3)
+    return image
 
 
 @functools.cache
@@ -146,20 +146,20 @@ def masonry(
 
 
 def read_photograph(package: str, path: str) -> np.ndarray:
-    """float32 [H,W,3] sRGB. Raises PicturesMissingError where the package does not bring it."""
+    """float32 [H,W,3] sRGB. Raises ImagesMissingError where the package does not bring it."""
     try:
-        return pictures.read_rgb(pictures.package_file(package, path))
+        return images.read_rgb(images.package_file(package, path))
     except (FileNotFoundError, ValueError) as error:
         problem = str(error).rstrip(".")
-        raise PicturesMissingError(f"{problem}; install what devtools/requirements.txt names.") from None
+        raise ImagesMissingError(f"{problem}; install what devtools/requirements.txt names.") from None
 
 
 def photograph(rng: np.random.Generator, path: str, split: str) -> np.ndarray:
     """Patches of the split's part of a gray texture photograph of scikit-image, laid so that they repeat: linear."""
-    picture = read_photograph("skimage", path)[..., 1]
+    image = read_photograph("skimage", path)[..., 1]
     left, right = {"train": (0, 0.5), "validation": (0.5, 0.72), "test": (0.72, 1.0)}[split]
-    width = picture.shape[1]
-    part = picture[:, int(left * width) : int(right * width)] ** 2.2
+    width = image.shape[1]
+    part = image[:, int(left * width) : int(right * width)] ** 2.2
     patch = min(part.shape[1], 160)
     at = np.abs((np.arange(patch) + 0.5) * 2 / patch - 1)
     edge = np.clip((1 - np.maximum(at[:, None], at)) * patch / 24, 0, 1).astype(np.float32)

@@ -1,6 +1,6 @@
 """Can the light be read off a scene? `python -m relit_scenes.readable` fits a small network to find out.
 
-It sees clean backgrounds only, as 8-bit pictures, and says the light's mean log gain and its slope; it learns from the
+It sees clean backgrounds only, as 8-bit images, and says the light's mean log gain and its slope; it learns from the
 training split and is asked about the test split, whose backgrounds it never saw. Where it fails, no sampler can win.
 """
 
@@ -54,9 +54,9 @@ class Views:
         return np.column_stack([self.mean @ np.float32(list(COMPONENTS.values())).T, self.slope])
 
 
-def features_of(picture: np.ndarray) -> np.ndarray:
-    """Of a uint8 picture: log colors, on a coarse grid and on the whole, and how rough its rows are."""
-    linear = srgb_to_linear(picture.astype(np.float32) / 255)
+def features_of(image: np.ndarray) -> np.ndarray:
+    """Of a uint8 image: log colors, on a coarse grid and on the whole, and how rough its rows are."""
+    linear = srgb_to_linear(image.astype(np.float32) / 255)
     log = np.log(linear + 0.002)
     colors = cv2.resize(log, (GRID, GRID), interpolation=cv2.INTER_AREA)
     luma = log.mean(axis=2)
@@ -76,8 +76,8 @@ def views(split: str, count: int, first: int = 0, photographs: float | None = No
     for seed in range(first, first + count):
         shot = scenes.draw_empty(seed, split, photographs)
         empty = scenes.layers(shot, SIDE).empty
-        picture = SRGB[(empty * 65535 + 0.5).astype(np.uint16)]
-        rows.append((features_of(picture), shot.light.mean, shot.light.gradient, shot.background.kind))
+        image = SRGB[(empty * 65535 + 0.5).astype(np.uint16)]
+        rows.append((features_of(image), shot.light.mean, shot.light.gradient, shot.background.kind))
     features, mean, slope, kinds = zip(*rows, strict=True)
     return Views(np.stack(features), np.float32(mean), np.float32(slope), np.array(kinds))
 

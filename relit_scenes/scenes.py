@@ -1,9 +1,9 @@
 """RelitScenes: a subject under one scene's light, to be pasted into another scene whose light it should take.
 
-`draw_scene` makes a description from a seed and a split, without pixels; `render_scene` makes its pictures at any side.
+`draw_scene` makes a description from a seed and a split, without pixels; `render_scene` makes its images at any side.
 `training_scene` gives finished scenes only, for a model that is to know how things look in the light of a place.
 
-Everything is composed in linear light, and one light falls on all of a picture:
+Everything is composed in linear light, and one light falls on all of an image:
 
     truth      = (1 - matte) × background × (1 - shadow) + matte × albedo × shade × gain
     composite  = (1 - matte) × background                + matte × the exemplar's subject, unchanged
@@ -31,25 +31,25 @@ STRATA = (
     "mixed", "exposure", "color cast", "gradient", "direction", "same color", "matte +1", "matte -1",
 )  # fmt: skip
 MATTE_ERROR = {"matte +1": 1, "matte -1": -1}
-# The inpaint ring's width over the picture's side.
+# The inpaint ring's width over the image's side.
 RING = 1 / 16
 # Of the direct light, what a cast shadow takes; and what a contact shadow takes of all.
 CAST, CONTACT = 0.42, 0.55
 # A shadow fainter than this is none.
 LEAST_SHADOW = 0.01
 SUBJECT_SHARE = 0.9
-# Exposure is chosen on a picture this small, whose brightest pixels then lie here: a larger one's grain goes further.
+# Exposure is chosen on an image this small, whose brightest pixels then lie here: a larger one's grain goes further.
 PREVIEW, CEILING = 48, 0.94
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture, without pixels.
+    """One image, without pixels.
 
     Attributes:
         subject: None for an empty scene.
-        size: the subject's longer side over the picture's.
-        x, base: where its middle stands, and its lower end, as shares of the picture's sides.
+        size: the subject's longer side over the image's.
+        x, base: where its middle stands, and its lower end, as shares of the image's sides.
     """
 
     subject: Subject | None
@@ -105,7 +105,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene's pictures. All are float32 of [S,S,3] in 0..1 (sRGB) or [S,S] in 0..1, where nothing else is said.
+    """A scene's images. All are float32 of [S,S,3] in 0..1 (sRGB) or [S,S] in 0..1, where nothing else is said.
 
     Attributes:
         truth: the subject in the scene's light, with its shadow.
@@ -114,7 +114,7 @@ class Scene:
         exemplar_matte: the subject's matte in the exemplar, as given to a method (off by a pixel in two strata).
         composite: the exemplar's subject in the background, unchanged, by the matte given.
         reference: the exemplar moved so that its subject lies on the composite's, mirrored where it does not reach.
-        reference_cover: the share of the picture that it does reach.
+        reference_cover: the share of the image that it does reach.
         matte: the matte given, in the scene.
         true_matte: the exact one; the same but in the two strata with a wrong matte.
         shadow: the share of the light that the subject's shadow takes away; 0 where there is none.
@@ -195,7 +195,7 @@ def draw_scene(seed: int, split: str, stratum: str | None = None, kinds: tuple[s
     while there.name == here.name:
         there = backgrounds.draw(rng, split)
     if stratum == "direction" and "solid" in kinds:
-        # A sprite's own picture holds most of its shading.
+        # A sprite's own image holds most of its shading.
         kinds = ("solid",)
     subject = subjects.draw(rng, split, kinds, like)
     other_x = float(np.clip(x + rng.uniform(-0.12, 0.12), 0.34, 0.66))
@@ -244,8 +244,8 @@ def draw_exposures(rng: np.random.Generator, stratum: str, most: float, most_the
 def headroom(shot: Shot) -> float:
     """How many stops a shot may have before more than about one pixel in a hundred clips."""
     preview = layers(exposed(shot, -4.0), PREVIEW)
-    picture = preview.finished.max(axis=2)
-    brightest = [np.percentile(picture, 99.0)]
+    image = preview.finished.max(axis=2)
+    brightest = [np.percentile(image, 99.0)]
     if shot.subject is not None:
         # The subject is what is measured: it has a say of its own.
         brightest.append(np.percentile(preview.lit[preview.matte > 0.5].max(axis=1), 98.0))
@@ -257,7 +257,7 @@ def exposed(shot: Shot, stops: float) -> Shot:
 
 
 def draw_shot(seed: int, split: str = "train", kinds: tuple[str, ...] = KINDS) -> Shot:
-    """One finished picture; nine times in ten with a subject."""
+    """One finished image; nine times in ten with a subject."""
     rng = generator(seed, split, 1)
     background = backgrounds.draw(rng, split)
     subject = subjects.draw(rng, split, kinds)
@@ -303,26 +303,26 @@ class Layers:
     @property
     def finished(self) -> np.ndarray:
         """[S,S,3], the subject in its place, with its shadow."""
-        picture = self.empty * (1 - self.shadow[..., None])
-        return over(picture, self.box, self.matte, self.lit)
+        image = self.empty * (1 - self.shadow[..., None])
+        return over(image, self.box, self.matte, self.lit)
 
 
-def over(picture: np.ndarray, box: Box, matte: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """`colors` (straight) laid over a picture, which is changed in place and given back."""
+def over(image: np.ndarray, box: Box, matte: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """`colors` (straight) laid over an image, which is changed in place and given back."""
     alpha = matte[..., None]
-    picture[box.slices] = (1 - alpha) * picture[box.slices] + alpha * colors
-    return picture
+    image[box.slices] = (1 - alpha) * image[box.slices] + alpha * colors
+    return image
 
 
 def whole(part: np.ndarray, box: Box, side: int, fill: float = 0.0) -> np.ndarray:
-    """A part of a picture in a picture of `fill`."""
-    picture = np.full((side, side, *part.shape[2:]), fill, np.float32)
-    picture[box.slices] = part
-    return picture
+    """A part of an image in an image of `fill`."""
+    image = np.full((side, side, *part.shape[2:]), fill, np.float32)
+    image[box.slices] = part
+    return image
 
 
 def stand(shot: Shot, cut: Cutout, side: int) -> Box:
-    """The cut-out's box in whole pixels, wholly inside the picture."""
+    """The cut-out's box in whole pixels, wholly inside the image."""
     height, width = cut.matte.shape
     x = min(max(round(shot.x * side - width / 2), 0), side - width)
     y = min(max(round(shot.base * side - height), 0), side - height)
@@ -374,15 +374,15 @@ def off_by(matte: np.ndarray, pixels: int) -> np.ndarray:
     return (cv2.dilate if pixels > 0 else cv2.erode)(matte, np.ones((3, 3), np.uint8))
 
 
-def moved(picture: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
-    """A picture moved by whole pixels, its border carried on."""
-    height, width = picture.shape[:2]
+def moved(image: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+    """An image moved by whole pixels, its border carried on."""
+    height, width = image.shape[:2]
     rows = np.clip(np.arange(height) - shift[1], 0, height - 1)
-    return picture[rows[:, None], np.clip(np.arange(width) - shift[0], 0, width - 1)]
+    return image[rows[:, None], np.clip(np.arange(width) - shift[0], 0, width - 1)]
 
 
 def render_scene(description: SceneDescription, side: int) -> Scene:
-    """All pictures of a scene, of side × side pixels (64 or more)."""
+    """All images of a scene, of side × side pixels (64 or more)."""
     if side < 64:
         raise ValueError(f"side is {side}; a scene needs at least 64 pixels.")
     shot, other = description.scene, description.exemplar
@@ -464,9 +464,9 @@ def training_scene(
     """A finished scene and its prompt: uint8 [side,side,4], sRGB and the subject's matte. Only truths, no composite."""
     shot = draw_shot(seed, split, kinds)
     parts = layers(shot, side)
-    picture = SRGB[(parts.finished * 65535 + 0.5).astype(np.uint16)]
+    image = SRGB[(parts.finished * 65535 + 0.5).astype(np.uint16)]
     matte = (whole(parts.matte, parts.box, side) * 255 + 0.5).astype(np.uint8)
-    return np.dstack([picture, matte]), shot.prompt
+    return np.dstack([image, matte]), shot.prompt
 
 
 def training_pair(

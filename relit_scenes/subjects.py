@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.paths import CACHE
 from relit_scenes.light import LUMA
-from relit_scenes.materials import PicturesMissingError
+from relit_scenes.materials import ImagesMissingError
 from relit_scenes.split import of_cell
 
 # Linear albedos, none so bright or dark that a light could not show it.
@@ -70,7 +70,7 @@ CLASSES = (*SPRITES, *SOLIDS)
 KINDS = ("sprite", "solid")
 # A form's longer side in pixels.
 FORM = 256
-# How much of a surface's shading a sprite shows: its own picture holds some already.
+# How much of a surface's shading a sprite shows: its own image holds some already.
 SPRITE_SHADE, SOLID_SHADE = 0.5, 1.0
 
 
@@ -163,20 +163,18 @@ def form_of(subject: Subject) -> Form:
 
 @functools.cache
 def sprite_archive() -> bytes:
-    """The npm package's archive, from `.cache` or the registry; PicturesMissingError where it cannot be had."""
+    """The npm package's archive, from `.cache` or the registry; ImagesMissingError where it cannot be had."""
     archive = CACHE / "lobehub-fluent-emoji-3d-1.1.0.tgz"
     if not archive.is_file():
         if shutil.which("npm") is None:
-            raise PicturesMissingError(
-                f"The sprites of {pictures.SPRITE_PACKAGE} are needed, and there is no npm here."
-            )
+            raise ImagesMissingError(f"The sprites of {images.SPRITE_PACKAGE} are needed, and there is no npm here.")
         CACHE.mkdir(exist_ok=True)
-        command = ["npm", "pack", "--silent", pictures.SPRITE_PACKAGE, "--pack-destination", str(CACHE)]
+        command = ["npm", "pack", "--silent", images.SPRITE_PACKAGE, "--pack-destination", str(CACHE)]
         if subprocess.run(command, capture_output=True).returncode != 0 or not archive.is_file():
-            raise PicturesMissingError(f"npm could not take {pictures.SPRITE_PACKAGE} from the registry; try it again.")
+            raise ImagesMissingError(f"npm could not take {images.SPRITE_PACKAGE} from the registry; try it again.")
     data = archive.read_bytes()
-    if hashlib.sha256(data).hexdigest() != pictures.SPRITE_SHA256:
-        raise PicturesMissingError(f"{archive} is not {pictures.SPRITE_PACKAGE} as pinned; delete it and try again.")
+    if hashlib.sha256(data).hexdigest() != images.SPRITE_SHA256:
+        raise ImagesMissingError(f"{archive} is not {images.SPRITE_PACKAGE} as pinned; delete it and try again.")
     return data
 
 
@@ -189,10 +187,10 @@ def sprite_forms() -> dict[str, Form]:
             try:
                 raw = package.extractfile(f"package/assets/{code}.webp").read()
             except KeyError:
-                problem = f"{pictures.SPRITE_PACKAGE} carries no picture {code} ({noun})"
-                raise PicturesMissingError(f"{problem}; delete it from .cache and try again.") from None
-            picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
-            forms[noun] = sprite_form(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255)
+                problem = f"{images.SPRITE_PACKAGE} carries no image {code} ({noun})"
+                raise ImagesMissingError(f"{problem}; delete it from .cache and try again.") from None
+            image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+            forms[noun] = sprite_form(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255)
     return forms
 
 

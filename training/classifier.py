@@ -1,4 +1,4 @@
-"""A small classifier of the things in RelitScenes: what is to be seen in a picture that the demo model drew?
+"""A small classifier of the things in RelitScenes: what is to be seen in an image that the demo model drew?
 
 It learns from truths of the training split, in colors that are mixed up (a class comes in any color), and never sees
 what a diffusion model made. `python3 dev.py train classifier` makes `demo/weights/classifier.safetensors`, 0.6 MB.
@@ -41,22 +41,22 @@ class Classifier(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(before * 16, len(CLASSES_AND_NONE)))
 
 
-def as_seen(pictures: torch.Tensor) -> torch.Tensor:
+def as_seen(images: torch.Tensor) -> torch.Tensor:
     """[B,3,S,S] in -1..1 at the classifier's side."""
-    return F.interpolate(pictures, (SIDE, SIDE), mode="area")
+    return F.interpolate(images, (SIDE, SIDE), mode="area")
 
 
-def varied(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def varied(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Channels in another order, mirrored, lighter or darker, some blurred: shape is what tells a class."""
-    pictures = pictures[:, torch.randperm(3, generator=generator)]
+    images = images[:, torch.randperm(3, generator=generator)]
     if torch.rand(1, generator=generator) < 0.5:
-        pictures = pictures.flip(-1)
-    gain = torch.exp(0.25 * torch.randn(len(pictures), 3, 1, 1, generator=generator))
-    pictures = (pictures + 1) * gain - 1
+        images = images.flip(-1)
+    gain = torch.exp(0.25 * torch.randn(len(images), 3, 1, 1, generator=generator))
+    images = (images + 1) * gain - 1
     if torch.rand(1, generator=generator) < 0.5:
-        pictures = F.interpolate(F.avg_pool2d(pictures, 2), scale_factor=2, mode="bilinear")
+        images = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
     shift = torch.randint(-5, 6, (2,), generator=generator).tolist()
-    return pictures.roll(shift, (2, 3)) + 0.05 * torch.randn(pictures.shape, generator=generator)
+    return images.roll(shift, (2, 3)) + 0.05 * torch.randn(images.shape, generator=generator)
 
 
 def load() -> Classifier:
@@ -67,18 +67,18 @@ def load() -> Classifier:
 
 
 @torch.no_grad()
-def accuracy(model: Classifier, pictures: torch.Tensor, prompts: list[str]) -> float:
-    """Of pictures [B,3,S,S] in -1..1, the share in which the thing that the prompt names is the likeliest."""
+def accuracy(model: Classifier, images: torch.Tensor, prompts: list[str]) -> float:
+    """Of images [B,3,S,S] in -1..1, the share in which the thing that the prompt names is the likeliest."""
     wanted = torch.tensor([class_of(prompt) for prompt in prompts])
-    return float((model(as_seen(pictures)).argmax(1) == wanted).float().mean())
+    return float((model(as_seen(images)).argmax(1) == wanted).float().mean())
 
 
 def held_out(count: int, split: str = "test") -> tuple[torch.Tensor, list[str]]:
     """Truths that show a thing, [count,3,128,128] in -1..1, and their prompts."""
     found, seed = [], 0
     while len(found) < count:
-        picture, prompt = training_pair(seed, split=split)
+        image, prompt = training_pair(seed, split=split)
         seed += 1
         if class_of(prompt) < len(CLASSES):
-            found.append((picture, prompt))
-    return as_tensor([np.asarray(picture) for picture, _ in found]), [prompt for _, prompt in found]
+            found.append((image, prompt))
+    return as_tensor([np.asarray(image) for image, _ in found]), [prompt for _, prompt in found]

@@ -12,27 +12,27 @@ from demo.codec import PATCH
 from relit_scenes.scenes import training_scene
 from training.demo_scenes import SceneRenderer
 
-# Of all pictures, how many are RelitScenes.
+# Of all images, how many are RelitScenes.
 RELIT_SHARE = 0.85
 # Of these, how many are mirrored, and how many have nothing said of their light, which then must be seen.
 MIRRORED, UNTOLD = 0.5, 0.4
 LEFT, RIGHT = "from the left", "from the right"
-# Of all pictures, how many are hidden whole; of the others that have a subject, how many hide it, or what is about it.
+# Of all images, how many are hidden whole; of the others that have a subject, how many hide it, or what is about it.
 WHOLE, SUBJECT, RING = 0.2, 0.7, 0.2
 
 
-def seen_and_told(rng: np.random.Generator, picture: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:
+def seen_and_told(rng: np.random.Generator, image: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:
     """A RelitScene as it is, or mirrored, or with a shorter prompt."""
     if rng.random() < MIRRORED:
-        picture = picture[:, ::-1]
+        image = image[:, ::-1]
         prompt = prompt.replace(LEFT, RIGHT) if LEFT in prompt else prompt.replace(RIGHT, LEFT)
     # What a scene shows has no comma, what follows is its light.
-    return picture, prompt.split(", ")[0] if rng.random() < UNTOLD else prompt
+    return image, prompt.split(", ")[0] if rng.random() < UNTOLD else prompt
 
 
-def as_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
+def as_tensor(images: list[np.ndarray]) -> torch.Tensor:
     """uint8 [H,W,C] each, to [B,C,H,W] in [-1,1]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def hidden_cells(rng: np.random.Generator, subject: np.ndarray) -> np.ndarray:
@@ -68,19 +68,19 @@ def in_cells(mask: np.ndarray) -> np.ndarray:
 class RelitStore:
     """RelitScenes of one side on disk: rendered once (25 ms each), drawn often. Scene i has seed i.
 
-    Two files, of pictures (with the subject's matte) and of prompts. A prompt is written after its picture: a stop
+    Two files, of images (with the subject's matte) and of prompts. A prompt is written after its image: a stop
     costs one scene at most.
     """
 
     def __init__(self, folder: Path, side: int, most: int):
         self.side, self.most = side, most
         self.prompts_file = folder / f"relit_{side}.txt"
-        pictures_file = folder / f"relit_{side}.rgba"
-        kept = pictures_file.is_file() and self.prompts_file.is_file()
+        images_file = folder / f"relit_{side}.rgba"
+        kept = images_file.is_file() and self.prompts_file.is_file()
         # The last line may be cut off.
         self.prompts = self.prompts_file.read_text().split("\n")[:-1][:most] if kept else []
         self.prompts_file.write_text("".join(f"{prompt}\n" for prompt in self.prompts))
-        self.pictures = np.memmap(pictures_file, np.uint8, "r+" if kept else "w+", shape=(most, side, side, 4))
+        self.images = np.memmap(images_file, np.uint8, "r+" if kept else "w+", shape=(most, side, side, 4))
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -88,8 +88,8 @@ class RelitStore:
     def grow(self, count: int) -> None:
         """Renders until there are `count` scenes, or as many as it holds at most."""
         while len(self) < min(count, self.most):
-            picture, prompt = training_scene(len(self), self.side)
-            self.pictures[len(self)] = picture
+            image, prompt = training_scene(len(self), self.side)
+            self.images[len(self)] = image
             self.prompts.append(prompt)
             with self.prompts_file.open("a") as file:
                 file.write(prompt + "\n")
@@ -97,7 +97,7 @@ class RelitStore:
     def draw(self, rng: np.random.Generator, first: int) -> tuple[np.ndarray, str]:
         """One of the first so many scenes."""
         index = rng.integers(min(first, self.most))
-        return self.pictures[index], self.prompts[index]
+        return self.images[index], self.prompts[index]
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Batch:
     """Scenes as a model learns from them.
 
     Attributes:
-        pictures: [B,3,S,S] in [-1,1].
+        images: [B,3,S,S] in [-1,1].
         subject: [B,1,S/8,S/8], the share of each cell that is known to be subject.
         hidden: [B,1,S/8,S/8], 1 = to be drawn.
         prompts: [B].
     """
 
-    pictures: torch.Tensor
+    images: torch.Tensor
     subject: torch.Tensor
     hidden: torch.Tensor
     prompts: list[str]
@@ -135,11 +135,11 @@ class Mixture:
         scenes = []
         for _ in range(count):
             if rng.random() >= RELIT_SHARE:
-                picture, prompt = self.demo.render(rng, side)
-                scenes.append((np.dstack([picture, np.zeros((side, side), np.uint8)]), prompt))
+                image, prompt = self.demo.render(rng, side)
+                scenes.append((np.dstack([image, np.zeros((side, side), np.uint8)]), prompt))
             else:
                 scenes.append(seen_and_told(rng, *store.draw(rng, known)))
-        hidden = np.stack([hidden_cells(rng, picture[..., 3]) for picture, _ in scenes])
-        pictures = as_tensor([picture for picture, _ in scenes])
-        subject = F.avg_pool2d((pictures[:, 3:] + 1) / 2, PATCH)
-        return Batch(pictures[:, :3], subject, torch.from_numpy(hidden)[:, None], [prompt for _, prompt in scenes])
+        hidden = np.stack([hidden_cells(rng, image[..., 3]) for image, _ in scenes])
+        images = as_tensor([image for image, _ in scenes])
+        subject = F.avg_pool2d((images[:, 3:] + 1) / 2, PATCH)
+        return Batch(images[:, :3], subject, torch.from_numpy(hidden)[:, None], [prompt for _, prompt in scenes])

@@ -1,4 +1,4 @@
-"""The pictures that the demo model learns from: subjects standing in scenes whose light they share.
+"""The images that the demo model learns from: subjects standing in scenes whose light they share.
 
 A scene is a crop of a photograph or a colored texture, with or without a subject (a sprite, or a subject cut out of
 a photograph). The subject takes the light of its surround by the gray-world rule, then one common light falls on
@@ -8,7 +8,7 @@ everything, in linear light. Only such finished, harmonious scenes are shown to 
 import cv2
 import numpy as np
 
-from devtools import package_images as pictures
+from devtools import package_images as images
 from phd_ops.segmenters.onnx_salient import SalientModel
 
 CUT_OUTS = {
@@ -33,20 +33,20 @@ def to_srgb(light: np.ndarray) -> np.ndarray:
 
 
 class SceneRenderer:
-    """Renders (picture, prompt) pairs from a numpy Generator; the same generator state gives the same pair."""
+    """Renders (image, prompt) pairs from a numpy Generator; the same generator state gives the same pair."""
 
     def __init__(self):
         self.backgrounds = []
-        photographs = {name: pictures.read_rgb(pictures.photograph_path(name)) for name in pictures.PHOTOGRAPHS}
-        for name, (_, _, caption) in pictures.PHOTOGRAPHS.items():
+        photographs = {name: images.read_rgb(images.photograph_path(name)) for name in images.PHOTOGRAPHS}
+        for name, (_, _, caption) in images.PHOTOGRAPHS.items():
             # The photographs whose subject is also cut out would teach that it stands in every corner: fewer of them.
             weight = 4.0 if name in ("rocket", "temple") else 1.0
             self.backgrounds.append((to_linear(photographs[name]), caption, weight))
-        for path, caption, albedo in pictures.TEXTURES.values():
-            gray = cv2.cvtColor(pictures.read_rgb(pictures.package_file("skimage", path)), cv2.COLOR_RGB2GRAY)
+        for path, caption, albedo in images.TEXTURES.values():
+            gray = cv2.cvtColor(images.read_rgb(images.package_file("skimage", path)), cv2.COLOR_RGB2GRAY)
             gray = to_linear(gray)
             self.backgrounds.append((gray[..., None] / gray.mean() * np.float32(albedo), caption, 0.8))
-        salient = SalientModel(str(pictures.package_file("rembg", "u2netp.onnx")))
+        salient = SalientModel(str(images.package_file("rembg", "u2netp.onnx")))
         self.subjects = []
         for name, word in CUT_OUTS.items():
             matte = salient.predict(photographs[name])
@@ -54,7 +54,7 @@ class SceneRenderer:
             box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
             rgba = np.dstack([to_linear(photographs[name]), matte])[box]
             self.subjects.append((rgba, word, 14.0 if name == "astronaut" else 5.0))
-        for word, sprite in pictures.load_sprites().items():
+        for word, sprite in images.load_sprites().items():
             self.subjects.append((np.dstack([to_linear(sprite[..., :3]), sprite[..., 3]]), word, 1.0))
         self.background_odds = np.array([weight for _, _, weight in self.backgrounds])
         self.background_odds /= self.background_odds.sum()
@@ -62,11 +62,11 @@ class SceneRenderer:
         self.subject_odds /= self.subject_odds.sum()
 
     def background(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, str]:
-        picture, caption, _ = self.backgrounds[rng.choice(len(self.backgrounds), p=self.background_odds)]
-        height, width = picture.shape[:2]
+        image, caption, _ = self.backgrounds[rng.choice(len(self.backgrounds), p=self.background_odds)]
+        height, width = image.shape[:2]
         crop = int(min(height, width) * rng.uniform(0.3, 1.0))
         y, x = rng.integers(0, height - crop + 1), rng.integers(0, width - crop + 1)
-        scene = cv2.resize(picture[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
+        scene = cv2.resize(image[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
         return (scene[:, ::-1] if rng.random() < 0.5 else scene).copy(), caption
 
     def paste(self, rng: np.random.Generator, scene: np.ndarray) -> str:

@@ -37,9 +37,9 @@ INPAINT = {**COMMON, "steps": 15, "inner_steps": 3, "denoise": 1.0, "sampler_nam
 LEVELS = (0.3, 0.5, 0.7, 0.9)
 
 
-def pixels(pictures: list[np.ndarray]) -> torch.Tensor:
-    """Float pictures in 0..1, to [B,3,H,W] in [-1,1]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) * 2 - 1
+def pixels(images: list[np.ndarray]) -> torch.Tensor:
+    """Float images in 0..1, to [B,3,H,W] in [-1,1]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) * 2 - 1
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -104,9 +104,9 @@ class Candidate:
         return self.decoded(done[0]), self.decoded(done[1])
 
     @torch.no_grad()
-    def inpainted(self, pictures: list[np.ndarray], holes: np.ndarray, prompts: list[str], **changes) -> np.ndarray:
-        """Pictures with their holes [B,H,W] filled; what was in them is not shown to the codec."""
-        emptied = [mean_filled(picture, hole) for picture, hole in zip(pictures, holes, strict=True)]
+    def inpainted(self, images: list[np.ndarray], holes: np.ndarray, prompts: list[str], **changes) -> np.ndarray:
+        """Images with their holes [B,H,W] filled; what was in them is not shown to the codec."""
+        emptied = [mean_filled(image, hole) for image, hole in zip(images, holes, strict=True)]
         node, latents = self.samplers.PhDMaskedInpaintSampler, self.codec.encode(pixels(emptied))
         mask = torch.from_numpy(holes)
         return self.decoded(self.sampled(node, latents, prompts, mask, **{**INPAINT, **changes})[0])
@@ -119,8 +119,8 @@ class Candidate:
         return self.decoded(self.sampled(self.samplers.PhDMaskedInpaintSampler, empty, prompts, None, **settings)[0])
 
 
-def mean_filled(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    return np.where(hole[..., None] > 0, picture[hole == 0].mean(0), picture).astype(np.float32)
+def mean_filled(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    return np.where(hole[..., None] > 0, image[hole == 0].mean(0), image).astype(np.float32)
 
 
 @cache
@@ -131,13 +131,13 @@ def cases_of(split: str, count: int, first: int = 0) -> list[Scene]:
 @cache
 def truths_of(split: str, count: int) -> tuple[torch.Tensor, list[str]]:
     """Finished scenes as a model learns from, [N,3,S,S] in [-1,1], and their prompts."""
-    pictures, prompts = zip(*(training_pair(seed, SIDE, split) for seed in range(count)), strict=True)
-    return as_tensor(list(pictures)), list(prompts)
+    images, prompts = zip(*(training_pair(seed, SIDE, split) for seed in range(count)), strict=True)
+    return as_tensor(list(images)), list(prompts)
 
 
-def subject_error(picture: np.ndarray, case: Scene) -> float:
+def subject_error(image: np.ndarray, case: Scene) -> float:
     """fMSE: squared error over the subject, sRGB."""
-    return float(np.square(picture - case.truth)[case.true_matte > 0.5].mean())
+    return float(np.square(image - case.truth)[case.true_matte > 0.5].mean())
 
 
 def relit(case: Scene, change: np.ndarray) -> np.ndarray:
@@ -163,7 +163,7 @@ def relit_errors(cases: list[Scene], results: np.ndarray, references: np.ndarray
     """fMSE of the paste and of what is read in three ways: off the result, off the difference, as Stitch does both."""
     rows = []
     for case, result, reference in zip(cases, results, references, strict=True):
-        result, reference = (np.ascontiguousarray(picture) for picture in (result, reference))
+        result, reference = (np.ascontiguousarray(image) for image in (result, reference))
         composite, matte = case.composite, case.matte
         rows.append(
             {
@@ -185,8 +185,8 @@ def ceiling(cases: list[Scene]) -> dict[str, float]:
     ratio = [linear_to_srgb(srgb_to_linear(case.composite) * case.ratio) for case in cases]
     found = {"read off the truth": true, "true ratio": ratio}
     return {
-        name: float(np.mean([subject_error(*pair) for pair in zip(pictures, cases, strict=True)]))
-        for name, pictures in found.items()
+        name: float(np.mean([subject_error(*pair) for pair in zip(images, cases, strict=True)]))
+        for name, images in found.items()
     }
 
 
@@ -198,35 +198,35 @@ def wrong_prompts(cases: list[Scene]) -> list[str]:
 
 def holes_of(count: int, side: int = 48) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """Backgrounds of the test split, a square hole in each, and what they show."""
-    pictures, prompts, holes = [], [], np.zeros((count, SIDE, SIDE), np.float32)
+    images, prompts, holes = [], [], np.zeros((count, SIDE, SIDE), np.float32)
     for seed in range(count):
         shot = scenes.draw_empty(seed, "test")
-        pictures.append(linear_to_srgb(scenes.layers(shot, SIDE).empty))
+        images.append(linear_to_srgb(scenes.layers(shot, SIDE).empty))
         prompts.append(shot.prompt)
         top, left = np.random.default_rng(seed).integers(2, (SIDE - side) // 8 - 1, 2) * 8
         holes[seed, top : top + side, left : left + side] = 1
-    return pictures, holes, prompts
+    return images, holes, prompts
 
 
 def hole_errors(candidate: Candidate, count: int = 24) -> dict[str, float]:
     """Mean L1 inside the holes."""
-    pictures, holes, prompts = holes_of(count)
+    images, holes, prompts = holes_of(count)
     telea = [
-        cv2.inpaint((picture * 255 + 0.5).astype(np.uint8), hole.astype(np.uint8), 3, cv2.INPAINT_TELEA) / 255
-        for picture, hole in zip(pictures, holes, strict=True)
+        cv2.inpaint((image * 255 + 0.5).astype(np.uint8), hole.astype(np.uint8), 3, cv2.INPAINT_TELEA) / 255
+        for image, hole in zip(images, holes, strict=True)
     ]
     found = {
-        "mean fill": [mean_filled(*pair) for pair in zip(pictures, holes, strict=True)],
+        "mean fill": [mean_filled(*pair) for pair in zip(images, holes, strict=True)],
         "Telea": telea,
-        "model": candidate.inpainted(pictures, holes, prompts),
-        "model, cfg 1": candidate.inpainted(pictures, holes, prompts, cfg=1.0),
+        "model": candidate.inpainted(images, holes, prompts),
+        "model, cfg 1": candidate.inpainted(images, holes, prompts, cfg=1.0),
     }
     inside = holes > 0
-    return {name: float(np.abs(np.stack(filled) - np.stack(pictures))[inside].mean()) for name, filled in found.items()}
+    return {name: float(np.abs(np.stack(filled) - np.stack(images))[inside].mean()) for name, filled in found.items()}
 
 
 def sheet(rows: list[np.ndarray]) -> Image.Image:
-    """Pictures [N,H,W,3] in 0..1, a row each."""
+    """Images [N,H,W,3] in 0..1, a row each."""
     lines = [np.concatenate(list(row), axis=1) for row in rows]
     return Image.fromarray((np.concatenate(lines) * 255 + 0.5).clip(0, 255).astype(np.uint8))
 
@@ -290,7 +290,7 @@ def stitched(case: Scene, result: np.ndarray, reference: np.ndarray) -> np.ndarr
 
 
 def contact_sheet(candidate: Candidate) -> Image.Image:
-    """By row: six truths; the same prompts drawn from noise; composites, their harmonized pictures, relit, truths."""
+    """By row: six truths; the same prompts drawn from noise; composites, their harmonized images, relit, truths."""
     truths, prompts = truths_of("test", 12)
     cases = cases_of("test", 6)
     composites, true = (np.stack([getattr(case, name) for case in cases]) for name in ("composite", "truth"))
@@ -298,9 +298,9 @@ def contact_sheet(candidate: Candidate) -> Image.Image:
     drawn = candidate.drawn(prompts)
     shown = ((truths + 1) / 2).movedim(1, -1).numpy()
     lit = [stitched(*of) for of in zip(cases, results, references, strict=True)]
-    pictures, holes, told = holes_of(6)
-    emptied = np.stack([mean_filled(*pair) for pair in zip(pictures, holes, strict=True)])
-    filled = candidate.inpainted(pictures, holes, told)
+    images, holes, told = holes_of(6)
+    emptied = np.stack([mean_filled(*pair) for pair in zip(images, holes, strict=True)])
+    filled = candidate.inpainted(images, holes, told)
     return sheet(
         [
             shown[:6],

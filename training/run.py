@@ -2,7 +2,7 @@
 
     python3 dev.py train codec        # the autoencoder: principal components, then the decoder
     python3 dev.py train diffusion    # UNet and text encoder, on from the published weights, on what `data.py` mixes
-    python3 dev.py train classifier   # what tells which thing is to be seen in a picture, for the benchmark
+    python3 dev.py train classifier   # what tells which thing is to be seen in an image, for the benchmark
     python3 dev.py train evaluate     # what the published weights and those in training do on scenes with known truth
     python3 dev.py train export       # fp16 weights into demo/weights, with their hashes
 
@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from demo.codec import PatchCodec, left_by_mask
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.comfyui import load_pack
 from devtools.paths import CACHE, DEMO_WEIGHTS
 from phd_ops.latents.mask_grid import cover
@@ -102,22 +102,22 @@ def gradients(image: torch.Tensor) -> torch.Tensor:
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """In dB, of pictures in [-1, 1]."""
+    """In dB, of images in [-1, 1]."""
     return -10 * math.log10((a.clamp(-1, 1) - b).square().mean().item() / 4)
 
 
-def pictures_of(renderer: SceneRenderer, seed: list[int], count: int, side: int) -> tuple[torch.Tensor, list[str]]:
+def images_of(renderer: SceneRenderer, seed: list[int], count: int, side: int) -> tuple[torch.Tensor, list[str]]:
     """`count` scenes as [count,3,side,side] in [-1,1], and their prompts."""
     rng = np.random.default_rng(seed)
     scenes = [renderer.render(rng, side) for _ in range(count)]
-    pictures = torch.from_numpy(np.stack([picture for picture, _ in scenes])).permute(0, 3, 1, 2)
-    return pictures.float() / 127.5 - 1, [prompt for _, prompt in scenes]
+    images = torch.from_numpy(np.stack([image for image, _ in scenes])).permute(0, 3, 1, 2)
+    return images.float() / 127.5 - 1, [prompt for _, prompt in scenes]
 
 
 def fitted_codec(renderer: SceneRenderer) -> PatchCodec:
     """The codec with its linear part fitted: the same on every call."""
     codec = PatchCodec()
-    codec.fit(pictures_of(renderer, [1], 1500, SIDE)[0])
+    codec.fit(images_of(renderer, [1], 1500, SIDE)[0])
     return codec
 
 
@@ -135,11 +135,11 @@ def train_codec(steps: int) -> None:
         codec.load_state_dict(state["codec"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
-    held_out, _ = pictures_of(renderer, [2], 64, SIDE)
+    held_out, _ = images_of(renderer, [2], 64, SIDE)
     log(f"step {start} psnr {psnr(codec.decode(codec.encode(held_out)), held_out):.2f} dB on held-out scenes")
     began = time.time()
     for step in range(start, steps):
-        image, _ = pictures_of(renderer, [3, step], 12, SIDE)
+        image, _ = images_of(renderer, [3, step], 12, SIDE)
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * cosine(step, steps)
         latent = codec.encode(image)
@@ -222,7 +222,7 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
         batch = mixture.batch(step, count, side)
         generator = torch.Generator().manual_seed(step)
         prompts = [prompt if torch.rand(1, generator=generator) > 0.1 else "" for prompt in batch.prompts]
-        clean = codec.encode(batch.pictures)
+        clean = codec.encode(batch.images)
         # Somewhat more where there is more noise than signal: it is there that light and color are settled.
         sigma = torch.sigmoid(0.8 + torch.randn(count, generator=generator))
         noise = torch.randn(clean.shape, generator=generator)
@@ -303,7 +303,7 @@ class Validation:
     def __init__(self, codec: PatchCodec, demo: SceneRenderer):
         relit, prompts = truths_of("validation", self.count)
         clean = codec.encode(relit)
-        image, demo_prompts = pictures_of(demo, [2], self.count, SIDE)
+        image, demo_prompts = images_of(demo, [2], self.count, SIDE)
         self.cases = cases_of("validation", 2 * self.count)
         truths = codec.encode(pixels([case.truth for case in self.cases]))
         hidden = cover(torch.from_numpy(np.stack([case.harmonize_mask for case in self.cases])), *clean.shape[-2:])
@@ -345,9 +345,9 @@ def encode_text(text: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 def known_tokens(tokenizer) -> list[int]:
     """Every token that a training prompt can contain."""
-    captions = [caption for _, _, caption in pictures.PHOTOGRAPHS.values()]
-    captions += [caption for _, caption, _ in pictures.TEXTURES.values()]
-    captions += [*CUT_OUTS.values(), *pictures.SPRITES.values(), ", ".join(LIGHT_WORDS), *vocabulary()]
+    captions = [caption for _, _, caption in images.PHOTOGRAPHS.values()]
+    captions += [caption for _, caption, _ in images.TEXTURES.values()]
+    captions += [*CUT_OUTS.values(), *images.SPRITES.values(), ", ".join(LIGHT_WORDS), *vocabulary()]
     return sorted(set(tokenize(tokenizer, captions).flatten().tolist()))
 
 
@@ -359,7 +359,7 @@ def train_classifier(steps: int) -> None:
     store, model = RelitStore(WORK, SIDE, most), classifier.Classifier()
     store.grow(first)
     wanted = torch.tensor([classifier.class_of(prompt) for prompt in store.prompts])
-    seen = torch.cat([classifier.as_seen(as_tensor([picture[..., :3]])) for picture in store.pictures[: len(store)]])
+    seen = torch.cat([classifier.as_seen(as_tensor([image[..., :3]])) for image in store.images[: len(store)]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     began, generator = time.time(), torch.Generator().manual_seed(0)
     held_out = {split: classifier.held_out(200, split) for split in ("validation", "test")}

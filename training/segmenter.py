@@ -2,7 +2,7 @@
 
     .venv/bin/python -m training.segmenter            # half an hour on one core, log in .cache/segmenter/train.log
     .venv/bin/python -m training.segmenter --export   # fp16 weights into demo/weights
-    .venv/bin/python -m training.segmenter --evaluate # what the published weights find on held-out pictures
+    .venv/bin/python -m training.segmenter --evaluate # what the published weights find on held-out images
 
 Half of what it sees are RelitScenes, half are sprites over crops of photographs, of which one in ten has no sprite.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.comfyui import supply_torchvision_operators
 from devtools.paths import CACHE, DEMO_WEIGHTS
 from phd_ops.pixels.color import linear_to_srgb
@@ -76,19 +76,19 @@ def sprites(held_out: bool) -> list[np.ndarray]:
         for index, name in enumerate(names):
             if (index % HELD_OUT == 0) == held_out:
                 raw = np.frombuffer(package.extractfile(name).read(), np.uint8)
-                picture = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
-                if picture.ndim == 3 and picture.shape[2] == 4 and (picture[..., 3] > 127).mean() > 0.05:
-                    found.append(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA))
+                image = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+                if image.ndim == 3 and image.shape[2] == 4 and (image[..., 3] > 127).mean() > 0.05:
+                    found.append(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA))
     return found
 
 
 @functools.cache
 def backgrounds(held_out: bool) -> list[np.ndarray]:
     names = BACKGROUNDS[-2:] if held_out else BACKGROUNDS[:-2]
-    found = [pictures.read_rgb(pictures.photograph_path(name)) for name in names]
+    found = [images.read_rgb(images.photograph_path(name)) for name in names]
     if not held_out:
-        for path, _, albedo in pictures.TEXTURES.values():
-            gray = pictures.read_rgb(pictures.package_file("skimage", path))
+        for path, _, albedo in images.TEXTURES.values():
+            gray = images.read_rgb(images.package_file("skimage", path))
             found.append(np.clip(gray / gray.mean() * np.sqrt(np.float32(albedo)), 0, 1))
     return found
 
@@ -122,17 +122,17 @@ def pasted(rng: np.random.Generator, held_out: bool = False) -> np.ndarray:
 
 
 def varied(rng: np.random.Generator, example: np.ndarray) -> np.ndarray:
-    """A picture with its matte, float32, mirrored, cropped, in another light, blurred and with grain."""
+    """An image with its matte, float32, mirrored, cropped, in another light, blurred and with grain."""
     if rng.random() < 0.5:
         example = example[:, ::-1]
     crop = round(SIDE * rng.uniform(0.65, 1.0))
     y, x = rng.integers(0, SIDE - crop + 1, 2)
     example = cv2.resize(np.ascontiguousarray(example[y : y + crop, x : x + crop]), (SIDE, SIDE))
-    picture = example[..., :3] * np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.08, 3))
+    image = example[..., :3] * np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.08, 3))
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.2))
-    picture = picture + rng.normal(0, rng.uniform(0, 0.03), picture.shape)
-    return np.dstack([picture.clip(0, 1), example[..., 3]]).astype(np.float32)
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2))
+    image = image + rng.normal(0, rng.uniform(0, 0.03), image.shape)
+    return np.dstack([image.clip(0, 1), example[..., 3]]).astype(np.float32)
 
 
 def batch(step: int) -> np.ndarray:
@@ -154,9 +154,9 @@ def build() -> torch.nn.Module:
     return smp.DeepLabV3Plus(encoder_weights=None, **NETWORK).to(memory_format=torch.channels_last)
 
 
-def as_input(picture: np.ndarray) -> torch.Tensor:
+def as_input(image: np.ndarray) -> torch.Tensor:
     """[B,H,W,3] in 0..1 as the network takes it."""
-    return torch.from_numpy(np.ascontiguousarray(((picture - MEAN) / STD).transpose(0, 3, 1, 2)))
+    return torch.from_numpy(np.ascontiguousarray(((image - MEAN) / STD).transpose(0, 3, 1, 2)))
 
 
 def loss_of(logits: torch.Tensor, matte: torch.Tensor) -> torch.Tensor:
@@ -173,7 +173,7 @@ def intersection_over_union(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def held_out() -> Iterator[tuple[str, np.ndarray]]:
-    """(kind, picture with its matte) of subjects and backgrounds that training does not see."""
+    """(kind, image with its matte) of subjects and backgrounds that training does not see."""
     for seed in range(48):
         yield "relit", relit_scene(scenes.draw_shot(seed, "test")).astype(np.float32) / 255
     rng = np.random.default_rng(99)
@@ -182,7 +182,7 @@ def held_out() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def validate(network: torch.nn.Module) -> dict[str, float]:
-    """Mean intersection over union of each kind, of pictures that show a subject."""
+    """Mean intersection over union of each kind, of images that show a subject."""
     network.eval()
     scores: dict[str, list[float]] = {}
     for kind, example in held_out():

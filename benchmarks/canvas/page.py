@@ -7,7 +7,7 @@ from devtools.browser import Browser
 
 TURNS = 3
 
-# Two pictures into Paste & Blend, its canvas in the window, and the same scene in a core node to compare with.
+# Two images into Paste & Blend, its canvas in the window, and the same scene in a core node to compare with.
 BUILD = """
 const [scene, subject] = arguments
 app.graph.clear()

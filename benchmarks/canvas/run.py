@@ -113,7 +113,7 @@ def measure_dragging(browser: Browser, name: str, size: tuple[int, int], moves: 
     section.row("a core node", f"{rates['core']:9.1f} frames/s")
     section.row("our subject", f"{rates['ours']:9.1f} frames/s")
     section.row("our listener, 95 % below", f"{percentile(handler, 95):9.2f} ms")
-    section.row("our frame (numbers and picture), 95 % below", f"{percentile(frames, 95):9.2f} ms")
+    section.row("our frame (numbers and image), 95 % below", f"{percentile(frames, 95):9.2f} ms")
     section.row("our longest task", f"{max(handler + frames):9.2f} ms")
     section.row("longest task of the whole page: core node, subject", "{:9.0f}, {:.0f} ms".format(
         *(max((time for run in runs for time in run["long"]), default=0) for runs in (core, ours))))  # fmt: skip
@@ -166,6 +166,6 @@ def main(arguments: list[str]) -> int:
         print(f"\nThe browser's part {missing}.", file=sys.stderr)
         return 2
     tell(worst(figures))
-    print(f"\nPictures: {options.out}/bench_canvas_*.png")
+    print(f"\nImages: {options.out}/bench_canvas_*.png")
     print(json.dumps({name: shortened(value) for name, value in figures.items()}))
     return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1

@@ -16,7 +16,7 @@ from phd_ops.pixels.geometry import Placement
 from phd_ops.pixels.paste import paste
 
 ITEMS = 4
-# A node's pictures (composite, reference) and masks (matte, inpaint, harmonize), in pictures of the scene's size.
+# A node's images (composite, reference) and masks (matte, inpaint, harmonize), in images of the scene's size.
 OUTPUTS = 2 + 3 / 3
 
 
@@ -56,7 +56,7 @@ def extra(work: Callable) -> int:
     return peak
 
 
-def pictures(scene: int, subject: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def images(scene: int, subject: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A scene, an exemplar and a soft round matte."""
     rng = np.random.default_rng(0)
     matte = disc(subject, 0.45 * subject, 6)
@@ -66,13 +66,13 @@ def pictures(scene: int, subject: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def paste_ratio(scene: int, subject: int) -> float:
     """Peak of `paste` over the background's bytes; the composite and its matte count, the inputs do not."""
     where = Placement(0.45, 0.55, 0.5, 25.0)
-    paste(*pictures(64, 32), where, 1.5)
-    inputs = pictures(scene, subject)
+    paste(*images(64, 32), where, 1.5)
+    inputs = images(scene, subject)
     return extra(lambda: paste(*inputs, where, 1.5)) / inputs[0].nbytes
 
 
 def node_per_item(scene: int, subject: int) -> float:
-    """What each further item of a batch costs PhDPasteBlend beyond its outputs, in pictures of the scene's size."""
+    """What each further item of a batch costs PhDPasteBlend beyond its outputs, in images of the scene's size."""
     import torch
 
     from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
@@ -88,8 +88,8 @@ def node_per_item(scene: int, subject: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))
-        run(pictures(64, 32), ITEMS)
-        inputs = pictures(scene, subject)
+        run(images(64, 32), ITEMS)
+        inputs = images(scene, subject)
         one, all_of_them = (extra(lambda items=items: run(inputs, items)) for items in (1, ITEMS))
     return (all_of_them - one) / (ITEMS - 1) / inputs[0].nbytes - OUTPUTS
 

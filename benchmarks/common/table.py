@@ -1,4 +1,4 @@
-"""What the benchmarks share: the table's sections and verdicts, how much is measured, and pictures to measure on."""
+"""What the benchmarks share: the table's sections and verdicts, how much is measured, and images to measure on."""
 
 import operator
 import statistics
@@ -96,7 +96,7 @@ def levels(difference: np.ndarray) -> float:
 
 
 def texture(size: Size, seed: int) -> np.ndarray:
-    """A picture with large shapes and grain that neither black nor white clips."""
+    """An image with large shapes and grain that neither black nor white clips."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((max(2, size.height // 64), max(2, size.width // 64), 3), np.float32)
     grain = rng.random((size.height, size.width, 3), np.float32)

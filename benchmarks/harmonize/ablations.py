@@ -112,11 +112,11 @@ def reference_runs(case: Case) -> Iterator[tuple[str, Made]]:
         done = with_reference(case, reference=reference)
         yield key, made(label, stitch(case, done.scene, done.reference)[0], done.calls)
     done = with_reference(case, num_seeds=4)
-    pictures, _ = stitch(case, done.scene, done.reference)
-    yield "reference_seeds_4", made("the mean light of 4 seeds, each with reference", pictures, done.calls)
+    images, _ = stitch(case, done.scene, done.reference)
+    yield "reference_seeds_4", made("the mean light of 4 seeds, each with reference", images, done.calls)
     done, other = with_reference(case), with_reference(case, seed=77)
-    pictures, _ = stitch(case, done.scene, other.reference)
-    yield "reference_other_noise", made("other noise in the reference", pictures, done.calls)
+    images, _ = stitch(case, done.scene, other.reference)
+    yield "reference_other_noise", made("other noise in the reference", images, done.calls)
 
 
 def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
@@ -132,8 +132,8 @@ def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
         ("order_once", f"ring of {RING} and subject together, once", stale, both, 0),
     ):
         done = ours(case, composite=given, mask=mask)
-        pictures, _ = stitch(case, done.scene, composite=given, mask=mask, edge_fade=0)
-        yield key, made(label, pictures, before + done.calls)
+        images, _ = stitch(case, done.scene, composite=given, mask=mask, edge_fade=0)
+        yield key, made(label, images, before + done.calls)
 
 
 def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict]]:

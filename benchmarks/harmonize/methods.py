@@ -1,6 +1,6 @@
 """The way of a composite through the pack: harmonized as a latent, decoded, stitched. Here alone the nodes are called.
 
-A case is a stratum of the scenes with its model and its pictures; every method of the benchmark takes a case.
+A case is a stratum of the scenes with its model and its images; every method of the benchmark takes a case.
 """
 
 import functools
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from benchmarks.harmonize.oracle import as_latent, as_light, conditioning, harmonizing_oracle
-from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scenes, picture
+from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scenes, image
 from benchmarks.paste.rivals import call
 from devtools.comfyui import load_pack
 
 CELL = 8
 # The splits of the scenes: what settings are chosen on, and what is reported.
 VALIDATION, TEST = 4, 3
-# So many pictures are stitched at once, two such batches side by side: all of them would take a gigabyte.
+# So many images are stitched at once, two such batches side by side: all of them would take a gigabyte.
 CHUNK = 16
 
 # Where the prompt says nothing, light moves at higher noise only: denoise for a start at 8 times the signal.
@@ -123,7 +123,7 @@ def harmonize(
 
 def decoded(light: torch.Tensor) -> np.ndarray:
     """What VAE Decode would make of a latent, float32 [N,192,192,3]."""
-    return picture(light, CELL)
+    return image(light, CELL)
 
 
 def stitch(
@@ -135,7 +135,7 @@ def stitch(
     mask: torch.Tensor | None = None,
     **settings,
 ) -> tuple[np.ndarray, bool]:
-    """PhDStitch on the decoded latents: the pictures, and whether outside its mask they are the backgrounds' bits.
+    """PhDStitch on the decoded latents: the images, and whether outside its mask they are the backgrounds' bits.
 
     scene, reference: as `Harmonized` has them. composite: log light. mask: what might change, bool [576].
     """
@@ -159,8 +159,8 @@ def stitch(
 
     parts = [slice(start, start + CHUNK) for start in range(0, len(case), CHUNK)]
     with ThreadPoolExecutor(2) as pool:
-        pictures, equal = zip(*pool.map(stitch_part, parts), strict=True)
-    return np.concatenate(pictures), all(equal)
+        images, equal = zip(*pool.map(stitch_part, parts), strict=True)
+    return np.concatenate(images), all(equal)
 
 
 def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonized:

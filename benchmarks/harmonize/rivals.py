@@ -37,7 +37,7 @@ LIGHT_SIGMA = 3.0
 
 
 def each(case: Case, blend: Callable) -> np.ndarray:
-    """A blend of two pictures and a matte, on every scene."""
+    """A blend of two images and a matte, on every scene."""
     return np.stack([blend(*pair, case.matte) for pair in zip(case.backgrounds, case.composites, strict=True)])
 
 
@@ -125,7 +125,7 @@ def classical(case: Case) -> dict[str, list[Made]]:
 
 
 def core(case: Case, steps: int, denoise: float, masked: bool) -> tuple[torch.Tensor, int, float]:
-    """ComfyUI's own KSampler, with SetLatentNoiseMask or on the whole picture: log light, calls, the first level."""
+    """ComfyUI's own KSampler, with SetLatentNoiseMask or on the whole image: log light, calls, the first level."""
     import comfy.samplers
 
     network, told = case.model.model.diffusion_model, conditioning(case.scenes, RIGHT)
@@ -163,9 +163,9 @@ def generative(case: Case, quick: bool = False) -> dict[str, list[Made]]:
     whole = sampled(case, False, "SDEdit", STEPS[:1], LEVELS[:2])
     masked = sampled(case, True, "KSampler + mask", few, LEVELS)
     label, light, calls = min(masked, key=lambda run: squared_error(relit(case, run[1]), case.scenes).mean())
-    pictures, equal = stitch(case, light)
+    images, equal = stitch(case, light)
     return {
         "sdedit": [made(label, decoded(light), calls) for label, light, calls in whole],
         "ksampler": [made(label, decoded(light), calls) for label, light, calls in masked],
-        "ksampler_relight": [made(f"{label}, our Stitch", pictures, calls, equal)],
+        "ksampler_relight": [made(f"{label}, our Stitch", images, calls, equal)],
     }

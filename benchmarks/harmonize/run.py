@@ -3,7 +3,7 @@
 Everything runs through ComfyUI's own sampling stack and the pack's nodes, on scenes whose truth is known and a model
 that is exact for them. Two strata: subjects of a color of their own, which the prompt names, and subjects of the
 background's material, where Poisson blending is strong. Settings were chosen on the validation scenes, which
-`--validation` runs in place of the test's; `--quick` takes fewer. Pictures go to output/bench_harmonize.png.
+`--validation` runs in place of the test's; `--quick` takes fewer. Images go to output/bench_harmonize.png.
 """
 
 import argparse
@@ -79,8 +79,8 @@ def own_results(case, prompt: str) -> dict[str, list]:
     single, both = run.ours(case, prompt), run.with_reference(case, prompt)
     results = {}
     for name, told, done in (("ours", "ours, single", single), ("with_reference", "ours, with reference", both)):
-        pictures, equal = run.stitch(case, done.scene, done.reference)
-        results[name] = [made(f"{told}, {PROMPTS[prompt]}", pictures, done.calls, equal)]
+        images, equal = run.stitch(case, done.scene, done.reference)
+        results[name] = [made(f"{told}, {PROMPTS[prompt]}", images, done.calls, equal)]
     if prompt == "right":
         bare = run.ours(case, prompt, identity=0.0)
         results["langevin"] = [made("masked Langevin, no relight", run.decoded(bare.scene), bare.calls)]
@@ -116,10 +116,8 @@ def measure_prompts(case) -> tuple[dict[str, dict], list]:
         for label, row in rows:
             section.row(label, told(row))
     high = run.with_reference(case, "none", denoise=run.HIGH, identity=0.0)
-    pictures, equal = run.stitch(case, high.scene, high.reference)
-    results.append(
-        made(f"ours, with reference, no prompt, denoise {run.HIGH:g}, no anchor", pictures, high.calls, equal)
-    )
+    images, equal = run.stitch(case, high.scene, high.reference)
+    results.append(made(f"ours, with reference, no prompt, denoise {run.HIGH:g}, no anchor", images, high.calls, equal))
     scores["no_prompt"]["with_reference_high"] = score(results[-1], case)
     section.row(results[-1].label, told(scores["no_prompt"]["with_reference_high"]))
     show(section, WANTED)
@@ -176,16 +174,16 @@ def measure(quick: bool, seed: int, folder: Path) -> dict[str, float | bool]:
     for section in (smoother.measure_exactness(), smoother.measure_time(quick)):
         show(section, WANTED)
         figures |= section.figures
-    print(f"\nPictures: {sheet.save(folder, cases, chosen, scores)}")
+    print(f"\nImages: {sheet.save(folder, cases, chosen, scores)}")
     print(line_of_json(figures, scores, ablations, count))
     return figures
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py bench harmonize", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few scenes, small pictures for the times")
+    parser.add_argument("--quick", action="store_true", help="few scenes, small images for the times")
     parser.add_argument("--validation", action="store_true", help="the scenes that settings are chosen on")
-    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the pictures")
+    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the images")
     options = parser.parse_args(arguments)
     from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
     from devtools.executor import load_core_extras, set_directories

@@ -1,6 +1,6 @@
 """Scenes whose harmonized truth is known, and their exact estimate: harmonizing's ground truth without a network.
 
-A scene is a picture's log light on a grid of 24×24 cells: smooth light + fine texture + the subject's albedo, which the
+A scene is an image's log light on a grid of 24×24 cells: smooth light + fine texture + the subject's albedo, which the
 prompt names up to a remainder. The composite shows the subject under another scene's light; its reference is that other
 scene. All parts are normal, so the best estimate E[x0 | x] is linear and known, with the prompt, with a wrong one, and
 without any.
@@ -122,8 +122,8 @@ def squared_error(result: torch.Tensor, scenes: Scenes) -> torch.Tensor:
     return (result - scenes.truth)[:, scenes.subject].square().mean(1)
 
 
-def picture(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
-    """[...,576] as float32 sRGB pictures [...,24 cell,24 cell,3]: middle gray is 0, and 2 is a factor of e in light."""
+def image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
+    """[...,576] as float32 sRGB images [...,24 cell,24 cell,3]: middle gray is 0, and 2 is a factor of e in light."""
     from phd_ops.pixels.color import linear_to_srgb
 
     light = (0.18 * torch.exp(log_light / 2)).float().numpy().reshape(*log_light.shape[:-1], SIDE, SIDE)
@@ -131,11 +131,11 @@ def picture(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
     return np.repeat(linear_to_srgb(light)[..., None], 3, axis=-1)
 
 
-def log_light(pictures: np.ndarray, cell: int = 8) -> torch.Tensor:
+def log_light(images: np.ndarray, cell: int = 8) -> torch.Tensor:
     """The way back: the mean log light of each cell, [...,576]."""
     from phd_ops.pixels.color import srgb_to_linear
 
-    light = srgb_to_linear(pictures[..., 0])
+    light = srgb_to_linear(images[..., 0])
     logs = 2 * np.log(np.maximum(light, 1e-6) / 0.18)
     cells = logs.reshape(*light.shape[:-2], SIDE, cell, SIDE, cell).mean(axis=(-3, -1))
     return torch.from_numpy(cells.reshape(*light.shape[:-2], SIDE**2)).to(DOUBLE)

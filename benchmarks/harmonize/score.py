@@ -1,4 +1,4 @@
-"""How near a harmonized picture comes to the truth, and whether the subject is still itself. Measured in log light.
+"""How near a harmonized image comes to the truth, and whether the subject is still itself. Measured in log light.
 
 The smoother here is a dense one of its own, so that no figure rests on the code it measures.
 """
@@ -11,7 +11,7 @@ import torch
 from benchmarks.harmonize.methods import CELL, Case
 from benchmarks.harmonize.scenes import DOUBLE, SIDE, log_light, squared_error
 
-# Scenes of which the pictures are kept, to be looked at.
+# Scenes of which the images are kept, to be looked at.
 SHOWN = 2
 # In cells: what is finer than this is the subject's texture.
 TEXTURE_SIGMA = 2.0
@@ -59,10 +59,10 @@ class Made:
 
     Attributes:
         label: the method and its settings, for the table.
-        light: log light [N,576], as the pictures show it.
+        light: log light [N,576], as the images show it.
         calls: model calls for a scene, all copies of it counted.
-        shown: the first pictures.
-        outside_equal: whether the stitched pictures are the backgrounds' bits outside their masks; None: not stitched.
+        shown: the first images.
+        outside_equal: whether the stitched images are the backgrounds' bits outside their masks; None: not stitched.
     """
 
     label: str
@@ -72,8 +72,8 @@ class Made:
     outside_equal: bool | None = None
 
 
-def made(label: str, pictures: np.ndarray, calls: int = 0, outside_equal: bool | None = None) -> Made:
-    return Made(label, log_light(pictures, CELL), calls, pictures[:SHOWN].copy(), outside_equal)
+def made(label: str, images: np.ndarray, calls: int = 0, outside_equal: bool | None = None) -> Made:
+    return Made(label, log_light(images, CELL), calls, images[:SHOWN].copy(), outside_equal)
 
 
 def score(result: Made, case: Case) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The pictures of `bench harmonize`: error by method in both strata, and what each makes of the same scenes."""
+"""The images of `bench harmonize`: error by method in both strata, and what each makes of the same scenes."""
 
 import math
 from pathlib import Path
@@ -67,23 +67,23 @@ def tiles(case: Case, results: dict[str, Made], index: int) -> list[tuple[str, n
     """A scene: what is given, the truth, and what each method makes of it with its error."""
     scenes = case.scenes
     given = {"background": scenes.background, "composite": scenes.composite, "reference": scenes.reference}
-    pictures = [(name, decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
+    images = [(name, decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
     for name, told in NAMES.items():
         if name != "paste":
             error = squared_error(results[name].light, scenes)[index]
-            pictures.append((f"{told} {error:.3f}", results[name].shown[index]))
-    return pictures
+            images.append((f"{told} {error:.3f}", results[name].shown[index]))
+    return images
 
 
-def rows_of_tiles(title: str, pictures: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
+def rows_of_tiles(title: str, images: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
     high, top = TILE + LABEL + GAP, 40
-    sheet = Image.new("RGB", (width, top + high * -(-len(pictures) // COLUMNS)), BACK)
+    sheet = Image.new("RGB", (width, top + high * -(-len(images) // COLUMNS)), BACK)
     draw = ImageDraw.Draw(sheet)
     words(draw, (GAP, 10), title, DIM, 18)
-    for index, (told, picture) in enumerate(pictures):
+    for index, (told, image) in enumerate(images):
         left, upper = GAP + index % COLUMNS * (TILE + GAP), top + index // COLUMNS * high
         words(draw, (left, upper + 4), told, size=13)
-        shown = (GRAY + CONTRAST * (picture - GRAY)).clip(0, 1)
+        shown = (GRAY + CONTRAST * (image - GRAY)).clip(0, 1)
         tile = Image.fromarray((shown * 255).round().astype(np.uint8))
         sheet.paste(tile.resize((TILE, TILE), Image.Resampling.BOX), (left, upper + LABEL))
     return sheet

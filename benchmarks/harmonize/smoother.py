@@ -47,7 +47,7 @@ def measure_exactness() -> Section:
 
 
 def smooth(size: Size, subject: float):
-    """A run of the smoother on a picture with a round subject in it."""
+    """A run of the smoother on an image with a round subject in it."""
     fields = np.random.default_rng(0).random((size.height, size.width, 3), np.float32)
     matte = np.zeros(fields.shape[:2], np.float32)
     cv2.circle(matte, (size.width // 2, size.height // 2), round(subject / 2), 1, -1)
@@ -56,7 +56,7 @@ def smooth(size: Size, subject: float):
 
 
 def measure_time(quick: bool) -> Section:
-    """Seconds on two threads; quickly, on pictures of an eighth of the side, they mean nothing."""
+    """Seconds on two threads; quickly, on images of an eighth of the side, they mean nothing."""
     part, repeats = (8, 1) if quick else (1, 3)
     small, large = Size(SIDE // part, SIDE // part), Size(FOUR_K.width // part, FOUR_K.height // part)
     section = Section("Light smoother, 3 channels, two threads")

@@ -11,7 +11,7 @@ import torch
 from benchmarks.common.table import Section
 from benchmarks.inpaint import rivals as rivals
 from benchmarks.inpaint.exact import core, masked, preset, repaint, rival
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.comfyui import load_pack
 from training.demo_scenes import SceneRenderer
 
@@ -37,11 +37,11 @@ class Scenes:
 def scenes(count: int) -> Scenes:
     demo = load_pack().nodes.demo_model
     # The sprites would have to be fetched; the photographs are subjects enough.
-    with mock.patch.object(pictures, "load_sprites", dict):
+    with mock.patch.object(images, "load_sprites", dict):
         renderer = SceneRenderer()
     rng = np.random.default_rng(SEED)
     drawn = [renderer.render(rng, SIDE) for _ in range(count)]
-    truth = torch.from_numpy(np.stack([picture for picture, _ in drawn])).float() / 255
+    truth = torch.from_numpy(np.stack([image for image, _ in drawn])).float() / 255
     clip, vae = demo.load_clip(), demo.load_vae()
     prompts = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for _, text in drawn]
     return Scenes(truth, vae.encode(truth), prompts, demo.load_model(), vae)
@@ -78,7 +78,7 @@ def rows() -> dict[str, dict[int, tuple]]:
 
 
 def inpaint(given: Scenes, steps: int, sampler, cfg: float = 1.0) -> tuple[torch.Tensor, int]:
-    """Pictures [B,H,W,3], each with its own prompt and noise, and the model calls that a picture took."""
+    """Images [B,H,W,3], each with its own prompt and noise, and the model calls that an image took."""
     sampling = given.model.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)
     mask, made, calls = cells(), [], 0
@@ -103,7 +103,7 @@ def inpaint(given: Scenes, steps: int, sampler, cfg: float = 1.0) -> tuple[torch
 
 
 def measure(count: int, cfg: float = 1.0) -> tuple[Section, dict[str, dict], list[tuple[str, np.ndarray]]]:
-    """The table, its figures, and the pictures at the middle count of calls."""
+    """The table, its figures, and the images at the middle count of calls."""
     given = scenes(count)
     section = Section(f"Demo model, {count} held-out scenes of {SIDE}², hole of {HOLE.stop - HOLE.start}², L1 × 255")
     decoded = given.vae.decode(given.latents)

@@ -2,7 +2,7 @@
 
 Everything runs through ComfyUI's own sampling stack. On models that know the truth, the error is exact: relative W2,
 seam energy and variance against the true posterior, means over the seeds. `--quick` measures less of the same and
-leaves the demo model out; curves and pictures go to output/bench_inpaint.png.
+leaves the demo model out; curves and images go to output/bench_inpaint.png.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py bench inpaint", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, and no demo model")
     parser.add_argument("--scenes", type=int, default=2, help="held-out scenes for the demo model")
-    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the pictures")
+    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the images")
     options = parser.parse_args(arguments)
     from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
     from devtools.executor import load_core_extras
@@ -127,12 +127,12 @@ def main(arguments: list[str]) -> int:
     with silent():
         figures, scores = measure_exact(options.quick)
         figures |= measure_cost(options.quick)
-        demo, pictures = {}, []
+        demo, images = {}, []
         if not options.quick:
-            section, demo, pictures = demo_model.measure(options.scenes)
+            section, demo, images = demo_model.measure(options.scenes)
             show(section, WANTED)
             print("\n".join(f"  ! {line}" for line in demo_model.better(demo)))
-        path = sheet.save(options.out, scores, pictures)
-    print(f"\nPictures: {path}")
+        path = sheet.save(options.out, scores, images)
+    print(f"\nImages: {path}")
     print(line_of_json(figures, scores, demo))
     return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1

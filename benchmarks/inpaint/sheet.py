@@ -1,4 +1,4 @@
-"""The pictures of `bench inpaint`: error against model calls, sampled curves against the truth, inpainted scenes."""
+"""The images of `bench inpaint`: error against model calls, sampled curves against the truth, inpainted scenes."""
 
 from pathlib import Path
 
@@ -104,23 +104,23 @@ def curves(name: str) -> Image.Image:
     return panel.image
 
 
-def strips(pictures: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
+def strips(images: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
     """Rows of scenes, two loops beside each other, each with its name above."""
     label, columns = 28, 2
     wide = width // columns - 12
-    high = [round(picture.shape[0] * wide / picture.shape[1]) for _, picture in pictures]
+    high = [round(image.shape[0] * wide / image.shape[1]) for _, image in images]
     row = max(high) + label + 8
-    sheet = Image.new("RGB", (width, row * -(-len(pictures) // columns)), BACK)
+    sheet = Image.new("RGB", (width, row * -(-len(images) // columns)), BACK)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=17)
-    for index, (title, picture) in enumerate(pictures):
+    for index, (title, image) in enumerate(images):
         left, top = 6 + index % columns * (wide + 12), index // columns * row
         draw.text((left + 2, top + 3), title, fill=INK, font=font)
-        sized = Image.fromarray(picture).resize((wide, high[index]), Image.Resampling.LANCZOS)
+        sized = Image.fromarray(image).resize((wide, high[index]), Image.Resampling.LANCZOS)
         sheet.paste(sized, (left, top + label))
     return sheet
 
 
-def save(folder: Path, scores: dict[str, dict[str, dict]], pictures: list[tuple[str, np.ndarray]]) -> Path:
+def save(folder: Path, scores: dict[str, dict[str, dict]], images: list[tuple[str, np.ndarray]]) -> Path:
     panels = [
         errors(scores["proto"], "Relative W2, the prototypes' curve"),
         errors(scores["curves"], "Relative W2, drawn curves"),
@@ -128,7 +128,7 @@ def save(folder: Path, scores: dict[str, dict[str, dict]], pictures: list[tuple[
         curves("plain_60"),
     ]
     width, height = PANEL
-    below = strips(pictures, 2 * width) if pictures else Image.new("RGB", (2 * width, 1), BACK)
+    below = strips(images, 2 * width) if images else Image.new("RGB", (2 * width, 1), BACK)
     sheet = Image.new("RGB", (2 * width, 2 * height + below.height + 10), BACK)
     for index, panel in enumerate(panels):
         sheet.paste(panel, (index % 2 * width, index // 2 * height))

@@ -30,7 +30,7 @@ def growth_errors(grow_by: Callable, pixels) -> float:
         for a, b in ((1, 0), (1, 1), (2, 1)):
             apart = np.sqrt(a * a + b * b)
             edge = (a * u + b * v < -140 * apart).astype(np.float32)
-            # In a strip across the edge, away from the picture's border, every line has 8 pixels.
+            # In a strip across the edge, away from the image's border, every line has 8 pixels.
             strip = np.abs(2 * (a * v - b * u) + 1) <= 8 * (a * a + b * b)
             gained = (grow_by(edge, asked) - edge)[strip].sum(dtype=float) / 8 / apart
             worst = max(worst, abs(gained - asked))
@@ -108,12 +108,12 @@ def measure_fringe(sizes: Sizes) -> Section:
 SHIFTS = ((1.03, 0.02), (0.95, -0.03), (1.08, 0.04), (0.9, 0.05), (1.004, 0.001))
 
 
-def altered(picture: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with noise in place of a share of its pixels, in blobs; and where they are."""
-    noise = np.random.default_rng(4).random(picture.shape[:2], np.float32)
+def altered(image: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The image with noise in place of a share of its pixels, in blobs; and where they are."""
+    noise = np.random.default_rng(4).random(image.shape[:2], np.float32)
     blobs = cv2.GaussianBlur(noise, (0, 0), 4)
     where = blobs > np.quantile(blobs, 1 - share)
-    changed = picture.copy()
+    changed = image.copy()
     changed[where] = np.random.default_rng(5).random((int(where.sum()), 3), np.float32)
     return changed, where
 
@@ -123,8 +123,8 @@ def cropped_scene() -> np.ndarray:
     scene, mask = texture(Size(600, 480), 2), disc(480, 90, 1)
     mask = np.pad(mask, ((0, 0), (60, 60)))
     masks = {"inpaint_mask": tensor(mask), "harmonize_mask": tensor(mask)}
-    pictures, *_ = call("PhDCrop", composite=tensor(scene), **masks, side=256)
-    return pictures[0].numpy()
+    images, *_ = call("PhDCrop", composite=tensor(scene), **masks, side=256)
+    return images[0].numpy()
 
 
 def tinted(given: np.ndarray, gain: float, offset: float) -> np.ndarray:
@@ -183,7 +183,7 @@ def through_the_nodes(background, exemplar, mask, blend: str, seed: int) -> list
         harmonize_mask=harmonize, crop=crop[3],
     )  # fmt: skip
     pairs = ((composite, matte), (image, used))
-    return [torch.equal(picture[mask == 0], background[mask == 0]) for picture, mask in pairs]
+    return [torch.equal(result[mask == 0], background[mask == 0]) for result, mask in pairs]
 
 
 def measure_outside(sizes: Sizes) -> Section:
@@ -197,7 +197,7 @@ def measure_outside(sizes: Sizes) -> Section:
         for seed in range(3 * sizes.cases)
         for same in through_the_nodes(background, exemplar, tensor(matte), blend, seed)
     ]
-    section.row(f"ours, {len(BLENDS)} blends, {len(equal)} pictures", "equal" if all(equal) else "NOT EQUAL")
+    section.row(f"ours, {len(BLENDS)} blends, {len(equal)} images", "equal" if all(equal) else "NOT EQUAL")
     section.figures["outside_equal"] = all(equal)
     scene, subject = background[0].numpy(), exemplar[0].numpy()
     where = Placement(0.45, 0.5, 0.5)
@@ -210,9 +210,9 @@ def measure_outside(sizes: Sizes) -> Section:
     return section
 
 
-def moved(picture: np.ndarray, scene: np.ndarray, outside: np.ndarray) -> str:
+def moved(image: np.ndarray, scene: np.ndarray, outside: np.ndarray) -> str:
     """How many pixels that should have stayed did not, and how far they went."""
-    change = (picture - scene)[outside]
+    change = (image - scene)[outside]
     return f"{(change != 0).any(axis=-1).mean():.1%} moved, by up to {levels(change):.2f} levels"
 
 
@@ -233,7 +233,7 @@ def identity_stitch() -> bool:
 
 
 def identity_paste() -> bool:
-    """Whether a subject that is neither scaled nor rotated keeps its bits, and a picture pasted into itself all."""
+    """Whether a subject that is neither scaled nor rotated keeps its bits, and an image pasted into itself all."""
     scene, exemplar = texture(Size(203, 161), 6), texture(Size(96, 96), 7)
     mask = disc(96, 40, 1e-3)
     where = Placement(100 / 203, 80 / 161, 80 / 161)
@@ -259,7 +259,7 @@ def measure_identity(sizes: Sizes) -> Section:
 
 
 def tiles() -> list[tuple[str, np.ndarray]]:
-    """The contact sheet's pictures."""
+    """The contact sheet's images."""
     photographs = sheet.photographs()
     given = photographs[0] * 0.8 + 0.1
     shifted, _ = altered(tinted(given, *SHIFTS[0]), 0.1)

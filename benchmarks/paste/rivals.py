@@ -20,16 +20,16 @@ def call(kind: str, **inputs) -> tuple:
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:
-    """A picture [H,W,C] or a mask [H,W] as a batch of one."""
+    """An image [H,W,C] or a mask [H,W] as a batch of one."""
     return torch.from_numpy(np.ascontiguousarray(array))[None]
 
 
-def eight_bits(picture: np.ndarray) -> np.ndarray:
-    return np.round(picture * 255).astype(np.uint8)
+def eight_bits(image: np.ndarray) -> np.ndarray:
+    return np.round(image * 255).astype(np.uint8)
 
 
 def corner(placement: Placement, size: Size, scene: Size) -> tuple[int, int]:
-    """Where the upper left pixel of a picture of `size` goes, for tools that know whole pixels only."""
+    """Where the upper left pixel of an image of `size` goes, for tools that know whole pixels only."""
     return round(placement.x * scene.width - size.width / 2), round(placement.y * scene.height - size.height / 2)
 
 
@@ -41,7 +41,7 @@ def opencv_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.nd
 
 
 def straight_alpha(scene, exemplar, matte, matrix, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Bare OpenCV: picture and matte warped with default flags, straight alpha. Gives composite and matte."""
+    """Bare OpenCV: image and matte warped with default flags, straight alpha. Gives composite and matte."""
     size = Size.of(scene)
     colors, alpha = (cv2.warpAffine(array, matrix, size) for array in (exemplar, matte))
     if softness > 0:
@@ -51,7 +51,7 @@ def straight_alpha(scene, exemplar, matte, matrix, softness=0.0) -> tuple[np.nda
 
 
 def scaled(exemplar, matte, placement, scene) -> tuple[np.ndarray, np.ndarray]:
-    """The subject's box of picture and matte at its size in the scene, by ComfyUI's own bicubic scaling."""
+    """The subject's box of image and matte at its size in the scene, by ComfyUI's own bicubic scaling."""
     import comfy.utils
 
     box = subject_box(matte).grown(16).inside(Size.of(matte))
@@ -63,7 +63,7 @@ def scaled(exemplar, matte, placement, scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def core(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Core's nodes: picture and mask scaled, the mask blurred, ImageCompositeMasked. They cannot rotate."""
+    """Core's nodes: image and mask scaled, the mask blurred, ImageCompositeMasked. They cannot rotate."""
     colors, alpha = scaled(exemplar, matte, placement, scene)
     if softness > 0:
         alpha = cv2.GaussianBlur(alpha, (0, 0), softness)
@@ -77,15 +77,15 @@ def core(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray, n
 
 def pillow_layer(exemplar, matte, placement, scene, softness=0.0) -> Image.Image:
     """The cut-out as Pillow places it: 8 bits, resized, rotated, its alpha blurred; of the scene's size."""
-    picture = Image.fromarray(eight_bits(np.dstack([exemplar, matte])))
+    image = Image.fromarray(eight_bits(np.dstack([exemplar, matte])))
     scale = placement.scale(subject_box(matte).size, Size.of(scene))
-    size = round(picture.width * scale), round(picture.height * scale)
-    picture = picture.resize(size, Image.Resampling.LANCZOS)
-    picture = picture.rotate(placement.rotation, Image.Resampling.BICUBIC, expand=True)
+    size = round(image.width * scale), round(image.height * scale)
+    image = image.resize(size, Image.Resampling.LANCZOS)
+    image = image.rotate(placement.rotation, Image.Resampling.BICUBIC, expand=True)
     if softness > 0:
-        picture.putalpha(picture.getchannel("A").filter(ImageFilter.GaussianBlur(softness)))
+        image.putalpha(image.getchannel("A").filter(ImageFilter.GaussianBlur(softness)))
     layer = Image.new("RGBA", Size.of(scene))
-    layer.paste(picture, corner(placement, Size(*picture.size), Size.of(scene)))
+    layer.paste(image, corner(placement, Size(*image.size), Size.of(scene)))
     return layer
 
 
@@ -116,7 +116,7 @@ def least_squares(shifted, original, untouched) -> np.ndarray:
 
 
 def reinhard(shifted, original, untouched) -> np.ndarray:
-    """A tone shift undone as color match nodes do: mean and deviation of the whole pictures."""
+    """A tone shift undone as color match nodes do: mean and deviation of the whole images."""
     del untouched
     gain = original.std((0, 1)) / shifted.std((0, 1))
     return (shifted - shifted.mean((0, 1))) * gain + original.mean((0, 1))

@@ -56,6 +56,6 @@ def main(arguments: list[str]) -> int:
             section = measure(QUICK if options.quick else Sizes())
             show(section, WANTED)
             figures |= section.figures
-    print(f"\nPictures: {sheet.save(options.out, exact.tiles())}")
+    print(f"\nImages: {sheet.save(options.out, exact.tiles())}")
     print(json.dumps({name: shortened(value) for name, value in figures.items()}))
     return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from benchmarks.paste import rivals as paste_rivals
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.contact_sheet import contact_sheet
 from phd_ops.pixels.geometry import Box, Placement
 from phd_ops.pixels.masks import stabilize
@@ -19,21 +19,21 @@ WHERE = Placement(0.55, 0.55, 0.9)
 SHOWN = Box(140, 0, 427, 427)
 
 
-def enlarged(picture: np.ndarray, box: Box) -> np.ndarray:
-    """A square part of a picture with its pixels to be seen, uint8."""
-    part = paste_rivals.eight_bits(np.clip(picture[box.slices], 0, 1))
+def enlarged(image: np.ndarray, box: Box) -> np.ndarray:
+    """A square part of an image with its pixels to be seen, uint8."""
+    part = paste_rivals.eight_bits(np.clip(image[box.slices], 0, 1))
     return cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
 
 
-def shown(picture: np.ndarray) -> np.ndarray:
-    return paste_rivals.eight_bits(picture[SHOWN.slices])
+def shown(image: np.ndarray) -> np.ndarray:
+    return paste_rivals.eight_bits(image[SHOWN.slices])
 
 
 def photographs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A launch pad, an astronaut and her matte."""
-    exemplar = pictures.read_rgb(pictures.photograph_path("astronaut"))
-    matte = SalientModel(str(pictures.package_file("rembg", "u2netp.onnx"))).predict(exemplar)
-    return pictures.read_rgb(pictures.photograph_path("rocket")), exemplar, stabilize(matte)
+    exemplar = images.read_rgb(images.photograph_path("astronaut"))
+    matte = SalientModel(str(images.package_file("rembg", "u2netp.onnx"))).predict(exemplar)
+    return images.read_rgb(images.photograph_path("rocket")), exemplar, stabilize(matte)
 
 
 def fringe_tiles(pastes: dict, scene: tuple, errors) -> list[tuple[str, np.ndarray]]:
@@ -62,10 +62,9 @@ def tone_tiles(given: np.ndarray, shifted: np.ndarray, corrected: dict) -> list[
     """What a tone shift leaves, ten times enlarged about gray; noise stands where pixels were altered."""
     before = [("before a tone shift", given), ("after it, 10 % of it altered", np.clip(shifted, 0, 1))]
     after = [
-        (f"{who}: ten times the error", np.clip(0.5 + 10 * (picture - given), 0, 1))
-        for who, picture in corrected.items()
+        (f"{who}: ten times the error", np.clip(0.5 + 10 * (image - given), 0, 1)) for who, image in corrected.items()
     ]
-    return [(title, shown(picture)) for title, picture in before + after]
+    return [(title, shown(image)) for title, image in before + after]
 
 
 def save(folder: Path, tiles: list[tuple[str, np.ndarray]]) -> Path:

@@ -1,5 +1,5 @@
 """What `bench quality` compares, at equal model calls: the pack's harmonizing, ComfyUI's own sampling, others' loops,
-and blends without a model. Every method takes a chunk of scenes and a seed, and gives pictures [N,S,S,3] in 0..1.
+and blends without a model. Every method takes a chunk of scenes and a seed, and gives images [N,S,S,3] in 0..1.
 
 Steps, inner steps, seeds and denoise of all were chosen on the validation split (`--validation`), ours as the rivals'.
 """
@@ -46,8 +46,8 @@ def each(blend: Callable) -> Callable[[Chunk, int], np.ndarray]:
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         del seed
-        pictures = zip(chunk.backgrounds, chunk.composites, chunk.matte.numpy(), strict=True)
-        return np.stack([blend(*given) for given in pictures]).astype(np.float32)
+        images = zip(chunk.backgrounds, chunk.composites, chunk.matte.numpy(), strict=True)
+        return np.stack([blend(*given) for given in images]).astype(np.float32)
 
     return run
 
@@ -94,7 +94,7 @@ def stitched(
     inputs = {"background": chunk.backgrounds, "composite": chunk.composites, "sampled": chunk.model.decoded(latent)}
     if reference is not None:
         inputs["sampled_reference"] = chunk.model.decoded(reference)
-    inputs = {name: torch.from_numpy(pictures) for name, pictures in inputs.items()}
+    inputs = {name: torch.from_numpy(images) for name, images in inputs.items()}
     inputs |= {
         "subject_mask": chunk.matte,
         "harmonize_mask": chunk.mask,
@@ -160,7 +160,7 @@ def ksampled(chunk: Chunk, seed: int, latent: dict, steps: int, denoise: float, 
 
 
 def ksampler(steps: int, denoise: float, masked: bool = True, relit: bool = False) -> Callable:
-    """ComfyUI's own, on the mask or (SDEdit) on the whole picture; `relit`: with our Stitch behind it."""
+    """ComfyUI's own, on the mask or (SDEdit) on the whole image; `relit`: with our Stitch behind it."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         done = ksampled(chunk, seed, kept(chunk) if masked else chunk.latent, steps, denoise)

@@ -20,7 +20,7 @@ def text_gap(model: Candidate, clean: torch.Tensor, prompts: list[str]) -> tuple
 
 
 def drawn(model: Candidate, prompts: list[str]) -> torch.Tensor:
-    """Pictures from noise alone, [N,3,S,S] in -1..1."""
+    """Images from noise alone, [N,3,S,S] in -1..1."""
     parts = [model.drawn(prompts[start : start + BATCH]) for start in range(0, len(prompts), BATCH)]
     return torch.cat([torch.from_numpy(part).movedim(-1, 1) for part in parts]) * 2 - 1
 
@@ -38,11 +38,11 @@ def measure(quick: bool) -> Section:
         "text", f"loss without a prompt + {100 * untold:.1f} %, with another's + {100 * other:.1f} % (σ {levels})"
     )
     judge, count = classifier.load(), DRAWN // part
-    pictures, named = classifier.held_out(count)
-    known = classifier.accuracy(judge, pictures, named)
+    images, named = classifier.held_out(count)
+    known = classifier.accuracy(judge, images, named)
     found = classifier.accuracy(judge, drawn(model, named), named)
     section.row(
-        "things named", f"{100 * found:.0f} % of {count} pictures drawn from noise; of truths {100 * known:.0f} %"
+        "things named", f"{100 * found:.0f} % of {count} images drawn from noise; of truths {100 * known:.0f} %"
     )
     holes = hole_errors(model, HOLES // part)
     section.row("holes", ", ".join(f"{name} {error:.4f}" for name, error in holes.items()))

@@ -3,7 +3,7 @@
 All methods run at equal model calls on the same scenes: the pack's, ComfyUI's own sampling, other loops and blends
 without a model. Means with paired bootstrap intervals, by stratum; then what the demo model itself can do. A stopped
 run goes on where it was. Settings were chosen on the validation split, which `--validation` runs in place of the
-test's. Tables, plots and pictures go to benchmarks/quality/results.
+test's. Tables, plots and images go to benchmarks/quality/results.
 
     python3 dev.py bench quality                            # 200 scenes, 2 seeds, 10 / 36 / 60 / 120 calls: hours
     python3 dev.py bench quality --quick                    # 24 scenes, 1 seed, 10 and 36 calls: minutes
@@ -86,23 +86,23 @@ def measure_method(plan: Plan, store, run, method, chunks) -> None:
             continue
         chunk = chunks(tuple(numbers))
         began = time.perf_counter()
-        pictures = method.run(chunk, run.seed)
+        images = method.run(chunk, run.seed)
         seconds = (time.perf_counter() - began) / len(chunk)
         rows = {}
-        for number, picture, scene in zip(numbers, pictures, chunk.scenes, strict=True):
+        for number, image, scene in zip(numbers, images, chunk.scenes, strict=True):
             told = {"stratum": stratum_of(number), "calls": method.calls, "seconds": round(seconds, 4)}
-            rows[number] = told | {name: float(f"{value:.6g}") for name, value in score(picture, scene).items()}
-        keep_pictures(plan, run, numbers, pictures)
+            rows[number] = told | {name: float(f"{value:.6g}") for name, value in score(image, scene).items()}
+        keep_images(plan, run, numbers, images)
         store.add(run, rows)
 
 
-def keep_pictures(plan: Plan, run, numbers: list[int], pictures) -> None:
+def keep_images(plan: Plan, run, numbers: list[int], images) -> None:
     """The first scene of each stratum, to be looked at."""
-    from benchmarks.quality.sheet import SHOWN, picture_file, write
+    from benchmarks.quality.sheet import SHOWN, image_file, write
 
-    for number, picture in zip(numbers, pictures, strict=True):
+    for number, image in zip(numbers, images, strict=True):
         if number < SHOWN and run.seed == 0:
-            write(picture_file(plan.folder, run, number), picture)
+            write(image_file(plan.folder, run, number), image)
 
 
 def runs_of(plan: Plan, weights: str, method, level: int) -> list:
@@ -286,7 +286,7 @@ def main(arguments: list[str]) -> int:
     from benchmarks.quality import workflow
     from benchmarks.quality.store import Store, weights_hash
     from relit_scenes import subjects
-    from relit_scenes.materials import PicturesMissingError
+    from relit_scenes.materials import ImagesMissingError
 
     quick, split = options.quick, "validation" if options.validation else "test"
     count, seeds = options.scenes or (24 if quick else SCENES), options.seeds or (1 if quick else SEEDS)
@@ -302,7 +302,7 @@ def main(arguments: list[str]) -> int:
             if options.workflow:
                 return workflow.measure(plan, store, options.workflow, options.side, options.server, Path(folder))
             check_weights()
-        except (PicturesMissingError, workflow.WorkflowInputError, WeightsError) as error:
+        except (ImagesMissingError, workflow.WorkflowInputError, WeightsError) as error:
             print(error, file=sys.stderr)
             return 2
         weights = weights_hash([ROOT / "demo" / "weights" / f"{part}.safetensors" for part in PARTS])

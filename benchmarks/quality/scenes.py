@@ -34,8 +34,8 @@ class Model:
         each = [call("CLIPTextEncode", clip=self.clip, text=prompt)[0][0][0] for prompt in prompts]
         return [[torch.cat(each), {}]]
 
-    def encoded(self, pictures: np.ndarray) -> dict:
-        return call("VAEEncode", pixels=torch.from_numpy(pictures), vae=self.vae)[0]
+    def encoded(self, images: np.ndarray) -> dict:
+        return call("VAEEncode", pixels=torch.from_numpy(images), vae=self.vae)[0]
 
     def decoded(self, latent: dict) -> np.ndarray:
         """float32 [N,S,S,3] in 0..1."""
@@ -44,7 +44,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some scenes with what every method is given of them. Pictures are [N,S,S,3], masks [N,S,S]."""
+    """Some scenes with what every method is given of them. Images are [N,S,S,3], masks [N,S,S]."""
 
     scenes: list[Scene]
     model: Model

@@ -1,4 +1,4 @@
-"""What is measured of a picture beside its truth. The smoother here is the benchmark's own: no figure rests on the
+"""What is measured of an image beside its truth. The smoother here is the benchmark's own: no figure rests on the
 code that it measures."""
 
 import math
@@ -11,7 +11,7 @@ from phd_ops.pixels.color import srgb_to_linear
 from relit_scenes.light import LUMA
 from relit_scenes.scenes import Scene
 
-# Sigmas as shares of the picture's side: what is coarser is light, what is finer is texture.
+# Sigmas as shares of the image's side: what is coarser is light, what is finer is texture.
 LIGHT_SIGMA, TEXTURE_SIGMA = 0.05, 0.02
 # Half the width of the band about the edge, as a share of the side: 4 pixels of 128.
 BAND = 1 / 32
@@ -28,24 +28,24 @@ def smoothed(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray
     return weighted / (over[..., None] if values.ndim == 3 else over)
 
 
-def log_light(picture: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(srgb_to_linear(picture), DARKEST))
+def log_light(image: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(srgb_to_linear(image), DARKEST))
 
 
-def light_error(picture: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
+def light_error(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
     """Mean square of the coarse part of log light, apart from the truth's."""
-    apart = log_light(picture) - log_light(scene.truth)
+    apart = log_light(image) - log_light(scene.truth)
     coarse = smoothed(apart, np.float32(inside), LIGHT_SIGMA * len(inside))
     return float(np.square(coarse[inside]).mean())
 
 
-def identity(picture: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
+def identity(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
     """Correlation of the subject's texture with the one that was pasted, NaN for a subject without any."""
     core = cv2.erode(np.uint8(inside), np.ones((5, 5), np.uint8)) > 0
     if core.sum() < 16:
         return math.nan
     fine = []
-    for each in (picture, scene.composite):
+    for each in (image, scene.composite):
         light = log_light(each) @ LUMA
         fine.append((light - smoothed(light, np.float32(core), TEXTURE_SIGMA * len(core)))[core])
     ours, own = fine
@@ -53,7 +53,7 @@ def identity(picture: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
     return float((ours * own).sum()) / spread if own.std() > 0.01 and spread > 0 else math.nan
 
 
-def boundary_error(picture: np.ndarray, scene: Scene) -> float:
+def boundary_error(image: np.ndarray, scene: Scene) -> float:
     """Squared error of the gradients in a band about the edge, over the true gradients' squares."""
     edge = np.uint8(scene.true_matte > 0.5)
     reach = max(1, round(BAND * len(edge)))
@@ -63,40 +63,40 @@ def boundary_error(picture: np.ndarray, scene: Scene) -> float:
     for axis in (0, 1):
         both = band & np.roll(band, -1, axis)
         both = both[:-1] if axis == 0 else both[:, :-1]
-        wrong += float(np.square(np.diff(picture - scene.truth, axis=axis)[both]).sum())
+        wrong += float(np.square(np.diff(image - scene.truth, axis=axis)[both]).sum())
         due += float(np.square(np.diff(scene.truth, axis=axis)[both]).sum())
     return wrong / max(due, 1e-12)
 
 
-def shadow_iou(picture: np.ndarray, scene: Scene) -> float:
+def shadow_iou(image: np.ndarray, scene: Scene) -> float:
     """Overlap of where the ground got darker with the true shadow, NaN where there is none."""
     ground = np.maximum(scene.matte, scene.true_matte) == 0
     true = (scene.shadow > SHADOW) & ground
     if not true.any():
         return math.nan
-    now, before = (srgb_to_linear(each) @ LUMA + DARKEST for each in (picture, scene.background))
+    now, before = (srgb_to_linear(each) @ LUMA + DARKEST for each in (image, scene.background))
     found = (now < (1 - SHADOW) * before) & ground
     return float((found & true).sum() / (found | true).sum())
 
 
-def outside_equal(picture: np.ndarray, scene: Scene) -> float:
+def outside_equal(image: np.ndarray, scene: Scene) -> float:
     """1 where every pixel that no mask lets change is the background's to the bit, else 0."""
     outside = np.maximum.reduce([scene.matte, scene.harmonize_mask, scene.inpaint_mask]) == 0
-    return float(np.array_equal(picture[outside], scene.background[outside]))
+    return float(np.array_equal(image[outside], scene.background[outside]))
 
 
-def score(picture: np.ndarray, scene: Scene) -> dict[str, float]:
-    """picture: float32 [S,S,3] in 0..1. By name, FIGURES."""
-    if picture.shape != scene.truth.shape or not np.isfinite(picture).all():
-        raise ValueError(f"A picture of {scene.truth.shape} in 0..1 is needed; one of {picture.shape} came.")
+def score(image: np.ndarray, scene: Scene) -> dict[str, float]:
+    """image: float32 [S,S,3] in 0..1. By name, FIGURES."""
+    if image.shape != scene.truth.shape or not np.isfinite(image).all():
+        raise ValueError(f"An image of {scene.truth.shape} in 0..1 is needed; one of {image.shape} came.")
     inside = scene.true_matte > 0.5
-    labs = [rgb2lab(each[inside][:, None]) for each in (picture, scene.truth)]
+    labs = [rgb2lab(each[inside][:, None]) for each in (image, scene.truth)]
     return {
-        "fmse": float(np.square(picture - scene.truth)[inside].mean()),
+        "fmse": float(np.square(image - scene.truth)[inside].mean()),
         "de00": float(deltaE_ciede2000(*labs).mean()),
-        "light": light_error(picture, scene, inside),
-        "identity": identity(picture, scene, inside),
-        "boundary": boundary_error(picture, scene),
-        "shadow_iou": shadow_iou(picture, scene),
-        "outside_equal": outside_equal(picture, scene),
+        "light": light_error(image, scene, inside),
+        "identity": identity(image, scene, inside),
+        "boundary": boundary_error(image, scene),
+        "shadow_iou": shadow_iou(image, scene),
+        "outside_equal": outside_equal(image, scene),
     }

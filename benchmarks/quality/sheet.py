@@ -1,4 +1,4 @@
-"""The plots and pictures of `bench quality`: error by model calls, error by stratum, a scene of each stratum."""
+"""The plots and images of `bench quality`: error by model calls, error by stratum, a scene of each stratum."""
 
 import csv
 import hashlib
@@ -26,14 +26,14 @@ COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": 
 SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal", "seconds")
 
 
-def picture_file(folder: Path, run: Run, number: int) -> Path:
+def image_file(folder: Path, run: Run, number: int) -> Path:
     told = hashlib.sha256(run.told.encode()).hexdigest()[:6]
-    return folder / "pictures" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{told}.png"
+    return folder / "images" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{told}.png"
 
 
-def write(file: Path, picture: np.ndarray) -> None:
+def write(file: Path, image: np.ndarray) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray((picture * 255 + 0.5).clip(0, 255).astype(np.uint8)).save(file)
+    Image.fromarray((image * 255 + 0.5).clip(0, 255).astype(np.uint8)).save(file)
 
 
 def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
@@ -97,9 +97,9 @@ def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: 
             left, told = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                file_of = picture_file(folder, Run(weights, split, name, result.level, result.told, 0), number)
+                file_of = image_file(folder, Run(weights, split, name, result.level, result.told, 0), number)
                 if not file_of.is_file():
-                    continue  # pictures may be deleted, rows count without them
+                    continue  # images may be deleted, rows count without them
                 tile = Image.open(file_of).convert("RGB")
                 told = f"{name} {np.square(np.asarray(tile) / 255 - given.truth)[given.true_matte > 0.5].mean():.3f}"
             else:

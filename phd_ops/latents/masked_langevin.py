@@ -98,7 +98,7 @@ def count_calls(
 def strength(x: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
     """Root mean square of each item over a part of it, [B,1,...]."""
     part = part.expand_as(x)
-    # In half precision a picture's sum of squares overflows.
+    # In half precision an image's sum of squares overflows.
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     squares = torch.where(part, wide, 0).square().flatten(1).sum(1)
     return each((squares / part.flatten(1).sum(1).clamp(min=1)).sqrt(), x)

@@ -40,7 +40,7 @@ def model_sigma(ve: float, flow: bool) -> float:
 
 def item_seed(seed: int, place: int) -> int:
     """The seed of an item by its place in a batch. The first item has the seed itself; the others are splitmix64's
-    sequence, for with seed + place the next seed would bring the same pictures again, one place further."""
+    sequence, for with seed + place the next seed would bring the same images again, one place further."""
     if place == 0:
         return seed
     z = (seed + place * 0x9E3779B97F4A7C15) % 2**64

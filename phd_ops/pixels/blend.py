@@ -31,14 +31,14 @@ def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np
     return out
 
 
-def pyramid(picture: np.ndarray, levels: int) -> list[np.ndarray]:
+def pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
     """The Laplacian pyramid (Burt & Adelson 1983): `levels` bands, finest first, then what is left."""
     bands = []
     for _ in range(levels):
-        smaller = cv2.pyrDown(picture)
-        bands.append(picture - cv2.pyrUp(smaller, dstsize=Size.of(picture)))
-        picture = smaller
-    return [*bands, picture]
+        smaller = cv2.pyrDown(image)
+        bands.append(image - cv2.pyrUp(smaller, dstsize=Size.of(image)))
+        image = smaller
+    return [*bands, image]
 
 
 def multiband(scene: np.ndarray, colors: np.ndarray, matte: np.ndarray, support: np.ndarray, reach: int) -> np.ndarray:
@@ -85,8 +85,8 @@ def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: boo
     if coarser > 1:
         less = [max(3, round(side / coarser)) for side in size]
         ours, theirs, mask = (
-            cv2.resize(picture, less, interpolation=cv2.INTER_AREA)
-            for picture in (colors, scene, inside.astype(np.float32))
+            cv2.resize(image, less, interpolation=cv2.INTER_AREA)
+            for image in (colors, scene, inside.astype(np.float32))
         )
         change = cv2.resize(cloning_change(theirs, ours, mask > 0.5, mixed), size, interpolation=cv2.INTER_LINEAR)
     else:
@@ -97,13 +97,13 @@ def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: boo
 def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mixed: bool) -> np.ndarray:
     """What `cv2.seamlessClone` adds to a subject's colors, float32 [h,w,3]."""
     # The solver wants pixels around its mask. Where the canvas cuts the subject off there is no edge to take colors
-    # from, so there the picture goes on as its mirror image, which asks for nothing.
+    # from, so there the image goes on as its mirror image, which asks for nothing.
     height, width = inside.shape
     edges = ((inside[0], height), (inside[-1], height), (inside[:, 0], width), (inside[:, -1], width))
     top, bottom, left, right = (length if edge.any() else 4 for edge, length in edges)
     ours, theirs, mask = (
-        cv2.copyMakeBorder(np.round(picture * 255).astype(np.uint8), top, bottom, left, right, cv2.BORDER_REFLECT)
-        for picture in (colors, scene, inside.astype(np.float32))
+        cv2.copyMakeBorder(np.round(image * 255).astype(np.uint8), top, bottom, left, right, cv2.BORDER_REFLECT)
+        for image in (colors, scene, inside.astype(np.float32))
     )
     # Kept off the frame, where OpenCV solves nothing.
     mask[[0, -1]], mask[:, [0, -1]] = 0, 0

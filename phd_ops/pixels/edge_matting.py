@@ -1,4 +1,4 @@
-"""A mask's edge drawn again after the picture: closed-form matting (Levin 2006, IEEE TPAMI 30(2), eq. 12) in a band.
+"""A mask's edge drawn again after the image: closed-form matting (Levin 2006, IEEE TPAMI 30(2), eq. 12) in a band.
 
 Within every 3×3 window the matte is taken to be a linear function of the colors; the matte that departs least from
 that, and is what the mask says off the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimizes
@@ -25,14 +25,14 @@ WINDOW = 9
 def refine_edge(
     image: np.ndarray, mask: np.ndarray, pixels: int, between: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """A mask whose edge follows the picture's, soft where the picture is.
+    """A mask whose edge follows the image's, soft where the image is.
 
     Args:
         image: float [H,W,3] in 0..1.
         mask: float32 [H,W] in 0..1, soft or hard.
         pixels: how far from where the mask is half, on both sides, the edge is sought; beyond, the mask becomes 0 or
             1, since what a network says there is mostly blur of its small output. 0 leaves the mask as it is.
-        between: called before each tile of a large picture; what it raises ends the work.
+        between: called before each tile of a large image; what it raises ends the work.
     Returns:
         float32 [H,W] in 0..1.
     """

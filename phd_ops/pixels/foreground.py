@@ -10,7 +10,7 @@ from .resample import blur, reduce
 def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """The subject's own colors where its matte is above 0, without the old background that shines through.
 
-    Solves I = alpha F + (1 - alpha) B by least squares in windows around every soft pixel, from the whole picture down
+    Solves I = alpha F + (1 - alpha) B by least squares in windows around every soft pixel, from the whole image down
     to 6 px; each round falls back on the one before where its window cannot tell. Exact where subject and background
     are flat; opaque pixels keep their bits. The last step is that of blur-fusion (Forte 2021, arXiv 2006.14970).
     """
@@ -59,7 +59,7 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
 def premultiplied(image: np.ndarray, matte: np.ndarray, straight: bool = False) -> np.ndarray:
     """The cut-out [H,W,4] of a subject: its own colors times its matte, and the matte.
 
-    straight: the picture's soft pixels hold the subject's own colors already, as pictures with alpha do.
+    straight: the image's soft pixels hold the subject's own colors already, as images with alpha do.
     """
     colors = image if straight else estimate_foreground(image, matte)
     return cv2.merge([cv2.multiply(colors, cv2.merge([matte] * 3)), matte])

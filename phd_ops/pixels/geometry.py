@@ -1,6 +1,6 @@
 """Where things are: boxes, where a subject stands in a scene, and the window a model works in. Value types only.
 
-Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 and a picture's center is width / 2.
+Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 and an image's center is width / 2.
 """
 
 import json
@@ -21,13 +21,13 @@ class Size(NamedTuple):
     height: int
 
     @classmethod
-    def of(cls, picture: np.ndarray) -> "Size":
+    def of(cls, image: np.ndarray) -> "Size":
         """Of an [H,W] or [H,W,C] array."""
-        return cls(picture.shape[1], picture.shape[0])
+        return cls(image.shape[1], image.shape[0])
 
 
 class Box(NamedTuple):
-    """Whole pixels; may lie partly or wholly outside a picture."""
+    """Whole pixels; may lie partly or wholly outside an image."""
 
     x: int
     y: int
@@ -58,7 +58,7 @@ class Box(NamedTuple):
         return Box(x, y, right - x, bottom - y)
 
     def inside(self, size: Size) -> "Box":
-        """The part that lies inside a picture."""
+        """The part that lies inside an image."""
         return self.within(Box(0, 0, *size))
 
     @property
@@ -208,12 +208,12 @@ def random_placement(
 
 @dataclass(frozen=True)
 class CropWindow:
-    """The window of a picture that the model works in, and the size at which it works.
+    """The window of an image that the model works in, and the size at which it works.
 
     Attributes:
-        box: the window, wholly inside the picture.
-        target: the model's picture size, a multiple of the latent grid.
-        scene: the size of the picture that the window was cut from.
+        box: the window, wholly inside the image.
+        target: the model's image size, a multiple of the latent grid.
+        scene: the size of the image that the window was cut from.
     """
 
     box: Box

@@ -84,7 +84,7 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 
 class Bands(NamedTuple):
-    """What lies where about a mask's edge, each binary [H,W]; core, seam and context make up the whole picture."""
+    """What lies where about a mask's edge, each binary [H,W]; core, seam and context make up the whole image."""
 
     core: np.ndarray  # at least `inner` pixels inside
     seam: np.ndarray  # between core and context, the edge in its middle
@@ -105,7 +105,7 @@ def ring(mask: np.ndarray, width: float) -> np.ndarray:
 
 
 def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
-    """A mask with its boundary softened by a Gaussian of `sigma` pixels; at the picture's border it does not fade."""
+    """A mask with its boundary softened by a Gaussian of `sigma` pixels; at the image's border it does not fade."""
     if sigma <= 0:
         return mask
     soft = blur(mask, sigma)
@@ -131,7 +131,7 @@ def stabilize(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """Outside regions that do not reach the picture's border become 1."""
+    """Outside regions that do not reach the image's border become 1."""
     outside = (mask <= 0.5).astype(np.uint8)
     # A frame of outside pixels joins every region that touches the border.
     framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)

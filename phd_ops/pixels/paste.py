@@ -1,6 +1,6 @@
 """Cutting a subject out of an exemplar and pasting it into a scene: float throughout, resampled once.
 
-Pictures are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1. Subjects travel premultiplied, float32
+Images are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1. Subjects travel premultiplied, float32
 [H,W,4]: their own colors times the matte, and the matte.
 """
 
@@ -143,7 +143,7 @@ def paste(
         blend: one of BLENDS, see `blend.py`.
         light_match: 0..1, how far the subject's color statistics go to those of the ring around it.
         ring: width of that ring in scene pixels.
-        straight: the exemplar's soft pixels hold the subject's own colors, as pictures with alpha do; otherwise the
+        straight: the exemplar's soft pixels hold the subject's own colors, as images with alpha do; otherwise the
             old background is taken out of them.
         out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new one by default.
     """

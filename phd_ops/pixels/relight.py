@@ -1,6 +1,6 @@
-"""Light: what the harmonized picture says about it, given to the subject's own pixels.
+"""Light: what the harmonized image says about it, given to the subject's own pixels.
 
-Pictures are float32 [H,W,3] sRGB in 0..1 unless a name says linear.
+Images are float32 [H,W,3] sRGB in 0..1 unless a name says linear.
 """
 
 import math
@@ -16,7 +16,7 @@ from .color import LUMA, linear_to_srgb, srgb_to_linear
 WIDE = 4.0
 # What the model painted finer than light reaches into the reading by this share (measured on RelitScenes: .38).
 LEAK = 0.4
-# Keeps the logarithm of black finite. Linear light; a few steps of an 8-bit picture at its dark end.
+# Keeps the logarithm of black finite. Linear light; a few steps of an 8-bit image at its dark end.
 DARK = 0.002
 # Linear light below which a pixel's noise outweighs what it says about light, and what a clipped pixel still says.
 DIM, CLIPPED = 0.02, 0.05
@@ -54,15 +54,15 @@ def light_sigma(matte: np.ndarray) -> float:
     return smooth.structure_sigma(float(matte.sum()), LEAST_SIGMA)
 
 
-def log_light(picture: np.ndarray) -> np.ndarray:
+def log_light(image: np.ndarray) -> np.ndarray:
     """Natural logarithm of linear light."""
-    return np.log(srgb_to_linear(picture) + np.float32(DARK))
+    return np.log(srgb_to_linear(image) + np.float32(DARK))
 
 
-def trust(picture: np.ndarray) -> np.ndarray:
-    """How much each value of a picture says about light, 0..1: dark ones are all noise, clipped ones cut off."""
-    light = srgb_to_linear(picture)
-    return np.where(picture >= 1, np.float32(CLIPPED), (light + np.float32(DARK / 2)) / (light + np.float32(DIM)))
+def trust(image: np.ndarray) -> np.ndarray:
+    """How much each value of an image says about light, 0..1: dark ones are all noise, clipped ones cut off."""
+    light = srgb_to_linear(image)
+    return np.where(image >= 1, np.float32(CLIPPED), (light + np.float32(DARK / 2)) / (light + np.float32(DIM)))
 
 
 def change_of_light(
@@ -156,7 +156,7 @@ def read_light(
     it agrees; without a reference it stands alone.
 
     Args:
-        results: one for each seed; all pictures are [H,W,3] and of one size.
+        results: one for each seed; all images are [H,W,3] and of one size.
         references: of the same seeds, or None.
         composite: what the model was given.
         background: the scene without the subject.
@@ -216,7 +216,7 @@ def is_flat(reference: np.ndarray, surround: np.ndarray) -> bool:
     return not seen.any() or float(np.sqrt(reference[seen].var(axis=0).mean())) < FLAT
 
 
-def identity_score(picture: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:
+def identity_score(image: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:
     """How far a subject is still itself: the correlation of its fine structure with its own, at most 1.
 
     Fine is what the smoother takes out of log light; a subject without any (plain) counts as itself.
@@ -224,7 +224,7 @@ def identity_score(picture: np.ndarray, own: np.ndarray, matte: np.ndarray) -> f
     # The soft rim also shows what is behind it.
     core = np.where(matte > 0.99, matte, 0)
     weight, sigma = (core if core.any() else matte)[..., None] * trust(own), light_sigma(matte)
-    fine = [light - local_linear_smooth(light, weight, sigma) for light in (log_light(picture), log_light(own))]
+    fine = [light - local_linear_smooth(light, weight, sigma) for light in (log_light(image), log_light(own))]
     product, one, other = (float((weight * a * b).sum()) for a, b in (fine, (fine[0],) * 2, (fine[1],) * 2))
     return 1.0 if other <= PLAIN**2 * weight.sum() else product / math.sqrt(max(one * other, 1e-12))
 

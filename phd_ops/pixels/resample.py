@@ -5,27 +5,27 @@ import numpy as np
 
 from .geometry import Box, Size
 
-# Smaller pictures are mirrored ahead of a warp.
+# Smaller images are mirrored ahead of a warp.
 MIRRORED_SIDE = 256
 
 
-def reduce(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def reduce(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """To a smaller (width, height), every pixel the mean of those it covers."""
-    if picture.shape[1::-1] == tuple(size):
-        return picture
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    if image.shape[1::-1] == tuple(size):
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def resize(picture: np.ndarray, size: Size) -> np.ndarray:
+def resize(image: np.ndarray, size: Size) -> np.ndarray:
     """To another size, in float: antialiased where it shrinks, cubic where it grows, itself where neither."""
-    if Size.of(picture) == size:
-        return picture
-    shrinks = size.width * size.height < picture.shape[0] * picture.shape[1]
-    return np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), 0, 1)
+    if Size.of(image) == size:
+        return image
+    shrinks = size.width * size.height < image.shape[0] * image.shape[1]
+    return np.clip(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), 0, 1)
 
 
 def resample(
-    picture: np.ndarray,
+    image: np.ndarray,
     matrix: np.ndarray,
     size: Size,
     border: int,
@@ -42,20 +42,20 @@ def resample(
     else:
         scale = float(np.sqrt(abs(np.linalg.det(linear))))
         if scale < 1:
-            source = Size.of(picture)
+            source = Size.of(image)
             reduced = Size(max(1, round(source.width * scale)), max(1, round(source.height * scale)))
-            picture = reduce(picture, reduced)
+            image = reduce(image, reduced)
             linear = linear @ np.diag([source.width / reduced.width, source.height / reduced.height])
             matrix = np.column_stack([linear, offset])
     # OpenCV puts pixel centers at whole numbers; ours lie at half ones.
     half = np.array([0.5, 0.5])
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ half - half])
-    if border == cv2.BORDER_REFLECT and min(picture.shape[:2]) < MIRRORED_SIDE:
-        # OpenCV reflects once for every width that a pixel lies off, which takes minutes for tiny pictures far away;
-        # a picture with its mirror images repeats, and that is one division.
-        picture = np.concatenate([picture, picture[:, ::-1]], axis=1)
-        picture, border = np.concatenate([picture, picture[::-1]]), cv2.BORDER_WRAP
-    warped = cv2.warpAffine(picture, shifted, size, out, flags=interpolation, borderMode=border)
+    if border == cv2.BORDER_REFLECT and min(image.shape[:2]) < MIRRORED_SIDE:
+        # OpenCV reflects once for every width that a pixel lies off, which takes minutes for tiny images far away;
+        # an image with its mirror images repeats, and that is one division.
+        image = np.concatenate([image, image[:, ::-1]], axis=1)
+        image, border = np.concatenate([image, image[::-1]]), cv2.BORDER_WRAP
+    warped = cv2.warpAffine(image, shifted, size, out, flags=interpolation, borderMode=border)
     if warped.shape[2:] == (4,):
         # Where a cubic overshoots, a cut-out's colors overshoot with its matte: both are brought back together.
         over = np.flatnonzero(warped[..., 3] > 1 + 1e-4)
@@ -73,17 +73,17 @@ def moved(matrix: np.ndarray, source: Box, destination: Box) -> np.ndarray:
 COARSE_SIGMA = 8.0
 
 
-def blur(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian of `sigma` pixels over [H,W] or [H,W,C]; beyond the picture its border goes on.
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian of `sigma` pixels over [H,W] or [H,W,C]; beyond the image its border goes on.
 
     A wide one is computed on a coarser grid, so that it costs no more than a narrow one.
     """
-    size, coarser = Size.of(picture), sigma / COARSE_SIGMA
+    size, coarser = Size.of(image), sigma / COARSE_SIGMA
     if coarser > 1:
-        picture = cv2.resize(picture, [max(1, round(side / coarser)) for side in size], interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, [max(1, round(side / coarser)) for side in size], interpolation=cv2.INTER_AREA)
     # On a grid whose cells the sides do not fill the two scales differ a little.
-    scales = picture.shape[1] / size.width, picture.shape[0] / size.height
-    picture = cv2.GaussianBlur(
-        picture, (0, 0), sigma * scales[0], sigmaY=sigma * scales[1], borderType=cv2.BORDER_REPLICATE
+    scales = image.shape[1] / size.width, image.shape[0] / size.height
+    image = cv2.GaussianBlur(
+        image, (0, 0), sigma * scales[0], sigmaY=sigma * scales[1], borderType=cv2.BORDER_REPLICATE
     )
-    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) if coarser > 1 else picture
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) if coarser > 1 else image

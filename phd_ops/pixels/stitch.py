@@ -1,6 +1,6 @@
-"""Stitching: what a model made of a composite goes back into the untouched picture.
+"""Stitching: what a model made of a composite goes back into the untouched image.
 
-Light is laid on the subject's own pixels. Pictures are float32 [H,W,3] sRGB in 0..1.
+Light is laid on the subject's own pixels. Images are float32 [H,W,3] sRGB in 0..1.
 """
 
 import math
@@ -15,7 +15,7 @@ from .relight import Light, identity_score, is_flat, light_sigma, read_light, re
 from .resample import resize
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_color_shift
 
-# What a latent cell's change can reach outside the mask, in pixels of the sampled picture.
+# What a latent cell's change can reach outside the mask, in pixels of the sampled image.
 VAE_REACH = 16
 
 
@@ -30,7 +30,7 @@ def join(
     keep_surround: float = 0.0,
     shadow: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Joins a harmonized picture with its background, pixel by pixel.
+    """Joins a harmonized image with its background, pixel by pixel.
 
     Args:
         background: the scene before anything was pasted.
@@ -43,7 +43,7 @@ def join(
         keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
         shadow: from `shadow_gain`.
     Returns:
-        the picture, equal to `background` in every bit where the used mask is 0; and that mask, max(matte, change).
+        the image, equal to `background` in every bit where the used mask is 0; and that mask, max(matte, change).
     """
     used = np.maximum(matte, change)
     alpha, rest, change = matte[..., None], 1 - matte[..., None], change[..., None]
@@ -61,8 +61,8 @@ def join(
     around = np.clip(harmonized - subject, 0, rest)
     if keep_surround > 0:
         around = around + np.float32(keep_surround) * (rest * relight(background, shadow) - around)
-    picture = subject + rest * background + change * (around - rest * background)
-    return np.where(used[..., None] > 0, np.clip(picture, 0, 1), background), used
+    image = subject + rest * background + change * (around - rest * background)
+    return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class Stitched:
     """What stitching gives.
 
     Attributes:
-        picture: float32 [H,W,3], equal to the background in every bit where `used` is 0.
+        image: float32 [H,W,3], equal to the background in every bit where `used` is 0.
         used: float32 [H,W], the composite mask.
-        shift: the color shift that was taken off the sampled picture.
+        shift: the color shift that was taken off the sampled image.
         light: the light given to the subject, [H,W]; None where there is no subject, or nothing was made of it.
         identity: from `identity_score`, of the finished subject; 1 where nothing was made of it.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     used: np.ndarray
     shift: ColorShift
     light: Light | None = None
@@ -87,10 +87,10 @@ class Stitched:
 def fade_in_window(change: np.ndarray, window: Box, width: float) -> np.ndarray:
     """How far a window's surround may take the model's pixels: 1 inside `change`, fading to 0 at its edge.
 
-    It also fades where the window ends inside the picture, but not at the picture's own border.
+    It also fades where the window ends inside the image, but not at the image's own border.
 
     Args:
-        change: what may change, of the whole picture [H,W].
+        change: what may change, of the whole image [H,W].
         width: of the fade, in pixels; it lies inside.
     Returns:
         float32 [h,w], of the window.
@@ -148,7 +148,7 @@ def stitch(
     shift = fit_color_shift(sampled[0], given, untouched if untouched.any() else 1 - touched)
     results = [shift.apply(one, color_fix) for one in sampled]
     gain, shadow, light = np.ones_like(composite), 1.0, None
-    # Light is smooth: it is read at the model's own size, whatever the picture's, and where the subject is.
+    # Light is smooth: it is read at the model's own size, whatever the image's, and where the subject is.
     near = bounding_box(worked_matte)
     if near is not None:
         near = near.grown(2).inside(worked).slices
@@ -171,10 +171,10 @@ def stitch(
         worked_shadow = np.ones(worked[::-1], np.float32)
         worked_shadow[beside] = shadow_gain(results[0][beside], given[beside], worked_matte[beside])[..., 0]
         shadow = cv2.resize(worked_shadow, size, interpolation=cv2.INTER_LINEAR)[region.slices][..., None]
-    picture = background.copy()
+    image = background.copy()
     within = (field[region.slices] for field in (background, composite, resize(results[0], size), matte, fade))
-    picture[region.slices], _ = join(*within, detail, gain[region.slices], keep_surround, shadow)
+    image[region.slices], _ = join(*within, detail, gain[region.slices], keep_surround, shadow)
     if light is None:
-        return Stitched(picture, used, shift)
-    identity = identity_score(resize(picture, worked)[near], given[near], worked_matte[near])
-    return Stitched(picture, used, shift, replace(light, gain=gain), identity)
+        return Stitched(image, used, shift)
+    identity = identity_score(resize(image, worked)[near], given[near], worked_matte[near])
+    return Stitched(image, used, shift, replace(light, gain=gain), identity)

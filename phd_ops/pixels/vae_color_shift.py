@@ -1,4 +1,4 @@
-"""The tone step that a VAE puts on a picture: measured where nothing was to change, and taken off."""
+"""The tone step that a VAE puts on an image: measured where nothing was to change, and taken off."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ NOISE_TIE = 30.0
 
 @dataclass(frozen=True)
 class ColorShift:
-    """What brings a picture's colors back: gain * value + offset, for each channel (sRGB).
+    """What brings an image's colors back: gain * value + offset, for each channel (sRGB).
 
     Attributes:
         gain, offset: float32 [3].
@@ -26,10 +26,10 @@ class ColorShift:
     offset: np.ndarray
     pixels: int
 
-    def apply(self, picture: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    def apply(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
         if strength == 0 or not (self.gain != 1).any() and not self.offset.any():
-            return picture
-        return np.clip(picture + np.float32(strength) * (picture * self.gain + self.offset - picture), 0, 1)
+            return image
+        return np.clip(image + np.float32(strength) * (image * self.gain + self.offset - image), 0, 1)
 
 
 NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
@@ -55,7 +55,7 @@ def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndar
 
 
 def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
-    """How to undo the tone step that a VAE puts on a picture: original = gain * shifted + offset, per channel.
+    """How to undo the tone step that a VAE puts on an image: original = gain * shifted + offset, per channel.
 
     Read off pixels that should not have changed. A first robust fit finds those that did after all; a second one goes
     by the means of 8×8 cells of the others, where little is left of the VAE's noise. A shift too small to see (.1 of
@@ -72,10 +72,10 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     if len(inside) < LEAST_CELLS * CELL**2 or rows * columns == 0:
         return NO_SHIFT
     some = inside[:: max(1, len(inside) // 65536)]
-    x, y = (picture.reshape(-1, 3)[some].astype(np.float64) for picture in (shifted, original))
+    x, y = (image.reshape(-1, 3)[some].astype(np.float64) for image in (shifted, original))
     gain, offset, outlying = robust_line(x, y, noise_tie=0)
     if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():
-        # A picture with contrast that does not follow it is another picture.
+        # An image with contrast that does not follow it is another image.
         return NO_SHIFT
     sound &= (np.abs(original - np.float32(gain) * shifted - np.float32(offset)) < outlying).all(axis=2)
 
@@ -87,8 +87,8 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     if full.sum() < LEAST_CELLS:
         return NO_SHIFT
     x, y = (
-        cells(np.where(sound[..., None], picture, 0))[full].astype(np.float64) / share[full, None]
-        for picture in (shifted, original)
+        cells(np.where(sound[..., None], image, 0))[full].astype(np.float64) / share[full, None]
+        for image in (shifted, original)
     )
     gain, offset, outlying = robust_line(x, y, NOISE_TIE)
     agreed = int(share[full][(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum() * CELL**2)

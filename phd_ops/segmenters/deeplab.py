@@ -156,7 +156,7 @@ class DeepLab:
 
     @property
     def working_memory(self) -> int:
-        """About the bytes that a picture takes beside the weights: some layers of 256 channels at a quarter's size."""
+        """About the bytes that an image takes beside the weights: some layers of 256 channels at a quarter's size."""
         return 4 * 256 * (self.side // 4) ** 2 * next(self.network.parameters()).element_size()
 
     def predict(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
@@ -165,7 +165,7 @@ class DeepLab:
         Args:
             image: float [H,W,3] in 0..1, RGB.
             prompt: `class_name`; with AUTO the class that most of the points, the box, the rough mask or else of the
-                picture has.
+                image has.
         Returns:
             float32 [H,W] in 0..1, how likely each pixel is of that class; 0 where AUTO sees background only.
         Raises ValueError for a class that the network does not know.

@@ -8,7 +8,7 @@ from ..pixels.masks import distance_to, resize_mask
 ITERATIONS = 5
 # GrabCut's cost grows with the pixels and its color models do not need them all.
 WORKING_SIDE = 640
-# Of the picture's longer side: how far off a rough mask may be, and what of a picture counts as its frame.
+# Of the image's longer side: how far off a rough mask may be, and what of an image counts as its frame.
 DOUBT, FRAME = 0.04, 0.02
 
 
@@ -23,12 +23,12 @@ def grabcut(
 
     Args:
         image: float [H,W,3] in 0..1, RGB.
-        box: x, y, width, height in pixels. Everything outside is background; where nothing is outside, the picture's
+        box: x, y, width, height in pixels. Everything outside is background; where nothing is outside, the image's
             frame is taken for background at first.
         positive, negative: [N,2] pixel coordinates (x, y) on the subject, on the background.
         rough: float [H,W], 1 = subject; well inside it is subject, well outside background.
     Returns:
-        float32 [H,W], 0 or 1 before it is scaled back to the picture's size. All 0 where nothing is found.
+        float32 [H,W], 0 or 1 before it is scaled back to the image's size. All 0 where nothing is found.
     """
     height, width = image.shape[:2]
     scale = min(1.0, WORKING_SIDE / max(height, width))

@@ -1,6 +1,6 @@
 """Salient-object models exported to ONNX: run by OpenCV's own `cv2.dnn`, or by onnxruntime where that cannot.
 
-How a picture is prepared is not written in such a file. Its input's side and the number of its answers tell the
+How an image is prepared is not written in such a file. Its input's side and the number of its answers tell the
 family, and the families' own programs tell the rest:
 
     U²-Net, u2netp, silueta (320, seven answers)         brightest value to 1, ImageNet's mean and deviation
@@ -29,7 +29,7 @@ MOST_SIDE = 4096
 
 
 class Preparation(NamedTuple):
-    """How a picture in 0..1 becomes a network's input: (picture / brightest - mean) / std at (width, height)."""
+    """How an image in 0..1 becomes a network's input: (image / brightest - mean) / std at (width, height)."""
 
     size: tuple[int, int]
     mean: np.ndarray
@@ -38,14 +38,14 @@ class Preparation(NamedTuple):
 
 
 def preparation(layout: OnnxLayout) -> Preparation:
-    """The family's, by the table above. Raises ValueError where the input is no single picture."""
+    """The family's, by the table above. Raises ValueError where the input is no single image."""
     shape = layout.inputs[0].shape
     if len(layout.inputs) != 1 or len(shape) != 4 or shape[1] not in (3, None) or shape[0] not in (1, None):
         told = " and ".join(str(tuple("free" if n is None else n for n in given.shape)) for given in layout.inputs)
-        raise ValueError(f"takes {told}; a salient-object model takes one picture [1,3,height,width]")
+        raise ValueError(f"takes {told}; a salient-object model takes one image [1,3,height,width]")
     height, width = (side or (U2NET_SIDE if layout.outputs == 7 else FREE_SIDE) for side in shape[2:])
     if max(height, width) > MOST_SIDE:
-        raise ValueError(f"takes pictures of {width}×{height} pixels; a salient-object model takes at most {MOST_SIDE}")
+        raise ValueError(f"takes images of {width}×{height} pixels; a salient-object model takes at most {MOST_SIDE}")
     if max(height, width) <= 512 and layout.outputs > 1:
         return Preparation((width, height), MEAN, STD, stretch=True)
     if layout.outputs == 1:
@@ -88,7 +88,7 @@ class SalientModel:
             raise ValueError(f"{name}: neither OpenCV nor onnxruntime can run this model ({reason}).") from None
 
     def predict(self, image: np.ndarray) -> np.ndarray:
-        """The subject of a picture.
+        """The subject of an image.
 
         Args:
             image: float [H,W,3] in 0..1, RGB.

@@ -6,7 +6,7 @@ import numpy as np
 from ..pixels.masks import keep_components, largest_component
 from .prompt import Prompt
 
-# Nobody wants more subjects than this of one picture.
+# Nobody wants more subjects than this of one image.
 MOST_PARTS = 32
 
 

@@ -17,7 +17,7 @@ class Prompt:
     """Where and what the subject is.
 
     Attributes:
-        box: x, y, width, height in pixels of the picture.
+        box: x, y, width, height in pixels of the image.
         positive, negative: [N,2], (x, y) in pixels, on the subject and on the background.
         rough: float32 [H,W], a mask that is about right; 1 = subject.
         class_name: what the subject is, for networks that know classes; AUTO for the largest there is.

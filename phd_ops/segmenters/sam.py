@@ -17,13 +17,13 @@ from .prompt import Prompt
 
 # The published networks' heads of the mask decoder; its tensors do not tell.
 DECODER_HEADS = 8
-# How many pictures' embeddings are kept.
+# How many images' embeddings are kept.
 KEPT = 4
-# Without a prompt: so many points across the picture, asked so many at a time.
+# Without a prompt: so many points across the image, asked so many at a time.
 GRID, AT_ONCE = 8, 16
 # A mask is stable where its area hardly depends on where the logits are cut (as in SAM's own automatic mode).
 STABILITY_OFFSET = 1.0
-# Of the picture: what is larger is its background, what is smaller is hardly its subject.
+# Of the image: what is larger is its background, what is smaller is hardly its subject.
 MOST_SHARE, LIKELY_SHARE = 0.85, 0.04
 
 
@@ -89,7 +89,7 @@ def build(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 
 class SamSegmenter:
-    """A SAM network and the embeddings of the last pictures it saw, which the same pictures need not wait for again.
+    """A SAM network and the embeddings of the last images it saw, which the same images need not wait for again.
 
     The image encoder may have any floating type and be on any device; prompts and masks are computed in float32.
     """
@@ -105,7 +105,7 @@ class SamSegmenter:
 
     @property
     def working_memory(self) -> int:
-        """About the bytes that encoding a picture takes beside the weights: attention over all of the grid."""
+        """About the bytes that encoding an image takes beside the weights: attention over all of the grid."""
         weight = self.network.image_encoder.pos_embed
         heads = self.network.image_encoder.blocks[0].attn.num_heads
         return 3 * heads * (weight.shape[1] * weight.shape[2]) ** 2 * weight.element_size()
@@ -202,16 +202,16 @@ class SamSegmenter:
         return logits, scores
 
     def shown(self, logits: torch.Tensor, inner: tuple[int, int]) -> torch.Tensor:
-        """The part of [N,h,w] that shows the picture; the rest is padding."""
+        """The part of [N,h,w] that shows the image; the rest is padding."""
         side = self.network.image_encoder.img_size
         rows, columns = (max(1, round(length * logits.shape[-1] / side)) for length in inner)
         return logits[:, :rows, :columns]
 
 
 def salient(logits: torch.Tensor, scores: torch.Tensor) -> int:
-    """Which of many masks, logits [N,h,w] with scores [N], is most likely the picture's subject.
+    """Which of many masks, logits [N,h,w] with scores [N], is most likely the image's subject.
 
-    The product of how good the network takes it to be, how stable it is, how central, how little of the picture's
+    The product of how good the network takes it to be, how stable it is, how central, how little of the image's
     frame it covers, and whether it is large enough; what covers nearly all is background.
     """
     count, height, width = logits.shape

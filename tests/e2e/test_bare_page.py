@@ -78,7 +78,7 @@ PAUSE = "return new Promise(done => setTimeout(done, 250))"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """A plain web server with the page, the modules and two pictures."""
+    """A plain web server with the page, the modules and two images."""
     folder = tmp_path_factory.mktemp("bare")
     (folder / "js").symlink_to(ROOT / "web" / "js")
     (folder / "index.html").write_text(PAGE)
@@ -144,9 +144,9 @@ def test_a_subject_is_dragged_in_one_step(bare):
 
 def test_the_subject_is_drawn_where_its_numbers_say(bare):
     browser = bare("PlacementEditor")
-    # The block is 40×60 of the picture, its longer side half of the scene's 200 pixels.
-    picture = browser.screenshot().astype(int)
-    inside, beside = (picture[round(y), round(x)] for x, y in places(browser, 18, [190, 70], [150, 100]))
+    # The block is 40×60 of the image, its longer side half of the scene's 200 pixels.
+    image = browser.screenshot().astype(int)
+    inside, beside = (image[round(y), round(x)] for x, y in places(browser, 18, [190, 70], [150, 100]))
     assert inside == pytest.approx([230, 30, 30], abs=6)
     assert beside == pytest.approx([70, 70, 70], abs=6)
 
@@ -202,7 +202,7 @@ def test_what_the_wheel_began_ends_with_the_node(bare):
     assert browser.script("return steps") == [True, False]
 
 
-def test_several_pictures_of_a_run_stay_on_a_node_that_was_made_anew(bare):
+def test_several_images_of_a_run_stay_on_a_node_that_was_made_anew(bare):
     browser = bare("PlacementEditor")
     browser.script("window.output = { images: [{ filename: 'a.png' }, { filename: 'b.png' }] }; editor.refresh()")
     assert browser.script("return node.hideOutputImages") is False
@@ -232,13 +232,13 @@ node.onExecuted(window.output)
 """
 
 
-def test_after_a_run_its_pictures_and_sizes_are_shown(bare):
+def test_after_a_run_its_images_and_sizes_are_shown(bare):
     browser = bare("PlacementEditor")
     browser.script(RUN, "scene.png")
     browser.wait_for(WORDS.replace("return ", "return (") + ").includes('4000×2000')", seconds=10)
 
 
-def test_where_a_runs_pictures_are_gone_those_of_the_inputs_are_shown(bare):
+def test_where_a_runs_images_are_gone_those_of_the_inputs_are_shown(bare):
     browser = bare("PlacementEditor")
     browser.script(RUN, "gone.png")
     browser.script(PAUSE)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 RENDERERS = {"classic": False, "nodes2": True}
 SCENE, SUBJECT = Size(640, 400), Size(120, 160)
-# Of the picture and the subject in it: the box and its margins are known to a pixel.
+# Of the image and the subject in it: the box and its margins are known to a pixel.
 CUT = (30, 20, 90, 140)
 SHIFT, CONTROL, ALT = "\ue008", "\ue009", "\ue00a"
 LEFT, UP, RIGHT, DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
@@ -136,25 +136,25 @@ class Paste:
         return self.browser.script(f"return app.nodeOutputs[{preview}.id].images[0]")
 
 
-def scene_picture() -> np.ndarray:
+def scene_image() -> np.ndarray:
     """Gray, with a little of every other color, so that a bright subject stands out."""
     y, x = np.mgrid[0 : SCENE.height, 0 : SCENE.width]
     return np.stack([60 + x // 16, 70 + y // 16, np.full_like(x, 80)], -1).astype(np.uint8)
 
 
-def subject_picture() -> np.ndarray:
+def subject_image() -> np.ndarray:
     """RGBA: a red block whose left half is green, in the middle of nothing."""
-    picture = np.zeros((SUBJECT.height, SUBJECT.width, 4), np.uint8)
+    image = np.zeros((SUBJECT.height, SUBJECT.width, 4), np.uint8)
     x, y, width, height = CUT
-    picture[y : y + height, x : x + width] = (230, 20, 20, 255)
-    picture[y : y + height, x : x + width // 2] = (20, 230, 20, 255)
-    return picture
+    image[y : y + height, x : x + width] = (230, 20, 20, 255)
+    image[y : y + height, x : x + width // 2] = (20, 230, 20, 255)
+    return image
 
 
 @pytest.fixture(scope="module")
 def page(server, browser):
-    server.upload("canvas_scene.png", as_png(scene_picture()))
-    server.upload("canvas_subject.png", as_png(subject_picture()))
+    server.upload("canvas_scene.png", as_png(scene_image()))
+    server.upload("canvas_subject.png", as_png(subject_image()))
     browser.open_comfyui(server)
     browser.console()
     yield browser
@@ -186,10 +186,10 @@ def keep(page, renderer, request, tmp_path_factory):
     return store
 
 
-def subject_in(picture: np.ndarray) -> np.ndarray:
-    """Where the bright block is in a picture: its outermost points, float [4,2], clockwise from the topmost."""
-    picture = picture.astype(int)
-    bright = np.maximum(picture[..., 0], picture[..., 1]) - picture[..., 2] > 110
+def subject_in(image: np.ndarray) -> np.ndarray:
+    """Where the bright block is in an image: its outermost points, float [4,2], clockwise from the topmost."""
+    image = image.astype(int)
+    bright = np.maximum(image[..., 0], image[..., 1]) - image[..., 2] > 110
     contours, _ = cv2.findContours(bright.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     largest = max(contours, key=cv2.contourArea)
     return cv2.boxPoints(cv2.minAreaRect(largest))
@@ -281,7 +281,7 @@ def test_the_wheel_alone_and_the_middle_button_move_the_graph(paste):
     assert paste.placement == Placement(0.5, 0.6, 0.6, 0.0, False)
 
 
-def test_a_typed_number_moves_the_picture(paste):
+def test_a_typed_number_moves_the_image(paste):
     def seen():
         return subject_in(paste.browser.screenshot()).mean(0)
 
@@ -304,14 +304,14 @@ def test_what_the_editor_shows_is_what_is_executed(paste, server, keep, zoom):
     paste.browser.script(PAUSE)
     keep(f"live_{zoom}")
     live = subject_in(paste.browser.screenshot())
-    composite = server.picture(paste.run())
+    composite = server.make_image(paste.run())
     executed = subject_in(composite)
     keep(f"run_{zoom}")
     # In the window's own pixels, that is within two of the scene's.
     shown = np.array(paste.window(*executed + 0.5))
     (x0, _), (x1, _) = paste.window([0, 0], [1, 0])
     assert matched(live + 0.5, shown) <= max(2 * (x1 - x0), 1.5)
-    # The numbers say the same as the picture that was made with them.
+    # The numbers say the same as the image that was made with them.
     assert matched(executed + 0.5, paste.corners()) <= 2
 
 
@@ -401,7 +401,7 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in text.replace(";", ",").split(",")] if text else []
 
 
-def test_clicks_put_points_and_drags_the_box_in_pixels_of_the_picture(page, renderer, keep):
+def test_clicks_put_points_and_drags_the_box_in_pixels_of_the_image(page, renderer, keep):
     pick = Pick(page)
     pick.click([100, 50])
     pick.click([400.5, 300.5])
@@ -452,10 +452,10 @@ def test_what_cannot_be_read_is_said_and_not_overwritten(page, renderer, keep):
     assert pick.prompt["positive_points"] == "here"
 
 
-def test_the_mask_of_the_last_run_lies_over_the_picture(page, renderer, server, keep):
-    picture = scene_picture()
-    picture[100:300, 200:440] = (230, 40, 20)
-    server.upload("canvas_block.png", as_png(picture))
+def test_the_mask_of_the_last_run_lies_over_the_image(page, renderer, server, keep):
+    image = scene_image()
+    image[100:300, 200:440] = (230, 40, 20)
+    server.upload("canvas_block.png", as_png(image))
     pick = Pick(page, "canvas_block.png", box="180, 80, 280, 240")
     page.script("return app.queuePrompt(0, 1)")
     page.wait_for("return Boolean(app.nodeOutputs[arguments[0]]?.images?.length)", pick.id, seconds=120)
@@ -465,11 +465,11 @@ def test_the_mask_of_the_last_run_lies_over_the_picture(page, renderer, server, 
     inside, outside = (shown[round(y), round(x)] for x, y in pick.window([320.0, 150.0], [60.0, 350.0]))
     # Half orange, (255, 140, 0), over red; the scene beside it is as it was.
     assert inside == pytest.approx([241, 83, 11], abs=12)
-    assert outside == pytest.approx(picture[350, 60], abs=8)
+    assert outside == pytest.approx(image[350, 60], abs=8)
 
 
 FAULTS = {
-    "a picture that is gone": ('app.graph.nodes[0].widgets[0].value = "gone.png"', "cannot be shown"),
+    "an image that is gone": ('app.graph.nodes[0].widgets[0].value = "gone.png"', "cannot be shown"),
     "an empty file": ('app.graph.nodes[0].widgets[0].value = "empty.png"', "cannot be shown"),
     "a number of the wrong type": ('node.widgets.find(w => w.name === "x").value = "left"', "must be a number"),
     "a number out of range": ('node.widgets.find(w => w.name === "size").value = -3', "must be a number"),
@@ -504,7 +504,7 @@ def test_a_run_that_warns_says_so_in_a_toast(page, renderer, keep):
     keep("toast")
 
 
-def test_pictures_of_8k_are_reduced_for_view_and_pointed_at_in_their_own_pixels(page, renderer, server):
+def test_images_of_8k_are_reduced_for_view_and_pointed_at_in_their_own_pixels(page, renderer, server):
     large = np.zeros((4320, 7680, 3), np.uint8)
     large[:, ::64] = 120
     server.upload("canvas_large.png", as_png(large))
@@ -560,7 +560,7 @@ def ours(messages: list[str]) -> list[str]:
     return [text for text in messages if "/js/" in text and "extensions/" in text or "Uncaught" in text]
 
 
-def test_twenty_nodes_at_once_all_show_their_pictures(page, renderer, keep):
+def test_twenty_nodes_at_once_all_show_their_images(page, renderer, keep):
     paste = Paste(page)
     copies = (
         FIND

@@ -43,13 +43,13 @@ def short() -> dict:
     return workflow
 
 
-def test_a_server_s_pictures_score_as_those_made_here(scored, server):
+def test_a_server_s_images_score_as_those_made_here(scored, server):
     found = []
     for where in ((), ("--server", server.address)):
         status, (line,), _ = scored(short(), *where)
         assert status == 0
         found.append(json.loads(line)["own_color"]["workflow"]["fmse"])
-    # The server's picture has gone through eight bits.
+    # The server's image has gone through eight bits.
     assert found[1] == pytest.approx(found[0], rel=0.02)
 
 

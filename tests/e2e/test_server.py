@@ -80,20 +80,20 @@ def test_the_shipped_workflow_runs(server, prompt):
     history = server.run(prompt)
     assert_succeeds(history)
     (saved,) = history["outputs"][only(prompt, "SaveImage")]["images"]
-    picture = server.picture(saved)
+    image = server.make_image(saved)
     background = np.asarray(Image.open(photograph_path("rocket")).convert("RGB"))
-    assert picture.shape == background.shape
+    assert image.shape == background.shape
     height, width = background.shape[:2]
     # The subject stands right of the middle, below the upper third.
-    assert np.array_equal(picture[: height // 4, : width // 4], background[: height // 4, : width // 4])
+    assert np.array_equal(image[: height // 4, : width // 4], background[: height // 4, : width // 4])
     subject = np.s_[height // 2 : height * 3 // 4, width * 5 // 8 : width * 7 // 8]
-    assert np.abs(picture[subject].astype(int) - background[subject]).mean() > 10
+    assert np.abs(image[subject].astype(int) - background[subject]).mean() > 10
 
 
 def test_the_server_lives_through_bad_input(server, prompt):
-    server.upload("not_a_picture.png", b"This is a text file.\n")
+    server.upload("not_a_image.png", b"This is a text file.\n")
     broken = copy.deepcopy(prompt)
-    broken["1"]["inputs"]["image"] = "not_a_picture.png"
+    broken["1"]["inputs"]["image"] = "not_a_image.png"
     answer = server.post(broken)
     if answer.status_code == 200:
         assert failure(server.run(broken))["node_id"] == "1"

@@ -109,8 +109,8 @@ def module(name: str):
     return importlib.import_module(f"{PACK}.{name}")
 
 
-def picture(height: int, width: int, channels: int = 3, batch: int = 1, seed: int = 0) -> torch.Tensor:
-    """A smooth picture with some texture."""
+def make_image(height: int, width: int, channels: int = 3, batch: int = 1, seed: int = 0) -> torch.Tensor:
+    """A smooth image with some texture."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     base = np.stack([x, y, 1 - x, np.ones_like(x)][:channels], axis=-1)

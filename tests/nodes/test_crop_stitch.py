@@ -4,14 +4,14 @@ import json
 
 import pytest
 import torch
-from node_support import block, picture, refused, run_node, tiny_flux, tiny_model
+from node_support import block, make_image, refused, run_node, tiny_flux, tiny_model
 
 SIZES = [(60, 80), (61, 83), (200, 40), (1, 1), (7, 300)]
 
 
 def pasted(height, width, batch=1):
     """Background, composite, matte and harmonize mask of a subject in the middle."""
-    background, other = picture(height, width, batch=batch, seed=1), picture(height, width, batch=batch, seed=2)
+    background, other = make_image(height, width, batch=batch, seed=1), make_image(height, width, batch=batch, seed=2)
     top, left = height // 3, width // 3
     matte = block(height, width, top, left, max(top + 1, 2 * height // 3), max(left + 1, 2 * width // 3), batch)
     change = block(height, width, max(0, top - 5), max(0, left - 5), 2 * height // 3 + 5, 2 * width // 3 + 5, batch)
@@ -64,7 +64,7 @@ def test_without_a_crop_the_composite_gives_the_composite():
 @pytest.mark.parametrize("given", [{}, {"luma_only": True}, {"edge_fade": 0}, {"edge_fade": 256}, {"detail": 0.5}])
 def test_whatever_the_model_made_the_background_stays(sampled, given):
     background, composite, matte, change = pasted(61, 83)
-    values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": picture(96, 96)}
+    values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": make_image(96, 96)}
     cropped = crop(composite, matte, change, side=96)
     image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[3], **given).values[
         :2
@@ -74,7 +74,7 @@ def test_whatever_the_model_made_the_background_stays(sampled, given):
     assert not torch.allclose(image[matte == 1], composite[matte == 1], atol=0.01)
 
 
-def test_a_nan_from_the_model_does_not_reach_the_picture():
+def test_a_nan_from_the_model_does_not_reach_the_image():
     background, composite, matte, change = pasted(60, 80)
     image, _ = stitch(background, composite, matte, change, torch.full_like(composite, torch.nan)).values[:2]
     assert image.isfinite().all()
@@ -119,7 +119,7 @@ def test_light_says_how_far_the_subject_s_own_moves():
     assert more.mean() < read.mean() - 0.02 < own.mean() - 0.1
 
 
-def test_a_reference_that_is_the_sampled_picture_again_is_no_reference():
+def test_a_reference_that_is_the_sampled_image_again_is_no_reference():
     background, composite, matte, change = pasted(60, 80)
     given = (background, composite, matte, change, (composite * 1.3).clamp(0, 1))
     without, again = stitch(*given), stitch(*given, sampled_reference=given[-1])
@@ -173,11 +173,11 @@ def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
     assert torch.equal(alone.values[0][0], both.values[0][1])
 
 
-def test_pictures_that_seeds_cannot_share_are_refused():
+def test_images_that_seeds_cannot_share_are_refused():
     background, composite, matte, change = pasted(60, 80)
     given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
     message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), num_seeds=2)
-    assert message.startswith("sampled has 3 pictures, which are no 2 runs of the same scenes: set num_seeds")
+    assert message.startswith("sampled has 3 images, which are no 2 runs of the same scenes: set num_seeds")
 
 
 def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
@@ -211,12 +211,12 @@ def test_items_of_a_batch_equal_the_same_item_alone():
 def test_the_window_is_told_and_its_parts_have_one_size():
     background, composite, matte, change = pasted(120, 160)
     ran = crop(composite, matte, change, side=128, context=1.5, reference=background)
-    picture_, inpaint, harmonize, window, reference, subject = ran.values
-    assert picture_.shape == reference.shape == (1, window.target.height, window.target.width, 3)
-    assert inpaint.shape == harmonize.shape == subject.shape == picture_.shape[:3]
+    image_, inpaint, harmonize, window, reference, subject = ran.values
+    assert image_.shape == reference.shape == (1, window.target.height, window.target.width, 3)
+    assert inpaint.shape == harmonize.shape == subject.shape == image_.shape[:3]
     assert window.target.width % 8 == window.target.height % 8 == 0
     assert ran.text[0].startswith(f"Window {window.box.width}×{window.box.height} at ")
-    assert not torch.equal(picture_, reference)
+    assert not torch.equal(image_, reference)
 
 
 def test_without_a_reference_the_reference_is_the_composite():
@@ -225,15 +225,15 @@ def test_without_a_reference_the_reference_is_the_composite():
     assert torch.equal(ran.values[0], ran.values[4])
 
 
-def test_an_empty_mask_gives_the_whole_picture_and_says_so():
+def test_an_empty_mask_gives_the_whole_image_and_says_so():
     _, composite, matte, change = pasted(60, 80)
     ran = crop(composite, matte, torch.zeros_like(change), side=96)
     assert tuple(ran.values[3].box) == (0, 0, 80, 60)
-    assert "The harmonize_mask is empty: the window is the whole picture." in ran.text
+    assert "The harmonize_mask is empty: the window is the whole image." in ran.text
 
 
 def test_the_window_holds_all_that_may_change_and_lies_inside():
-    background = picture(100, 100)
+    background = make_image(100, 100)
     for top, left in ((0, 0), (80, 80), (0, 80), (45, 45)):
         change = block(100, 100, top, left, top + 20, left + 20)
         box = crop(background, change, change, side=64).values[3].box
@@ -242,7 +242,7 @@ def test_the_window_holds_all_that_may_change_and_lies_inside():
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_gray_and_rgba_pictures_work(channels):
+def test_gray_and_rgba_images_work(channels):
     background, composite, matte, change = pasted(60, 80)
     fits = {1: background[..., :1], 4: torch.cat([background, torch.ones(1, 60, 80, 1)], -1)}[channels]
     assert crop(fits, matte, change, side=96).values[0].shape[-1] == 3
@@ -250,7 +250,7 @@ def test_gray_and_rgba_pictures_work(channels):
     assert torch.equal(image[mask == 0], fits[..., :3].expand(1, 60, 80, 3)[mask == 0])
 
 
-def test_masks_of_another_size_are_brought_to_the_picture_s():
+def test_masks_of_another_size_are_brought_to_the_image_s():
     background, composite, matte, change = pasted(60, 80)
     large = [mask.repeat_interleave(2, 1).repeat_interleave(2, 2) for mask in (matte, change)]
     wanted = stitch(background, composite, matte, change, 1 - composite).values
@@ -323,11 +323,11 @@ def test_a_color_shift_is_told_and_taken_off():
     assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
 
 
-def test_every_node_shows_its_pictures():
+def test_every_node_shows_its_images():
     background, composite, matte, change = pasted(60, 80, batch=2)
     cropped = crop(composite, matte, change, side=96)
     assert len(cropped.execution.outputs["node"]["images"]) == 2
-    # The picture and the mask that was used, for each.
+    # The image and the mask that was used, for each.
     done = stitch(background, composite, matte, change, cropped.values[0], crop=cropped.values[3])
     assert len(done.execution.outputs["node"]["images"]) == 4
 
@@ -347,14 +347,14 @@ def test_inputs_are_left_as_they_were():
 def test_a_window_in_a_large_scene_is_no_larger():
     # The subject's surroundings decide, not the scene.
     change = block(1100, 2000, 500, 900, 560, 980)
-    window = crop(picture(1100, 2000), change, change, side=256, context=1.5).values[3]
+    window = crop(make_image(1100, 2000), change, change, side=256, context=1.5).values[3]
     assert window.box.size == (120, 120)
     assert window.target == (256, 256)
 
 
 @pytest.mark.parametrize(("height", "width"), [(263, 263), (262, 254), (100, 103)])
 def test_without_a_crop_the_margin_that_the_vae_cuts_off_stays(height, width):
-    """VAE Encode takes whole latent cells from the middle; the picture must not be stretched over the rest."""
+    """VAE Encode takes whole latent cells from the middle; the image must not be stretched over the rest."""
     background, composite, matte, change = pasted(height, width)
     top, left = height % 8 // 2, width % 8 // 2
     decoded = composite[:, top : top + height // 8 * 8, left : left + width // 8 * 8] * 0.9
@@ -423,12 +423,12 @@ def test_subjects_of_a_batch_are_cut_one_by_one(batches):
         assert torch.equal(together[index : index + 1], crop(*alone, side=96, **one).values[5])
 
 
-def test_a_subject_of_another_size_is_brought_to_the_picture_s_and_told():
+def test_a_subject_of_another_size_is_brought_to_the_image_s_and_told():
     _, composite, matte, change = pasted(60, 80)
     large = matte.repeat_interleave(2, 1).repeat_interleave(2, 2)
     ran = crop(composite, matte, change, side=96, subject_mask=large)
     assert torch.equal(ran.values[5], crop(composite, matte, change, side=96, subject_mask=matte).values[5])
-    assert "subject_mask is 160×120 pixels and was resized to its picture's 80×60 pixels." in ran.text
+    assert "subject_mask is 160×120 pixels and was resized to its image's 80×60 pixels." in ran.text
 
 
 def test_subjects_that_fit_no_batch_and_no_mask_are_refused():

@@ -8,9 +8,9 @@ import json
 
 import pytest
 import torch
-from node_support import block, module, picture, refused, run_node
+from node_support import block, make_image, module, refused, run_node
 
-SCENE = picture(60, 80)
+SCENE = make_image(60, 80)
 MASK = block(60, 80, 20, 30, 40, 50)
 
 
@@ -22,8 +22,8 @@ def good(kind):
         return {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "ring": 4}
     if kind == "PhDCrop":
         return {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64}
-    pictures = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
-    return {**pictures, "subject_mask": MASK, "harmonize_mask": MASK}
+    images = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
+    return {**images, "subject_mask": MASK, "harmonize_mask": MASK}
 
 
 @functools.cache
@@ -32,10 +32,10 @@ def segmenter():
 
 
 def other_crop():
-    return run_node("PhDCrop", **good("PhDCrop") | {"composite": picture(50, 70)}).values[3]
+    return run_node("PhDCrop", **good("PhDCrop") | {"composite": make_image(50, 70)}).values[3]
 
 
-PICTURES = {
+IMAGES = {
     "PhDSegment": ["image"],
     "PhDPasteBlend": ["background", "subject"],
     "PhDCrop": ["composite", "reference"],
@@ -46,18 +46,18 @@ MASKS = {
     "PhDCrop": ["inpaint_mask", "harmonize_mask"],
     "PhDStitch": ["subject_mask", "harmonize_mask"],
 }
-BATCHED = {kind: [*PICTURES[kind], *MASKS[kind]] for kind in MASKS}
+BATCHED = {kind: [*IMAGES[kind], *MASKS[kind]] for kind in MASKS}
 
 
 def each(table):
     return [(kind, name) for kind, names in table.items() for name in names]
 
 
-@pytest.mark.parametrize(("kind", "name"), each(PICTURES))
+@pytest.mark.parametrize(("kind", "name"), each(IMAGES))
 @pytest.mark.parametrize("shape", [(60, 80), (1, 60, 80, 2), (1, 2, 60, 80, 3), (0, 60, 80, 3), (1, 0, 80, 3)])
-def test_what_is_no_picture_is_named(kind, name, shape):
+def test_what_is_no_image_is_named(kind, name, shape):
     message = refused(kind, **good(kind) | {name: torch.zeros(shape)})
-    assert message == f"{name} must be a picture [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}."
+    assert message == f"{name} must be an image [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}."
     assert run_node(kind, **good(kind)).values
 
 
@@ -88,9 +88,9 @@ def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
         ("PhDPasteBlend", {"size": 0.0}, ["size", "0.0", "0.01"]),
         ("PhDPasteBlend", {"ring": -1}, ["ring", "-1"]),
         ("PhDCrop", {"side": 0}, ["side", "0", "64"]),
-        ("PhDCrop", {"reference": picture(50, 70)}, ["reference is 70×50", "composite is 80×60", "connect"]),
-        ("PhDStitch", {"composite": picture(50, 70)}, ["composite is 70×50", "background is 80×60", "connect"]),
-        ("PhDStitch", {"crop": other_crop}, ["crop was cut from a picture of 70×50", "80×60", "connect"]),
+        ("PhDCrop", {"reference": make_image(50, 70)}, ["reference is 70×50", "composite is 80×60", "connect"]),
+        ("PhDStitch", {"composite": make_image(50, 70)}, ["composite is 70×50", "background is 80×60", "connect"]),
+        ("PhDStitch", {"crop": other_crop}, ["crop was cut from an image of 70×50", "80×60", "connect"]),
         ("PhDStitch", {"detail": 1.5}, ["detail", "1.5"]),
     ],
 )
@@ -102,19 +102,19 @@ def test_values_that_do_not_fit_are_named(kind, changes, told):
     assert run_node(kind, **good(kind)).values
 
 
-@pytest.mark.parametrize("kind", list(PICTURES))
+@pytest.mark.parametrize("kind", list(IMAGES))
 def test_nan_and_values_out_of_range_are_taken(kind):
     wild = SCENE.clone()
     wild[0, :5], wild[0, 5:10], wild[0, 10:15] = torch.nan, torch.inf, -3.0
-    values = run_node(kind, **good(kind) | dict.fromkeys(PICTURES[kind], wild)).values
+    values = run_node(kind, **good(kind) | dict.fromkeys(IMAGES[kind], wild)).values
     for value in values:
         if isinstance(value, torch.Tensor):
             assert value.isfinite().all() and value.min() >= 0 and value.max() <= 1
 
 
-@pytest.mark.parametrize("kind", list(PICTURES))
+@pytest.mark.parametrize("kind", list(IMAGES))
 def test_half_precision_is_taken(kind):
-    halves = {name: SCENE.half() for name in PICTURES[kind]} | {name: MASK.half() for name in MASKS.get(kind, [])}
+    halves = {name: SCENE.half() for name in IMAGES[kind]} | {name: MASK.half() for name in MASKS.get(kind, [])}
     for value in run_node(kind, **good(kind) | halves).values:
         if isinstance(value, torch.Tensor):
             assert value.dtype == torch.float32
@@ -127,16 +127,16 @@ def test_a_missing_demo_model_is_named(tmp_path, monkeypatch):
 
 
 EMPTY, FULL = torch.zeros(1, 60, 80), torch.ones(1, 60, 80)
-WIDE, WIDE_MASK = picture(8, 16384), block(8, 16384, 2, 9000, 6, 9400)
-ONE, ONE_MASK = picture(1, 1), torch.ones(1, 1, 1)
+WIDE, WIDE_MASK = make_image(8, 16384), block(8, 16384, 2, 9000, 6, 9400)
+ONE, ONE_MASK = make_image(1, 1), torch.ones(1, 1, 1)
 
 
 def wide(kind):
-    return dict.fromkeys(PICTURES[kind], WIDE) | dict.fromkeys(MASKS.get(kind, []), WIDE_MASK)
+    return dict.fromkeys(IMAGES[kind], WIDE) | dict.fromkeys(MASKS.get(kind, []), WIDE_MASK)
 
 
 def tiny(kind):
-    return dict.fromkeys(PICTURES[kind], ONE) | dict.fromkeys(MASKS.get(kind, []), ONE_MASK)
+    return dict.fromkeys(IMAGES[kind], ONE) | dict.fromkeys(MASKS.get(kind, []), ONE_MASK)
 
 
 def at(**placement):
@@ -149,7 +149,7 @@ PASTE, CROP, STITCH = "PhDPasteBlend", "PhDCrop", "PhDStitch"
 # Node, what is unusual about its inputs, and what it says: "" where it just works.
 TAKEN = {
     "empty subject mask": (PASTE, {"subject_mask": EMPTY}, "empty: the scene passes through unchanged"),
-    "empty mask to crop": (CROP, {"inpaint_mask": EMPTY, "harmonize_mask": EMPTY}, "the window is the whole picture"),
+    "empty mask to crop": (CROP, {"inpaint_mask": EMPTY, "harmonize_mask": EMPTY}, "the window is the whole image"),
     "empty masks to stitch": (STITCH, {"subject_mask": EMPTY, "harmonize_mask": EMPTY}, "passes through unchanged"),
     "all-ones subject mask": (PASTE, {"subject_mask": FULL}, ""),
     "all-ones masks to crop": (CROP, {"inpaint_mask": FULL, "harmonize_mask": FULL}, "Window 80×60 at (0, 0)"),
@@ -176,16 +176,16 @@ TAKEN = {
     "subject larger than the scene": (PASTE, {"size": 8.0}, ""),
     "subject 10000 times the scene": (PASTE, at(size=1e4), ""),
     "subject of a hundredth of a pixel": (PASTE, at(size=1e-4), "is too small to be seen"),
-    "edge_fade wider than the picture": (STITCH, {"edge_fade": 256}, ""),
-    "context wider than the picture": (CROP, {"context": 8.0}, "Window 80×60"),
-    "ring wider than the picture": (PASTE, {"ring": 512}, ""),
-    "sampled picture of one pixel": (STITCH, {"sampled": ONE}, ""),
+    "edge_fade wider than the image": (STITCH, {"edge_fade": 256}, ""),
+    "context wider than the image": (CROP, {"context": 8.0}, "Window 80×60"),
+    "ring wider than the image": (PASTE, {"ring": 512}, ""),
+    "sampled image of one pixel": (STITCH, {"sampled": ONE}, ""),
     "largest smallest size": (PASTE, {"placement": "random", "size_min": 8.0, "size_max": 0.01, "visible": 1.0}, ""),
 }
 
 
 @pytest.mark.parametrize("case", list(TAKEN))
-def test_bad_input_that_is_taken_gives_a_picture_and_says_what_was_done(case):
+def test_bad_input_that_is_taken_gives_a_image_and_says_what_was_done(case):
     kind, changes, told = TAKEN[case]
     given = good(kind) | changes
     ran = run_node(kind, **given)
@@ -242,7 +242,11 @@ REFUSED = {
     "ring above the widget's": (PASTE, {"ring": 10**9}, ["ring", "512"]),
     "negative side": (CROP, {"side": -8}, ["side", "-8"]),
     "small side": (CROP, {"side": 8}, ["side is 8", "64"]),
-    "reference of another size": (CROP, {"reference": picture(50, 70)}, ["reference is 70×50", "composite is 80×60"]),
+    "reference of another size": (
+        CROP,
+        {"reference": make_image(50, 70)},
+        ["reference is 70×50", "composite is 80×60"],
+    ),
     "composite of another size": (STITCH, {"composite": ONE}, ["composite is 1×1", "background is 80×60"]),
 }
 

@@ -121,7 +121,7 @@ SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m"]
 @pytest.mark.parametrize("sampler_name", SAMPLERS)
 @pytest.mark.parametrize("method", METHODS[:-1])
 def test_the_first_seed_of_several_is_the_run_with_one(method, sampler_name):
-    """As near as the rounding of a larger batch comes, and the others are other pictures."""
+    """As near as the rounding of a larger batch comes, and the others are other images."""
     latent, how = random_latent(batch=2), {"method": method, "sampler_name": sampler_name, "denoise": 0.6}
     one, three = (sampled(model("EPS"), latent, num_seeds=seeds, **how) for seeds in (1, 3))
     assert three.shape == (6, 4, 8, 8)

@@ -304,7 +304,7 @@ def test_strength_0_passes_the_model_through():
         ({"subject_mask": torch.ones(1, 3, 64, 64)}, "subject_mask: A mask must be [H,W]"),
         ({"latent": {}}, "latent holds no samples"),
         ({"latent": {"samples": torch.ones(1, 16, 8, 8)}}, "latent has 16 channels, but the model works on 4"),
-        ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, "a video; this model works on pictures"),
+        ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, "a video; this model works on images"),
     ],
 )
 def test_bad_input_is_named(changes, told):

@@ -1,85 +1,85 @@
-"""What the nodes share: pictures and masks in, batches, and what a node shows on itself."""
+"""What the nodes share: images and masks in, batches, and what a node shows on itself."""
 
 import folder_paths
 import numpy as np
 import pytest
 import torch
-from node_support import block, module, picture, run_node
+from node_support import block, make_image, module, run_node
 from PIL import Image
 
-pictures = module("nodes.images")
+images, ui = module("nodes.images"), module("nodes.ui")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(4, 5, 3), (1, 4, 5, 3), (2, 4, 5, 4), (2, 4, 5, 1)])
-def test_pictures_of_every_shape_and_type_become_float32_batches(shape, dtype):
+def test_images_of_every_shape_and_type_become_float32_batches(shape, dtype):
     given = torch.rand(shape).to(dtype)
-    taken = pictures.as_pictures(given, "image")
+    taken = images.as_images(given, "image")
     assert taken.dtype == np.float32 and taken.ndim == 4
     assert taken.shape[-1] == (3 if shape[-1] == 1 else shape[-1])
     assert np.array_equal(taken[..., :1].ravel(), given.float()[..., :1].numpy().ravel())
 
 
-def test_pictures_are_brought_into_range_and_the_given_ones_left():
+def test_images_are_brought_into_range_and_the_given_ones_left():
     given = torch.tensor([float("nan"), float("inf"), float("-inf"), -0.5, 1.5, 0.25]).reshape(1, 1, 2, 3)
     copy = given.clone()
-    assert pictures.as_pictures(given, "image").ravel().tolist() == [0, 1, 0, 0, 1, 0.25]
+    assert images.as_images(given, "image").ravel().tolist() == [0, 1, 0, 0, 1, 0.25]
     assert torch.equal(given.nan_to_num(7), copy.nan_to_num(7))
 
 
-def test_pictures_in_range_are_not_copied():
+def test_images_in_range_are_not_copied():
     given = torch.rand(1, 4, 5, 3)
-    assert np.shares_memory(pictures.as_pictures(given, "image"), given.numpy())
+    assert np.shares_memory(images.as_images(given, "image"), given.numpy())
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5, 2), (1, 4, 5, 5), (1, 0, 5, 3), (0, 4, 5, 3), (1, 1, 4, 5, 3)])
-def test_what_is_no_picture_is_refused_with_its_shape(shape):
+def test_what_is_no_image_is_refused_with_its_shape(shape):
     with pytest.raises(ValueError) as error:
-        pictures.as_pictures(torch.zeros(shape), "background")
-    assert str(error.value).startswith("background must be a picture") and str(shape) in str(error.value)
+        images.as_images(torch.zeros(shape), "background")
+    assert str(error.value).startswith("background must be an image") and str(shape) in str(error.value)
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (1, 6, 8), (1, 1, 6, 8), (3, 6, 8), (3, 6, 8, 1)])
-def test_masks_of_the_pictures_size_pass_and_say_nothing(shape):
+def test_masks_of_the_images_size_pass_and_say_nothing(shape):
     told, mask = [], torch.rand(shape)
-    masks = pictures.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask", told)
+    masks = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask", told)
     assert told == [] and masks.shape[1:] == (6, 8)
     assert np.array_equal(masks.ravel(), mask.numpy().ravel())
 
 
 def test_masks_of_another_size_are_resized_once_and_say_so():
     told, mask = [], block(12, 16, 4, 4, 8, 12, batch=2)
-    masks = pictures.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask", told)
+    masks = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask", told)
     assert np.array_equal(masks, block(6, 8, 2, 2, 4, 6, batch=2).numpy())
-    assert told == ["mask is 16×12 pixels and was resized to its picture's 8×6 pixels."]
+    assert told == ["mask is 16×12 pixels and was resized to its image's 8×6 pixels."]
 
 
 @pytest.mark.parametrize(("sizes", "count"), [((1, 1), 1), ((1, 3), 3), ((3, 3, 1), 3)])
 def test_one_serves_all(sizes, count):
-    assert pictures.common_batch(**{f"input {n}": np.zeros(size) for n, size in enumerate(sizes)}) == count
+    assert images.common_batch(**{f"input {n}": np.zeros(size) for n, size in enumerate(sizes)}) == count
 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (1, 2, 4)])
 def test_other_batches_are_refused_with_all_their_sizes(sizes):
     with pytest.raises(ValueError) as error:
-        pictures.common_batch(**{f"input_{n}": np.zeros(size) for n, size in enumerate(sizes)})
+        images.common_batch(**{f"input_{n}": np.zeros(size) for n, size in enumerate(sizes)})
     assert all(f"input_{n} has {size}" in str(error.value) for n, size in enumerate(sizes))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (1024, 1024), (40, 3000), (2048, 512), (8, 16384)])
 def test_a_preview_keeps_its_shape_and_is_never_large(height, width):
-    drawn = pictures.outlined(np.full((height, width, 3), 0.5, np.float32), np.ones((height, width), np.float32))
+    drawn = ui.outlined(np.full((height, width, 3), 0.5, np.float32), np.ones((height, width), np.float32))
     assert max(drawn.shape[:2]) == min(1024, max(height, width))
     assert drawn.shape[0] / drawn.shape[1] == pytest.approx(height / width, rel=0.3) or min(drawn.shape[:2]) == 1
     assert drawn.dtype == np.float32 and drawn.min() >= 0 and drawn.max() <= 1
 
 
-def test_a_preview_shows_the_masks_edges_and_the_picture_elsewhere():
+def test_a_preview_shows_the_masks_edges_and_the_image_elsewhere():
     scene, matte, change = (
         np.full((60, 80, 3), 0.4, np.float32),
         *(block(60, 80, *box)[0].numpy() for box in ((20, 30, 40, 50), (10, 20, 50, 60))),
     )
-    drawn = pictures.outlined(scene, matte, change)
+    drawn = ui.outlined(scene, matte, change)
     assert drawn[20, 40].tolist() == [1, 1, 1]
     assert drawn[10, 40] == pytest.approx([1, 140 / 255, 0])
     for y, x in ((5, 5), (30, 40), (15, 25)):
@@ -95,10 +95,10 @@ def shown_sizes(ran):
     return found
 
 
-def test_of_a_large_scene_the_nodes_show_small_pictures():
-    """And Stitch two: the finished picture, and the mask that it used."""
-    scene, mask = picture(700, 2400), block(700, 2400, 200, 1000, 500, 1400)
-    exemplar = picture(60, 60)
+def test_of_a_large_scene_the_nodes_show_small_images():
+    """And Stitch two: the finished image, and the mask that it used."""
+    scene, mask = make_image(700, 2400), block(700, 2400, 200, 1000, 500, 1400)
+    exemplar = make_image(60, 60)
     pasted = run_node("PhDPasteBlend", background=scene, subject=exemplar, subject_mask=block(60, 60, 9, 9, 50, 50))
     assert shown_sizes(pasted) == [(1024, 299)]
     cropped = run_node("PhDCrop", composite=scene, inpaint_mask=mask, harmonize_mask=mask, side=64, context=8.0)
@@ -108,7 +108,7 @@ def test_of_a_large_scene_the_nodes_show_small_pictures():
 
 
 def test_the_mask_that_stitch_used_is_what_it_shows():
-    scene, mask = picture(60, 80), block(60, 80, 20, 30, 40, 50)
+    scene, mask = make_image(60, 80), block(60, 80, 20, 30, 40, 50)
     given = {
         "background": scene,
         "composite": scene,

@@ -445,7 +445,7 @@ def test_every_call_has_a_preview(method, monkeypatch, model_calls):
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
     inpaint(model("EPS"), random_latent(), MASK, method=method)
     assert len(previews) == len(model_calls)
-    assert all(kind == "JPEG" and picture.size == (8, 8) for kind, picture, _ in previews)
+    assert all(kind == "JPEG" and image.size == (8, 8) for kind, image, _ in previews)
 
 
 def test_both_samplers_run_in_the_executor():
@@ -544,7 +544,7 @@ def test_a_batch_with_references_keeps_its_order():
         ({"latent": {}}, ["latent holds no samples", "VAE Encode"]),
         ({"latent": {"samples": torch.ones(4, 8, 8)}}, ["latent must be", "[B,C,H,W]", "(4, 8, 8)"]),
         ({"latent": {"samples": torch.ones(0, 4, 8, 8)}}, ["latent must be", "(0, 4, 8, 8)"]),
-        ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, ["latent", "(1, 4, 3, 8, 8)", "video", "pictures"]),
+        ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, ["latent", "(1, 4, 3, 8, 8)", "video", "images"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

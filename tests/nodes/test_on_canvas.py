@@ -41,7 +41,7 @@ def test_a_drawn_place_is_told(given):
     assert told["placement"]["x"] != 0.5 and told["placement"]["rotation"] == 0
 
 
-def test_large_pictures_are_told_small_and_with_their_own_size(given):
+def test_large_images_are_told_small_and_with_their_own_size(given):
     given["background"] = torch.zeros(1, 1200, 2400, 3)
     (told,) = seen(given)
     assert told["scene_size"] == [2400, 1200]

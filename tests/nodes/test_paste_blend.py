@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from node_support import block, picture, refused, run_node
+from node_support import block, make_image, refused, run_node
 
-SCENE, EXEMPLAR = picture(60, 80, seed=1), picture(40, 50, seed=2)
+SCENE, EXEMPLAR = make_image(60, 80, seed=1), make_image(40, 50, seed=2)
 SUBJECT = block(40, 50, 10, 15, 30, 35)
 COMPOSITE, CONTROL, MATTE, INPAINT, HARMONIZE, USED = range(6)
 
@@ -83,7 +83,7 @@ def test_a_subject_outside_the_scene_is_said():
     assert "Subject 1 lies wholly outside the scene." in ran.text
 
 
-def test_a_mask_of_another_size_is_brought_to_the_picture_s():
+def test_a_mask_of_another_size_is_brought_to_the_image_s():
     large = SUBJECT.repeat_interleave(2, 1).repeat_interleave(2, 2)
     for name in range(5):
         assert torch.equal(paste(subject_mask=large).values[name], paste().values[name])
@@ -92,10 +92,10 @@ def test_a_mask_of_another_size_is_brought_to_the_picture_s():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_gray_and_one_pixel_pictures_work(channels):
+def test_gray_and_one_pixel_images_work(channels):
     one = torch.full((1, 1, 1, channels), 0.5)
-    assert paste(background=picture(60, 80, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
-    assert paste(subject=picture(40, 50, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
+    assert paste(background=make_image(60, 80, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
+    assert paste(subject=make_image(40, 50, channels)).values[COMPOSITE].shape == (1, 60, 80, 3)
     assert paste(background=one).values[COMPOSITE].shape == (1, 1, 1, 3)
     ran = paste(subject=one, subject_mask=torch.ones(1, 1, 1))
     assert (ran.values[MATTE] > 0.9).any()
@@ -135,7 +135,7 @@ def test_the_largest_seed_works():
 
 
 def test_one_serves_all():
-    scenes = picture(60, 80, batch=3, seed=5)
+    scenes = make_image(60, 80, batch=3, seed=5)
     together = paste(background=scenes).values
     for index in range(3):
         alone = paste(background=scenes[index : index + 1]).values
@@ -148,8 +148,8 @@ def test_a_subject_without_a_mask_is_refused():
     assert "subject has no alpha" in message and "subject_mask" in message and "connect" in message
 
 
-OTHER = picture(40, 50, seed=7)
-THREE = torch.cat([EXEMPLAR, OTHER, picture(40, 50, seed=8)])
+OTHER = make_image(40, 50, seed=7)
+THREE = torch.cat([EXEMPLAR, OTHER, make_image(40, 50, seed=8)])
 WHERE = [(0.35, 0.4), (0.55, 0.5), (0.45, 0.75)]
 
 
@@ -222,7 +222,7 @@ def test_several_subjects_together_have_no_reference_and_it_is_said():
     assert any("Several subjects share no surround" in text for text in ran.text)
 
 
-def test_lines_of_placements_give_a_picture_each():
+def test_lines_of_placements_give_a_image_each():
     ran = paste(placements=LINES).values
     assert ran[COMPOSITE].shape == (3, 60, 80, 3)
     for index, (x, y) in enumerate(WHERE):
@@ -232,7 +232,7 @@ def test_lines_of_placements_give_a_picture_each():
 
 
 @pytest.mark.parametrize("paste_into_one", [False, True])
-def test_what_random_drew_fed_back_gives_the_same_pictures(together):
+def test_what_random_drew_fed_back_gives_the_same_images(together):
     given = {"subject": THREE, "rotation": 33.3, "flip": True, "paste_into_one": together}
     drawn = paste(placement="random", seed=5, **given).values
     assert len(set(drawn[USED].splitlines())) == 3
@@ -263,7 +263,7 @@ def test_no_placements_are_no_placements():
 
 def test_items_of_a_batch_do_not_depend_on_each_other():
     masks = torch.stack([SUBJECT[0], 0.5 * SUBJECT[0], torch.rand(40, 50, generator=torch.Generator().manual_seed(0))])
-    scenes = picture(60, 80, batch=3, seed=9)
+    scenes = make_image(60, 80, batch=3, seed=9)
     given = {"light_match": 0.5, "blend": "multi-band", "rotation": 20.0}
     batch = paste(scenes, THREE, subject_mask=masks, **given).values
     for index in range(3):
@@ -286,9 +286,9 @@ def test_of_mask_and_alpha_the_lesser_counts():
 
 def test_a_mask_of_another_size_is_said():
     ran = paste(subject_mask=block(80, 100, 20, 30, 60, 70))
-    assert "subject_mask is 100×80 pixels and was resized to its picture's 50×40 pixels." in ran.text
+    assert "subject_mask is 100×80 pixels and was resized to its image's 50×40 pixels." in ran.text
     ran = paste(earlier_subjects=block(30, 40, 2, 2, 8, 8))
-    assert "earlier_subjects is 40×30 pixels and was resized to its picture's 80×60 pixels." in ran.text
+    assert "earlier_subjects is 40×30 pixels and was resized to its image's 80×60 pixels." in ran.text
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
@@ -310,7 +310,7 @@ def test_the_share_of_the_reference_that_the_exemplar_covers_is_said():
 
 
 @pytest.mark.parametrize("given", [{}, {"placements": LINES, "paste_into_one": True}, {"subject": THREE}])
-def test_every_picture_is_shown(given):
+def test_every_image_is_shown(given):
     ran = paste(**given)
     assert len(ran.execution.outputs["node"]["images"]) == len(ran.values[COMPOSITE])
 

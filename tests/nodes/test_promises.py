@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from node_support import block, picture, run_node
+from node_support import block, make_image, run_node
 
-SCENE, EXEMPLAR, SUBJECT = picture(120, 160, seed=1), picture(60, 60, seed=2), block(60, 60, 10, 10, 50, 50)
+SCENE, EXEMPLAR, SUBJECT = make_image(120, 160, seed=1), make_image(60, 60, seed=2), block(60, 60, 10, 10, 50, 50)
 
 
 def paste(background=SCENE, **changes):
@@ -128,7 +128,7 @@ def test_the_subject_stays_itself_and_takes_the_models_light():
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.0, 0.5), (0.5, 1.0), (0.5, 0.5)])
-def test_the_window_slides_inside_the_picture_and_never_pads(x, y):
+def test_the_window_slides_inside_the_image_and_never_pads(x, y):
     window = crop(paste(x=x, y=y), context=2.0)[3]
     assert window.box.inside(window.scene) == window.box
     assert (window.scene.width, window.scene.height) == (160, 120)

@@ -10,7 +10,7 @@ import comfy.latent_formats
 import comfy.ops
 import pytest
 import torch
-from node_support import UNET, block, picture, prompt, random_latent, tiny_flux, tiny_model, tiny_wan
+from node_support import UNET, block, make_image, prompt, random_latent, tiny_flux, tiny_model, tiny_wan
 from sampler_support import INNER, MASK, METHODS, SCHEDULE, cells, inpaint, ksampler, model
 
 import nodes as core
@@ -147,7 +147,7 @@ def test_a_mask_that_fits_neither_items_nor_frames_is_named():
         inpaint(of_kind("Wan, video"), latent_of("Wan, video", batch=2), frame_masks(1, 1, 1, 1))
 
 
-def test_a_picture_given_to_a_video_model_is_one_frame():
+def test_a_image_given_to_a_video_model_is_one_frame():
     latent = random_latent(channels=16)
     out = inpaint(of_kind("Wan, video"), latent, MASK)
     assert out.shape == (1, 16, 1, 8, 8)
@@ -249,7 +249,7 @@ def tiny_controlnet():
 
 def controlled(start=0.0, end=1.0):
     node = core.ControlNetApplyAdvanced()
-    made = node.apply_controlnet(prompt(1), prompt(2), tiny_controlnet(), picture(64, 64), 1.0, start, end)
+    made = node.apply_controlnet(prompt(1), prompt(2), tiny_controlnet(), make_image(64, 64), 1.0, start, end)
     return dict(zip(("positive", "negative"), made, strict=True))
 
 

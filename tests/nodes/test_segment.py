@@ -33,9 +33,9 @@ def grabcut():
 
 
 def finds(mask):
-    """A segmenter that gives `mask` for every picture."""
+    """A segmenter that gives `mask` for every image."""
     answer = np.asarray(mask, np.float32)
-    return dataclasses.replace(grabcut(), name="fixed", find=lambda picture, prompt: answer, needs_prompt=False)
+    return dataclasses.replace(grabcut(), name="fixed", find=lambda image, prompt: answer, needs_prompt=False)
 
 
 SQUARE = block(60, 80, 15, 25, 45, 55)
@@ -73,23 +73,23 @@ def test_nothing_found_is_an_empty_mask_and_a_sentence():
     ran = run_node("PhDSegment", image=scene(batch=2), segmenter=finds(np.zeros((60, 80))))
     assert not ran.values[0].any()
     assert ran.values[2] == {"x": 0, "y": 0, "width": 0, "height": 0}
-    assert ran.text == [f"No subject found in picture {index}: its mask is empty." for index in (1, 2)]
+    assert ran.text == [f"No subject found in image {index}: its mask is empty." for index in (1, 2)]
 
 
-def test_a_box_beside_the_picture_finds_nothing():
+def test_a_box_beside_the_image_finds_nothing():
     ran = run_node("PhDSegment", image=scene(), segmenter=grabcut(), box="500, 500, 40, 40")
     assert not ran.values[0].any()
-    assert "box" in ran.text[0] and "outside the picture of 80×60 pixels" in ran.text[0]
+    assert "box" in ran.text[0] and "outside the image of 80×60 pixels" in ran.text[0]
     assert "No subject found" in ran.text[1]
 
 
-def test_the_picture_shown_is_the_cut_out():
+def test_the_image_shown_is_the_cut_out():
     ran = run_node("PhDSegment", image=scene(), segmenter=finds(SQUARE[0]))
     assert len(ran.execution.outputs["node"]["images"]) == 1
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_gray_and_rgba_pictures_work(channels):
+def test_gray_and_rgba_images_work(channels):
     mask, cutout, _, _ = run_node(
         "PhDSegment", image=scene(channels=channels), segmenter=grabcut(), box="20, 10, 40, 40"
     ).values
@@ -98,12 +98,12 @@ def test_gray_and_rgba_pictures_work(channels):
 
 
 @pytest.mark.parametrize("given", [{"box": "0, 0, 1, 1"}, {"positive_points": "0, 0"}])
-def test_a_picture_of_one_pixel_works(given):
+def test_a_image_of_one_pixel_works(given):
     mask, cutout, _, _ = run_node("PhDSegment", image=torch.ones(1, 1, 1, 3), segmenter=grabcut(), **given).values
     assert mask.shape == (1, 1, 1) and cutout.shape == (1, 1, 1, 4)
 
 
-def test_a_flat_picture_works():
+def test_a_flat_image_works():
     assert run_node("PhDSegment", image=torch.full((1, 40, 40, 3), 0.5), segmenter=grabcut(), box="9, 9, 20, 20").values
 
 
@@ -194,7 +194,7 @@ def test_boxes_of_other_nodes_are_one_subject_each(boxes):
     assert box == {"x": 5, "y": 5, "width": 55, "height": 35}
 
 
-def test_boxes_may_differ_from_picture_to_picture():
+def test_boxes_may_differ_from_image_to_image():
     mask = run_node(
         "PhDSegment", image=scene(batch=2), segmenter=finds(TWO), keep="prompted", boxes=[[FIRST], [SECOND]]
     ).values[0]
@@ -216,7 +216,7 @@ def test_what_segment_gives_as_box_it_also_takes():
 def test_points_go_with_the_box_they_lie_in():
     prompts = []
 
-    def find(picture, prompt):
+    def find(image, prompt):
         prompts.append((len(prompt.positive), len(prompt.negative)))
         return TWO
 
@@ -243,9 +243,9 @@ class Holder:
         self.number = number
 
 
-def test_boxes_for_another_number_of_pictures_are_refused():
+def test_boxes_for_another_number_of_images_are_refused():
     message = refused("PhDSegment", image=scene(batch=3), segmenter=finds(TWO), boxes=[[FIRST], [SECOND]])
-    assert "boxes has lists for 2 pictures, and image has 3" in message
+    assert "boxes has lists for 2 images, and image has 3" in message
 
 
 def test_no_boxes_at_all_are_no_prompt():
@@ -257,10 +257,10 @@ def test_a_rough_mask_points_at_the_subject_and_may_have_another_size():
     rough = block(120, 160, 24, 44, 96, 116)
     ran = run_node("PhDSegment", image=scene(), segmenter=grabcut(), rough_mask=rough)
     assert overlap(ran.values[0], SQUARE) > 0.9
-    assert ran.text == ["rough_mask is 160×120 pixels and was resized to its picture's 80×60 pixels."]
+    assert ran.text == ["rough_mask is 160×120 pixels and was resized to its image's 80×60 pixels."]
 
 
-def test_a_rough_mask_for_each_picture_of_a_batch():
+def test_a_rough_mask_for_each_image_of_a_batch():
     left, right = block(60, 80, 5, 5, 25, 25), block(60, 80, 30, 40, 40, 60)
     given = {"segmenter": finds(TWO), "keep": "prompted", "rough_mask": torch.cat([left, right])}
     for image in (scene(batch=2), scene()):
@@ -274,8 +274,8 @@ def test_what_is_transparent_is_not_the_subject_and_not_seen():
     image[:, :, 40:, 3], image[:, :, 40:, :3] = 0, 1
     seen = []
 
-    def find(picture, prompt):
-        seen.append(picture)
+    def find(array, prompt):
+        seen.append(array)
         return SQUARE[0].numpy()
 
     mask = run_node("PhDSegment", image=image, segmenter=dataclasses.replace(finds(SQUARE[0]), find=find)).values[0]
@@ -283,16 +283,16 @@ def test_what_is_transparent_is_not_the_subject_and_not_seen():
     assert (seen[0][:, 40:] == 0.5).all() and seen[0].shape == (60, 80, 3)
 
 
-def test_points_outside_the_picture_are_left_out_and_told():
+def test_points_outside_the_image_are_left_out_and_told():
     given = {"image": scene(), "segmenter": grabcut(), "negative_points": "5, 5; 75, 55"}
     ran = run_node("PhDSegment", **given, positive_points="40, 30; 30, 20; 80, 10; -1, 5")
-    assert "positive_points: 2 of 4 lie outside the picture of 80×60 pixels and are left out." in ran.text
+    assert "positive_points: 2 of 4 lie outside the image of 80×60 pixels and are left out." in ran.text
     assert overlap(ran.values[0], SQUARE) > 0.9
     ran = run_node("PhDSegment", **given, positive_points="500, 500")
     assert not ran.values[0].any() and "No subject found" in ran.text[-1]
 
 
-def test_the_edge_is_drawn_again_after_the_picture():
+def test_the_edge_is_drawn_again_after_the_image():
     grown = finds(block(60, 80, 13, 23, 47, 57)[0])
     refined = run_node("PhDSegment", image=scene(), segmenter=grown, refine_edge=5).values[0]
     assert (refined - SQUARE).abs().mean() < 0.1 * (block(60, 80, 13, 23, 47, 57) - SQUARE).abs().mean()
@@ -302,10 +302,10 @@ def test_the_edge_is_drawn_again_after_the_picture():
     assert run_node("PhDSegment", image=scene(), segmenter=grown).values[0].sum() == 34 * 34
 
 
-def test_progress_is_told_for_every_picture_and_an_interrupt_is_heeded():
+def test_progress_is_told_for_every_image_and_an_interrupt_is_heeded():
     heard, seen = [], []
 
-    def find(picture, prompt):
+    def find(image, prompt):
         seen.append(1)
         if len(seen) == 2:
             comfy.model_management.interrupt_current_processing()
@@ -388,7 +388,7 @@ def test_a_sam_checkpoint_is_loaded_whatever_its_name(models, name):
     assert run_node("PhDSegment", image=scene(), segmenter=loaded).values[0].shape == (1, 60, 80)
 
 
-def test_while_only_the_prompt_changes_a_picture_is_encoded_once_and_comfyui_manages_the_weights(models, monkeypatch):
+def test_while_only_the_prompt_changes_a_image_is_encoded_once_and_comfyui_manages_the_weights(models, monkeypatch):
     with torch.inference_mode(False):
         save_file(tiny_sam(), models / "sams" / "sam.safetensors")
     import segment_anything.modeling
@@ -500,9 +500,9 @@ def test_a_faint_mask_is_a_mask(keep):
 def test_what_is_transparent_is_no_part_to_be_kept():
     both = np.zeros((60, 80), np.float32)
     both[5:55, 5:40], both[20:40, 50:70] = 1, 1
-    picture = scene(channels=4)
-    picture[:, :, :45, 3] = 0
-    mask = run_node("PhDSegment", image=picture, segmenter=finds(both), refine_edge=0).values[0][0]
+    image = scene(channels=4)
+    image[:, :, :45, 3] = 0
+    mask = run_node("PhDSegment", image=image, segmenter=finds(both), refine_edge=0).values[0][0]
     assert mask[:, :45].sum() == 0 and mask[20:40, 50:70].min() == 1
 
 

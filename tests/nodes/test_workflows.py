@@ -17,10 +17,10 @@ WORKFLOWS = sorted((ROOT / "example_workflows" / "api").glob("*.json"))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pictures(comfyui):
+def images(comfyui):
     for name, photograph in (("phd_exemplar", "astronaut"), ("phd_background", "rocket")):
-        picture = cv2.imread(str(photograph_path(photograph)))
-        cv2.imwrite(str(Path(folder_paths.get_input_directory()) / f"{name}.png"), picture)
+        image = cv2.imread(str(photograph_path(photograph)))
+        cv2.imwrite(str(Path(folder_paths.get_input_directory()) / f"{name}.png"), image)
 
 
 def quick(workflow):

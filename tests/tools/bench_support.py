@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from relit_scenes import subjects
-from relit_scenes.materials import PicturesMissingError
+from relit_scenes.materials import ImagesMissingError
 
 
 def ran(main: Callable[[list[str]], int], folder: Path, *arguments: str) -> tuple[int, list[str], Path]:
-    """Exit status, what was printed, and the folder with the pictures, of a quick run."""
+    """Exit status, what was printed, and the folder with the images, of a quick run."""
     with pytest.MonkeyPatch.context() as patch:
         # The session has its own folders.
         patch.setattr("devtools.executor.set_directories", lambda *folders: None)
@@ -24,6 +24,6 @@ def ran(main: Callable[[list[str]], int], folder: Path, *arguments: str) -> tupl
 def has_sprites() -> bool:
     try:
         subjects.sprite_archive()
-    except PicturesMissingError:
+    except ImagesMissingError:
         return False
     return True

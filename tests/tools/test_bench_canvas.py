@@ -49,6 +49,6 @@ def test_the_status_says_that_all_exact_figures_hold(benchmark):
 
 
 @pytest.mark.e2e
-def test_the_screenshot_is_a_picture(benchmark):
+def test_the_screenshot_is_a_image(benchmark):
     (path,) = benchmark[2].glob("bench_canvas_*.png")
     assert np.asarray(Image.open(path)).std() > 10

@@ -22,7 +22,7 @@ STRATA = ("own_color", "same_color")
 
 @pytest.fixture(scope="module")
 def benchmark(comfyui, tmp_path_factory):
-    """Exit status, what was printed, and the folder with the pictures."""
+    """Exit status, what was printed, and the folder with the images."""
     return ran(main, tmp_path_factory.mktemp("bench_harmonize"))
 
 
@@ -107,7 +107,7 @@ def test_the_mask_that_does_not_cover_pins_the_wrong_light(figures):
     assert max(studios) < 1.3 * worth["ours"]
 
 
-def test_the_pictures_are_drawn(benchmark):
+def test_the_images_are_drawn(benchmark):
     sheet = Image.open(benchmark[2] / "bench_harmonize.png")
     assert sheet.width > 1000 and np.asarray(sheet).std() > 10
 
@@ -126,19 +126,19 @@ def test_fewer_scenes_are_the_first_of_more(case):
     assert torch.allclose(run.ours(case.first(2)).scene, run.ours(case).scene[:2], atol=1e-4)
 
 
-def test_pictures_give_the_log_light_back():
+def test_images_give_the_log_light_back():
     light = torch.linspace(-5, 3.4, 2 * scenes_of.SIDE**2, dtype=torch.float64).view(2, -1)
-    assert torch.allclose(scenes_of.log_light(scenes_of.picture(light)), light, atol=1e-4)
+    assert torch.allclose(scenes_of.log_light(scenes_of.make_image(light)), light, atol=1e-4)
 
 
 def test_model_pixels_without_relight_are_what_stitch_gives_without_detail(case):
     from benchmarks.harmonize import methods as run
 
     done = run.ours(case)
-    pictures, equal = run.stitch(case, done.scene, detail=0.0, color_fix=0.0)
+    images, equal = run.stitch(case, done.scene, detail=0.0, color_fix=0.0)
     assert equal
     inside = case.matte > 0
-    assert np.allclose(pictures[:, inside], run.decoded(done.scene)[:, inside], atol=1e-6)
+    assert np.allclose(images[:, inside], run.decoded(done.scene)[:, inside], atol=1e-6)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

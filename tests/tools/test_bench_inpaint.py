@@ -17,7 +17,7 @@ EXACT = [name for name in WANTED if name not in TIMES]
 
 @pytest.fixture(scope="module")
 def benchmark(comfyui, tmp_path_factory):
-    """Exit status, what was printed, and the folder with the pictures."""
+    """Exit status, what was printed, and the folder with the images."""
     return ran(main, tmp_path_factory.mktemp("bench_inpaint"))
 
 
@@ -64,6 +64,6 @@ def test_known_weaknesses_of_rivals_are_reproduced(figures):
     assert methods["lanpaint2_60"]["seam"] > 2.5 > methods["lanpaint1_60"]["seam"] > 1.3
 
 
-def test_the_pictures_are_drawn(benchmark):
+def test_the_images_are_drawn(benchmark):
     sheet = Image.open(benchmark[2] / "bench_inpaint.png")
     assert sheet.width > 1000 and np.asarray(sheet).std() > 10

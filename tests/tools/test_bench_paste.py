@@ -40,6 +40,6 @@ def test_rivals_stand_in_the_table(benchmark):
         assert rival in told
 
 
-def test_the_contact_sheet_is_a_picture(benchmark):
+def test_the_contact_sheet_is_a_image(benchmark):
     sheet = Image.open(benchmark[2] / "bench_paste.png")
     assert sheet.width > 1000 and np.asarray(sheet).std() > 10

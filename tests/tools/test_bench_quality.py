@@ -83,7 +83,7 @@ def test_one_pixel_far_away_is_seen(given):
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((64, 64, 3), np.float32), np.full((128, 128, 3), np.nan, np.float32)])
-def test_a_picture_that_is_none_is_refused(given, wrong):
+def test_a_image_that_is_none_is_refused(given, wrong):
     with pytest.raises(ValueError, match="is needed; one of"):
         score(wrong, given)
 
@@ -194,9 +194,9 @@ def test_no_method_makes_more_calls_than_its_level_nor_fewer_than_it_says(pack, 
                 assert method.calls <= level
                 if level <= 10:
                     with calls_of_all_models() as calls:
-                        (picture,) = method.run(chunk, 0)
+                        (image,) = method.run(chunk, 0)
                     counted.append((method.name, method.calls, len(calls)))
-                    assert picture.shape == (128, 128, 3) and np.isfinite(picture).all()
+                    assert image.shape == (128, 128, 3) and np.isfinite(image).all()
     assert [name for name, told, made in counted if told != made] == []
 
 
@@ -337,8 +337,8 @@ def test_the_classifier_knows_solids_it_never_saw(pack):
     from training.data import as_tensor
 
     shown = [training_pair(seed, split="validation", kinds=("solid",)) for seed in range(60)]
-    pictures = as_tensor([np.ascontiguousarray(picture) for picture, _ in shown])
-    assert classifier.accuracy(classifier.load(), pictures, [prompt for _, prompt in shown]) > 0.6
+    images = as_tensor([np.ascontiguousarray(image) for image, _ in shown])
+    assert classifier.accuracy(classifier.load(), images, [prompt for _, prompt in shown]) > 0.6
 
 
 # All of it
@@ -374,7 +374,7 @@ def test_rivals_that_win_are_named(benchmark):
     assert all(any(f"! {name} beats with_reference" in line for line in benchmark[1]) for name in winners)
 
 
-def test_tables_plots_and_pictures_are_written(benchmark):
+def test_tables_plots_and_images_are_written(benchmark):
     names = {path.name for path in benchmark[2].iterdir() if path.is_file()}
     assert {
         "quality.csv",

@@ -1,4 +1,4 @@
-"""`dev.py bench segment --quick`: the figures that are not times hold, with few and small pictures too."""
+"""`dev.py bench segment --quick`: the figures that are not times hold, with few and small images too."""
 
 import json
 
@@ -17,7 +17,7 @@ BACKENDS = ["grabcut", "u2netp", "u2netp, then grabcut", "deeplab (demo weights)
 
 @pytest.fixture(scope="module")
 def benchmark(comfyui, tmp_path_factory):
-    """Exit status, what was printed, and the folder with the pictures."""
+    """Exit status, what was printed, and the folder with the images."""
     if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
     return ran(main, tmp_path_factory.mktemp("bench_segment"))
@@ -52,7 +52,7 @@ def test_a_second_prompt_costs_less_than_the_first(figures):
     assert figures["sam_first"] > 0 and figures["sam_next"] > 0 and figures["sam_peak_megabytes"] >= 0
 
 
-def test_the_pictures_are_drawn(benchmark):
+def test_the_images_are_drawn(benchmark):
     sheet = Image.open(benchmark[2] / "bench_segment.png")
     assert sheet.width > 1000 and np.asarray(sheet).std() > 10
 

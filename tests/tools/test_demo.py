@@ -1,4 +1,4 @@
-"""The demo's own promises: one sentence for bad input, nothing half-written, both pictures for good input."""
+"""The demo's own promises: one sentence for bad input, nothing half-written, both images for good input."""
 
 import subprocess
 import sys
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def picture(tmp_path):
-    """Writes a picture of random pixels and gives its path."""
+def make_image(tmp_path):
+    """Writes an image of random pixels and gives its path."""
 
     def write(name: str, size=(64, 48), mode="RGB", value=None) -> str:
         shape = (size[1], size[0], len(Image.new(mode, (1, 1)).getbands()))
@@ -29,22 +29,22 @@ def picture(tmp_path):
     return write
 
 
-def bad_arguments(folder: Path, picture) -> dict[str, tuple[list[str], str]]:
-    (folder / "text.png").write_text("not a picture")
+def bad_arguments(folder: Path, image) -> dict[str, tuple[list[str], str]]:
+    (folder / "text.png").write_text("not an image")
     (folder / "text.safetensors").write_text("not a checkpoint")
-    good = picture("good.png")
+    good = make_image("good.png")
     return {
         "missing file": (["--exemplar", str(folder / "none.png")], "--exemplar: there is no file"),
-        "folder": (["--background", str(folder)], "is a folder; a picture file"),
-        "text named png": (["--exemplar", str(folder / "text.png")], "is not a picture that can be read"),
-        "one pixel": (["--background", picture("dot.png", (1, 1))], "is 1×1 pixels; at least 32×32"),
+        "folder": (["--background", str(folder)], "is a folder; an image file"),
+        "text named png": (["--exemplar", str(folder / "text.png")], "is not an image that can be read"),
+        "one pixel": (["--background", make_image("dot.png", (1, 1))], "is 1×1 pixels; at least 32×32"),
         "mask of another size": (
-            ["--exemplar", good, "--mask", picture("mask.png", (32, 32), "L")],
+            ["--exemplar", good, "--mask", make_image("mask.png", (32, 32), "L")],
             "is 32×32 pixels; it must have the exemplar's size, 64×48",
         ),
-        "black mask": (["--exemplar", good, "--mask", picture("black.png", mode="L", value=0)], "the mask is black"),
+        "black mask": (["--exemplar", good, "--mask", make_image("black.png", mode="L", value=0)], "the mask is black"),
         "missing checkpoint": (["--checkpoint", str(folder / "none.safetensors")], "is missing; a ComfyUI checkpoint"),
-        "checkpoint that is a picture": (["--checkpoint", good], "is no checkpoint file"),
+        "checkpoint that is an image": (["--checkpoint", good], "is no checkpoint file"),
         "out is a file": (["--out", good], "is a file; a folder is needed"),
         "out lies in a file": (["--out", f"{good}/deep/down"], "cannot be written; name another folder"),
     }
@@ -52,13 +52,13 @@ def bad_arguments(folder: Path, picture) -> dict[str, tuple[list[str], str]]:
 
 BAD = [
     "missing file", "folder", "text named png", "one pixel", "mask of another size", "black mask",
-    "missing checkpoint", "checkpoint that is a picture", "out is a file", "out lies in a file",
+    "missing checkpoint", "checkpoint that is an image", "out is a file", "out lies in a file",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_argument_gives_one_sentence_and_exit_code_2(case, tmp_path, picture, capsys):
-    arguments, sentence = bad_arguments(tmp_path, picture)[case]
+def test_bad_argument_gives_one_sentence_and_exit_code_2(case, tmp_path, image, capsys):
+    arguments, sentence = bad_arguments(tmp_path, image)[case]
     out = tmp_path / "out"
     if "--out" not in arguments:
         arguments = [*arguments, "--out", str(out)]
@@ -69,22 +69,22 @@ def test_bad_argument_gives_one_sentence_and_exit_code_2(case, tmp_path, picture
     assert not out.exists()
 
 
-def test_every_bad_argument_of_the_table_is_tried(tmp_path, picture):
-    assert list(bad_arguments(tmp_path, picture)) == BAD
+def test_every_bad_argument_of_the_table_is_tried(tmp_path, image):
+    assert list(bad_arguments(tmp_path, image)) == BAD
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_gray_and_transparent_pictures_are_taken(mode, picture):
+def test_gray_and_transparent_images_are_taken(mode, image):
     options = argument_parser().parse_args(
-        ["--exemplar", picture("e.png", mode=mode), "--background", picture("b.png")]
+        ["--exemplar", make_image("e.png", mode=mode), "--background", make_image("b.png")]
     )
     exemplar, background, mask = read_inputs(options)
     assert exemplar.mode == background.mode == "RGB"
     assert (mask is not None) == mode.endswith("A")
 
 
-def test_a_mask_with_alpha_is_read_from_its_alpha(picture):
-    arguments = ["--exemplar", picture("e.png"), "--mask", picture("m.png", mode="RGBA")]
+def test_a_mask_with_alpha_is_read_from_its_alpha(image):
+    arguments = ["--exemplar", make_image("e.png"), "--mask", make_image("m.png", mode="RGBA")]
     mask = read_inputs(argument_parser().parse_args(arguments))[2]
     assert mask.mode == "L" and mask.size == (64, 48)
 
@@ -109,7 +109,7 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-def test_demo_writes_both_pictures_and_keeps_its_promise(tmp_path):
+def test_demo_writes_both_images_and_keeps_its_promise(tmp_path):
     result = run_demo("--out", str(tmp_path / "out"))
     assert result.returncode == 0, result.stderr
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["phd_demo.png", "phd_demo_steps.png"]
@@ -117,9 +117,9 @@ def test_demo_writes_both_pictures_and_keeps_its_promise(tmp_path):
     assert "Masked Inpaint Sampler" in result.stdout
 
 
-def test_demo_without_a_subject_says_so_and_writes_nothing(tmp_path, picture):
-    flat = picture("flat.png", (96, 96), value=128)
-    result = run_demo("--exemplar", flat, "--background", picture("b.png", (96, 96)), "--out", str(tmp_path / "out"))
+def test_demo_without_a_subject_says_so_and_writes_nothing(tmp_path, image):
+    flat = make_image("flat.png", (96, 96), value=128)
+    result = run_demo("--exemplar", flat, "--background", make_image("b.png", (96, 96)), "--out", str(tmp_path / "out"))
     assert result.returncode == 2, result.stderr
     assert "no subject was found" in result.stderr and "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()

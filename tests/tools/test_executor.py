@@ -150,14 +150,14 @@ def test_gives_the_message_of_a_node_that_fails(monkeypatch, caplog):
         INPUT_TYPES = classmethod(lambda cls: {"required": {"image": ("IMAGE",)}})
 
         def fail(self, image):
-            raise ValueError("the picture is too small.")
+            raise ValueError("the image is too small.")
 
     monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "Failing", Failing)
     workflow = INVERT | {"2": {"class_type": "Failing", "inputs": {"image": ["1", 0]}}}
     with pytest.raises(WorkflowError) as caught:
         run_workflow(workflow)
     assert (caught.value.node_id, caught.value.node_type) == ("2", "Failing")
-    assert caught.value.message == "the picture is too small."
+    assert caught.value.message == "the image is too small."
     assert "in fail" in caught.value.traceback
     # ComfyUI has its own word on models that other tests still hold.
     assert not [record for record in caplog.records if record.module != "model_management"]

@@ -13,12 +13,12 @@ from phd_ops.pixels.masks import signed_distance
 from phd_ops.pixels.paste import exemplar_matrix, paste
 from relit_scenes import backgrounds, light, materials, readable, scenes, subjects
 from relit_scenes.light import Light
-from relit_scenes.materials import PicturesMissingError
+from relit_scenes.materials import ImagesMissingError
 from relit_scenes.split import SPLITS
 
 SIDE = 128
 SOLIDS = ("solid",)
-PICTURES = (
+IMAGES = (
     "truth", "background", "exemplar", "exemplar_matte", "composite", "reference", "matte", "true_matte", "shadow",
     "inpaint_mask", "harmonize_mask",
 )  # fmt: skip
@@ -56,16 +56,16 @@ def test_the_same_seed_gives_the_same_bits():
         description = scenes.draw_scene(5, "validation", stratum, SOLIDS)
         assert description == scenes.draw_scene(5, "validation", stratum, SOLIDS)
         once, again = (scenes.render_scene(description, 64) for _ in range(2))
-        for name in (*PICTURES, "log_gain", "exemplar_log_gain", "ratio"):
+        for name in (*IMAGES, "log_gain", "exemplar_log_gain", "ratio"):
             assert np.array_equal(getattr(once, name), getattr(again, name)), name
 
 
 def test_the_same_seed_gives_the_same_bits_when_every_cache_is_empty():
-    picture, prompt = scenes.training_pair(3, 64, "validation", SOLIDS)
+    image, prompt = scenes.training_pair(3, 64, "validation", SOLIDS)
     for cached in (materials.pyramid, subjects.solid_form, subjects.traced, backgrounds.cloud_noise):
         cached.cache_clear()
     again, same_prompt = scenes.training_pair(3, 64, "validation", SOLIDS)
-    assert np.array_equal(picture, again) and prompt == same_prompt
+    assert np.array_equal(image, again) and prompt == same_prompt
 
 
 def test_another_seed_gives_another_scene():
@@ -112,12 +112,12 @@ def test_a_texture_repeats_and_has_its_materials_mean():
         assert np.allclose(level[:-1, :-1].mean((0, 1)), material.albedo, rtol=1e-3), name
 
 
-def test_pictures_are_finite_and_in_range(rendered):
+def test_images_are_finite_and_in_range(rendered):
     for scene in rendered:
-        for name in PICTURES:
-            picture = getattr(scene, name)
-            assert picture.dtype == np.float32 and picture.shape[:2] == (SIDE, SIDE), name
-            assert np.isfinite(picture).all() and picture.min() >= 0 and picture.max() <= 1, name
+        for name in IMAGES:
+            image = getattr(scene, name)
+            assert image.dtype == np.float32 and image.shape[:2] == (SIDE, SIDE), name
+            assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1, name
         for field in (scene.log_gain, scene.exemplar_log_gain, scene.ratio):
             assert np.isfinite(field).all() and field.shape == (SIDE, SIDE, 3)
         assert scene.true_matte.max() == 1 and scene.ratio.min() > 0
@@ -125,8 +125,8 @@ def test_pictures_are_finite_and_in_range(rendered):
 
 def test_hardly_anything_clips(rendered):
     for scene in rendered:
-        for picture in (scene.truth, scene.exemplar, scene.background):
-            assert (picture > 0.9999).any(axis=2).mean() < 0.01
+        for image in (scene.truth, scene.exemplar, scene.background):
+            assert (image > 0.9999).any(axis=2).mean() < 0.01
 
 
 def test_truth_is_the_background_off_subject_and_shadow(rendered):
@@ -215,9 +215,9 @@ def test_a_wrong_matte_is_off_by_one_pixel(rendered):
 def test_photographs_make_backgrounds_too(split):
     place = backgrounds.draw(np.random.default_rng(0), split, photographs=1.0)
     shot = replace(scenes.draw_shot(1, split, SOLIDS), background=place)
-    picture = scenes.layers(shot, 64).finished
+    image = scenes.layers(shot, 64).finished
     assert place.kind == "photograph" and place.name in shot.prompt
-    assert np.isfinite(picture).all() and picture.min() >= 0 and picture.max() <= 1 and picture.std() > 0.02
+    assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1 and image.std() > 0.02
 
 
 def test_masks_hold_ring_and_subject(rendered):
@@ -266,8 +266,8 @@ def test_a_scene_is_the_same_at_every_side():
 
 
 def test_training_pairs_are_finished_scenes():
-    picture, prompt = scenes.training_pair(0, SIDE, "train", SOLIDS)
-    assert picture.shape == (SIDE, SIDE, 3) and picture.dtype == np.uint8 and prompt
+    image, prompt = scenes.training_pair(0, SIDE, "train", SOLIDS)
+    assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8 and prompt
     told = [scenes.draw_shot(seed, "train", SOLIDS).subject for seed in range(100)]
     assert 80 <= sum(subject is not None for subject in told) <= 98
 
@@ -304,15 +304,15 @@ def test_unknown_words_give_one_sentence():
 
 
 def test_a_missing_package_gives_one_sentence(monkeypatch, tmp_path):
-    with pytest.raises(PicturesMissingError, match=r"does not carry 'data/none.png'; install what devtools"):
+    with pytest.raises(ImagesMissingError, match=r"does not carry 'data/none.png'; install what devtools"):
         materials.read_photograph("skimage", "data/none.png")
-    with pytest.raises(PicturesMissingError, match="'nothing_here' is not installed"):
+    with pytest.raises(ImagesMissingError, match="'nothing_here' is not installed"):
         materials.read_photograph("nothing_here", "data/none.png")
     archive = subjects.sprite_archive.__wrapped__
-    monkeypatch.setattr(subjects.pictures, "CACHE", tmp_path)
+    monkeypatch.setattr(subjects.images, "CACHE", tmp_path)
     monkeypatch.setattr(subjects.shutil, "which", lambda _: None)
-    with pytest.raises(PicturesMissingError, match="there is no npm here"):
+    with pytest.raises(ImagesMissingError, match="there is no npm here"):
         archive()
     (tmp_path / "lobehub-fluent-emoji-3d-1.1.0.tgz").write_bytes(b"not it")
-    with pytest.raises(PicturesMissingError, match="as pinned; delete it"):
+    with pytest.raises(ImagesMissingError, match="as pinned; delete it"):
         archive()

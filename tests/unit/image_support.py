@@ -1,9 +1,9 @@
-"""Pictures, mattes and a tone shift that several tests share."""
+"""Images, mattes and a tone shift that several tests share."""
 
 import numpy as np
 
 
-def picture(side, seed=0, low=0.2, high=0.8):
+def make_image(side, seed=0, low=0.2, high=0.8):
     """Noise, float32 [side,side,3]."""
     return np.random.default_rng(seed).uniform(low, high, (side, side, 3)).astype(np.float32)
 
@@ -19,5 +19,5 @@ GAIN, OFFSET = np.float32([1.04, 0.97, 1.02]), np.float32([-0.02, 0.015, 0.01])
 
 
 def shifted(original):
-    """What a VAE makes of a picture whose colors `GAIN` and `OFFSET` bring back."""
+    """What a VAE makes of an image whose colors `GAIN` and `OFFSET` bring back."""
     return (original - OFFSET) / GAIN

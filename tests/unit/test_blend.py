@@ -12,7 +12,7 @@ from phd_ops.pixels.masks import feather, grow
 from phd_ops.pixels.paste import BLENDS, paste
 
 
-def picture(width, height, seed=0):
+def make_image(width, height, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.float32) / 255
 
 
@@ -45,17 +45,17 @@ def test_outside_its_support_a_blend_gives_the_scenes_bits(seed, blend, height, 
     rng = np.random.default_rng(seed)
     blobs = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 3)
     alpha = np.clip(4 * blobs, 0, 1).astype(np.float32)
-    scene, colors = picture(width, height, seed), picture(width, height, seed + 1)
+    scene, colors = make_image(width, height, seed), make_image(width, height, seed + 1)
     copies = [array.copy() for array in (scene, colors, alpha)]
-    picture_ = joined(blend, scene, colors, alpha, alpha, reach)
-    assert np.array_equal(picture_[alpha == 0], scene[alpha == 0])
-    assert picture_.dtype == np.float32 and picture_.shape == scene.shape
-    assert picture_.min(initial=0) >= 0 and picture_.max(initial=0) <= 1
+    image_ = joined(blend, scene, colors, alpha, alpha, reach)
+    assert np.array_equal(image_[alpha == 0], scene[alpha == 0])
+    assert image_.dtype == np.float32 and image_.shape == scene.shape
+    assert image_.min(initial=0) >= 0 and image_.max(initial=0) <= 1
     assert all(np.array_equal(a, b) for a, b in zip((scene, colors, alpha), copies, strict=True))
 
 
 def test_alpha_is_exact_at_both_ends_and_linear_between():
-    scene, colors = picture(30, 20), picture(30, 20, 1)
+    scene, colors = make_image(30, 20), make_image(30, 20, 1)
     assert np.array_equal(alpha_over(scene, colors, np.zeros((20, 30), np.float32)), scene)
     assert np.array_equal(alpha_over(scene, colors, np.ones((20, 30), np.float32)), colors)
     mixed = alpha_over(scene, colors, np.full((20, 30), 0.25, np.float32))
@@ -63,8 +63,8 @@ def test_alpha_is_exact_at_both_ends_and_linear_between():
 
 
 @given(st.integers(0, 99), st.integers(1, 70), st.integers(1, 70))
-def test_a_pyramid_collapses_to_its_picture(seed, width, height):
-    whole = picture(width, height, seed)
+def test_a_pyramid_collapses_to_its_image(seed, width, height):
+    whole = make_image(width, height, seed)
     levels = int(np.log2(min(width, height)))
     *bands, rest = pyramid(whole, levels)
     assert len(bands) == levels
@@ -74,7 +74,7 @@ def test_a_pyramid_collapses_to_its_picture(seed, width, height):
     assert rest == pytest.approx(whole, abs=1e-6)
 
 
-def test_a_band_holds_what_the_next_coarser_picture_lacks():
+def test_a_band_holds_what_the_next_coarser_image_lacks():
     assert [np.abs(band).max() for band in pyramid(flat(32, 0.5), 3)] == pytest.approx([0, 0, 0, 0.5], abs=1e-6)
     checks = np.indices((32, 32)).sum(0)[..., None] % 2 * np.ones(3, np.float32)
     fine, coarse = pyramid(checks.astype(np.float32), 1)
@@ -91,7 +91,7 @@ def test_equal_flat_colors_stay_what_they_are_in_many_bands(reach):
 
 @pytest.mark.parametrize("reach", [0, 0.5, 0.99])
 def test_without_reach_many_bands_are_alpha(reach):
-    scene, colors, alpha = picture(40, 40), picture(40, 40, 1), disc(40, 12, 1)
+    scene, colors, alpha = make_image(40, 40), make_image(40, 40, 1), disc(40, 12, 1)
     assert np.array_equal(multiband(scene, colors, alpha, alpha, reach), alpha_over(scene, colors, alpha))
 
 
@@ -111,7 +111,7 @@ def test_a_wider_reach_fades_over_a_wider_seam():
 
 
 def test_many_bands_keep_the_subjects_detail_and_the_scenes():
-    scene, colors, matte = picture(128, 128) * 0.2 + 0.3, picture(128, 128, 1) * 0.2 + 0.5, disc(128, 40)
+    scene, colors, matte = make_image(128, 128) * 0.2 + 0.3, make_image(128, 128, 1) * 0.2 + 0.5, disc(128, 40)
     result = multiband(scene, colors, matte, grow(matte, 20), 15)
     core, context = grow(matte, -4) == 1, (grow(matte, 4) == 0) & (grow(matte, 18) == 1)
 
@@ -171,7 +171,7 @@ def test_poisson_mixed_shows_the_scenes_gradients_through_a_flat_subject():
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 12), (2, 2), (2, 9), (3, 2), (3, 3), (4, 3)])
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (8, 8), (4, 5)])
 def test_poisson_takes_subjects_of_a_few_pixels(x, y, width, height, mixed):
-    scene, colors, alpha = picture(12, 20), picture(12, 20, 1), np.zeros((20, 12), np.float32)
+    scene, colors, alpha = make_image(12, 20), make_image(12, 20, 1), np.zeros((20, 12), np.float32)
     alpha[y : y + height, x : x + width] = 1
     result = poisson(scene, colors, alpha, mixed)
     assert np.array_equal(result[alpha == 0], scene[alpha == 0])
@@ -212,8 +212,8 @@ def lab(colors):
 @pytest.fixture
 def matching():
     """A reddish subject of some contrast in a bluish scene of more."""
-    scene = np.clip(flat(100, 0.35, 0.4, 0.55) + 0.2 * (picture(100, 100) - 0.5), 0, 1)
-    colors = np.clip(flat(60, 0.6, 0.45, 0.4) + 0.1 * (picture(60, 60, 1) - 0.5), 0, 1)
+    scene = np.clip(flat(100, 0.35, 0.4, 0.55) + 0.2 * (make_image(100, 100) - 0.5), 0, 1)
+    colors = np.clip(flat(60, 0.6, 0.45, 0.4) + 0.1 * (make_image(60, 60, 1) - 0.5), 0, 1)
     return {"colors": colors, "alpha": disc(60, 20), "scene": scene, "region": Box(20, 20, 60, 60), "ring": 10}
 
 
@@ -237,7 +237,7 @@ def test_half_a_match_is_half_way(matching):
 def test_a_match_reads_selected_pixels_only(matching):
     wanted = match_colors(**matching, strength=1)
     inside = matching["alpha"] > 0
-    # What lies outside the subject in its picture, under it in the scene, and beyond the ring.
+    # What lies outside the subject in its image, under it in the scene, and beyond the ring.
     spoilt = dict(matching)
     spoilt["colors"] = np.where(inside[..., None], matching["colors"], np.float32(1))
     scene = matching["scene"].copy()
@@ -256,8 +256,8 @@ def test_a_flat_subject_takes_the_rings_mean_and_no_contrast(matching):
 
 
 def test_noise_is_stretched_three_times_at_most(matching):
-    matching["colors"] = flat(60, 0.5) + 0.004 * (picture(60, 60, 1) - 0.5)
-    matching["scene"] = picture(100, 100)
+    matching["colors"] = flat(60, 0.5) + 0.004 * (make_image(60, 60, 1) - 0.5)
+    matching["scene"] = make_image(100, 100)
     matched, before = (
         lab(c)[matching["alpha"] > 0.5] for c in (match_colors(**matching, strength=1), matching["colors"])
     )
@@ -268,7 +268,11 @@ def test_without_a_ring_or_a_subject_nothing_is_matched(matching):
     nothing = matching | {"alpha": np.zeros((60, 60), np.float32)}
     assert match_colors(**nothing, strength=1) is matching["colors"]
     # The subject covers the whole canvas: there is nothing around it.
-    whole = matching | {"alpha": np.ones((60, 60), np.float32), "scene": picture(60, 60), "region": Box(0, 0, 60, 60)}
+    whole = matching | {
+        "alpha": np.ones((60, 60), np.float32),
+        "scene": make_image(60, 60),
+        "region": Box(0, 0, 60, 60),
+    }
     assert match_colors(**whole, strength=1) is matching["colors"]
 
 

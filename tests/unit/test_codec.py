@@ -8,20 +8,20 @@ from demo.codec import CHANNELS, PATCH, PatchCodec
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """Sixteen 64 x 64 crops of photographs."""
     crops = []
     for photograph in (data.astronaut(), data.coffee()):
-        picture = torch.from_numpy(photograph[:256, :512].copy()).permute(2, 0, 1).float() / 127.5 - 1
-        crops += [picture[:, y : y + 64, x : x + 64] for y in (0, 128) for x in (0, 128, 256, 384)]
+        image = torch.from_numpy(photograph[:256, :512].copy()).permute(2, 0, 1).float() / 127.5 - 1
+        crops += [image[:, y : y + 64, x : x + 64] for y in (0, 128) for x in (0, 128, 256, 384)]
     return torch.stack(crops)
 
 
 @pytest.fixture
-def codec(pictures):
+def codec(images):
     torch.manual_seed(0)
     codec = PatchCodec(width=16)
-    codec.fit(pictures)
+    codec.fit(images)
     # What a trained refinement adds is not the subject here: its last convolution says nothing.
     for parameter in codec.smooth[2].parameters():
         torch.nn.init.zeros_(parameter)
@@ -35,15 +35,15 @@ def test_sizes(codec, height, width):
     assert codec.decode(latent).shape == (2, 3, height, width)
 
 
-def test_latents_have_unit_mean_square_and_no_mean(codec, pictures):
-    latent = codec.encode(pictures)
+def test_latents_have_unit_mean_square_and_no_mean(codec, images):
+    latent = codec.encode(images)
     assert latent.square().mean().item() == pytest.approx(1, abs=0.02)
     assert latent.mean((0, 2, 3)).abs().max().item() < 0.02
 
 
-def test_the_round_trip_keeps_the_pictures(codec, pictures):
-    error = (codec.decode(codec.encode(pictures)) - pictures).square().mean()
-    assert error < 0.03 * pictures.var()
+def test_the_round_trip_keeps_the_images(codec, images):
+    error = (codec.decode(codec.encode(images)) - images).square().mean()
+    assert error < 0.03 * images.var()
 
 
 def test_what_the_components_span_comes_back_exactly(codec):
@@ -51,11 +51,11 @@ def test_what_the_components_span_comes_back_exactly(codec):
     assert torch.allclose(codec.encode(codec.decode(latent)), latent, atol=1e-4)
 
 
-def test_pictures_of_few_components_come_back_exactly(codec, pictures):
-    once = codec.decode(codec.encode(pictures))
+def test_images_of_few_components_come_back_exactly(codec, images):
+    once = codec.decode(codec.encode(images))
     assert torch.allclose(codec.decode(codec.encode(once)), once, atol=1e-4)
 
 
-def test_components_fall_in_strength(codec, pictures):
-    deviation = codec.encode(pictures).std((0, 2, 3))
+def test_components_fall_in_strength(codec, images):
+    deviation = codec.encode(images).std((0, 2, 3))
     assert (deviation[1:] <= deviation[:-1] * 1.01).all()

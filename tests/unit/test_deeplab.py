@@ -72,7 +72,7 @@ def test_a_class_that_is_not_in_the_label_set_is_refused_with_those_that_are():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 200), (500, 3)])
-def test_any_picture_gets_a_mask_of_its_size(shape):
+def test_any_image_gets_a_mask_of_its_size(shape):
     assert seer().predict(np.zeros((*shape, 3), np.float32), Prompt(class_name="red thing")).shape == shape
 
 

@@ -1,4 +1,4 @@
-"""An edge drawn again after the picture: by hand where that can be computed, and in general properties."""
+"""An edge drawn again after the image: by hand where that can be computed, and in general properties."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ def disc(side=80, radius=25.0, ramp=2.0, x=0.0):
     return np.clip((radius - np.hypot(u - x, v)) / ramp + 0.5, 0, 1).astype(np.float32)
 
 
-def picture(matte, grain=0.0):
+def make_image(matte, grain=0.0):
     alpha = matte[..., None]
     image = alpha * RED + (1 - alpha) * GREEN
     return (image + np.random.default_rng(0).normal(0, grain, image.shape)).clip(0, 1).astype(np.float32)
@@ -31,7 +31,7 @@ def band_error(mask, truth, width=5):
 @pytest.mark.parametrize("ramp", [1.0, 3.0])
 def test_a_hard_mask_becomes_the_true_matte_where_colors_tell_all(ramp):
     truth = disc(ramp=ramp)
-    found = refine_edge(picture(truth), (truth > 0.5).astype(np.float32), 4)
+    found = refine_edge(make_image(truth), (truth > 0.5).astype(np.float32), 4)
     assert band_error(found, truth) < 0.01
 
 
@@ -39,17 +39,17 @@ def test_a_hard_mask_becomes_the_true_matte_where_colors_tell_all(ramp):
 def test_an_edge_some_pixels_off_is_brought_back(pixels):
     truth = disc()
     off = disc(radius=25 + pixels)
-    assert band_error(refine_edge(picture(truth, 0.01), off, 4), truth) < 0.2 * band_error(off, truth)
+    assert band_error(refine_edge(make_image(truth, 0.01), off, 4), truth) < 0.2 * band_error(off, truth)
 
 
 def test_a_mask_moved_sideways_is_brought_back():
     truth = disc()
-    assert band_error(refine_edge(picture(truth, 0.02), disc(x=2.0), 5), truth) < 0.03
+    assert band_error(refine_edge(make_image(truth, 0.02), disc(x=2.0), 5), truth) < 0.03
 
 
 def test_beyond_the_band_the_mask_becomes_hard_and_nothing_else_changes():
     mask = cv2.GaussianBlur(disc(), (0, 0), 6)
-    found = refine_edge(picture(disc()), mask, 3)
+    found = refine_edge(make_image(disc()), mask, 3)
     far = np.abs(signed_distance(mask)) >= 3
     assert np.array_equal(found[far], (mask > 0.5)[far])
 
@@ -63,7 +63,7 @@ def test_a_single_color_tells_nothing_and_the_mask_stays():
 
 def test_zero_pixels_leave_the_mask_as_it_is():
     mask = disc()
-    assert refine_edge(picture(mask), mask, 0) is mask
+    assert refine_edge(make_image(mask), mask, 0) is mask
 
 
 @pytest.mark.parametrize("value", [0, 1])
@@ -73,7 +73,7 @@ def test_a_mask_without_an_edge_stays_as_it_is(value):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (3, 3), (3, 300)])
-def test_small_pictures_do_not_crash(shape):
+def test_small_images_do_not_crash(shape):
     rng = np.random.default_rng(0)
     mask = rng.random(shape, np.float32)
     found = refine_edge(rng.random((*shape, 3), np.float32), mask, 4)
@@ -94,7 +94,7 @@ def test_any_mask_stays_a_mask_and_its_input_stays_as_it_was(seed, pixels):
 
 def test_tiles_leave_no_seam(monkeypatch):
     truth = disc(200, 70)
-    image, mask = picture(truth, 0.02), disc(200, 71.5)
+    image, mask = make_image(truth, 0.02), disc(200, 71.5)
     whole = refine_edge(image, mask, 4)
     monkeypatch.setattr(edge_matting, "TILE", 37)
     tiled = refine_edge(image, mask, 4)

@@ -39,7 +39,7 @@ def moved(placement, subject, scene, point):
         (Box(-9, 2, 3, 3), Box(0, 2, 0, 3)),
     ],
 )
-def test_a_box_is_cut_to_the_picture(box, inside):
+def test_a_box_is_cut_to_the_image(box, inside):
     assert box.inside(Size(10, 8)) == inside
 
 

@@ -69,7 +69,7 @@ def test_a_linear_field_comes_back_on_every_matte(matte, sigma, dtype):
 
 @pytest.mark.parametrize("matte", ["full", "faint", "half", "two parts", "a frame"])
 @pytest.mark.parametrize("sigma", [60.0, 200.0])
-def test_a_window_wider_than_the_picture_keeps_it_too(matte, sigma):
+def test_a_window_wider_than_the_image_keeps_it_too(matte, sigma):
     # What holds the slope of too narrow mattes weighs more against so wide a window.
     assert error(MATTES[matte], sigma) < 1e-5 * (sigma / 60) ** 2
 
@@ -96,7 +96,7 @@ def test_a_linear_field_comes_back_on_scattered_pixels(seed, density, sigma):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 2), (3, 200), (201, 5), (130, 257)])
 @pytest.mark.parametrize("sigma", [1.0, 4.0])
-def test_a_linear_field_comes_back_on_pictures_of_any_size(size, sigma):
+def test_a_linear_field_comes_back_on_images_of_any_size(size, sigma):
     assert error(torch.ones(1, 1, *size), sigma) < 1e-5
 
 

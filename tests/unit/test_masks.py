@@ -32,7 +32,7 @@ def square(side, start, stop):
 
 
 def radius_map(side):
-    """Distance of every pixel's center to the picture's."""
+    """Distance of every pixel's center to the image's."""
     y, x = np.mgrid[0:side, 0:side] + 0.5
     return np.hypot(x - side / 2, y - side / 2)
 
@@ -158,7 +158,7 @@ def test_fill_holes_leaves_bays_and_soft_edges():
     mask[0:10, 9] = 0
     mask[16, 4:16] = 0.25
     assert (fill_holes(mask) == mask).all()
-    # A region enclosed by the subject and the picture's border is not a hole.
+    # A region enclosed by the subject and the image's border is not a hole.
     bay = np.ones((6, 6), np.float32)
     bay[0, 2] = 0
     assert (fill_holes(bay) == bay).all()
@@ -289,7 +289,7 @@ def test_grow_is_what_the_signed_distance_says(kind, seed, height, width, pixels
 
 
 @given(st.sampled_from(["specks", "corners", "border", "blob"]), st.integers(0, 99), st.floats(0, 9), st.floats(0, 9))
-def test_core_seam_and_context_make_up_the_picture(kind, seed, inner, outer):
+def test_core_seam_and_context_make_up_the_image(kind, seed, inner, outer):
     mask = mask_of(kind, seed, 24, 31)
     core, seam, ring_, context = bands(mask, inner, outer)
     assert ((core + seam + context) == 1).all()
@@ -384,7 +384,7 @@ def test_keep_components_asks_for_every_parts_area():
 @pytest.mark.parametrize("cell", [8, 16, 32])
 @pytest.mark.parametrize("extra", [0, 1, 7])
 def test_cover_of_every_grid_never_loses_a_pixel_that_the_vae_sees(cell, extra):
-    # A mask of single pixels, one in each cell of a picture whose sides are no multiples of the cell.
+    # A mask of single pixels, one in each cell of an image whose sides are no multiples of the cell.
     height, width = 3 * cell + extra, 5 * cell + extra
     before = extra // 2
     for y, x in (
@@ -422,7 +422,7 @@ def test_share_is_the_part_of_a_cell_that_is_subject():
 
 @pytest.mark.parametrize("cell", [4, 8, 16, 32])
 @pytest.mark.parametrize("extra", [0, 1, 7])
-def test_a_grid_covers_the_part_of_a_picture_that_the_vae_takes(cell, extra):
+def test_a_grid_covers_the_part_of_a_image_that_the_vae_takes(cell, extra):
     extra = min(extra, cell - 1)
     mask = torch.rand(2, 9 * cell + extra, 11 * cell + extra, generator=torch.Generator().manual_seed(0))
     taken = mask[:, extra // 2 :, extra // 2 :][:, : 9 * cell, : 11 * cell]

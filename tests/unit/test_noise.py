@@ -102,7 +102,7 @@ def test_the_seeds_of_neighboring_runs_share_no_item():
 
 def test_the_first_item_has_the_seed_itself():
     assert item_seed(5, 0) == 5
-    # As splitmix64 gives it, so that a workflow's pictures stay.
+    # As splitmix64 gives it, so that a workflow's images stay.
     assert [item_seed(0, place) for place in (1, 2)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
 
 

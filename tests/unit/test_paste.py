@@ -17,12 +17,12 @@ from phd_ops.pixels.resample import resample
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 
 
-def picture(width, height, seed=0):
+def make_image(width, height, seed=0):
     # Of 8 bits, whose fractions show every rounding; random floats are dyadic and would hide it.
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.float32) / 255
 
 
-def smooth_picture(width, height):
+def smooth_image(width, height):
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return np.stack([0.5 + 0.4 * np.sin(x / 9), 0.5 + 0.4 * np.cos(y / 7), (x + y) / (width + height)], -1).astype(
         np.float32
@@ -47,7 +47,7 @@ def mixed(matte, subject, background):
 
 
 def test_an_identity_placement_pastes_bit_exactly():
-    exemplar, scene, matte = picture(40, 30), picture(40, 30, 1), rectangle(40, 30, 10, 5, 20, 12)
+    exemplar, scene, matte = make_image(40, 30), make_image(40, 30, 1), rectangle(40, 30, 10, 5, 20, 12)
     # Box 20 x 12 about (20, 11); longer side 20 of the shorter side 30.
     pasted = paste(scene, exemplar, matte, Placement(20 / 40, 11 / 30, 20 / 30), softness=0)
     assert np.array_equal(pasted.composite, np.where(matte[..., None] == 1, exemplar, scene))
@@ -59,7 +59,7 @@ def test_an_identity_placement_pastes_bit_exactly():
 
 
 def test_a_whole_pixel_shift_copies():
-    exemplar, scene, matte = picture(40, 30), picture(50, 30, 1), rectangle(40, 30, 10, 5, 20, 12)
+    exemplar, scene, matte = make_image(40, 30), make_image(50, 30, 1), rectangle(40, 30, 10, 5, 20, 12)
     pasted = paste(scene, exemplar, matte, Placement(33 / 50, 20 / 30, 20 / 30), softness=0)
     expected = scene.copy()
     expected[14:26, 23:43] = exemplar[5:17, 10:30]
@@ -79,7 +79,7 @@ def test_a_whole_pixel_shift_copies():
     ],
 )
 def test_right_angles_and_flip_move_pixels_and_mix_none(rotation, flip, turned):
-    exemplar, scene, matte = picture(40, 40), picture(64, 64, 1), rectangle(40, 40, 6, 10, 20, 12)
+    exemplar, scene, matte = make_image(40, 40), make_image(64, 64, 1), rectangle(40, 40, 6, 10, 20, 12)
     pasted = paste(scene, exemplar, matte, Placement(0.5, 0.5, 20 / 64, rotation, flip), softness=0)
     part = turned(exemplar[10:22, 6:26])
     height, width = part.shape[:2]
@@ -91,7 +91,7 @@ def test_right_angles_and_flip_move_pixels_and_mix_none(rotation, flip, turned):
 
 @pytest.mark.parametrize("size", [0.2, 0.45, 1.3])
 def test_center_and_size_land_where_they_are_told(size):
-    scene, exemplar, matte = picture(200, 100), picture(80, 80), rectangle(80, 80, 20, 30, 40, 20)
+    scene, exemplar, matte = make_image(200, 100), make_image(80, 80), rectangle(80, 80, 20, 30, 40, 20)
     pasted = paste(scene, exemplar, matte, Placement(0.4, 0.55, size), softness=0)
     weights = pasted.matte / pasted.matte.sum()
     y, x = np.mgrid[0:100, 0:200] + 0.5
@@ -105,7 +105,7 @@ def test_center_and_size_land_where_they_are_told(size):
 @pytest.mark.parametrize("x", [-0.3, 0.0, 0.95, 1.3])
 def test_what_lies_off_the_canvas_is_clipped_exactly(x):
     # The same paste on a canvas 100 px larger on every side, then cut.
-    exemplar, matte, scene = picture(40, 30), disc(30, 12), picture(100, 80, 1)
+    exemplar, matte, scene = make_image(40, 30), disc(30, 12), make_image(100, 80, 1)
     matte = np.pad(matte, ((0, 0), (5, 5)))
     large = np.pad(scene, ((100, 100), (100, 100), (0, 0)))
     whole, high = round(x * 100), 41
@@ -117,8 +117,8 @@ def test_what_lies_off_the_canvas_is_clipped_exactly(x):
 
 
 def test_a_subject_wholly_off_the_canvas_leaves_the_scene():
-    scene = picture(50, 40)
-    pasted = paste(scene, picture(30, 30, 1), disc(30, 10), Placement(3, 0.5, 0.5), softness=2)
+    scene = make_image(50, 40)
+    pasted = paste(scene, make_image(30, 30, 1), disc(30, 10), Placement(3, 0.5, 0.5), softness=2)
     assert np.array_equal(pasted.composite, scene)
     assert not pasted.matte.any()
 
@@ -126,7 +126,7 @@ def test_a_subject_wholly_off_the_canvas_leaves_the_scene():
 def test_a_soft_edge_does_not_fade_where_the_canvas_ends():
     # A bust stands flush with the scene's lower border.
     matte = rectangle(40, 40, 10, 10, 20, 30)
-    pasted = paste(picture(60, 60), picture(40, 40, 1), matte, Placement(0.5, 45 / 60, 0.5), softness=2)
+    pasted = paste(make_image(60, 60), make_image(40, 40, 1), matte, Placement(0.5, 45 / 60, 0.5), softness=2)
     assert pasted.matte[30:60, 30] == pytest.approx([*pasted.matte[30:50, 30], *np.ones(10)], abs=1e-5)
     assert pasted.matte[30, 30] < 0.7
 
@@ -141,7 +141,7 @@ def test_a_soft_edge_does_not_fade_where_the_canvas_ends():
     st.sampled_from([0.0, 0.7, 3.0]),
 )
 def test_pixels_without_matte_are_the_scenes_own(seed, x, y, size, rotation, flip, softness):
-    scene, exemplar = picture(48, 36, seed), picture(40, 30, seed + 1)
+    scene, exemplar = make_image(48, 36, seed), make_image(40, 30, seed + 1)
     matte = np.pad(disc(30, 10, 4), ((0, 0), (5, 5)))
     pasted = paste(scene, exemplar, matte, Placement(x, y, size, rotation, flip), softness)
     outside = pasted.matte == 0
@@ -193,7 +193,7 @@ def test_the_foreground_keeps_opaque_pixels_and_extends_to_the_nearest_color():
 
 def test_an_evenly_transparent_subject_takes_the_colors_seen_near_by():
     # Nothing tells glass from what lies behind it; the color seen is the only fair guess.
-    image = smooth_picture(60, 60)
+    image = smooth_image(60, 60)
     colors = estimate_foreground(image, np.full((60, 60), 0.5, np.float32))
     assert np.abs(colors - image).max() < 0.12
 
@@ -204,8 +204,8 @@ def test_an_evenly_transparent_subject_takes_the_colors_seen_near_by():
     [Placement(0.5, 0.5, 0.5), Placement(0.41, 0.57, 0.31, 33), Placement(0.5, 0.4, 1.1, -120, True)],
 )
 def test_the_references_subject_lies_on_the_composites(placement, softness):
-    exemplar, matte = smooth_picture(120, 90), np.pad(disc(90, 25, 2), ((0, 0), (20, 10)))
-    pasted = paste(picture(100, 100), exemplar, matte, placement, softness)
+    exemplar, matte = smooth_image(120, 90), np.pad(disc(90, 25, 2), ((0, 0), (20, 10)))
+    pasted = paste(make_image(100, 100), exemplar, matte, placement, softness)
     core = grow((pasted.matte > 0.999).astype(np.float32), -3) == 1
     assert core.sum() > 100
     reference, _ = warp_exemplar(exemplar, matte, placement, Size(100, 100))
@@ -213,7 +213,7 @@ def test_the_references_subject_lies_on_the_composites(placement, softness):
 
 
 def test_the_reference_fills_the_whole_frame_with_the_exemplar():
-    exemplar = smooth_picture(40, 40) * 0.5 + 0.5
+    exemplar = smooth_image(40, 40) * 0.5 + 0.5
     reference, covered = warp_exemplar(exemplar, disc(40, 10), Placement(0.2, 0.8, 0.2), Size(100, 100))
     assert reference.min() > exemplar.min() - 0.02
     # 20 px in the exemplar are 20 in the scene: it reaches from (0, 60) to (40, 100).
@@ -222,7 +222,7 @@ def test_the_reference_fills_the_whole_frame_with_the_exemplar():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_reported_random_placement_gives_the_identical_paste_by_hand(seed):
-    scene, exemplar, matte = picture(90, 70), picture(60, 60, 1), disc(60, 20, 3)
+    scene, exemplar, matte = make_image(90, 70), make_image(60, 60, 1), disc(60, 20, 3)
     box = subject_box(matte)
     drawn = random_placement(seed, Size(box.width, box.height), Size.of(scene), (0.3, 0.8), 15, True)
     told = Placement(**json.loads(drawn.to_text()))
@@ -256,11 +256,11 @@ def test_the_subjects_box_ignores_faint_specks_unless_there_is_nothing_else():
 
 def test_an_empty_matte_is_refused_in_words():
     with pytest.raises(ValueError, match="empty"):
-        paste(picture(20, 20), picture(20, 20), np.zeros((20, 20), np.float32), Placement(), 1)
+        paste(make_image(20, 20), make_image(20, 20), np.zeros((20, 20), np.float32), Placement(), 1)
 
 
 def test_inputs_are_left_as_they_were():
-    arrays = picture(40, 40), picture(40, 40, 1), disc(40, 12, 3)
+    arrays = make_image(40, 40), make_image(40, 40, 1), disc(40, 12, 3)
     copies = [array.copy() for array in arrays]
     paste(*arrays, Placement(rotation=10), 2)
     assert all(np.array_equal(a, b) for a, b in zip(arrays, copies, strict=True))
@@ -305,8 +305,8 @@ def placed_by_definition(cutout, matrix, scene):
     st.booleans(),
 )
 def test_every_placement_is_what_its_definition_says(x, y, scale, rotation, flip):
-    exemplar, matte = smooth_picture(50, 40), np.pad(disc(40, 12, 5), ((0, 0), (4, 6)))
-    scene, box = picture(70, 56), subject_box(matte)
+    exemplar, matte = smooth_image(50, 40), np.pad(disc(40, 12, 5), ((0, 0), (4, 6)))
+    scene, box = make_image(70, 56), subject_box(matte)
     placement = Placement(x, y, scale * max(box.width, box.height) / 56, rotation, flip)
     pasted = paste(scene, exemplar, matte, placement, softness=0)
     matrix = placement.matrix(Size(box.width, box.height), Size(70, 56))
@@ -322,7 +322,7 @@ def test_every_placement_is_what_its_definition_says(x, y, scale, rotation, flip
 @pytest.mark.parametrize("rotation", [0, 30, -77])
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.5), (0.93, 0.12), (0.5, 1.1), (-0.2, -0.1)])
 def test_a_soft_turned_subject_is_clipped_exactly_too(x, y, rotation, softness):
-    exemplar, matte, scene = picture(50, 50), disc(50, 16, 3), picture(96, 80, 1)
+    exemplar, matte, scene = make_image(50, 50), disc(50, 16, 3), make_image(96, 80, 1)
     large = np.pad(scene, ((80, 80), (96, 96), (0, 0)))
     # 1.25 times its size, in both canvases the same place.
     size = 1.25 * subject_box(matte).width
@@ -338,7 +338,7 @@ def test_a_soft_turned_subject_is_clipped_exactly_too(x, y, rotation, softness):
 @pytest.mark.parametrize("blend", BLENDS[:2])
 @pytest.mark.parametrize(("x", "y"), [(8, 30), (60, 6), (60, 78), (0, 0)])
 def test_a_soft_subject_on_whole_pixels_is_clipped_to_the_bit(x, y, blend, softness):
-    exemplar, matte, scene = picture(50, 50), disc(50, 12), picture(96, 80, 1)
+    exemplar, matte, scene = make_image(50, 50), disc(50, 12), make_image(96, 80, 1)
     large = np.pad(scene, ((80, 80), (96, 96), (0, 0)))
     clipped = paste(scene, exemplar, matte, Placement(x / 96, y / 80, 24 / 80), softness, "alpha")
     full = paste(large, exemplar, matte, Placement((x + 96) / 288, (y + 80) / 240, 24 / 240), softness, "alpha")
@@ -377,8 +377,8 @@ def test_the_foreground_of_flat_colors_comes_back_at_soft_edges(ramp, error):
     assert np.abs(found - own)[matte > 0].mean() < 0.1 * unmixed[(matte > 0) & (matte < 1)].mean()
 
 
-def test_the_foreground_of_an_opaque_or_empty_matte_is_the_picture():
-    image = picture(20, 30)
+def test_the_foreground_of_an_opaque_or_empty_matte_is_the_image():
+    image = make_image(20, 30)
     for value in (0, 1):
         assert np.array_equal(estimate_foreground(image, np.full((30, 20), value, np.float32)), image)
 
@@ -398,9 +398,9 @@ def test_a_tiny_subject_is_tiny(size, near_frame):
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("size", [1e-4, 0.02, 1, 8, 1e4])
 @pytest.mark.parametrize("side", [1, 2, 3, 17])
-def test_any_size_of_any_exemplar_in_any_scene_gives_a_picture(side, size, blend):
-    for scene in (picture(1, 1), picture(33, 2), picture(24, 30)):
-        exemplar, matte = picture(side, side, 1), np.ones((side, side), np.float32)
+def test_any_size_of_any_exemplar_in_any_scene_gives_a_image(side, size, blend):
+    for scene in (make_image(1, 1), make_image(33, 2), make_image(24, 30)):
+        exemplar, matte = make_image(side, side, 1), np.ones((side, side), np.float32)
         pasted = paste(scene, exemplar, matte, Placement(0.5, 0.5, size, 10), 1.5, blend, 0.5)
         assert pasted.composite.shape == scene.shape
         assert np.isfinite(pasted.composite).all()
@@ -411,8 +411,8 @@ def test_any_size_of_any_exemplar_in_any_scene_gives_a_picture(side, size, blend
 
 
 def test_a_subject_larger_than_the_scene_fills_it_with_its_middle():
-    exemplar = smooth_picture(60, 60)
-    pasted = paste(picture(40, 20), exemplar, np.ones((60, 60), np.float32), Placement(0.5, 0.5, 6), 3)
+    exemplar = smooth_image(60, 60)
+    pasted = paste(make_image(40, 20), exemplar, np.ones((60, 60), np.float32), Placement(0.5, 0.5, 6), 3)
     # 60 px are 120: twice the size, the middle 20 × 10 are seen.
     assert pasted.matte == pytest.approx(1)
     assert pasted.composite == pytest.approx(
@@ -422,7 +422,7 @@ def test_a_subject_larger_than_the_scene_fills_it_with_its_middle():
 
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_scene_16k_wide_is_taken(blend):
-    scene, exemplar = picture(16384, 8), picture(20, 20, 1)
+    scene, exemplar = make_image(16384, 8), make_image(20, 20, 1)
     pasted = paste(scene, exemplar, disc(20, 8), Placement(0.999, 0.5, 0.8), 0, blend)
     changed = np.flatnonzero((pasted.composite != scene).any(axis=(0, 2)))
     assert changed.min() > 16350
@@ -430,10 +430,10 @@ def test_a_scene_16k_wide_is_taken(blend):
 
 
 def test_an_exemplar_16k_wide_is_taken():
-    exemplar, matte = picture(16384, 8), rectangle(16384, 8, 100, 1, 16184, 6)
+    exemplar, matte = make_image(16384, 8), rectangle(16384, 8, 100, 1, 16184, 6)
     # A quarter of its size: 4046 × 1.5 pixels, of which the scene shows 60.
     placement = Placement(size=16184 / 4 / 40)
-    pasted = paste(picture(60, 40), exemplar, matte, placement)
+    pasted = paste(make_image(60, 40), exemplar, matte, placement)
     assert pasted.matte.sum() == pytest.approx(60 * 1.5, rel=0.2)
     reference, covered = warp_exemplar(exemplar, matte, placement, Size(60, 40))
     assert reference.shape == (40, 60, 3) and covered == pytest.approx(2 / 40, rel=0.01)
@@ -492,14 +492,14 @@ def test_the_references_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(pla
     ],
 )
 def test_the_share_that_the_exemplar_covers_by_hand(placement, share):
-    _, covered = warp_exemplar(picture(40, 40), np.ones((40, 40), np.float32), placement, Size(100, 100))
+    _, covered = warp_exemplar(make_image(40, 40), np.ones((40, 40), np.float32), placement, Size(100, 100))
     assert covered == pytest.approx(share, abs=1e-4)
 
 
 @pytest.mark.parametrize("side", [1, 2, 5, 16, 255, 257])
 def test_a_reference_far_off_the_canvas_costs_no_more(side):
     """OpenCV alone reflects once for every width of the exemplar: minutes for one of 16 px, 10000 scenes off."""
-    exemplar = smooth_picture(side, side)
+    exemplar = smooth_image(side, side)
     reference, covered = warp_exemplar(
         exemplar, np.ones((side, side), np.float32), Placement(x=1e4, size=0.05), Size(256, 256)
     )
@@ -508,7 +508,7 @@ def test_a_reference_far_off_the_canvas_costs_no_more(side):
 
 
 def test_a_small_exemplar_is_mirrored_as_a_large_one():
-    exemplar, matrix = smooth_picture(40, 30), np.array([[0.9, 0.2, 55], [-0.2, 0.9, 20]])
+    exemplar, matrix = smooth_image(40, 30), np.array([[0.9, 0.2, 55], [-0.2, 0.9, 20]])
     mirrored = resample(exemplar, matrix, Size(120, 90), cv2.BORDER_REFLECT, cv2.INTER_LINEAR)
     # The same by hand: nine times the exemplar, every other one mirrored.
     row = np.concatenate([exemplar[:, ::-1], exemplar] * 4, axis=1)
@@ -521,7 +521,7 @@ def test_a_small_exemplar_is_mirrored_as_a_large_one():
 
 
 def test_a_rotation_of_a_thousand_million_degrees_is_one_modulo_360():
-    scene, exemplar, matte = picture(60, 50), picture(40, 40, 1), disc(40, 12, 2)
+    scene, exemplar, matte = make_image(60, 50), make_image(40, 40, 1), disc(40, 12, 2)
     huge, small = (paste(scene, exemplar, matte, Placement(rotation=r), 1) for r in (1e9, 1e9 % 360))
     assert np.array_equal(huge.composite, small.composite)
 
@@ -529,7 +529,7 @@ def test_a_rotation_of_a_thousand_million_degrees_is_one_modulo_360():
 @given(st.integers(0, 2**32), st.sampled_from(BLENDS), st.floats(0, 1), st.floats(0, 4), st.floats(0.1, 1.2))
 def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, light_match, softness, size):
     rng = np.random.default_rng(seed)
-    scene, exemplar, matte = picture(60, 50, seed), picture(40, 40, seed + 1), disc(40, 14, 3)
+    scene, exemplar, matte = make_image(60, 50, seed), make_image(40, 40, seed + 1), disc(40, 14, 3)
     x, y, rotation = rng.uniform(-0.1, 1.1), rng.uniform(-0.1, 1.1), rng.uniform(0, 360)
     pasted = paste(scene, exemplar, matte, Placement(x, y, size, rotation), softness, blend, light_match)
     outside = pasted.matte == 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_support import disc, picture
+from image_support import disc, make_image
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.relight import (
@@ -76,7 +76,7 @@ def test_it_is_the_weighted_least_squares_plane(sigma):
 
 
 def test_values_without_weight_are_never_read():
-    values, matte = picture(40), disc(40, 12)
+    values, matte = make_image(40), disc(40, 12)
     spoilt = np.where(matte[..., None] > 0, values, np.float32(1e6))
     assert np.array_equal(local_linear_smooth(values, matte, 5), local_linear_smooth(spoilt, matte, 5))
 
@@ -93,26 +93,26 @@ def test_light_sigma_is_a_quarter_of_the_diameter():
     assert light_sigma(disc(20, 3)) == 4
 
 
-def lit(picture, gain, matte=None):
-    """A picture whose linear light is `gain` times as strong, all over or inside a matte."""
-    after = linear_to_srgb(srgb_to_linear(picture) * np.float32(gain))
-    return after if matte is None else np.where(matte[..., None] > 0, after, picture)
+def lit(image, gain, matte=None):
+    """An image whose linear light is `gain` times as strong, all over or inside a matte."""
+    after = linear_to_srgb(srgb_to_linear(image) * np.float32(gain))
+    return after if matte is None else np.where(matte[..., None] > 0, after, image)
 
 
-def test_a_picture_that_did_not_change_has_no_change_of_light():
-    composite = picture(48)
+def test_a_image_that_did_not_change_has_no_change_of_light():
+    composite = make_image(48)
     assert not change_of_light(composite, composite, composite, disc(48, 16)).any()
 
 
 @pytest.mark.parametrize("gain", [(1.5, 1.5, 1.5), (0.7, 1.0, 1.4)])
 def test_a_constant_gain_in_the_subject_comes_back(gain):
-    before, matte = picture(64, low=0.3, high=0.7), disc(64, 20)
+    before, matte = make_image(64, low=0.3, high=0.7), disc(64, 20)
     found = np.exp(change_of_light(lit(before, gain, matte), before, before, matte))[matte > 0]
     assert found == pytest.approx(np.broadcast_to(np.float32(gain), found.shape), rel=0.02)
 
 
 def test_a_dark_subject_tells_of_light_too():
-    before, matte = picture(64, low=0.1, high=0.25), disc(64, 20)
+    before, matte = make_image(64, low=0.1, high=0.25), disc(64, 20)
     found = np.exp(change_of_light(lit(before, 1.5, matte), before, before, matte))[matte > 0]
     assert found == pytest.approx(1.5, rel=0.1)
 
@@ -128,7 +128,7 @@ def test_dark_noise_and_clipped_pixels_have_little_say():
 
 
 def test_what_happens_outside_the_subject_does_not_count():
-    before, matte = picture(64), disc(64, 20)
+    before, matte = make_image(64), disc(64, 20)
     after = np.where(matte[..., None] > 0, before, 1 - before)
     assert change_of_light(after, before, before, matte)[matte > 0] == pytest.approx(0, abs=1e-6)
 
@@ -171,7 +171,7 @@ def test_luma_only_gives_one_change_and_leaves_color():
 
 
 def read(results, references=None, *, composite, matte, background=None, **options):
-    background = picture(len(matte), 7) if background is None else background
+    background = make_image(len(matte), 7) if background is None else background
     return read_light(results, references, composite, background, matte, **options)
 
 
@@ -206,7 +206,7 @@ def test_a_change_no_larger_than_the_doubt_is_halved_and_a_large_one_kept():
 
 def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_reference():
     # It thinks the subject blue, here and there, and the scene half as bright.
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     reference = lit(composite, [0.6, 0.8, 1.5], matte)
     result = lit(reference, 0.5, matte)
     alone, difference = (read([result], some, composite=composite, matte=matte) for some in (None, [reference]))
@@ -217,7 +217,7 @@ def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_refere
 
 
 def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     given = {"composite": composite, "matte": matte}
     plain, none, double = (read([lit(composite, 0.6, matte)], **given, strength=n).gain for n in (1, 0, 2))
     assert np.array_equal(none, np.ones_like(none))
@@ -226,13 +226,13 @@ def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
 
 
 def test_readings_that_agree_are_both_used_and_said():
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     light = read([lit(composite, 0.5, matte)], [composite], composite=composite, matte=matte)
     assert light.by == "the difference to the reference, and the result, which agrees"
 
 
 def test_a_plain_reference_that_disagrees_has_no_say():
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     result, reference = lit(composite, 0.5, matte), lit(composite, 0.15, matte)
     alone = read([result], composite=composite, matte=matte).gain[matte > 0]
     plain = read([result], [reference], composite=composite, matte=matte, flat_reference=True).gain[matte > 0]
@@ -240,7 +240,7 @@ def test_a_plain_reference_that_disagrees_has_no_say():
 
 
 def test_where_seeds_of_differences_disagree_the_gain_is_nearer_to_1():
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     results, gains = [lit(composite, 0.6, matte)] * 2, []
     for ratios in ((1.0, 1.0), (0.7, 1.5)):
         references = [lit(composite, ratio, matte) for ratio in ratios]
@@ -249,12 +249,12 @@ def test_where_seeds_of_differences_disagree_the_gain_is_nearer_to_1():
 
 
 def test_what_was_painted_away_is_told_by_luma_too():
-    composite, background, matte = picture(64, low=0.5, high=0.8), picture(64, 1, low=0.2, high=0.4), disc(64, 20)
+    composite, background, matte = make_image(64, low=0.5, high=0.8), make_image(64, 1, low=0.2, high=0.4), disc(64, 20)
     assert read([background], composite=composite, matte=matte, background=background, luma_only=True).suppressed
 
 
 def test_a_plain_reference_leaves_the_result_more_say():
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     result, reference = lit(composite, 0.5, matte), lit(composite, 0.8, matte)
     trusted, plain = (
         read([result], [reference], composite=composite, matte=matte, flat_reference=flat) for flat in (False, True)
@@ -264,7 +264,7 @@ def test_a_plain_reference_leaves_the_result_more_say():
 
 
 def test_where_seeds_disagree_the_gain_is_nearer_to_1():
-    composite, matte = picture(64), disc(64, 20)
+    composite, matte = make_image(64), disc(64, 20)
     agreeing, apart = ([lit(composite, gain, matte) for gain in gains] for gains in ((0.6, 0.6), (0.36, 1.0)))
     gains = [read(runs, composite=composite, matte=matte).gain[matte > 0].mean() for runs in (agreeing, apart)]
     assert gains[0] == pytest.approx(0.6, abs=0.02) and gains[0] + 0.1 < gains[1] < 1
@@ -272,14 +272,14 @@ def test_where_seeds_disagree_the_gain_is_nearer_to_1():
 
 @pytest.mark.parametrize(("noise", "neglected"), [(0.0, True), (0.1, True), (0.9, False)])
 def test_a_subject_left_as_it_was_is_told(noise, neglected):
-    composite, matte = picture(64, low=0.4, high=0.6), disc(64, 20)
-    result = np.clip(composite + noise * (picture(64, 3, 0, 1) - 0.5), 0, 1)
+    composite, matte = make_image(64, low=0.4, high=0.6), disc(64, 20)
+    result = np.clip(composite + noise * (make_image(64, 3, 0, 1) - 0.5), 0, 1)
     light = read([result], composite=composite, matte=matte)
     assert light.neglected == neglected and not light.suppressed
 
 
 def test_a_subject_painted_away_is_told():
-    composite, background, matte = picture(64, low=0.5, high=0.8), picture(64, 1, low=0.2, high=0.4), disc(64, 20)
+    composite, background, matte = make_image(64, low=0.5, high=0.8), make_image(64, 1, low=0.2, high=0.4), disc(64, 20)
     for result, suppressed in ((background, True), (lit(composite, 0.7, matte), False)):
         light = read([result], composite=composite, matte=matte, background=background)
         assert light.suppressed == suppressed and not light.neglected
@@ -287,23 +287,23 @@ def test_a_subject_painted_away_is_told():
 
 def test_a_studio_s_surround_is_flat_and_a_room_s_is_not():
     around = 1 - disc(64, 20)
-    white, room = np.full((64, 64, 3), 0.95, np.float32), picture(64)
+    white, room = np.full((64, 64, 3), 0.95, np.float32), make_image(64)
     white[disc(64, 20) > 0] = 0.2
     assert is_flat(white, around) and not is_flat(room, around)
     assert is_flat(room, np.zeros_like(around))
 
 
 def test_identity_is_1_under_another_light_and_0_for_another_texture():
-    own, matte = picture(64), disc(64, 20)
+    own, matte = make_image(64), disc(64, 20)
     assert identity_score(own, own, matte) == pytest.approx(1)
     ramp = np.linspace(0.5, 1, 64, dtype=np.float32)[None, :, None]
     assert identity_score(lit(own, ramp), own, matte) > 0.98
-    assert abs(identity_score(picture(64, 5), own, matte)) < 0.1
-    assert identity_score(picture(64, 5), np.full_like(own, 0.5), matte) == 1
+    assert abs(identity_score(make_image(64, 5), own, matte)) < 0.1
+    assert identity_score(make_image(64, 5), np.full_like(own, 0.5), matte) == 1
 
 
 def test_relight_multiplies_linear_light():
-    composite = picture(8, low=0.2, high=0.6)
+    composite = make_image(8, low=0.2, high=0.6)
     assert np.array_equal(relight(composite, np.float32([1, 1, 1])), linear_to_srgb(srgb_to_linear(composite)))
     twice = srgb_to_linear(relight(composite, np.float32([2, 1, 0.5])))
     assert twice == pytest.approx(srgb_to_linear(composite) * np.float32([2, 1, 0.5]), abs=1e-5)

@@ -46,7 +46,7 @@ def segmenter(network):
     return checkpoint.build(network.state_dict(), {})
 
 
-def picture(height=90, width=120, seed=0):
+def make_image(height=90, width=120, seed=0):
     return np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
 
 
@@ -88,7 +88,7 @@ def test_a_training_tool_s_prefix_is_no_obstacle(network):
 )
 def test_the_mask_is_that_of_the_package_s_own_predictor(network, segmenter, prompt):
     # Of the network's own size nothing is resized, and both see the same pixels.
-    image = (picture(SIDE, SIDE) * 255).round().astype(np.uint8)
+    image = (make_image(SIDE, SIDE) * 255).round().astype(np.uint8)
     predictor = SamPredictor(network)
     predictor.set_image(image)
     box = None if prompt.box is None else np.array([20, 10, 80, 60])
@@ -103,7 +103,7 @@ def test_the_mask_is_that_of_the_package_s_own_predictor(network, segmenter, pro
 
 
 def test_the_largest_of_three_masks_can_be_asked_for(segmenter):
-    image = picture()
+    image = make_image()
     best, largest = (segmenter.predict(image, Prompt(positive=AT.positive, candidate=c)) for c in ("best", "largest"))
     with torch.inference_mode():
         inner = (96, 128)
@@ -122,18 +122,18 @@ def counted(segmenter):
     return calls
 
 
-def test_the_same_picture_is_encoded_once(segmenter):
-    calls, image = counted(segmenter), picture()
+def test_the_same_image_is_encoded_once(segmenter):
+    calls, image = counted(segmenter), make_image()
     first = segmenter.predict(image, AT)
     other = segmenter.predict(image.copy(), Prompt(box=(10, 10, 40, 40)))
     assert len(calls) == 1
     assert not np.array_equal(first, other)
     assert np.array_equal(segmenter.predict(image, AT), first)
-    segmenter.predict(picture(seed=1), AT)
+    segmenter.predict(make_image(seed=1), AT)
     assert len(calls) == 2
 
 
-def test_pictures_of_other_shapes_are_not_taken_for_each_other(segmenter):
+def test_images_of_other_shapes_are_not_taken_for_each_other(segmenter):
     calls, image = counted(segmenter), np.full((64, 128, 3), 0.5, np.float32)
     segmenter.predict(image, AT)
     segmenter.predict(image.transpose(1, 0, 2), AT)
@@ -142,31 +142,31 @@ def test_pictures_of_other_shapes_are_not_taken_for_each_other(segmenter):
 
 def test_only_the_last_few_embeddings_are_kept(segmenter):
     for seed in range(sam.KEPT + 3):
-        segmenter.predict(picture(40, 40, seed), AT)
+        segmenter.predict(make_image(40, 40, seed), AT)
     assert len(segmenter.embeddings) == sam.KEPT
     calls = counted(segmenter)
-    segmenter.predict(picture(40, 40, sam.KEPT + 2), AT)
+    segmenter.predict(make_image(40, 40, sam.KEPT + 2), AT)
     assert not calls
-    segmenter.predict(picture(40, 40, 0), AT)
+    segmenter.predict(make_image(40, 40, 0), AT)
     assert calls
 
 
 def test_two_networks_do_not_share_embeddings(network):
     one, other = checkpoint.build(network.state_dict(), {}), checkpoint.build(tiny(seed=1).state_dict(), {})
-    assert not np.array_equal(one.predict(picture(), AT), other.predict(picture(), AT))
+    assert not np.array_equal(one.predict(make_image(), AT), other.predict(make_image(), AT))
 
 
 def test_a_rough_mask_stands_for_its_box(segmenter):
     rough = np.zeros((90, 120), np.float32)
     rough[10:60, 20:80] = 1
-    found = segmenter.predict(picture(), Prompt(rough=rough))
-    assert np.array_equal(found, segmenter.predict(picture(), Prompt(box=(20, 10, 60, 50))))
+    found = segmenter.predict(make_image(), Prompt(rough=rough))
+    assert np.array_equal(found, segmenter.predict(make_image(), Prompt(box=(20, 10, 60, 50))))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 5), (700, 300)])
 @pytest.mark.parametrize("prompt", [Prompt(), Prompt(positive=points((0, 0)))])
-def test_any_picture_gets_a_mask_of_its_size(segmenter, shape, prompt):
-    found = segmenter.predict(picture(*shape), prompt)
+def test_any_image_gets_a_mask_of_its_size(segmenter, shape, prompt):
+    found = segmenter.predict(make_image(*shape), prompt)
     assert (found.shape, found.dtype) == (shape, np.float32)
     assert found.min() >= 0 and found.max() <= 1
 
@@ -174,8 +174,8 @@ def test_any_picture_gets_a_mask_of_its_size(segmenter, shape, prompt):
 def test_the_encoder_may_run_in_16_bits(network):
     halved = checkpoint.build(network.state_dict(), {})
     halved.heavy_part.to(torch.bfloat16)
-    full = checkpoint.build(network.state_dict(), {}).predict(picture(), AT)
-    found = halved.predict(picture(), AT)
+    full = checkpoint.build(network.state_dict(), {}).predict(make_image(), AT)
+    found = halved.predict(make_image(), AT)
     assert found.dtype == np.float32
     assert 0 < np.abs(found - full).max() < 0.1
 

@@ -58,7 +58,7 @@ def test_a_negative_point_in_the_box_is_background():
     assert found[60, 60] == 1
 
 
-def test_grabcut_works_smaller_than_a_large_picture_and_answers_in_its_size():
+def test_grabcut_works_smaller_than_a_large_image_and_answers_in_its_size():
     image, truth = scene(1300, 900)
     found = grabcut(image, box=(250, 100, 800, 700))
     assert found.shape == truth.shape
@@ -78,7 +78,7 @@ def test_grabcut_with_nothing_to_find_gives_an_empty_mask(box):
     assert not found.any()
 
 
-def test_a_box_around_all_of_the_picture_still_finds_the_subject():
+def test_a_box_around_all_of_the_image_still_finds_the_subject():
     image, truth = scene()
     assert overlap(grabcut(image, box=(0, 0, 160, 120)), truth) > 0.9
     assert overlap(grabcut(image, box=(-50, -50, 500, 500)), truth) > 0.9
@@ -99,7 +99,7 @@ def test_a_rough_mask_of_nothing_or_everything_does_not_crash(value):
     assert np.isfinite(grabcut(image, rough=np.full((120, 160), value, np.float32))).all()
 
 
-def test_a_picture_too_small_for_grabcut_does_not_crash():
+def test_a_image_too_small_for_grabcut_does_not_crash():
     assert grabcut(np.zeros((2, 2, 3), np.float32), box=(0, 0, 1, 1)).shape == (2, 2)
 
 
@@ -124,7 +124,7 @@ def test_the_salient_network_finds_the_person_in_a_photograph(salient):
     assert 0.2 < mask.mean() < 0.7
 
 
-def test_the_salient_network_answers_in_the_pictures_own_shape(salient):
+def test_the_salient_network_answers_in_the_images_own_shape(salient):
     photograph = data.coffee()[::3, ::2].astype(np.float32) / 255
     mask = salient.predict(photograph)
     assert mask.shape == photograph.shape[:2]
@@ -216,9 +216,7 @@ HALVES = ([0.5] * 3, [1.0] * 3)
 
 
 def test_an_input_that_no_memory_holds_is_refused():
-    with pytest.raises(
-        ValueError, match="takes pictures of 200000×200000 pixels; a salient-object model takes at most"
-    ):
+    with pytest.raises(ValueError, match="takes images of 200000×200000 pixels; a salient-object model takes at most"):
         preparation(OnnxLayout([OnnxInput((1, 3, 200000, 200000), False)], 1))
 
 
@@ -240,13 +238,13 @@ def test_each_family_gets_its_own_preparation(shape, outputs, size, statistics, 
 
 
 @pytest.mark.parametrize("shapes", [[(1, 3, 8)], [(1, 4, 8, 8)], [(8, 3, 8, 8)], [(1, 3, 8, 8), (1, 2)]])
-def test_what_takes_no_single_picture_is_refused(shapes):
-    with pytest.raises(ValueError, match="salient-object model takes one picture"):
+def test_what_takes_no_single_image_is_refused(shapes):
+    with pytest.raises(ValueError, match="salient-object model takes one image"):
         preparation(OnnxLayout([OnnxInput(shape, False) for shape in shapes], 1))
 
 
 def halves(low, high, height=60, width=90):
-    """A picture whose left half has one red and whose right half another."""
+    """An image whose left half has one red and whose right half another."""
     image = np.full((height, width, 3), 0.3, np.float32)
     image[:, : width // 2, 0], image[:, width // 2 :, 0] = low, high
     return image
@@ -315,5 +313,5 @@ def test_a_file_that_neither_can_run_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3000, 2)])
-def test_any_picture_gets_a_mask_of_its_size(salient, shape):
+def test_any_image_gets_a_mask_of_its_size(salient, shape):
     assert salient.predict(np.full((*shape, 3), 0.5, np.float32)).shape == shape

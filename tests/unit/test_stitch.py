@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_support import GAIN, disc, picture, shifted
+from image_support import GAIN, disc, make_image, shifted
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.geometry import Box, Size
@@ -17,13 +17,13 @@ from phd_ops.pixels.stitch import fade_in_window, join, stitch
 
 @pytest.fixture
 def pieces():
-    background, subject, harmonized = (picture(48, seed) for seed in range(3))
+    background, subject, harmonized = (make_image(48, seed) for seed in range(3))
     matte = disc(48, 10, 3)
     composite = matte[..., None] * subject + (1 - matte[..., None]) * background
     change = np.clip((18 - np.hypot(*(np.mgrid[0:48, 0:48] - 23.5))) / 4, 0, 1).astype(np.float32)
     gain = np.full((48, 48, 3), 1.2, np.float32)
-    pictures = {"background": background, "composite": composite, "harmonized": harmonized}
-    return pictures | {"matte": matte, "change": change, "gain": gain}
+    images = {"background": background, "composite": composite, "harmonized": harmonized}
+    return images | {"matte": matte, "change": change, "gain": gain}
 
 
 @pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
@@ -89,9 +89,9 @@ def stitched(window, blend, sampled, reference=None, **more):
 def window():
     """A window with a pasted subject, soft at its rim, and what may change."""
     y, x = np.mgrid[0:120, 0:160].astype(np.float32)
-    background = np.stack([0.3 + x / 400, 0.3 + y / 300, 0.6 - x / 500], -1) + 0.04 * picture(160, 1)[:120]
+    background = np.stack([0.3 + x / 400, 0.3 + y / 300, 0.6 - x / 500], -1) + 0.04 * make_image(160, 1)[:120]
     matte = np.clip((24 - np.hypot(x - 80, y - 60)) / 3 + 0.5, 0, 1)
-    subject = np.float32([0.6, 0.4, 0.3]) + 0.1 * (picture(160, 2)[:120] - 0.5)
+    subject = np.float32([0.6, 0.4, 0.3]) + 0.1 * (make_image(160, 2)[:120] - 0.5)
     composite = (matte[..., None] * subject + (1 - matte[..., None]) * background).astype(np.float32)
     change = (np.hypot(x - 80, y - 60) < 40).astype(np.float32)
     return {"background": background, "composite": composite, "matte": matte, "change": change}
@@ -100,11 +100,11 @@ def window():
 @pytest.mark.parametrize("size", [(160, 120), (96, 72), (320, 240), (152, 128)])
 @pytest.mark.parametrize("detail", [0.0, 0.9])
 def test_a_window_of_which_nothing_was_made_goes_back_to_the_bit(window, size, detail):
-    """Also where it was worked on at another size: then the picture is resized once, not twice."""
+    """Also where it was worked on at another size: then the image is resized once, not twice."""
     done = stitched(window, 12, sampled=resize(window["composite"], Size(*size)), detail=detail)
     assert 0 < (done.used > 0).mean() < 1
-    assert np.array_equal(done.picture[done.used > 0], window["composite"][done.used > 0])
-    assert np.array_equal(done.picture[done.used == 0], window["background"][done.used == 0])
+    assert np.array_equal(done.image[done.used > 0], window["composite"][done.used > 0])
+    assert np.array_equal(done.image[done.used == 0], window["background"][done.used == 0])
     assert done.light is None
 
 
@@ -117,8 +117,8 @@ def test_a_color_shift_of_the_model_is_taken_off(window, size):
     # Off the soft rim, where subject and surround are taken apart first.
     used = (done.used == 1) & np.isin(window["matte"], (0, 1))
     wanted = resize(given, Size(160, 120))
-    assert np.abs(done.picture - wanted)[used].max() * 255 < 0.1
-    assert np.abs(left.picture - wanted)[used].max() * 255 > 4
+    assert np.abs(done.image - wanted)[used].max() * 255 < 0.1
+    assert np.abs(left.image - wanted)[used].max() * 255 > 4
 
 
 def test_what_the_model_painted_is_not_taken_for_a_shift(window):
@@ -126,7 +126,7 @@ def test_what_the_model_painted_is_not_taken_for_a_shift(window):
     done = stitched(window, 0, sampled=sampled, detail=0)
     assert done.shift.gain.tolist() == [1, 1, 1] and done.shift.offset.tolist() == [0, 0, 0]
     inside = (done.used == 1) & np.isin(window["matte"], (0, 1))
-    assert done.picture[inside] == pytest.approx((window["composite"] * 0.6)[inside], abs=1e-5)
+    assert done.image[inside] == pytest.approx((window["composite"] * 0.6)[inside], abs=1e-5)
 
 
 def test_a_shift_and_a_change_of_light_are_told_apart(window):
@@ -182,9 +182,9 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
         color_fix=color_fix,
     )
     outside = done.used == 0
-    assert np.array_equal(done.picture[outside], background[outside])
+    assert np.array_equal(done.image[outside], background[outside])
     assert not done.used[np.maximum(matte, change) == 0].any()
-    assert np.isfinite(done.picture).all() and done.picture.min() >= 0 and done.picture.max() <= 1
+    assert np.isfinite(done.image).all() and done.image.min() >= 0 and done.image.max() <= 1
     assert all(np.array_equal(a, b) for a, b in zip(arrays, copies, strict=True))
 
 
@@ -192,8 +192,8 @@ def test_even_of_an_unchanged_window_only_the_used_part_comes_back(window):
     # A composite that differs where nothing may change: there the background counts.
     window["composite"] = np.where(window["change"][..., None] > 0, window["composite"], 1 - window["composite"])
     done = stitched(window, 12, sampled=window["composite"].copy())
-    assert np.array_equal(done.picture[done.used == 0], window["background"][done.used == 0])
-    assert np.array_equal(done.picture[done.used > 0], window["composite"][done.used > 0])
+    assert np.array_equal(done.image[done.used == 0], window["background"][done.used == 0])
+    assert np.array_equal(done.image[done.used > 0], window["composite"][done.used > 0])
 
 
 @pytest.mark.parametrize("detail", [0, 0.5, 0.9, 1])
@@ -206,16 +206,16 @@ def test_what_the_model_did_to_all_is_not_done_twice_at_a_soft_edge(detail):
     composite = matte[..., None] * np.float32([0.7, 0.6, 0.5]) + (1 - matte[..., None]) * background
     harmonized = linear_to_srgb(srgb_to_linear(composite) * np.float32(0.5))
     gain = np.exp(change_of_light(harmonized, composite, composite, matte))
-    picture_, _ = join(background, composite, harmonized, matte, np.ones_like(matte), detail, gain)
-    assert np.abs(picture_ - harmonized).max() * 255 < (0.5 if detail == 0 else 6)
+    image_, _ = join(background, composite, harmonized, matte, np.ones_like(matte), detail, gain)
+    assert np.abs(image_ - harmonized).max() * 255 < (0.5 if detail == 0 else 6)
 
 
-def test_a_window_fades_where_it_ends_inside_the_picture_and_not_at_its_border():
+def test_a_window_fades_where_it_ends_inside_the_image_and_not_at_its_border():
     change = np.zeros((40, 60), np.float32)
     change[20:, 10:50] = 1
     fade = fade_in_window(change, Box(10, 20, 40, 20), 8)
     assert fade.shape == (20, 40)
-    # The mask ends with the window on three sides; the fourth is the picture's.
+    # The mask ends with the window on three sides; the fourth is the image's.
     assert fade[0].max() < 0.1 and fade[:, 0].max() < 0.1 and fade[:, -1].max() < 0.1
     assert fade[-1, 20] == 1
 
@@ -232,13 +232,13 @@ def test_of_several_seeds_light_is_averaged_and_the_first_is_shown(window):
     core, ring = window["matte"] == 1, (fade == 1) & (window["matte"] == 0)
     brightness = [float(np.log(done.light.gain[core]).mean()) for done in (one, both, other)]
     assert brightness == sorted(brightness)
-    assert np.array_equal(both.picture[ring], one.picture[ring])
-    assert not np.array_equal(both.picture[ring], other.picture[ring])
+    assert np.array_equal(both.image[ring], one.image[ring])
+    assert not np.array_equal(both.image[ring], other.image[ring])
 
 
 def test_the_finished_subject_is_itself_though_the_sampled_one_is_another(window):
-    window["composite"] = window["composite"] + 0.1 * (picture(160, 9)[:120] - 0.5)
-    other = np.clip(window["composite"] * 0.7 + 0.2 * (picture(160, 3)[:120] - 0.5), 0, 1)
+    window["composite"] = window["composite"] + 0.1 * (make_image(160, 9)[:120] - 0.5)
+    other = np.clip(window["composite"] * 0.7 + 0.2 * (make_image(160, 3)[:120] - 0.5), 0, 1)
     done = stitched(window, 12, sampled=other, detail=1)
     assert done.identity > 0.98 > 0.8 > done.light.identity
     assert stitched(window, 12, sampled=other, detail=0).identity == pytest.approx(done.light.identity, abs=0.05)
@@ -255,10 +255,10 @@ def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kin
         window["change"] = np.maximum(window["change"], matte)
     color = {"black": 0.0, "white": 1.0, "gray": 0.5}.get(kind, 0.4)
     window |= {"matte": matte, "composite": np.where(matte[..., None] > 0, np.float32(color), window["background"])}
-    sampled, reference = picture(160, 5, 0, 1)[:120], picture(160, 6, 0, 1)[:120]
+    sampled, reference = make_image(160, 5, 0, 1)[:120], make_image(160, 6, 0, 1)[:120]
     for wanted in (None, reference):
         done = stitched(window, 8, sampled=sampled, reference=wanted)
-        assert np.isfinite(done.picture).all() and 0 <= done.picture.min() <= done.picture.max() <= 1
+        assert np.isfinite(done.image).all() and 0 <= done.image.min() <= done.image.max() <= 1
         if kind == "none":
             assert done.light is None
         else:

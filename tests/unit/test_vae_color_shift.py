@@ -3,18 +3,18 @@
 import cv2
 import numpy as np
 import pytest
-from image_support import GAIN, OFFSET, picture, shifted
+from image_support import GAIN, OFFSET, make_image, shifted
 
 from phd_ops.pixels.vae_color_shift import CELL, LEAST_CELLS, NO_SHIFT, ColorShift, fit_color_shift
 
 
-def residual_levels(shift, shifted_picture, original):
-    return float(np.abs(shift.apply(shifted_picture) - original).max()) * 255
+def residual_levels(shift, shifted_image, original):
+    return float(np.abs(shift.apply(shifted_image) - original).max()) * 255
 
 
 @pytest.mark.parametrize("altered", [0, 0.1, 0.3])
 def test_a_color_shift_is_found_to_a_tenth_of_a_level_whatever_else_changed(altered):
-    original, everywhere = picture(96), np.ones((96, 96), np.float32)
+    original, everywhere = make_image(96), np.ones((96, 96), np.float32)
     given = shifted(original)
     changed = np.random.default_rng(5).random((96, 96)) < altered
     given[changed] = np.clip(given[changed] + 0.25, 0.01, 0.99)
@@ -26,7 +26,7 @@ def test_a_color_shift_is_found_to_a_tenth_of_a_level_whatever_else_changed(alte
 
 def test_a_shape_that_changed_has_no_say():
     # A third of what was thought untouched is another thing altogether.
-    original = cv2.GaussianBlur(picture(96), (0, 0), 2)
+    original = cv2.GaussianBlur(make_image(96), (0, 0), 2)
     given = shifted(original)
     given[:, :30] = np.float32([0.9, 0.1, 0.3])
     shift = fit_color_shift(given, original, np.ones((96, 96), np.float32))
@@ -35,7 +35,7 @@ def test_a_shape_that_changed_has_no_say():
 
 @pytest.mark.parametrize("bits", ["rounded", "noise"])
 def test_a_color_shift_is_found_through_noise(bits):
-    rng, original = np.random.default_rng(3), picture(192)
+    rng, original = np.random.default_rng(3), make_image(192)
     given = shifted(original)
     given = (
         np.round(given * 255) / 255
@@ -48,7 +48,7 @@ def test_a_color_shift_is_found_through_noise(bits):
 
 
 def test_clipped_pixels_have_no_say():
-    original = picture(128, low=0, high=1)
+    original = make_image(128, low=0, high=1)
     given = np.clip(shifted(original), 0.1, 0.9)
     given = np.where(given <= 0.1, 0, np.where(given >= 0.9, 1, given)).astype(np.float32)
     shift = fit_color_shift(given, original, np.ones((128, 128), np.float32))
@@ -57,7 +57,7 @@ def test_clipped_pixels_have_no_say():
 
 
 def test_only_untouched_pixels_are_read():
-    original, untouched = picture(64), np.zeros((64, 64), np.float32)
+    original, untouched = make_image(64), np.zeros((64, 64), np.float32)
     untouched[:20] = 0.5
     given = shifted(original)
     wanted = fit_color_shift(given, original, untouched)
@@ -69,7 +69,7 @@ def test_only_untouched_pixels_are_read():
 
 @pytest.mark.parametrize("too_small", [0, 0.05 / 255])
 def test_no_shift_is_exactly_none(too_small):
-    original = picture(64)
+    original = make_image(64)
     shift = fit_color_shift(original + np.float32(too_small), original, np.ones((64, 64), np.float32))
     assert shift.gain.tolist() == [1, 1, 1] and shift.offset.tolist() == [0, 0, 0]
     assert shift.pixels > 2000
@@ -78,7 +78,7 @@ def test_no_shift_is_exactly_none(too_small):
 
 @pytest.mark.parametrize("cells", [0, 1, LEAST_CELLS - 1])
 def test_from_too_few_pixels_no_shift_is_read(cells):
-    original, untouched = picture(160), np.zeros((160, 160), np.float32)
+    original, untouched = make_image(160), np.zeros((160, 160), np.float32)
     untouched[:CELL, : cells * CELL] = 1
     assert fit_color_shift(shifted(original), original, untouched) is NO_SHIFT
     untouched[:CELL, : (LEAST_CELLS + 1) * CELL] = 1
@@ -101,8 +101,8 @@ def test_over_a_calm_background_noise_is_not_taken_for_a_lower_gain(texture, shi
 
 @pytest.mark.parametrize("made", ["negative", "other", "bright"])
 def test_what_no_vae_does_is_no_shift(made):
-    original = picture(64)
-    given = {"negative": 1 - original, "other": picture(64, 9), "bright": original * 0.3 + 0.6}[made]
+    original = make_image(64)
+    given = {"negative": 1 - original, "other": make_image(64, 9), "bright": original * 0.3 + 0.6}[made]
     assert fit_color_shift(given, original, np.ones((64, 64), np.float32)) is NO_SHIFT
 
 
@@ -114,7 +114,7 @@ def test_of_a_flat_context_the_offset_is_read_and_the_gain_stays():
 
 
 def test_a_shift_is_taken_off_by_its_strength():
-    shift, colors = ColorShift(GAIN, OFFSET, 100), picture(8)
+    shift, colors = ColorShift(GAIN, OFFSET, 100), make_image(8)
     whole = np.clip(colors * GAIN + OFFSET, 0, 1)
     assert shift.apply(colors) == pytest.approx(whole, abs=1e-6)
     assert shift.apply(colors, 0.5) == pytest.approx((whole + colors) / 2, abs=1e-6)

@@ -30,7 +30,7 @@ test("the box around a mask is that of its pixels", () => {
   assert.equal(boxOf({ data: Uint8Array.of(127, 128), width: 2, height: 1 }, 127).x, 1);
 });
 
-test("a rectangle's outline is its four corners, up to the picture's border", () => {
+test("a rectangle's outline is its four corners, up to the image's border", () => {
   const [outline, ...others] = outlinesOf(maskFrom("##..", "##..", "##.."), 127);
   assert.deepEqual(others, []);
   assert.deepEqual(new Set(outline.map(({ x, y }) => `${x},${y}`)), new Set(["0,0", "2,0", "2,3", "0,3"]));

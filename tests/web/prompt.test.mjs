@@ -63,7 +63,7 @@ test("a click names the pixel it lies on, and never one outside", () => {
   assert.deepEqual(prompt.pixelAt({ x: 100, y: -3 }, SIZE), { x: 99, y: 0 });
 });
 
-test("a box between two places is whole pixels inside the picture, whichever way it was drawn", () => {
+test("a box between two places is whole pixels inside the image, whichever way it was drawn", () => {
   assert.deepEqual(prompt.boxBetween({ x: 30.4, y: 40 }, { x: -5, y: 10.6 }, SIZE, 1), {
     x: 0,
     y: 11,

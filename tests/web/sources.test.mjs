@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isLinked, maskAt, namedFile, originOf, pictureAt } from "../../web/js/sources.mjs";
+import { isLinked, maskAt, namedFile, originOf, imageAt } from "../../web/js/sources.mjs";
 
 /** As little of litegraph as the module asks for. */
 class Graph {
@@ -66,7 +66,7 @@ test("a Load Image node is found through reroutes and bypassed nodes", () => {
     mode: 4,
   });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [3, 0]]] });
-  assert.deepEqual(pictureAt(node, "background", none).file, FILE);
+  assert.deepEqual(imageAt(node, "background", none).file, FILE);
 });
 
 test("a bypassed node passes on the input of the same place, if it is of the output's type", () => {
@@ -79,10 +79,10 @@ test("a bypassed node passes on the input of the same place, if it is of the out
   ];
   graph.add("TwoImages", { inputs, outputs: ["IMAGE", "IMAGE"], mode: 4 });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [3, 1]]] });
-  assert.deepEqual(pictureAt(node, "background", none).file, { ...FILE, filename: "b.png" });
+  assert.deepEqual(imageAt(node, "background", none).file, { ...FILE, filename: "b.png" });
 });
 
-test("a muted node gives nothing, and one that computes its picture names itself", () => {
+test("a muted node gives nothing, and one that computes its image names itself", () => {
   const graph = new Graph();
   graph.load("a.png").mode = 2;
   graph.add("VAEDecode");
@@ -92,12 +92,12 @@ test("a muted node gives nothing, and one that computes its picture names itself
       ["subject", [2, 0]],
     ],
   });
-  assert.deepEqual(pictureAt(node, "background", none), {});
-  assert.deepEqual(pictureAt(node, "subject", none), { origin: "root:2:0" });
-  assert.deepEqual(pictureAt(node, "no such input", none), {});
+  assert.deepEqual(imageAt(node, "background", none), {});
+  assert.deepEqual(imageAt(node, "subject", none), { origin: "root:2:0" });
+  assert.deepEqual(imageAt(node, "no such input", none), {});
 });
 
-test("pictures go into a subgraph and out of one", () => {
+test("images go into a subgraph and out of one", () => {
   const root = new Graph(),
     inside = new Graph("uuid");
   Object.assign(inside, { rootGraph: root });
@@ -106,15 +106,15 @@ test("pictures go into a subgraph and out of one", () => {
   const inner = inside.add("PhDPasteBlend", { inputs: [["background", [-10, 0]]] });
   const loader = inside.load("sub/b.png [output]");
   root.add("uuid", {
-    inputs: [["picture", [1, 0]]],
+    inputs: [["image", [1, 0]]],
     isSubgraphNode: () => true,
     getInputLink: () => assert.fail("that of a subgraph's node is about its inside"),
     subgraph: inside,
     resolveSubgraphOutputLink: () => ({ outputNode: loader, link: { origin_slot: 0 } }),
   });
   const outer = root.add("PhDPasteBlend", { inputs: [["background", [2, 0]]] });
-  assert.deepEqual(pictureAt(inner, "background", none).file, FILE);
-  assert.deepEqual(pictureAt(outer, "background", none).file, { filename: "b.png", subfolder: "sub", type: "output" });
+  assert.deepEqual(imageAt(inner, "background", none).file, FILE);
+  assert.deepEqual(imageAt(outer, "background", none).file, { filename: "b.png", subfolder: "sub", type: "output" });
 });
 
 test("a chain of pastes shows the scene it began with", () => {
@@ -122,13 +122,13 @@ test("a chain of pastes shows the scene it began with", () => {
   graph.load("a.png");
   graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [2, 0]]] });
-  assert.deepEqual(pictureAt(node, "background", none).file, FILE);
+  assert.deepEqual(imageAt(node, "background", none).file, FILE);
 });
 
 test("a circle of links ends", () => {
   const graph = new Graph();
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
-  assert.deepEqual(pictureAt(node, "background", none), {});
+  assert.deepEqual(imageAt(node, "background", none), {});
   graph.add("Reroute", { inputs: [["", [2, 0], "*"]] });
   assert.equal(originOf(graph.nodes[1], ""), null);
 });
@@ -164,7 +164,7 @@ test("a color channel is a mask as it is", () => {
   });
 });
 
-test("Segment's mask and cut-out are known once it ran, its picture before", () => {
+test("Segment's mask and cut-out are known once it ran, its image before", () => {
   const graph = new Graph();
   graph.load("a.png");
   graph.add("PhDSegment", { inputs: [["image", [1, 0]]], outputs: ["MASK", "IMAGE"] });
@@ -175,11 +175,11 @@ test("Segment's mask and cut-out are known once it ran, its picture before", () 
     ],
   });
   assert.equal(maskAt(node, "subject_mask", none).file, undefined);
-  assert.deepEqual(pictureAt(node, "subject", none).file, FILE);
+  assert.deepEqual(imageAt(node, "subject", none).file, FILE);
   const shown = { filename: "t.png", subfolder: "", type: "temp" };
   const ran = (each) => (each.type === "PhDSegment" ? { images: [shown] } : null);
   assert.deepEqual(maskAt(node, "subject_mask", ran).file, shown);
-  assert.deepEqual(pictureAt(node, "subject", ran), { file: shown, alpha: true, origin: "root:2:1" });
+  assert.deepEqual(imageAt(node, "subject", ran), { file: shown, alpha: true, origin: "root:2:1" });
 });
 
 test("a widget whose socket is linked is told from one that is not", () => {
@@ -210,6 +210,6 @@ test("a node that is in no graph is not asked for links", () => {
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
   node.graph = null;
   node.getInputLink = () => assert.fail("asked");
-  assert.deepEqual(pictureAt(node, "background", none), {});
+  assert.deepEqual(imageAt(node, "background", none), {});
   assert.equal(isLinked(node, "background"), false);
 });

@@ -139,7 +139,7 @@ def test_what_warns_in_the_browser_is_said_in_python():
         assert phrase in sources, f"No node says {phrase!r} any more."
 
 
-def test_the_pictures_of_the_help_pages_are_there():
+def test_the_images_of_the_help_pages_are_there():
     docs = HERE.parent.parent / "web" / "docs"
     named = {
         name for page in docs.glob("*.md") for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text("utf-8"))

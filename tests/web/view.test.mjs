@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fitted, nearest, toFrame, toPicture, within } from "../../web/js/view.mjs";
+import { fitted, nearest, toFrame, toImage, within } from "../../web/js/view.mjs";
 
-test("a picture is shown whole, in the middle, with a margin", () => {
+test("an image is shown whole, in the middle, with a margin", () => {
   assert.deepEqual(fitted({ width: 400, height: 100 }, { width: 220, height: 120 }, 10), { scale: 0.5, x: 10, y: 35 });
   assert.deepEqual(fitted({ width: 100, height: 400 }, { width: 220, height: 120 }, 10), {
     scale: 0.25,
@@ -18,7 +18,7 @@ test("a frame smaller than its margins still shows something", () => {
 
 test("to the frame and back is where it was", () => {
   const view = fitted({ width: 7680, height: 4320 }, { width: 331, height: 207 }, 18);
-  const there = toPicture(view, toFrame(view, { x: 1234.5, y: 4000 }));
+  const there = toImage(view, toFrame(view, { x: 1234.5, y: 4000 }));
   assert.ok(Math.hypot(there.x - 1234.5, there.y - 4000) < 1e-9);
 });
 

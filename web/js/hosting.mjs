@@ -75,13 +75,13 @@ export function attach(node, editor) {
 }
 
 /**
- * Leaves the result of a run to the editor, which shows it; several pictures stay the node's own.
- * @param {any} node @param {number} pictures
+ * Leaves the result of a run to the editor, which shows it; several images stay the node's own.
+ * @param {any} node @param {number} images
  */
-export function hideResult(node, pictures) {
-  node.hideOutputImages = pictures < 2;
+export function hideResult(node, images) {
+  node.hideOutputImages = images < 2;
   // The classic renderer makes its preview when it draws a node's background.
-  if (pictures < 2) {
+  if (images < 2) {
     node.imgs = undefined;
     node.onDrawBackground = () => {};
   } else delete node.onDrawBackground;

@@ -3,8 +3,8 @@
 import { Frame } from "./frame.mjs";
 import { hideResult, valueOf, widgetOf, write } from "./hosting.mjs";
 import * as geometry from "./placement.mjs";
-import { asFile, isLinked, maskAt, pictureAt } from "./sources.mjs";
-import { cutOut, loaded, maskOf } from "./pictures.mjs";
+import { asFile, isLinked, maskAt, imageAt } from "./sources.mjs";
+import { cutOut, loaded, maskOf } from "./images.mjs";
 import { PlacementHand } from "./placement_hand.mjs";
 import { Painter } from "./placement_painter.mjs";
 import { text } from "./texts.mjs";
@@ -13,9 +13,9 @@ import { fitted, toFrame } from "./view.mjs";
 /** @typedef {import("./placement.mjs").Placement} Placement */
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./placement.mjs").Size} Size */
-/** @typedef {import("./pictures.mjs").Picture} Picture */
+/** @typedef {import("./images.mjs").Image} Image */
 /**
- * What Python said of its last run: stored pictures, their true sizes, and where the subject went.
+ * What Python said of its last run: stored images, their true sizes, and where the subject went.
  * @typedef {object} Run
  * @property {import("./sources.mjs").File} scene
  * @property {number[]} scene_size
@@ -27,7 +27,7 @@ import { fitted, toFrame } from "./view.mjs";
 
 const MARGIN = 18;
 const FIELDS = [...geometry.NUMBERS, "flip"];
-/** While a hand moves, the picture follows every frame; the numbers, which cost the frontend more, as often as this. */
+/** While a hand moves, the image follows every frame; the numbers, which cost the frontend more, as often as this. */
 const WRITE_MS = 150;
 
 /** @type {Map<string, { inputs: string, settings: string }>} The scene's file of a run -> how the node was then. */
@@ -64,11 +64,11 @@ export class PlacementEditor {
     this.frame.button(this.text("reset"), "0", () => this.reset());
     this.keepButton = this.frame.button(this.text("keep"), this.text("keepHelp"), () => this.keep());
     this.painter = new Painter();
-    /** @type {(Picture & { cut: boolean, mask?: import("./outline.mjs").Mask }) | null} */
+    /** @type {(Image & { cut: boolean, mask?: import("./outline.mjs").Mask }) | null} */
     this.subject = null;
-    /** @type {Picture | null} */
+    /** @type {Image | null} */
     this.scene = null;
-    /** @type {Picture | null} */
+    /** @type {Image | null} */
     this.result = null;
     /** @type {Run | null} */
     this.run = null;
@@ -83,7 +83,7 @@ export class PlacementEditor {
     this.ahead = null;
     this.writtenAt = 0;
     this.view = { scale: 1, x: 0, y: 0 };
-    this.pictures = 0;
+    this.images = 0;
     hideResult(node, 0);
   }
 
@@ -126,11 +126,11 @@ export class PlacementEditor {
     return this.node.properties?.phd_snap !== false;
   }
 
-  /** Where the pictures come from now, and from where they are shown. */
+  /** Where the images come from now, and from where they are shown. */
   refresh() {
     const inputs = {
-      scene: pictureAt(this.node, "background", this.frontend.outputsOf),
-      subject: pictureAt(this.node, "subject", this.frontend.outputsOf),
+      scene: imageAt(this.node, "background", this.frontend.outputsOf),
+      subject: imageAt(this.node, "subject", this.frontend.outputsOf),
       mask: isLinked(this.node, "subject_mask") ? maskAt(this.node, "subject_mask", this.frontend.outputsOf) : null,
     };
     this.inputs = JSON.stringify(inputs);
@@ -141,7 +141,7 @@ export class PlacementEditor {
     this.asRun = then?.settings === this.settings();
     // Also where a node is made anew, by undo or a reload, and its last run is still known.
     const count = output?.images?.length ?? 0;
-    if (count !== this.pictures) hideResult(this.node, (this.pictures = count));
+    if (count !== this.images) hideResult(this.node, (this.images = count));
     const wanted = JSON.stringify(this.run ?? inputs);
     if (wanted !== this.wanted) {
       this.wanted = wanted;
@@ -172,8 +172,8 @@ export class PlacementEditor {
         throw new Error(this.text("lost", { name: file.filename }));
       }
     };
-    /** @param {Picture} picture @param {number[]} size @returns {Picture} */
-    const sized = (picture, [width, height]) => ({ ...picture, size: { width, height } });
+    /** @param {Image} image @param {number[]} size @returns {Image} */
+    const sized = (image, [width, height]) => ({ ...image, size: { width, height } });
     let scene = null,
       subject = null,
       trouble = "";
@@ -219,21 +219,21 @@ export class PlacementEditor {
   }
 
   /**
-   * The subject of a picture before the first run.
-   * @param {Picture} picture @param {any} inputs @param {(file: any) => Promise<Picture>} fetched
+   * The subject of an image before the first run.
+   * @param {Image} image @param {any} inputs @param {(file: any) => Promise<Image>} fetched
    */
-  async subjectFrom(picture, inputs, fetched) {
+  async subjectFrom(image, inputs, fetched) {
     const { mask, subject } = inputs;
     if (mask?.file) {
       const own = maskOf(await fetched(mask.file), mask.channel, mask.inverted);
-      const cutout = cutOut(picture, own);
+      const cutout = cutOut(image, own);
       return cutout && { ...cutout, cut: true };
     }
     if (!mask && subject.alpha) {
-      const cutout = cutOut(picture, maskOf(picture, "alpha", false));
+      const cutout = cutOut(image, maskOf(image, "alpha", false));
       return cutout && { ...cutout, cut: true };
     }
-    return { ...picture, cut: false };
+    return { ...image, cut: false };
   }
 
   tell() {
@@ -268,7 +268,7 @@ export class PlacementEditor {
     ];
   }
 
-  /** Whether pictures are known that are not here yet. */
+  /** Whether images are known that are not here yet. */
   pending() {
     const inputs = JSON.parse(this.inputs);
     return Boolean(this.run || ((this.scene || inputs.scene?.file) && (this.subject || inputs.subject?.file)));
@@ -371,8 +371,8 @@ export class PlacementEditor {
 
   /** @param {Placement} placement The subject's corners in the frame. */
   corners(placement) {
-    const scene = /** @type {Picture} */ (this.scene),
-      subject = /** @type {Picture} */ (this.subject);
+    const scene = /** @type {Image} */ (this.scene),
+      subject = /** @type {Image} */ (this.subject);
     return geometry.cornersOf(placement, subject.size, scene.size).map((point) => toFrame(this.view, point));
   }
 

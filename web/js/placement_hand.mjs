@@ -2,12 +2,12 @@
 
 import * as geometry from "./placement.mjs";
 import { footOf, snapped, straightened } from "./snapping.mjs";
-import { nearest, toPicture } from "./view.mjs";
+import { nearest, toImage } from "./view.mjs";
 
 /** @typedef {import("./placement.mjs").Placement} Placement */
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./frame.mjs").Touch} Touch */
-/** @typedef {import("./pictures.mjs").Picture} Picture */
+/** @typedef {import("./images.mjs").Image} Image */
 /**
  * What is done since a pointer was pressed: from which placement and points of the scene, and the ground stood on then.
  * @typedef {object} Drag
@@ -41,14 +41,14 @@ export class PlacementHand {
   grip(at, coarse) {
     if (!this.editor.editable()) return null;
     const placement = /** @type {Placement} */ (this.editor.placement());
-    const scene = /** @type {Picture} */ (this.editor.scene),
-      subject = /** @type {Picture} */ (this.editor.subject);
+    const scene = /** @type {Image} */ (this.editor.scene),
+      subject = /** @type {Image} */ (this.editor.subject);
     const reach = coarse ? 2 * HANDLE_REACH : HANDLE_REACH;
     const corners = this.editor.corners(placement);
     if (nearest([geometry.turnHandle(corners)], at, reach) === 0) return { mode: "turn", corner: -1 };
     const corner = nearest(corners, at, reach);
     if (corner >= 0) return { mode: "size", corner };
-    const inside = geometry.covers(placement, subject.size, scene.size, toPicture(this.editor.view, at));
+    const inside = geometry.covers(placement, subject.size, scene.size, toImage(this.editor.view, at));
     return inside ? { mode: "move", corner: -1 } : null;
   }
 
@@ -59,20 +59,20 @@ export class PlacementHand {
     const start = this.editor.placement();
     if (this.dragging && this.editor.frame.touches.size === 1 && start) {
       const [first] = this.editor.frame.touches.values();
-      const from = [first, touch].map(({ at }) => toPicture(this.editor.view, at));
+      const from = [first, touch].map(({ at }) => toImage(this.editor.view, at));
       this.dragging = { ...this.dragging, mode: "pinch", start, from };
       return true;
     }
     const grip = this.dragging ? null : this.grip(touch.at, touch.event.pointerType === "touch");
     if (!grip || !start) return false;
-    const scene = /** @type {Picture} */ (this.editor.scene),
-      subject = /** @type {Picture} */ (this.editor.subject);
+    const scene = /** @type {Image} */ (this.editor.scene),
+      subject = /** @type {Image} */ (this.editor.subject);
     this.editor.begin("drag");
     this.undone = start;
     this.dragging = {
       ...grip,
       start,
-      from: [toPicture(this.editor.view, touch.at)],
+      from: [toImage(this.editor.view, touch.at)],
       ground: footOf(start, subject.size, scene.size),
     };
     return true;
@@ -85,7 +85,7 @@ export class PlacementHand {
     const { mode, start, from, corner, ground } = dragging;
     const subject = this.editor.subject.size,
       scene = this.editor.scene.size;
-    const to = touches.map(({ at }) => toPicture(this.editor.view, at));
+    const to = touches.map(({ at }) => toImage(this.editor.view, at));
     const { altKey, shiftKey } = touches[0].event;
     const free = altKey || !this.editor.snaps();
     this.guides = [];
@@ -118,7 +118,7 @@ export class PlacementHand {
       // One finger of two was lifted: the other one goes on moving.
       const [other] = this.editor.frame.touches.values();
       const start = /** @type {Placement} */ (this.editor.placement());
-      this.dragging = { ...this.dragging, mode: "move", start, from: [toPicture(this.editor.view, other.at)] };
+      this.dragging = { ...this.dragging, mode: "move", start, from: [toImage(this.editor.view, other.at)] };
       return;
     }
     this.dragging = null;
@@ -143,7 +143,7 @@ export class PlacementHand {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.editor.editable() || this.dragging) return false;
     const step = event.shiftKey ? 10 : 1,
-      scene = /** @type {Picture} */ (this.editor.scene).size;
+      scene = /** @type {Image} */ (this.editor.scene).size;
     /** @type {Record<string, (now: Placement) => Placement>} */
     const changes = {
       ArrowLeft: (now) => geometry.moved(now, scene, -step, 0),

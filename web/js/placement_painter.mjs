@@ -1,20 +1,20 @@
-/** Draws the placement editor's picture. What does not change from one frame to the next is kept in its size. */
+/** Draws the placement editor's image. What does not change from one frame to the next is kept in its size. */
 
 import { boxOf, outlinesOf } from "./outline.mjs";
-import { surface } from "./pictures.mjs";
+import { surface } from "./images.mjs";
 import { boundsOf, mapped, matrixOf, turnHandle, visibleShare } from "./placement.mjs";
 import { toFrame, within } from "./view.mjs";
 
 /** @typedef {import("./placement.mjs").Placement} Placement */
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./view.mjs").View} View */
-/** @typedef {import("./pictures.mjs").Picture} Picture */
-/** @typedef {Picture & { cut: boolean, mask?: import("./outline.mjs").Mask }} Subject */
+/** @typedef {import("./images.mjs").Image} Image */
+/** @typedef {Image & { cut: boolean, mask?: import("./outline.mjs").Mask }} Subject */
 /**
  * @typedef {object} Shown
- * @property {Picture} scene
+ * @property {Image} scene
  * @property {Subject | null} subject
- * @property {Picture | null} result the run's own picture, in place of scene and subject
+ * @property {Image | null} result the run's own image, in place of scene and subject
  * @property {Placement | null} placement
  * @property {boolean} ghost drawn by chance, not by hand
  * @property {number} reach of the harmonize mask beyond the subject, in scene pixels
@@ -209,7 +209,7 @@ function line(context, points, closed) {
   context.stroke();
 }
 
-/** @param {CanvasRenderingContext2D} context @param {View} view @param {Picture} scene */
+/** @param {CanvasRenderingContext2D} context @param {View} view @param {Image} scene */
 function clipTo(context, view, scene) {
   context.beginPath();
   context.rect(view.x, view.y, scene.size.width * view.scale, scene.size.height * view.scale);

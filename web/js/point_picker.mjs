@@ -1,20 +1,20 @@
-/** The point picker of Segment: points and a box on the picture, kept in the node's text widgets. */
+/** The point picker of Segment: points and a box on the image, kept in the node's text widgets. */
 
 import { Frame } from "./frame.mjs";
 import { hideResult, valueOf, write } from "./hosting.mjs";
-import { loaded, maskOf, surface } from "./pictures.mjs";
+import { loaded, maskOf, surface } from "./images.mjs";
 import * as prompt from "./prompt.mjs";
-import { asFile, isLinked, pictureAt } from "./sources.mjs";
+import { asFile, isLinked, imageAt } from "./sources.mjs";
 import { text } from "./texts.mjs";
-import { fitted, nearest, toFrame, toPicture } from "./view.mjs";
+import { fitted, nearest, toFrame, toImage } from "./view.mjs";
 
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./prompt.mjs").Prompt} Prompt */
 /** @typedef {import("./prompt.mjs").Kind} Kind */
 /** @typedef {import("./frame.mjs").Touch} Touch */
-/** @typedef {import("./pictures.mjs").Picture} Picture */
+/** @typedef {import("./images.mjs").Image} Image */
 /**
- * A pressed pointer: on a point (its index), or on the picture (-1) as a click of that kind or, moved, as a box.
+ * A pressed pointer: on a point (its index), or on the image (-1) as a click of that kind or, moved, as a box.
  * @typedef {{ kind: Kind, index: number, from: Point, pressed: Point, moved: boolean }} Press
  */
 
@@ -24,7 +24,7 @@ const MARGIN = 6,
 const WIDGETS = { positive: "positive_points", negative: "negative_points", box: "box" };
 const COLORS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff", mask: [255, 140, 0, 110] };
 
-/** @type {Map<string, string>} The picture that a run showed -> what the input showed then. */
+/** @type {Map<string, string>} The image that a run showed -> what the input showed then. */
 const inputsOfRuns = new Map();
 
 export class PointPicker {
@@ -47,8 +47,8 @@ export class PointPicker {
     });
     this.maskButton = this.frame.button(this.text("mask"), this.text("maskHelp"), () => this.toggleMask());
     this.frame.button(this.text("clear"), this.text("clearHelp"), () => this.clear());
-    /** @type {Picture | null} */
-    this.picture = null;
+    /** @type {Image | null} */
+    this.image = null;
     /** @type {CanvasImageSource | null} */
     this.tint = null;
     this.wanted = this.trouble = this.state = "";
@@ -60,7 +60,7 @@ export class PointPicker {
     /** Where a point is being carried. @type {Point | null} */
     this.carried = null;
     this.view = { scale: 1, x: 0, y: 0 };
-    this.pictures = 0;
+    this.images = 0;
     hideResult(node, 0);
   }
 
@@ -84,16 +84,16 @@ export class PointPicker {
   }
 
   refresh() {
-    const source = pictureAt(this.node, "image", this.frontend.outputsOf);
+    const source = imageAt(this.node, "image", this.frontend.outputsOf);
     this.inputs = JSON.stringify(source);
     const output = this.frontend.outputsOf(this.node);
     // Also where a node is made anew, by undo or a reload, and its last run is still known.
     const count = output?.images?.length ?? 0;
-    if (count !== this.pictures) hideResult(this.node, (this.pictures = count));
+    if (count !== this.images) hideResult(this.node, (this.images = count));
     let shown = asFile(output?.images?.[0]);
     const then = shown && inputsOfRuns.get(shown.filename);
     if (then !== undefined && then !== this.inputs) shown = undefined;
-    // What was run shows the picture too where it comes from elsewhere.
+    // What was run shows the image too where it comes from elsewhere.
     const wanted = JSON.stringify([source.file ?? shown, shown]);
     if (wanted !== this.wanted) {
       this.wanted = wanted;
@@ -113,19 +113,19 @@ export class PointPicker {
    * @param {string} wanted
    */
   async load(file, shown, wanted) {
-    let picture = null,
+    let image = null,
       tint = null,
       trouble = "";
     try {
-      picture = file ? await loaded(this.frontend.urlOf(file)) : null;
+      image = file ? await loaded(this.frontend.urlOf(file)) : null;
     } catch {
       trouble = this.text("lost", { name: file?.filename });
     }
-    // Without its mask a picture can still be pointed at.
+    // Without its mask an image can still be pointed at.
     const run = shown ? await loaded(this.frontend.urlOf(shown)).catch(() => null) : null;
     if (run) tint = tinted(maskOf(run, "alpha", false));
     if (wanted !== this.wanted) return;
-    Object.assign(this, { picture, tint, trouble });
+    Object.assign(this, { image, tint, trouble });
     this.frame.redraw();
     this.tell();
   }
@@ -144,10 +144,10 @@ export class PointPicker {
     }
     if (this.trouble) return [this.trouble, "fault"];
     if (!isLinked(this.node, "image")) return [this.text("noImage"), "note"];
-    if (!this.picture) return [this.text(JSON.parse(this.inputs).file ? "loading" : "runFirst"), "note"];
+    if (!this.image) return [this.text(JSON.parse(this.inputs).file ? "loading" : "runFirst"), "note"];
     const linked = Object.values(WIDGETS).filter((name) => isLinked(this.node, name));
     if (linked.length) return [this.text("fromLink", { names: linked.join(", ") }), "note"];
-    const { width, height } = this.picture.size;
+    const { width, height } = this.image.size;
     return [`${width}×${height} · +${now.positive.length} −${now.negative.length}${now.box ? " · ▭" : ""}`, "note"];
   }
 
@@ -193,7 +193,7 @@ export class PointPicker {
     this.refresh();
   }
 
-  /** @param {Point} point of the picture @returns {Point} The middle of that pixel in the frame. */
+  /** @param {Point} point of the image @returns {Point} The middle of that pixel in the frame. */
   shownAt({ x, y }) {
     return toFrame(this.view, { x: x + 0.5, y: y + 0.5 });
   }
@@ -217,10 +217,10 @@ export class PointPicker {
   press({ at, event }) {
     this.refresh();
     const right = event.button === 2;
-    if (!this.picture || typeof this.prompt() === "string" || this.pressing || (event.button !== 0 && !right))
+    if (!this.image || typeof this.prompt() === "string" || this.pressing || (event.button !== 0 && !right))
       return false;
-    const from = toPicture(this.view, at);
-    const { width, height } = this.picture.size;
+    const from = toImage(this.view, at);
+    const { width, height } = this.image.size;
     const hit = this.hit(at);
     if (!hit && (from.x < 0 || from.y < 0 || from.x >= width || from.y >= height)) return false;
     /** @type {Kind} */
@@ -231,40 +231,40 @@ export class PointPicker {
 
   /** @param {Touch} touch */
   drag({ at }) {
-    const { pressing, picture } = this;
-    if (!pressing || !picture) return;
+    const { pressing, image } = this;
+    if (!pressing || !image) return;
     pressing.moved ||= Math.hypot(at.x - pressing.pressed.x, at.y - pressing.pressed.y) > CLICK_REACH;
     if (!pressing.moved) return;
-    const to = toPicture(this.view, at);
-    if (pressing.index < 0) this.drawn = prompt.boxBetween(pressing.from, to, picture.size, 1);
-    else this.carried = prompt.pixelAt(to, picture.size);
+    const to = toImage(this.view, at);
+    if (pressing.index < 0) this.drawn = prompt.boxBetween(pressing.from, to, image.size, 1);
+    else this.carried = prompt.pixelAt(to, image.size);
     this.frame.redraw();
   }
 
   /** @param {boolean} canceled */
   release(canceled) {
-    const { pressing, drawn, carried, picture } = this,
+    const { pressing, drawn, carried, image } = this,
       now = this.prompt();
     this.pressing = this.drawn = this.carried = null;
-    if (!pressing || !picture || canceled || typeof now === "string") return;
+    if (!pressing || !image || canceled || typeof now === "string") return;
     const { kind, index, moved } = pressing;
     const points = [...now[kind]];
     if (index >= 0 && moved) points.splice(index, 1, carried ?? points[index]);
     else if (index >= 0) points.splice(index, 1);
-    else if (!moved) points.push(prompt.pixelAt(pressing.from, picture.size));
+    else if (!moved) points.push(prompt.pixelAt(pressing.from, image.size));
     else if (drawn) return this.put({ box: drawn });
     this.put({ [kind]: points });
   }
 
   /** @param {CanvasRenderingContext2D} context @param {import("./placement.mjs").Size} size */
   draw(context, size) {
-    if (!this.picture) return;
-    this.view = fitted(this.picture.size, size, MARGIN);
-    const { width, height } = this.picture.size,
+    if (!this.image) return;
+    this.view = fitted(this.image.size, size, MARGIN);
+    const { width, height } = this.image.size,
       { x, y, scale } = this.view;
     const whole = /** @type {const} */ ([x, y, width * scale, height * scale]);
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.picture.bitmap, ...whole);
+    context.drawImage(this.image.bitmap, ...whole);
     if (this.tint && this.showsMask()) context.drawImage(this.tint, ...whole);
     const now = this.prompt();
     if (typeof now === "string") return;

@@ -1,4 +1,4 @@
-/** Points and a box as Segment's text widgets hold them, in pixels of the picture. */
+/** Points and a box as Segment's text widgets hold them, in pixels of the image. */
 
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./placement.mjs").Size} Size */
@@ -67,7 +67,7 @@ export function boxText(box) {
 }
 
 /**
- * The pixel of a picture that a place lies on; the nearest one for a place outside.
+ * The pixel of an image that a place lies on; the nearest one for a place outside.
  * @param {Point} at @param {Size} size
  * @returns {Point}
  */
@@ -77,7 +77,7 @@ export function pixelAt({ x, y }, size) {
 }
 
 /**
- * The box of whole pixels between two places, inside the picture; null for one too thin to be meant.
+ * The box of whole pixels between two places, inside the image; null for one too thin to be meant.
  * @param {Point} from @param {Point} to @param {Size} size @param {number} least in pixels
  * @returns {Box | null}
  */

@@ -1,5 +1,5 @@
 /**
- * Which stored pictures a node's inputs show, read from the graph: Load Image nodes, and what PhD nodes showed last.
+ * Which stored images a node's inputs show, read from the graph: Load Image nodes, and what PhD nodes showed last.
  *
  * Knows litegraph's public surface only, so that a test may hand it plain objects.
  */
@@ -9,7 +9,7 @@
  * @typedef {{ filename: string, subfolder: string, type: string }} File
  */
 /**
- * Where a picture or a mask comes from. A picture with `alpha` is a cut-out; a mask is one channel, or its inverse.
+ * Where an image or a mask comes from. An image with `alpha` is a cut-out; a mask is one channel, or its inverse.
  * What no file is known for has none, and names its origin, so that a change of wiring is seen.
  * @typedef {{ file?: File, alpha?: boolean, channel?: Channel, inverted?: boolean, origin?: string }} Source
  */
@@ -105,21 +105,21 @@ function instanceOf(subgraph) {
 }
 
 /**
- * The picture at an IMAGE input.
+ * The image at an IMAGE input.
  * @param {any} node @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
-export function pictureAt(node, name, outputsOf, depth = 0) {
+export function imageAt(node, name, outputsOf, depth = 0) {
   const origin = originOf(node, name);
   if (!origin || depth > MOST_STEPS) return {};
   const { node: from, slot } = origin;
   if (isLoader(from)) return { file: loadedFile(from), origin: keyOf(origin) };
   if (from.type === "PhDSegment" && slot === 1) {
-    const file = lastPicture(from, outputsOf);
-    return file ? { file, alpha: true, origin: keyOf(origin) } : pictureAt(from, "image", outputsOf, depth + 1);
+    const file = lastImage(from, outputsOf);
+    return file ? { file, alpha: true, origin: keyOf(origin) } : imageAt(from, "image", outputsOf, depth + 1);
   }
   const passed = PASSED_ON[from.type]?.[slot];
-  return passed ? pictureAt(from, passed, outputsOf, depth + 1) : { origin: keyOf(origin) };
+  return passed ? imageAt(from, passed, outputsOf, depth + 1) : { origin: keyOf(origin) };
 }
 
 /**
@@ -137,7 +137,7 @@ export function maskAt(node, name, outputsOf, depth = 0) {
     return { ...mask, inverted: !mask.inverted };
   }
   if (from.type === "PhDSegment" && slot === 0) {
-    return { file: lastPicture(from, outputsOf), channel: "alpha", inverted: false, origin: key };
+    return { file: lastImage(from, outputsOf), channel: "alpha", inverted: false, origin: key };
   }
   if (from.type === "LoadImageMask") {
     const channel = /** @type {Channel} */ (from.widgets?.find((widget) => widget.name === "channel")?.value);
@@ -159,7 +159,7 @@ function isLoader(node) {
 }
 
 /** @param {any} node @param {OutputsOf} outputsOf @returns {File | undefined} */
-function lastPicture(node, outputsOf) {
+function lastImage(node, outputsOf) {
   return asFile(outputsOf(node)?.images?.[0]);
 }
 

@@ -8,7 +8,7 @@ const EN = {
     "Drag to move, corners to size (Alt: about the center), handle to turn (Shift: steps of 15°). " +
     "Keys: arrows 1 px (Shift 10), + and − size, R turns (Shift+R back), F flips, 0 resets. " +
     "Ctrl+wheel sizes. Alt leaves the snapping lines alone.",
-  pickerLabel: "Points and box on the picture",
+  pickerLabel: "Points and box on the image",
   pickerHelp:
     "Click: point on the subject. Shift-click or right-click: point on the background. Drag: box. " +
     "Drag a point to move it, click it to remove it.",
@@ -25,10 +25,10 @@ const EN = {
   noScene: "Connect a background.",
   noSubject: "Connect a subject.",
   noImage: "Connect an image.",
-  runFirst: "Run once to see the picture: it is made by other nodes.",
+  runFirst: "Run once to see the image: it is made by other nodes.",
   runForMask: "Run once to see the subject's outline.",
   loading: "Loading …",
-  lost: "The picture {name} cannot be shown: it is gone, empty or no picture.",
+  lost: "The image {name} cannot be shown: it is gone, empty or no image.",
   emptyMask: "The mask is empty.",
   badNumber: "{name} is {value}; it must be a number from {low} to {high}. Reset mends it.",
   badText: "{name} cannot be read: {value}. Mend or clear it.",

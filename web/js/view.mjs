@@ -1,23 +1,23 @@
-/** A picture shown in a frame: pixels of the picture to pixels of the frame and back. */
+/** An image shown in a frame: pixels of the image to pixels of the frame and back. */
 
 /** @typedef {import("./placement.mjs").Size} Size */
 /** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {{ scale: number, x: number, y: number }} View Frame pixels per picture pixel; the picture's top left. */
+/** @typedef {{ scale: number, x: number, y: number }} View Frame pixels per image pixel; the image's top left. */
 
 /**
- * The whole picture in the middle of a frame, with a margin around it.
- * @param {Size} picture @param {Size} frame @param {number} margin
+ * The whole image in the middle of a frame, with a margin around it.
+ * @param {Size} image @param {Size} frame @param {number} margin
  * @returns {View}
  */
-export function fitted(picture, frame, margin) {
+export function fitted(image, frame, margin) {
   const width = Math.max(frame.width - 2 * margin, 1),
     height = Math.max(frame.height - 2 * margin, 1);
-  const scale = Math.min(width / picture.width, height / picture.height);
-  return { scale, x: (frame.width - picture.width * scale) / 2, y: (frame.height - picture.height * scale) / 2 };
+  const scale = Math.min(width / image.width, height / image.height);
+  return { scale, x: (frame.width - image.width * scale) / 2, y: (frame.height - image.height * scale) / 2 };
 }
 
 /** @param {View} view @param {Point} point @returns {Point} */
-export function toPicture(view, { x, y }) {
+export function toImage(view, { x, y }) {
   return { x: (x - view.x) / view.scale, y: (y - view.y) / view.scale };
 }
 

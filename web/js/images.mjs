@@ -1,4 +1,4 @@
-/** Pictures for view: fetched once, reduced once, kept while they are likely to be wanted again. */
+/** Images for view: fetched once, reduced once, kept while they are likely to be wanted again. */
 
 import { boxOf } from "./outline.mjs";
 import { within } from "./view.mjs";
@@ -6,36 +6,36 @@ import { within } from "./view.mjs";
 /** @typedef {import("./placement.mjs").Size} Size */
 /** @typedef {import("./sources.mjs").Channel} Channel */
 /**
- * A picture reduced for view, and the size of the stored one.
- * @typedef {{ bitmap: CanvasImageSource & Size, size: Size }} Picture
+ * An image reduced for view, and the size of the stored one.
+ * @typedef {{ bitmap: CanvasImageSource & Size, size: Size }} Image
  */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box */
 
-/** No editor shows a picture larger than this; what is larger is reduced as it is decoded. */
+/** No editor shows an image larger than this; what is larger is reduced as it is decoded. */
 export const VIEW_SIDE = 1024;
 const MOST_KEPT = 32;
 
-/** @type {Map<string, Promise<Picture>>} The least recently wanted first. */
+/** @type {Map<string, Promise<Image>>} The least recently wanted first. */
 const kept = new Map();
 
 /**
- * The picture at an address, reduced. Rejects where there is none or it is none.
+ * The image at an address, reduced. Rejects where there is none or it is none.
  * @param {string} url
- * @returns {Promise<Picture>}
+ * @returns {Promise<Image>}
  */
 export function loaded(url) {
-  const picture = kept.get(url) ?? load(url);
+  const image = kept.get(url) ?? load(url);
   kept.delete(url);
-  kept.set(url, picture);
-  picture.catch(() => kept.delete(url));
+  kept.set(url, image);
+  image.catch(() => kept.delete(url));
   for (const oldest of kept.keys()) {
     if (kept.size <= MOST_KEPT) break;
     kept.delete(oldest);
   }
-  return picture;
+  return image;
 }
 
-/** @param {string} url @returns {Promise<Picture>} */
+/** @param {string} url @returns {Promise<Image>} */
 async function load(url) {
   const image = new Image();
   image.src = url;
@@ -58,8 +58,8 @@ export function surface(width, height) {
 const masks = new WeakMap();
 
 /**
- * One channel of a picture as a mask of 0..255, read once.
- * @param {Picture} picture @param {Channel} channel @param {boolean} inverted
+ * One channel of an image as a mask of 0..255, read once.
+ * @param {Image} image @param {Channel} channel @param {boolean} inverted
  * @returns {import("./outline.mjs").Mask}
  */
 export function maskOf({ bitmap }, channel, inverted) {
@@ -83,9 +83,9 @@ export function maskOf({ bitmap }, channel, inverted) {
 }
 
 /**
- * A subject cut out of its picture by a mask, cropped to the subject; null for an empty mask.
- * @param {Picture} picture @param {import("./outline.mjs").Mask} mask of any size
- * @returns {(Picture & { mask: import("./outline.mjs").Mask }) | null}
+ * A subject cut out of its image by a mask, cropped to the subject; null for an empty mask.
+ * @param {Image} image @param {import("./outline.mjs").Mask} mask of any size
+ * @returns {(Image & { mask: import("./outline.mjs").Mask }) | null}
  */
 export function cutOut({ bitmap, size }, mask) {
   // The box of Python's subject_box.
