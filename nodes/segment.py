@@ -239,20 +239,20 @@ class PhDSegment(io.ComfyNode):
             raise ValueError(f"{segmenter.name} needs a box or positive points around the subject; both are empty.")
         progress = comfy.utils.ProgressBar(len(images))
         masks, cutouts, subjects, found = [], [], [], None
-        for index, pixels in enumerate(images):
+        for index, given in enumerate(images):
             comfy.model_management.throw_exception_if_processing_interrupted()
             prompt = dataclasses.replace(asked, rough=None if rough is None else item(rough, index))
             # Where others have boxes and this image none, a detector found nothing in it.
             nothing = boxed and not len(each[index]) and rough is None and not len(asked.positive)
             prompts = [] if nothing else prompts_of(prompt, each[index])
-            mask, several = search(segmenter, pixels, prompts, told, threshold, keep, grow, refine_edge)
+            mask, several = search(segmenter, given, prompts, told, threshold, keep, grow, refine_edge)
             if not several:
                 told.append(f"No subject found in image {index + 1}: its mask is empty.")
                 warn(told[-1])
             elif found is None:
                 found = subject_box(mask)
             masks.append(mask)
-            cutouts.append(cut_out(pixels[..., :3], mask))
+            cutouts.append(cut_out(given[..., :3], mask))
             subjects += several
             progress.update(1)
         box = (found or Box(0, 0, 0, 0))._asdict()
