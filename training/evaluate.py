@@ -58,7 +58,7 @@ class Candidate:
         base.diffusion_model = modules["unet"]
         patcher = pack.demo_model.comfy.model_patcher.ModelPatcher
         self.model = patcher(base.eval(), load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
-        self.unet, self.codec, self.encode, self.samplers = modules["unet"], codec, encode, pack.samplers
+        self.unet, self.codec, self.encode, self.nodes = modules["unet"], codec, encode, pack
 
     def conditioning(self, prompts: list[str]) -> list:
         return [[self.encode(prompts), {}]]
@@ -95,7 +95,7 @@ class Candidate:
             self.codec.encode(pixels([getattr(case, name) for case in cases])) for name in ("composite", "reference")
         )
         settings = {**HARMONIZE, "subject_mask": subject, **changes}
-        node = self.samplers.PhDHarmonizeSampler
+        node = self.nodes.harmonize_sampler.PhDHarmonizeSampler
         if others is None:
             done = self.sampled(node, scene, prompts, mask, reference={"samples": reference}, **settings)
         else:
@@ -107,7 +107,7 @@ class Candidate:
     def inpainted(self, images: list[np.ndarray], holes: np.ndarray, prompts: list[str], **changes) -> np.ndarray:
         """Images with their holes [B,H,W] filled; what was in them is not shown to the codec."""
         emptied = [mean_filled(image, hole) for image, hole in zip(images, holes, strict=True)]
-        node, latents = self.samplers.PhDMaskedInpaintSampler, self.codec.encode(pixels(emptied))
+        node, latents = self.nodes.inpaint_sampler.PhDMaskedInpaintSampler, self.codec.encode(pixels(emptied))
         mask = torch.from_numpy(holes)
         return self.decoded(self.sampled(node, latents, prompts, mask, **{**INPAINT, **changes})[0])
 
@@ -116,7 +116,9 @@ class Candidate:
         """From noise alone."""
         empty = torch.zeros(len(prompts), self.codec.analysis.shape[0], side // 8, side // 8)
         settings = {**INPAINT, "method": "plain", "steps": 20, "inner_steps": 0}
-        return self.decoded(self.sampled(self.samplers.PhDMaskedInpaintSampler, empty, prompts, None, **settings)[0])
+        return self.decoded(
+            self.sampled(self.nodes.inpaint_sampler.PhDMaskedInpaintSampler, empty, prompts, None, **settings)[0]
+        )
 
 
 def mean_filled(image: np.ndarray, hole: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
     bare = ours(case, identity=0.0)
     yield "no_relight", made("no relight, no anchor: the model's own pixels", decoded(bare.scene), bare.calls)
     done = ours(case)
-    with mock.patch.object(load_pack().phd_ops.smooth, "local_linear_smooth", gaussian_smooth):
+    with mock.patch.object(load_pack().phd_ops.local_linear, "local_linear_smooth", gaussian_smooth):
         yield "gaussian_smoother", made("Gaussian smoother (order 0)", stitch(case, done.scene)[0], done.calls)
     yield "anchor_alone", made("no relight, the anchor in the loop", decoded(done.scene), done.calls)
     yield "no_anchor", made("no anchor in the loop", stitch(case, bare.scene)[0], bare.calls)

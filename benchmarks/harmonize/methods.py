@@ -29,7 +29,7 @@ HIGH = 0.9
 @functools.cache
 def defaults() -> dict:
     """The widgets of Harmonize Sampler as a user finds them. cfg 1: the model is exact, and needs no guidance."""
-    inputs = load_pack().nodes.samplers.PhDHarmonizeSampler.GET_SCHEMA().inputs
+    inputs = load_pack().nodes.harmonize_sampler.PhDHarmonizeSampler.GET_SCHEMA().inputs
     widgets = {item.id: item.default for item in inputs if getattr(item, "default", None) is not None}
     return {**widgets, "cfg": 1.0, "seed": 5}
 

@@ -29,7 +29,7 @@ class Method:
 
 def masked(method: str, **changes) -> Callable:
     """The pack's own sampler, as its nodes make it, with their defaults."""
-    sampler = load_pack().nodes.masked_sampler
+    sampler = load_pack().nodes.comfy_sampler
     defaults = {"inner_steps": 3, "step_size": 1.0, "lambda_strength": 5.0, "jump_length": 1, "jump_count": 5}
     settings = sampler.Settings(method=method, **({"sampler_name": "euler"} | defaults | changes))
     return lambda: sampler.MaskedSampler(settings)
@@ -44,7 +44,7 @@ def rival(rule: Callable, **settings) -> Callable:
 
 
 def preset(name: str) -> Method:
-    steps, inner = load_pack().nodes.samplers.INPAINT_PRESETS[name]
+    steps, inner = load_pack().nodes.sampler_inputs.INPAINT_PRESETS[name]
     return Method(f"ours, {name}: {steps} × {inner}", steps, masked("masked Langevin", inner_steps=inner))
 
 

@@ -104,7 +104,7 @@ def refused(kind: str, **inputs) -> str:
 
 
 def module(name: str):
-    """One of the pack's own modules, such as "nodes.samplers"."""
+    """One of the pack's own modules, such as "nodes.stitch"."""
     load_pack()
     return importlib.import_module(f"{PACK}.{name}")
 
