@@ -231,7 +231,7 @@ def test_lines_of_placements_give_a_image_each():
             assert torch.equal(ran[slot][index : index + 1], alone[slot])
 
 
-@pytest.mark.parametrize("paste_into_one", [False, True])
+@pytest.mark.parametrize("together", [False, True])
 def test_what_random_drew_fed_back_gives_the_same_images(together):
     given = {"subject": THREE, "rotation": 33.3, "flip": True, "paste_into_one": together}
     drawn = paste(placement="random", seed=5, **given).values
