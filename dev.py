@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from devtools import environment
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parent
 HELP = """\
 python3 dev.py demo                run the whole graph on two photographs; images go to output/
 python3 dev.py test [arguments]    run the tests; arguments go to pytest
+python3 dev.py test --fast         run the tests of phd_ops and of the nodes alone, in under 90 seconds
 python3 dev.py bench NAME          run a benchmark
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train the demo model again
@@ -31,14 +33,26 @@ def demo(arguments):
     return main(arguments)
 
 
+FAST_TESTS = ("tests/unit", "tests/nodes")
+
+
 def test(arguments):
+    start = time.monotonic()
     # The root's __init__.py is a package for ComfyUI; tests/pytest.ini keeps pytest from importing it.
     command = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini"]
-    if not any(argument.replace(os.sep, "/").startswith("tests/") for argument in arguments):
+    if "--fast" in arguments:
+        arguments = [argument for argument in arguments if argument != "--fast"]
+        command += FAST_TESTS
+    elif not any(argument.replace(os.sep, "/").startswith("tests/") for argument in arguments):
         command.append("tests")
+    if not any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments):
+        # A group of tests, see tests/conftest.py, stays in one process. The longest groups are collected first.
+        command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup", "--no-loadscope-reorder"]
     # The tests' networks are so small that threads cost more than they give.
     environment_variables = {"OMP_NUM_THREADS": "1", **os.environ}
-    return subprocess.call([*command, *arguments], cwd=ROOT, env=environment_variables)
+    status = subprocess.call([*command, *arguments], cwd=ROOT, env=environment_variables)
+    print(f"The tests took {time.monotonic() - start:.0f} s.")
+    return status
 
 
 def bench(arguments):
