@@ -24,8 +24,8 @@ from benchmarks.common.table import Section, shortened, show, verdict
 from devtools.paths import ROOT
 
 RESULTS = Path(__file__).resolve().parent / "results"
-README = ROOT / "README.md"
-# Between them the README has the table of a full run.
+NUMBERS = ROOT / "docs" / "benchmarks.md"
+# Between them that page has the table of a full run.
 MARKS = ("<!-- python3 dev.py bench quality -->", "<!-- end of bench quality -->")
 # At this many calls methods are compared with each other.
 MAIN = 36
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def published(self) -> bool:
-        """Whether the README's table comes from it."""
+        """Whether the table in docs/benchmarks.md comes from it."""
         whole = (self.count, self.split) == (SCENES, "test")
         return whole and MAIN in self.levels and self.folder == RESULTS
 
@@ -209,7 +209,7 @@ def report(plan: Plan, results: dict[int, list], weights: str, quick: bool) -> d
     wrote = plan.folder / "quality.md"
     wrote.write_text(markdown(compared(results), plan), encoding="utf-8")
     if plan.published:
-        put_between_marks(README, wrote.read_text(encoding="utf-8"))
+        put_between_marks(NUMBERS, wrote.read_text(encoding="utf-8"))
     for file in sheet.save(plan.folder, results, compared(results), plan.split, weights):
         print(f"Wrote {file}")
     print(line_of_json(results, figures, plan))

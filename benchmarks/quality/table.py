@@ -101,7 +101,7 @@ def as_json(result: Result) -> dict:
 
 
 def markdown(compared: list[Result], plan) -> str:
-    """The table as the README has it: methods by their error in the own-color strata."""
+    """The table as docs/benchmarks.md has it: methods by their error in the own-color strata."""
     count = int(np.isin(compared[0].stratum, OWN).sum())
     lines = [
         f"| {count} scenes of the {plan.split} split, {plan.seeds} seed{'s' if plan.seeds > 1 else ''} "

@@ -1,0 +1,49 @@
+"""The README and the pages under docs: short enough, complete, and without dead links."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "web" / "docs").glob("*.md"))]
+
+
+def test_the_readme_has_at_most_1100_words():
+    assert len(README.split()) <= 1100
+
+
+@pytest.mark.parametrize("command", ["demo", "test"])
+def test_the_readme_has_the_command_on_a_line_of_its_own(command):
+    assert f"\npython3 dev.py {command}\n" in README
+
+
+def test_the_readme_lists_every_node():
+    nodes = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert [name["display_name"] for name in nodes.values() if f"\n| {name['display_name']} |" not in README] == []
+
+
+def test_every_row_of_settings_is_marked_as_measured_or_derived():
+    section = README.split("## Settings")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert rows and all(re.search(r"\*(measured|derived)\*", row) for row in rows)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_images_lead_to_files_of_the_repository(page):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (page.parent / target).resolve().is_relative_to(ROOT)] == []
+    assert [target for target in local if not (page.parent / target).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_sections_lead_to_headings_of_the_page(page):
+    text = page.read_text(encoding="utf-8")
+    slugs = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)$", text)
+    }
+    slugs |= set(re.findall(r'<a name="([^"]+)">', text))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= slugs
