@@ -18,6 +18,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec, left_by_mask
+from ..phd_ops.latents.noise import as_flow_input, noise_from_velocity
 from .compat import newer
 from .validate import check_choice
 
@@ -130,11 +131,7 @@ class InpaintingUNet(UNetModel):
 
 
 class NoisePrediction(torch.nn.Module):
-    """The flow's UNet as one that predicts noise (eps), as Stable Diffusion's does: same weights, same estimates.
-
-    Both see x0 + s n, each at a scale of its own; the flow at (1 - t) with t = s / (1 + s). From its velocity
-    u = n - x0 at x = (1 - t) x0 + t n follows n = x + (1 - t) u.
-    """
+    """The demo's flow network as one that predicts noise (eps), as Stable Diffusion's does: same weights, same x0."""
 
     def __init__(self, **unet_config):
         super().__init__()
@@ -143,14 +140,11 @@ class NoisePrediction(torch.nn.Module):
         self.levels = comfy.model_sampling.ModelSamplingDiscrete()
 
     def forward(self, x, timesteps, *args, **kwargs):
-        """x [B,C,H,W]: of unit variance, as ComfyUI scales it for such a network, then what the mask leaves;
-        timesteps [B]."""
-        sigma = self.levels.sigma(timesteps)
-        t = sigma / (1 + sigma)
-        x, seen = x.split([CHANNELS, x.shape[1] - CHANNELS], 1)
-        x = x * ((1 + sigma**2).sqrt() / (1 + sigma)).to(x).view(-1, 1, 1, 1)
-        velocity = self.flow(torch.cat([x, seen], 1), 1000 * t, *args, **kwargs)
-        return x + (1 - t).to(x).view(-1, 1, 1, 1) * velocity
+        """x [B,2C+1,H,W]: the noisy latent scaled to unit variance, the mask, the known latent; timesteps [B]."""
+        noisy, known = x.split([CHANNELS, x.shape[1] - CHANNELS], 1)
+        noisy, t = as_flow_input(noisy, self.levels.sigma(timesteps))
+        velocity = self.flow(torch.cat([noisy, known], 1), 1000 * t, *args, **kwargs)
+        return noise_from_velocity(noisy, velocity, t)
 
 
 MODELS = {

@@ -70,3 +70,29 @@ def item_noise(like: torch.Tensor, generators: list[torch.Generator], wanted: li
         for generator, draws in zip(generators, wanted, strict=True)
     ]
     return torch.stack(items).to(like)
+
+
+def as_flow_input(x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The input of an eps-prediction network as a rectified flow takes it, and the flow's level t.
+
+    Both networks see x0 + sigma n, each at its own scale: (x0 + sigma n) / sqrt(1 + sigma^2) for eps prediction,
+    (1 - t) x0 + t n with t = sigma / (1 + sigma) for the flow.
+
+    Args:
+        x: [B,...], the input of the eps-prediction network.
+        sigma: [B], the noise level of each item, above 0.
+    Returns:
+        The flow's input, of x's shape and type, and t, [B] in 0..1.
+    """
+    scale = (1 + sigma**2).sqrt() / (1 + sigma)
+    return x * scale.to(x).view(-1, *[1] * (x.ndim - 1)), sigma / (1 + sigma)
+
+
+def noise_from_velocity(x: torch.Tensor, velocity: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """The noise n in x = (1 - t) x0 + t n by a rectified flow's velocity u = n - x0: n = x + (1 - t) u.
+
+    Args:
+        x, velocity: [B,...], the flow's input and output.
+        t: [B], the level of each item in 0..1.
+    """
+    return x + (1 - t).to(x).view(-1, *[1] * (x.ndim - 1)) * velocity

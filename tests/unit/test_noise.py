@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from phd_ops.latents.noise import (
     add_noise,
+    as_flow_input,
     item_noise,
     item_seed,
     model_sigma,
+    noise_from_velocity,
     opposite_pairs,
     renoise,
     signal,
@@ -114,3 +116,21 @@ def test_every_second_run_has_the_opposite_noise(runs):
         mine = kept[2 * run : 2 * run + 2]
         assert torch.equal(mine, -kept[2 * run - 2 : 2 * run] if run % 2 else noise[2 * run : 2 * run + 2])
     assert torch.equal(noise, before)
+
+
+def test_an_eps_network_s_input_becomes_the_flow_s_input_and_its_velocity_the_noise():
+    generator = torch.Generator().manual_seed(0)
+    clean, drawn = torch.randn(2, 3, 4, 2, 2, generator=generator, dtype=torch.float64)
+    sigma = torch.tensor([0.05, 1.0, 14.6], dtype=torch.float64)
+    level = sigma.view(-1, 1, 1, 1)
+    x, t = as_flow_input((clean + level * drawn) / (1 + level**2).sqrt(), sigma)
+    assert torch.equal(t, sigma / (1 + sigma))
+    torch.testing.assert_close(x, add_noise(clean, drawn, t.view(-1, 1, 1, 1), flow=True))
+    torch.testing.assert_close(noise_from_velocity(x, drawn - clean, t), drawn)
+
+
+def test_the_noise_from_a_velocity_has_the_type_of_the_latent():
+    x, sigma = torch.ones(2, 3, 4, dtype=torch.bfloat16), torch.tensor([0.5, 2.0])
+    flow_input, t = as_flow_input(x, sigma)
+    assert (flow_input.dtype, t.dtype) == (torch.bfloat16, torch.float32)
+    assert noise_from_velocity(flow_input, x, t).dtype == torch.bfloat16
