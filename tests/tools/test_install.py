@@ -23,7 +23,7 @@ from pathlib import Path
 
 root, comfyui, folder = sys.argv[1:]
 sys.path.insert(0, root)
-from HARNESS import comfyui as development
+from devtools import comfyui as development
 
 development.activate(Path(comfyui), ("--cpu", "--use-pytorch-cross-attention"))
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(root)]
@@ -36,7 +36,7 @@ registered = sorted(set(nodes.NODE_CLASS_MAPPINGS) - before)
 import cv2
 
 print(json.dumps({"success": success, "nodes": registered, "cv2": cv2.__file__}))
-""".replace("HARNESS", "harness")
+"""
 NO_INDEX = ("NewConnectionError", "Name or service not known", "Temporary failure in name resolution")
 
 
