@@ -46,8 +46,8 @@ def test(arguments):
     elif not any(argument.replace(os.sep, "/").startswith("tests/") for argument in arguments):
         command.append("tests")
     if not any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments):
-        # A group of tests, see tests/conftest.py, stays in one process. The longest groups are collected first.
-        command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup", "--no-loadscope-reorder"]
+        # tests/conftest.py says which tests stay in one process, and begins with the longest.
+        command += ["-n", str(min(os.cpu_count() or 1, 4)), "--no-loadscope-reorder"]
     # The tests' networks are so small that threads cost more than they give.
     environment_variables = {"OMP_NUM_THREADS": "1", **os.environ}
     status = subprocess.call([*command, *arguments], cwd=ROOT, env=environment_variables)

@@ -29,19 +29,22 @@ SLOWEST_FIRST = ("e2e", "tools", "web", "nodes", "unit")
 
 
 def pytest_collection_modifyitems(items):
-    """Groups the tests for pytest-xdist, which runs each group in one process.
+    items.sort(key=lambda item: SLOWEST_FIRST.index(item.path.relative_to(TESTS).parts[0]))
 
-    A file is a group, so that its fixtures are made once. All tests in a browser are one group: they share one server
-    and one browser.
+
+def pytest_xdist_make_scheduler(config, log):
+    """With several processes, the tests of a file run in one, so that its fixtures are made once.
+
+    All tests in a browser run in one process: they share one server and one browser.
     """
+    from xdist.scheduler import LoadScopeScheduling
 
-    def folder(item):
-        return item.path.relative_to(TESTS).parts[0]
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return "browser" if file.startswith("e2e/") or "canvas" in file else file
 
-    items.sort(key=lambda item: SLOWEST_FIRST.index(folder(item)))
-    for item in items:
-        group = "browser" if item.get_closest_marker("e2e") or folder(item) == "e2e" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
