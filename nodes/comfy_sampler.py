@@ -14,7 +14,7 @@ from ..phd_ops.latents import masked_langevin, repaint
 from ..phd_ops.latents.noise import item_seed
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import STEPPERS, Mask, free_at, levels
-from .ui import tell, warn
+from .ui import send_text, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
 # Noise inside the loop must not repeat the initial noise, which ComfyUI draws from the bare seed.
@@ -116,7 +116,7 @@ def announce(plan: Plan) -> None:
     if plan.notes:
         warn("\n".join(filter(None, [*plan.notes, plan.told])))
     else:
-        tell(plan.told)
+        send_text(plan.told)
 
 
 def check_whole(model, method: str) -> None:

@@ -11,7 +11,7 @@ from ..phd_ops.pixels.masks import resize_mask
 from ..phd_ops.pixels.resample import resize
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
-from .ui import outlined, shown
+from .ui import Message, outlined, show
 from .validate import check_numbers
 
 Crop = io.Custom("PHD_CROP")
@@ -129,10 +129,10 @@ class PhDCrop(io.ComfyNode):
             side, multiple = side or own_side, math.lcm(multiple, own_multiple)
         if side < LEAST_SIDE:
             raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
-        told = []
         composites = as_images(composite, "composite")[..., :3]
-        inpaints = as_masks(inpaint_mask, composites, "inpaint_mask", told)
-        harmonizes = as_masks(harmonize_mask, composites, "harmonize_mask", told)
+        inpaints, messages = as_masks(inpaint_mask, composites, "inpaint_mask")
+        harmonizes, resized = as_masks(harmonize_mask, composites, "harmonize_mask")
+        messages += resized
         references = composites if reference is None else as_images(reference, "reference")[..., :3]
         if references.shape[1:] != composites.shape[1:]:
             raise ValueError(
@@ -146,7 +146,8 @@ class PhDCrop(io.ComfyNode):
             "reference": references,
         }
         if subject_mask is not None:
-            batches["subject_mask"] = as_masks(subject_mask, composites, "subject_mask", told)
+            batches["subject_mask"], resized = as_masks(subject_mask, composites, "subject_mask")
+            messages += resized
         count = common_batch(**batches)
         subjects = batches.get("subject_mask", np.clip(harmonizes - inpaints, 0, 1))
         scene = Size.of(composites[0])
@@ -162,12 +163,10 @@ class PhDCrop(io.ComfyNode):
 
         images = cut(composites, lambda part: resize(part, window.target))
         masks = cut_mask(harmonizes)
-        told.append(
-            f"Window {window.box.width}×{window.box.height} at ({window.box.x}, {window.box.y}), "
-            f"worked on at {window.target.width}×{window.target.height}."
-        )
+        text = f"Window {window.box.width}×{window.box.height} at ({window.box.x}, {window.box.y}), "
+        messages.append(Message(f"{text}worked on at {window.target.width}×{window.target.height}."))
         if not harmonizes.any():
-            told.append("The harmonize_mask is empty: the window is the whole image.")
+            messages.append(Message("The harmonize_mask is empty: the window is the whole image.", warning=True))
         return io.NodeOutput(
             as_tensor(images),
             as_tensor(cut_mask(inpaints)),
@@ -175,5 +174,5 @@ class PhDCrop(io.ComfyNode):
             window,
             as_tensor(images if reference is None else cut(references, lambda part: resize(part, window.target))),
             as_tensor(cut_mask(subjects)),
-            ui=shown(cls, [outlined(*pair) for pair in zip(images, masks, strict=True)], *told),
+            ui=show(cls, [outlined(*pair) for pair in zip(images, masks, strict=True)], messages),
         )

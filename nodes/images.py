@@ -5,6 +5,7 @@ import torch
 
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask
+from .ui import Message
 
 
 def pixels(size: Size) -> str:
@@ -35,13 +36,13 @@ def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
         raise ValueError(f"{name}: {error}") from None
 
 
-def as_masks(mask: torch.Tensor, like: np.ndarray, name: str, told: list[str]) -> np.ndarray:
-    """A MASK as float32 [B,h,w], brought to the size of `like` ([B,h,w,C]); what was done is added to `told`."""
+def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> tuple[np.ndarray, list[Message]]:
+    """A MASK as float32 [B,h,w], resized to the size of `like` ([B,h,w,C]) where it differs; and a message if so."""
     masks, size = named_mask(mask, name).numpy(), Size.of(like[0])
     if Size.of(masks[0]) == size:
-        return masks
-    told.append(f"{name} is {pixels(Size.of(masks[0]))} and was resized to its image's {pixels(size)}.")
-    return np.stack([resize_mask(item, *size) for item in masks])
+        return masks, []
+    text = f"{name} is {pixels(Size.of(masks[0]))} and was resized to its image's {pixels(size)}."
+    return np.stack([resize_mask(item, *size) for item in masks]), [Message(text)]
 
 
 def common_batch(**batches: np.ndarray) -> int:

@@ -11,7 +11,7 @@ from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, SceneMasks, paste, subject_box, warp_exemplar
 from .compat import newer
 from .images import as_images, as_masks, common_batch, item
-from .ui import outlined, shown, stored
+from .ui import Message, outlined, show, store_preview
 from .validate import check_choice, check_numbers
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
@@ -239,15 +239,15 @@ class PhDPasteBlend(io.ComfyNode):
         check_choice("placement", placement, ["manual", "random"])
         check_choice("blend", blend, list(BLENDS))
         check_numbers(feather=feather, size_min=size_min, size_max=size_max, light_match=light_match, visible=visible)
-        told = []
         scenes = as_images(background, "background")[..., :3]
         exemplars = as_images(subject, "subject")
-        mattes = subject_mattes(exemplars, subject_mask, told)
+        mattes, messages = subject_mattes(exemplars, subject_mask)
         lines = placement_lines(placements)
         of_scene = {"background": scenes}
         for name, mask in zip(EARLIER, (earlier_subjects, earlier_inpaint), strict=True):
             if mask is not None:
-                of_scene[name] = as_masks(mask, scenes, name, told)
+                of_scene[name], resized = as_masks(mask, scenes, name)
+                messages += resized
         of_subject = {"subject": exemplars, "subject_mask": mattes, "placements": lines}
         if paste_into_one:
             subjects = range(common_batch(**of_subject))
@@ -285,12 +285,13 @@ class PhDPasteBlend(io.ComfyNode):
                 surround = has_surround(exemplar)
                 box = subject_box(own)
                 if box is None:
-                    told.append(f"The mask of subject {index + 1} is empty: the scene passes through unchanged.")
+                    text = f"The mask of subject {index + 1} is empty: the scene passes through unchanged."
+                    messages.append(Message(text, warning=True))
                     used[index] = NOT_PLACED
                     continue
                 where = place(index, box, Size.of(composite))
                 used[index] = where.to_text()
-                told.append(where.to_text())
+                messages.append(Message(where.to_text()))
                 seen = seen or [on_canvas(cls, composite, exemplar, own, box, where)]
                 pasted = paste(
                     composite,
@@ -306,7 +307,7 @@ class PhDPasteBlend(io.ComfyNode):
                 )
                 drawn = placement == "random" and item(lines, index) == NOT_PLACED
                 share = visible_share(where, box.size, Size.of(composite))
-                told += hidden(index, bool(pasted.matte.any()), share, visible if drawn else 0.0)
+                messages += hidden(index, bool(pasted.matte.any()), share, visible if drawn else 0.0)
                 masks.add(pasted, ring, shadow)
                 if alone and surround:
                     has_reference = True
@@ -314,18 +315,18 @@ class PhDPasteBlend(io.ComfyNode):
                         exemplar[..., :3], own, where, Size.of(composite), out=references[number]
                     )
                     if covered < 0.995:
-                        told.append(
-                            f"The exemplar covers {covered:.0%} of the reference; the rest is its mirror image."
-                        )
+                        text = f"The exemplar covers {covered:.0%} of the reference; the rest is its mirror image."
+                        messages.append(Message(text))
             if not has_reference:
                 references[number] = composite
                 if any(line != NOT_PLACED for line in used.values()):
                     why = "A cut-out has" if alone else "Several subjects share"
-                    told.append(f"{why} no surround, so there is no reference: the composite stands in for it.")
+                    text = f"{why} no surround, so there is no reference: the composite stands in for it."
+                    messages.append(Message(text))
             previews.append(outlined(composite, masks.matte, masks.harmonize))
         arrays = (torch.from_numpy(array) for array in (composites, references, taken, inpaints, harmonizes))
         return io.NodeOutput(
-            *arrays, "\n".join(used.values()), ui=shown(cls, previews, *told) | {"phd_placement": seen}
+            *arrays, "\n".join(used.values()), ui=show(cls, previews, messages) | {"phd_placement": seen}
         )
 
 
@@ -335,27 +336,28 @@ def on_canvas(
     """What the placement editor in the browser shows: the scene ahead of a paste, the subject, and where it went."""
     subject = np.dstack([exemplar[box.slices][..., :3], matte[box.slices]])
     return {
-        "scene": stored(cls, scene),
+        "scene": store_preview(cls, scene),
         "scene_size": list(Size.of(scene)),
-        "subject": stored(cls, subject),
+        "subject": store_preview(cls, subject),
         "subject_size": list(box.size),
         "placement": asdict(where),
     }
 
 
-def subject_mattes(exemplars: np.ndarray, mask, told: list[str]) -> np.ndarray:
-    """The subjects' mattes [B,h,w]: mask or alpha, or of both the lesser, as what is transparent has no color."""
+def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np.ndarray, list[Message]]:
+    """The subjects' mattes [B,h,w]: mask or alpha, or the lesser of both, as what is transparent has no color."""
     alphas = exemplars[..., 3] if exemplars.shape[-1] == 4 else None
     if mask is None and alphas is None:
         raise ValueError("subject has no alpha and no subject_mask is connected: connect one, 1 = subject.")
-    mattes = alphas if mask is None else as_masks(mask, exemplars, "subject_mask", told)
+    mattes, messages = (alphas, []) if mask is None else as_masks(mask, exemplars, "subject_mask")
     if mask is not None and alphas is not None:
         common_batch(subject=exemplars, subject_mask=mattes)
         mattes = np.minimum(mattes, alphas)
     for index, matte in enumerate(mattes):
         if 0 < matte.max() < 0.5:
-            told.append(f"The mask of subject {index + 1} is {matte.max():.2f} at most: it is pasted that faintly.")
-    return np.stack([stabilize(matte) for matte in mattes])
+            text = f"The mask of subject {index + 1} is {matte.max():.2f} at most: it is pasted that faintly."
+            messages.append(Message(text))
+    return np.stack([stabilize(matte) for matte in mattes]), messages
 
 
 def placement_lines(text: str | None) -> list[str]:
@@ -363,13 +365,13 @@ def placement_lines(text: str | None) -> list[str]:
     return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
 
 
-def hidden(index: int, seen: bool, share: float, wanted: float) -> list[str]:
+def hidden(index: int, seen: bool, share: float, wanted: float) -> list[Message]:
     """What to say of a subject of which `share` of its box is in the scene, and `wanted` should be."""
     if not seen:
         why = "is too small to be seen" if share > 0 else "lies wholly outside the scene"
-        return [f"Subject {index + 1} {why}."]
+        return [Message(f"Subject {index + 1} {why}.", warning=True)]
     if share < wanted - 1e-6:
-        return [f"Subject {index + 1} is too large for {wanted:.0%} of its box: {share:.0%} is shown."]
+        return [Message(f"Subject {index + 1} is too large for {wanted:.0%} of its box: {share:.0%} is shown.")]
     return []
 
 

@@ -19,7 +19,7 @@ from ..phd_ops.segmenters.prompt import AUTO, Prompt
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
 from .load_segmenter import LoadedSegmenter, Segmenter
-from .ui import shown, warn
+from .ui import Message, show
 from .validate import check_choice, check_numbers
 
 # No image is that wide; what is beyond, or no number at all, is a slip of the user's.
@@ -72,8 +72,8 @@ def as_boxes(given, count: int) -> list[np.ndarray]:
     return boxes if len(boxes) == count else boxes * count
 
 
-def on_image(prompt: Prompt, size: Size, told: list[str]) -> Prompt | None:
-    """A prompt without points outside the image, which is told; None where then nothing of it is left."""
+def on_image(prompt: Prompt, size: Size, messages: list[Message]) -> Prompt | None:
+    """A prompt without points outside the image, with a message for those; None where nothing is left of it."""
     kept = {}
     for name in ("positive", "negative"):
         points = getattr(prompt, name)
@@ -81,12 +81,13 @@ def on_image(prompt: Prompt, size: Size, told: list[str]) -> Prompt | None:
         kept[name] = points[inside]
         if not inside.all():
             left_out = f"{len(points) - inside.sum()} of {len(points)}"
-            told.append(f"{name}_points: {left_out} lie outside the image of {pixels(size)} and are left out.")
+            text = f"{name}_points: {left_out} lie outside the image of {pixels(size)} and are left out."
+            messages.append(Message(text))
     clipped = dataclasses.replace(prompt, **kept)
     if prompt.box is not None:
         x, y, width, height = prompt.box
         if not (x < size.width and y < size.height and x + width > 0 and y + height > 0):
-            told.append(f"box: it lies outside the image of {pixels(size)}.")
+            messages.append(Message(f"box: it lies outside the image of {pixels(size)}."))
             return None
     return None if clipped.empty and not prompt.empty else clipped
 
@@ -226,11 +227,11 @@ class PhDSegment(io.ComfyNode):
             class_name=class_name,
             candidate=candidate,
         )
-        images, told = as_images(image, "image"), []
+        images, messages = as_images(image, "image"), []
         each = [written] * len(images) if boxes is None else as_boxes(boxes, len(images))
         rough = None
         if rough_mask is not None:
-            rough = as_masks(rough_mask, images, "rough_mask", told)
+            rough, messages = as_masks(rough_mask, images, "rough_mask")
             common_batch(image=images, rough_mask=rough)
             images = np.repeat(images, len(rough), axis=0) if len(images) == 1 else images
             each = each * len(rough) if len(each) == 1 else each
@@ -245,10 +246,10 @@ class PhDSegment(io.ComfyNode):
             # Where others have boxes and this image none, a detector found nothing in it.
             nothing = boxed and not len(each[index]) and rough is None and not len(asked.positive)
             prompts = [] if nothing else prompts_of(prompt, each[index])
-            mask, several = search(segmenter, given, prompts, told, threshold, keep, grow, refine_edge)
+            mask, several = search(segmenter, given, prompts, messages, threshold, keep, grow, refine_edge)
             if not several:
-                told.append(f"No subject found in image {index + 1}: its mask is empty.")
-                warn(told[-1])
+                text = f"No subject found in image {index + 1}: its mask is empty."
+                messages.append(Message(text, warning=True))
             elif found is None:
                 found = subject_box(mask)
             masks.append(mask)
@@ -258,7 +259,7 @@ class PhDSegment(io.ComfyNode):
         box = (found or Box(0, 0, 0, 0))._asdict()
         # A list without items would stop the graph.
         separate = [as_tensor([mask]) for mask in subjects or masks[:1]]
-        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), box, separate, ui=shown(cls, cutouts, *told))
+        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), box, separate, ui=show(cls, cutouts, messages))
 
 
 def prompts_of(prompt: Prompt, boxes: np.ndarray) -> list[Prompt]:
@@ -279,7 +280,7 @@ def search(
     segmenter: LoadedSegmenter,
     image: np.ndarray,
     prompts: list[Prompt],
-    told: list[str],
+    messages: list[Message],
     threshold: float,
     keep: str,
     pixels: int,
@@ -294,7 +295,7 @@ def search(
     whole, found = np.zeros(image.shape[:2], np.float32), []
     for prompt in prompts:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        prompt = on_image(prompt, Size.of(image), told)
+        prompt = on_image(prompt, Size.of(image), messages)
         if prompt is None:
             continue
         # In 16 bits a network may overflow; what it cannot say is no subject.

@@ -12,7 +12,7 @@ from ..phd_ops.pixels.stitch import Stitched, fade_in_window, stitch
 from .compat import newer
 from .crop import Crop
 from .images import as_images, as_masks, common_batch, item, named_mask, pixels
-from .ui import outlined, shown
+from .ui import Message, outlined, show
 from .validate import check_numbers
 
 
@@ -149,7 +149,6 @@ class PhDStitch(io.ComfyNode):
         check_numbers(
             detail=detail, keep_surround=keep_surround, color_fix=color_fix, relight_strength=relight_strength
         )
-        told = []
         for name, mask in (("subject_mask", subject_mask), ("harmonize_mask", harmonize_mask)):
             if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
                 raise ValueError(
@@ -159,8 +158,9 @@ class PhDStitch(io.ComfyNode):
         composites = as_images(composite, "composite")[..., :3]
         samples = by_seed(sampled, "sampled", num_seeds)
         references = None if sampled_reference is None else by_seed(sampled_reference, "sampled_reference", num_seeds)
-        mattes = as_masks(subject_mask, scenes, "subject_mask", told)
-        changes = as_masks(harmonize_mask, scenes, "harmonize_mask", told)
+        mattes, messages = as_masks(subject_mask, scenes, "subject_mask")
+        changes, resized = as_masks(harmonize_mask, scenes, "harmonize_mask")
+        messages += resized
         batches = {"background": scenes, "composite": composites, "sampled": samples[0], "subject_mask": mattes}
         batches["harmonize_mask"] = changes
         if references is not None:
@@ -176,7 +176,8 @@ class PhDStitch(io.ComfyNode):
             raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
         window = crop.box if crop is not None else decoded_window(size, Size.of(samples[0][0]))
         if crop is None and window.size != size:
-            told.append(f"sampled is {pixels(window.size)}: the image's margin, which the VAE cut off, stays as it is.")
+            text = f"sampled is {pixels(window.size)}: the image's margin, which the VAE cut off, stays as it is."
+            messages.append(Message(text))
         count = common_batch(**batches)
         images = np.empty((count, size.height, size.width, 3), np.float32)
         masks = np.zeros(images.shape[:3], np.float32)
@@ -187,7 +188,8 @@ class PhDStitch(io.ComfyNode):
             results = [item(run, index) for run in samples]
             shown_references = None if references is None else [item(run, index) for run in references]
             if shown_references is not None and all(map(is_same, shown_references, results)):
-                told.append("sampled_reference is the sampled image again: light is read from that one alone.")
+                text = "sampled_reference is the sampled image again: light is read from that one alone."
+                messages.append(Message(text))
                 shown_references = None
             shows = change if changed is None else change.copy()
             if changed is not None:
@@ -211,12 +213,12 @@ class PhDStitch(io.ComfyNode):
             images[index][window.slices], masks[index][window.slices] = stitched.image, stitched.used
             previews += [outlined(images[index]), outlined(masks[index])]
             reports.append(figures(stitched, matte[window.slices]))
-            told += sentences(stitched, matte[window.slices], reports[-1], color_fix)
+            messages += sentences(stitched, matte[window.slices], reports[-1], color_fix)
         return io.NodeOutput(
             torch.from_numpy(images),
             torch.from_numpy(masks),
             json.dumps(reports),
-            ui=shown(cls, previews, *told),
+            ui=show(cls, previews, messages),
         )
 
 
@@ -224,8 +226,8 @@ def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
     """A batch of images as one batch for each seed: first all scenes with the first one, and so on."""
     images = as_images(batch, name)[..., :3]
     if len(images) % seeds:
-        told = f"{name} has {len(images)} images, which are no {seeds} runs of the same scenes"
-        raise ValueError(f"{told}: set num_seeds as in Harmonize Sampler.")
+        problem = f"{name} has {len(images)} images, which are no {seeds} runs of the same scenes"
+        raise ValueError(f"{problem}: set num_seeds as in Harmonize Sampler.")
     return np.split(images, seeds)
 
 
@@ -257,30 +259,45 @@ def figures(stitched: Stitched, matte: np.ndarray) -> dict:
     }
 
 
-def sentences(stitched: Stitched, matte: np.ndarray, found: dict, color_fix: float) -> list[str]:
+def sentences(stitched: Stitched, matte: np.ndarray, found: dict, color_fix: float) -> list[Message]:
     """The same for whoever looks at the node."""
-    told = []
+    messages = []
     if stitched.light is not None:
         red, green, blue = found["gain"]
-        told.append(
-            f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by {found['light_by']}."
+        messages.append(
+            Message(
+                f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by {found['light_by']}."
+            )
         )
-        told.append(f"Identity {found['identity']:.2f} (the sampled image's: {found['identity_of_sampled']:.2f}).")
+        messages.append(
+            Message(f"Identity {found['identity']:.2f} (the sampled image's: {found['identity_of_sampled']:.2f}).")
+        )
     elif matte.any():
-        told.append("Nothing was made of the composite: it is put back as it is.")
+        messages.append(Message("Nothing was made of the composite: it is put back as it is."))
     elif stitched.used.any():
-        told.append("The subject's mask is empty: only its surround is taken from the sampled image.")
+        messages.append(
+            Message("The subject's mask is empty: only its surround is taken from the sampled image.", warning=True)
+        )
     else:
-        told.append("The subject's mask is empty: the background passes through unchanged.")
+        messages.append(Message("The subject's mask is empty: the background passes through unchanged.", warning=True))
     if found["neglected"] and stitched.light is not None:
-        told.append(
-            "The model left the subject as it was: raise denoise or inner steps, or see that the mask covers it."
+        messages.append(
+            Message(
+                "The model left the subject as it was: raise denoise or inner steps, or see that the mask covers it."
+            )
         )
     if found["suppressed"]:
-        told.append("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
+        messages.append(
+            Message(
+                "The model seems to have painted the subject away: name it in the prompt, or lower denoise.",
+                warning=True,
+            )
+        )
     shift = stitched.shift
     if shift.pixels and color_fix > 0:
         gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
         offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
-        told.append(f"Color shift taken off: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels.")
-    return told
+        messages.append(
+            Message(f"Color shift taken off: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels.")
+        )
+    return messages

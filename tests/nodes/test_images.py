@@ -41,17 +41,17 @@ def test_what_is_no_image_is_refused_with_its_shape(shape):
 
 @pytest.mark.parametrize("shape", [(6, 8), (1, 6, 8), (1, 1, 6, 8), (3, 6, 8), (3, 6, 8, 1)])
 def test_masks_of_the_images_size_pass_and_say_nothing(shape):
-    told, mask = [], torch.rand(shape)
-    masks = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask", told)
-    assert told == [] and masks.shape[1:] == (6, 8)
+    mask = torch.rand(shape)
+    masks, messages = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask")
+    assert messages == [] and masks.shape[1:] == (6, 8)
     assert np.array_equal(masks.ravel(), mask.numpy().ravel())
 
 
 def test_masks_of_another_size_are_resized_once_and_say_so():
-    told, mask = [], block(12, 16, 4, 4, 8, 12, batch=2)
-    masks = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask", told)
+    mask = block(12, 16, 4, 4, 8, 12, batch=2)
+    masks, messages = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask")
     assert np.array_equal(masks, block(6, 8, 2, 2, 4, 6, batch=2).numpy())
-    assert told == ["mask is 16×12 pixels and was resized to its image's 8×6 pixels."]
+    assert messages == [ui.Message("mask is 16×12 pixels and was resized to its image's 8×6 pixels.")]
 
 
 @pytest.mark.parametrize(("sizes", "count"), [((1, 1), 1), ((1, 3), 3), ((3, 3, 1), 3)])

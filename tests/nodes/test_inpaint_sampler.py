@@ -221,7 +221,7 @@ def test_a_preset_goes_gently_at_cfg_1(model_calls, told):
 def told(monkeypatch):
     """What a node says on itself, from the sampler's side."""
     said = []
-    monkeypatch.setattr(module("nodes.comfy_sampler"), "tell", said.append)
+    monkeypatch.setattr(module("nodes.comfy_sampler"), "send_text", said.append)
     return said
 
 
