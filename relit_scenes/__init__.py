@@ -1,1 +1,1 @@
-"""RelitScenes: scenes whose harmonized truth is known, rendered from a seed; see `scenes.py`."""
+"""RelitScenes: synthetic scenes for harmonization with a known right answer; see README.md."""

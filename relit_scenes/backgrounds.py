@@ -1,6 +1,6 @@
-"""Scenes without a subject: a ground in perspective, and a wall or the sky behind it, in linear albedo.
+"""Backgrounds in linear albedo: a ground in perspective with a wall or the sky behind it, or a photograph.
 
-Everything is described without pixels, so that one description can be rendered at any side.
+`draw` makes a description without pixels; `render` makes its image at any size.
 """
 
 import functools
@@ -26,7 +26,7 @@ INDOOR_WALLS = (
 
 @dataclass(frozen=True)
 class Sky:
-    """A sky: linear colors at the top and at the horizon, and how much of it clouds cover."""
+    """A sky: linear colors at the top and at the horizon, and the share of it that clouds cover."""
 
     name: str
     color: str
@@ -47,12 +47,12 @@ SKIES = {
 
 @dataclass(frozen=True)
 class Band:
-    """What stands between ground and sky.
+    """A strip between ground and sky.
 
     Attributes:
         material: in MATERIALS.
-        tall, ragged: its height over the horizon, and how far that varies, as shares of the image's height.
-        waves: how many waves its outline is made of, and how their height falls with their number.
+        tall, ragged: its height above the horizon and how much that varies, as shares of the image's height.
+        waves: the number of sine waves in its outline, and the exponent by which their amplitude falls.
     """
 
     material: str
@@ -79,27 +79,27 @@ PHOTOGRAPHS = {
         ("skimage", "data/rocket.jpg", "a rocket on a launch pad"),
     ),
 }
-# Their light can be taken out only roughly, and a few photographs teach little: they stay the exception.
+# Photographs stay rare: their own light can be removed only roughly, and there are few of them.
 PHOTOGRAPH_SHARE = 0.04
-# How much of a photograph's mean color counts as its light.
-GREY_WORLD = 0.9
-# The least share of its strongest channel that a material reflects in its weakest one, for the one that shows the
-# light best: of two deep colors together nobody could tell what the light is.
+# The share of a photograph's mean color that counts as its light (gray-world assumption).
+GRAY_WORLD = 0.9
+# At least one material of a background must be this close to neutral (weakest over strongest channel of its albedo):
+# two saturated colors alone do not reveal the color of the light.
 LEAST_NEUTRAL = 0.26
 
 
 @dataclass(frozen=True)
 class Background:
-    """What an image shows without its subject.
+    """A background without pixels.
 
     Attributes:
         kind: "outdoors", "wall" or "photograph".
-        name: as a prompt says it, beginning with a preposition.
-        ground, behind, band: names in MATERIALS, in MATERIALS or SKIES, in BANDS; of a photograph, `behind` is its
-            index in PHOTOGRAPHS and the others are empty.
-        split: whose textures it wears.
-        horizon: where ground and wall (or sky) meet, as a share of the height.
-        seed: of what is drawn at random inside.
+        name: its words in a prompt, beginning with a preposition.
+        ground, behind, band: names in MATERIALS, in MATERIALS or SKIES, and in BANDS. For a photograph, `behind` is its
+            index in PHOTOGRAPHS and the other two are empty.
+        split: the split whose textures it uses.
+        horizon: where the ground meets the wall or sky, as a share of the height.
+        seed: of everything random in its rendering.
     """
 
     kind: str
@@ -112,8 +112,8 @@ class Background:
     seed: int
 
 
-def readable(*names: str) -> bool:
-    """Whether one of these materials (or skies) shows what color the light has."""
+def reveals_light_color(*names: str) -> bool:
+    """Whether one of these materials (or skies) is neutral enough to show the color of the light."""
     parts = [MATERIALS[name].albedo if name in MATERIALS else SKIES[name].low for name in names]
     return any(min(albedo) / max(albedo) >= LEAST_NEUTRAL for albedo in parts)
 
@@ -121,27 +121,27 @@ def readable(*names: str) -> bool:
 @functools.cache
 def combinations(split: str) -> tuple[tuple[str, str, str, str], ...]:
     """(kind, ground, behind, band) of every background of a split."""
-    open_air = [(sky, band) for sky in SKIES for band in BANDS]
+    outdoor_rears = [(sky, band) for sky in SKIES for band in BANDS]
     found = []
     for row, ground in enumerate((*OUTDOOR_GROUNDS, *INDOOR_GROUNDS)):
         outdoors = ground in OUTDOOR_GROUNDS
-        rears = [("outdoors", sky, band) for sky, band in open_air] if outdoors else []
+        rears = [("outdoors", sky, band) for sky, band in outdoor_rears] if outdoors else []
         rears += [("wall", wall, "") for wall in (OUTDOOR_WALLS if outdoors else INDOOR_WALLS)]
         for column, (kind, behind, band) in enumerate(rears):
             alike = (ground, band) in (("water", "the sea"), ("a lawn", "hills"))
-            if of_cell(row, column) == split and not alike and readable(ground, behind):
+            if of_cell(row, column) == split and not alike and reveals_light_color(ground, behind):
                 found.append((kind, ground, behind, band))
     return tuple(found)
 
 
 def draw(rng: np.random.Generator, split: str, photographs: float = PHOTOGRAPH_SHARE) -> Background:
-    """A background of a split; `photographs` is the share of them."""
+    """A background of a split; `photographs` is the share of photographs."""
     seed = int(rng.integers(2**31))
     if rng.random() < photographs:
         choice = int(rng.integers(len(PHOTOGRAPHS[split])))
         caption = PHOTOGRAPHS[split][choice][2]
         return Background("photograph", f"before {caption}", "", str(choice), "", split, 0.6, seed)
-    # The ground is drawn first, then wall or sky, so that no material is rare.
+    # The ground is drawn first, then the wall or sky, so that no material is rare.
     choices = combinations(split)
     grounds = sorted({ground for _, ground, _, _ in choices})
     ground = grounds[rng.integers(len(grounds))]
@@ -155,7 +155,7 @@ def draw(rng: np.random.Generator, split: str, photographs: float = PHOTOGRAPH_S
 
 
 def color_behind(background: Background, at: float) -> tuple[str, np.ndarray] | None:
-    """The color's word and the linear albedo at a height (a share of the image's); None where it is not known."""
+    """The color word and the linear albedo [3] at a height (a share of the image's); None where it is not known."""
     if background.kind == "photograph":
         return None
     if at < background.horizon and background.behind in SKIES:
@@ -167,9 +167,9 @@ def color_behind(background: Background, at: float) -> tuple[str, np.ndarray] | 
 
 
 def sample(levels: tuple, u: np.ndarray, v: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """A seamless texture at tile coordinates u, v [h,w] (1 is a whole tile), whose rows lie `step` [h] tiles apart.
+    """Samples a seamless texture at tile coordinates u, v [h,w] (1 = one tile); the pixels of row i lie step[i] apart.
 
-    Trilinear: each row is read from the two levels whose pixels are about as large as its steps.
+    Trilinear: each row is sampled from the two pyramid levels whose pixels are about as large as its steps.
     """
     wanted = np.clip(np.log2(np.maximum(step * TILE, 1e-6)), 0, len(levels) - 1.001)
     result = np.zeros((*u.shape, 3), np.float32)
@@ -189,7 +189,7 @@ def sample(levels: tuple, u: np.ndarray, v: np.ndarray, step: np.ndarray) -> np.
 
 
 def wall(rng: np.random.Generator, name: str, split: str, width: int, height: int, far: float = 1.0) -> np.ndarray:
-    """A material seen from in front: [height,width,3]; `far` times as far away as a wall."""
+    """A material seen from the front, [height,width,3], `far` times as far away as a wall."""
     span = MATERIALS[name].span * rng.uniform(0.8, 1.2) * far
     u = rng.random() + np.arange(width) * span / width
     v = rng.random() + np.arange(height) * span / width
@@ -197,9 +197,9 @@ def wall(rng: np.random.Generator, name: str, split: str, width: int, height: in
 
 
 def ground(rng: np.random.Generator, name: str, split: str, width: int, height: int, horizon: float) -> np.ndarray:
-    """A material that lies flat, from the horizon (rows above the part that is rendered) to the front edge."""
+    """A flat material in perspective, [height,width,3], from the horizon down to the front edge."""
     span = MATERIALS[name].span * rng.uniform(0.8, 1.2)
-    # Rows go from the vanishing line, which lies above where the ground ends, so that its far end is not endless.
+    # The vanishing line lies above the ground's far end, so that the far end is at a finite distance.
     vanish = 0.04 + 0.06 * rng.random()
     below = (np.arange(height) + 0.5) / height * (1 - horizon) + vanish
     depth = (1 - horizon + vanish) / below
@@ -216,7 +216,7 @@ def cloud_noise(split: str) -> np.ndarray:
 
 
 def sky(rng: np.random.Generator, name: str, split: str, width: int, height: int) -> np.ndarray:
-    """[height,width,3] from the top down to the horizon."""
+    """A sky, [height,width,3], from the top down to the horizon."""
     kind = SKIES[name]
     down = ((np.arange(height) + 0.5) / height)[:, None, None] ** 1.3
     clear = (1 - down) * np.float32(kind.top) + down * np.float32(kind.low)
@@ -236,7 +236,7 @@ def sky(rng: np.random.Generator, name: str, split: str, width: int, height: int
 
 
 def band_mask(rng: np.random.Generator, band: Band, horizon: float, side: int) -> np.ndarray:
-    """Share of each pixel, [side,side,1], that a band covers down to the horizon."""
+    """The share of each pixel, [side,side,1], that a band covers."""
     count, fall = band.waves
     numbers = np.arange(1, count + 1)
     heights = rng.standard_normal((2, count)) / numbers**fall
@@ -249,11 +249,11 @@ def band_mask(rng: np.random.Generator, band: Band, horizon: float, side: int) -
 
 
 def render(background: Background, side: int) -> np.ndarray:
-    """Linear albedo [side,side,3] float32; light is still to fall on it."""
+    """Linear albedo, float32 [side,side,3]: the background without light."""
     rng = np.random.default_rng([11, background.seed])
     if background.kind == "photograph":
         return photograph(rng, background, side)
-    # Every part draws from a stream of its own, so that its side does not move the others.
+    # Every part has a random stream of its own, so that the number of its draws does not change the others.
     streams = [np.random.default_rng(rng.integers(2**63, size=2)) for _ in range(5)]
     split, horizon = background.split, background.horizon
     edge = min(side - 1, max(1, round(horizon * side)))
@@ -271,10 +271,10 @@ def render(background: Background, side: int) -> np.ndarray:
         far = wall(streams[3], band.material, split, side, rows[-1] + 1 - rows[0], far=2.0)
         image[part] += mask[part] * (far - image[part])
     if background.behind not in SKIES:
-        # A corner is darker: less light from all around gets there.
+        # The corner between ground and wall gets less ambient light.
         away = np.abs((np.arange(side) + 0.5) / side - edge / side)
         image *= (1 - 0.28 * np.exp(-away / 0.05)).astype(np.float32)[:, None, None]
-    # A material is known, but not to the last digit.
+    # Materials vary a little from scene to scene.
     spread = streams[4]
     for part in (slice(0, edge), slice(edge, side)):
         image[part] *= np.exp(0.04 * spread.standard_normal() + 0.012 * spread.standard_normal(3)).astype(np.float32)
@@ -289,7 +289,7 @@ def linear_photograph(split: str, choice: int) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator, background: Background, side: int) -> np.ndarray:
-    """A crop of one of PHOTOGRAPHS with its own light taken out as well as gray worlds go."""
+    """A crop of one of PHOTOGRAPHS, its own light removed under the gray-world assumption."""
     image = linear_photograph(background.split, int(background.behind))
     height, width = image.shape[:2]
     crop = int(min(height, width) * rng.uniform(0.6, 1.0))
@@ -297,7 +297,7 @@ def photograph(rng: np.random.Generator, background: Background, side: int) -> n
     small = cv2.resize(image[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         small = small[:, ::-1]
-    # What the crop's mean says of its light, in all of its brightness and most of its color.
+    # The crop's mean counts as its light: all of the brightness and most of the color.
     mean = np.log(small.mean((0, 1), dtype=np.float64) + 1e-3)
-    known = mean.mean() + GREY_WORLD * (mean - mean.mean())
+    known = mean.mean() + GRAY_WORLD * (mean - mean.mean())
     return np.minimum(small * np.exp(np.log(0.2) - known).astype(np.float32), 1)

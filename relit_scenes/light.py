@@ -1,8 +1,8 @@
-"""One light for a whole scene: a gain on linear light that is smooth over the image, and the direction it comes from.
+"""One light for a whole scene: a smooth gain on linear light, and the direction that the light comes from.
 
-A scene's light is `exp(log gain)` per pixel and channel: exposure, the color of a black body as a camera shows it, a
-little green or magenta, and a slope that is brighter on the side the light comes from. Solids are shaded by its
-direction on top of that.
+The gain is `exp(log gain)` per pixel and channel. It has an exposure, the color of a black body as a camera records it,
+a little green or magenta, and a slope that is brighter on the side of the light. Subjects are also shaded by the
+light's direction.
 """
 
 import functools
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A camera that is set to this white and then follows the light half way, as cameras left to themselves do.
+from phd_ops.pixels import color
+
+# The camera's white balance is set to this color; automatic white balance removes about half of the light's color.
 CAMERA_KELVIN = 5000.0
-FOLLOWED = 0.5
-LUMA = np.float32([0.2126, 0.7152, 0.0722])
-# Light from all around and from the one direction, on a surface that faces it.
+COLOR_LEFT = 0.5
+LUMA = np.ravel(color.LUMA)
+# Ambient light, and direct light on a surface that faces it.
 AMBIENT, DIRECT = 0.45, 0.75
 EXPOSURES = (-1.0, 1.0)
 MIREDS = (100.0, 400.0)
@@ -24,7 +26,7 @@ SLOPES = (0.1, 0.8)
 
 @functools.lru_cache(maxsize=4096)
 def black_body(kelvin: float) -> tuple[float, float, float]:
-    """Linear sRGB of a black body at luminance 1 (Kim et al.'s cubics for its chromaticity, 1667 to 25000 K)."""
+    """Linear sRGB of a black body at luminance 1, for 1667 to 25000 K (chromaticity by the cubics of Kim et al.)."""
     t = 1000 / kelvin
     if kelvin < 4000:
         x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
@@ -49,10 +51,10 @@ class Light:
 
     Attributes:
         exposure: in stops.
-        mired: a million over the color temperature in kelvin; warm light has many.
-        tint: log gain of green over red and blue; below 0 the light is magenta.
-        slope: log gain from the image's middle to its edge, towards the light.
-        azimuth: degrees from which the light comes, 0 from behind the camera, negative from the left.
+        mired: 1e6 / color temperature in kelvin; high for warm light.
+        tint: log gain of green over red and blue; negative for magenta light.
+        slope: log gain from the image's center to its edge, towards the light.
+        azimuth: degrees; 0 = from behind the camera, negative = from the left.
         elevation: degrees above the horizon.
     """
 
@@ -65,26 +67,26 @@ class Light:
 
     @property
     def color(self) -> np.ndarray:
-        """Log gain of each channel without exposure and slope, float64 [3]; white has luminance 1."""
+        """Log gain of each channel without exposure and slope, float64 [3]; a white surface has luminance 1."""
         body, camera = (np.log(black_body(kelvin)) for kelvin in (1e6 / self.mired, CAMERA_KELVIN))
-        log = FOLLOWED * (body - camera) + self.tint * np.array([-1 / 3, 2 / 3, -1 / 3])
+        log = COLOR_LEFT * (body - camera) + self.tint * np.array([-1 / 3, 2 / 3, -1 / 3])
         return log - np.log(LUMA @ np.exp(log))
 
     @property
     def towards(self) -> np.ndarray:
-        """Where the light is: a unit vector, x right, y up, z to the camera."""
+        """Unit vector towards the light, float32 [3]: x right, y up, z to the camera."""
         azimuth, elevation = math.radians(self.azimuth), math.radians(self.elevation)
         level = math.cos(elevation)
         return np.float32([level * math.sin(azimuth), math.sin(elevation), level * math.cos(azimuth)])
 
     @property
     def mean(self) -> np.ndarray:
-        """The log gain's mean over the image, float64 [3]."""
+        """Mean of the log gain over the image, float64 [3]."""
         return self.exposure * math.log(2) + self.color
 
     @property
     def gradient(self) -> np.ndarray:
-        """Log gain from the middle to the right edge and to the lower edge."""
+        """Log gain from the center to the right edge and to the lower edge, float64 [2]."""
         turn = math.radians(1.2 * self.azimuth)
         return self.slope * np.array([math.sin(turn), -math.cos(turn)])
 
@@ -96,14 +98,14 @@ class Light:
         return (plane[..., None] + self.mean).astype(np.float32)
 
     def shade(self, normals: np.ndarray, strength: float = 1.0) -> np.ndarray:
-        """What of the light a surface gives back, [H,W], for unit normals [H,W,3]; 1 where it is as the camera's."""
+        """Relative shading [H,W] for unit normals [H,W,3]. `strength` 0 gives 1 everywhere, 1 the full shading."""
         facing = np.maximum(normals @ self.towards, 0)
         lit = AMBIENT + DIRECT * facing
         return 1 + strength * (lit - 1)
 
 
 def draw(rng: np.random.Generator) -> Light:
-    """A light at 0 stops; what it falls on says how many it may have."""
+    """A light at exposure 0; the scene limits its exposure (`draw_exposure`)."""
     return Light(
         mired=float(rng.uniform(*MIREDS)),
         tint=float(rng.normal(0, 0.07)),
@@ -114,15 +116,15 @@ def draw(rng: np.random.Generator) -> Light:
 
 
 def draw_exposure(rng: np.random.Generator, most: float) -> float:
-    """Stops, between EXPOSURES and not above `most`; a scene of snow can only be dim where it shall not clip."""
+    """An exposure in stops within EXPOSURES and at most `most`, which is low for bright scenes such as snow."""
     low, high = EXPOSURES
     return float(rng.uniform(min(low, most - 0.3), min(high, most)))
 
 
 def words(light: Light) -> str:
-    """How a prompt tells of a light: its color, its side, its strength."""
+    """The light in the words of a prompt: its color, its side, its strength."""
     kelvin = 1e6 / light.mired
-    color = (
+    tone = (
         "warm evening light" if kelvin < 3100
         else "warm light" if kelvin < 4300
         else "neutral daylight" if kelvin < 6500
@@ -130,9 +132,10 @@ def words(light: Light) -> str:
     )  # fmt: skip
     side = "from the left" if light.azimuth < 0 else "from the right"
     strength = ", dim" if light.exposure < -0.65 else ", bright" if light.exposure > 0 else ""
-    return f"{color} {side}{strength}"
+    return f"{tone} {side}{strength}"
 
 
+# Every word that `words` can use.
 WORDS = (
     "warm evening light", "warm light", "neutral daylight", "cold blue light", "from the left", "from the right",
     "dim", "bright",

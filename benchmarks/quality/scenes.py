@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from benchmarks.paste.rivals import call
-from relit_scenes.scenes import STRATA, Scene, draw_scene, render_scene
+from relit_scenes.descriptions import STRATA
+from relit_scenes.draw import draw_scene
+from relit_scenes.render import Scene, render_scene
 
 SIDE = 128
 # So many scenes are sampled as one batch, and are lost where a run is stopped.

@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from phd_ops.pixels.color import srgb_to_linear
 from relit_scenes.light import LUMA
-from relit_scenes.scenes import Scene
+from relit_scenes.render import Scene
 
 # Sigmas as shares of the image's side: what is coarser is light, what is finer is texture.
 LIGHT_SIGMA, TEXTURE_SIGMA = 0.05, 0.02

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.common.table import shortened
 from benchmarks.quality.score import FIGURES
 from benchmarks.quality.store import Run, Store
-from relit_scenes.scenes import STRATA
+from relit_scenes.descriptions import STRATA
 
 SAME, OWN = "same color", tuple(stratum for stratum in STRATA if stratum != "same color")
 GROUPS = {"own_color": OWN, "same_color": (SAME,)}

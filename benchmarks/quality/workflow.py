@@ -28,7 +28,7 @@ from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, 
 from devtools.browser import Server
 from devtools.executor import WorkflowError, new_executor, run_workflow
 from devtools.paths import DEMO_WEIGHTS
-from relit_scenes.scenes import Scene
+from relit_scenes.render import Scene
 
 RESULT = "result"
 # Title -> the scene's attribute.

@@ -38,7 +38,8 @@ class Case:
 
 def relit_cases(count: int, side: int) -> list[Case]:
     """Held-out RelitScenes' exemplars with their exact mattes."""
-    from relit_scenes.scenes import draw_scene, render_scene
+    from relit_scenes.draw import draw_scene
+    from relit_scenes.render import render_scene
 
     cases = []
     for seed in range(count):

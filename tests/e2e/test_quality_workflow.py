@@ -10,7 +10,7 @@ import pytest
 from benchmarks.quality import run as quality
 from benchmarks.quality import scenes as quality_scenes
 from relit_scenes import subjects
-from relit_scenes.scenes import draw_scene
+from relit_scenes.draw import draw_scene
 
 WORKFLOW = Path(quality.__file__).parent / "workflows" / "phd.json"
 

@@ -20,7 +20,8 @@ from benchmarks.quality.table import OWN, Result, gathered, interval, over_seeds
 from devtools.executor import load_core_extras
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from relit_scenes import subjects
-from relit_scenes.scenes import STRATA, draw_scene
+from relit_scenes.descriptions import STRATA
+from relit_scenes.draw import draw_scene
 from training import classifier
 
 WORKFLOWS = Path(quality.__file__).parent / "workflows"
@@ -333,7 +334,7 @@ def test_the_thing_that_a_prompt_names(prompt, noun):
 
 
 def test_the_classifier_knows_solids_it_never_saw(pack):
-    from relit_scenes.scenes import training_pair
+    from relit_scenes.training_scenes import training_pair
     from training.data import as_tensor
 
     shown = [training_pair(seed, split="validation", kinds=("solid",)) for seed in range(60)]

@@ -10,7 +10,8 @@ from PIL import Image
 from benchmarks.segment import cases, scores
 from benchmarks.segment.run import TIMES, WANTED, holds, main
 from phd_ops.segmenters.prompt import Prompt
-from relit_scenes import scenes
+from relit_scenes.draw import draw_scene
+from relit_scenes.render import render_scene
 
 BACKENDS = ["grabcut", "u2netp", "u2netp, then grabcut", "deeplab (demo weights)"]
 
@@ -74,7 +75,7 @@ def test_the_demo_s_deeplab_finds_held_out_subjects(comfyui):
     segmenter = cases.from_file(cases.DEMO_DEEPLAB)
     overlaps = []
     for seed in range(8):
-        scene = scenes.render_scene(scenes.draw_scene(seed, "test", "mixed", kinds=("solid",)), 192)
+        scene = render_scene(draw_scene(seed, "test", "mixed", kinds=("solid",)), 192)
         found = segmenter.find(scene.exemplar.astype(np.float32), Prompt(class_name="subject"))
         overlaps.append(scores.overlap(found, scene.exemplar_matte))
     assert np.mean(overlaps) >= 0.75, overlaps

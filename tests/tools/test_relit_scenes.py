@@ -11,10 +11,15 @@ from phd_ops.pixels.color import srgb_to_linear
 from phd_ops.pixels.geometry import Size
 from phd_ops.pixels.masks import signed_distance
 from phd_ops.pixels.paste import exemplar_matrix, paste
-from relit_scenes import backgrounds, light, materials, readable, scenes, subjects
+from relit_scenes import backgrounds, light, light_readability, materials, subjects
+from relit_scenes.descriptions import STRATA, labels_of
+from relit_scenes.draw import draw_scene, draw_shot
+from relit_scenes.layers import render_layers
 from relit_scenes.light import Light
 from relit_scenes.materials import ImagesMissingError
+from relit_scenes.render import moved, render_scene
 from relit_scenes.split import SPLITS
+from relit_scenes.training_scenes import training_pair, vocabulary
 
 SIDE = 128
 SOLIDS = ("solid",)
@@ -36,10 +41,8 @@ needs_sprites = pytest.mark.usefixtures("sprites")
 @pytest.fixture(scope="module")
 def rendered():
     """Two scenes of each stratum, of solids, which need no package from npm."""
-    drawn = [
-        scenes.draw_scene(seed, "test", stratum, SOLIDS) for seed, stratum in itertools.product(range(2), scenes.STRATA)
-    ]
-    return [scenes.render_scene(description, SIDE) for description in drawn]
+    drawn = [draw_scene(seed, "test", stratum, SOLIDS) for seed, stratum in itertools.product(range(2), STRATA)]
+    return [render_scene(description, SIDE) for description in drawn]
 
 
 def of(rendered, *strata: str):
@@ -52,24 +55,24 @@ def exact(rendered):
 
 
 def test_the_same_seed_gives_the_same_bits():
-    for stratum in scenes.STRATA:
-        description = scenes.draw_scene(5, "validation", stratum, SOLIDS)
-        assert description == scenes.draw_scene(5, "validation", stratum, SOLIDS)
-        once, again = (scenes.render_scene(description, 64) for _ in range(2))
+    for stratum in STRATA:
+        description = draw_scene(5, "validation", stratum, SOLIDS)
+        assert description == draw_scene(5, "validation", stratum, SOLIDS)
+        once, again = (render_scene(description, 64) for _ in range(2))
         for name in (*IMAGES, "log_gain", "exemplar_log_gain", "ratio"):
             assert np.array_equal(getattr(once, name), getattr(again, name)), name
 
 
 def test_the_same_seed_gives_the_same_bits_when_every_cache_is_empty():
-    image, prompt = scenes.training_pair(3, 64, "validation", SOLIDS)
+    image, prompt = training_pair(3, 64, "validation", SOLIDS)
     for cached in (materials.pyramid, subjects.solid_form, subjects.traced, backgrounds.cloud_noise):
         cached.cache_clear()
-    again, same_prompt = scenes.training_pair(3, 64, "validation", SOLIDS)
+    again, same_prompt = training_pair(3, 64, "validation", SOLIDS)
     assert np.array_equal(image, again) and prompt == same_prompt
 
 
 def test_another_seed_gives_another_scene():
-    assert len({scenes.draw_scene(seed, "train", kinds=SOLIDS).scene.prompt for seed in range(20)}) > 15
+    assert len({draw_scene(seed, "train", kinds=SOLIDS).scene.prompt for seed in range(20)}) > 15
 
 
 def test_splits_share_no_subject_and_no_background_but_all_words():
@@ -87,8 +90,8 @@ def test_splits_share_no_subject_and_no_background_but_all_words():
 @pytest.mark.parametrize("split", SPLITS)
 def test_what_is_drawn_belongs_to_its_split(split):
     for seed in range(40):
-        drawn = scenes.draw_scene(seed, split, kinds=SOLIDS)
-        for shot in (drawn.scene, drawn.exemplar, scenes.draw_shot(seed, split, SOLIDS)):
+        drawn = draw_scene(seed, split, kinds=SOLIDS)
+        for shot in (drawn.scene, drawn.exemplar, draw_shot(seed, split, SOLIDS)):
             place, subject = shot.background, shot.subject
             assert place.split == split
             if place.kind != "photograph":
@@ -145,9 +148,9 @@ def test_composite_is_the_background_off_the_matte(rendered):
 def test_composite_holds_the_exemplars_subject_unchanged(rendered):
     for scene in rendered:
         core = scene.matte == 1
-        from_exemplar = scenes.moved(scene.exemplar, scene.shift)
+        from_exemplar = moved(scene.exemplar, scene.shift)
         assert core.sum() > 500 and np.array_equal(scene.composite[core], from_exemplar[core])
-        assert np.array_equal(scene.matte, scenes.moved(scene.exemplar_matte, scene.shift))
+        assert np.array_equal(scene.matte, moved(scene.exemplar_matte, scene.shift))
 
 
 def test_the_packs_paste_puts_the_subject_where_the_placement_says(rendered):
@@ -178,14 +181,14 @@ def test_relighting_by_the_true_ratio_reaches_the_truth(rendered):
 def test_the_ratio_of_a_matte_color_is_that_of_the_gains_where_direction_is_the_same(rendered):
     for scene in of(rendered, "exposure", "color cast", "gradient"):
         core = scene.true_matte == 1
-        there = scenes.moved(scene.exemplar_log_gain, scene.shift)
+        there = moved(scene.exemplar_log_gain, scene.shift)
         assert np.allclose(np.log(scene.ratio[core]), (scene.log_gain - there)[core], atol=1e-4)
 
 
 def test_each_stratum_is_what_its_name_says():
-    drawn = [scenes.draw_scene(seed, "test", stratum, SOLIDS) for seed in range(25) for stratum in scenes.STRATA]
+    drawn = [draw_scene(seed, "test", stratum, SOLIDS) for seed in range(25) for stratum in STRATA]
     for description in drawn:
-        labels, stratum = scenes.labels_of(description), description.stratum
+        labels, stratum = labels_of(description), description.stratum
         alone = {
             "exposure": abs(labels.exposure) >= 0.5,
             "color cast": labels.cast > 0.1,
@@ -214,8 +217,8 @@ def test_a_wrong_matte_is_off_by_one_pixel(rendered):
 @pytest.mark.parametrize("split", SPLITS)
 def test_photographs_make_backgrounds_too(split):
     place = backgrounds.draw(np.random.default_rng(0), split, photographs=1.0)
-    shot = replace(scenes.draw_shot(1, split, SOLIDS), background=place)
-    image = scenes.layers(shot, 64).finished
+    shot = replace(draw_shot(1, split, SOLIDS), background=place)
+    image = render_layers(shot, 64).finished
     assert place.kind == "photograph" and place.name in shot.prompt
     assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1 and image.std() > 0.02
 
@@ -238,9 +241,9 @@ def test_prompts_name_subject_color_place_and_light(rendered):
 
 
 def test_the_vocabulary_holds_every_word_of_the_prompts():
-    known = set(" ".join(scenes.vocabulary()).replace(",", " ").split())
+    known = set(" ".join(vocabulary()).replace(",", " ").split())
     for split, seed in itertools.product(SPLITS, range(20)):
-        assert set(scenes.draw_shot(seed, split, SOLIDS).prompt.replace(",", " ").split()) <= known
+        assert set(draw_shot(seed, split, SOLIDS).prompt.replace(",", " ").split()) <= known
 
 
 def test_warm_light_is_red_and_cold_light_blue_at_the_same_luminance():
@@ -259,21 +262,21 @@ def test_light_from_the_left_makes_the_left_brighter():
 
 
 def test_a_scene_is_the_same_at_every_side():
-    description = scenes.draw_scene(1, "test", "mixed", SOLIDS)
-    small, large = (scenes.render_scene(description, side) for side in (128, 256))
+    description = draw_scene(1, "test", "mixed", SOLIDS)
+    small, large = (render_scene(description, side) for side in (128, 256))
     reduced = large.truth.reshape(128, 2, 128, 2, 3).mean((1, 3))
     assert np.abs(reduced - small.truth).mean() < 0.03
 
 
 def test_training_pairs_are_finished_scenes():
-    image, prompt = scenes.training_pair(0, SIDE, "train", SOLIDS)
+    image, prompt = training_pair(0, SIDE, "train", SOLIDS)
     assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8 and prompt
-    told = [scenes.draw_shot(seed, "train", SOLIDS).subject for seed in range(100)]
+    told = [draw_shot(seed, "train", SOLIDS).subject for seed in range(100)]
     assert 80 <= sum(subject is not None for subject in told) <= 98
 
 
 def test_some_light_is_read_even_by_a_network_that_saw_little():
-    figures = readable.measure(train=256, test=64, epochs=40)
+    figures = light_readability.measure(train=256, test=64, epochs=40)
     assert figures["r2.all.brightness"] > 0.4 and figures["r2.all.slope"] > 0.6
 
 
@@ -288,7 +291,7 @@ def test_sprites_wear_the_color_that_their_name_says():
 
 @needs_sprites
 def test_scenes_of_sprites_hold_the_same_promises():
-    sprites = [scenes.render_scene(scenes.draw_scene(seed, "train", kinds=("sprite",)), SIDE) for seed in range(8)]
+    sprites = [render_scene(draw_scene(seed, "train", kinds=("sprite",)), SIDE) for seed in range(8)]
     test_relighting_by_the_true_ratio_reaches_the_truth(sprites)
     test_composite_holds_the_exemplars_subject_unchanged(sprites)
     test_the_packs_paste_puts_the_subject_where_the_placement_says(sprites)
@@ -296,11 +299,11 @@ def test_scenes_of_sprites_hold_the_same_promises():
 
 def test_unknown_words_give_one_sentence():
     with pytest.raises(ValueError, match="no split 'tset'; there are: train"):
-        scenes.draw_scene(0, "tset")
+        draw_scene(0, "tset")
     with pytest.raises(ValueError, match="no stratum 'dark'; there are: mixed"):
-        scenes.draw_scene(0, "test", "dark")
+        draw_scene(0, "test", "dark")
     with pytest.raises(ValueError, match="side is 32; a scene needs at least 64"):
-        scenes.render_scene(scenes.draw_scene(0, "test", kinds=SOLIDS), 32)
+        render_scene(draw_scene(0, "test", kinds=SOLIDS), 32)
 
 
 def test_a_missing_package_gives_one_sentence(monkeypatch, tmp_path):
@@ -309,9 +312,9 @@ def test_a_missing_package_gives_one_sentence(monkeypatch, tmp_path):
     with pytest.raises(ImagesMissingError, match="'nothing_here' is not installed"):
         materials.read_photograph("nothing_here", "data/none.png")
     archive = subjects.sprite_archive.__wrapped__
-    monkeypatch.setattr(subjects.images, "CACHE", tmp_path)
+    monkeypatch.setattr(subjects, "CACHE", tmp_path)
     monkeypatch.setattr(subjects.shutil, "which", lambda _: None)
-    with pytest.raises(ImagesMissingError, match="there is no npm here"):
+    with pytest.raises(ImagesMissingError, match="npm is not installed"):
         archive()
     (tmp_path / "lobehub-fluent-emoji-3d-1.1.0.tgz").write_bytes(b"not it")
     with pytest.raises(ImagesMissingError, match="as pinned; delete it"):

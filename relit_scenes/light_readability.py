@@ -1,7 +1,10 @@
-"""Can the light be read off a scene? `python -m relit_scenes.readable` fits a small network to find out.
+"""Can the light of a scene be estimated from its background? Fits a small network and reports its R².
 
-It sees clean backgrounds only, as 8-bit images, and says the light's mean log gain and its slope; it learns from the
-training split and is asked about the test split, whose backgrounds it never saw. Where it fails, no sampler can win.
+    .venv/bin/python -m relit_scenes.light_readability
+
+The network gets features of 8-bit backgrounds without a subject and predicts the light's mean log gain and its slope.
+It is trained on the training split and tested on backgrounds that it never saw. Where this fails, the light cannot be
+inferred from the scene, and no sampler could find it.
 """
 
 import argparse
@@ -15,11 +18,12 @@ import torch
 from torch import nn
 
 from phd_ops.pixels.color import srgb_to_linear
-from relit_scenes import scenes
-from relit_scenes.scenes import SRGB
+from relit_scenes.draw import draw_background
+from relit_scenes.layers import render_layers
+from relit_scenes.training_scenes import srgb_bytes
 
 SIDE, GRID = 128, 8
-# R² that a component must reach over all kinds of background.
+# The R² that every component must reach over all backgrounds.
 WANTED = 0.85
 # Components of the mean log gain (red, green, blue), then the slope.
 COMPONENTS = {
@@ -33,14 +37,14 @@ SLOPE = slice(3, 5)
 
 
 @dataclass(frozen=True)
-class Views:
-    """Backgrounds and the lights on them.
+class Examples:
+    """Features of backgrounds, and the lights on them.
 
     Attributes:
         features: float32 [N,F].
         mean: float32 [N,3], the mean log gain of each channel.
         slope: float32 [N,2].
-        kinds: [N].
+        kinds: [N], the kinds of background.
     """
 
     features: np.ndarray
@@ -49,13 +53,13 @@ class Views:
     kinds: np.ndarray
 
     @property
-    def wanted(self) -> np.ndarray:
-        """float32 [N,5], the components and the slope."""
+    def targets(self) -> np.ndarray:
+        """float32 [N,5]: COMPONENTS, then the slope across and down."""
         return np.column_stack([self.mean @ np.float32(list(COMPONENTS.values())).T, self.slope])
 
 
 def features_of(image: np.ndarray) -> np.ndarray:
-    """Of a uint8 image: log colors, on a coarse grid and on the whole, and how rough its rows are."""
+    """Features [F] of a uint8 image [S,S,3]: log colors on a coarse grid and overall, and the roughness of its rows."""
     linear = srgb_to_linear(image.astype(np.float32) / 255)
     log = np.log(linear + 0.002)
     colors = cv2.resize(log, (GRID, GRID), interpolation=cv2.INTER_AREA)
@@ -70,23 +74,22 @@ def features_of(image: np.ndarray) -> np.ndarray:
     return np.concatenate([colors.ravel(), rough.ravel(), np.log(linear.mean((0, 1)) + 0.002)]).astype(np.float32)
 
 
-def views(split: str, count: int, first: int = 0, photographs: float | None = None) -> Views:
-    """Backgrounds of a split, without subjects; `photographs` is their share, the renderer's own by default."""
+def examples(split: str, count: int) -> Examples:
+    """The first `count` backgrounds of a split."""
     rows = []
-    for seed in range(first, first + count):
-        shot = scenes.draw_empty(seed, split, photographs)
-        empty = scenes.layers(shot, SIDE).empty
-        image = SRGB[(empty * 65535 + 0.5).astype(np.uint16)]
+    for seed in range(count):
+        shot = draw_background(seed, split)
+        image = srgb_bytes(render_layers(shot, SIDE).empty)
         rows.append((features_of(image), shot.light.mean, shot.light.gradient, shot.background.kind))
     features, mean, slope, kinds = zip(*rows, strict=True)
-    return Views(np.stack(features), np.float32(mean), np.float32(slope), np.array(kinds))
+    return Examples(np.stack(features), np.float32(mean), np.float32(slope), np.array(kinds))
 
 
-def reader(train: Views, epochs: int, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
-    """A network of two hidden layers, fitted by AdamW to standardized features and targets: features to [N,5]."""
+def fitted(train: Examples, epochs: int, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """A network of two hidden layers, fitted to standardized features and targets: maps features [N,F] to [N,5]."""
     torch.manual_seed(seed)
-    x, y = torch.from_numpy(train.features), torch.from_numpy(train.wanted)
-    inputs, outputs = Standard(x), Standard(y)
+    x, y = torch.from_numpy(train.features), torch.from_numpy(train.targets)
+    inputs, outputs = Standardization(x), Standardization(y)
     width = 192
     network = nn.Sequential(
         nn.Linear(x.shape[1], width), nn.GELU(), nn.Dropout(0.1), nn.Linear(width, width), nn.GELU(),
@@ -113,15 +116,15 @@ def reader(train: Views, epochs: int, seed: int = 0) -> Callable[[np.ndarray], n
             schedule.step()
     network.eval()
 
-    def read(features: np.ndarray) -> np.ndarray:
+    def predict(features: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             return outputs.undo(network(inputs(torch.from_numpy(features)))).numpy()
 
-    return read
+    return predict
 
 
-class Standard:
-    """Mean 0 and deviation 1, by what was seen first."""
+class Standardization:
+    """Scales columns to the mean 0 and the standard deviation 1 of the values it was made with."""
 
     def __init__(self, values: torch.Tensor):
         self.mean, self.deviation = values.mean(0), values.std(0) + 1e-6
@@ -134,36 +137,38 @@ class Standard:
 
 
 def measure(train: int = 6000, test: int = 600, epochs: int = 60) -> dict[str, float]:
-    """Fits, asks, prints a table by kind of background, and gives the figures for the line of JSON."""
-    read = reader(views("train", train), epochs)
-    asked = views("test", test)
-    said, true = read(asked.features), asked.wanted
+    """Fits the network, prints R² by kind of background, and returns the figures for the line of JSON."""
+    predict = fitted(examples("train", train), epochs)
+    held_out = examples("test", test)
+    predicted, true = predict(held_out.features), held_out.targets
     # From the components back to the channels.
-    back = np.linalg.inv(np.float32(list(COMPONENTS.values()))).T
-    said, true = (np.column_stack([both, both[:, :3] @ back]) for both in (said, true))
+    to_channels = np.linalg.inv(np.float32(list(COMPONENTS.values()))).T
+    predicted, true = (np.column_stack([values, values[:, :3] @ to_channels]) for values in (predicted, true))
     names = [*COMPONENTS, *SLOPES, *CHANNELS]
-    told = [*names, "slope"]
-    print(f"\nLight read off {test} clean backgrounds of the test split, by a network fitted to {train} others: R²")
-    print(f"  {'':<12}{'n':>5}" + "".join(f"{name:>{len(name) + 3}}" for name in told))
+    shown = [*names, "slope"]
+    print(
+        f"\nR² of the light predicted from {test} test backgrounds by a network fitted to {train} training backgrounds"
+    )
+    print(f"  {'':<12}{'n':>5}" + "".join(f"{name:>{len(name) + 3}}" for name in shown))
     figures = {}
-    for kind in ("all", *sorted(set(asked.kinds))):
-        rows = np.full(test, True) if kind == "all" else asked.kinds == kind
-        missed = np.square((said - true)[rows]).mean(0)
-        # Against the variance over all kinds: a kind's own is a matter of chance where it is rare.
+    for kind in ("all", *sorted(set(held_out.kinds))):
+        rows = np.full(test, True) if kind == "all" else held_out.kinds == kind
+        missed = np.square((predicted - true)[rows]).mean(0)
+        # Relative to the variance over all kinds: that of a rare kind would be a matter of chance.
         found = dict(zip(names, 1 - missed / true.var(0), strict=True))
         found["slope"] = 1 - missed[SLOPE].sum() / true.var(0)[SLOPE].sum()
-        print(f"  {kind:<12}{rows.sum():>5}" + "".join(f"{found[name]:>{len(name) + 3}.3f}" for name in told))
+        print(f"  {kind:<12}{rows.sum():>5}" + "".join(f"{found[name]:>{len(name) + 3}.3f}" for name in shown))
         figures |= {f"r2.{kind}.{name}": round(float(value), 4) for name, value in found.items()}
-    rms = np.sqrt(np.square(said - true).mean(0))
-    print(f"  {'deviation left':<17}" + "".join(f"{d:>{len(n) + 3}.3f}" for n, d in zip(names, rms, strict=True)))
+    rms = np.sqrt(np.square(predicted - true).mean(0))
+    print(f"  {'RMS error':<17}" + "".join(f"{d:>{len(n) + 3}.3f}" for n, d in zip(names, rms, strict=True)))
     print(f"  {'deviation':<17}" + "".join(f"{d:>{len(n) + 3}.3f}" for n, d in zip(names, true.std(0), strict=True)))
     return figures
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=int, default=6000, help="backgrounds to learn from")
-    parser.add_argument("--test", type=int, default=600, help="backgrounds to be asked about")
+    parser.add_argument("--train", type=int, default=6000, help="backgrounds to fit the network to")
+    parser.add_argument("--test", type=int, default=600, help="backgrounds to test it on")
     options = parser.parse_args(arguments)
     figures = measure(options.train, options.test)
     print(json.dumps(figures))
