@@ -54,7 +54,7 @@ def fresh_environment(tmp_path):
     """A new virtual environment that has what a ComfyUI has, and in which nothing of the pack is installed.
 
     To save the download of torch, a .pth file makes the packages of the tests' own environment importable; what pip
-    installs into the new environment comes before them. pip counts them as installed, and so says whether it would
+    installs into the new environment comes before them. pip counts them as installed, and so reports whether it would
     replace one.
     """
     folder = tmp_path / "fresh"
