@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.model_calls import count_model_calls
+
 # Core nodes beyond ComfyUI's own module `nodes`; these import without a server in every supported version.
 CORE_EXTRAS = ("custom_sampler", "differential_diffusion", "latent", "mask", "model_advanced", "post_processing")
 
@@ -102,7 +104,7 @@ def run_workflow(workflow: dict, *, on_progress: Progress | None = None, executo
     prompt_id = str(uuid.uuid4())
     executor = new_executor() if executor is None else executor
     executor.server = server = ServerStandIn(on_progress)
-    with quiet(), progress_bars_reported(), model_calls_counted() as model_calls:
+    with quiet(), progress_bars_reported(), count_model_calls() as count:
         valid, error, output_nodes, node_errors = asyncio.run(execution.validate_prompt(prompt_id, workflow, None))
         raise_invalid(valid, error, node_errors)
         executor.execute(workflow, prompt_id, {"client_id": server.client_id}, output_nodes)
@@ -111,7 +113,7 @@ def run_workflow(workflow: dict, *, on_progress: Progress | None = None, executo
     return Execution(
         outputs=executor.history_result["outputs"],
         seconds=server.seconds,
-        model_calls=model_calls,
+        model_calls=count.by_node,
         results={node_id: slots(executor.caches.outputs.get(node_id)) for node_id in ran},
     )
 
@@ -222,27 +224,6 @@ def progress_bars_reported() -> Iterator[None]:
         yield
     finally:
         comfy.utils.set_progress_bar_global_hook(before)
-
-
-@contextlib.contextmanager
-def model_calls_counted() -> Iterator[collections.Counter[str]]:
-    """Counts calls of any diffusion model by the node that makes them. The pack itself never patches ComfyUI."""
-    import comfy.model_base
-    from comfy_execution.utils import get_executing_context
-
-    calls: collections.Counter[str] = collections.Counter()
-    original = comfy.model_base.BaseModel.apply_model
-
-    @functools.wraps(original)
-    def counted(self, *args, **kwargs):
-        calls[get_executing_context().node_id] += 1
-        return original(self, *args, **kwargs)
-
-    comfy.model_base.BaseModel.apply_model = counted
-    try:
-        yield calls
-    finally:
-        comfy.model_base.BaseModel.apply_model = original
 
 
 @contextlib.contextmanager

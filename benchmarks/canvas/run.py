@@ -18,9 +18,11 @@ from PIL import Image
 
 from benchmarks.canvas import page as page
 from benchmarks.common import table
+from benchmarks.common.images import texture
 from benchmarks.common.table import Section, shortened, show
 from devtools.browser import Browser, MissingError, Server, as_png, browsing, serving
 from devtools.paths import ROOT
+from phd_ops.pixels.geometry import Size
 
 SCRIPTS = ROOT / "web" / "js"
 
@@ -42,7 +44,7 @@ holds = functools.partial(table.holds, WANTED)
 
 def scene(width: int, height: int) -> np.ndarray:
     """uint8 [H,W,3], with detail everywhere."""
-    return (table.texture(table.Size(width, height), 4) * 255).astype(np.uint8)
+    return (texture(Size(width, height), 4) * 255).astype(np.uint8)
 
 
 def subject(side: int) -> np.ndarray:

@@ -1,11 +1,6 @@
-"""Models that know the truth: ComfyUI's own BaseModel around the exact estimate E[x0 | x] of a known process.
+"""A ComfyUI MODEL that predicts without error: its BaseModel around the exact estimate E[x0 | x] of a process."""
 
-Latents are [items, CHAINS, 1, 64]: curves of 64 points, every channel a chain of its own, whose middle 24 points are
-to be inpainted. What a sampler should have drawn is known in closed form, so its error can be measured.
-"""
-
-import functools
-from dataclasses import dataclass
+from typing import Protocol
 
 import comfy.latent_formats
 import comfy.model_base
@@ -16,194 +11,18 @@ import numpy as np
 import torch
 
 FAMILIES = ("EPS", "V_PREDICTION", "FLOW")
-LENGTH, HOLE, CHAINS = 64, slice(20, 44), 32
-# A free point and the known one beside it, at both ends of the hole.
-SEAMS = ((20, 19), (43, 44))
-DOUBLE = torch.float64
 
 
-def drawn(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
-
-
-def free_part() -> torch.Tensor:
-    """bool [64]: what is to be inpainted."""
-    free = torch.zeros(LENGTH, dtype=torch.bool)
-    free[HOLE] = True
-    return free
-
-
-def kernel(length: float, deviation: float) -> torch.Tensor:
-    """Squared-exponential covariance, [64,64]."""
-    apart = torch.arange(LENGTH, dtype=DOUBLE)[:, None] - torch.arange(LENGTH, dtype=DOUBLE)
-    return deviation**2 * torch.exp(-0.5 * (apart / length) ** 2)
-
-
-def covariance(coarse: float = 0.8, fine: float = 0.4) -> torch.Tensor:
-    """Smooth curves with some texture."""
-    return kernel(10, coarse) + kernel(1.5, fine) + 1e-4 * torch.eye(LENGTH, dtype=DOUBLE)
-
-
-def root(matrix: torch.Tensor) -> torch.Tensor:
-    """R with R R^T = matrix, for one that may be singular."""
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=0).sqrt()
-
-
-def conditional(given: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean [curves,24] and covariance [24,24] of the hole, where [curves,64] is known around it."""
-    free = free_part()
-    gain = torch.linalg.solve(cov[~free][:, ~free], cov[~free][:, free]).T
-    left = cov[free][:, free] - gain @ cov[~free][:, free]
-    return mean[free] + (given - mean)[:, ~free] @ gain.T, (left + left.T) / 2
-
-
-def wasserstein(offset: torch.Tensor, truth: torch.Tensor, sampled: torch.Tensor) -> torch.Tensor:
-    """Squared 2-Wasserstein distance of two normal distributions whose means are `offset` (squared) apart."""
-    half = root(truth)
-    common = torch.linalg.eigvalsh(half.T @ sampled @ half).clamp(min=0).sqrt().sum()
-    return (offset + truth.trace() + sampled.trace() - 2 * common).clamp(min=0)
-
-
-class Gaussian:
-    """A normal process: the estimate is linear, and so is the truth.
-
-    curves: what is known, [curves,64]; each is inpainted by `chains` chains.
-    """
-
-    def __init__(self, curves: torch.Tensor, chains: int):
-        self.cov, self.curves, self.chains = covariance(), curves, chains
-        self.values, self.vectors = torch.linalg.eigh(self.cov)
-        self.values = self.values.clamp(min=1e-9)
-        self.mean, self.left = conditional(curves, torch.zeros(LENGTH, dtype=DOUBLE), self.cov)
+class Process(Protocol):
+    """A distribution of latents whose posterior mean is known in closed form."""
 
     def estimate(self, x: torch.Tensor, a: float, sigma: float) -> torch.Tensor:
-        """E[x0 | a x0 + sigma n = x], along the last axis."""
-        gain = self.vectors * (a * self.values / (a * a * self.values + sigma * sigma))
-        return x @ (gain @ self.vectors.T)
-
-    def truth(self, seed: int = 9) -> torch.Tensor:
-        """Samples as they should be, [curves,chains,64]."""
-        x = self.curves[:, None].repeat(1, self.chains, 1)
-        hole = drawn(len(self.curves), self.chains, len(self.left), seed=seed)
-        x[..., HOLE] = self.mean[:, None] + hole @ root(self.left).T
-        return x
-
-    def score(self, x: torch.Tensor) -> dict[str, float]:
-        """Of samples [curves,chains,64]: relative W2, seam energy and variance as ratios of the truth's."""
-        hole, trace = x[..., HOLE], self.left.trace()
-        about = (hole - hole.mean(1, keepdim=True)).flatten(0, 1)
-        sampled = about.T @ about / (len(x) * (self.chains - 1))
-        # The mean of finitely many chains is off even where they are right.
-        offset = (hole.mean(1) - self.mean).square().sum(-1).mean() - sampled.trace() / self.chains
-        jumps = sum((x[..., free] - x[..., known]).square().mean() for free, known in SEAMS)
-        full = self.curves.clone()
-        full[:, HOLE] = self.mean
-        due = sum(
-            (full[:, free] - full[:, known]).square().mean() + self.left[free - HOLE.start, free - HOLE.start]
-            for free, known in SEAMS
-        )
-        return {
-            "relw2": float((wasserstein(offset, self.left, sampled) / trace).sqrt()),
-            "seam": float(jumps / due),
-            "variance": float(sampled.trace() / trace),
-        }
-
-
-class Mixture:
-    """Four normal processes, of which the known part tells only in part which it is: a bent estimate, several modes."""
-
-    def __init__(self, curves: int, chains: int):
-        at = torch.arange(LENGTH, dtype=DOUBLE)
-        bump = torch.exp(-0.5 * ((at - 32) / 9) ** 2)
-        self.odds = torch.tensor([0.3, 0.3, 0.2, 0.2], dtype=DOUBLE)
-        self.means = torch.stack([1.2 * bump, -1.2 * bump, 0 * at, 1.2 * torch.sin(at / 5)])
-        one, other = covariance(0.4, 0.2), kernel(6, 0.5) + kernel(1, 0.3) + 1e-4 * torch.eye(LENGTH, dtype=DOUBLE)
-        self.covs, self.chains = [one, one, other, one], chains
-        self.eigen = [torch.linalg.eigh(cov) for cov in self.covs]
-        chosen = torch.multinomial(self.odds, curves, True, generator=torch.Generator().manual_seed(0)).tolist()
-        roots, steps = [root(cov) for cov in self.covs], drawn(curves, LENGTH, seed=1)
-        self.curves = torch.stack([self.means[k] + roots[k] @ steps[i] for i, k in enumerate(chosen)])
-        parts = [conditional(self.curves, mean, cov) for mean, cov in zip(self.means, self.covs, strict=True)]
-        self.hole_means, self.hole_roots = [mean for mean, _ in parts], [root(left) for _, left in parts]
-        around = ~free_part()
-        likelihoods = [
-            torch.distributions.MultivariateNormal(mean[around], cov[around][:, around]).log_prob(
-                self.curves[:, around]
-            )
-            for mean, cov in zip(self.means, self.covs, strict=True)
-        ]
-        self.weights = (torch.stack(likelihoods, -1) + self.odds.log()).softmax(-1)
-        self.expected = self.truth(77)
-
-    def components(self, x: torch.Tensor, a: float, sigma: float) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """How likely x comes from each component, [...,4], and each one's own estimate."""
-        likelihoods, estimates = [], []
-        for odds, mean, (values, vectors) in zip(self.odds, self.means, self.eigen, strict=True):
-            spread = a * a * values.clamp(min=0) + sigma * sigma
-            along = (x - a * mean) @ vectors
-            likelihoods.append(odds.log() - 0.5 * spread.log().sum() - 0.5 * (along.square() / spread).sum(-1))
-            estimates.append(mean + (along * (a * values / spread)) @ vectors.T)
-        return torch.stack(likelihoods, -1).softmax(-1), estimates
-
-    def estimate(self, x: torch.Tensor, a: float, sigma: float) -> torch.Tensor:
-        shares, estimates = self.components(x, a, sigma)
-        return sum(shares[..., k, None] * part for k, part in enumerate(estimates))
-
-    def truth(self, seed: int = 9) -> torch.Tensor:
-        x, generator = self.curves[:, None].repeat(1, self.chains, 1), torch.Generator().manual_seed(seed)
-        steps = drawn(len(x), self.chains, HOLE.stop - HOLE.start, seed=seed)
-        for i, weights in enumerate(self.weights):
-            chosen = torch.multinomial(weights, self.chains, True, generator=generator)
-            for k, (means, scale) in enumerate(zip(self.hole_means, self.hole_roots, strict=True)):
-                x[i, chosen == k, HOLE] = means[i] + steps[i, chosen == k] @ scale.T
-        return x
-
-    def score(self, x: torch.Tensor) -> dict[str, float]:
-        """Sliced W2 against true samples over their deviation, and by how much the shares of components are off."""
-        ways = drawn(HOLE.stop - HOLE.start, 64, seed=5)
-        ways = ways / ways.norm(dim=0)
-        ours, theirs = x[..., HOLE], self.expected[..., HOLE]
-        apart = ((ours @ ways).sort(1).values - (theirs @ ways).sort(1).values).square().mean()
-        deviation = (theirs - theirs.mean(1, keepdim=True)).square().mean()
-        shares = self.components(x, 1.0, 0.05)[0].mean(1)
-        jumps, due = (
-            sum((y[..., free] - y[..., known]).square().mean() for free, known in SEAMS) for y in (x, self.expected)
-        )
-        return {
-            "relw2": float((apart / deviation).sqrt()),
-            "seam": float(jumps / due),
-            "variance": float((ours - ours.mean(1, keepdim=True)).square().mean() / deviation),
-            "weights": float(0.5 * (shares - self.weights).abs().sum(-1).mean()),
-        }
-
-
-Process = Gaussian | Mixture
-
-
-@functools.cache
-def process(name: str, curves: int, chains: int) -> Process:
-    """proto: the one curve of the prototypes. curves: as many of the same process. mixture: of four."""
-    if name == "mixture":
-        return Mixture(curves, chains)
-    if name == "proto":
-        known = np.random.default_rng(0).multivariate_normal(np.zeros(LENGTH), covariance().numpy())[None]
-        return Gaussian(torch.from_numpy(known), chains)
-    return Gaussian(drawn(curves, LENGTH, seed=0) @ root(covariance()).T, chains)
-
-
-def as_latent(curves: torch.Tensor) -> torch.Tensor:
-    """[curves,chains,64] -> [items,CHAINS,1,64], of which a curve has as many as it needs."""
-    return curves.reshape(-1, CHAINS, 1, LENGTH)
-
-
-def latent_mask() -> torch.Tensor:
-    """[1,1,1,64], 1 in the hole."""
-    return free_part().float().view(1, 1, 1, LENGTH)
+        """E[x0 | a x0 + sigma n = x], with n standard normal noise."""
+        ...
 
 
 class OracleFormat(comfy.latent_formats.LatentFormat):
-    latent_channels = CHAINS
+    latent_channels = 1
     scale_factor = 1.0
 
 
@@ -217,21 +36,19 @@ class OracleConfig(comfy.supported_models_base.BASE):
 
 
 class Network(torch.nn.Module):
-    """Says what a perfectly trained network of a family would say, and counts how often and of how many it is asked."""
+    """Answers as a perfectly trained network of a family would."""
 
     dtype = torch.float32
 
     def __init__(self, family: str, process: Process):
         super().__init__()
-        self.family, self.process, self.calls, self.items = family, process, 0, 0
+        self.family, self.process = family, process
 
     def estimate(self, x: torch.Tensor, a: float, sigma: float, prompt: torch.Tensor | None) -> torch.Tensor:
-        """E[x0 | a x0 + sigma n = x]; these processes are the same whatever the prompt says."""
+        """E[x0 | a x0 + sigma n = x]. The base class ignores the prompt."""
         return self.process.estimate(x, a, sigma)
 
     def forward(self, x: torch.Tensor, timesteps: torch.Tensor, context=None, *_, **__) -> torch.Tensor:
-        self.calls += 1
-        self.items += len(x)
         x, time = x.double(), float(timesteps[0])
         if self.family == "FLOW":
             sigma = time / 1000
@@ -244,8 +61,8 @@ class Network(torch.nn.Module):
         return ((x - estimate * scale) / sigma).float()
 
 
-def continuous(config, family: str) -> torch.nn.Module:
-    """ComfyUI's model sampling with any level of noise, not only those of a thousand training steps."""
+def continuous_sampling(config, family: str) -> torch.nn.Module:
+    """ComfyUI's model sampling for any noise level, not only those of a thousand training steps."""
     kind = getattr(comfy.model_sampling, family)
 
     class Sampling(comfy.model_sampling.ModelSamplingContinuousEDM, kind):
@@ -255,38 +72,11 @@ def continuous(config, family: str) -> torch.nn.Module:
 
 
 def oracle(family: str, process, network=Network, config=OracleConfig) -> comfy.model_patcher.ModelPatcher:
-    """A MODEL of a family, one of FAMILIES, that knows a process."""
+    """A MODEL of a family (one of FAMILIES) that predicts a process exactly."""
     config = config({"disable_unet_model_creation": True})
     model = comfy.model_base.BaseModel(config, getattr(comfy.model_base.ModelType, family), device="cpu")
     model.diffusion_model = network(family, process)
     if family != "FLOW":
-        model.model_sampling = continuous(config, family)
+        model.model_sampling = continuous_sampling(config, family)
     cpu = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A process, how many curves of it and chains for each, and the seeds that everything is drawn from."""
-
-    name: str
-    curves: int
-    chains: int
-    seeds: tuple[int, ...]
-
-    @property
-    def process(self) -> Process:
-        return process(self.name, self.curves, self.chains)
-
-    def latent(self) -> torch.Tensor:
-        """What is known, with nothing in the hole: no start may hold a trace of the truth."""
-        known = self.process.curves[:, None].repeat(1, self.chains, 1)
-        known[..., HOLE] = 0
-        return as_latent(known).float()
-
-
-def karras(steps: int, flow: bool) -> torch.Tensor:
-    """Levels from 30 to 0.02 and then 0 (Karras et al., rho 7); the same ratios of noise and signal for flow."""
-    ramp = torch.linspace(30 ** (1 / 7), 0.02 ** (1 / 7), steps, dtype=DOUBLE) ** 7
-    sigmas = ramp / (1 + ramp) if flow else ramp
-    return torch.cat([sigmas, sigmas.new_zeros(1)]).float()

@@ -11,7 +11,7 @@ import torch
 from benchmarks.common.table import Section
 from benchmarks.harmonize.methods import Case, decoded, harmonize, ours, stitch, with_reference
 from benchmarks.harmonize.scenes import SIDE
-from benchmarks.harmonize.score import Made, made, score, told
+from benchmarks.harmonize.score import Made, as_text, made, score
 from devtools.comfyui import load_pack
 
 COARSE = 4
@@ -143,7 +143,7 @@ def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict
 
     def row(key: str, label: str, result: Made) -> None:
         figures[key] = score(result, case)
-        section.row(label, told(figures[key]))
+        section.row(label, as_text(figures[key]))
 
     row("ours", "single, as it should be", whole["ours"])
     for key, result in itertools.chain(single_runs(case), order_runs(case)):

@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from benchmarks.common.comfyui import call, widget_defaults
 from benchmarks.harmonize.oracle import as_latent, as_light, conditioning, harmonizing_oracle
-from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scenes, image
-from benchmarks.paste.rivals import call
-from devtools.comfyui import load_pack
+from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scenes, make_image
+from devtools.model_calls import count_model_calls
 
 CELL = 8
 # The splits of the scenes: what settings are chosen on, and what is reported.
@@ -29,9 +29,7 @@ HIGH = 0.9
 @functools.cache
 def defaults() -> dict:
     """The widgets of Harmonize Sampler as a user finds them. cfg 1: the model is exact, and needs no guidance."""
-    inputs = load_pack().nodes.harmonize_sampler.PhDHarmonizeSampler.GET_SCHEMA().inputs
-    widgets = {item.id: item.default for item in inputs if getattr(item, "default", None) is not None}
-    return {**widgets, "cfg": 1.0, "seed": 5}
+    return {**widget_defaults("PhDHarmonizeSampler"), "cfg": 1.0, "seed": 5}
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,11 @@ def harmonize(
     **settings,
 ) -> Harmonized:
     """PhDHarmonizeSampler on all scenes at once. `composite`, `reference` are log light, `mask` is bool [576]."""
-    network, told = case.model.model.diffusion_model, conditioning(case.scenes, prompt)
-    before = network.items
+    prompts = conditioning(case.scenes, prompt)
     inputs = {
         "model": case.model,
-        "positive": told,
-        "negative": told,
+        "positive": prompts,
+        "negative": prompts,
         "latent": as_latent(case.scenes.composite if composite is None else composite),
         "mask": torch.from_numpy(pixels(case.scenes.subject if mask is None else mask))[None],
     }
@@ -113,17 +110,18 @@ def harmonize(
         inputs["subject_mask"] = torch.from_numpy(case.matte)[None]
     if reference is not None:
         inputs["reference"] = as_latent(reference)
-    latents = call(node, **inputs, **settings)
+    with count_model_calls() as count:
+        latents = call(node, **inputs, **settings)
     return Harmonized(
         as_light(latents[0]),
         None if reference is None else as_light(latents[1]),
-        (network.items - before) // len(case),
+        count.items // len(case),
     )
 
 
 def decoded(light: torch.Tensor) -> np.ndarray:
     """What VAE Decode would make of a latent, float32 [N,192,192,3]."""
-    return image(light, CELL)
+    return make_image(light, CELL)
 
 
 def stitch(
@@ -142,7 +140,7 @@ def stitch(
     composites = case.composites if composite is None else decoded(composite)
     change, seeds = pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
     if seeds > 1:
-        settings["seeds"] = seeds
+        settings["num_seeds"] = seeds
 
     def sampled(light: torch.Tensor, part: slice) -> np.ndarray:
         return decoded(light.view(seeds, len(case), -1)[:, part].flatten(0, 1))

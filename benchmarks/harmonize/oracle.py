@@ -7,16 +7,11 @@ Latents are [items,1,24,24], log light as it is. The prompt is the text encoder'
 import comfy.model_patcher
 import torch
 
-from benchmarks.common.oracle import Network, OracleConfig, OracleFormat, oracle
+from benchmarks.common.oracle import Network, OracleConfig, oracle
 from benchmarks.harmonize.scenes import SIDE, Denoiser, Scenes, albedo_told
 
 
-class LightFormat(OracleFormat):
-    latent_channels = 1
-
-
 class LightConfig(OracleConfig):
-    latent_format = LightFormat
     # The levels of Stable Diffusion, so that a denoise means what it means there.
     sampling_settings = {"shift": 1.0, "sigma_min": 0.029, "sigma_max": 14.6}
 

@@ -3,10 +3,11 @@
 import itertools
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 
+from benchmarks.common.comfyui import call
+from benchmarks.common.rival_blends import FEATHER, feathered, ring_matched, scene_matched, seamless
 from benchmarks.harmonize.methods import Case, decoded, stitch
 from benchmarks.harmonize.oracle import as_latent, as_light, conditioning
 from benchmarks.harmonize.scenes import (
@@ -22,13 +23,8 @@ from benchmarks.harmonize.scenes import (
     squared_error,
 )
 from benchmarks.harmonize.score import Made, local_linear, made
-from benchmarks.paste import rivals as paste_rivals
-from phd_ops.pixels.blend import alpha_over, match_colors
-from phd_ops.pixels.geometry import Box
+from devtools.model_calls import count_model_calls
 
-FEATHER = 1.5
-# As wide as the subject's radius.
-RING = 48
 # KSampler's denoise and steps.
 LEVELS = (0.5, 0.75, 0.9)
 STEPS = (10, 36, 60)
@@ -39,27 +35,6 @@ LIGHT_SIGMA = 3.0
 def each(case: Case, blend: Callable) -> np.ndarray:
     """A blend of two images and a matte, on every scene."""
     return np.stack([blend(*pair, case.matte) for pair in zip(case.backgrounds, case.composites, strict=True)])
-
-
-def feathered(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """Alpha that falls off inside the subject's edge."""
-    alpha = np.clip(2 * cv2.GaussianBlur(matte, (0, 0), FEATHER) - 1, 0, 1)
-    return alpha_over(background, composite, alpha)
-
-
-def ring_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    whole = Box(0, 0, *matte.shape[::-1])
-    return alpha_over(background, match_colors(composite, matte, background, whole, RING, 1.0), matte)
-
-
-def scene_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """Mean and deviation of the whole background, in CIE Lab, as color transfer tools do it."""
-    inside = matte > 0.5
-    lab, behind = (cv2.cvtColor(part, cv2.COLOR_RGB2Lab) for part in (composite, background))
-    ours, theirs = lab[inside], behind[~inside]
-    matched = (lab - ours.mean(0)) / (ours.std(0) + 1e-6) * theirs.std(0) + theirs.mean(0)
-    matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
-    return alpha_over(background, matched, matte)
 
 
 def continued(subject: torch.Tensor, steps: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -117,7 +92,7 @@ def classical(case: Case) -> dict[str, list[Made]]:
         ],
         "poisson": [
             made("Poisson in log light", decoded(log_poisson(case))),
-            made("cv2.seamlessClone", each(case, paste_rivals.seamless)),
+            made("cv2.seamlessClone", each(case, seamless)),
         ],
         "membrane": [made("membrane of scene - reference, no model", decoded(log_membrane(case)))],
         "best_possible": [made("E[light | scene], true texture and albedo", decoded(best_possible(case)))],
@@ -128,16 +103,16 @@ def core(case: Case, steps: int, denoise: float, masked: bool) -> tuple[torch.Te
     """ComfyUI's own KSampler, with SetLatentNoiseMask or on the whole image: log light, calls, the first level."""
     import comfy.samplers
 
-    network, told = case.model.model.diffusion_model, conditioning(case.scenes, RIGHT)
-    latent, before = as_latent(case.scenes.composite), network.items
+    prompts, latent = conditioning(case.scenes, RIGHT), as_latent(case.scenes.composite)
     if masked:
-        (latent,) = paste_rivals.call("SetLatentNoiseMask", samples=latent, mask=torch.from_numpy(case.matte)[None])
-    (result,) = paste_rivals.call(
-        "KSampler", model=case.model, seed=5, steps=steps, cfg=1.0, sampler_name="euler", scheduler="simple",
-        positive=told, negative=told, latent_image=latent, denoise=denoise,
-    )  # fmt: skip
+        (latent,) = call("SetLatentNoiseMask", samples=latent, mask=torch.from_numpy(case.matte)[None])
+    with count_model_calls() as count:
+        (result,) = call(
+            "KSampler", model=case.model, seed=5, steps=steps, cfg=1.0, sampler_name="euler", scheduler="simple",
+            positive=prompts, negative=prompts, latent_image=latent, denoise=denoise,
+        )  # fmt: skip
     first = comfy.samplers.KSampler(case.model, steps, "cpu", "euler", "simple", denoise).sigmas[0]
-    return as_light(result), (network.items - before) // len(case), float(first)
+    return as_light(result), count.items // len(case), float(first)
 
 
 def sampled(case: Case, masked: bool, who: str, steps: tuple[int, ...], levels: tuple[float, ...]) -> list[tuple]:

@@ -122,7 +122,7 @@ def squared_error(result: torch.Tensor, scenes: Scenes) -> torch.Tensor:
     return (result - scenes.truth)[:, scenes.subject].square().mean(1)
 
 
-def image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
+def make_image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
     """[...,576] as float32 sRGB images [...,24 cell,24 cell,3]: middle gray is 0, and 2 is a factor of e in light."""
     from phd_ops.pixels.color import linear_to_srgb
 

@@ -89,7 +89,7 @@ def score(result: Made, case: Case) -> dict[str, float]:
     }
 
 
-def told(row: dict[str, float]) -> str:
+def as_text(row: dict[str, float]) -> str:
     return (
         f"{row['calls']:4d} calls  fMSE {row['fmse']:.4f}  identity {row['identity']:6.3f}"
         f"  edge {row['edge']:.3f}  worse than paste {100 * row['worse']:5.1f} %"

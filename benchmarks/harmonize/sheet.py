@@ -4,12 +4,12 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from benchmarks.common.drawing import BACK, DIM, GRID, words
 from benchmarks.harmonize.methods import Case, decoded
 from benchmarks.harmonize.scenes import squared_error
 from benchmarks.harmonize.score import SHOWN, Made
-from benchmarks.inpaint.sheet import BACK, DIM, GRID, INK
 
 NAMES = {
     "ours": "ours, single", "with_reference": "ours, with reference", "langevin": "Langevin, no relight",
@@ -23,10 +23,6 @@ TILE, LABEL, GAP, COLUMNS = 176, 24, 8, 8
 LEAST, MOST = 0.005, 2.0
 # The scenes are of low contrast; they are shown with more, about the middle of log light.
 GRAY, CONTRAST = 0.46, 1.6
-
-
-def words(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, color=INK, size=15, anchor="la") -> None:
-    draw.text(at, text, fill=color, font=ImageFont.load_default(size=size), anchor=anchor)
 
 
 def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:

@@ -3,7 +3,9 @@
 import cv2
 import numpy as np
 
-from benchmarks.common.table import Section, disc, race
+from benchmarks.common.images import disc
+from benchmarks.common.table import Section
+from benchmarks.common.timing import race
 from phd_ops.pixels import relight as light
 from phd_ops.pixels.geometry import Size
 

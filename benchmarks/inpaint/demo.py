@@ -8,11 +8,12 @@ import comfy.sample
 import numpy as np
 import torch
 
+from benchmarks.common import rival_loops as rivals
 from benchmarks.common.table import Section
-from benchmarks.inpaint import rivals as rivals
 from benchmarks.inpaint.exact import core, masked, preset, repaint, rival
 from devtools import package_images as images
 from devtools.comfyui import load_pack
+from devtools.model_calls import count_model_calls
 from training.demo_scenes import SceneRenderer
 
 SIDE, PATCH, BAND = 128, 8, 4
@@ -81,25 +82,18 @@ def inpaint(given: Scenes, steps: int, sampler, cfg: float = 1.0) -> tuple[torch
     """Images [B,H,W,3], each with its own prompt and noise, and the model calls that an image took."""
     sampling = given.model.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)
-    mask, made, calls = cells(), [], 0
-
-    def count(apply, arguments):
-        nonlocal calls
-        calls += 1
-        return apply(arguments["input"], arguments["timestep"], **arguments["c"])
-
-    model = given.model.clone()
-    model.set_model_unet_function_wrapper(count)
-    for index, (known, prompt) in enumerate(zip(given.latents, given.prompts, strict=True)):
-        start = known[None] * (1 - mask)
-        noise = comfy.sample.prepare_noise(start, index)
-        made.append(
-            comfy.sample.sample_custom(
-                model, noise, cfg, sampler(), sigmas, prompt, given.prompts[0], start,
-                noise_mask=mask, disable_pbar=True, seed=index,
-            )
-        )  # fmt: skip
-    return given.vae.decode(torch.cat(made)), calls // len(made)
+    mask, made = cells(), []
+    with count_model_calls() as count:
+        for index, (known, prompt) in enumerate(zip(given.latents, given.prompts, strict=True)):
+            start = known[None] * (1 - mask)
+            noise = comfy.sample.prepare_noise(start, index)
+            made.append(
+                comfy.sample.sample_custom(
+                    given.model, noise, cfg, sampler(), sigmas, prompt, given.prompts[0], start,
+                    noise_mask=mask, disable_pbar=True, seed=index,
+                )
+            )  # fmt: skip
+    return given.vae.decode(torch.cat(made)), count.calls // len(made)
 
 
 def measure(count: int, cfg: float = 1.0) -> tuple[Section, dict[str, dict], list[tuple[str, np.ndarray]]]:

@@ -9,10 +9,12 @@ import comfy.sample
 import comfy.samplers
 import torch
 
-from benchmarks.common.oracle import FAMILIES, LENGTH, Setting, karras, latent_mask, oracle
+from benchmarks.common import rival_loops as rivals
+from benchmarks.common.oracle import FAMILIES
 from benchmarks.common.table import Section
-from benchmarks.inpaint import rivals as rivals
+from benchmarks.inpaint.processes import LENGTH, Setting, curve_oracle, karras, latent_mask
 from devtools.comfyui import load_pack
+from devtools.model_calls import count_model_calls
 
 QUALITIES = ("relw2", "seam", "variance")
 PROMPT = [[torch.zeros(1, 1, 1), {}]]
@@ -81,13 +83,14 @@ def methods() -> dict[str, Method]:
 
 def sample(method: Method, setting: Setting, seed: int, family: str = "EPS") -> tuple[torch.Tensor, int]:
     """Samples [curves,chains,64] of a whole run through ComfyUI, and the model calls it made."""
-    model, latent = oracle(family, setting.process), setting.latent()
+    model, latent = curve_oracle(family, setting.process), setting.latent()
     noise = comfy.sample.prepare_noise(latent, seed)
-    samples = comfy.sample.sample_custom(
-        model, noise, 1.0, method.sampler(), karras(method.steps, family == "FLOW"), PROMPT, PROMPT, latent,
-        noise_mask=latent_mask(), disable_pbar=True, seed=seed,
-    )  # fmt: skip
-    return samples.double().view(-1, setting.chains, LENGTH), model.model.diffusion_model.calls
+    with count_model_calls() as count:
+        samples = comfy.sample.sample_custom(
+            model, noise, 1.0, method.sampler(), karras(method.steps, family == "FLOW"), PROMPT, PROMPT, latent,
+            noise_mask=latent_mask(), disable_pbar=True, seed=seed,
+        )  # fmt: skip
+    return samples.double().view(-1, setting.chains, LENGTH), count.calls
 
 
 def scored(method: Method, setting: Setting, family: str = "EPS") -> dict[str, float]:
@@ -99,7 +102,7 @@ def scored(method: Method, setting: Setting, family: str = "EPS") -> dict[str, f
     return {**means, "spread": max(errors) - min(errors), "calls": runs[0][1]}
 
 
-def told(score: dict[str, float]) -> str:
+def as_text(score: dict[str, float]) -> str:
     weights = f"  weights {score['weights']:.3f}" if "weights" in score else ""
     return (
         f"{score['calls']:4d} calls  relW2 {score['relw2']:.3f} ±{score['spread'] / 2:.3f}"
@@ -111,12 +114,12 @@ def measure(setting: Setting, title: str, names: tuple[str, ...] | None = None) 
     """The table of a setting, and every method's scores by its name."""
     section = Section(f"{title}, {len(setting.seeds)} seeds")
     exact = setting.process.score(setting.process.truth())
-    section.row("true samples, as many", told({**exact, "spread": 0.0, "calls": 0}))
+    section.row("true samples, as many", as_text({**exact, "spread": 0.0, "calls": 0}))
     scores = {}
     for name, method in methods().items():
         if names is None or name in names:
             scores[name] = scored(method, setting)
-            section.row(f"{name}  {method.label}", told(scores[name]))
+            section.row(f"{name}  {method.label}", as_text(scores[name]))
     return section, scores
 
 
@@ -145,7 +148,7 @@ def family_gap(setting: Setting) -> tuple[Section, float]:
     section = Section("The three families, same noise: ours_60")
     scores = {family: scored(methods()["ours_60"], setting, family) for family in FAMILIES}
     for family, score in scores.items():
-        section.row(family, told(score))
+        section.row(family, as_text(score))
     gap = max(
         max(values) / min(values) - 1 for values in ([s[quality] for s in scores.values()] for quality in QUALITIES)
     )

@@ -7,31 +7,30 @@ import functools
 import json
 import sys
 
-from benchmarks.common import memory as peak_memory
-from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
+from benchmarks.common import memory
+from benchmarks.common.comfyui import start_comfyui
 
 
 def measure(side: int) -> dict[str, float]:
-    """`memory` of a fresh process."""
-    return peak_memory.in_fresh_process("benchmarks.inpaint.memory", side)
+    """`peaks` in a fresh process."""
+    return memory.in_fresh_process("benchmarks.inpaint.memory", side)
 
 
-def memory(side: int) -> dict[str, float]:
-    """The most that KSampler and ours each held at once."""
-    from benchmarks.inpaint import cost as cost
+def peaks(side: int) -> dict[str, float]:
+    """The most that KSampler and ours each hold at once, in latents."""
+    from benchmarks.inpaint import workload
 
     runs = {
-        "core": lambda model, given: cost.core(model, given, 7),
-        "ours": lambda model, given: cost.ours(model, given, 3, 2),
+        "core": lambda model, given: workload.core(model, given, 7),
+        "ours": lambda model, given: workload.ours(model, given, 3, 2),
     }
-    model, given, small = cost.instant(), cost.latent(side), cost.latent(16)
+    model, given, small = workload.instant(), workload.latent(side), workload.latent(16)
     for run in runs.values():
         run(model, small)
     size = given["samples"].nbytes
-    return {who: peak_memory.extra(functools.partial(run, model, given)) / size for who, run in runs.items()}
+    return {who: memory.extra(functools.partial(run, model, given)) / size for who, run in runs.items()}
 
 
 if __name__ == "__main__":
-    activate(get_comfyui(), device_arguments())
-    register_pack()
-    print(json.dumps(memory(int(sys.argv[1]))))
+    start_comfyui()
+    print(json.dumps(peaks(int(sys.argv[1]))))

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.common.oracle import HOLE, LENGTH, Setting
+from benchmarks.common.drawing import BACK, DIM, GRID, INK, words
 from benchmarks.inpaint.exact import methods, sample
+from benchmarks.inpaint.processes import HOLE, LENGTH, Setting
 
-BACK, INK, DIM, GRID = (24, 24, 28), (235, 235, 235), (150, 150, 158), (52, 52, 60)
 COLORS = {
     "ours": (255, 170, 60), "plain": (235, 90, 90), "ancestral": (200, 120, 120), "langevin": (110, 190, 255),
     "repaint": (120, 220, 140), "repaint10": (70, 160, 90), "lanpaint1": (200, 140, 255), "lanpaint2": (150, 100, 210),
@@ -36,8 +36,8 @@ class Panel:
         share_y = (y - self.up[0]) / (self.up[1] - self.up[0])
         return MARGIN + width * share_x, PANEL[1] - MARGIN - height * share_y
 
-    def text(self, at: tuple[float, float], words: str, color=DIM, size: int = 15, anchor: str = "la") -> None:
-        self.draw.text(at, words, fill=color, font=ImageFont.load_default(size=size), anchor=anchor)
+    def text(self, at: tuple[float, float], text: str, color=DIM, size: int = 15, anchor: str = "la") -> None:
+        words(self.draw, at, text, color, size, anchor)
 
     def grid(self, xs: list[float], ys: list[float], below: str) -> None:
         left, right = self.at(self.across[0], 0)[0], self.at(self.across[1], 0)[0]

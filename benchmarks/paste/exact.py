@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.common.table import Section, Sizes, disc, levels, texture
-from benchmarks.paste import rivals as paste_rivals
-from benchmarks.paste import sheet
-from benchmarks.paste.rivals import call, tensor
+from benchmarks.common.comfyui import call
+from benchmarks.common.images import disc, levels, tensor, texture
+from benchmarks.common.rival_blends import seamless
+from benchmarks.common.table import Section
+from benchmarks.paste import rivals, sheet
+from benchmarks.paste.sizes import Sizes
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import grow
 from phd_ops.pixels.paste import BLENDS, paste
@@ -76,14 +78,14 @@ def ours_as_rival(scene, exemplar, matte, placement, softness) -> tuple[np.ndarr
 
 
 def straight_as_rival(scene, exemplar, matte, placement, softness) -> tuple[np.ndarray, np.ndarray]:
-    matrix = paste_rivals.opencv_matrix(matte, placement, Size.of(scene))
-    return paste_rivals.straight_alpha(scene, exemplar, matte, matrix, softness)
+    matrix = rivals.opencv_matrix(matte, placement, Size.of(scene))
+    return rivals.straight_alpha(scene, exemplar, matte, matrix, softness)
 
 
 PASTES = {
     "ours": ours_as_rival,
-    "Pillow, 8 bits": paste_rivals.pillow,
-    "core Composite Masked": paste_rivals.core,
+    "Pillow, 8 bits": rivals.pillow,
+    "core Composite Masked": rivals.core,
     "OpenCV, straight alpha": straight_as_rival,
 }
 
@@ -152,8 +154,8 @@ def ours_corrected(shifted, original, untouched) -> np.ndarray:
 
 CORRECTIONS = {
     "ours": ours_corrected,
-    "plain least squares": paste_rivals.least_squares,
-    "mean and deviation (Reinhard)": paste_rivals.reinhard,
+    "plain least squares": rivals.least_squares,
+    "mean and deviation (Reinhard)": rivals.reinhard,
 }
 
 
@@ -201,12 +203,12 @@ def measure_outside(sizes: Sizes) -> Section:
     section.figures["outside_equal"] = all(equal)
     scene, subject = background[0].numpy(), exemplar[0].numpy()
     where = Placement(0.45, 0.5, 0.5)
-    pasted, alpha = paste_rivals.core(scene, subject, matte, where)
+    pasted, alpha = rivals.core(scene, subject, matte, where)
     section.row("core ImageCompositeMasked", "equal" if (pasted == scene)[alpha == 0].all() else "NOT EQUAL")
-    pasted, alpha = paste_rivals.pillow(scene, subject, matte, where)
+    pasted, alpha = rivals.pillow(scene, subject, matte, where)
     section.row("Pillow, 8 bits", moved(pasted, scene, alpha == 0))
     colors, alpha = straight_as_rival(np.zeros_like(scene), subject, matte, where, 0)
-    section.row("cv2.seamlessClone", moved(paste_rivals.seamless(scene, colors, alpha), scene, alpha <= 0.5))
+    section.row("cv2.seamlessClone", moved(seamless(scene, colors, alpha), scene, alpha <= 0.5))
     return section
 
 
@@ -253,7 +255,7 @@ def measure_identity(sizes: Sizes) -> Section:
         section.row(who, "equal" if equal else "NOT EQUAL")
     section.figures["identity_equal"] = all(same.values())
     scene = texture(Size(203, 161), 6)
-    pasted, _ = paste_rivals.pillow(scene, scene, np.ones(scene.shape[:2], np.float32), Placement(0.5, 0.5, 203 / 161))
+    pasted, _ = rivals.pillow(scene, scene, np.ones(scene.shape[:2], np.float32), Placement(0.5, 0.5, 203 / 161))
     section.row("Pillow, pasted into itself", moved(pasted, scene, np.ones(scene.shape[:2], bool)))
     return section
 

@@ -5,27 +5,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from benchmarks.common.comfyui import call
+from benchmarks.common.images import eight_bits, tensor
 from phd_ops.pixels.geometry import Placement, Size
 from phd_ops.pixels.paste import exemplar_matrix, subject_box
-
-
-def call(kind: str, **inputs) -> tuple:
-    """Runs one node of ComfyUI or of the pack; core's are of the old kind or the new one, by version."""
-    import nodes
-
-    node = nodes.NODE_CLASS_MAPPINGS[kind]
-    if hasattr(node, "GET_SCHEMA"):
-        return node.execute(**inputs).result
-    return getattr(node(), node.FUNCTION)(**inputs)
-
-
-def tensor(array: np.ndarray) -> torch.Tensor:
-    """An image [H,W,C] or a mask [H,W] as a batch of one."""
-    return torch.from_numpy(np.ascontiguousarray(array))[None]
-
-
-def eight_bits(image: np.ndarray) -> np.ndarray:
-    return np.round(image * 255).astype(np.uint8)
 
 
 def corner(placement: Placement, size: Size, scene: Size) -> tuple[int, int]:
@@ -95,15 +78,6 @@ def pillow(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray,
     base = Image.fromarray(eight_bits(scene)).convert("RGBA")
     composite = np.asarray(Image.alpha_composite(base, layer))[..., :3]
     return np.float32(composite) / 255, np.float32(layer.getchannel("A")) / 255
-
-
-def seamless(scene, colors, alpha) -> np.ndarray:
-    """`cv2.seamlessClone` of what already lies in the scene's frame: there and back through 8 bits."""
-    mask = eight_bits(alpha > 0.5)
-    x, y, width, height = cv2.boundingRect(mask)
-    center = x + width // 2, y + height // 2
-    cloned = cv2.seamlessClone(eight_bits(colors), eight_bits(scene), mask, center, cv2.NORMAL_CLONE)
-    return np.float32(cloned) / 255
 
 
 def least_squares(shifted, original, untouched) -> np.ndarray:

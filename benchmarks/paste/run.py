@@ -1,21 +1,22 @@
-"""`python3 dev.py bench paste`: how exact and how fast paste, blend, crop and stitch are, beside others' tools.
+"""`python3 dev.py bench paste`: how exact and how fast paste, blend, crop and stitch are, beside other tools.
 
-Times are medians of repetitions that take turns (ours, theirs, ours, theirs …), so that a busy machine slows both.
-`--quick` measures the same at small sizes, where times mean nothing; the contact sheet goes to output/bench_paste.png.
+Times are medians of repeated runs, taken in turns (ours, theirs, ours, theirs …), so that a busy machine slows both.
+`--quick` measures the same at small sizes, where times mean nothing. The contact sheet goes to output/bench_paste.png.
 """
 
 import argparse
 import functools
 import json
-import tempfile
 from pathlib import Path
 
 from benchmarks.common import table
-from benchmarks.common.table import QUICK, Sizes, shortened, show
+from benchmarks.common.comfyui import start_comfyui, temporary_folders
+from benchmarks.common.table import exit_status, shortened, show
 from benchmarks.paste import exact, sheet, speed
-from devtools.paths import ROOT
+from benchmarks.paste.sizes import QUICK, Sizes
+from devtools.paths import OUTPUT
 
-# What the figures must be; those that are not times decide the exit status.
+# Bounds on the figures; all but the times decide the exit status.
 WANTED = {
     "grow64_speedup_vs_core": (">=", 20),
     "paste_vs_cv2": ("<=", 2.5),
@@ -34,28 +35,31 @@ MEASURES = (
     exact.measure_identity,
 )  # fmt: skip
 
-
 holds = functools.partial(table.holds, WANTED)
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py bench paste", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes: everything but the times still counts")
-    parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the contact sheet")
-    options = parser.parse_args(arguments)
-    from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
-    from devtools.executor import load_core_extras, set_directories
-
-    activate(get_comfyui(), device_arguments())
-    load_core_extras()
-    register_pack()
-    figures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))
-        for measure in MEASURES:
-            section = measure(QUICK if options.quick else Sizes())
-            show(section, WANTED)
-            figures |= section.figures
+    options = argument_parser().parse_args(arguments)
+    start_comfyui()
+    with temporary_folders():
+        figures = measure(QUICK if options.quick else Sizes())
     print(f"\nImages: {sheet.save(options.out, exact.tiles())}")
     print(json.dumps({name: shortened(value) for name, value in figures.items()}))
-    return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1
+    return exit_status(WANTED, figures, TIMES)
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dev.py bench paste", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes: everything but the times still counts")
+    parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the contact sheet")
+    return parser
+
+
+def measure(sizes: Sizes) -> dict[str, float | bool]:
+    """Prints a table for each of MEASURES; all their figures."""
+    figures = {}
+    for measure_one in MEASURES:
+        section = measure_one(sizes)
+        show(section, WANTED)
+        figures |= section.figures
+    return figures

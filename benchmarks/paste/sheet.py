@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.paste import rivals as paste_rivals
+from benchmarks.common.images import eight_bits
 from devtools import package_images as images
 from devtools.contact_sheet import contact_sheet
 from phd_ops.pixels.geometry import Box, Placement
@@ -21,12 +21,12 @@ SHOWN = Box(140, 0, 427, 427)
 
 def enlarged(image: np.ndarray, box: Box) -> np.ndarray:
     """A square part of an image with its pixels to be seen, uint8."""
-    part = paste_rivals.eight_bits(np.clip(image[box.slices], 0, 1))
+    part = eight_bits(np.clip(image[box.slices], 0, 1))
     return cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
 
 
 def shown(image: np.ndarray) -> np.ndarray:
-    return paste_rivals.eight_bits(image[SHOWN.slices])
+    return eight_bits(image[SHOWN.slices])
 
 
 def photographs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,10 +5,13 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import memory as peak_memory
-from benchmarks.common.table import Section, Sizes, disc, race, texture
-from benchmarks.paste import rivals as paste_rivals
-from benchmarks.paste.rivals import call, tensor
+from benchmarks.common.comfyui import call
+from benchmarks.common.images import disc, eight_bits, tensor, texture
+from benchmarks.common.rival_blends import seamless
+from benchmarks.common.table import Section
+from benchmarks.common.timing import race
+from benchmarks.paste import memory, rivals
+from benchmarks.paste.sizes import Sizes
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import grow
 from phd_ops.pixels.paste import BLENDS, paste, subject_box, warp_exemplar
@@ -31,7 +34,7 @@ def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
     side, wide = sizes.subject, sizes.scene
     scene, exemplar, matte = texture(Size(wide, wide), 0), texture(Size(side, side), 1), disc(side, 0.45 * side, 6)
     where = Placement(0.48, 0.52, size, 25.0)
-    matrix = paste_rivals.opencv_matrix(matte, where, Size.of(scene))
+    matrix = rivals.opencv_matrix(matte, where, Size.of(scene))
     inputs = {"background": tensor(scene), "subject": tensor(exemplar), "subject_mask": tensor(matte)}
     inputs |= {"x": where.x, "y": where.y, "size": where.size, "rotation": where.rotation}
     scale = f"scale {where.scale(subject_box(matte).size, Size.of(scene)):.2f}"
@@ -40,7 +43,7 @@ def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
         return lambda: paste(scene, exemplar, matte, where, 1.5, *more)
 
     return {
-        f"cv2.warpAffine + alpha, {scale}": lambda: paste_rivals.straight_alpha(scene, exemplar, matte, matrix),
+        f"cv2.warpAffine + alpha, {scale}": lambda: rivals.straight_alpha(scene, exemplar, matte, matrix),
         f"ours, {scale}": ours(),
         **{f"ours, {blend}": ours(blend) for blend in BLENDS[1:]},
         "ours, light_match 1": ours("alpha", 1.0),
@@ -74,8 +77,8 @@ def measure_others(sizes: Sizes) -> Section:
     at = {"x": (wide - side) // 2, "y": (wide - side) // 2, "resize_source": False}
     core_inputs = {"destination": tensor(scene), "source": tensor(exemplar), **at}
     layer, base = (
-        paste_rivals.pillow_layer(exemplar, matte, where, scene),
-        Image.fromarray(paste_rivals.eight_bits(scene)),
+        rivals.pillow_layer(exemplar, matte, where, scene),
+        Image.fromarray(eight_bits(scene)),
     )
     base = base.convert("RGBA")
     # The subject in the scene's frame, as seamlessClone wants it.
@@ -100,11 +103,11 @@ def measure_others(sizes: Sizes) -> Section:
         "paste_vs_pillow": (
             ("ours", lambda: paste(scene, exemplar, matte, where)),
             ("Pillow alpha_composite alone, 8 bits already", lambda: Image.alpha_composite(base, layer)),
-            ("Pillow, from float and back", lambda: paste_rivals.pillow(scene, exemplar, matte, where)),
+            ("Pillow, from float and back", lambda: rivals.pillow(scene, exemplar, matte, where)),
         ),
         "poisson_vs_cv2": (
             ("ours, Poisson", lambda: paste(scene, exemplar, matte, where, blend="Poisson")),
-            ("cv2.seamlessClone, from float and back", lambda: paste_rivals.seamless(scene, colors, alpha)),
+            ("cv2.seamlessClone, from float and back", lambda: seamless(scene, colors, alpha)),
         ),
     }
     for key, runners in pairs.items():
@@ -123,7 +126,7 @@ def measure_memory(sizes: Sizes) -> Section:
     if sizes.batches:
         measured["batch_memory"] = ("node", "PhDPasteBlend, each further item beyond its outputs")
     for name, (what, who) in measured.items():
-        section.figures[name] = peak_memory.measure(what, scene, subject)
+        section.figures[name] = memory.measure(what, scene, subject)
         section.row(who, f"{section.figures[name]:9.2f}")
     return section
 

@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.harmonize.methods import defaults
-from benchmarks.harmonize.rivals import feathered, ring_matched, scene_matched
-from benchmarks.inpaint import rivals as inpaint_rivals
-from benchmarks.paste import rivals as paste_rivals
-from benchmarks.paste.rivals import call
+from benchmarks.common import rival_loops
+from benchmarks.common.comfyui import call, widget_defaults
+from benchmarks.common.rival_blends import feathered, ring_matched, scene_matched, seamless
 from benchmarks.quality.scenes import Chunk, Model
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 
@@ -71,7 +69,7 @@ CLASSICAL = (
     Method("feather", "feather", 0, "1", each(feathered)),
     Method("reinhard", "Reinhard, ring, Lab", 0, "1", each(ring_matched)),
     Method("reinhard_scene", "Reinhard, whole scene, Lab", 0, "1", each(scene_matched)),
-    Method("poisson", "Poisson, cv2.seamlessClone", 0, "1", each(paste_rivals.seamless)),
+    Method("poisson", "Poisson, cv2.seamlessClone", 0, "1", each(seamless)),
     Method("membrane", "ratio of the two surrounds, no model", 0, "1", ring_ratio),
 )
 
@@ -83,7 +81,9 @@ def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
     if reference:
         inputs |= {"reference": chunk.reference, "reference_positive": chunk.reference_positive}
     return call(
-        "PhDHarmonizeSampler", **inputs, **{**defaults(), "cfg": CFG, "scheduler": SCHEDULER, "seed": seed, **settings}
+        "PhDHarmonizeSampler",
+        **inputs,
+        **{**widget_defaults("PhDHarmonizeSampler"), "cfg": CFG, "scheduler": SCHEDULER, "seed": seed, **settings},
     )
 
 
@@ -197,7 +197,7 @@ def by_sampler(sampler: Callable, steps: int, denoise: float) -> Callable:
 
 
 def lanpaint(inner: int) -> Callable:
-    return lambda: inpaint_rivals.sampler(inpaint_rivals.lanpaint, inner=inner, pinned=False)
+    return lambda: rival_loops.sampler(rival_loops.lanpaint, inner=inner, pinned=False)
 
 
 def repaint(jumps: int) -> Callable:

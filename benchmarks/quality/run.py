@@ -14,12 +14,12 @@ import argparse
 import functools
 import json
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import table
+from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
 from benchmarks.common.table import Section, shortened, show, verdict
 from devtools.paths import ROOT
 
@@ -274,15 +274,9 @@ def main(arguments: list[str]) -> int:
         help="folder for results (a whole run: benchmarks/quality/results, others: output/bench_quality)",
     )
     options = parser.parse_args(arguments)
-    from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
-    from devtools.executor import load_core_extras, set_directories
-
-    activate(get_comfyui(), (*device_arguments(), "--use-pytorch-cross-attention"))
-    load_core_extras()
-    register_pack()
+    start_comfyui("--use-pytorch-cross-attention")
     import torch
 
-    from benchmarks.inpaint.run import silent
     from benchmarks.quality import workflow
     from benchmarks.quality.store import Store, weights_hash
     from relit_scenes import subjects
@@ -295,12 +289,11 @@ def main(arguments: list[str]) -> int:
     out = options.out or (RESULTS if whole else ROOT / "output" / "bench_quality")
     plan = Plan(count, seeds, options.levels or (QUICK_LEVELS if quick else LEVELS), split, out)
     store = Store(plan.rows)
-    with tempfile.TemporaryDirectory() as folder, silent(), torch.inference_mode():
-        set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))
+    with temporary_folders() as folder, silent(), torch.inference_mode():
         try:
             subjects.sprite_archive()
             if options.workflow:
-                return workflow.measure(plan, store, options.workflow, options.side, options.server, Path(folder))
+                return workflow.measure(plan, store, options.workflow, options.side, options.server, folder)
             check_weights()
         except (ImagesMissingError, workflow.WorkflowInputError, WeightsError) as error:
             print(error, file=sys.stderr)

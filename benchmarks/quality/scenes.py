@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from benchmarks.paste.rivals import call
+from benchmarks.common.comfyui import call
 from relit_scenes.descriptions import STRATA
 from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.harmonize.sheet import BACK, words
+from benchmarks.common.drawing import BACK, words
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import Run
 from benchmarks.quality.table import GROUPS, OWN, STRATA, Result, interval

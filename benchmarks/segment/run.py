@@ -8,10 +8,10 @@ measures few and small ones, where times mean nothing; the images go to output/b
 import argparse
 import functools
 import json
-import tempfile
 from pathlib import Path
 
 from benchmarks.common import table
+from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
 from benchmarks.common.table import shortened, show
 from devtools.paths import ROOT
 
@@ -40,18 +40,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--models", type=Path, help="folder with further model files to judge")
     parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the images")
     options = parser.parse_args(arguments)
-    from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
-    from devtools.executor import load_core_extras, set_directories
-
-    activate(get_comfyui(), device_arguments())
-    load_core_extras()
-    node = register_pack()["PhDSegment"]
-    from benchmarks.inpaint.run import silent
+    node = start_comfyui()["PhDSegment"]
     from benchmarks.segment import sam, scores
     from devtools.contact_sheet import contact_sheet
 
-    with tempfile.TemporaryDirectory() as folder, silent():
-        set_directories(*(Path(folder) / name for name in ("input", "output", "temp")))
+    with temporary_folders(), silent():
         sections, figures, tiles = scores.measure(node, options.quick, options.models)
         for section in sections:
             show(section, WANTED)

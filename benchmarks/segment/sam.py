@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from benchmarks.common.comfyui import start_comfyui
 from benchmarks.common.memory import extra, in_fresh_process
 from benchmarks.common.table import Section
 
@@ -35,9 +36,7 @@ def network(small: bool):
 
 def cost(side: int, small: bool) -> dict[str, float]:
     """Seconds of the first prompt on an image and of later ones, and the memory that all of it took."""
-    from devtools.comfyui import activate, device_arguments, get_comfyui
-
-    activate(get_comfyui(), device_arguments())
+    start_comfyui()
     from benchmarks.segment.cases import loading
     from phd_ops.segmenters.prompt import Prompt
 

@@ -22,7 +22,7 @@ def scored(pack, server, tmp_path, monkeypatch, capsys):
 
     folder = Path(folder_paths.get_input_directory()).parent
     monkeypatch.setattr("devtools.executor.set_directories", lambda *folders: None)
-    monkeypatch.setattr(quality.tempfile, "TemporaryDirectory", lambda: contextlib.nullcontext(folder))
+    monkeypatch.setattr("tempfile.TemporaryDirectory", lambda: contextlib.nullcontext(folder))
     monkeypatch.setattr(subjects, "sprite_archive", bytes)
     monkeypatch.setattr(quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
 

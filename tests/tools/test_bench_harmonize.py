@@ -10,7 +10,8 @@ from bench_support import ran
 from PIL import Image
 
 from benchmarks.harmonize import scenes as scenes_of
-from benchmarks.harmonize.run import FLOOR, OWN, TIMES, WANTED, beaten, holds, main
+from benchmarks.harmonize.report import FLOOR, OWN, beaten
+from benchmarks.harmonize.run import TIMES, WANTED, holds, main
 from benchmarks.harmonize.scenes import NONE, PROMPTS, RIGHT, WRONG, Denoiser, draw_scenes
 
 METHODS = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 from bench_support import has_sprites, ran
 
-from benchmarks.inpaint.run import silent
+from benchmarks.common.comfyui import silent
 from benchmarks.quality import run as quality
 from benchmarks.quality import scenes as quality_scenes
 from benchmarks.quality.score import FIGURES, score
@@ -231,7 +231,7 @@ def scored(pack, tmp_path, monkeypatch, capsys):
         folder = Path(folder_paths.get_input_directory()).parent
         with pytest.MonkeyPatch.context() as patch:
             # The session's own folders serve in place of temporary ones.
-            patch.setattr(quality.tempfile, "TemporaryDirectory", lambda: contextlib.nullcontext(folder))
+            patch.setattr("tempfile.TemporaryDirectory", lambda: contextlib.nullcontext(folder))
             status = quality.main(["--workflow", str(file), "--out", str(tmp_path), "--quick", *arguments])
         printed = capsys.readouterr()
         return status, printed.out.strip().splitlines(), printed.err
