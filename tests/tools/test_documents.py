@@ -1,5 +1,6 @@
 """The README and the pages under docs: short enough, complete, and without dead links."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -29,6 +30,32 @@ def test_every_row_of_settings_is_marked_as_measured_or_derived():
     section = README.split("## Settings")[1].split("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
     assert rows and all(re.search(r"\*(measured|derived)\*", row) for row in rows)
+
+
+def written_texts() -> str:
+    """Every string of the pack's code on a line of its own, with … for what is filled in at run time."""
+    texts = [(ROOT / "web" / "js" / "texts.mjs").read_text(encoding="utf-8")]
+    sources = [
+        ROOT / "__init__.py",
+        *(file for folder in ("nodes", "phd_ops") for file in (ROOT / folder).rglob("*.py")),
+    ]
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                texts.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_messages_that_the_pages_quote_are_messages_of_the_pack():
+    written = written_texts()
+    quoted = [(page.name, text) for page in PAGES for text in re.findall(r'\*"([^"]+)"\*', page.read_text("utf-8"))]
+    assert len(quoted) > 20
+    unknown = [
+        (name, text) for name, text in quoted if not all(part.strip(" ,:") in written for part in text.split("…"))
+    ]
+    assert unknown == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
