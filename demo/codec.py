@@ -1,8 +1,8 @@
-"""The demo model's autoencoder: principal components of 8×8 patches, and a small network that decodes them well.
+"""The demo model's autoencoder: principal components of 8×8 patches, decoded by a small convolutional network.
 
-Encoding is linear (one strided convolution), so it costs next to nothing and can be fitted in closed form.
-Decoding starts from the exact linear inverse and adds what a few convolutions know about edges across patches.
-Pure torch; the interface (`encode`, `decode` on [-1, 1] images) is that of ComfyUI's first-stage models.
+Encoding is linear: one strided convolution, fitted in closed form. Decoding adds the output of a few convolutions,
+which restore edges across patches, to the exact linear inverse. Pure torch; the interface (`encode` and `decode` of
+images in [-1,1]) is that of ComfyUI's first-stage models.
 """
 
 import torch
@@ -14,10 +14,13 @@ CHANNELS = 32
 
 
 def left_by_mask(latent: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """What an inpainting model is given beside its noisy latent: [B,1+C,h,w], the mask and what it leaves of the clean
-    one.
+    """What an inpainting model sees beside the noisy latent: [B,1+C,h,w], the mask and the latent outside it.
 
-    mask: [B,1,h,w], 1 = to be drawn. A patch's latent knows nothing of the next patch, so this masks the image too.
+    Each cell encodes its own 8×8 patch only, so this hides the masked part of the image completely.
+
+    Args:
+        latent: [B,C,h,w], the clean latent.
+        mask: [B,1,h,w], 1 = masked.
     """
     return torch.cat([mask, (1 - mask) * latent], 1)
 
@@ -34,7 +37,11 @@ class Residual(nn.Module):
 
 
 class PatchCodec(nn.Module):
-    """[B,3,H,W] in [-1,1] <-> [B,CHANNELS,H/8,W/8] of about unit mean square."""
+    """Images [B,3,H,W] in [-1,1] to latents [B,CHANNELS,H/8,W/8] of about unit mean square, and back."""
+
+    analysis: torch.Tensor
+    synthesis: torch.Tensor
+    mean: torch.Tensor
 
     def __init__(self, width: int = 128):
         super().__init__()
@@ -50,14 +57,14 @@ class PatchCodec(nn.Module):
             nn.Conv2d(width, 16 * PATCH * PATCH // 4, 3, padding=1),
             nn.PixelShuffle(PATCH // 2),
         )
-        # At half resolution, then at full resolution, where blocks meet.
+        # Smooths the borders of the patches, at half and then at full resolution.
         self.smooth = nn.Sequential(Residual(16), nn.SiLU(), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2))
 
     def fit(self, images: torch.Tensor) -> None:
-        """Sets analysis and synthesis from the principal components of [N,3,H,W] images in [-1,1].
+        """Sets analysis and synthesis from the principal components of images [N,3,H,W] in [-1,1].
 
-        Component k is divided by the square root of its deviation: half way between the orthonormal transform
-        (in which fine detail hardly counts) and whitening (in which it counts as much as color and light).
+        Each component is divided by the square root of its standard deviation. This is halfway between the orthonormal
+        transform, in which fine detail hardly counts, and whitening, in which it counts as much as color and light.
         """
         patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
         mean = patches.mean(0)

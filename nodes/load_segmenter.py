@@ -1,4 +1,4 @@
-"""PhDLoadSegmenter: ways of finding a subject, with the weights under ComfyUI's memory management."""
+"""PhDLoadSegmenter: a way to find a subject, with its weights under ComfyUI's memory management."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,13 @@ Segmenter = io.Custom("PHD_SEGMENTER")
 
 @dataclass(frozen=True)
 class LoadedSegmenter:
-    """A way to find a subject. `find` takes an image [H,W,3] and a prompt, and gives a soft mask [H,W]."""
+    """A way to find a subject: what travels through the PHD_SEGMENTER socket.
+
+    Attributes:
+        name: for messages.
+        find: from an image, float32 [H,W,3] in 0..1, and a prompt to a soft mask, float32 [H,W] in 0..1.
+        needs_prompt: whether it needs a box, positive points or a rough mask.
+    """
 
     name: str
     find: Callable[[np.ndarray, Prompt], np.ndarray]
@@ -42,7 +48,7 @@ class LoadedSegmenter:
 
 
 def segmenter_files() -> dict[str, str]:
-    """The model files found: name -> folder. A name that both folders have is that of the first."""
+    """The model files found: name -> folder. A name in both folders belongs to the first."""
     found = {}
     for folder in FOLDERS:
         for name in folder_paths.get_filename_list(folder):
@@ -52,21 +58,21 @@ def segmenter_files() -> dict[str, str]:
 
 
 def segmenters() -> list[str]:
-    """What can be loaded: GrabCut, and the model files found."""
+    """The options of the node: GrabCut, and the model files found."""
     return [GRABCUT, *segmenter_files()]
 
 
 def read_checkpoint(path: str) -> SamSegmenter | DeepLab:
-    """The network in a file. Raises ValueError with one sentence for what is none."""
+    """The network in a file. Raises ValueError with one sentence where the file holds none."""
     name = PurePath(path).name
     try:
-        # Of a pickle only tensors are read: what would run code is refused.
+        # Of a pickle only tensors are read; anything that could run code is refused.
         weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    # What a damaged file raises depends on where it is damaged.
+    # A damaged file raises a different error for each place where the damage can be.
     except Exception:
         raise ValueError(
-            f"{name} cannot be read: it is cut short or damaged, or holds more than weights, which could run code and "
-            "is not loaded. Get the file again, as .safetensors if there is one."
+            f"{name} cannot be read: it is cut short or damaged, or it holds more than weights, which could run code "
+            "and is not loaded. Download the file again, as .safetensors if there is one."
         ) from None
     try:
         return checkpoint.build(weights, metadata or {})
@@ -75,19 +81,19 @@ def read_checkpoint(path: str) -> SamSegmenter | DeepLab:
 
 
 def managed(segmenter: SamSegmenter | DeepLab) -> Callable[[np.ndarray, Prompt], np.ndarray]:
-    """A network's `predict` that has ComfyUI bring the weights to its device first."""
+    """A network's `predict` with the weights under ComfyUI's management: each call first loads them to the device."""
     device = comfy.model_management.get_torch_device()
     parameters = sum(value.numel() for value in segmenter.network.parameters())
     if comfy.model_management.should_use_fp16(device, model_params=parameters):
         segmenter.heavy_part.to(torch.float16)
-    # ComfyUI notes the device on the module it manages, and some libraries' own modules do not let it.
+    # ComfyUI stores the device as an attribute of the module it manages, which some libraries' modules do not allow.
     held = torch.nn.ModuleList([segmenter.network])
     patcher = comfy.model_patcher.ModelPatcher(
         held, load_device=device, offload_device=comfy.model_management.unet_offload_device()
     )
 
     def find(image: np.ndarray, prompt: Prompt) -> np.ndarray:
-        # Whole: these libraries' layers cannot work with weights that are partly elsewhere.
+        # Loaded completely: these libraries' layers cannot use weights that are partly on another device.
         memory = segmenter.working_memory
         comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
         return segmenter.predict(image, prompt)
@@ -96,11 +102,11 @@ def managed(segmenter: SamSegmenter | DeepLab) -> Callable[[np.ndarray, Prompt],
 
 
 def load_segmenter(model: str) -> LoadedSegmenter:
-    """A segmenter by its name in the list. Raises ValueError for what is not in it, or cannot be read."""
+    """A segmenter by its name among `segmenters()`. Raises ValueError for other names and unreadable files."""
     check_choice("model", model, segmenters())
     if model == GRABCUT:
 
-        def find(image, prompt):
+        def find(image: np.ndarray, prompt: Prompt) -> np.ndarray:
             return grabcut(image, prompt.box, prompt.positive, prompt.negative, prompt.rough)
 
         return LoadedSegmenter(model, find, needs_prompt=True)
@@ -119,7 +125,7 @@ class PhDLoadSegmenter(io.ComfyNode):
             display_name="Load Segmenter",
             category="PhD",
             description=(
-                "Loads a way of finding the subject in an image: GrabCut needs no file; SAM, DeepLabV3+ and "
+                "Loads a way to find the subject in an image. GrabCut needs no file. SAM, DeepLabV3+ and "
                 "salient-object models are read from models/sams and models/segmentation."
             ),
             inputs=[
@@ -129,8 +135,8 @@ class PhDLoadSegmenter(io.ComfyNode):
                     default=GRABCUT,
                     tooltip=(
                         "GrabCut, or a file from models/sams or models/segmentation: SAM, DeepLabV3+ "
-                        "(.safetensors, .pth), or a salient-object model (.onnx, such as u2netp). What a file is is "
-                        "read from its weights, not from its name."
+                        "(.safetensors, .pth), or a salient-object model (.onnx, such as u2netp). A file is "
+                        "recognized by its weights, not by its name."
                     ),
                 ),
             ],

@@ -175,7 +175,7 @@ def first_values(demo_model, tokenizer, fresh: bool) -> nn.ModuleDict:
     unet = initialize(demo_model.build_model(torch.float32).diffusion_model)
     nn.init.zeros_(unet.out[-1].weight)
     nn.init.zeros_(unet.out[-1].bias)
-    text = initialize(demo_model.DemoTextEncoder(dtype=torch.float32)).transformer
+    text = initialize(load_pack().nodes.demo_networks.DemoTextEncoder(dtype=torch.float32)).transformer
     embedding = text.text_model.embeddings.token_embedding.weight
     table = torch.zeros_like(embedding)
     known = known_tokens(tokenizer)
@@ -199,7 +199,11 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
     demo_model = load_pack().nodes.demo_model
     log, checkpoint = Log("diffusion"), WORK / "diffusion.pt"
     torch.manual_seed(0)
-    mixture, codec, tokenizer = Mixture(WORK), current_codec(demo_model), demo_model.DemoWordTokenizer()
+    mixture, codec, tokenizer = (
+        Mixture(WORK),
+        current_codec(demo_model),
+        load_pack().nodes.demo_networks.DemoWordTokenizer(),
+    )
     modules = first_values(demo_model, tokenizer, fresh)
     modules["text"].requires_grad_(fresh)
     average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
@@ -287,7 +291,7 @@ def channel_weights(codec: PatchCodec) -> torch.Tensor:
 
 def candidate(demo_model, codec: PatchCodec, weights: dict) -> Candidate:
     """A model with weights as a checkpoint names them: the tensors themselves, not copies."""
-    tokenizer = demo_model.DemoWordTokenizer()
+    tokenizer = load_pack().nodes.demo_networks.DemoWordTokenizer()
     modules = first_values(demo_model, tokenizer, fresh=True).requires_grad_(False)
     modules.load_state_dict(weights, assign=True)
     return Candidate(
@@ -411,7 +415,7 @@ def export() -> None:
 def published() -> Candidate:
     """The weights that come with the pack."""
     demo_model = load_pack().nodes.demo_model
-    tokenizer, codec = demo_model.DemoWordTokenizer(), PatchCodec()
+    tokenizer, codec = load_pack().nodes.demo_networks.DemoWordTokenizer(), PatchCodec()
     codec.load_state_dict({name: value.float() for name, value in demo_model.read_weights("codec").items()})
     weights = first_values(demo_model, tokenizer, fresh=False).requires_grad_(False).state_dict()
     return candidate(demo_model, codec.requires_grad_(False), weights)

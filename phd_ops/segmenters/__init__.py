@@ -1,1 +1,1 @@
-"""One file per way of finding a subject. Each takes an image and gives a mask in which 1 is the subject."""
+"""Ways to find a subject, one file each. All take an image and return a mask in which 1 is the subject."""

@@ -1,4 +1,4 @@
-"""From a checkpoint's tensors to the segmenter they belong to. The file's name has no say."""
+"""The segmenter that a checkpoint holds, recognized by its tensors; the file's name does not matter."""
 
 import torch
 
@@ -8,8 +8,8 @@ SUPPORTED = (
     "supported are SAM (ViT-B, ViT-L, ViT-H), DeepLabV3+ of segmentation-models-pytorch or transformers, "
     "DeepLabV3 of torchvision, and salient-object models as .onnx"
 )
-# What else comes under these names: a part of a tensor's name, and what it is.
-FOREIGN = (
+# Known checkpoints that are not supported: how a tensor's name begins, and what the file is.
+UNSUPPORTED = (
     ("mask_decoder.hf_token", "a SAM-HQ checkpoint"),
     ("sam_mask_decoder.", "a SAM 2 checkpoint"),
     ("memory_attention.", "a SAM 2 checkpoint"),
@@ -20,26 +20,32 @@ FOREIGN = (
     ("diffusion_model.", "a diffusion model"),
 )
 SAM_TENSORS = ("image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight")
-# What training tools put before a network's own names.
+# What training tools put in front of a network's tensor names.
 PREFIXES = ("module.", "model.", "net.")
 
 
-def unwrapped(weights: dict) -> dict[str, torch.Tensor]:
-    """The tensors of a state dict without a prefix that all of them share."""
+def without_prefix(weights: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict, without the prefixes that all of their names share."""
     tensors = {
         name: value for name, value in weights.items() if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
-            return unwrapped({name[len(prefix) :]: value for name, value in tensors.items()})
+            return without_prefix({name[len(prefix) :]: value for name, value in tensors.items()})
     return tensors
 
 
-def build(weights: dict, metadata: dict[str, str]) -> sam.SamSegmenter | deeplab.DeepLab:
-    """The segmenter of a state dict. Raises ValueError with the rest of a sentence that begins with the file's name."""
-    tensors = unwrapped(weights) if isinstance(weights, dict) else {}
-    for part, what in FOREIGN:
-        if any(name.startswith(part) for name in tensors):
+def build(weights: object, metadata: dict[str, str]) -> sam.SamSegmenter | deeplab.DeepLab:
+    """The segmenter of a state dict.
+
+    Args:
+        weights: what the file holds; anything but a dict of tensors is refused.
+        metadata: of a safetensors file, see `deeplab`.
+    Raises ValueError; its message is the second half of a sentence that begins with the file's name.
+    """
+    tensors = without_prefix(weights) if isinstance(weights, dict) else {}
+    for start, what in UNSUPPORTED:
+        if any(name.startswith(start) for name in tensors):
             raise ValueError(f"is {what}; {SUPPORTED}")
     if all(name in tensors for name in SAM_TENSORS):
         return sam.SamSegmenter(sam.build(tensors))

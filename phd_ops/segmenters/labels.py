@@ -1,4 +1,4 @@
-"""The names of the classes that published networks tell apart, and how a user may write them."""
+"""The class names of published networks, and the other spellings that users may write."""
 
 import difflib
 
@@ -17,9 +17,9 @@ COCO = (
     "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
-# COCO's own numbers run to 90; these were never used.
+# COCO's category numbers run to 90; these were never used.
 COCO_UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-# One thing, two words: as one data set has it, and as the other or a user may.
+# What a user or the other data set may write -> Pascal VOC's word.
 SYNONYMS = {
     "airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tvmonitor", "television": "tvmonitor",
     "plane": "aeroplane", "human": "person", "people": "person", "man": "person", "woman": "person", "table":
@@ -27,8 +27,8 @@ SYNONYMS = {
 }  # fmt: skip
 
 
-def labels_of(classes: int) -> tuple[str, ...]:
-    """The label set that a network with so many classes is taken to have been trained on."""
+def labels_for(classes: int) -> tuple[str, ...]:
+    """The label set that a network with this number of classes was most likely trained on."""
     if classes == 1:
         return ("subject",)
     if classes == 2:
@@ -45,19 +45,20 @@ def labels_of(classes: int) -> tuple[str, ...]:
     return (BACKGROUND, *(f"class {i}" for i in range(1, classes)))
 
 
-def plain(name: str) -> str:
+def normalized(name: str) -> str:
+    """A class name without case, spaces and punctuation, in one spelling for all of its synonyms."""
     name = "".join(letter for letter in name.lower() if letter.isalnum())
     return SYNONYMS.get(name, name)
 
 
-def index_of(name: str, labels: tuple[str, ...]) -> int:
-    """Where a class stands in a label set. Raises ValueError that says which there are."""
-    known = [plain(label) for label in labels]
-    if plain(name) in known:
-        return known.index(plain(name))
+def class_index(name: str, labels: tuple[str, ...]) -> int:
+    """The index of a class in a label set. Raises ValueError that lists the known classes."""
+    known = [normalized(label) for label in labels]
+    if normalized(name) in known:
+        return known.index(normalized(name))
     near = difflib.get_close_matches(name.lower(), labels, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    names = ", ".join(label for label in labels if plain(label) != BACKGROUND and not label.startswith("unused"))
+    names = ", ".join(label for label in labels if normalized(label) != BACKGROUND and not label.startswith("unused"))
     raise ValueError(
-        f"class_name is {name!r}, which this network does not know{hint} It knows: {names}; and auto, the largest."
+        f"class_name is {name!r}, which this network does not know{hint} It knows: {names}. auto takes the most frequent."
     )

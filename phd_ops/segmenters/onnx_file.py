@@ -1,6 +1,6 @@
-"""What an ONNX file says of its inputs, read from its protocol buffer without a further package.
+"""The inputs and outputs of an ONNX file, read from its protocol buffer without the package `onnx`.
 
-Only the few fields needed are followed (onnx.proto of the ONNX specification); weights are skipped over, not read.
+Only a few fields are followed (field numbers: onnx.proto of the ONNX specification). Weights are skipped, not read.
 """
 
 import mmap
@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+# What field numbers are read from.
+Buffer = bytes | mmap.mmap
+
+# Wire types of protocol buffers.
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-# Field numbers.
+# Field numbers of onnx.proto; FLOAT16 is a value of its enum DataType.
 MODEL_GRAPH, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 7, 5, 11, 12
 TENSOR_NAME, VALUE_NAME, VALUE_TYPE, TYPE_TENSOR, TENSOR_ELEMENT, TENSOR_SHAPE, SHAPE_DIM, DIM_VALUE = (
     8, 1, 2, 1, 1, 2, 1, 1,
@@ -18,21 +22,21 @@ FLOAT16 = 10
 
 
 class OnnxInput(NamedTuple):
-    """A network's input: its lengths, None where they are free, and whether it wants 16-bit floats."""
+    """A network's input: its shape, None for a dimension of any length, and whether it takes 16-bit floats."""
 
     shape: tuple[int | None, ...]
     half: bool
 
 
 class OnnxLayout(NamedTuple):
-    """What goes into a network, and how many answers it gives."""
+    """A network's inputs, and the number of its outputs."""
 
     inputs: list[OnnxInput]
     outputs: int
 
 
-def varint(data, at: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
+def varint(data: Buffer, at: int) -> tuple[int, int]:
+    """(value, end) of the variable-length integer at an offset. Raises ValueError beyond 64 bits."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -45,8 +49,8 @@ def varint(data, at: int) -> tuple[int, int]:
             raise ValueError
 
 
-def fields(data, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, start, end) of a message's fields; a number's value instead of its start, with end -1."""
+def fields(data: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(field number, start, end) of each field of a message; for an integer, (field number, value, -1)."""
     at = start
     while at < end:
         key, at = varint(data, at)
@@ -64,45 +68,46 @@ def fields(data, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         at += length
 
 
-def inside(data, start: int, end: int, *path: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of all fields that a path of field numbers leads to."""
+def follow(data: Buffer, start: int, end: int, *path: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of every field at a path of field numbers within nested messages."""
     for number, first, last in fields(data, start, end):
         if number == path[0]:
             if len(path) == 1:
                 yield first, last
             elif last >= 0:
-                yield from inside(data, first, last, *path[1:])
+                yield from follow(data, first, last, *path[1:])
 
 
-def input_of(data, start: int, end: int) -> OnnxInput:
+def read_input(data: Buffer, start: int, end: int) -> OnnxInput:
+    """The input that a ValueInfoProto message describes."""
     dims = []
-    for first, last in inside(data, start, end, VALUE_TYPE, TYPE_TENSOR, TENSOR_SHAPE, SHAPE_DIM):
+    for first, last in follow(data, start, end, VALUE_TYPE, TYPE_TENSOR, TENSOR_SHAPE, SHAPE_DIM):
         values = [value for number, value, kind in fields(data, first, last) if number == DIM_VALUE and kind < 0]
-        # A length that is free has a name instead, or a value of 0 or less.
+        # A dimension of any length has a name in place of a value, or a value of 0 or less.
         dims.append(values[0] if values and 0 < values[0] < 2**31 else None)
-    elements = [first for first, _ in inside(data, start, end, VALUE_TYPE, TYPE_TENSOR, TENSOR_ELEMENT)]
+    elements = [first for first, _ in follow(data, start, end, VALUE_TYPE, TYPE_TENSOR, TENSOR_ELEMENT)]
     return OnnxInput(tuple(dims), elements == [FLOAT16])
 
 
-def name_of(data, start: int, end: int, field: int) -> bytes:
-    return b"".join(data[first:last] for first, last in inside(data, start, end, field))
+def read_name(data: Buffer, start: int, end: int, field: int) -> bytes:
+    return b"".join(data[first:last] for first, last in follow(data, start, end, field))
 
 
 def read_layout(path: str | Path) -> OnnxLayout:
-    """The inputs and outputs of a network. Raises ValueError for a file that is no ONNX model, or is cut short."""
+    """The inputs and outputs of a network. Raises ValueError for a file that is not an ONNX model, or is cut short."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             inputs, weights, outputs, graphs = [], set(), 0, 0
-            for first, last in inside(data, 0, len(data), MODEL_GRAPH):
+            for first, last in follow(data, 0, len(data), MODEL_GRAPH):
                 graphs += 1
                 for number, start, end in fields(data, first, last):
                     if number == GRAPH_INITIALIZER:
-                        weights.add(name_of(data, start, end, TENSOR_NAME))
+                        weights.add(read_name(data, start, end, TENSOR_NAME))
                     elif number == GRAPH_INPUT:
-                        inputs.append((name_of(data, start, end, VALUE_NAME), input_of(data, start, end)))
+                        inputs.append((read_name(data, start, end, VALUE_NAME), read_input(data, start, end)))
                     elif number == GRAPH_OUTPUT:
                         outputs += 1
-            # Old exports list their weights among the inputs.
+            # Older exports list their weights among the inputs as well.
             inputs = [given for name, given in inputs if name not in weights]
             if graphs != 1 or not inputs or not outputs:
                 raise ValueError

@@ -1,35 +1,38 @@
-"""Salient-object models exported to ONNX: run by OpenCV's own `cv2.dnn`, or by onnxruntime where that cannot.
+"""Salient-object models exported to ONNX, run by OpenCV's `cv2.dnn`, or by onnxruntime where OpenCV cannot.
 
-How an image is prepared is not written in such a file. Its input's side and the number of its answers tell the
-family, and the families' own programs tell the rest:
+Such a file does not record how images are to be preprocessed. Its input size and its number of outputs identify the
+family; the preprocessing is that of the family's published code:
 
-    U²-Net, u2netp, silueta (320, seven answers)         brightest value to 1, ImageNet's mean and deviation
-    BiRefNet, RMBG-2.0, other transformers (one answer)  ImageNet's mean and deviation; answers are logits or shares
-    ISNet, RMBG-1.4 (several answers, 1024)              mean 0.5, deviation 1
+    U²-Net, u2netp, silueta (320, seven outputs)   scaled to a maximum of 1, then ImageNet's mean and deviation
+    BiRefNet, RMBG-2.0, transformers (one output)  ImageNet's mean and deviation; outputs logits or probabilities
+    ISNet, RMBG-1.4 (several outputs, 1024)        mean 0.5, deviation 1
 """
 
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from .onnx_file import OnnxLayout, read_layout
 
-# ImageNet statistics.
-MEAN = np.float32([0.485, 0.456, 0.406])
-STD = np.float32([0.229, 0.224, 0.225])
-# The side of a network that does not say one.
-FREE_SIDE = 1024
-# What U²-Net and its kin take.
+# ImageNet statistics of RGB in 0..1.
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+# The input side where the file leaves it open.
+DEFAULT_SIDE = 1024
+# The input side of the U²-Net family.
 U2NET_SIDE = 320
-# A larger input is a slip of the file's: it would not fit into memory.
+# A larger input is an error in the file: it would not fit into memory.
 MOST_SIDE = 4096
 
 
-class Preparation(NamedTuple):
-    """How an image in 0..1 becomes a network's input: (image / brightest - mean) / std at (width, height)."""
+class Preprocessing(NamedTuple):
+    """How an image in 0..1 becomes a network's input: resized to (width, height), then (image - mean) / std.
+
+    With `stretch` the image is divided by its brightest value first.
+    """
 
     size: tuple[int, int]
     mean: np.ndarray
@@ -37,41 +40,46 @@ class Preparation(NamedTuple):
     stretch: bool
 
 
-def preparation(layout: OnnxLayout) -> Preparation:
-    """The family's, by the table above. Raises ValueError where the input is no single image."""
+def preprocessing_for(layout: OnnxLayout) -> Preprocessing:
+    """A network's preprocessing, by the table above. Raises ValueError where it does not take one RGB image."""
     shape = layout.inputs[0].shape
     if len(layout.inputs) != 1 or len(shape) != 4 or shape[1] not in (3, None) or shape[0] not in (1, None):
-        told = " and ".join(str(tuple("free" if n is None else n for n in given.shape)) for given in layout.inputs)
-        raise ValueError(f"takes {told}; a salient-object model takes one image [1,3,height,width]")
-    height, width = (side or (U2NET_SIDE if layout.outputs == 7 else FREE_SIDE) for side in shape[2:])
+        shapes = " and ".join(str(tuple("any" if n is None else n for n in each.shape)) for each in layout.inputs)
+        raise ValueError(f"takes {shapes}; a salient-object model takes one image [1,3,height,width]")
+    height, width = (side or (U2NET_SIDE if layout.outputs == 7 else DEFAULT_SIDE) for side in shape[2:])
     if max(height, width) > MOST_SIDE:
         raise ValueError(f"takes images of {width}×{height} pixels; a salient-object model takes at most {MOST_SIDE}")
     if max(height, width) <= 512 and layout.outputs > 1:
-        return Preparation((width, height), MEAN, STD, stretch=True)
+        return Preprocessing((width, height), MEAN, STD, stretch=True)
     if layout.outputs == 1:
-        return Preparation((width, height), MEAN, STD, stretch=False)
-    return Preparation((width, height), np.float32([0.5] * 3), np.float32([1] * 3), stretch=False)
+        return Preprocessing((width, height), MEAN, STD, stretch=False)
+    return Preprocessing((width, height), np.full(3, 0.5, np.float32), np.ones(3, np.float32), stretch=False)
 
 
 class SalientModel:
-    """A loaded salient-object network. Runs on the CPU."""
+    """A salient-object network in an ONNX file. It runs on the CPU.
+
+    Raises ValueError with one sentence for a file that cannot be run.
+    """
 
     def __init__(self, path: str):
-        self.path, self.session = path, None
+        self.path = path
+        self.net: Any = None
+        # Where it is not None, it is used in place of `net`.
+        self.session: Any = None
         layout = read_layout(path)
         try:
-            self.preparation = preparation(layout)
+            self.preprocessing = preprocessing_for(layout)
         except ValueError as error:
             raise ValueError(f"{Path(path).name} {error}.") from None
         self.half = layout.inputs[0].half
         try:
             self.net = cv2.dnn.readNetFromONNX(path)
         except cv2.error as error:
-            self.net = None
-            self.fall_back(error)
+            self.use_onnxruntime(error)
 
-    def fall_back(self, error: cv2.error) -> None:
-        """Goes over to onnxruntime. Raises ValueError where that is not installed or cannot read the file either."""
+    def use_onnxruntime(self, error: cv2.error) -> None:
+        """Switches to onnxruntime. Raises ValueError where it is not installed or cannot read the file either."""
         name = Path(self.path).name
         if importlib.util.find_spec("onnxruntime") is None:
             reason = " ".join(error.err.split())[:200]
@@ -82,7 +90,7 @@ class SalientModel:
 
         try:
             self.session = onnxruntime.InferenceSession(self.path, providers=["CPUExecutionProvider"])
-        # onnxruntime's errors share no base but Exception.
+        # onnxruntime's errors have no common base but Exception.
         except Exception as failed:
             reason = " ".join(str(failed).split())[:200]
             raise ValueError(f"{name}: neither OpenCV nor onnxruntime can run this model ({reason}).") from None
@@ -93,36 +101,39 @@ class SalientModel:
         Args:
             image: float [H,W,3] in 0..1, RGB.
         Returns:
-            float32 [H,W] in 0..1, 1 = subject. A network that sees nothing gives values near 0 everywhere.
+            float32 [H,W] in 0..1, 1 = subject; near 0 everywhere where the network finds no subject.
         """
-        size, mean, std, stretch = self.preparation
+        size, mean, std, stretch = self.preprocessing
         height, width = image.shape[:2]
         small = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         if stretch:
             small = small / max(float(small.max()), 1e-6)
-        saliency = self.answer(np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
+        saliency = self.run(np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
         if saliency.ndim < 2 or 0 in saliency.shape:
-            raise ValueError(f"{Path(self.path).name} answers {saliency.shape}, which is no mask.")
+            raise ValueError(f"{Path(self.path).name} gives an output of shape {saliency.shape}; a mask is needed.")
         saliency = saliency.reshape(-1, *saliency.shape[-2:])[0].astype(np.float32)
         low, high = float(saliency.min()), float(saliency.max())
         if not (low > -0.01 and high < 1.01):
-            # Logits. A NaN compares as false, and means nothing.
+            # Logits, or NaN, which compares as false and becomes a logit of 0.
             saliency = 1 / (1 + np.exp(-np.clip(np.nan_to_num(saliency), -30, 30)))
             low, high = float(saliency.min()), float(saliency.max())
-        # The published code stretches to 0..1. A flat, low answer means "nothing found" and must not be stretched.
+        # The published code stretches to 0..1. A flat or low output means that nothing was found, and is not stretched.
         if high > 0.5 and high - low > 1e-3:
             saliency = (saliency - low) / max(high - low, 1e-6)
         saliency = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.clip(saliency, 0, 1).astype(np.float32)
 
-    def answer(self, blob: np.ndarray) -> np.ndarray:
-        """The network's first answer, which is its finest."""
+    def run(self, blob: np.ndarray) -> np.ndarray:
+        """The network's first output, which is its finest, for a preprocessed image [1,3,h,w]."""
         if self.session is None:
             try:
                 self.net.setInput(blob)
                 return self.net.forward(self.net.getUnconnectedOutLayersNames()[0])
             except cv2.error as error:
-                # Some layers are refused only when they run.
-                self.fall_back(error)
+                # OpenCV refuses some layers only when they run.
+                self.use_onnxruntime(error)
+        return self.run_onnxruntime(blob)
+
+    def run_onnxruntime(self, blob: np.ndarray) -> np.ndarray:
         blob = blob.astype(np.float16) if self.half else blob
         return self.session.run(None, {self.session.get_inputs()[0].name: blob})[0]

@@ -1,19 +1,20 @@
-"""Packages that only some segmenters need: imported where they are used."""
+"""Packages that only some segmenters need, imported when such a segmenter is loaded."""
 
 import importlib
 from types import ModuleType
 
 
-def needed(module: str, package: str) -> ModuleType:
+def import_optional(module: str, package: str) -> ModuleType:
     """An optional package's module.
 
-    Where it is missing or does not import, raises ValueError with what goes after a file's name in a sentence.
+    Raises ValueError where it is missing or fails to import. The message is the second half of a sentence that begins
+    with a file's name.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
         reason = "which is not installed"
-    # Some packages fail in ways of their own when others that they ask for do not fit.
+    # A package whose own dependencies do not fit fails with whatever its authors chose to raise.
     except Exception as error:
-        reason = f"which does not import ({' '.join(str(error).split())[:200]})"
+        reason = f"which cannot be imported ({' '.join(str(error).split())[:200]})"
     raise ValueError(f"needs the package {package}, {reason}; install it into ComfyUI's Python")

@@ -1,8 +1,11 @@
-"""What is asked of a segmenter. Each takes of it what it understands."""
+"""What a user asks of a segmenter: box, points, rough mask, class name. Each segmenter uses what it understands."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from ..pixels.geometry import Size
 
 # The class name that leaves the choice to the network.
 AUTO = "auto"
@@ -14,13 +17,13 @@ def no_points() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Where and what the subject is.
+    """Where the subject is, and what it is.
 
     Attributes:
         box: x, y, width, height in pixels of the image.
         positive, negative: [N,2], (x, y) in pixels, on the subject and on the background.
-        rough: float32 [H,W], a mask that is about right; 1 = subject.
-        class_name: what the subject is, for networks that know classes; AUTO for the largest there is.
+        rough: float32 [H,W], an approximate mask; 1 = subject.
+        class_name: what the subject is, for networks with classes; AUTO for the most frequent class.
         candidate: "best" or "largest", for networks that propose several masks.
     """
 
@@ -33,5 +36,54 @@ class Prompt:
 
     @property
     def empty(self) -> bool:
-        """Whether it does not say where the subject is; negative points alone do not."""
+        """Whether it leaves open where the subject is. Negative points alone do not locate it."""
         return self.box is None and self.rough is None and len(self.positive) == 0
+
+
+def one_per_box(prompt: Prompt, boxes: np.ndarray) -> list[Prompt]:
+    """One prompt for each box.
+
+    Args:
+        prompt: points, rough mask and class name; its own box is ignored.
+        boxes: float [N,4], each x, y, width, height in pixels.
+    Returns:
+        N prompts, each with the points inside its box; for one box or none, a single prompt with all points.
+    """
+    if len(boxes) == 0:
+        return [dataclasses.replace(prompt, box=None)]
+    if len(boxes) == 1:
+        return [dataclasses.replace(prompt, box=tuple(boxes[0]))]
+
+    def points_in(box: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return points[((points >= box[:2]) & (points < box[:2] + box[2:])).all(1)]
+
+    return [
+        dataclasses.replace(
+            prompt, box=tuple(box), positive=points_in(box, prompt.positive), negative=points_in(box, prompt.negative)
+        )
+        for box in boxes
+    ]
+
+
+def clip_to_image(prompt: Prompt, size: Size) -> tuple[Prompt | None, list[str]]:
+    """A prompt without the points that lie outside the image, and a sentence about each thing that lies outside.
+
+    The prompt is None where nothing of it lies in the image; a prompt that was empty stays as it is.
+    """
+    image, messages = f"the image of {size.width}×{size.height} pixels", []
+
+    def inside(name: str, points: np.ndarray) -> np.ndarray:
+        kept = points[((points >= 0) & (points < size)).all(1)]
+        if len(kept) < len(points):
+            left_out = f"{len(points) - len(kept)} of {len(points)}"
+            messages.append(f"{name}_points: {left_out} lie outside {image} and are left out.")
+        return kept
+
+    positive, negative = inside("positive", prompt.positive), inside("negative", prompt.negative)
+    clipped = dataclasses.replace(prompt, positive=positive, negative=negative)
+    if prompt.box is not None:
+        x, y, width, height = prompt.box
+        if not (x < size.width and y < size.height and x + width > 0 and y + height > 0):
+            messages.append(f"box: it lies outside {image}.")
+            return None, messages
+    return (None if clipped.empty and not prompt.empty else clipped), messages

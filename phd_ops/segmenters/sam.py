@@ -1,38 +1,39 @@
 """Segment Anything (Kirillov 2023, arXiv 2304.02643) through the package `segment-anything`: ViT-B, ViT-L, ViT-H.
 
-Which of them a checkpoint holds is read from its tensors' shapes, so that smaller ones of the same classes work too.
+The network's dimensions are read from the checkpoint's tensors, so that networks of other sizes work too.
 """
 
 import functools
 import hashlib
 import re
 from collections import OrderedDict
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from .packages import needed
+from .packages import import_optional
 from .prompt import Prompt
 
-# The published networks' heads of the mask decoder; its tensors do not tell.
+# The number of attention heads in the published mask decoders, which their tensors do not show.
 DECODER_HEADS = 8
-# How many images' embeddings are kept.
+# The embeddings of this many images are kept.
 KEPT = 4
-# Without a prompt: so many points across the image, asked so many at a time.
+# Without a prompt: a grid of GRID×GRID points, of which AT_ONCE go through the decoder at a time.
 GRID, AT_ONCE = 8, 16
-# A mask is stable where its area hardly depends on where the logits are cut (as in SAM's own automatic mode).
+# A mask is stable if its area hardly changes when the logits' threshold moves by this (SAM's automatic mode).
 STABILITY_OFFSET = 1.0
-# Of the image: what is larger is its background, what is smaller is hardly its subject.
-MOST_SHARE, LIKELY_SHARE = 0.85, 0.04
+# Shares of the image: a mask above the first is background; one below the second is less likely to be the subject.
+BACKGROUND_SHARE, SUBJECT_SHARE = 0.85, 0.04
 
 
-def build(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """`segment_anything`'s Sam with the weights of a state dict, float32, on the CPU.
+def build(weights: dict[str, torch.Tensor]) -> Any:
+    """`segment_anything.modeling.Sam` with the weights of a state dict, in float32 on the CPU.
 
-    Raises ValueError where the package is missing or the tensors are not those of such a network.
+    Raises ValueError where the package is missing or the tensors are not those of a complete SAM network.
     """
-    modeling = needed("segment_anything", "segment-anything").modeling
+    modeling = import_optional("segment_anything", "segment-anything").modeling
 
     def shape(name: str) -> torch.Size:
         return weights[name].shape
@@ -44,9 +45,9 @@ def build(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
         width, _, patch, _ = shape("image_encoder.patch_embed.proj.weight")
         grid = shape("image_encoder.pos_embed")[1]
         depth = count(r"image_encoder\.blocks\.(\d+)\.")
-        # The relative positions of a block reach as far as it looks: over a window or over all of the grid.
-        reach = [(shape(f"image_encoder.blocks.{i}.attn.rel_pos_h")[0] + 1) // 2 for i in range(depth)]
-        everywhere = [i for i in range(depth) if reach[i] == grid]
+        # A block's relative positions span what it attends to: a window, or the whole grid.
+        spans = [(shape(f"image_encoder.blocks.{i}.attn.rel_pos_h")[0] + 1) // 2 for i in range(depth)]
+        everywhere = [i for i in range(depth) if spans[i] == grid]
         channels = shape("image_encoder.neck.0.weight")[0]
         decoder = "mask_decoder.transformer.layers"
         network = modeling.Sam(
@@ -60,7 +61,7 @@ def build(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
                 out_chans=channels,
                 norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
                 use_rel_pos=True,
-                window_size=min(reach),
+                window_size=min(spans),
                 global_attn_indexes=everywhere,
             ),
             prompt_encoder=modeling.PromptEncoder(
@@ -84,44 +85,46 @@ def build(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
         )
         network.load_state_dict({name: value.float() for name, value in weights.items()})
     except (KeyError, IndexError, ValueError, ZeroDivisionError, RuntimeError, AssertionError):
-        raise ValueError("holds parts of a SAM network, but not all of one that is known here") from None
+        raise ValueError("holds parts of a SAM network, but not a complete one") from None
     return network.eval()
 
 
 class SamSegmenter:
-    """A SAM network and the embeddings of the last images it saw, which the same images need not wait for again.
+    """A SAM network (`segment_anything.modeling.Sam`) and the embeddings of the last images.
 
-    The image encoder may have any floating type and be on any device; prompts and masks are computed in float32.
+    A further prompt on one of these images skips the image encoder, which takes nearly all of the time. The image
+    encoder may have any floating-point type and be on any device; prompts and masks are computed in float32.
     """
 
-    def __init__(self, network: torch.nn.Module):
+    def __init__(self, network: Any):
         self.network = network
         self.embeddings: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
     @property
     def heavy_part(self) -> torch.nn.Module:
-        """What may run in 16 bits; the small rest is more exact without."""
+        """The part that may run in 16 bits. The small rest is more accurate in 32."""
         return self.network.image_encoder
 
     @property
     def working_memory(self) -> int:
-        """About the bytes that encoding an image takes beside the weights: attention over all of the grid."""
+        """The approximate bytes needed beside the weights: global attention in the image encoder."""
         weight = self.network.image_encoder.pos_embed
         heads = self.network.image_encoder.blocks[0].attn.num_heads
         return 3 * heads * (weight.shape[1] * weight.shape[2]) ** 2 * weight.element_size()
 
     def predict(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """The subject that a prompt points at, or the most salient one where it does not.
+        """The subject that a prompt points at; for an empty prompt, the most salient one.
 
         Args:
             image: float [H,W,3] in 0..1, RGB.
-            prompt: points and box; of a rough mask the box is taken; `candidate` chooses among SAM's three masks.
+            prompt: points and box; a rough mask counts as its bounding box. `candidate` chooses among SAM's three
+                masks: the one with the best predicted score, or the largest.
         Returns:
-            float32 [H,W] in 0..1, SAM's logits through a sigmoid.
+            float32 [H,W] in 0..1, the sigmoid of SAM's logits.
         """
         pointed = prompt.box is not None or len(prompt.positive) > 0
         if not pointed and prompt.rough is not None and not (prompt.rough > 0.5).any():
-            # A rough mask of nothing asks for nothing.
+            # An empty rough mask points at nothing.
             return np.zeros(image.shape[:2], np.float32)
         with torch.inference_mode():
             side = self.network.image_encoder.img_size
@@ -130,24 +133,29 @@ class SamSegmenter:
             inner = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
             embedding = self.embedding(image, inner)
             if prompt.empty:
-                logits, scores = self.everything(embedding, inner)
-                chosen = salient(self.shown(logits, inner), scores)
+                logits, scores = self.masks_at_grid(embedding, inner)
+                chosen = most_salient(self.without_padding(logits, inner), scores)
             else:
-                logits, scores = self.ask(embedding, *self.encoded(prompt, image.shape[:2], inner))
+                logits, scores = self.decode(embedding, *self.encode_prompt(prompt, image.shape[:2], inner))
                 logits, scores = logits[0], scores[0]
-                areas = (self.shown(logits, inner) > 0).flatten(1).sum(1)
+                areas = (self.without_padding(logits, inner) > 0).flatten(1).sum(1)
                 chosen = int((areas if prompt.candidate == "largest" else scores).argmax())
             mask = self.network.postprocess_masks(logits[None, chosen, None], inner, (height, width))[0, 0]
             return torch.sigmoid(mask).cpu().numpy()
 
     def embedding(self, image: np.ndarray, inner: tuple[int, int]) -> torch.Tensor:
-        """[1,C,h,w], float32, on the encoder's device. Its key is the content that the encoder would see."""
+        """The image encoder's output [1,C,h,w], float32 on the encoder's device, computed once for each image content.
+
+        Args:
+            image: float [H,W,3] in 0..1.
+            inner: height and width of the image inside the encoder's square input.
+        """
         shrinks = inner[0] < image.shape[0]
         small = cv2.resize(
             image.astype(np.float32), inner[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         )
         small = np.ascontiguousarray(small.reshape(*inner, 3))
-        key = hashlib.blake2b(small, digest_size=16, person=f"{inner[0]}x{inner[1]}".encode()).digest()
+        key = hashlib.blake2b(small.tobytes(), digest_size=16, person=f"{inner[0]}x{inner[1]}".encode()).digest()
         weight = self.network.image_encoder.patch_embed.proj.weight
         if key not in self.embeddings:
             pixels = torch.from_numpy(small).permute(2, 0, 1).to(weight.device)[None] * 255
@@ -158,8 +166,12 @@ class SamSegmenter:
             self.embeddings.popitem(last=False)
         return self.embeddings[key].to(weight.device)
 
-    def encoded(self, prompt: Prompt, size: tuple[int, int], inner: tuple[int, int]) -> tuple:
-        """Points [1,N,2] with labels [1,N], or None, and a box [1,4] (two corners), or None, in the encoder's frame."""
+    def encode_prompt(self, prompt: Prompt, size: tuple[int, int], inner: tuple[int, int]) -> tuple:
+        """A prompt in pixels of the encoder's input: (points, box), as the prompt encoder takes them.
+
+        Points are [1,N,2] with labels [1,N] (1 = subject, 0 = background), or None; the box is [1,4], its two corners,
+        or None. `size` and `inner` are the image's (height, width) as given and inside the encoder's input.
+        """
         device = self.network.image_encoder.pos_embed.device
         scale = np.array([inner[1] / size[1], inner[0] / size[0]])
         box = prompt.box
@@ -178,8 +190,13 @@ class SamSegmenter:
         coordinates = torch.as_tensor((points * scale)[None], dtype=torch.float32, device=device)
         return (coordinates, torch.as_tensor(labels[None], device=device)), corners
 
-    def ask(self, embedding: torch.Tensor, points, box) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits [B,3,h,w] of three masks each, and how good the network takes them to be, [B,3]."""
+    def decode(
+        self,
+        embedding: torch.Tensor,
+        points: tuple[torch.Tensor, torch.Tensor] | None,
+        box: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [B,3,h,w] of three masks for each of B prompts, and their predicted scores [B,3]."""
         sparse, dense = self.network.prompt_encoder(points=points, boxes=box, masks=None)
         return self.network.mask_decoder(
             image_embeddings=embedding,
@@ -189,30 +206,31 @@ class SamSegmenter:
             multimask_output=True,
         )
 
-    def everything(self, embedding: torch.Tensor, inner: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits [N,h,w] and scores [N] of the masks at a grid of points."""
+    def masks_at_grid(self, embedding: torch.Tensor, inner: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [N,h,w] and predicted scores [N] of the masks at a grid of points."""
         steps = (np.arange(GRID) + 0.5) / GRID
         grid = np.stack(np.meshgrid(steps * inner[1], steps * inner[0]), axis=-1).reshape(-1, 1, 2)
-        answers = []
+        decoded = []
         for first in range(0, len(grid), AT_ONCE):
             points = torch.as_tensor(grid[first : first + AT_ONCE], dtype=torch.float32, device=embedding.device)
             labels = torch.ones(points.shape[:2], dtype=torch.int64, device=embedding.device)
-            answers.append(self.ask(embedding, (points, labels), None))
-        logits, scores = (torch.cat(parts).flatten(0, 1) for parts in zip(*answers, strict=True))
+            decoded.append(self.decode(embedding, (points, labels), None))
+        logits, scores = (torch.cat(parts).flatten(0, 1) for parts in zip(*decoded, strict=True))
         return logits, scores
 
-    def shown(self, logits: torch.Tensor, inner: tuple[int, int]) -> torch.Tensor:
-        """The part of [N,h,w] that shows the image; the rest is padding."""
+    def without_padding(self, logits: torch.Tensor, inner: tuple[int, int]) -> torch.Tensor:
+        """The part of [N,h,w] that the image covers in the encoder's square input."""
         side = self.network.image_encoder.img_size
         rows, columns = (max(1, round(length * logits.shape[-1] / side)) for length in inner)
         return logits[:, :rows, :columns]
 
 
-def salient(logits: torch.Tensor, scores: torch.Tensor) -> int:
-    """Which of many masks, logits [N,h,w] with scores [N], is most likely the image's subject.
+def most_salient(logits: torch.Tensor, scores: torch.Tensor) -> int:
+    """The index of the mask that is most likely the image's subject, of logits [N,h,w] with predicted scores [N].
 
-    The product of how good the network takes it to be, how stable it is, how central, how little of the image's
-    frame it covers, and whether it is large enough; what covers nearly all is background.
+    The likelihood is a product: the predicted score, the stability, the mean centrality, the share of the image's frame
+    that the mask leaves free (squared), and its size up to SUBJECT_SHARE of the image. A mask of more than
+    BACKGROUND_SHARE of the image is background.
     """
     count, height, width = logits.shape
     inside = logits > 0
@@ -221,10 +239,10 @@ def salient(logits: torch.Tensor, scores: torch.Tensor) -> int:
     rows = torch.linspace(-1, 1, height, device=logits.device).square()
     columns = torch.linspace(-1, 1, width, device=logits.device).square()
     central = torch.exp(-(rows[:, None] + columns[None]))
-    centerd = (inside * central).flatten(1).sum(1) / area.clamp(1)
+    centrality = (inside * central).flatten(1).sum(1) / area.clamp(1)
     frame = torch.ones(height, width, dtype=torch.bool, device=logits.device)
     frame[1:-1, 1:-1] = False
     framed = inside[:, frame].float().mean(1)
     share = area / (height * width)
-    likely = (share / LIKELY_SHARE).clamp(max=1) * (share < MOST_SHARE)
-    return int((scores.clamp(0) * stability * centerd * (1 - framed).square() * likely).argmax())
+    likely = (share / SUBJECT_SHARE).clamp(max=1) * (share < BACKGROUND_SHARE)
+    return int((scores.clamp(0) * stability * centrality * (1 - framed).square() * likely).argmax())

@@ -430,8 +430,8 @@ def test_a_deeplab_checkpoint_is_asked_by_class_name(deeplab):
               for name in ("auto", "dog", "Cup")]  # fmt: skip
     assert shapes == [(1, 60, 80)] * 3
     message = refused("PhDSegment", image=scene(), segmenter=deeplab, class_name="cat")
-    assert (
-        message == "class_name is 'cat', which this network does not know. It knows: cup, dog; and auto, the largest."
+    assert message == (
+        "class_name is 'cat', which this network does not know. It knows: cup, dog. auto takes the most frequent."
     )
 
 

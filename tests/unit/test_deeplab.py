@@ -8,7 +8,7 @@ import torch
 
 from phd_ops.segmenters import checkpoint
 from phd_ops.segmenters.deeplab import DeepLab
-from phd_ops.segmenters.labels import COCO, VOC, index_of, labels_of
+from phd_ops.segmenters.labels import COCO, VOC, class_index, labels_for
 from phd_ops.segmenters.prompt import Prompt
 
 LABELS = ("background", "red thing", "green thing", "blue thing")
@@ -77,12 +77,12 @@ def test_any_image_gets_a_mask_of_its_size(shape):
 
 
 def test_published_label_sets():
-    assert labels_of(21)[15] == "person" and labels_of(21)[12] == "dog"
+    assert labels_for(21)[15] == "person" and labels_for(21)[12] == "dog"
     # COCO's numbers have gaps: 13 is the stop sign, 90 the toothbrush.
-    assert labels_of(91)[13] == "stop sign" and labels_of(91)[90] == "toothbrush" and labels_of(91)[1] == "person"
-    assert len(labels_of(91)) == 91 and len(COCO) == 80 and len(VOC) == 21
-    assert labels_of(81)[1] == "person" and labels_of(80)[0] == "person"
-    assert labels_of(150)[149] == "class 149"
+    assert labels_for(91)[13] == "stop sign" and labels_for(91)[90] == "toothbrush" and labels_for(91)[1] == "person"
+    assert len(labels_for(91)) == 91 and len(COCO) == 80 and len(VOC) == 21
+    assert labels_for(81)[1] == "person" and labels_for(80)[0] == "person"
+    assert labels_for(150)[149] == "class 149"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_published_label_sets():
     [("dog", VOC, 12), ("Airplane", VOC, 1), ("tv", VOC, 20), ("potted plant", VOC, 16), ("sofa", COCO, 57)],
 )
 def test_the_other_data_set_s_word_is_understood(name, labels, index):
-    assert index_of(name, labels) == index
+    assert class_index(name, labels) == index
 
 
 def smp_network(encoder="tu-mobilenetv2_050", classes=2, **words):

@@ -107,8 +107,8 @@ def test_the_largest_of_three_masks_can_be_asked_for(segmenter):
     best, largest = (segmenter.predict(image, Prompt(positive=AT.positive, candidate=c)) for c in ("best", "largest"))
     with torch.inference_mode():
         inner = (96, 128)
-        encoded = segmenter.encoded(AT, image.shape[:2], inner)
-        logits, scores = segmenter.ask(segmenter.embedding(image, inner), *encoded)
+        encoded = segmenter.encode_prompt(AT, image.shape[:2], inner)
+        logits, scores = segmenter.decode(segmenter.embedding(image, inner), *encoded)
         areas = (logits[0, :, :24] > 0).flatten(1).sum(1)
         shown = segmenter.network.postprocess_masks(logits[0][:, None], inner, image.shape[:2]).sigmoid()[:, 0].numpy()
     assert np.allclose(best, shown[scores[0].argmax()], atol=1e-6)
@@ -193,20 +193,20 @@ WHOLE, CENTER, CORNER, SPECK = (0, 0, 40, 40), (12, 12, 30, 30), (0, 0, 15, 15),
 
 def test_the_most_salient_mask_is_large_and_central_and_not_the_background():
     logits = logits_of(WHOLE, CORNER, CENTER, SPECK)
-    assert sam.salient(logits, torch.ones(4)) == 2
-    assert sam.salient(logits[[0, 1]], torch.ones(2)) == 1
+    assert sam.most_salient(logits, torch.ones(4)) == 2
+    assert sam.most_salient(logits[[0, 1]], torch.ones(2)) == 1
 
 
 def test_a_mask_that_the_network_doubts_is_less_salient():
     logits = logits_of(CENTER, (10, 10, 30, 30))
-    assert sam.salient(logits, torch.tensor([0.2, 0.9])) == 1
-    assert sam.salient(logits, torch.tensor([0.9, 0.2])) == 0
+    assert sam.most_salient(logits, torch.tensor([0.2, 0.9])) == 1
+    assert sam.most_salient(logits, torch.tensor([0.9, 0.2])) == 0
 
 
 def test_an_unstable_mask_is_less_salient():
     unsure = logits_of(CENTER, CENTER)
     unsure[0, 20:40] = 0.5
-    assert sam.salient(unsure, torch.ones(2)) == 1
+    assert sam.most_salient(unsure, torch.ones(2)) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from skimage import data
 from phd_ops.segmenters import onnx_file
 from phd_ops.segmenters.grabcut import grabcut
 from phd_ops.segmenters.onnx_file import OnnxInput, OnnxLayout, read_layout
-from phd_ops.segmenters.onnx_salient import MEAN, STD, SalientModel, preparation
+from phd_ops.segmenters.onnx_salient import MEAN, STD, SalientModel, preprocessing_for
 
 
 def overlap(found, truth):
@@ -217,7 +217,7 @@ HALVES = ([0.5] * 3, [1.0] * 3)
 
 def test_an_input_that_no_memory_holds_is_refused():
     with pytest.raises(ValueError, match="takes images of 200000×200000 pixels; a salient-object model takes at most"):
-        preparation(OnnxLayout([OnnxInput((1, 3, 200000, 200000), False)], 1))
+        preprocessing_for(OnnxLayout([OnnxInput((1, 3, 200000, 200000), False)], 1))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_an_input_that_no_memory_holds_is_refused():
     ],
 )
 def test_each_family_gets_its_own_preparation(shape, outputs, size, statistics, stretch):
-    found = preparation(OnnxLayout([OnnxInput(shape, False)], outputs))
+    found = preprocessing_for(OnnxLayout([OnnxInput(shape, False)], outputs))
     assert (found.size, found.stretch) == (size, stretch)
     assert (found.mean.tolist(), found.std.tolist()) == statistics
 
@@ -240,7 +240,7 @@ def test_each_family_gets_its_own_preparation(shape, outputs, size, statistics, 
 @pytest.mark.parametrize("shapes", [[(1, 3, 8)], [(1, 4, 8, 8)], [(8, 3, 8, 8)], [(1, 3, 8, 8), (1, 2)]])
 def test_what_takes_no_single_image_is_refused(shapes):
     with pytest.raises(ValueError, match="salient-object model takes one image"):
-        preparation(OnnxLayout([OnnxInput(shape, False) for shape in shapes], 1))
+        preprocessing_for(OnnxLayout([OnnxInput(shape, False) for shape in shapes], 1))
 
 
 def halves(low, high, height=60, width=90):

@@ -1,0 +1,79 @@
+"""Any segmenter on any image: several prompts, transparency, and the refinement of what was found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..pixels.geometry import Size
+from ..pixels.masks import LEAST_ALPHA
+from ..pixels.paste import subject_box
+from .parts import parts_of
+from .prompt import Prompt, clip_to_image
+from .refine_mask import MaskRefinement, refine_mask
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What was found in an image.
+
+    Attributes:
+        mask: float32 [H,W] in 0..1, all subjects in one mask; 0 everywhere where nothing was found.
+        separate: a mask [H,W] for each subject: of each prompt, or of each part where all parts of one prompt are kept.
+        messages: sentences for the user.
+    """
+
+    mask: np.ndarray
+    separate: list[np.ndarray]
+    messages: list[str]
+
+
+def find_subjects(
+    segment: Callable[[np.ndarray, Prompt], np.ndarray],
+    image: np.ndarray,
+    prompts: list[Prompt],
+    refinement: MaskRefinement,
+    check: Callable[[], None] = lambda: None,
+) -> Subjects:
+    """The subjects in an image.
+
+    Args:
+        segment: a segmenter: from an image [H,W,3] and a prompt to a mask [H,W].
+        image: float32 [H,W,3] or [H,W,4] in 0..1. Transparent pixels are hidden from the segmenter and are never
+            subject; an image that is transparent everywhere counts as opaque.
+        prompts: one for each subject. Without any, nothing is found.
+        check: called before each prompt and during long work; what it raises ends the work.
+    """
+    colors, alpha = image[..., :3], None
+    if image.shape[2] == 4 and image[..., 3].max() >= LEAST_ALPHA:
+        colors, alpha = over_gray(image), image[..., 3]
+    whole, separate, messages = np.zeros(image.shape[:2], np.float32), [], []
+    for prompt in prompts:
+        check()
+        clipped, outside = clip_to_image(prompt, Size.of(image))
+        messages += outside
+        if clipped is None:
+            continue
+        # A network in 16 bits may overflow to NaN, which counts as background.
+        mask = visible(np.nan_to_num(segment(colors, clipped), nan=0.0).clip(0, 1), alpha)
+        mask = visible(refine_mask(mask, colors, clipped, refinement, check), alpha)
+        if subject_box(mask) is not None:
+            whole = np.maximum(whole, mask)
+            one_by_one = len(prompts) == 1 and refinement.keep == "all"
+            # Parts too faint to be told apart, and those beyond the most that are listed, are in the whole mask too.
+            separate += (parts_of(mask) or [mask]) if one_by_one else [mask]
+    return Subjects(whole, separate, messages)
+
+
+def over_gray(image: np.ndarray) -> np.ndarray:
+    """An RGBA image, [H,W,4] in 0..1 with straight alpha, over middle gray: [H,W,3].
+
+    Transparent pixels may hold any color, which a segmenter must not take for a part of the subject.
+    """
+    alpha = image[..., 3:]
+    return image[..., :3] * alpha + 0.5 * (1 - alpha)
+
+
+def visible(mask: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """A mask, [H,W], at most as opaque as the image is."""
+    return mask if alpha is None else np.minimum(mask, alpha)
