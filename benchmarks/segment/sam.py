@@ -1,4 +1,4 @@
-"""What a SAM of published size costs, in a process of its own: `python -m benchmarks.segment.sam SIDE [small]`.
+"""What prompts on one image cost with a SAM of published size: `python -m benchmarks.segment.sam [SIDE] [small]`.
 
 Weights are random: time and memory do not depend on their values.
 """
@@ -8,17 +8,19 @@ import sys
 import time
 
 import numpy as np
+import torch
 
 from benchmarks.common.comfyui import start_comfyui
 from benchmarks.common.memory import extra, in_fresh_process
 from benchmarks.common.table import Section
 
+# Further prompts on the same image.
 PROMPTS = 5
+VIT_B_SIDE, SMALL_SIDE = 1024, 256
 
 
-def network(small: bool):
-    """ViT-B as published, or a small one of the same classes."""
-    import torch
+def network(small: bool) -> torch.nn.Module:
+    """A SAM of ViT-B's published dimensions, or a small one of the same classes."""
     from segment_anything import sam_model_registry
 
     torch.manual_seed(0)
@@ -35,20 +37,21 @@ def network(small: bool):
 
 
 def cost(side: int, small: bool) -> dict[str, float]:
-    """Seconds of the first prompt on an image and of later ones, and the memory that all of it took."""
-    start_comfyui()
-    from benchmarks.segment.cases import loading
+    """Seconds of the first prompt on an image of `side` pixels and of later ones, and the peak memory of all of them.
+
+    ComfyUI must have been started.
+    """
+    from benchmarks.segment.backends import loading
     from phd_ops.segmenters.prompt import Prompt
 
     nodes = loading()
     find = nodes.managed(nodes.checkpoint.build(network(small).state_dict(), {}))
     image = np.random.default_rng(0).random((side, side, 3), np.float32)
-    warm = np.zeros((16, 16, 3), np.float32)
-    # What torch sets up once is no part of an image's time.
-    find(warm, Prompt(box=(1, 1, 9, 9)))
+    # What torch sets up once is not part of an image's time.
+    find(np.zeros((16, 16, 3), np.float32), Prompt(box=(1, 1, 9, 9)))
     seconds = []
 
-    def ask():
+    def ask() -> None:
         for index in range(1 + PROMPTS):
             start = time.perf_counter()
             find(image, Prompt(positive=np.array([[side / 2 + index, side / 2]])))
@@ -59,7 +62,8 @@ def cost(side: int, small: bool) -> dict[str, float]:
 
 
 def measure(quick: bool) -> tuple[Section, dict]:
-    found = in_fresh_process("benchmarks.segment.sam", *((256, "small") if quick else (1024,)))
+    """The section and figures of ViT-B, from a process of its own; quick, those of a small network in this process."""
+    found = cost(SMALL_SIDE, small=True) if quick else in_fresh_process("benchmarks.segment.sam")
     section = Section("SAM " + ("of small size" if quick else "ViT-B (random weights)") + ": prompts on one image")
     section.row("first prompt", f"{found['first']:9.2f} s")
     section.row("every further prompt", f"{found['next']:9.3f} s")
@@ -68,5 +72,14 @@ def measure(quick: bool) -> tuple[Section, dict]:
     return section, section.figures | {f"sam_{name}": value for name, value in found.items()}
 
 
+def main(arguments: list[str]) -> int:
+    """Prints the cost as a line of JSON."""
+    start_comfyui()
+    sides = [int(argument) for argument in arguments if argument != "small"]
+    small = "small" in arguments
+    print(json.dumps(cost(sides[0] if sides else SMALL_SIDE if small else VIT_B_SIDE, small)))
+    return 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(cost(int(sys.argv[1]), "small" in sys.argv)))
+    sys.exit(main(sys.argv[1:]))
