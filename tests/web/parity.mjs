@@ -1,10 +1,10 @@
-/** Answers cases that a Python test writes to standard input with what the browser's modules make of them. */
+/** Reads cases that a Python test writes to standard input; prints what the browser's modules return for them. */
 
 import { readFileSync } from "node:fs";
 
-import { cornersOf, fault, matrixOf, visibleShare } from "../../web/js/placement.mjs";
-import { boxOf } from "../../web/js/outline.mjs";
-import { parsed } from "../../web/js/prompt.mjs";
+import { cornersOf, invalidNumber, matrixOf, visibleShare } from "../../web/js/placement.mjs";
+import { boxOf } from "../../web/js/mask_outlines.mjs";
+import { parsed } from "../../web/js/segment_prompt.mjs";
 import { footOf } from "../../web/js/snapping.mjs";
 
 const ANSWERS = {
@@ -14,7 +14,7 @@ const ANSWERS = {
     share: visibleShare(placement, subject, scene),
     foot: footOf(placement, subject, scene),
   }),
-  fault: (values) => fault(values)?.name ?? null,
+  invalidNumber: (values) => invalidNumber(values)?.name ?? null,
   numbers: ({ text, each }) => parsed(text, each),
   box: ({ data, width, height }) =>
     boxOf({ data: Uint8Array.from(data), width, height }, 127) ??
@@ -22,4 +22,4 @@ const ANSWERS = {
 };
 
 const cases = JSON.parse(readFileSync(0, "utf8"));
-process.stdout.write(JSON.stringify(cases.map(([kind, given]) => ANSWERS[kind](given))));
+process.stdout.write(JSON.stringify(cases.map(([kind, values]) => ANSWERS[kind](values))));

@@ -32,12 +32,12 @@ test("a quarter turn is counterclockwise as seen: the upper left corner goes to 
   near(geometry.cornersOf({ ...PLACE, rotation: 90 }, SUBJECT, SCENE)[0], { x: 175, y: 150 });
 });
 
-test("corners are counted as seen, also of a mirrored subject", () => {
+test("corners are in the order that is seen, also of a mirrored subject", () => {
   const corners = geometry.cornersOf({ ...PLACE, flip: true }, SUBJECT, SCENE);
   assert.ok(corners[0].x < corners[1].x && corners[0].y < corners[3].y);
 });
 
-test("unmapped takes back what mapped does", () => {
+test("unmapped is the inverse of mapped", () => {
   for (const place of PLACES) {
     const matrix = geometry.matrixOf(place, SUBJECT, SCENE);
     near(geometry.unmapped(matrix, geometry.mapped(matrix, { x: 17, y: 31 })), { x: 17, y: 31 });
@@ -69,7 +69,7 @@ test("a corner follows the pointer along its diagonal, and the opposite corner s
   }
 });
 
-test("sized about its center, the center stays and the corner still follows", () => {
+test("a corner dragged with Alt resizes about the center and still follows the pointer", () => {
   for (const place of PLACES) {
     const from = geometry.cornersOf(place, SUBJECT, SCENE)[2];
     const center = { x: place.x * SCENE.width, y: place.y * SCENE.height };
@@ -84,12 +84,12 @@ test("a corner pulled past the opposite one leaves a small subject, not an inver
   assert.ok(geometry.sized(PLACE, SUBJECT, SCENE, 2, { x: -500, y: -500 }, false).size > 0);
 });
 
-test("turned by a quarter as the pointer goes a quarter around the center", () => {
+test("a pointer that goes a quarter around the center rotates the subject by a quarter", () => {
   const turned = geometry.turned(PLACE, SCENE, { x: 300, y: 100 }, { x: 200, y: 0 });
   near(turned, { ...PLACE, rotation: 90 });
 });
 
-test("two fingers that move together move, that part size, that turn turn", () => {
+test("two fingers move the subject together, resize it by spreading, and rotate it by turning", () => {
   const from = [
     { x: 180, y: 100 },
     { x: 220, y: 100 },
@@ -117,7 +117,7 @@ test("two fingers that move together move, that part size, that turn turn", () =
   );
 });
 
-test("what lay under two fingers stays under them", () => {
+test("the points under two fingers stay under them", () => {
   const from = [
       { x: 150, y: 80 },
       { x: 260, y: 140 },
@@ -135,13 +135,13 @@ test("what lay under two fingers stays under them", () => {
   }
 });
 
-test("what is written has few decimals, a turn within -180 to 180, and keeps to the widgets' limits", () => {
-  const written = geometry.written(
+test("values for the widgets have few decimals, stay within their limits, and rotations within -180 to 180", () => {
+  const written = geometry.rounded(
     { x: 1 / 3, y: -9, size: 99, rotation: 190.126, flip: true },
     { y: { min: -4 }, size: { max: 8 } },
   );
   assert.deepEqual(written, { x: 0.33333, y: -4, size: 8, rotation: -169.87, flip: true });
-  assert.ok(Object.is(geometry.written({ ...PLACE, rotation: -360 }).rotation, 0));
+  assert.ok(Object.is(geometry.rounded({ ...PLACE, rotation: -360 }).rotation, 0));
 });
 
 test("numbers of the wrong type or out of range are named", () => {
@@ -153,20 +153,20 @@ test("numbers of the wrong type or out of range are named", () => {
     ["x", 1e5],
     ["size", undefined],
   ]) {
-    assert.equal(geometry.fault({ ...PLACE, [name]: value })?.name, name);
+    assert.equal(geometry.invalidNumber({ ...PLACE, [name]: value })?.name, name);
   }
-  assert.equal(geometry.fault(PLACE), null);
+  assert.equal(geometry.invalidNumber(PLACE), null);
 });
 
-test("the share that is seen is 1 inside, 0 outside and a quarter in a corner", () => {
+test("the visible share is 1 inside, 0 outside and a quarter in a corner", () => {
   assert.equal(geometry.visibleShare(PLACE, SUBJECT, SCENE), 1);
   assert.equal(geometry.visibleShare({ ...PLACE, x: 3 }, SUBJECT, SCENE), 0);
   near({ share: geometry.visibleShare({ ...PLACE, x: 0, y: 0 }, SUBJECT, SCENE) }, { share: 0.25 });
 });
 
-test("the handle to turn stands off the upper side, whatever the turn", () => {
-  near(geometry.turnHandle(geometry.cornersOf(PLACE, SUBJECT, SCENE)), { x: 200, y: 53 });
-  near(geometry.turnHandle(geometry.cornersOf({ ...PLACE, rotation: 90, flip: true }, SUBJECT, SCENE)), {
+test("the rotation handle is off the upper side at any rotation", () => {
+  near(geometry.rotationHandle(geometry.cornersOf(PLACE, SUBJECT, SCENE)), { x: 200, y: 53 });
+  near(geometry.rotationHandle(geometry.cornersOf({ ...PLACE, rotation: 90, flip: true }, SUBJECT, SCENE)), {
     x: 153,
     y: 100,
   });

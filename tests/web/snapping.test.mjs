@@ -7,22 +7,22 @@ const SCENE = { width: 400, height: 200 },
   SUBJECT = { width: 50, height: 100 };
 const PLACE = { x: 0.3, y: 0.4, size: 0.5, rotation: 0, flip: false };
 
-test("a foot is the lower edge of the subject as it stands", () => {
+test("the foot is the lower edge of the subject as it is placed", () => {
   assert.equal(footOf(PLACE, SUBJECT, SCENE), 130);
   assert.ok(Math.abs(footOf({ ...PLACE, rotation: 90 }, SUBJECT, SCENE) - 105) < 1e-9);
 });
 
-test("a subject near the middle line goes there, and the line is told", () => {
+test("a subject near the middle line snaps to it, and the line is returned as a guide", () => {
   const { placement, guides } = snapped({ ...PLACE, x: 0.51 }, SUBJECT, SCENE, 5, 0);
   assert.equal(placement.x, 0.5);
   assert.deepEqual(guides, [{ axis: "x", at: 200 }]);
 });
 
-test("a subject further off stays where it is", () => {
+test("a subject farther away stays where it is", () => {
   assert.deepEqual(snapped(PLACE, SUBJECT, SCENE, 5, 0), { placement: PLACE, guides: [] });
 });
 
-test("a subject keeps to the ground it stood on, and to the scene's lower edge", () => {
+test("a subject snaps to the ground it stood on, and to the scene's lower edge", () => {
   for (const [ground, at] of [
     [133, 133],
     [500, 200],
@@ -39,7 +39,7 @@ test("the nearest of two lines wins", () => {
   assert.deepEqual(guides, [{ axis: "y", at: 149 }]);
 });
 
-test("a turn near a multiple of 45 degrees becomes it", () => {
+test("a rotation near a multiple of 45 degrees snaps to it", () => {
   for (const [given, wanted] of [
     [2, 0],
     [-2.5, 0],

@@ -1,4 +1,4 @@
-"""Every language beside English is complete, and names no socket that is not there."""
+"""Every language other than English is complete, and keeps the names of sockets and the numbers."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def leaves(tree: dict, *path: str):
             yield (*path, key), value
 
 
-def test_two_languages_beside_english_are_there():
+def test_french_and_chinese_exist():
     assert {"fr", "zh"} <= set(OTHERS)
 
 
@@ -38,7 +38,7 @@ def test_a_language_has_all_texts(language):
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_numbers_and_masks_are_said_as_in_english(language):
+def test_a_translated_tooltip_has_the_same_numbers_as_the_english_one(language):
     english = dict(leaves(texts("en")))
     for path, words in leaves(texts(language)):
         if path[-1] == "tooltip":

@@ -1,42 +1,40 @@
-/** Images for view: fetched once, reduced once, kept while they are likely to be wanted again. */
+/** Images for display: fetched once, reduced once, and cached while they are likely to be needed again. */
 
-import { boxOf } from "./outline.mjs";
-import { within } from "./view.mjs";
+import { boxOf } from "./mask_outlines.mjs";
+import { RecentMap } from "./recent_map.mjs";
+import { within } from "./view_transform.mjs";
 
 /** @typedef {import("./placement.mjs").Size} Size */
-/** @typedef {import("./sources.mjs").Channel} Channel */
+/** @typedef {import("./input_images.mjs").Channel} Channel */
 /**
- * An image reduced for view, and the size of the stored one.
- * @typedef {{ bitmap: CanvasImageSource & Size, size: Size }} Image
+ * An image reduced for display, and the size of the stored one.
+ * @typedef {{ bitmap: CanvasImageSource & Size, size: Size }} LoadedImage
  */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box */
 
-/** No editor shows an image larger than this; what is larger is reduced as it is decoded. */
+/** The longer side that an editor shows; what is larger is reduced as it is decoded. */
 export const VIEW_SIDE = 1024;
-const MOST_KEPT = 32;
+const MAX_CACHED = 32;
 
-/** @type {Map<string, Promise<Image>>} The least recently wanted first. */
-const kept = new Map();
+/** @type {RecentMap<string, Promise<LoadedImage>>} */
+const cache = new RecentMap(MAX_CACHED);
 
 /**
- * The image at an address, reduced. Rejects where there is none or it is none.
+ * The image at an address, reduced. Rejects where there is none, or where it cannot be decoded.
  * @param {string} url
- * @returns {Promise<Image>}
+ * @returns {Promise<LoadedImage>}
  */
-export function loaded(url) {
-  const image = kept.get(url) ?? load(url);
-  kept.delete(url);
-  kept.set(url, image);
-  image.catch(() => kept.delete(url));
-  for (const oldest of kept.keys()) {
-    if (kept.size <= MOST_KEPT) break;
-    kept.delete(oldest);
-  }
+export function loadImage(url) {
+  const cached = cache.get(url);
+  if (cached) return cached;
+  const image = fetchImage(url);
+  cache.set(url, image);
+  image.catch(() => cache.delete(url));
   return image;
 }
 
-/** @param {string} url @returns {Promise<Image>} */
-async function load(url) {
+/** @param {string} url @returns {Promise<LoadedImage>} */
+async function fetchImage(url) {
   const image = new Image();
   image.src = url;
   await image.decode();
@@ -46,21 +44,21 @@ async function load(url) {
   return { bitmap, size };
 }
 
-/** @param {number} width @param {number} height */
-export function surface(width, height) {
+/** @param {number} width @param {number} height A new canvas of at least one pixel. */
+export function createCanvas(width, height) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   return { canvas, context };
 }
 
-/** @type {WeakMap<object, Map<string, import("./outline.mjs").Mask>>} */
+/** @type {WeakMap<object, Map<string, import("./mask_outlines.mjs").Mask>>} */
 const masks = new WeakMap();
 
 /**
  * One channel of an image as a mask of 0..255, read once.
- * @param {Image} image @param {Channel} channel @param {boolean} inverted
- * @returns {import("./outline.mjs").Mask}
+ * @param {LoadedImage} image @param {Channel} channel @param {boolean} inverted
+ * @returns {import("./mask_outlines.mjs").Mask}
  */
 export function maskOf({ bitmap }, channel, inverted) {
   const { width, height } = bitmap;
@@ -68,7 +66,7 @@ export function maskOf({ bitmap }, channel, inverted) {
   masks.set(bitmap, known);
   const mask = known.get(channel + inverted);
   if (mask) return mask;
-  const { context } = surface(width, height);
+  const { context } = createCanvas(width, height);
   context.drawImage(bitmap, 0, 0);
   const pixels = context.getImageData(0, 0, width, height).data;
   const data = new Uint8ClampedArray(width * height);
@@ -84,20 +82,20 @@ export function maskOf({ bitmap }, channel, inverted) {
 
 /**
  * A subject cut out of its image by a mask, cropped to the subject; null for an empty mask.
- * @param {Image} image @param {import("./outline.mjs").Mask} mask of any size
- * @returns {(Image & { mask: import("./outline.mjs").Mask }) | null}
+ * @param {LoadedImage} image @param {import("./mask_outlines.mjs").Mask} mask of any size
+ * @returns {(LoadedImage & { mask: import("./mask_outlines.mjs").Mask }) | null}
  */
 export function cutOut({ bitmap, size }, mask) {
   // The box of Python's subject_box.
   const box = boxOf(mask, 127) ?? boxOf(mask, 0);
   if (!box) return null;
-  const { canvas: matte, context: drawn } = surface(mask.width, mask.height);
+  const { canvas: matte, context: drawn } = createCanvas(mask.width, mask.height);
   const pixels = drawn.createImageData(mask.width, mask.height);
   mask.data.forEach((value, index) => (pixels.data[4 * index + 3] = value));
   drawn.putImageData(pixels, 0, 0);
   const across = bitmap.width / mask.width,
     down = bitmap.height / mask.height;
-  const { canvas, context } = surface(box.width * across, box.height * down);
+  const { canvas, context } = createCanvas(box.width * across, box.height * down);
   const whole = /** @type {const} */ ([-box.x * across, -box.y * down, bitmap.width, bitmap.height]);
   context.drawImage(bitmap, ...whole);
   context.globalCompositeOperation = "destination-in";

@@ -1,14 +1,22 @@
-/** The pack in ComfyUI's frontend: editors on its nodes, and a word when a run warns. */
+/**
+ * The pack in ComfyUI's frontend: editors on its nodes, and toasts for the warnings of a run.
+ *
+ * This is the only `.js` file: ComfyUI loads every `.js` file under WEB_DIRECTORY by itself, as an extension. The
+ * modules that this file imports are `.mjs`, so that they are loaded once and only as modules.
+ */
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { after, attach, refreshAll } from "./hosting.mjs";
+import { attachEditor, refreshAll } from "./dom_widget.mjs";
 import { PlacementEditor } from "./placement_editor.mjs";
 import { PointPicker } from "./point_picker.mjs";
-import { text } from "./texts.mjs";
-import { warningsIn } from "./warnings.mjs";
+import { translate } from "./translations.mjs";
+import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
 
-/** @type {import("./hosting.mjs").Frontend} */
+/** @typedef {import("./dom_widget.mjs").Frontend} Frontend */
+/** @typedef {import("./dom_widget.mjs").Editor} Editor */
+
+/** @type {Frontend} */
 const frontend = {
   urlOf: (file) => api.apiURL(`/view?${new URLSearchParams(file)}`),
   outputsOf(node) {
@@ -25,7 +33,7 @@ const frontend = {
       app.canvas?.emitAfterChange();
     }
   },
-  elsewhere(event) {
+  passToGraph(event) {
     const { canvas } = app;
     if (event instanceof WheelEvent) canvas.processMouseWheel(event);
     else if (event.type === "pointerdown") canvas.processMouseDown(event);
@@ -35,10 +43,7 @@ const frontend = {
   language: () => String(app.extensionManager?.setting?.get("Comfy.Locale") ?? "en"),
 };
 
-/**
- * The editors of nodes, by the nodes' ids.
- * @type {Record<string, new (node: any, frontend: import("./hosting.mjs").Frontend) => import("./hosting.mjs").Editor>}
- */
+/** @type {Record<string, new (node: any, frontend: Frontend) => Editor>} The editors by the ids of their nodes. */
 const EDITORS = { PhDPasteBlend: PlacementEditor, PhDSegment: PointPicker };
 
 const WARNING_MS = 8000;
@@ -46,20 +51,18 @@ const WARNING_MS = 8000;
 app.registerExtension({
   name: "PhD.Canvas",
   setup() {
-    // Whatever the user changed, here or upstream.
+    // Anything in the graph may have changed, also upstream of an editor.
     api.addEventListener("graphChanged", refreshAll);
     api.addEventListener("executed", refreshAll);
+    listenForWarnings(api, (id, warning) => {
+      const node = nodeInPrompt(app.rootGraph ?? app.graph, id)?.title ?? "PhD";
+      const summary = translate(frontend.language(), "warningFrom", { node });
+      app.extensionManager.toast.add({ severity: "warn", summary, detail: warning, life: WARNING_MS });
+    });
   },
   nodeCreated(node) {
-    if (!node.comfyClass?.startsWith("PhD")) return;
-    after(node, "onExecuted", (output) => {
-      for (const detail of warningsIn(output?.text)) {
-        const summary = text(frontend.language(), "warns", { node: node.title });
-        app.extensionManager.toast.add({ severity: "warn", summary, detail, life: WARNING_MS });
-      }
-    });
-    const Editor = EDITORS[node.comfyClass];
-    if (Editor) attach(node, new Editor(node, frontend));
+    const Editor = EDITORS[node.comfyClass ?? ""];
+    if (Editor) attachEditor(node, new Editor(node, frontend));
   },
   afterConfigureGraph: refreshAll,
 });

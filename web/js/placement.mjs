@@ -1,7 +1,8 @@
 /**
- * Where a subject stands in a scene: the arithmetic of `phd_ops/geometry.py`'s Placement, and what a hand does to one.
+ * The placement of a subject in a scene: the same arithmetic as `Placement` in `phd_ops/pixels/geometry.py`, and the
+ * edits that an editor makes.
  *
- * Coordinates are continuous scene pixels: pixel i covers [i, i+1). Nothing here knows the browser.
+ * Coordinates are continuous scene pixels: pixel i covers [i, i+1). Nothing here uses the browser.
  */
 
 /** @typedef {{ width: number, height: number }} Size In pixels. */
@@ -17,17 +18,17 @@
  */
 
 export const NUMBERS = /** @type {const} */ (["x", "y", "size", "rotation"]);
-/** Decimals that an edit writes: enough for a pixel of any scene, and still readable in a widget. */
+/** Decimals that an edit writes: finer than a pixel of any scene, and still readable in a widget. */
 const DECIMALS = { x: 5, y: 5, size: 5, rotation: 2 };
-/** From the subject's box to its handle to turn, in pixels of the frame. */
+/** Distance from the subject's box to its rotation handle, in pixels of the frame. */
 const TURN_ARM = 22;
 
 /**
- * What is wrong with numbers from a workflow, or null: the same limits as in Python.
+ * The first value that is no number or out of range, or null. The limits are those of Python.
  * @param {Record<string, unknown>} values
  * @returns {{ name: string, value: unknown, low: number, high: number } | null}
  */
-export function fault(values) {
+export function invalidNumber(values) {
   /** @type {[string, number, number][]} */
   const limits = [
     ["x", -1e4, 1e4],
@@ -93,7 +94,7 @@ export function cornersOf(placement, subject, scene) {
     [width, height],
     [0, height],
   ].map(([x, y]) => mapped(matrix, { x, y }));
-  // A mirrored subject's own left is the right one that is seen.
+  // The left side of a mirrored subject is seen on the right.
   return placement.flip ? [corners[1], corners[0], corners[3], corners[2]] : corners;
 }
 
@@ -125,7 +126,7 @@ export function covers(placement, subject, scene, point) {
 }
 
 /**
- * Moved by scene pixels.
+ * Moved by a distance in scene pixels.
  * @param {Placement} placement @param {Size} scene @param {number} x @param {number} y
  * @returns {Placement}
  */
@@ -144,7 +145,7 @@ export function rotated(placement, degrees) {
 }
 
 /**
- * Sized by one corner (as `cornersOf` counts) that is pulled to a point. The opposite corner stays, or the center.
+ * Resized by dragging one corner (in the order of `cornersOf`) to a point. The opposite corner, or the center, stays.
  * @param {Placement} start @param {Size} subject @param {Size} scene
  * @param {number} corner @param {Point} to @param {boolean} aboutCenter
  * @returns {Placement}
@@ -156,7 +157,7 @@ export function sized(start, subject, scene, corner, to, aboutCenter) {
     fixed = aboutCenter ? center : corners[(corner + 2) % 4];
   const diagonal = { x: from.x - fixed.x, y: from.y - fixed.y };
   const along = (to.x - fixed.x) * diagonal.x + (to.y - fixed.y) * diagonal.y;
-  // A pull past the fixed corner does not turn the subject inside out; it stays visible.
+  // A drag past the fixed corner leaves a small subject, not an inverted one.
   const factor = Math.max(along / (diagonal.x ** 2 + diagonal.y ** 2), 0.02);
   if (aboutCenter) return resized(start, factor);
   return {
@@ -173,7 +174,7 @@ function direction(from, to) {
 }
 
 /**
- * Turned about its center as a pointer goes from one point to another.
+ * Rotated about its center as a pointer moves from one point to another.
  * @param {Placement} start @param {Size} scene @param {Point} from @param {Point} to
  * @returns {Placement}
  */
@@ -183,7 +184,7 @@ export function turned(start, scene, from, to) {
 }
 
 /**
- * Moved, sized and turned as two fingers go from one pair of points to another.
+ * Moved, resized and rotated as two fingers move from one pair of points to another.
  * @param {Placement} start @param {Size} scene @param {Point[]} from @param {Point[]} to
  * @returns {Placement}
  */
@@ -192,7 +193,7 @@ export function pinched(start, scene, from, to) {
   const length = ([p, q]) => Math.max(Math.hypot(q.x - p.x, q.y - p.y), 1);
   const factor = length(to) / length(from);
   const degrees = direction(to[0], to[1]) - direction(from[0], from[1]);
-  // What lay under the first finger stays under it.
+  // What is under the first finger stays under it.
   const angle = (degrees * Math.PI) / 180,
     cos = Math.cos(angle) * factor,
     sin = Math.sin(angle) * factor;
@@ -206,11 +207,11 @@ export function pinched(start, scene, from, to) {
 }
 
 /**
- * Where the handle to turn stands: off the middle of the upper side.
+ * The rotation handle: a little above the middle of the upper side.
  * @param {Point[]} corners in pixels of the frame
  * @returns {Point}
  */
-export function turnHandle([topLeft, topRight, , bottomLeft]) {
+export function rotationHandle([topLeft, topRight, , bottomLeft]) {
   const x = (topLeft.x + topRight.x) / 2,
     y = (topLeft.y + topRight.y) / 2;
   const up = { x: topLeft.x - bottomLeft.x, y: topLeft.y - bottomLeft.y };
@@ -219,11 +220,11 @@ export function turnHandle([topLeft, topRight, , bottomLeft]) {
 }
 
 /**
- * As it is written into widgets: rotation within -180..180, inside the widgets' limits, with few decimals.
+ * As written into widgets: rotation within -180..180, inside the widgets' limits, with few decimals.
  * @param {Placement} placement @param {Partial<Record<string, { min?: number, max?: number }>>} limits
  * @returns {Placement}
  */
-export function written(placement, limits = {}) {
+export function rounded(placement, limits = {}) {
   const turn = placement.rotation % 360;
   const result = { ...placement, rotation: turn > 180 ? turn - 360 : turn < -180 ? turn + 360 : turn };
   for (const name of NUMBERS) {

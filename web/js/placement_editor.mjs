@@ -1,98 +1,112 @@
-/** The placement editor of Paste & Blend: the scene with the subject on it, and a hand on the subject. */
+/** The placement editor of Paste & Blend: shows the scene and lets the user drag, resize and rotate the subject. */
 
-import { Frame } from "./frame.mjs";
-import { hideResult, valueOf, widgetOf, write } from "./hosting.mjs";
+import { hidePreview } from "./dom_widget.mjs";
+import { EditorFrame } from "./editor_frame.mjs";
+import { cutOut, loadImage, maskOf } from "./images.mjs";
+import { asFile, imageAtInput, isLinked, maskAtInput } from "./input_images.mjs";
+import { setValue, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
-import { asFile, isLinked, maskAt, imageAt } from "./sources.mjs";
-import { cutOut, loaded, maskOf } from "./images.mjs";
-import { PlacementHand } from "./placement_hand.mjs";
-import { Painter } from "./placement_painter.mjs";
-import { text } from "./texts.mjs";
-import { fitted, toFrame } from "./view.mjs";
+import { PlacementGestures } from "./placement_gestures.mjs";
+import { PlacementPainter } from "./placement_painter.mjs";
+import { RecentMap } from "./recent_map.mjs";
+import { translate } from "./translations.mjs";
+import { fitted, toFrame } from "./view_transform.mjs";
 
 /** @typedef {import("./placement.mjs").Placement} Placement */
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./placement.mjs").Size} Size */
-/** @typedef {import("./images.mjs").Image} Image */
+/** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
 /**
- * What Python said of its last run: stored images, their true sizes, and where the subject went.
+ * What Python stored of the last run: images, their full sizes, and the placement of the subject.
  * @typedef {object} Run
- * @property {import("./sources.mjs").File} scene
+ * @property {import("./input_images.mjs").StoredFile} scene
  * @property {number[]} scene_size
- * @property {import("./sources.mjs").File} subject
+ * @property {import("./input_images.mjs").StoredFile} subject
  * @property {number[]} subject_size
  * @property {Placement} placement
  */
-/** @typedef {import("./sources.mjs").Source} Source */
+/** @typedef {import("./input_images.mjs").Source} Source */
+/** Where the input images come from. @typedef {{ scene: Source, subject: Source, mask: Source | null }} Inputs */
 
 const MARGIN = 18;
 const FIELDS = [...geometry.NUMBERS, "flip"];
-/** While a hand moves, the image follows every frame; the numbers, which cost the frontend more, as often as this. */
+/** During a drag the canvas is drawn in every frame; the widgets, which cost the frontend more, are set this often. */
 const WRITE_MS = 150;
 
-/** @type {Map<string, { inputs: string, settings: string }>} The scene's file of a run -> how the node was then. */
-const runs = new Map();
+/** How many runs are remembered, of all nodes together. */
+const MAX_RUNS = 128;
 
 export class PlacementEditor {
-  /** @param {any} node @param {import("./hosting.mjs").Frontend} frontend */
+  /**
+   * The file of a run's scene -> the node's inputs and settings in that run. Not in the editor, because undo and a
+   * reload of the workflow make the node and its editor anew.
+   * @type {RecentMap<string, { inputs: string, settings: string }>}
+   */
+  static runs = new RecentMap(MAX_RUNS);
+
+  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
     this.defaults = Object.fromEntries(FIELDS.map((name) => [name, valueOf(node, name)]));
-    // Not what the frontend adds later, such as a widget with the node's words.
+    // Only the schema's widgets: the frontend adds others later, such as one with the text of a run.
     const names = node.widgets.map((widget) => widget.name);
-    this.deciding = names.filter((name) => name !== "seed" && name !== "control_after_generate");
-    const hand = new PlacementHand(this);
-    this.hand = hand;
-    this.frame = new Frame(this.text("placementLabel"), this.text("placementHelp"), {
+    this.settingNames = names.filter((name) => name !== "seed" && name !== "control_after_generate");
+    const gestures = new PlacementGestures(this);
+    this.gestures = gestures;
+    this.frame = new EditorFrame(this.text("placementLabel"), this.text("placementHelp"), {
       draw: (context, size) => this.draw(context, size),
-      press: (touch) => hand.press(touch),
-      drag: (touches) => hand.drag(touches),
-      release: (_, canceled) => hand.release(canceled),
-      hover: (at, event) => hand.cursor(at, event),
-      key: (event) => hand.key(event),
-      keysEnd: () => this.holding === "keys" && this.end(),
-      closed: () => this.end(),
-      wheel: (event) => hand.wheel(event),
+      press: (pointer) => gestures.press(pointer),
+      drag: (pointers) => gestures.drag(pointers),
+      release: (_, canceled) => gestures.release(canceled),
+      hover: (at, event) => gestures.cursor(at, event),
+      key: (event) => gestures.key(event),
+      keyboardReleased: () => this.openEdit === "keys" && this.endEdit(),
+      closed: () => this.endEdit(),
+      wheel: (event) => gestures.wheel(event),
       enter: () => this.refresh(),
-      elsewhere: (event) => frontend.elsewhere(event),
+      passToGraph: (event) => frontend.passToGraph(event),
     });
-    this.snapButton = this.frame.button(this.text("snap"), this.text("snapHelp"), () => this.toggleSnap());
-    this.flipButton = this.frame.button(this.text("flip"), "F", () =>
+    this.snapButton = this.frame.addButton(this.text("snap"), this.text("snapHelp"), () => this.toggleSnap());
+    this.flipButton = this.frame.addButton(this.text("flip"), "F", () =>
       this.edit((now) => ({ ...now, flip: !now.flip })),
     );
-    this.frame.button(this.text("reset"), "0", () => this.reset());
-    this.keepButton = this.frame.button(this.text("keep"), this.text("keepHelp"), () => this.keep());
-    this.painter = new Painter();
-    /** @type {(Image & { cut: boolean, mask?: import("./outline.mjs").Mask }) | null} */
+    this.frame.addButton(this.text("reset"), "0", () => this.reset());
+    this.keepButton = this.frame.addButton(this.text("keep"), this.text("keepHelp"), () => this.keepRandom());
+    this.painter = new PlacementPainter();
+    /** @type {(LoadedImage & { cut: boolean, mask?: import("./mask_outlines.mjs").Mask }) | null} */
     this.subject = null;
-    /** @type {Image | null} */
+    /** @type {LoadedImage | null} */
     this.scene = null;
-    /** @type {Image | null} */
+    /** @type {LoadedImage | null} */
     this.result = null;
     /** @type {Run | null} */
     this.run = null;
-    /** The node is as it was in the run whose result there is. */
+    /** Whether the settings are those of the last run. */
     this.asRun = false;
-    this.wanted = this.resultUrl = this.state = "";
+    /** What is loaded or being loaded, as JSON. */
+    this.wanted = "";
+    /** What was drawn last, as JSON. */
+    this.drawnState = "";
+    this.resultUrl = "";
     this.inputs = "{}";
-    this.trouble = "";
-    /** @type {"" | "drag" | "keys" | "wheel"} */
-    this.holding = "";
-    /** Where a drag is, as long as the numbers are behind it. @type {Placement | null} */
-    this.ahead = null;
+    this.loadError = "";
+    /** The edit whose undo step is open. @type {"" | "drag" | "keys" | "wheel"} */
+    this.openEdit = "";
+    /** The placement of a drag that is not in the widgets yet. @type {Placement | null} */
+    this.unwritten = null;
     this.writtenAt = 0;
     this.view = { scale: 1, x: 0, y: 0 };
     this.images = 0;
-    hideResult(node, 0);
+    hidePreview(node, 0);
   }
 
-  /** @param {import("./texts.mjs").Text} key @param {Record<string, unknown>} [gaps] */
-  text(key, gaps) {
-    return text(this.frontend.language(), key, gaps);
+  /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
+  text(key, values) {
+    return translate(this.frontend.language(), key, values);
   }
 
-  /** @returns {Record<string, unknown>} The five numbers; those that come from a link as the last run had them. */
+  /** @returns {Record<string, unknown>} The five values; those that come from a link as the last run had them. */
   values() {
     const known = this.run?.placement;
     return Object.fromEntries(
@@ -100,279 +114,288 @@ export class PlacementEditor {
     );
   }
 
-  /** @returns {Placement | null} Where the subject stands; null where the numbers cannot be used. */
+  /** @returns {Placement | null} Where the subject is; null where a value is invalid. */
   placement() {
-    if (this.ahead) return this.ahead;
-    if (this.given()) return this.run?.placement ?? null;
+    if (this.unwritten) return this.unwritten;
+    if (this.isPlacedByRun()) return this.run?.placement ?? null;
     const values = this.values();
-    return geometry.fault(values) ? null : /** @type {Placement} */ ({ ...values, flip: Boolean(values.flip) });
+    return geometry.invalidNumber(values) ? null : /** @type {Placement} */ ({ ...values, flip: Boolean(values.flip) });
   }
 
-  /** Whether the place is none of x, y, size, rotation and flip. */
-  given() {
-    return this.random() || isLinked(this.node, "placements");
+  /** Whether the widgets x, y, size, rotation and flip are not used. */
+  isPlacedByRun() {
+    return this.isRandom() || isLinked(this.node, "placements");
   }
 
-  random() {
+  isRandom() {
     return valueOf(this.node, "placement") === "random" && !isLinked(this.node, "placements");
   }
 
-  /** Everything that decides what a run makes, but the seed: it may change by itself when a run begins. */
+  /** All settings that change the result, but the seed: it may change by itself when a run begins. */
   settings() {
-    return JSON.stringify(this.deciding.map((name) => valueOf(this.node, name)));
+    return JSON.stringify(this.settingNames.map((name) => valueOf(this.node, name)));
   }
 
-  snaps() {
+  snapsToGuides() {
     return this.node.properties?.phd_snap !== false;
   }
 
-  /** Where the images come from now, and from where they are shown. */
+  /** Reads the graph, and loads and draws what has changed. */
   refresh() {
     const inputs = {
-      scene: imageAt(this.node, "background", this.frontend.outputsOf),
-      subject: imageAt(this.node, "subject", this.frontend.outputsOf),
-      mask: isLinked(this.node, "subject_mask") ? maskAt(this.node, "subject_mask", this.frontend.outputsOf) : null,
+      scene: imageAtInput(this.node, "background", this.frontend.outputsOf),
+      subject: imageAtInput(this.node, "subject", this.frontend.outputsOf),
+      mask: isLinked(this.node, "subject_mask")
+        ? maskAtInput(this.node, "subject_mask", this.frontend.outputsOf)
+        : null,
     };
     this.inputs = JSON.stringify(inputs);
     const output = this.frontend.outputsOf(this.node);
-    this.run = runIn(output);
-    const then = this.run && runs.get(this.run.scene.filename);
-    if (then && then.inputs !== this.inputs) this.run = null;
-    this.asRun = then?.settings === this.settings();
-    // Also where a node is made anew, by undo or a reload, and its last run is still known.
+    this.run = runFrom(output);
+    const recorded = this.run && PlacementEditor.runs.get(this.run.scene.filename);
+    if (recorded && recorded.inputs !== this.inputs) this.run = null;
+    this.asRun = recorded?.settings === this.settings();
+    // Also for a node that undo or a reload made anew: the frontend still has the output of its last run.
     const count = output?.images?.length ?? 0;
-    if (count !== this.images) hideResult(this.node, (this.images = count));
+    if (count !== this.images) hidePreview(this.node, (this.images = count));
     const wanted = JSON.stringify(this.run ?? inputs);
     if (wanted !== this.wanted) {
       this.wanted = wanted;
-      this.trouble = "";
+      this.loadError = "";
       this.load(inputs, wanted);
     }
     const images = (this.run && this.asRun && output?.images) || [];
     this.showResult(images.length === 1 ? asFile(images[0]) : undefined);
     const shown = ["feather", "ring", "shadow"].map((name) => valueOf(this.node, name));
-    const state = JSON.stringify([this.placement(), this.given(), shown]);
-    if (state !== this.state) {
-      this.state = state;
+    const state = JSON.stringify([this.placement(), this.isPlacedByRun(), shown]);
+    if (state !== this.drawnState) {
+      this.drawnState = state;
       this.frame.redraw();
     }
-    this.tell();
+    this.updateStatus();
+  }
+
+  /** @param {import("./input_images.mjs").StoredFile} file @returns {Promise<LoadedImage>} */
+  async fetchImage(file) {
+    try {
+      return await loadImage(this.frontend.urlOf(file));
+    } catch {
+      throw new Error(this.text("lost", { name: file.filename }));
+    }
   }
 
   /**
-   * @param {{ scene: Source, subject: Source, mask: Source | null }} inputs
-   * @param {string} wanted
+   * Loads the images of the last run, or those of the inputs.
+   * @param {Inputs} inputs @param {string} wanted
    */
   async load(inputs, wanted) {
-    /** @param {import("./sources.mjs").File} file */
-    const fetched = async (file) => {
-      try {
-        return await loaded(this.frontend.urlOf(file));
-      } catch {
-        throw new Error(this.text("lost", { name: file.filename }));
-      }
-    };
-    /** @param {Image} image @param {number[]} size @returns {Image} */
-    const sized = (image, [width, height]) => ({ ...image, size: { width, height } });
+    const { run } = this;
     let scene = null,
       subject = null,
-      trouble = "";
+      loadError = "";
     try {
-      if (this.run) {
-        const { run } = this;
-        const both = await Promise.all([fetched(run.scene), fetched(run.subject)]).catch(() => null);
+      if (run) {
+        const both = await Promise.all([run.scene, run.subject].map((file) => this.fetchImage(file))).catch(() => null);
         if (!both) {
-          // A server that was started anew has none of its temporary files: as if nothing had been run.
-          runs.set(run.scene.filename, { inputs: "", settings: "" });
+          // A restarted server has no temporary files: go on as if the node had not been run.
+          PlacementEditor.runs.set(run.scene.filename, { inputs: "", settings: "" });
           this.refresh();
           return;
         }
-        const [drawn, cutout] = both;
-        scene = sized(drawn, run.scene_size);
-        subject = { ...sized(cutout, run.subject_size), cut: true, mask: maskOf(cutout, "alpha", false) };
+        const [background, cutout] = both;
+        scene = withSize(background, run.scene_size);
+        subject = { ...withSize(cutout, run.subject_size), cut: true, mask: maskOf(cutout, "alpha", false) };
       } else {
-        const { file } = inputs.scene;
-        if (file) scene = await fetched(file);
-        if (inputs.subject.file) subject = await this.subjectFrom(await fetched(inputs.subject.file), inputs, fetched);
-        if (inputs.subject.file && !subject) trouble = this.text("emptyMask");
+        if (inputs.scene.file) scene = await this.fetchImage(inputs.scene.file);
+        if (inputs.subject.file) {
+          subject = await this.subjectFrom(inputs.subject.file, inputs);
+          if (!subject) loadError = this.text("emptyMask");
+        }
       }
     } catch (error) {
-      trouble = /** @type {Error} */ (error).message;
+      loadError = /** @type {Error} */ (error).message;
     }
-    // Meanwhile something else may be wanted.
+    // By now other images may be wanted.
     if (wanted !== this.wanted) return;
-    Object.assign(this, { scene, subject, trouble });
+    Object.assign(this, { scene, subject, loadError });
     this.frame.redraw();
-    this.tell();
+    this.updateStatus();
   }
 
-  /** @param {import("./sources.mjs").File | undefined} file What the last run made, while its numbers stand. */
+  /**
+   * The subject before the first run: cut out where its mask is known. Null where the mask is empty.
+   * @param {import("./input_images.mjs").StoredFile} file @param {Inputs} inputs
+   */
+  async subjectFrom(file, { mask, subject }) {
+    const image = await this.fetchImage(file);
+    /** @type {import("./mask_outlines.mjs").Mask | null} */
+    let known = null;
+    if (mask?.file) known = maskOf(await this.fetchImage(mask.file), mask.channel ?? "alpha", Boolean(mask.inverted));
+    else if (!mask && subject.alpha) known = maskOf(image, "alpha", false);
+    if (!known) return { ...image, cut: false };
+    const cutout = cutOut(image, known);
+    return cutout && { ...cutout, cut: true };
+  }
+
+  /**
+   * Shows the result of the last run, while the widgets still match it.
+   * @param {import("./input_images.mjs").StoredFile | undefined} file
+   */
   async showResult(file) {
     const url = file ? this.frontend.urlOf(file) : "";
     if (url === this.resultUrl) return;
     this.resultUrl = url;
-    const result = url ? await loaded(url).catch(() => null) : null;
+    const result = url ? await loadImage(url).catch(() => null) : null;
     if (url !== this.resultUrl) return;
     this.result = result;
     this.frame.redraw();
-    this.tell();
+    this.updateStatus();
   }
 
-  /**
-   * The subject of an image before the first run.
-   * @param {Image} image @param {any} inputs @param {(file: any) => Promise<Image>} fetched
-   */
-  async subjectFrom(image, inputs, fetched) {
-    const { mask, subject } = inputs;
-    if (mask?.file) {
-      const own = maskOf(await fetched(mask.file), mask.channel, mask.inverted);
-      const cutout = cutOut(image, own);
-      return cutout && { ...cutout, cut: true };
-    }
-    if (!mask && subject.alpha) {
-      const cutout = cutOut(image, maskOf(image, "alpha", false));
-      return cutout && { ...cutout, cut: true };
-    }
-    return { ...image, cut: false };
-  }
-
-  tell() {
-    this.snapButton.setAttribute("aria-pressed", String(this.snaps()));
-    this.keepButton.hidden = !this.random();
+  updateStatus() {
+    this.snapButton.setAttribute("aria-pressed", String(this.snapsToGuides()));
+    this.keepButton.hidden = !this.isRandom();
     this.keepButton.disabled = !this.run;
     this.flipButton.disabled = !this.editable();
-    const [words, kind] = this.words();
-    this.frame.say(words, kind);
+    this.frame.showStatus(...this.status());
   }
 
-  /** @returns {[string, "note" | "fault"]} */
-  words() {
+  /** @returns {[string, "note" | "error"]} */
+  status() {
     const values = this.values(),
-      fault = this.given() ? null : geometry.fault(values);
-    if (fault) return [this.text("badNumber", { ...fault, value: JSON.stringify(fault.value) }), "fault"];
-    if (this.trouble) return [this.trouble, "fault"];
+      invalid = this.isPlacedByRun() ? null : geometry.invalidNumber(values);
+    if (invalid) return [this.text("badNumber", { ...invalid, value: JSON.stringify(invalid.value) }), "error"];
+    if (this.loadError) return [this.loadError, "error"];
     if (!isLinked(this.node, "background")) return [this.text("noScene"), "note"];
     if (!isLinked(this.node, "subject")) return [this.text("noSubject"), "note"];
     if (isLinked(this.node, "placements")) return [this.text("fromPlacements"), "note"];
-    if (this.random()) return [this.text(this.run ? "random" : "randomFirst"), "note"];
-    if (!this.scene || !this.subject) return [this.text(this.pending() ? "loading" : "runFirst"), "note"];
+    if (this.isRandom()) return [this.text(this.run ? "random" : "randomFirst"), "note"];
+    if (!this.scene || !this.subject) return [this.text(this.isLoading() ? "loading" : "runFirst"), "note"];
     if (!this.subject.cut) return [this.text("runForMask"), "note"];
     const linked = FIELDS.filter((name) => isLinked(this.node, name));
     if (linked.length) return [this.text("fromLink", { names: linked.join(", ") }), "note"];
     const placement = /** @type {Placement} */ (this.placement());
     if (geometry.visibleShare(placement, this.subject.size, this.scene.size) === 0)
-      return [this.text("outside"), "fault"];
+      return [this.text("outside"), "error"];
     return [
       `${this.scene.size.width}×${this.scene.size.height}${this.showsResult() ? ` · ${this.text("asRun")}` : ""}`,
       "note",
     ];
   }
 
-  /** Whether images are known that are not here yet. */
-  pending() {
+  /** Whether images are being loaded. */
+  isLoading() {
     const inputs = JSON.parse(this.inputs);
     return Boolean(this.run || ((this.scene || inputs.scene?.file) && (this.subject || inputs.subject?.file)));
   }
 
   showsResult() {
     return Boolean(
-      this.result && this.run && this.asRun && !this.hand.dragging && sameAsRun(this.placement(), this.run),
+      this.result && this.run && this.asRun && !this.gestures.gesture && sameAsRun(this.placement(), this.run),
     );
   }
 
   editable() {
-    return Boolean(!this.given() && this.scene && this.subject && this.placement());
+    return Boolean(!this.isPlacedByRun() && this.scene && this.subject && this.placement());
   }
 
-  /** @param {any} output What the server sent after a run. */
+  /** @param {any} output The `ui` output of a run. */
   ran(output) {
-    const run = runIn(output);
+    const run = runFrom(output);
     this.refresh();
-    if (run) runs.set(run.scene.filename, { inputs: this.inputs, settings: this.settings() });
+    if (run) PlacementEditor.runs.set(run.scene.filename, { inputs: this.inputs, settings: this.settings() });
     this.refresh();
   }
 
   changed() {
-    // An edit of our own tells once, when all its numbers are written.
-    if (!this.holding) this.refresh();
+    // The editor's own edits refresh once, after they have set all widgets.
+    if (!this.openEdit) this.refresh();
   }
 
-  /** @param {"drag" | "keys" | "wheel"} what */
-  begin(what) {
-    if (this.holding === what) return;
-    this.end();
-    this.holding = what;
+  /** Opens an undo step. @param {"drag" | "keys" | "wheel"} what */
+  beginEdit(what) {
+    if (this.openEdit === what) return;
+    this.endEdit();
+    this.openEdit = what;
     this.frontend.transaction(this.node, true);
   }
 
-  end() {
-    if (!this.holding) return;
-    clearTimeout(this.hand.wheelRest);
-    this.holding = "";
+  endEdit() {
+    if (!this.openEdit) return;
+    clearTimeout(this.gestures.wheelRest);
+    this.openEdit = "";
     this.frontend.transaction(this.node, false);
   }
 
-  /** @param {Placement} placement */
-  put(placement) {
+  /** Moves the subject; during a drag the widgets follow later. @param {Placement} placement */
+  place(placement) {
     const limits = Object.fromEntries(geometry.NUMBERS.map((name) => [name, widgetOf(this.node, name)?.options ?? {}]));
-    const written = geometry.written(placement, limits);
-    for (const name of FIELDS) if (isLinked(this.node, name)) written[name] = this.values()[name];
-    this.ahead = written;
-    if (!this.hand.dragging || performance.now() - this.writtenAt > WRITE_MS) this.catchUp();
+    const rounded = geometry.rounded(placement, limits);
+    for (const name of FIELDS) if (isLinked(this.node, name)) rounded[name] = this.values()[name];
+    this.unwritten = rounded;
+    if (!this.gestures.gesture || performance.now() - this.writtenAt > WRITE_MS) this.writeWidgets();
     this.frame.redraw();
   }
 
   /**
-   * Writes the numbers of where a drag is.
-   * @param {Placement | null} [ahead] another place, such as where it began
+   * Sets the widgets that no link feeds.
+   * @param {Record<string, any>} values
    */
-  catchUp(ahead) {
-    ahead ??= this.ahead;
-    if (!ahead) return;
-    for (const name of FIELDS) if (!isLinked(this.node, name)) write(this.node, name, ahead[name]);
-    this.ahead = null;
+  setFields(values) {
+    for (const name of FIELDS) if (!isLinked(this.node, name)) setValue(this.node, name, values[name]);
+  }
+
+  /**
+   * Writes the placement of a drag into the widgets.
+   * @param {Placement | null} [placement] another one, such as that of the drag's start
+   */
+  writeWidgets(placement) {
+    placement ??= this.unwritten;
+    if (!placement) return;
+    this.setFields(placement);
+    this.unwritten = null;
     this.writtenAt = performance.now();
     this.refresh();
   }
 
-  /** One whole step. @param {(now: Placement) => Placement} change */
+  /** One edit, and one undo step. @param {(now: Placement) => Placement} change */
   edit(change) {
     const now = this.placement();
     if (!now || !this.editable()) return;
-    this.begin("keys");
-    this.put(change(now));
-    this.end();
+    this.beginEdit("keys");
+    this.place(change(now));
+    this.endEdit();
   }
 
   reset() {
-    if (this.given()) return;
-    this.begin("keys");
-    for (const name of FIELDS) if (!isLinked(this.node, name)) write(this.node, name, this.defaults[name]);
-    this.end();
+    if (this.isPlacedByRun()) return;
+    this.beginEdit("keys");
+    this.setFields(this.defaults);
+    this.endEdit();
     this.refresh();
   }
 
-  keep() {
+  keepRandom() {
     if (!this.run) return;
     const { placement } = this.run;
-    this.begin("keys");
-    write(this.node, "placement", "manual");
-    for (const name of FIELDS) if (!isLinked(this.node, name)) write(this.node, name, placement[name]);
-    this.end();
+    this.beginEdit("keys");
+    setValue(this.node, "placement", "manual");
+    this.setFields(placement);
+    this.endEdit();
     this.refresh();
   }
 
   toggleSnap() {
-    this.begin("keys");
-    this.node.setProperty("phd_snap", !this.snaps());
-    this.end();
-    this.tell();
+    this.beginEdit("keys");
+    this.node.setProperty("phd_snap", !this.snapsToGuides());
+    this.endEdit();
+    this.updateStatus();
   }
 
-  /** @param {Placement} placement The subject's corners in the frame. */
+  /** @param {Placement} placement @returns {Point[]} The subject's corners in the frame. */
   corners(placement) {
-    const scene = /** @type {Image} */ (this.scene),
-      subject = /** @type {Image} */ (this.subject);
+    const scene = /** @type {LoadedImage} */ (this.scene),
+      subject = /** @type {LoadedImage} */ (this.subject);
     return geometry.cornersOf(placement, subject.size, scene.size).map((point) => toFrame(this.view, point));
   }
 
@@ -387,20 +410,25 @@ export class PlacementEditor {
       subject: this.subject,
       result: this.showsResult() ? this.result : null,
       placement,
-      ghost: this.random(),
+      random: this.isRandom(),
       reach: Number(widgets.ring) + Math.floor(2.66 * Number(widgets.feather) + 0.5) || 0,
       shadow: widgets.shadow === true,
-      guides: this.hand.guides,
+      guides: this.gestures.guides,
       corners: placement && this.subject ? this.corners(placement) : [],
       handles: this.editable(),
     });
   }
 }
 
-/** @param {any} output @returns {Run | null} */
-function runIn(output) {
+/** @param {LoadedImage} image @param {number[]} size @returns {LoadedImage} */
+function withSize(image, [width, height]) {
+  return { ...image, size: { width, height } };
+}
+
+/** @param {any} output @returns {Run | null} What Paste & Blend stored; null where it is missing or malformed. */
+function runFrom(output) {
   const run = output?.phd_placement?.[0];
-  return run && asFile(run.scene) && asFile(run.subject) && !geometry.fault(run.placement ?? {}) ? run : null;
+  return run && asFile(run.scene) && asFile(run.subject) && !geometry.invalidNumber(run.placement ?? {}) ? run : null;
 }
 
 /** @param {Placement | null} placement @param {Run} run */

@@ -1,20 +1,23 @@
-/** The point picker of Segment: points and a box on the image, kept in the node's text widgets. */
+/** The point picker of Segment: points and a box on the image, stored in the node's text widgets. */
 
-import { Frame } from "./frame.mjs";
-import { hideResult, valueOf, write } from "./hosting.mjs";
-import { loaded, maskOf, surface } from "./images.mjs";
-import * as prompt from "./prompt.mjs";
-import { asFile, isLinked, imageAt } from "./sources.mjs";
-import { text } from "./texts.mjs";
-import { fitted, nearest, toFrame, toImage } from "./view.mjs";
+import { hidePreview } from "./dom_widget.mjs";
+import { EditorFrame } from "./editor_frame.mjs";
+import { loadImage, maskOf, createCanvas } from "./images.mjs";
+import { asFile, imageAtInput, isLinked } from "./input_images.mjs";
+import { setValue, valueOf } from "./node_widgets.mjs";
+import { RecentMap } from "./recent_map.mjs";
+import * as prompt from "./segment_prompt.mjs";
+import { translate } from "./translations.mjs";
+import { fitted, nearest, toFrame, toImage } from "./view_transform.mjs";
 
 /** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("./prompt.mjs").Prompt} Prompt */
-/** @typedef {import("./prompt.mjs").Kind} Kind */
-/** @typedef {import("./frame.mjs").Touch} Touch */
-/** @typedef {import("./images.mjs").Image} Image */
+/** @typedef {import("./segment_prompt.mjs").Prompt} Prompt */
+/** @typedef {import("./segment_prompt.mjs").Kind} Kind */
+/** @typedef {import("./editor_frame.mjs").EditorPointer} EditorPointer */
+/** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
+/** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
 /**
- * A pressed pointer: on a point (its index), or on the image (-1) as a click of that kind or, moved, as a box.
+ * A pressed pointer: on a point (its index), or on the image (-1), for a new point of that kind or a new box.
  * @typedef {{ kind: Kind, index: number, from: Point, pressed: Point, moved: boolean }} Press
  */
 
@@ -24,52 +27,63 @@ const MARGIN = 6,
 const WIDGETS = { positive: "positive_points", negative: "negative_points", box: "box" };
 const COLORS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff", mask: [255, 140, 0, 110] };
 
-/** @type {Map<string, string>} The image that a run showed -> what the input showed then. */
-const inputsOfRuns = new Map();
+/** How many runs are remembered, of all nodes together. */
+const MAX_RUNS = 128;
 
 export class PointPicker {
-  /** @param {any} node @param {import("./hosting.mjs").Frontend} frontend */
+  /**
+   * The file that a run stored -> the node's input in that run. Not in the picker, because undo and a reload of the
+   * workflow make the node and its picker anew.
+   * @type {RecentMap<string, string>}
+   */
+  static runs = new RecentMap(MAX_RUNS);
+
+  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
-    this.frame = new Frame(this.text("pickerLabel"), this.text("pickerHelp"), {
+    this.frame = new EditorFrame(this.text("pickerLabel"), this.text("pickerHelp"), {
       draw: (context, size) => this.draw(context, size),
-      press: (touch) => this.press(touch),
-      drag: ([touch]) => this.drag(touch),
+      press: (pointer) => this.press(pointer),
+      drag: ([pointer]) => this.drag(pointer),
       release: (_, canceled) => this.release(canceled),
       hover: (at) => (at && this.hit(at) ? "move" : "crosshair"),
       key: () => false,
-      keysEnd: () => {},
+      keyboardReleased: () => {},
       closed: () => {},
       wheel: () => false,
       enter: () => this.refresh(),
-      elsewhere: (event) => frontend.elsewhere(event),
+      passToGraph: (event) => frontend.passToGraph(event),
     });
-    this.maskButton = this.frame.button(this.text("mask"), this.text("maskHelp"), () => this.toggleMask());
-    this.frame.button(this.text("clear"), this.text("clearHelp"), () => this.clear());
-    /** @type {Image | null} */
+    this.maskButton = this.frame.addButton(this.text("mask"), this.text("maskHelp"), () => this.toggleMask());
+    this.frame.addButton(this.text("clear"), this.text("clearHelp"), () => this.clear());
+    /** @type {LoadedImage | null} */
     this.image = null;
     /** @type {CanvasImageSource | null} */
     this.tint = null;
-    this.wanted = this.trouble = this.state = "";
+    /** What is loaded or being loaded, as JSON. */
+    this.wanted = "";
+    /** What was drawn last, as JSON. */
+    this.drawnState = "";
+    this.loadError = "";
     this.inputs = "{}";
     /** @type {Press | null} */
     this.pressing = null;
-    /** A box that is being drawn. @type {import("./prompt.mjs").Box | null} */
-    this.drawn = null;
-    /** Where a point is being carried. @type {Point | null} */
-    this.carried = null;
+    /** The box that is being dragged. @type {import("./segment_prompt.mjs").Box | null} */
+    this.newBox = null;
+    /** Where a point is being dragged to. @type {Point | null} */
+    this.movedTo = null;
     this.view = { scale: 1, x: 0, y: 0 };
     this.images = 0;
-    hideResult(node, 0);
+    hidePreview(node, 0);
   }
 
-  /** @param {import("./texts.mjs").Text} key @param {Record<string, unknown>} [gaps] */
-  text(key, gaps) {
-    return text(this.frontend.language(), key, gaps);
+  /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
+  text(key, values) {
+    return translate(this.frontend.language(), key, values);
   }
 
-  /** @returns {Prompt | string} The prompt, or the name of a widget that cannot be read. */
+  /** @returns {Prompt | string} The prompt, or the name of a widget that cannot be parsed. */
   prompt() {
     const positive = prompt.pointsFrom(valueOf(this.node, WIDGETS.positive));
     const negative = prompt.pointsFrom(valueOf(this.node, WIDGETS.negative));
@@ -84,65 +98,65 @@ export class PointPicker {
   }
 
   refresh() {
-    const source = imageAt(this.node, "image", this.frontend.outputsOf);
+    const source = imageAtInput(this.node, "image", this.frontend.outputsOf);
     this.inputs = JSON.stringify(source);
     const output = this.frontend.outputsOf(this.node);
-    // Also where a node is made anew, by undo or a reload, and its last run is still known.
+    // Also for a node that undo or a reload made anew: the frontend still has the output of its last run.
     const count = output?.images?.length ?? 0;
-    if (count !== this.images) hideResult(this.node, (this.images = count));
-    let shown = asFile(output?.images?.[0]);
-    const then = shown && inputsOfRuns.get(shown.filename);
-    if (then !== undefined && then !== this.inputs) shown = undefined;
-    // What was run shows the image too where it comes from elsewhere.
-    const wanted = JSON.stringify([source.file ?? shown, shown]);
+    if (count !== this.images) hidePreview(this.node, (this.images = count));
+    let stored = asFile(output?.images?.[0]);
+    const inputs = stored && PointPicker.runs.get(stored.filename);
+    if (inputs !== undefined && inputs !== this.inputs) stored = undefined;
+    // An image that other nodes create is shown as the last run stored it.
+    const wanted = JSON.stringify([source.file ?? stored, stored]);
     if (wanted !== this.wanted) {
       this.wanted = wanted;
-      this.trouble = "";
-      this.load(source.file ?? shown, shown, wanted);
+      this.loadError = "";
+      this.load(source.file ?? stored, stored, wanted);
     }
     const state = JSON.stringify([this.prompt(), this.showsMask()]);
-    if (state !== this.state) {
-      this.state = state;
+    if (state !== this.drawnState) {
+      this.drawnState = state;
       this.frame.redraw();
     }
-    this.tell();
+    this.updateStatus();
   }
 
   /**
-   * @param {import("./sources.mjs").File | undefined} file @param {import("./sources.mjs").File | undefined} shown
+   * @param {StoredFile | undefined} file the image @param {StoredFile | undefined} stored what the last run stored
    * @param {string} wanted
    */
-  async load(file, shown, wanted) {
+  async load(file, stored, wanted) {
     let image = null,
       tint = null,
-      trouble = "";
+      loadError = "";
     try {
-      image = file ? await loaded(this.frontend.urlOf(file)) : null;
+      image = file ? await loadImage(this.frontend.urlOf(file)) : null;
     } catch {
-      trouble = this.text("lost", { name: file?.filename });
+      loadError = this.text("lost", { name: file?.filename });
     }
-    // Without its mask an image can still be pointed at.
-    const run = shown ? await loaded(this.frontend.urlOf(shown)).catch(() => null) : null;
+    // An image whose mask is gone can still get points.
+    const run = stored ? await loadImage(this.frontend.urlOf(stored)).catch(() => null) : null;
     if (run) tint = tinted(maskOf(run, "alpha", false));
     if (wanted !== this.wanted) return;
-    Object.assign(this, { image, tint, trouble });
+    Object.assign(this, { image, tint, loadError });
     this.frame.redraw();
-    this.tell();
+    this.updateStatus();
   }
 
-  tell() {
+  updateStatus() {
     this.maskButton.setAttribute("aria-pressed", String(this.showsMask()));
     this.maskButton.disabled = !this.tint;
-    this.frame.say(...this.words());
+    this.frame.showStatus(...this.status());
   }
 
-  /** @returns {[string, "note" | "fault"]} */
-  words() {
+  /** @returns {[string, "note" | "error"]} */
+  status() {
     const now = this.prompt();
     if (typeof now === "string") {
-      return [this.text("badText", { name: now, value: JSON.stringify(valueOf(this.node, now)) }), "fault"];
+      return [this.text("badText", { name: now, value: JSON.stringify(valueOf(this.node, now)) }), "error"];
     }
-    if (this.trouble) return [this.trouble, "fault"];
+    if (this.loadError) return [this.loadError, "error"];
     if (!isLinked(this.node, "image")) return [this.text("noImage"), "note"];
     if (!this.image) return [this.text(JSON.parse(this.inputs).file ? "loading" : "runFirst"), "note"];
     const linked = Object.values(WIDGETS).filter((name) => isLinked(this.node, name));
@@ -151,12 +165,12 @@ export class PointPicker {
     return [`${width}×${height} · +${now.positive.length} −${now.negative.length}${now.box ? " · ▭" : ""}`, "note"];
   }
 
-  /** @param {any} output What the server sent after a run. */
+  /** @param {any} output The `ui` output of a run. */
   ran(output) {
-    const shown = asFile(output?.images?.[0]);
-    if (shown) {
+    const stored = asFile(output?.images?.[0]);
+    if (stored) {
       this.refresh();
-      inputsOfRuns.set(shown.filename, this.inputs);
+      PointPicker.runs.set(stored.filename, this.inputs);
     }
     this.refresh();
   }
@@ -165,16 +179,17 @@ export class PointPicker {
     this.refresh();
   }
 
-  /** @param {Partial<Prompt>} change One step of the history, whatever it writes. */
-  put(change) {
+  /** @param {Partial<Prompt>} change Written as one undo step. */
+  write(change) {
     this.frontend.transaction(this.node, true);
     try {
       for (const kind of /** @type {const} */ (["positive", "negative"])) {
         const points = change[kind];
-        if (points && !isLinked(this.node, WIDGETS[kind])) write(this.node, WIDGETS[kind], prompt.pointsText(points));
+        if (points && !isLinked(this.node, WIDGETS[kind]))
+          setValue(this.node, WIDGETS[kind], prompt.pointsText(points));
       }
       if (change.box !== undefined && !isLinked(this.node, WIDGETS.box)) {
-        write(this.node, WIDGETS.box, prompt.boxText(change.box));
+        setValue(this.node, WIDGETS.box, prompt.boxText(change.box));
       }
     } finally {
       this.frontend.transaction(this.node, false);
@@ -183,7 +198,7 @@ export class PointPicker {
   }
 
   clear() {
-    this.put({ positive: [], negative: [], box: null });
+    this.write({ positive: [], negative: [], box: null });
   }
 
   toggleMask() {
@@ -193,12 +208,12 @@ export class PointPicker {
     this.refresh();
   }
 
-  /** @param {Point} point of the image @returns {Point} The middle of that pixel in the frame. */
+  /** @param {Point} point of the image @returns {Point} The center of that pixel in the frame. */
   shownAt({ x, y }) {
     return toFrame(this.view, { x: x + 0.5, y: y + 0.5 });
   }
 
-  /** @param {Point} at @returns {{ kind: Kind, index: number } | null} */
+  /** @param {Point} at @returns {{ kind: Kind, index: number } | null} The prompt's point at a point of the frame. */
   hit(at) {
     const now = this.prompt();
     if (typeof now === "string") return null;
@@ -213,7 +228,7 @@ export class PointPicker {
     return null;
   }
 
-  /** @param {Touch} touch */
+  /** @param {EditorPointer} pointer */
   press({ at, event }) {
     this.refresh();
     const right = event.button === 2;
@@ -229,31 +244,31 @@ export class PointPicker {
     return true;
   }
 
-  /** @param {Touch} touch */
+  /** @param {EditorPointer} pointer */
   drag({ at }) {
     const { pressing, image } = this;
     if (!pressing || !image) return;
     pressing.moved ||= Math.hypot(at.x - pressing.pressed.x, at.y - pressing.pressed.y) > CLICK_REACH;
     if (!pressing.moved) return;
     const to = toImage(this.view, at);
-    if (pressing.index < 0) this.drawn = prompt.boxBetween(pressing.from, to, image.size, 1);
-    else this.carried = prompt.pixelAt(to, image.size);
+    if (pressing.index < 0) this.newBox = prompt.boxBetween(pressing.from, to, image.size, 1);
+    else this.movedTo = prompt.pixelAt(to, image.size);
     this.frame.redraw();
   }
 
   /** @param {boolean} canceled */
   release(canceled) {
-    const { pressing, drawn, carried, image } = this,
+    const { pressing, newBox, movedTo, image } = this,
       now = this.prompt();
-    this.pressing = this.drawn = this.carried = null;
+    this.pressing = this.newBox = this.movedTo = null;
     if (!pressing || !image || canceled || typeof now === "string") return;
     const { kind, index, moved } = pressing;
     const points = [...now[kind]];
-    if (index >= 0 && moved) points.splice(index, 1, carried ?? points[index]);
+    if (index >= 0 && moved) points.splice(index, 1, movedTo ?? points[index]);
     else if (index >= 0) points.splice(index, 1);
     else if (!moved) points.push(prompt.pixelAt(pressing.from, image.size));
-    else if (drawn) return this.put({ box: drawn });
-    this.put({ [kind]: points });
+    else if (newBox) return this.write({ box: newBox });
+    this.write({ [kind]: points });
   }
 
   /** @param {CanvasRenderingContext2D} context @param {import("./placement.mjs").Size} size */
@@ -268,7 +283,7 @@ export class PointPicker {
     if (this.tint && this.showsMask()) context.drawImage(this.tint, ...whole);
     const now = this.prompt();
     if (typeof now === "string") return;
-    const box = this.drawn ?? now.box;
+    const box = this.newBox ?? now.box;
     if (box) {
       const corner = toFrame(this.view, box);
       for (const [color, wide] of /** @type {const} */ ([
@@ -282,8 +297,8 @@ export class PointPicker {
     }
     for (const kind of /** @type {const} */ (["positive", "negative"])) {
       now[kind].forEach((point, index) => {
-        const carried = this.carried && this.pressing?.kind === kind && this.pressing.index === index;
-        mark(context, this.shownAt(carried && this.carried ? this.carried : point), kind);
+        const isDragged = this.pressing?.kind === kind && this.pressing.index === index;
+        mark(context, this.shownAt((isDragged && this.movedTo) || point), kind);
       });
     }
   }
@@ -309,18 +324,18 @@ function mark(context, { x, y }, kind) {
   context.stroke();
 }
 
-/** @param {import("./outline.mjs").Mask} mask @returns {HTMLCanvasElement} Color where the mask is. */
+/** @param {import("./mask_outlines.mjs").Mask} mask @returns {HTMLCanvasElement} Color where the mask is. */
 function tinted({ data, width, height }) {
-  const { canvas, context } = surface(width, height);
+  const { canvas, context } = createCanvas(width, height);
   const pixels = context.createImageData(width, height);
   const [red, green, blue, alpha] = COLORS.mask;
-  // A plain loop: a million pixels must not hold up the page.
-  const shown = pixels.data;
+  // A plain loop, because a million pixels must not block the page.
+  const { data: tint } = pixels;
   for (let index = 0, at = 0; index < data.length; index++, at += 4) {
-    shown[at] = red;
-    shown[at + 1] = green;
-    shown[at + 2] = blue;
-    shown[at + 3] = (alpha * data[index]) / 255;
+    tint[at] = red;
+    tint[at + 1] = green;
+    tint[at + 2] = blue;
+    tint[at + 3] = (alpha * data[index]) / 255;
   }
   context.putImageData(pixels, 0, 0);
   return canvas;

@@ -1,16 +1,16 @@
-/** Where a dragged subject likes to stand: the scene's center, its ground, and straight up. */
+/** Snaps a dragged subject to the scene's center, to the ground, and to multiples of 45 degrees. */
 
 import { boundsOf, cornersOf, moved } from "./placement.mjs";
 
 /** @typedef {import("./placement.mjs").Placement} Placement */
 /** @typedef {import("./placement.mjs").Size} Size */
-/** A line that a subject stands on, in scene pixels. @typedef {{ axis: "x" | "y", at: number }} Guide */
+/** A line that a subject has snapped to, in scene pixels. @typedef {{ axis: "x" | "y", at: number }} Guide */
 
 const STRAIGHT_DEGREES = 45,
   NEAR_DEGREES = 3;
 
 /**
- * The scene pixel on which a subject's box stands.
+ * The lower end of the subject's box, in scene pixels.
  * @param {Placement} placement @param {Size} subject @param {Size} scene
  */
 export function footOf(placement, subject, scene) {
@@ -18,10 +18,10 @@ export function footOf(placement, subject, scene) {
 }
 
 /**
- * A moved subject, drawn to the scene's center and to the ground: the scene's lower edge, or where it stood before.
+ * Snaps a moved subject to the scene's center and to the ground: the scene's lower edge, or where it stood.
  * @param {Placement} placement @param {Size} subject @param {Size} scene
- * @param {number} reach in scene pixels: how near a line must be
- * @param {number} ground where the subject's foot was when the drag began
+ * @param {number} reach how near a line must be, in scene pixels
+ * @param {number} ground the subject's lower end when the drag began, in scene pixels
  * @returns {{ placement: Placement, guides: Guide[] }}
  */
 export function snapped(placement, subject, scene, reach, ground) {
@@ -47,7 +47,7 @@ export function snapped(placement, subject, scene, reach, ground) {
   return { placement: moved(placement, scene, pull.x, pull.y), guides };
 }
 
-/** @param {Placement} placement @returns {Placement} Brought to a multiple of 45 degrees that is near. */
+/** @param {Placement} placement @returns {Placement} Snapped to a near multiple of 45 degrees. */
 export function straightened(placement) {
   const straight = Math.round(placement.rotation / STRAIGHT_DEGREES) * STRAIGHT_DEGREES;
   return Math.abs(placement.rotation - straight) <= NEAR_DEGREES ? { ...placement, rotation: straight } : placement;

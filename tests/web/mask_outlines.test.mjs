@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boxOf, outlinesOf } from "../../web/js/outline.mjs";
+import { boxOf, outlinesOf } from "../../web/js/mask_outlines.mjs";
 
 function maskFrom(...rows) {
   return {
@@ -36,7 +36,7 @@ test("a rectangle's outline is its four corners, up to the image's border", () =
   assert.deepEqual(new Set(outline.map(({ x, y }) => `${x},${y}`)), new Set(["0,0", "2,0", "2,3", "0,3"]));
 });
 
-test("lines enclose as many pixels as the mask has, holes and diagonal touches included", () => {
+test("outlines enclose as many pixels as the mask has, holes and diagonal touches included", () => {
   for (const mask of [
     maskFrom("#####", "#...#", "#.#.#", "#...#", "#####"),
     maskFrom("#..#", ".##.", ".##.", "#..#"),

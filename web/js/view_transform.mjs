@@ -1,11 +1,11 @@
-/** An image shown in a frame: pixels of the image to pixels of the frame and back. */
+/** Converts between pixels of an image and of the frame that shows it. */
 
 /** @typedef {import("./placement.mjs").Size} Size */
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {{ scale: number, x: number, y: number }} View Frame pixels per image pixel; the image's top left. */
 
 /**
- * The whole image in the middle of a frame, with a margin around it.
+ * Fits the whole image into the middle of a frame, with a margin around it.
  * @param {Size} image @param {Size} frame @param {number} margin
  * @returns {View}
  */
@@ -27,7 +27,7 @@ export function toFrame(view, { x, y }) {
 }
 
 /**
- * The index of the nearest point within a reach, or -1.
+ * The index of the nearest point within `reach`, or -1.
  * @param {Point[]} points @param {Point} at @param {number} reach
  */
 export function nearest(points, at, reach) {

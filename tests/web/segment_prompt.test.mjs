@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as prompt from "../../web/js/prompt.mjs";
+import * as prompt from "../../web/js/segment_prompt.mjs";
 
 const SIZE = { width: 100, height: 50 };
 
-test("points are read in every form that Python reads", () => {
+test("points are parsed in every form that Python parses", () => {
   const wanted = [
     { x: 1, y: 2 },
     { x: 3.5, y: -4 },
@@ -22,7 +22,7 @@ test("points are read in every form that Python reads", () => {
   assert.deepEqual(prompt.pointsFrom("  "), []);
 });
 
-test("what is no list of points is null", () => {
+test("a text that is no list of points gives null", () => {
   for (const text of [
     "1, 2, 3",
     "a, b",
@@ -40,14 +40,14 @@ test("what is no list of points is null", () => {
   }
 });
 
-test("a box is four numbers, none, or unreadable", () => {
+test("a box is four numbers, empty, or null", () => {
   assert.deepEqual(prompt.boxFrom("1, 2, 3, 4"), { box: { x: 1, y: 2, width: 3, height: 4 } });
   assert.deepEqual(prompt.boxFrom(""), { box: null });
   for (const text of ["1, 2, 3", "1, 2, 0, 4", "1, 2, 3, 4, 5, 6, 7, 8", "box"])
     assert.equal(prompt.boxFrom(text), null, text);
 });
 
-test("what is written is read again as it was", () => {
+test("a written prompt is parsed back as it was", () => {
   const points = [
     { x: 0, y: 7 },
     { x: 12.25, y: 3 },
@@ -58,12 +58,12 @@ test("what is written is read again as it was", () => {
   assert.equal(prompt.pointsText([]) + prompt.boxText(null), "");
 });
 
-test("a click names the pixel it lies on, and never one outside", () => {
+test("a click gives the pixel under it, and never one outside the image", () => {
   assert.deepEqual(prompt.pixelAt({ x: 12.9, y: 0.2 }, SIZE), { x: 12, y: 0 });
   assert.deepEqual(prompt.pixelAt({ x: 100, y: -3 }, SIZE), { x: 99, y: 0 });
 });
 
-test("a box between two places is whole pixels inside the image, whichever way it was drawn", () => {
+test("a box between two points is whole pixels inside the image, whichever way it was drawn", () => {
   assert.deepEqual(prompt.boxBetween({ x: 30.4, y: 40 }, { x: -5, y: 10.6 }, SIZE, 1), {
     x: 0,
     y: 11,

@@ -1,4 +1,4 @@
-/** Points and a box as Segment's text widgets hold them, in pixels of the image. */
+/** Points and a box as Segment's text widgets store them, in pixels of the image. */
 
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./placement.mjs").Size} Size */
@@ -6,13 +6,13 @@
 /** @typedef {{ positive: Point[], negative: Point[], box: Box | null }} Prompt */
 /** @typedef {"positive" | "negative"} Kind */
 
-const MOST_PIXELS = 1e6;
+const MAX_PIXELS = 1e6;
 const KEYS = ["x", "y", "width", "height"];
 
 /**
  * Groups of numbers from "x, y; x, y", "[[x, y], ...]" or '[{"x": 1, "y": 2}, ...]', as Python reads them.
  * @param {unknown} text @param {number} each numbers in a group
- * @returns {number[][] | null} null for what is none of these
+ * @returns {number[][] | null} null for any other text
  */
 export function parsed(text, each) {
   if (typeof text !== "string") return null;
@@ -32,7 +32,7 @@ export function parsed(text, each) {
       .filter(Boolean)
       .map(number);
   }
-  if (numbers.length % each || !numbers.every((value) => Math.abs(value) < MOST_PIXELS)) return null;
+  if (numbers.length % each || !numbers.every((value) => Math.abs(value) < MAX_PIXELS)) return null;
   return Array.from({ length: numbers.length / each }, (_, index) => numbers.slice(index * each, (index + 1) * each));
 }
 
@@ -47,7 +47,7 @@ export function pointsFrom(text) {
   return parsed(text, 2)?.map(([x, y]) => ({ x, y })) ?? null;
 }
 
-/** @param {unknown} text @returns {{ box: Box | null } | null} null where it cannot be read as one box or none. */
+/** @param {unknown} text @returns {{ box: Box | null } | null} null where it is neither one box nor empty. */
 export function boxFrom(text) {
   const groups = parsed(text, 4);
   if (!groups || groups.length > 1) return null;
@@ -67,7 +67,7 @@ export function boxText(box) {
 }
 
 /**
- * The pixel of an image that a place lies on; the nearest one for a place outside.
+ * The pixel of an image at a point; the nearest one for a point outside.
  * @param {Point} at @param {Size} size
  * @returns {Point}
  */
@@ -77,8 +77,8 @@ export function pixelAt({ x, y }, size) {
 }
 
 /**
- * The box of whole pixels between two places, inside the image; null for one too thin to be meant.
- * @param {Point} from @param {Point} to @param {Size} size @param {number} least in pixels
+ * The box of whole pixels between two points, inside the image; null where a side is shorter than `least`.
+ * @param {Point} from @param {Point} to @param {Size} size @param {number} least pixels
  * @returns {Box | null}
  */
 export function boxBetween(from, to, size, least) {

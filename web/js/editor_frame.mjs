@@ -1,26 +1,27 @@
 /**
- * The element that an editor lives in: a canvas, a row of buttons and a line of words. It draws when asked to, at most
- * once a frame, and tells pointers in its own pixels whatever the graph's zoom. It knows no app.
+ * The element that an editor lives in: a canvas, a row of buttons and a status line. It draws on request, at most once
+ * per animation frame, and gives pointer positions in its own pixels at any zoom of the graph. It knows nothing of
+ * ComfyUI.
  */
 
 /** @typedef {import("./placement.mjs").Point} Point */
 /**
- * A pointer on the canvas, in CSS pixels of the frame.
- * @typedef {{ id: number, at: Point, event: PointerEvent }} Touch
+ * A pointer on the canvas; `at` is in CSS pixels of the canvas.
+ * @typedef {{ id: number, at: Point, event: PointerEvent }} EditorPointer
  */
 /**
  * @typedef {object} Handlers
  * @property {(context: CanvasRenderingContext2D, size: { width: number, height: number }) => void} draw
- * @property {(touch: Touch) => boolean} press whether the pointer is taken; it is followed until it is released
- * @property {(touches: Touch[]) => void} drag all taken pointers, at most once a frame
- * @property {(touch: Touch, canceled: boolean) => void} release
- * @property {(at: Point | null, event: PointerEvent | null) => string} hover gives the cursor's shape
- * @property {(event: KeyboardEvent) => boolean} key whether it is taken
- * @property {() => void} keysEnd the keyboard was let go
- * @property {() => void} closed whatever was begun must end
- * @property {(event: WheelEvent) => boolean} wheel whether it is taken
- * @property {() => void} enter the pointer came
- * @property {(event: WheelEvent | PointerEvent) => void} elsewhere the graph's own: wheel and middle button
+ * @property {(pointer: EditorPointer) => boolean} press returns whether to follow this pointer until it is released
+ * @property {(pointers: EditorPointer[]) => void} drag gets all followed pointers, at most once per animation frame
+ * @property {(pointer: EditorPointer, canceled: boolean) => void} release
+ * @property {(at: Point | null, event: PointerEvent | null) => string} hover returns the CSS cursor
+ * @property {(event: KeyboardEvent) => boolean} key returns whether the key was used
+ * @property {() => void} keyboardReleased a key went up, or the canvas lost the keyboard
+ * @property {() => void} closed the node was removed: end every unfinished edit
+ * @property {(event: WheelEvent) => boolean} wheel returns whether the wheel was used
+ * @property {() => void} enter the pointer entered the canvas
+ * @property {(event: WheelEvent | PointerEvent) => void} passToGraph gets wheel and middle button, which pan and zoom
  */
 
 const STYLE = `
@@ -36,13 +37,13 @@ const STYLE = `
 .phd-editor button[aria-pressed="true"] { border-color: var(--p-primary-color, #5b9dff); }
 .phd-editor button:disabled { opacity: 0.45; cursor: default; }
 .phd-editor button[hidden] { display: none; }
-.phd-editor .phd-words { flex: 1 1 110px; min-width: 0; max-height: 3.9em; overflow: hidden; text-align: right;
+.phd-editor .phd-status { flex: 1 1 110px; min-width: 0; max-height: 3.9em; overflow: hidden; text-align: right;
   opacity: 0.85; }
-.phd-editor .phd-words[data-kind="fault"] { flex-basis: 100%; text-align: left; opacity: 1;
+.phd-editor .phd-status[data-kind="error"] { flex-basis: 100%; text-align: left; opacity: 1;
   color: color-mix(in srgb, #ff4d4d 75%, var(--input-text, #ddd)); }
 `;
-const MOST_PIXEL_RATIO = 3;
-/** The middle button among those that are held. */
+const MAX_PIXEL_RATIO = 3;
+/** The middle button in `PointerEvent.buttons`. */
 const MIDDLE = 4;
 
 function addStyle() {
@@ -53,12 +54,12 @@ function addStyle() {
   document.head.append(style);
 }
 
-export class Frame {
+export class EditorFrame {
   /** @param {string} label @param {string} help @param {Handlers} handlers */
   constructor(label, help, handlers) {
     addStyle();
     this.handlers = /** @type {Handlers} */ (
-      Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [name, this.guarded(handler)]))
+      Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [name, this.showingErrors(handler)]))
     );
     this.element = document.createElement("div");
     this.element.className = "phd-editor";
@@ -69,13 +70,13 @@ export class Frame {
     this.canvas.setAttribute("aria-label", label);
     this.bar = document.createElement("div");
     this.bar.className = "phd-bar";
-    this.words = document.createElement("span");
-    this.words.className = "phd-words";
-    this.words.setAttribute("role", "status");
-    this.bar.append(this.words);
+    this.status = document.createElement("span");
+    this.status.className = "phd-status";
+    this.status.setAttribute("role", "status");
+    this.bar.append(this.status);
     this.element.append(this.canvas, this.bar);
-    /** @type {Map<number, Touch>} */
-    this.touches = new Map();
+    /** @type {Map<number, EditorPointer>} */
+    this.pointers = new Map();
     this.dragged = false;
     this.scheduled = 0;
     this.drawn = false;
@@ -84,74 +85,72 @@ export class Frame {
   }
 
   /**
-   * An action that says in place what went wrong, where it would throw into the frontend.
+   * Wraps an action: an error that it throws is shown in the status line instead of reaching the frontend.
    * @template {(...values: any[]) => any} Action
    * @param {Action} action
    * @returns {(...values: Parameters<Action>) => ReturnType<Action> | undefined}
    */
-  guarded(action) {
+  showingErrors(action) {
     return (...values) => {
       try {
         return action(...values);
       } catch (error) {
-        this.say(String(error), "fault");
+        this.showStatus(String(error), "error");
         return undefined;
       }
     };
   }
 
   /** @param {string} name @param {string} help @param {() => void} action */
-  button(name, help, action) {
+  addButton(name, help, action) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = name;
     button.title = help;
-    button.addEventListener("click", this.guarded(action));
-    this.words.before(button);
+    button.addEventListener("click", this.showingErrors(action));
+    this.status.before(button);
     return button;
   }
 
-  /** @param {string} words @param {"note" | "fault"} kind */
-  say(words, kind = "note") {
-    if (this.words.textContent === words && this.words.dataset.kind === kind) return;
-    this.words.textContent = words;
-    this.words.title = words;
-    this.words.dataset.kind = kind;
+  /** @param {string} text @param {"note" | "error"} kind */
+  showStatus(text, kind = "note") {
+    if (this.status.textContent === text && this.status.dataset.kind === kind) return;
+    this.status.textContent = text;
+    this.status.title = text;
+    this.status.dataset.kind = kind;
   }
 
-  /** Begins to follow the element's size. */
+  /** Starts to follow the element's size. */
   open() {
     this.observer.observe(this.canvas);
   }
 
-  /** Lets go of everything outside the element. */
+  /** Removes every listener outside the element, and ends what its pointers began. */
   close() {
     this.observer.disconnect();
     cancelAnimationFrame(this.scheduled);
     this.scheduled = 0;
     window.removeEventListener("wheel", this.onWheel, { capture: true });
-    for (const touch of [...this.touches.values()]) this.letGo(touch, true);
+    for (const pointer of [...this.pointers.values()]) this.releasePointer(pointer, true);
     this.handlers.closed();
   }
 
-  /** Draws in the next frame. */
+  /** Draws in the next animation frame. */
   redraw() {
     this.drawn = false;
-    this.scheduled ||= requestAnimationFrame(() => this.frame());
+    this.scheduled ||= requestAnimationFrame(() => this.animate());
   }
 
-  frame() {
+  /** One animation frame: reports a drag, then draws if anything changed. */
+  animate() {
     this.scheduled = 0;
-    if (this.dragged) {
-      this.dragged = false;
-      this.handlers.drag([...this.touches.values()]);
-    }
+    this.reportDrag();
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (this.drawn || !width || !height) return;
     this.drawn = true;
     // As many pixels as the screen shows, also where the graph is zoomed in.
     const zoom = this.canvas.getBoundingClientRect().width / width;
-    const ratio = Math.min(Math.ceil(4 * Math.max(zoom, 1) * window.devicePixelRatio) / 4, MOST_PIXEL_RATIO);
+    const ratio = Math.min(Math.ceil(4 * Math.max(zoom, 1) * window.devicePixelRatio) / 4, MAX_PIXEL_RATIO);
     const pixels = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
     if (this.canvas.width !== pixels.width) this.canvas.width = pixels.width;
     if (this.canvas.height !== pixels.height) this.canvas.height = pixels.height;
@@ -162,74 +161,93 @@ export class Frame {
     this.handlers.draw(context, { width, height });
   }
 
-  /** @param {MouseEvent} event @returns {Point} */
-  place(event) {
+  /** @param {MouseEvent} event @returns {Point} Its position in CSS pixels of the canvas. */
+  positionOf(event) {
     const rectangle = this.canvas.getBoundingClientRect();
     const zoom = rectangle.width / this.canvas.clientWidth || 1;
     return { x: (event.clientX - rectangle.left) / zoom, y: (event.clientY - rectangle.top) / zoom };
   }
 
   listen() {
+    this.listenToPointers();
+    this.listenToHover();
+    this.listenForGraph();
+    this.listenToKeyboard();
+  }
+
+  listenToPointers() {
     const { canvas, handlers } = this;
     canvas.addEventListener("pointerdown", (event) => {
-      // The middle button, and the left one while the graph is panned, belong to the graph.
+      // The middle button belongs to the graph.
       if (event.button === 1) return;
       event.stopPropagation();
       canvas.focus({ preventScroll: true });
-      const touch = { id: event.pointerId, at: this.place(event), event };
-      if (!handlers.press(touch)) return;
-      this.touches.set(touch.id, touch);
+      const pointer = { id: event.pointerId, at: this.positionOf(event), event };
+      if (!handlers.press(pointer)) return;
+      this.pointers.set(pointer.id, pointer);
       canvas.setPointerCapture(event.pointerId);
       this.redraw();
     });
     canvas.addEventListener("pointermove", (event) => {
-      const touch = this.touches.get(event.pointerId);
-      if (!touch) {
-        if (event.buttons === 0) canvas.style.cursor = handlers.hover(this.place(event), event);
+      const pointer = this.pointers.get(event.pointerId);
+      if (!pointer) {
+        if (event.buttons === 0) canvas.style.cursor = handlers.hover(this.positionOf(event), event);
         return;
       }
       event.stopPropagation();
-      [touch.at, touch.event] = [this.place(event), event];
+      [pointer.at, pointer.event] = [this.positionOf(event), event];
       this.dragged = true;
-      this.scheduled ||= requestAnimationFrame(() => this.frame());
+      this.scheduled ||= requestAnimationFrame(() => this.animate());
     });
     for (const name of /** @type {const} */ (["pointerup", "pointercancel"])) {
       canvas.addEventListener(name, (event) => {
-        const touch = this.touches.get(event.pointerId);
-        if (!touch) return;
+        const pointer = this.pointers.get(event.pointerId);
+        if (!pointer) return;
         event.stopPropagation();
-        if (name === "pointerup") touch.at = this.place(event);
-        touch.event = event;
-        this.letGo(touch, name === "pointercancel");
+        if (name === "pointerup") pointer.at = this.positionOf(event);
+        pointer.event = event;
+        this.releasePointer(pointer, name === "pointercancel");
       });
     }
+  }
+
+  listenToHover() {
+    const { canvas, handlers } = this;
     canvas.addEventListener("pointerenter", () => {
       handlers.enter();
-      // On the window and early: Nodes 2.0 takes the wheel for the graph before it reaches a widget.
+      // On the window and in the capture phase: Nodes 2.0 gives the wheel to the graph before it reaches a widget.
       window.addEventListener("wheel", this.onWheel, { capture: true, passive: false });
     });
     canvas.addEventListener("pointerleave", () => {
       window.removeEventListener("wheel", this.onWheel, { capture: true });
       handlers.hover(null, null);
     });
-    // Where the graph's canvas lies behind the element, it gets what is not the editor's.
-    this.element.addEventListener("wheel", (event) => handlers.elsewhere(event), { passive: false });
+  }
+
+  /** Passes on what the graph needs: in the classic renderer its canvas lies behind the element. */
+  listenForGraph() {
+    const { element, handlers } = this;
+    element.addEventListener("wheel", (event) => handlers.passToGraph(event), { passive: false });
     for (const name of /** @type {const} */ (["pointerdown", "pointermove", "pointerup"])) {
-      this.element.addEventListener(name, (event) => {
-        if (name === "pointermove" ? event.buttons & MIDDLE : event.button === 1) handlers.elsewhere(event);
+      element.addEventListener(name, (event) => {
+        if (name === "pointermove" ? event.buttons & MIDDLE : event.button === 1) handlers.passToGraph(event);
       });
     }
-    canvas.addEventListener("contextmenu", (event) => {
+    this.canvas.addEventListener("contextmenu", (event) => {
       event.preventDefault();
       event.stopPropagation();
     });
+  }
+
+  listenToKeyboard() {
+    const { canvas, handlers } = this;
     canvas.addEventListener("keydown", (event) => {
       if (!handlers.key(event)) return;
       event.preventDefault();
       event.stopPropagation();
     });
-    canvas.addEventListener("keyup", () => handlers.keysEnd());
-    canvas.addEventListener("blur", () => handlers.keysEnd());
+    canvas.addEventListener("keyup", () => handlers.keyboardReleased());
+    canvas.addEventListener("blur", () => handlers.keyboardReleased());
   }
 
   /** @param {WheelEvent} event */
@@ -239,14 +257,17 @@ export class Frame {
     event.stopImmediatePropagation();
   };
 
-  /** @param {Touch} touch @param {boolean} canceled */
-  letGo(touch, canceled) {
-    if (this.dragged) {
-      this.dragged = false;
-      this.handlers.drag([...this.touches.values()]);
-    }
-    this.touches.delete(touch.id);
-    this.handlers.release(touch, canceled);
+  reportDrag() {
+    if (!this.dragged) return;
+    this.dragged = false;
+    this.handlers.drag([...this.pointers.values()]);
+  }
+
+  /** @param {EditorPointer} pointer @param {boolean} canceled */
+  releasePointer(pointer, canceled) {
+    this.reportDrag();
+    this.pointers.delete(pointer.id);
+    this.handlers.release(pointer, canceled);
     this.redraw();
   }
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isLinked, maskAt, namedFile, originOf, imageAt } from "../../web/js/sources.mjs";
+import { isLinked, maskAtInput, namedFile, originOf, imageAtInput } from "../../web/js/input_images.mjs";
 
-/** As little of litegraph as the module asks for. */
+/** As much of litegraph as the module uses. */
 class Graph {
   constructor(id = "root") {
     Object.assign(this, { id, nodes: [], rootGraph: this, subgraphs: new Map() });
@@ -66,10 +66,10 @@ test("a Load Image node is found through reroutes and bypassed nodes", () => {
     mode: 4,
   });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [3, 0]]] });
-  assert.deepEqual(imageAt(node, "background", none).file, FILE);
+  assert.deepEqual(imageAtInput(node, "background", none).file, FILE);
 });
 
-test("a bypassed node passes on the input of the same place, if it is of the output's type", () => {
+test("a bypassed node passes on the input at the same index if it has the output's type", () => {
   const graph = new Graph();
   graph.load("a.png");
   graph.load("b.png");
@@ -79,10 +79,10 @@ test("a bypassed node passes on the input of the same place, if it is of the out
   ];
   graph.add("TwoImages", { inputs, outputs: ["IMAGE", "IMAGE"], mode: 4 });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [3, 1]]] });
-  assert.deepEqual(imageAt(node, "background", none).file, { ...FILE, filename: "b.png" });
+  assert.deepEqual(imageAtInput(node, "background", none).file, { ...FILE, filename: "b.png" });
 });
 
-test("a muted node gives nothing, and one that computes its image names itself", () => {
+test("a muted node gives nothing, and a node that computes its image gives its own origin", () => {
   const graph = new Graph();
   graph.load("a.png").mode = 2;
   graph.add("VAEDecode");
@@ -92,12 +92,12 @@ test("a muted node gives nothing, and one that computes its image names itself",
       ["subject", [2, 0]],
     ],
   });
-  assert.deepEqual(imageAt(node, "background", none), {});
-  assert.deepEqual(imageAt(node, "subject", none), { origin: "root:2:0" });
-  assert.deepEqual(imageAt(node, "no such input", none), {});
+  assert.deepEqual(imageAtInput(node, "background", none), {});
+  assert.deepEqual(imageAtInput(node, "subject", none), { origin: "root:2:0" });
+  assert.deepEqual(imageAtInput(node, "no such input", none), {});
 });
 
-test("images go into a subgraph and out of one", () => {
+test("an image is found through the input and the output of a subgraph", () => {
   const root = new Graph(),
     inside = new Graph("uuid");
   Object.assign(inside, { rootGraph: root });
@@ -113,22 +113,26 @@ test("images go into a subgraph and out of one", () => {
     resolveSubgraphOutputLink: () => ({ outputNode: loader, link: { origin_slot: 0 } }),
   });
   const outer = root.add("PhDPasteBlend", { inputs: [["background", [2, 0]]] });
-  assert.deepEqual(imageAt(inner, "background", none).file, FILE);
-  assert.deepEqual(imageAt(outer, "background", none).file, { filename: "b.png", subfolder: "sub", type: "output" });
+  assert.deepEqual(imageAtInput(inner, "background", none).file, FILE);
+  assert.deepEqual(imageAtInput(outer, "background", none).file, {
+    filename: "b.png",
+    subfolder: "sub",
+    type: "output",
+  });
 });
 
-test("a chain of pastes shows the scene it began with", () => {
+test("a chain of Paste & Blend nodes shows the scene it began with", () => {
   const graph = new Graph();
   graph.load("a.png");
   graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [2, 0]]] });
-  assert.deepEqual(imageAt(node, "background", none).file, FILE);
+  assert.deepEqual(imageAtInput(node, "background", none).file, FILE);
 });
 
-test("a circle of links ends", () => {
+test("a circle of links gives nothing", () => {
   const graph = new Graph();
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
-  assert.deepEqual(imageAt(node, "background", none), {});
+  assert.deepEqual(imageAtInput(node, "background", none), {});
   graph.add("Reroute", { inputs: [["", [2, 0], "*"]] });
   assert.equal(originOf(graph.nodes[1], ""), null);
 });
@@ -143,20 +147,20 @@ test("a file's transparency is a mask, and Invert Mask turns it into a subject",
       ["other", [2, 0], "MASK"],
     ],
   });
-  assert.deepEqual(maskAt(node, "subject_mask", none), {
+  assert.deepEqual(maskAtInput(node, "subject_mask", none), {
     file: FILE,
     channel: "alpha",
     inverted: true,
     origin: "root:1:1",
   });
-  assert.equal(maskAt(node, "other", none).inverted, false);
+  assert.equal(maskAtInput(node, "other", none).inverted, false);
 });
 
-test("a color channel is a mask as it is", () => {
+test("a color channel of Load Image Mask is a mask that is not inverted", () => {
   const graph = new Graph();
   graph.add("LoadImageMask", { outputs: ["MASK"], widgets: { image: "a.png", channel: "red" } });
   const node = graph.add("PhDPasteBlend", { inputs: [["subject_mask", [1, 0], "MASK"]] });
-  assert.deepEqual(maskAt(node, "subject_mask", none), {
+  assert.deepEqual(maskAtInput(node, "subject_mask", none), {
     file: FILE,
     channel: "red",
     inverted: false,
@@ -174,15 +178,15 @@ test("Segment's mask and cut-out are known once it ran, its image before", () =>
       ["subject_mask", [2, 0], "MASK"],
     ],
   });
-  assert.equal(maskAt(node, "subject_mask", none).file, undefined);
-  assert.deepEqual(imageAt(node, "subject", none).file, FILE);
+  assert.equal(maskAtInput(node, "subject_mask", none).file, undefined);
+  assert.deepEqual(imageAtInput(node, "subject", none).file, FILE);
   const shown = { filename: "t.png", subfolder: "", type: "temp" };
   const ran = (each) => (each.type === "PhDSegment" ? { images: [shown] } : null);
-  assert.deepEqual(maskAt(node, "subject_mask", ran).file, shown);
-  assert.deepEqual(imageAt(node, "subject", ran), { file: shown, alpha: true, origin: "root:2:1" });
+  assert.deepEqual(maskAtInput(node, "subject_mask", ran).file, shown);
+  assert.deepEqual(imageAtInput(node, "subject", ran), { file: shown, alpha: true, origin: "root:2:1" });
 });
 
-test("a widget whose socket is linked is told from one that is not", () => {
+test("a widget with a linked socket is linked, others are not", () => {
   const graph = new Graph();
   graph.add("Float");
   const node = graph.add("PhDPasteBlend", {
@@ -197,19 +201,19 @@ test("a widget whose socket is linked is told from one that is not", () => {
   );
 });
 
-test("file names are read with folder and kind, and nonsense is none", () => {
+test("file names are parsed with folder and type", () => {
   assert.deepEqual(namedFile("clipspace/m.png [input]"), { filename: "m.png", subfolder: "clipspace", type: "input" });
   assert.deepEqual(namedFile("x [1].png"), { filename: "x [1].png", subfolder: "", type: "input" });
   assert.deepEqual(namedFile("a\\b.png [temp]"), { filename: "b.png", subfolder: "a", type: "temp" });
   assert.equal(namedFile(""), undefined);
 });
 
-test("a node that is in no graph is not asked for links", () => {
+test("a node in no graph has no links, and litegraph is not asked", () => {
   const graph = new Graph();
   graph.load("a.png");
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
   node.graph = null;
   node.getInputLink = () => assert.fail("asked");
-  assert.deepEqual(imageAt(node, "background", none), {});
+  assert.deepEqual(imageAtInput(node, "background", none), {});
   assert.equal(isLinked(node, "background"), false);
 });

@@ -1,42 +1,43 @@
 /**
- * Which stored images a node's inputs show, read from the graph: Load Image nodes, and what PhD nodes showed last.
+ * Finds the stored image or mask at a node's input, by following its links: to a Load Image node, or to a PhD node that
+ * stored an image in its last run.
  *
- * Knows litegraph's public surface only, so that a test may hand it plain objects.
+ * Uses only litegraph's public interface, so that tests can pass plain objects.
  */
 
 /**
- * A file that the server's /view gives.
- * @typedef {{ filename: string, subfolder: string, type: string }} File
+ * A file that the server returns at /view.
+ * @typedef {{ filename: string, subfolder: string, type: string }} StoredFile
  */
 /**
  * Where an image or a mask comes from. An image with `alpha` is a cut-out; a mask is one channel, or its inverse.
- * What no file is known for has none, and names its origin, so that a change of wiring is seen.
- * @typedef {{ file?: File, alpha?: boolean, channel?: Channel, inverted?: boolean, origin?: string }} Source
+ * Without a `file` it is not known before a run; `origin` names the output that it comes from, to notice new links.
+ * @typedef {{ file?: StoredFile, alpha?: boolean, channel?: Channel, inverted?: boolean, origin?: string }} Source
  */
 /** @typedef {"alpha" | "red" | "green" | "blue"} Channel */
 /** The node and the slot that an input's value comes from. @typedef {{ node: any, slot: number }} Origin */
-/** What a node showed when it last ran. @typedef {(node: any) => Record<string, any> | null} OutputsOf */
+/** The `ui` output of a node's last run. @typedef {(node: any) => Record<string, any> | null} OutputsOf */
 
 const MUTED = 2,
   BYPASSED = 4;
-/** Ids of the two ends of a subgraph, in litegraph's links. */
+/** The origin of links that come from a subgraph's own inputs, in litegraph. */
 const SUBGRAPH_INPUT = -10;
-/** Deeper chains of reroutes and subgraphs than this are circles. */
-const MOST_STEPS = 200;
+/** A longer chain of reroutes and subgraphs is taken for a circle. */
+const MAX_STEPS = 200;
 /**
- * PhD nodes whose output is a scene like one of their inputs: output slot -> input.
+ * PhD nodes whose image output shows the same scene as one of their inputs: output slot -> input.
  * @type {Record<string, string[]>}
  */
-const PASSED_ON = { PhDPasteBlend: ["background"], PhDStitch: ["composite"] };
+const SCENE_INPUTS = { PhDPasteBlend: ["background"], PhDStitch: ["composite"] };
 
 /**
- * The node that gives an input's value, through reroutes, bypassed nodes and subgraphs; null where none does.
+ * The node that computes an input's value, past reroutes, bypassed nodes and subgraphs; null where there is none.
  * @param {any} node @param {string} name
  * @returns {Origin | null}
  */
 export function originOf(node, name) {
   let slot = slotOf(node, name);
-  for (let step = 0; step < MOST_STEPS && slot >= 0; step++) {
+  for (let step = 0; step < MAX_STEPS && slot >= 0; step++) {
     const link = linkInto(node, slot);
     if (!link) return null;
     if (Number(link.origin_id) === SUBGRAPH_INPUT) {
@@ -61,12 +62,13 @@ export function originOf(node, name) {
 }
 
 /**
- * The input that a bypassed node passes on as an output: the one of the same place if it is of its type, else the first.
+ * The input that a bypassed node returns at an output: the one at the same index if its type fits, else the first fit.
  * @param {any} node @param {number} output
  * @returns {number}
  */
 function bypassSlot(node, output) {
-  const type = node.outputs?.[output]?.type, inputs = node.inputs ?? [];
+  const type = node.outputs?.[output]?.type,
+    inputs = node.inputs ?? [];
   return inputs[output]?.type === type ? output : inputs.findIndex((input) => input.type === type);
 }
 
@@ -75,7 +77,7 @@ function slotOf(node, name) {
   return (node.inputs ?? []).findIndex((input) => input.name === name);
 }
 
-/** @param {any} node @param {string} name Whether an input or a widget's socket takes its value from a link. */
+/** @param {any} node @param {string} name Whether an input, or the socket of a widget, has a link. */
 export function isLinked(node, name) {
   return Boolean(linkInto(node, slotOf(node, name)));
 }
@@ -86,15 +88,15 @@ export function isLinked(node, name) {
  * @returns {{ origin_id: number | string, origin_slot: number } | null}
  */
 function linkInto(node, slot) {
-  // A node that is in no graph must not be asked for its links.
+  // litegraph throws for a node that is in no graph.
   if (slot < 0 || !node.graph) return null;
   if (!node.isSubgraphNode?.()) return node.getInputLink(slot);
-  // That of a subgraph's node tells what is inside of it.
+  // For the node of a subgraph, getInputLink returns a link inside it.
   const goesIn = (link) => String(link.target_id) === String(node.id) && link.target_slot === slot;
   return [...node.graph.links.values()].find(goesIn) ?? null;
 }
 
-/** @param {any} subgraph @returns {any} A node that stands for a subgraph, in whatever graph it is. */
+/** @param {any} subgraph @returns {any} A node of this subgraph, in any graph of the workflow. */
 function instanceOf(subgraph) {
   const graphs = [subgraph?.rootGraph, ...(subgraph?.rootGraph?.subgraphs?.values() ?? [])];
   for (const graph of graphs) {
@@ -109,17 +111,17 @@ function instanceOf(subgraph) {
  * @param {any} node @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
-export function imageAt(node, name, outputsOf, depth = 0) {
+export function imageAtInput(node, name, outputsOf, depth = 0) {
   const origin = originOf(node, name);
-  if (!origin || depth > MOST_STEPS) return {};
+  if (!origin || depth > MAX_STEPS) return {};
   const { node: from, slot } = origin;
   if (isLoader(from)) return { file: loadedFile(from), origin: keyOf(origin) };
   if (from.type === "PhDSegment" && slot === 1) {
     const file = lastImage(from, outputsOf);
-    return file ? { file, alpha: true, origin: keyOf(origin) } : imageAt(from, "image", outputsOf, depth + 1);
+    return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
-  const passed = PASSED_ON[from.type]?.[slot];
-  return passed ? imageAt(from, passed, outputsOf, depth + 1) : { origin: keyOf(origin) };
+  const passed = SCENE_INPUTS[from.type]?.[slot];
+  return passed ? imageAtInput(from, passed, outputsOf, depth + 1) : { origin: keyOf(origin) };
 }
 
 /**
@@ -127,13 +129,13 @@ export function imageAt(node, name, outputsOf, depth = 0) {
  * @param {any} node @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
-export function maskAt(node, name, outputsOf, depth = 0) {
+export function maskAtInput(node, name, outputsOf, depth = 0) {
   const origin = originOf(node, name);
-  if (!origin || depth > MOST_STEPS) return {};
+  if (!origin || depth > MAX_STEPS) return {};
   const { node: from, slot } = origin,
     key = keyOf(origin);
   if (from.type === "InvertMask") {
-    const mask = maskAt(from, "mask", outputsOf, depth + 1);
+    const mask = maskAtInput(from, "mask", outputsOf, depth + 1);
     return { ...mask, inverted: !mask.inverted };
   }
   if (from.type === "PhDSegment" && slot === 0) {
@@ -158,25 +160,25 @@ function isLoader(node) {
   return typeof node.type === "string" && node.type.startsWith("LoadImage");
 }
 
-/** @param {any} node @param {OutputsOf} outputsOf @returns {File | undefined} */
+/** @param {any} node @param {OutputsOf} outputsOf @returns {StoredFile | undefined} */
 function lastImage(node, outputsOf) {
   return asFile(outputsOf(node)?.images?.[0]);
 }
 
-/** @param {any} shown @returns {File | undefined} What a run says of a file, if it is one. */
-export function asFile(shown) {
-  if (typeof shown?.filename !== "string" || !shown.filename) return undefined;
-  const { filename, subfolder = "", type = "output" } = shown;
+/** @param {any} entry of a `ui` output @returns {StoredFile | undefined} The file that it names, if it names one. */
+export function asFile(entry) {
+  if (typeof entry?.filename !== "string" || !entry.filename) return undefined;
+  const { filename, subfolder = "", type = "output" } = entry;
   return { filename, subfolder: String(subfolder), type: String(type) };
 }
 
-/** @param {any} node @returns {File | undefined} The file that a Load Image node names, "folder/name.png [input]". */
+/** @param {any} node @returns {StoredFile | undefined} The file of a Load Image node, as "folder/name.png [input]". */
 function loadedFile(node) {
   const value = node.widgets?.find((widget) => widget.name === "image")?.value;
   return typeof value === "string" ? namedFile(value) : asFile(value);
 }
 
-/** @param {string} text @returns {File | undefined} */
+/** @param {string} text @returns {StoredFile | undefined} */
 export function namedFile(text) {
   const [, path, type = "input"] = /^(.*?)(?: \[(input|output|temp)\])?$/s.exec(text.trim()) ?? [];
   const parts = (path ?? "").split(/[\\/]/),
