@@ -1,11 +1,9 @@
-"""A full ComfyUI's server with the pack in it, and its page in headless Chromium: for tests and benchmarks."""
+"""Headless Chromium, driven by the WebDriver protocol."""
 
 import base64
 import contextlib
 import io
-import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,130 +13,52 @@ import numpy as np
 import requests
 from PIL import Image
 
-from devtools.comfyui import ROOT, find_comfyui
-from devtools.server import PACK_FOLDER, has_server, server_command
+from devtools.processes import MissingError, free_port, stop
 
-START_SECONDS, RUN_SECONDS = 180, 300
+START_SECONDS = 180
+WINDOW = {"width": 1600, "height": 1000}
 
+# Evaluates a function body until it is true, in the page, where a look costs nothing.
+POLL = """
+const [milliseconds, source, ...values] = arguments
+const check = new Function(source), end = performance.now() + milliseconds
+return new Promise((resolve, reject) => {
+    const look = () => {
+        try {
+            if (check(...values)) resolve(true)
+            else if (performance.now() > end) resolve(false)
+            else setTimeout(look, 15)
+        } catch (error) {
+            reject(error)
+        }
+    }
+    look()
+})
+"""
+# WebDriver ends a script after 30 seconds.
+POLL_SECONDS = 10
 
-class MissingError(Exception):
-    """What is needed is not on this machine; the message says what."""
-
-
-class Server:
-    """A running ComfyUI."""
-
-    def __init__(self, address: str):
-        self.address = address
-
-    def get(self, path: str, **query):
-        answer = requests.get(self.address + path, params=query, timeout=60)
-        answer.raise_for_status()
-        return answer
-
-    def upload(self, name: str, content: bytes) -> None:
-        files = {"image": (name, content, "image/png")}
-        answer = requests.post(self.address + "/upload/image", files=files, data={"overwrite": "true"}, timeout=60)
-        answer.raise_for_status()
-        assert answer.json()["name"] == name
-
-    def post(self, prompt: dict):
-        return requests.post(self.address + "/prompt", json={"prompt": prompt}, timeout=60)
-
-    def run(self, prompt: dict) -> dict:
-        """Queues a workflow and waits for its entry in the history."""
-        answer = self.post(prompt)
-        assert answer.status_code == 200, answer.text
-        return self.finished(answer.json()["prompt_id"])
-
-    def finished(self, prompt_id: str, seconds: float = RUN_SECONDS) -> dict:
-        """Waits for a queued workflow's entry in the history."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            history = self.get(f"/history/{prompt_id}").json()
-            if prompt_id in history:
-                return history[prompt_id]
-            time.sleep(0.3)
-        raise TimeoutError(f"The workflow did not end within {seconds:g} s.")
-
-    def image(self, shown: dict) -> np.ndarray:
-        return np.asarray(Image.open(io.BytesIO(self.get("/view", **shown).content)).convert("RGB"))
-
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """ComfyUI's server with this pack alone, its files in `folder`. Raises MissingError where there is no ComfyUI."""
-    comfyui = find_comfyui()
-    if comfyui is None or not has_server(comfyui):
-        raise MissingError("needs a full ComfyUI with its server; COMFYUI_PATH may name one")
-    port = free_port()
-    arguments = ["--listen", "127.0.0.1", "--port", str(port), "--database-url", "sqlite:///:memory:"]
-    for name in ("input", "output", "temp", "user"):
-        (folder / name).mkdir()
-        arguments += [f"--{name}-directory", str(folder / name)]
-    # No welcome over the graph, and no map of it.
-    settings = folder / "user" / "default" / "comfy.settings.json"
-    settings.parent.mkdir()
-    settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}))
-    # Only this pack: what else the user's ComfyUI holds is not under test.
-    arguments += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_FOLDER, ROOT.name]
-    log = folder / "log.txt"
-    with log.open("wb") as output:
-        command = server_command(comfyui, arguments, on_cpu=True)
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
-    try:
-        server = Server(f"http://127.0.0.1:{port}")
-        wait_until_up(server, process, log)
-        yield server
-    finally:
-        stop(process)
-
-
-def wait_until_up(server: Server, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            server.get("/object_info/PhDStitch")
-            return
-        except requests.ConnectionError:
-            time.sleep(0.3)
-    raise RuntimeError("ComfyUI's server did not start:\n" + log.read_text(errors="replace")[-4000:])
-
-
-def stop(process: subprocess.Popen) -> None:
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def as_png(source: Path | np.ndarray) -> bytes:
-    """A photograph's file, or an array uint8 [H,W,3] or [H,W,4]."""
-    content = io.BytesIO()
-    image = Image.fromarray(source) if isinstance(source, np.ndarray) else Image.open(source).convert("RGB")
-    image.save(content, "PNG")
-    return content.getvalue()
+FRAMES = """
+let left = arguments[0]
+return new Promise(done => {
+    const next = () => (left-- > 0 ? requestAnimationFrame(next) : done())
+    next()
+})
+"""
 
 
 class Browser:
-    """A page, driven by the WebDriver protocol."""
+    """A window with a page. Commands go to the window that was opened last."""
 
     def __init__(self, driver: str):
         self.driver = driver
         self.session = None
 
     def start(self, chromium: str, profile: Path) -> None:
-        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1600,1000"]
+        size = f"--window-size={WINDOW['width']},{WINDOW['height']}"
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", size]
         arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        # Background tabs and hidden windows would draw less often than they are told to.
+        # Chromium draws background tabs and hidden windows less often.
         arguments += ["--disable-quic", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"]
         options = {"binary": chromium, "args": [*arguments, f"--user-data-dir={profile}"]}
         logs = {"browser": "ALL"}
@@ -167,41 +87,54 @@ class Browser:
         return answer.json()["value"]
 
     def script(self, source: str, *arguments):
-        """What a function with this body returns; a promise is awaited."""
+        """The result of a function with this body; a promise is awaited."""
         return self.command("execute/sync", script=source, args=arguments)
 
     def wait_for(self, source: str, *arguments, seconds: float = START_SECONDS) -> None:
+        """Waits until a function with this body returns something true."""
         deadline = time.monotonic() + seconds
-        while not self.script(source, *arguments):
-            assert time.monotonic() < deadline, f"never came true in the browser: {source}"
-            time.sleep(0.1)
+        while True:
+            left = deadline - time.monotonic()
+            if self.script(POLL, 1000 * max(0.0, min(left, POLL_SECONDS)), source, *arguments):
+                return
+            assert left > POLL_SECONDS, f"never came true in the browser: {source}"
+
+    def wait_frames(self, count: int = 4) -> None:
+        """Waits for animation frames: what a page has scheduled is drawn by then."""
+        self.script(FRAMES, count)
 
     def open(self, address: str) -> None:
         self.command("url", url=address)
 
-    def open_comfyui(self, server: Server) -> None:
-        """Loads the server's page and waits for its graph and for the pack's nodes."""
-        self.open(server.address)
-        self.wait_for("return Boolean(window.app?.graph && app.extensionManager)")
-        self.wait_for("return Boolean(LiteGraph.registered_node_types.PhDStitch)")
+    @contextlib.contextmanager
+    def new_window(self) -> Iterator[None]:
+        """A second window for a while; the first one keeps its page."""
+        first = self.command_get("window")
+        self.command("window", handle=self.command("window/new", type="window")["handle"])
+        self.command("window/rect", **WINDOW)
+        try:
+            yield
+        finally:
+            requests.delete(f"{self.session}/window", timeout=60)
+            self.command("window", handle=first)
 
     def pointer(self, *actions: dict, kind: str = "mouse", name: str = "pointer") -> None:
         source = {"type": "pointer", "id": name, "parameters": {"pointerType": kind}, "actions": list(actions)}
         self.command("actions", actions=[source])
 
     def drag(self, *places: tuple[float, float], button: int = 0, steps: int = 1, pause: int = 30) -> None:
-        """Presses at the first place in the window, moves over the others every `pause` ms, and lets go."""
+        """Presses at the first place in the window, moves over the others every `pause` ms, and releases."""
         moves = [
             {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y), "origin": "viewport"}
             for x, y in between(places, steps)
         ]
         rest = {"type": "pause", "duration": pause}
         paced = [action for move in moves[1:] for action in (move, rest)]
-        press, let_go = ({"type": name, "button": button} for name in ("pointerDown", "pointerUp"))
-        self.pointer(moves[0], press, rest, *paced, let_go)
+        press, release = ({"type": name, "button": button} for name in ("pointerDown", "pointerUp"))
+        self.pointer(moves[0], press, rest, *paced, release)
 
     def keys(self, *keys: str) -> None:
-        """Presses keys together and lets them go again; WebDriver's code points for those without a letter."""
+        """Presses keys at the same time and releases them; WebDriver's code points for those without a letter."""
         actions = [{"type": name, "value": key} for name in ("keyDown", "keyUp") for key in keys]
         self.command("actions", actions=[{"type": "key", "id": "keyboard", "actions": actions}])
 
@@ -215,7 +148,7 @@ class Browser:
         return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
 
     def console(self) -> list[str]:
-        """What the page said on its console since this was last asked: warnings and errors."""
+        """Warnings and errors on the console since the last call."""
         entries = self.command("se/log", type="browser")
         return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
 
@@ -234,7 +167,7 @@ def between(places: tuple[tuple[float, float], ...], steps: int) -> list[tuple[f
 
 @contextlib.contextmanager
 def browsing(profile: Path) -> Iterator[Browser]:
-    """Headless Chromium. Raises MissingError where it or its driver is not there."""
+    """Headless Chromium with its files in `profile`. Raises MissingError where it or its driver is not there."""
     driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
     if driver is None or chromium is None:
         raise MissingError("needs chromium and chromedriver on the PATH")

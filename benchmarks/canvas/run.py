@@ -5,28 +5,33 @@ dragging a core node, on the same graph. `--quick` drags less, over a small scen
 """
 
 import argparse
+import contextlib
 import functools
 import gzip
 import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.canvas import page as page
+from benchmarks.canvas import page
 from benchmarks.common import table
 from benchmarks.common.images import texture
 from benchmarks.common.table import Section, shortened, show
-from devtools.browser import Browser, MissingError, Server, as_png, browsing, serving
+from devtools.browser import Browser, browsing
+from devtools.comfyui_page import RENDERERS, open_comfyui, use_renderer
 from devtools.paths import ROOT
+from devtools.processes import MissingError
+from devtools.server import Server, as_png, serving
 from phd_ops.pixels.geometry import Size
 
 SCRIPTS = ROOT / "web" / "js"
 
-# What the figures must be; those that are no times decide the exit status.
+# The bounds of the figures; those that are not times decide the exit status.
 WANTED = {
     "fps_ratio": (">=", 0.9),
     "handler_p95_ms": ("<=", 4),
@@ -36,7 +41,6 @@ WANTED = {
     "requests_while_dragging": ("==", 0),
 }
 TIMES = ("fps_ratio", "handler_p95_ms", "longest_task_ms", "load_ms")
-RENDERERS = {"classic": False, "nodes2": True}
 ROUNDS = 3
 
 holds = functools.partial(table.holds, WANTED)
@@ -82,21 +86,19 @@ def measure_code() -> Section:
 def measure_loading(browser: Browser, server: Server, loads: int) -> Section:
     section, taken = Section("From the first request for our code to its last byte, while ComfyUI loads its own"), []
     for _ in range(loads):
-        browser.open_comfyui(server)
+        open_comfyui(browser, server)
         start, end, count = browser.script(page.LOADED, module_address(server))
         taken.append(end - start)
         section.row(f"{count} files", f"{end - start:9.1f} ms")
-    # The first one, with nothing in the browser's cache.
+    # The first load, for which a new browser has nothing in its cache.
     section.figures["load_ms"] = taken[0]
     return section
 
 
 def measure_dragging(browser: Browser, name: str, size: tuple[int, int], moves: int, folder: Path) -> Section:
-    browser.script(page.BUILD, "bench_scene.png", "bench_subject.png")
-    page.wait_for_words(browser, f"{size[0]}×{size[1]}")
-    browser.script(page.LOOK)
+    page.build(browser, "bench_scene.png", "bench_subject.png", f"{size[0]}×{size[1]}")
     ours, core = [], []
-    # They take turns, so that a busy machine slows both.
+    # Alternately, so that a busy machine slows both.
     for _ in range(ROUNDS):
         for runs, what in ((core, "core"), (ours, "subject")):
             runs.append(page.drag(browser, browser.script(page.PLACES, *size)[what], moves))
@@ -131,7 +133,7 @@ def measure_dragging(browser: Browser, name: str, size: tuple[int, int], moves: 
 
 
 def worst(figures: dict) -> Section:
-    """The figures of the worse renderer."""
+    """The figures of the worse of the two renderers."""
     section = Section("Both renderers: the worse of the two")
     for name, pick in (("fps_ratio", min), ("handler_p95_ms", max), ("longest_task_ms", max)):
         section.figures[name] = pick(value for key, value in figures.items() if key.startswith(f"{name}_"))
@@ -140,34 +142,50 @@ def worst(figures: dict) -> Section:
     return section
 
 
-def main(arguments: list[str]) -> int:
+def measure_page(browser: Browser, server: Server, options: argparse.Namespace) -> Iterator[Section]:
+    """Loading and dragging, in the browser's window."""
+    size, moves = ((960, 540), 30) if options.quick else ((3840, 2160), 150)
+    server.upload("bench_scene.png", as_png(scene(*size)))
+    server.upload("bench_subject.png", as_png(subject(size[1] // 2)))
+    yield measure_loading(browser, server, 1 if options.quick else 3)
+    browser.script(page.WATCH, module_address(server) + "editor_frame.mjs")
+    for name in list(RENDERERS)[: 1 if options.quick else 2]:
+        use_renderer(browser, name)
+        yield measure_dragging(browser, name, size, moves, options.out)
+
+
+@contextlib.contextmanager
+def own_browser() -> Iterator[tuple[Browser, Server]]:
+    """A browser and a server for this benchmark alone. Raises MissingError where one is not on this machine."""
+    with (
+        tempfile.TemporaryDirectory() as files,
+        serving(Path(files)) as server,
+        browsing(Path(files) / "chromium") as browser,
+    ):
+        yield browser, server
+
+
+def main(arguments: list[str], running: tuple[Browser, Server] | None = None) -> int:
+    """Measures in a browser and on a server that are `running`, else in its own."""
     parser = argparse.ArgumentParser(prog="dev.py bench canvas", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small scene, one renderer: times mean little")
     parser.add_argument("--out", type=Path, default=ROOT / "output", help="folder for the screenshots")
     options = parser.parse_args(arguments)
-    size, moves = ((960, 540), 30) if options.quick else ((3840, 2160), 150)
     figures = {}
 
-    def tell(section: Section) -> None:
+    def report(section: Section) -> None:
         show(section, WANTED)
         figures.update(section.figures)
 
-    tell(measure_code())
+    report(measure_code())
     try:
-        with tempfile.TemporaryDirectory() as files, serving(Path(files)) as server:
-            server.upload("bench_scene.png", as_png(scene(*size)))
-            server.upload("bench_subject.png", as_png(subject(size[1] // 2)))
-            with browsing(Path(files) / "chromium") as browser:
-                tell(measure_loading(browser, server, 1 if options.quick else 3))
-                browser.script(page.WATCH, module_address(server) + "frame.mjs")
-                for name, setting in list(RENDERERS.items())[: 1 if options.quick else 2]:
-                    enable = "return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', arguments[0])"
-                    browser.script(enable, setting)
-                    tell(measure_dragging(browser, name, size, moves, options.out))
+        with contextlib.nullcontext(running) if running else own_browser() as (browser, server):
+            for section in measure_page(browser, server, options):
+                report(section)
     except MissingError as missing:
         print(f"\nThe browser's part {missing}.", file=sys.stderr)
         return 2
-    tell(worst(figures))
+    report(worst(figures))
     print(f"\nImages: {options.out}/bench_canvas_*.png")
     print(json.dumps({name: shortened(value) for name, value in figures.items()}))
     return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1

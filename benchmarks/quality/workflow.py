@@ -25,9 +25,9 @@ from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.score import score
 from benchmarks.quality.store import Run, Store, weights_hash
 from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line
-from devtools.browser import Server
 from devtools.executor import WorkflowError, new_executor, run_workflow
 from devtools.paths import DEMO_WEIGHTS
+from devtools.server import Server
 from relit_scenes.render import Scene
 
 RESULT = "result"

@@ -1,4 +1,4 @@
-"""The shipped workflows in a real frontend."""
+"""The shipped workflows in ComfyUI's real frontend."""
 
 import json
 
@@ -20,9 +20,9 @@ return (async () => {
 
 
 @pytest.mark.parametrize("path", sorted((WORKFLOWS / "api").glob("*.json")), ids=lambda path: path.stem)
-def test_opens_with_nothing_missing_and_means_its_api_form(browser, path):
+def test_a_workflow_opens_with_all_its_nodes_and_exports_its_api_form(page, path):
     ui = json.loads((WORKFLOWS / path.name).read_text(encoding="utf-8"))
-    opened = browser.script(OPEN, ui, path.stem)
+    opened = page.script(OPEN, ui, path.stem)
     assert opened["missing"] == []
     for node in opened["output"].values():
         node["_meta"].pop("cnr_id", None)  # newer frontends add it

@@ -1,4 +1,4 @@
-"""The editors on a page that holds nothing but them: needs a browser and no ComfyUI."""
+"""Each editor alone on a page, with a small imitation of its node: needs a browser and no ComfyUI."""
 
 import functools
 import http.server
@@ -7,19 +7,19 @@ import threading
 import numpy as np
 import pytest
 
-from devtools.browser import MissingError, as_png, browsing
-from devtools.comfyui import ROOT
+from devtools.paths import ROOT
+from devtools.server import as_png
 
 pytestmark = pytest.mark.e2e
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>bare</title><body style="margin: 0">
 <div id="here" style="width: 440px; height: 320px"></div>
 """
-# As much of a node as the editors ask for, fed by two Load Image nodes.
+# As much of a node as the editors use, with two Load Image nodes at its inputs.
 OPEN = """
 const [kind] = arguments
 return (async () => {
-    const { attach } = await import("/js/hosting.mjs")
+    const { attachEditor } = await import("/js/dom_widget.mjs")
     const modules = { PlacementEditor: "/js/placement_editor.mjs", PointPicker: "/js/point_picker.mjs" }
     const Editor = (await import(modules[kind]))[kind]
     const loader = image => ({ id: image, type: "LoadImage", mode: 0, widgets: [{ name: "image", value: image }] })
@@ -48,12 +48,12 @@ return (async () => {
             return widget
         },
     }
-    const steps = [], others = []
+    const steps = [], passed = []
     const frontend = {
         urlOf: file => "/" + file.filename,
         outputsOf: from => (from === node ? window.output : null) ?? null,
         transaction: (node, begins) => steps.push(begins),
-        elsewhere: event => others.push(event.type),
+        passToGraph: event => passed.push(event.type),
         language: () => "en",
     }
     // ComfyUI's masks of files are 1 where they are transparent: a subject needs the inverse.
@@ -65,15 +65,14 @@ return (async () => {
         inputs.subject_mask = "invert"
     }
     const editor = new Editor(node, frontend)
-    attach(node, editor)
+    attachEditor(node, editor)
     node.onAdded()
-    Object.assign(window, { node, editor, steps, others })
+    Object.assign(window, { node, editor, steps, passed })
 })()
 """
 WIDGET = "return node.widgets.find(widget => widget.name === arguments[0]).value"
-WORDS = "return editor.frame.words.textContent"
+STATUS_HAS = "return editor.frame.status.textContent.includes(arguments[0])"
 CANVAS = "const { x, y, width, height } = editor.frame.canvas.getBoundingClientRect(); return [x, y, width, height]"
-PAUSE = "return new Promise(done => setTimeout(done, 250))"
 
 
 @pytest.fixture(scope="module")
@@ -103,24 +102,22 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """A browser of these tests' own: the other one keeps its page."""
-    try:
-        with browsing(tmp_path_factory.mktemp("chromium")) as browser:
-            yield browser
-    except MissingError as missing:
-        pytest.skip(str(missing))
+def window(chromium):
+    """A window of these tests' own: the first one keeps ComfyUI's page."""
+    with chromium.new_window():
+        yield chromium
 
 
 @pytest.fixture
-def bare(chromium, address):
-    """A way to open an editor on a fresh page, on whose console nothing is said."""
+def bare(window, address):
+    """Opens an editor on a fresh page; after the test, no warning and no error may be on the console."""
+    chromium = window
 
     def opened(kind: str):
         chromium.open(address)
         chromium.script(OPEN, kind)
-        chromium.wait_for(WORDS.replace("return ", "return (") + ").includes('400×200')", seconds=20)
-        chromium.script(PAUSE)
+        chromium.wait_for(STATUS_HAS, "400×200", seconds=20)
+        chromium.wait_frames()
         return chromium
 
     yield opened
@@ -134,7 +131,7 @@ def places(browser, margin: float, *points) -> list[tuple[float, float]]:
     return [(left + px * scale, top + py * scale) for px, py in points]
 
 
-def test_a_subject_is_dragged_in_one_step(bare):
+def test_a_drag_moves_the_subject_in_one_undo_step(bare):
     browser = bare("PlacementEditor")
     browser.drag(*places(browser, 18, [200, 100], [120, 60]), steps=5)
     assert browser.script(WIDGET, "x") == pytest.approx(0.3, abs=0.005)
@@ -142,7 +139,7 @@ def test_a_subject_is_dragged_in_one_step(bare):
     assert browser.script("return steps") == [True, False]
 
 
-def test_the_subject_is_drawn_where_its_numbers_say(bare):
+def test_the_subject_is_drawn_at_its_placement(bare):
     browser = bare("PlacementEditor")
     # The block is 40×60 of the image, its longer side half of the scene's 200 pixels.
     image = browser.screenshot().astype(int)
@@ -151,7 +148,7 @@ def test_the_subject_is_drawn_where_its_numbers_say(bare):
     assert beside == pytest.approx([70, 70, 70], abs=6)
 
 
-def test_two_fingers_size_the_subject(bare):
+def test_two_fingers_resize_the_subject(bare):
     browser = bare("PlacementEditor")
     (x, y) = places(browser, 18, [200, 100])[0]
 
@@ -169,7 +166,7 @@ def test_two_fingers_size_the_subject(bare):
     assert browser.script("return steps") == [True, False]
 
 
-def test_points_and_box_are_picked(bare):
+def test_clicks_add_points_and_a_drag_draws_the_box(bare):
     browser = bare("PointPicker")
     browser.drag(*places(browser, 6, [50.5, 60.5]))
     browser.drag(*places(browser, 6, [300, 20]), button=2)
@@ -182,7 +179,7 @@ def test_points_and_box_are_picked(bare):
     assert [float(v) for v in browser.script(WIDGET, "box").split(",")] == pytest.approx([100, 40, 280, 140], abs=2)
 
 
-def test_an_editor_whose_node_goes_in_the_middle_of_a_drag_lets_go_of_everything(bare):
+def test_an_editor_whose_node_is_removed_during_a_drag_ends_it_and_restores_the_placement(bare):
     browser = bare("PlacementEditor")
     (x, y), (to_x, to_y) = places(browser, 18, [200, 100], [120, 60])
     move = {"type": "pointerMove", "duration": 0, "origin": "viewport"}
@@ -195,26 +192,26 @@ def test_an_editor_whose_node_goes_in_the_middle_of_a_drag_lets_go_of_everything
     assert browser.script("return editor.frame.scheduled") == 0
 
 
-def test_what_the_wheel_began_ends_with_the_node(bare):
+def test_an_undo_step_that_the_wheel_opened_ends_when_the_node_is_removed(bare):
     browser = bare("PlacementEditor")
-    # Ctrl+wheel sizes; the step ends when the wheel has rested, or with the node.
-    browser.script("editor.begin('wheel'); node.onRemoved()")
+    # Ctrl+wheel resizes; the step ends when the wheel has rested, or with the node.
+    browser.script("editor.beginEdit('wheel'); node.onRemoved()")
     assert browser.script("return steps") == [True, False]
 
 
-def test_several_images_of_a_run_stay_on_a_node_that_was_made_anew(bare):
+def test_a_recreated_node_still_shows_the_several_images_of_its_last_run(bare):
     browser = bare("PlacementEditor")
     browser.script("window.output = { images: [{ filename: 'a.png' }, { filename: 'b.png' }] }; editor.refresh()")
     assert browser.script("return node.hideOutputImages") is False
     assert browser.script("return Object.hasOwn(node, 'onDrawBackground')") is False
 
 
-def test_wheel_and_middle_button_are_left_to_the_graph(bare):
+def test_wheel_and_middle_button_are_passed_to_the_graph(bare):
     browser = bare("PlacementEditor")
     (x, y) = places(browser, 18, [200, 100])[0]
     browser.wheel(x, y, 100)
     browser.drag((x, y), (x + 20, y), button=1)
-    assert browser.script("return [...new Set(others)]") == ["wheel", "pointerdown", "pointermove", "pointerup"]
+    assert browser.script("return [...new Set(passed)]") == ["wheel", "pointerdown", "pointermove", "pointerup"]
     assert browser.script("return steps") == []
 
 
@@ -232,22 +229,37 @@ node.onExecuted(window.output)
 """
 
 
-def test_after_a_run_its_images_and_sizes_are_shown(bare):
+def test_after_a_run_the_editor_shows_its_images_and_their_full_size(bare):
     browser = bare("PlacementEditor")
     browser.script(RUN, "scene.png")
-    browser.wait_for(WORDS.replace("return ", "return (") + ").includes('4000×2000')", seconds=10)
+    browser.wait_for(STATUS_HAS, "4000×2000", seconds=10)
 
 
-def test_where_a_runs_images_are_gone_those_of_the_inputs_are_shown(bare):
+def test_without_the_images_of_the_last_run_those_of_the_inputs_are_shown(bare):
     browser = bare("PlacementEditor")
     browser.script(RUN, "gone.png")
-    browser.script(PAUSE)
-    browser.wait_for(WORDS.replace("return ", "return (") + ").includes('400×200')", seconds=10)
+    browser.wait_for("return editor.run === null", seconds=10)
+    browser.wait_for(STATUS_HAS, "400×200", seconds=10)
+    browser.wait_frames()
     browser.drag(*places(browser, 18, [200, 100], [120, 60]), steps=5)
     assert browser.script(WIDGET, "x") == pytest.approx(0.3, abs=0.005)
 
 
-def test_what_goes_wrong_inside_is_said_on_the_editor(bare):
+def test_an_error_inside_the_editor_is_shown_in_its_status_line(bare):
     browser = bare("PlacementEditor")
     browser.script("node.getInputLink = () => { throw new Error('no such thing') }; node.onConnectionsChange()")
-    browser.wait_for(WORDS.replace("return ", "return (") + ").includes('no such thing')", seconds=10)
+    browser.wait_for(STATUS_HAS, "no such thing", seconds=10)
+
+
+def test_only_the_latest_of_many_runs_are_remembered(bare):
+    for kind, run in (
+        ("PlacementEditor", RUN),
+        ("PointPicker", "node.onExecuted({ images: [{ filename: arguments[0], type: 'temp' }] })"),
+    ):
+        browser = bare(kind)
+        # Without the images: loading them is not what is tested.
+        browser.script("editor.load = editor.showResult = async () => {}")
+        browser.script(f"for (let i = 0; i < 500; i++) (function () {{ {run} }})(`run${{i}}.png`)")
+        kept = "const { runs, name } = editor.constructor; return [runs.size, runs.get(arguments[0]) !== undefined]"
+        count, latest = browser.script(kept, "run499.png")
+        assert count <= 128 and latest
