@@ -148,6 +148,11 @@ def load_pack() -> types.ModuleType:
     return pack
 
 
+def widget_defaults(node: type) -> dict:
+    """A node's widgets by id, with the values that a user finds them at."""
+    return {item.id: item.default for item in node.GET_SCHEMA().inputs if getattr(item, "default", None) is not None}
+
+
 def register_pack() -> dict[str, type]:
     """Adds the pack's nodes to ComfyUI's registry, and gives them by their ids."""
     import nodes

@@ -1,10 +1,11 @@
-"""A small classifier of the things in RelitScenes: what is to be seen in an image that the demo model drew?
+"""Stage `classifier`: a small network that recognizes the object in a RelitScene.
 
-It learns from truths of the training split, in colors that are mixed up (a class comes in any color), and never sees
-what a diffusion model made. `python3 dev.py train classifier` makes `demo/weights/classifier.safetensors`, 0.6 MB.
+The benchmark asks it whether images that the demo model drew show the object of their prompt. It is trained on truths
+of the training split with shuffled colors, so that shape decides, and never on a diffusion model's output.
 """
 
 import re
+import time
 
 import numpy as np
 import torch
@@ -14,40 +15,43 @@ from torch import nn
 from devtools.comfyui import load_pack
 from relit_scenes.subjects import CLASSES
 from relit_scenes.training_scenes import training_pair
-from training.data import as_tensor
+from training.data import Mixture, RelitStore, as_tensor
+from training.export import publish
+from training.stage import WORK, Log, cosine, set_rate
 
 SIDE = 64
+RATE = 2e-3
 # The last class: none of them.
 CLASSES_AND_NONE = (*CLASSES, "nothing")
 
 
 def class_of(prompt: str) -> int:
-    """Which thing a prompt names, as an index into CLASSES_AND_NONE."""
-    # What comes before the place names the subject.
+    """The object that a prompt names, as an index into CLASSES_AND_NONE."""
+    # The words before the place name the subject.
     words = re.split(r" on | before |,", f" {prompt}")[0] + " "
     found = [index for index, noun in enumerate(CLASSES) if f" {noun} " in words]
     return found[-1] if found else len(CLASSES)
 
 
 class Classifier(nn.Sequential):
-    """[B,3,64,64] in -1..1 to logits [B,classes]."""
+    """[B,3,64,64] in [-1,1] to logits [B,classes]."""
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 96, 128)):
-        layers, before = [], 3
+        layers, channels = [], 3
         for width in widths:
-            layers += [nn.Conv2d(before, width, 3, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
             layers += [nn.Conv2d(width, width, 3, stride=2, padding=1, groups=8), nn.SiLU()]
-            before = width
-        super().__init__(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(before * 16, len(CLASSES_AND_NONE)))
+            channels = width
+        super().__init__(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels * 16, len(CLASSES_AND_NONE)))
 
 
-def as_seen(images: torch.Tensor) -> torch.Tensor:
-    """[B,3,S,S] in -1..1 at the classifier's side."""
+def resized(images: torch.Tensor) -> torch.Tensor:
+    """[B,3,S,S] at the classifier's size, [B,3,64,64]."""
     return F.interpolate(images, (SIDE, SIDE), mode="area")
 
 
-def varied(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Channels in another order, mirrored, lighter or darker, some blurred: shape is what tells a class."""
+def augmented(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Permuted channels, mirrored, lighter or darker, some blurred: only shape tells the class."""
     images = images[:, torch.randperm(3, generator=generator)]
     if torch.rand(1, generator=generator) < 0.5:
         images = images.flip(-1)
@@ -60,6 +64,7 @@ def varied(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def load() -> Classifier:
+    """The published classifier."""
     model = Classifier()
     weights = load_pack().nodes.demo_model.read_weights("classifier")
     model.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -68,13 +73,13 @@ def load() -> Classifier:
 
 @torch.no_grad()
 def accuracy(model: Classifier, images: torch.Tensor, prompts: list[str]) -> float:
-    """Of images [B,3,S,S] in -1..1, the share in which the thing that the prompt names is the likeliest."""
+    """The share of images [B,3,S,S] in [-1,1] whose likeliest class is the object that the prompt names."""
     wanted = torch.tensor([class_of(prompt) for prompt in prompts])
-    return float((model(as_seen(images)).argmax(1) == wanted).float().mean())
+    return float((model(resized(images)).argmax(1) == wanted).float().mean())
 
 
 def held_out(count: int, split: str = "test") -> tuple[torch.Tensor, list[str]]:
-    """Truths that show a thing, [count,3,128,128] in -1..1, and their prompts."""
+    """Truths that show an object, [count,3,128,128] in [-1,1], and their prompts."""
     found, seed = [], 0
     while len(found) < count:
         image, prompt = training_pair(seed, split=split)
@@ -82,3 +87,30 @@ def held_out(count: int, split: str = "test") -> tuple[torch.Tensor, list[str]]:
         if class_of(prompt) < len(CLASSES):
             found.append((image, prompt))
     return as_tensor([np.asarray(image) for image, _ in found]), [prompt for _, prompt in found]
+
+
+def train_classifier(steps: int) -> None:
+    """Cross entropy on the stored scenes. Takes minutes, so it is published at the end without a checkpoint."""
+    log = Log("classifier")
+    torch.manual_seed(0)
+    side = 128
+    first, most = Mixture.scenes[side]
+    store, model = RelitStore(WORK, side, most), Classifier()
+    store.grow(first)
+    classes = torch.tensor([class_of(prompt) for prompt in store.prompts])
+    images = torch.cat([resized(as_tensor([image[..., :3]])) for image in store.images[: len(store)]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02)
+    began, generator = time.time(), torch.Generator().manual_seed(0)
+    validation = {split: held_out(200, split) for split in ("validation", "test")}
+    for step in range(steps):
+        set_rate(optimizer, RATE * cosine(step, steps))
+        drawn = torch.randint(len(store), (64,), generator=generator)
+        logits = model.train()(augmented(images[drawn], generator))
+        loss = F.cross_entropy(logits, classes[drawn], label_smoothing=0.05)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            found = [f"{split} {accuracy(model.eval(), *of):.3f}" for split, of in validation.items()]
+            log(f"step {step + 1} loss {loss.item():.3f}, {time.time() - began:.0f} s, on truths: {', '.join(found)}")
+    publish({"classifier": model.state_dict()})

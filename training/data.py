@@ -1,4 +1,4 @@
-"""What the demo model learns from: RelitScenes, whose light can be read, mixed with the demo's own scenes."""
+"""Training data of the demo model: RelitScenes, whose light can be inferred, mixed with the demo's own scenes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +12,23 @@ from demo.codec import PATCH
 from relit_scenes.training_scenes import training_scene
 from training.demo_scenes import SceneRenderer
 
-# Of all images, how many are RelitScenes.
+# The share of RelitScenes.
 RELIT_SHARE = 0.85
-# Of these, how many are mirrored, and how many have nothing said of their light, which then must be seen.
-MIRRORED, UNTOLD = 0.5, 0.4
+# Of these, the share that is mirrored, and the share whose prompt leaves out the light, so that it must be inferred.
+MIRRORED, LIGHT_DROPPED = 0.5, 0.4
 LEFT, RIGHT = "from the left", "from the right"
-# Of all images, how many are hidden whole; of the others that have a subject, how many hide it, or what is about it.
+# The share of images that are hidden entirely. Of the others with a subject: the share that hides the subject and its
+# ring, and the share that hides the ring alone.
 WHOLE, SUBJECT, RING = 0.2, 0.7, 0.2
 
 
-def seen_and_told(rng: np.random.Generator, image: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:
-    """A RelitScene as it is, or mirrored, or with a shorter prompt."""
+def augmented(rng: np.random.Generator, image: np.ndarray, prompt: str) -> tuple[np.ndarray, str]:
+    """A RelitScene, some of them mirrored, some with a prompt without its light."""
     if rng.random() < MIRRORED:
         image = image[:, ::-1]
         prompt = prompt.replace(LEFT, RIGHT) if LEFT in prompt else prompt.replace(RIGHT, LEFT)
-    # What a scene shows has no comma, what follows is its light.
-    return image, prompt.split(", ")[0] if rng.random() < UNTOLD else prompt
+    # The light follows the first comma.
+    return image, prompt.split(", ")[0] if rng.random() < LIGHT_DROPPED else prompt
 
 
 def as_tensor(images: list[np.ndarray]) -> torch.Tensor:
@@ -36,10 +37,10 @@ def as_tensor(images: list[np.ndarray]) -> torch.Tensor:
 
 
 def hidden_cells(rng: np.random.Generator, subject: np.ndarray) -> np.ndarray:
-    """What the model is to draw, float32 [S/8,S/8] of 0 and 1: everything; a subject and its ring; the ring alone, as
-    far as whole cells can tell it from the subject; or a rectangle.
+    """The cells that the model has to draw, float32 [S/8,S/8], 0 or 1: all; a subject and its ring; the ring alone
+    (without cells that are all subject); or a rectangle.
 
-    subject: [S,S], above 0 where one is.
+    subject: [S,S], above 0 inside the subject.
     """
     side, kind = len(subject), rng.random()
     hidden = np.zeros((side, side), np.uint8)
@@ -66,10 +67,10 @@ def in_cells(mask: np.ndarray) -> np.ndarray:
 
 
 class RelitStore:
-    """RelitScenes of one side on disk: rendered once (25 ms each), drawn often. Scene i has seed i.
+    """RelitScenes of one size on disk: rendered once (25 ms each), drawn often. Scene i has seed i.
 
-    Two files, of images (with the subject's matte) and of prompts. A prompt is written after its image: a stop
-    costs one scene at most.
+    There are two files: images (with the subject's matte) and prompts. A prompt is written after its image, so that
+    an interruption costs one scene at most.
     """
 
     def __init__(self, folder: Path, side: int, most: int):
@@ -77,7 +78,7 @@ class RelitStore:
         self.prompts_file = folder / f"relit_{side}.txt"
         images_file = folder / f"relit_{side}.rgba"
         kept = images_file.is_file() and self.prompts_file.is_file()
-        # The last line may be cut off.
+        # The last line may be incomplete.
         self.prompts = self.prompts_file.read_text().split("\n")[:-1][:most] if kept else []
         self.prompts_file.write_text("".join(f"{prompt}\n" for prompt in self.prompts))
         self.images = np.memmap(images_file, np.uint8, "r+" if kept else "w+", shape=(most, side, side, 4))
@@ -86,7 +87,7 @@ class RelitStore:
         return len(self.prompts)
 
     def grow(self, count: int) -> None:
-        """Renders until there are `count` scenes, or as many as it holds at most."""
+        """Renders until there are `count` scenes, or `most`."""
         while len(self) < min(count, self.most):
             image, prompt = training_scene(len(self), self.side)
             self.images[len(self)] = image
@@ -95,14 +96,14 @@ class RelitStore:
                 file.write(prompt + "\n")
 
     def draw(self, rng: np.random.Generator, first: int) -> tuple[np.ndarray, str]:
-        """One of the first so many scenes."""
+        """One of the first `first` scenes, and its prompt."""
         index = rng.integers(min(first, self.most))
         return self.images[index], self.prompts[index]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Scenes as a model learns from them.
+    """Scenes for one training step.
 
     Attributes:
         images: [B,3,S,S] in [-1,1].
@@ -118,10 +119,9 @@ class Batch:
 
 
 class Mixture:
-    """Batches of both kinds, the same for the same step. The stores grow with the steps, by one scene for each batch
-    of the side."""
+    """Batches of both kinds of scenes, the same for the same step. Each step adds one scene to its store."""
 
-    # By side: scenes at first, and at most.
+    # Image size: number of scenes at first, and at most.
     scenes = {128: (1500, 24000), 256: (400, 6000)}
 
     def __init__(self, folder: Path):
@@ -138,7 +138,7 @@ class Mixture:
                 image, prompt = self.demo.render(rng, side)
                 scenes.append((np.dstack([image, np.zeros((side, side), np.uint8)]), prompt))
             else:
-                scenes.append(seen_and_told(rng, *store.draw(rng, known)))
+                scenes.append(augmented(rng, *store.draw(rng, known)))
         hidden = np.stack([hidden_cells(rng, image[..., 3]) for image, _ in scenes])
         images = as_tensor([image for image, _ in scenes])
         subject = F.avg_pool2d((images[:, 3:] + 1) / 2, PATCH)

@@ -1,12 +1,13 @@
-"""The images that the demo model learns from: subjects standing in scenes whose light they share.
+"""The demo's own training scenes: subjects from installed packages in photographs whose light they share.
 
 A scene is a crop of a photograph or a colored texture, with or without a subject (a sprite, or a subject cut out of
-a photograph). The subject takes the light of its surround by the gray-world rule, then one common light falls on
-everything, in linear light. Only such finished, harmonious scenes are shown to the model; never a raw paste.
+a photograph). The subject takes the light of its surroundings under the gray-world assumption; then one common light
+falls on everything, in linear light. The model is trained on such finished scenes only, never on a raw paste.
 """
 
 import cv2
 import numpy as np
+import torch
 
 from devtools import package_images as images
 from phd_ops.segmenters.onnx_salient import SalientModel
@@ -17,18 +18,19 @@ CUT_OUTS = {
     "flower": "an orange flower",
     "motorcycle": "a red motorcycle",
 }
-# How far a subject follows the log light of its surround, and the mean linear gray of a well lit photograph.
+# How much a subject follows the log light of its surroundings, and the mean linear gray of a well-lit photograph.
 GRAY_WORLD_SHARE = 0.5
 GRAY = 0.18
 LIGHT_WORDS = ("warm light", "cold light", "bright", "dark")
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
-    """sRGB 0..1 to linear light, by the plain 2.2 power (training data needs no more)."""
+    """sRGB in 0..1 to linear light by a 2.2 power, which is exact enough for training data."""
     return np.power(np.clip(image, 0, 1), 2.2)
 
 
 def to_srgb(light: np.ndarray) -> np.ndarray:
+    """The inverse of `to_linear`; clips to 0..1."""
     return np.power(np.clip(light, 0, 1), 1 / 2.2)
 
 
@@ -39,7 +41,7 @@ class SceneRenderer:
         self.backgrounds = []
         photographs = {name: images.read_rgb(images.photograph_path(name)) for name in images.PHOTOGRAPHS}
         for name, (_, _, caption) in images.PHOTOGRAPHS.items():
-            # The photographs whose subject is also cut out would teach that it stands in every corner: fewer of them.
+            # Photographs whose subject is also cut out are rarer, or the model would put that subject everywhere.
             weight = 4.0 if name in ("rocket", "temple") else 1.0
             self.backgrounds.append((to_linear(photographs[name]), caption, weight))
         for path, caption, albedo in images.TEXTURES.values():
@@ -62,6 +64,7 @@ class SceneRenderer:
         self.subject_odds /= self.subject_odds.sum()
 
     def background(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, str]:
+        """A crop [side,side,3] in linear light, and its caption."""
         image, caption, _ = self.backgrounds[rng.choice(len(self.backgrounds), p=self.background_odds)]
         height, width = image.shape[:2]
         crop = int(min(height, width) * rng.uniform(0.3, 1.0))
@@ -85,7 +88,7 @@ class SceneRenderer:
         top, left, bottom, right = max(0, y0), max(0, x0), min(side, y0 + size[1]), min(side, x0 + size[0])
         layer[top:bottom, left:right] = small[top - y0 : bottom - y0, left - x0 : right - x0]
         alpha = layer[..., 3:]
-        # Gray world: what the surround's mean says about its light, weighted towards the subject.
+        # Gray world: the mean of the surroundings, weighted towards the subject, is taken as their light.
         near = cv2.GaussianBlur(alpha[..., 0], (0, 0), side / 8) * (1 - alpha[..., 0]) + 1e-4
         mean = (scene * near[..., None]).sum((0, 1)) / near.sum()
         light = np.exp(np.clip(GRAY_WORLD_SHARE * np.log((mean + 0.01) / GRAY), -1.6, 0.8))
@@ -108,6 +111,14 @@ class SceneRenderer:
         v, u = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
         gradient = slope * (np.cos(angle) * u + np.sin(angle) * v)
         scene *= np.exp(exposure + np.float32([warmth, 0, -warmth]) + gradient[..., None])
-        told = (warmth > 0.15, warmth < -0.15, exposure > 0.25, exposure < -0.25)
-        words = [word for word, holds in zip(LIGHT_WORDS, told, strict=True) if holds]
+        applies = (warmth > 0.15, warmth < -0.15, exposure > 0.25, exposure < -0.25)
+        words = [word for word, chosen in zip(LIGHT_WORDS, applies, strict=True) if chosen]
         return (to_srgb(scene) * 255 + 0.5).astype(np.uint8), ", ".join([prompt, *words])
+
+
+def rendered_scenes(renderer: SceneRenderer, seed: list[int], count: int, side: int) -> tuple[torch.Tensor, list[str]]:
+    """`count` scenes as [count,3,side,side] in [-1,1], and their prompts."""
+    rng = np.random.default_rng(seed)
+    scenes = [renderer.render(rng, side) for _ in range(count)]
+    images = torch.from_numpy(np.stack([image for image, _ in scenes])).permute(0, 3, 1, 2)
+    return images.float() / 127.5 - 1, [prompt for _, prompt in scenes]

@@ -4,8 +4,9 @@ import torch
 
 from benchmarks.common.table import Section
 from training import classifier
-from training.evaluate import LEVELS, Candidate, hole_errors, truths_of
-from training.run import psnr, published
+from training.candidate import LEVELS, Candidate, published
+from training.codec import psnr
+from training.evaluate import hole_errors, truths_of
 
 # Scenes, of which a quick run has a quarter; and how many are drawn at once.
 TRUTHS, DRAWN, HOLES, BATCH = 48, 128, 24, 32

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from training import run as train
+from training import diffusion
 from training.data import Batch
-from training.run import LIGHT_WEIGHT, SEEN_WEIGHT, SUBJECT_WEIGHT, training_loss
+from training.diffusion import LIGHT_WEIGHT, SEEN_WEIGHT, SUBJECT_WEIGHT, training_loss
 
 CHANNELS = torch.tensor([1.5, 0.5])
 
@@ -43,10 +43,10 @@ def test_a_subject_that_is_seen_tells_no_light():
 
 
 def test_channel_weights_are_1_on_average_and_more_for_color():
-    codec = train.PatchCodec()
+    codec = diffusion.PatchCodec()
     codec.analysis[0] = 1.0
     codec.analysis[1:, :, ::2] = 1.0
     codec.analysis[1:, :, 1::2] = -1.0
-    weights = train.channel_weights(codec)
+    weights = diffusion.channel_weights(codec)
     assert weights.mean().item() == pytest.approx(1)
-    assert (weights[0] / weights[1]).item() == pytest.approx(train.COLOR_WEIGHT)
+    assert (weights[0] / weights[1]).item() == pytest.approx(diffusion.COLOR_WEIGHT)

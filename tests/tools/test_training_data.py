@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training import data
-from training.data import LEFT, RIGHT, WHOLE, RelitStore, hidden_cells, seen_and_told
+from training.data import LEFT, RIGHT, WHOLE, RelitStore, augmented, hidden_cells
 
 SIDE = 8
 
@@ -56,7 +56,7 @@ def test_a_mirrored_scene_is_told_the_other_side():
     image = np.arange(SIDE * SIDE * 4, dtype=np.uint8).reshape(SIDE, SIDE, 4)
     seen, told = set(), set()
     for seed in range(40):
-        shown, prompt = seen_and_told(np.random.default_rng(seed), image, f"a cat, dim light {LEFT}")
+        shown, prompt = augmented(np.random.default_rng(seed), image, f"a cat, dim light {LEFT}")
         mirrored = not np.array_equal(shown, image)
         np.testing.assert_array_equal(shown, image[:, ::-1] if mirrored else image)
         assert prompt in ("a cat", f"a cat, dim light {RIGHT if mirrored else LEFT}")
