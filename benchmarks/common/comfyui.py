@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from devtools import executor
+from devtools import comfyui, executor
 from devtools.comfyui import activate, device_arguments, get_comfyui, register_pack
 
 
@@ -59,5 +59,4 @@ def widget_defaults(node_id: str) -> dict:
     """The widgets of one of the pack's nodes with their default values, as a user finds them."""
     import nodes
 
-    inputs = nodes.NODE_CLASS_MAPPINGS[node_id].GET_SCHEMA().inputs
-    return {item.id: item.default for item in inputs if getattr(item, "default", None) is not None}
+    return comfyui.widget_defaults(nodes.NODE_CLASS_MAPPINGS[node_id])

@@ -1,7 +1,7 @@
-"""What `bench quality` compares, at equal model calls: the pack's harmonizing, ComfyUI's own sampling, others' loops,
-and blends without a model. Every method takes a chunk of scenes and a seed, and gives images [N,S,S,3] in 0..1.
+"""The methods that `bench quality` compares at equal model calls: the pack's harmonizing, ComfyUI's own sampling, other
+inpainting loops, and blends without a model. A method maps a chunk of scenes and a seed to images [N,S,S,3] in 0..1.
 
-Steps, inner steps, seeds and denoise of all were chosen on the validation split (`--validation`), ours as the rivals'.
+Steps, inner steps, seeds and denoise of all methods, rivals included, were chosen on the validation split.
 """
 
 import functools
@@ -19,28 +19,34 @@ from benchmarks.common.rival_blends import feathered, ring_matched, scene_matche
 from benchmarks.quality.scenes import Chunk, Model
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 
-# Where a method's settings name no other. Guidance asks the model twice a step: those are two calls.
+# The default of all methods. With cfg above 1 a step takes two model calls.
 CFG = 1.0
-# Of few steps it spends more on strong noise than "simple" does, which was better for ours and for the rivals.
+# With few steps it spends more of them on strong noise than "simple" does; every method did better with it.
 SCHEDULER = "beta"
-# In pixels, at 128 a side.
+# In pixels, for images of 128 × 128: the ring's width, and the blur of the soft mask.
 RING, SOFT = 12, 4.0
 
 
 @dataclass(frozen=True)
 class Method:
-    """name: as the line of JSON has it. calls: of the model, for each scene; no more than the level it stands in.
-    told: all that its result depends on, besides the model, in words that change when it does."""
+    """A method at one level of model calls.
+
+    Attributes:
+        name: in the JSON line.
+        label: in the printed table.
+        calls: model calls for each scene, at most the level.
+        settings: everything that its result depends on besides the model, as text.
+    """
 
     name: str
     label: str
     calls: int
-    told: str
+    settings: str
     run: Callable[[Chunk, int], np.ndarray]
 
 
-def each(blend: Callable) -> Callable[[Chunk, int], np.ndarray]:
-    """A blend of background, composite and matte, scene by scene."""
+def blended(blend: Callable) -> Callable[[Chunk, int], np.ndarray]:
+    """A method from a blend of background, composite and matte."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         del seed
@@ -51,7 +57,7 @@ def each(blend: Callable) -> Callable[[Chunk, int], np.ndarray]:
 
 
 def ring_ratio(chunk: Chunk, seed: int) -> np.ndarray:
-    """What the scene is brighter than the exemplar around the subject, by channel: relight without a model."""
+    """Relights the subject by the ratio of the two surroundings in each channel, without a model."""
     del seed
     lit = []
     for scene in chunk.scenes:
@@ -66,16 +72,16 @@ def ring_ratio(chunk: Chunk, seed: int) -> np.ndarray:
 
 CLASSICAL = (
     Method("paste", "paste", 0, "1", lambda chunk, _: chunk.composites),
-    Method("feather", "feather", 0, "1", each(feathered)),
-    Method("reinhard", "Reinhard, ring, Lab", 0, "1", each(ring_matched)),
-    Method("reinhard_scene", "Reinhard, whole scene, Lab", 0, "1", each(scene_matched)),
-    Method("poisson", "Poisson, cv2.seamlessClone", 0, "1", each(seamless)),
+    Method("feather", "feather", 0, "1", blended(feathered)),
+    Method("reinhard", "Reinhard, ring, Lab", 0, "1", blended(ring_matched)),
+    Method("reinhard_scene", "Reinhard, whole scene, Lab", 0, "1", blended(scene_matched)),
+    Method("poisson", "Poisson, cv2.seamlessClone", 0, "1", blended(seamless)),
     Method("membrane", "ratio of the two surrounds, no model", 0, "1", ring_ratio),
 )
 
 
 def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
-    """The pack's sampler with its own defaults but for what is given."""
+    """Outputs of PhDHarmonizeSampler, with its defaults for all settings that are not given."""
     inputs = {"model": chunk.model.model, "positive": chunk.positive, "negative": chunk.negative}
     inputs |= {"latent": chunk.latent, "mask": chunk.mask, "subject_mask": chunk.matte}
     if reference:
@@ -90,7 +96,7 @@ def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
 def stitched(
     chunk: Chunk, latent: dict, reference: dict | None = None, num_seeds: int = 1, relight_strength: float = 1.0
 ) -> np.ndarray:
-    """What the pack's Stitch makes of a latent."""
+    """The images of PhDStitch for a sampled latent."""
     inputs = {"background": chunk.backgrounds, "composite": chunk.composites, "sampled": chunk.model.decoded(latent)}
     if reference is not None:
         inputs["sampled_reference"] = chunk.model.decoded(reference)
@@ -131,13 +137,13 @@ def noise_model() -> Model:
 
 
 def noise_predicting(**settings) -> Callable[[Chunk, int], np.ndarray]:
-    """The same by the same weights as a network that predicts noise, with Stable Diffusion's levels."""
+    """`with_reference` by the same weights as a noise-predicting (eps) network with Stable Diffusion's noise levels."""
     run = with_reference(**settings)
     return lambda chunk, seed: run(Chunk(chunk.scenes, noise_model()), seed)
 
 
 def langevin(steps: int, **settings) -> Callable[[Chunk, int], np.ndarray]:
-    """The loop alone: the model's own pixels, nothing held and nothing relit."""
+    """The masked Langevin loop alone: the decoded latent, without the shape anchor and without Stitch."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         latent, *_ = harmonized(chunk, seed, False, steps=steps, identity=0.0, **settings)
@@ -147,7 +153,7 @@ def langevin(steps: int, **settings) -> Callable[[Chunk, int], np.ndarray]:
 
 
 def kept(chunk: Chunk) -> dict:
-    """The composite's latent with its mask, as core's SetLatentNoiseMask gives it."""
+    """The composite's latent with its noise mask."""
     return call("SetLatentNoiseMask", samples=chunk.latent, mask=chunk.mask)[0]
 
 
@@ -160,7 +166,7 @@ def ksampled(chunk: Chunk, seed: int, latent: dict, steps: int, denoise: float, 
 
 
 def ksampler(steps: int, denoise: float, masked: bool = True, relit: bool = False) -> Callable:
-    """ComfyUI's own, on the mask or (SDEdit) on the whole image; `relit`: with our Stitch behind it."""
+    """ComfyUI's KSampler, on the mask or on the whole image (SDEdit); `relit`: followed by our Stitch."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         done = ksampled(chunk, seed, kept(chunk) if masked else chunk.latent, steps, denoise)
@@ -170,7 +176,7 @@ def ksampler(steps: int, denoise: float, masked: bool = True, relit: bool = Fals
 
 
 def core_differential(steps: int, denoise: float) -> Callable:
-    """Core's Differential Diffusion: the blurred mask of subject and ring says how much may change."""
+    """Core's Differential Diffusion, with the blurred mask of subject and ring as change map."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         soft = np.stack([cv2.GaussianBlur(mask, (0, 0), SOFT) for mask in chunk.mask.numpy()])
@@ -182,7 +188,7 @@ def core_differential(steps: int, denoise: float) -> Callable:
 
 
 def by_sampler(sampler: Callable, steps: int, denoise: float) -> Callable:
-    """A loop as a SAMPLER, in core's SamplerCustom."""
+    """A loop as a SAMPLER in core's SamplerCustom."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         model = chunk.model.model
@@ -208,7 +214,7 @@ def repaint(jumps: int) -> Callable:
     return sampler
 
 
-# Settings of ours by level. Denoise is by method.
+# Settings of ours by level.
 SINGLE = {
     10: {"steps": 5, "num_seeds": 2, "cfg": 1.0, "relight_strength": 1.4},
     36: {"steps": 4, "num_seeds": 4, "cfg": 2.0, "relight_strength": 1.2},
@@ -221,29 +227,22 @@ WITH_REFERENCE = {
     60: {"steps": 5, "num_seeds": 6, "cfg": 1.0, "relight_strength": 1.2},
     120: {"steps": 5, "num_seeds": 12, "cfg": 1.0, "relight_strength": 1.2},
 }
-DENOISE = {
-    "ours": 0.75,
-    "sdedit": 0.3,
-    "ksampler": 0.3,
-    "core_differential": 0.3,
-    "repaint": 0.3,
-    "lanpaint": 0.3,
-}
-# Outer and inner steps, outer steps and jumps.
+# Of 0.3, 0.5 and 0.75 the least was best for every rival.
+OUR_DENOISE, RIVAL_DENOISE = 0.75, 0.3
+# By level: outer steps and inner steps; outer steps and jumps.
 LANPAINT = {10: (2, 8), 36: (6, 6), 60: (10, 5), 120: (20, 5)}
 REPAINT = {10: (5, 2), 36: (8, 5), 60: (12, 5), 120: (24, 5)}
 
 
 def sampled(level: int) -> list[Method]:
-    """Every method that runs the model, with at most so many calls."""
+    """All methods that run the model, with at most `level` calls."""
     found = []
 
     def add(name: str, label: str, calls: int, run: Callable, **settings) -> None:
-        told = " ".join(f"{key}={value}" for key, value in settings.items())
+        text = " ".join(f"{key}={value}" for key, value in settings.items())
         common = f"scheduler={SCHEDULER}" + ("" if "cfg" in settings else f" cfg={CFG}")
-        found.append(Method(name, f"{label}: {told}" if told else label, calls, f"{told} {common}", run(**settings)))
+        found.append(Method(name, f"{label}: {text}", calls, f"{text} {common}", run(**settings)))
 
-    near = DENOISE["ours"]
     for name, label, run, table, times in (
         ("ours", "ours, single", single, SINGLE, 1),
         ("with_reference", "ours, with reference", with_reference, WITH_REFERENCE, 2),
@@ -251,25 +250,25 @@ def sampled(level: int) -> list[Method]:
     ):
         chosen = table[level]
         calls = times * chosen["num_seeds"] * chosen["steps"] * (2 if chosen["cfg"] > 1 else 1)
-        add(name, label, calls, run, **chosen, inner_steps=0, denoise=near)
-    add("langevin", "masked Langevin, no relight", level, langevin, steps=level, inner_steps=0, denoise=near)
-    add("sdedit", "SDEdit", level, ksampler, steps=level, denoise=DENOISE["sdedit"], masked=False)
-    add("ksampler", "KSampler + mask", level, ksampler, steps=level, denoise=DENOISE["ksampler"])
+        add(name, label, calls, run, **chosen, inner_steps=0, denoise=OUR_DENOISE)
+    add("langevin", "masked Langevin, no relight", level, langevin, steps=level, inner_steps=0, denoise=OUR_DENOISE)
+    add("sdedit", "SDEdit", level, ksampler, steps=level, denoise=RIVAL_DENOISE, masked=False)
+    add("ksampler", "KSampler + mask", level, ksampler, steps=level, denoise=RIVAL_DENOISE)
     add("ksampler_relight", "KSampler + mask, our Stitch", level, ksampler,
-        steps=level, denoise=near, relit=True)  # fmt: skip
+        steps=level, denoise=OUR_DENOISE, relit=True)  # fmt: skip
     add("core_differential", "Differential Diffusion", level, core_differential,
-        steps=level, denoise=DENOISE["core_differential"])  # fmt: skip
+        steps=level, denoise=RIVAL_DENOISE)  # fmt: skip
     outer, jumps = REPAINT[level]
     add("repaint", "RePaint", (outer - 1) * jumps + 1,
         lambda steps, jumps, denoise: by_sampler(repaint(jumps), steps, denoise),
-        steps=outer, jumps=jumps, denoise=DENOISE["repaint"])  # fmt: skip
+        steps=outer, jumps=jumps, denoise=RIVAL_DENOISE)  # fmt: skip
     outer, inner = LANPAINT[level]
     add("lanpaint", "LanPaint v1.x", outer + (outer - 1) * inner,
         lambda steps, inner, denoise: by_sampler(lanpaint(inner), steps, denoise),
-        steps=outer, inner=inner, denoise=DENOISE["lanpaint"])  # fmt: skip
+        steps=outer, inner=inner, denoise=RIVAL_DENOISE)  # fmt: skip
     return found
 
 
 def methods(levels: tuple[int, ...]) -> dict[int, list[Method]]:
-    """By level; 0 has those without a model."""
+    """All methods by level; level 0 has those without a model."""
     return {0: [*CLASSICAL], **{level: sampled(level) for level in levels}}

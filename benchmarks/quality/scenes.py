@@ -1,4 +1,4 @@
-"""The RelitScenes of `bench quality`, a few at a time, as the demo model and its nodes take them."""
+"""The RelitScenes of `bench quality`, in chunks, as inputs for the demo model and the nodes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,29 +12,30 @@ from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene
 
 SIDE = 128
-# So many scenes are sampled as one batch, and are lost where a run is stopped.
+# Scenes that are sampled as one batch; an interruption loses at most one chunk.
 CHUNK = 40
 
 
 def stratum_of(number: int) -> str:
-    """Every stratum has as many scenes as any other."""
+    """Strata take turns, so that all have the same number of scenes."""
     return STRATA[number % len(STRATA)]
 
 
 def scene(number: int, split: str, side: int = SIDE) -> Scene:
+    """Scene `number` of the benchmark: its seed is its number."""
     return render_scene(draw_scene(number, split, stratum_of(number)), side)
 
 
 class Model:
-    """The demo model as its node gives it."""
+    """The demo model's MODEL, CLIP and VAE; prediction: "flow" or "noise"."""
 
     def __init__(self, prediction: str = "flow"):
         self.model, self.clip, self.vae = call("PhDLoadDemoModel", prediction=prediction)
 
-    def told(self, prompts: list[str]) -> list:
-        """A CONDITIONING with a prompt for each item of a batch."""
-        each = [call("CLIPTextEncode", clip=self.clip, text=prompt)[0][0][0] for prompt in prompts]
-        return [[torch.cat(each), {}]]
+    def conditioning(self, prompts: list[str]) -> list:
+        """A CONDITIONING with one prompt for each item of a batch."""
+        encoded = [call("CLIPTextEncode", clip=self.clip, text=prompt)[0][0][0] for prompt in prompts]
+        return [[torch.cat(encoded), {}]]
 
     def encoded(self, images: np.ndarray) -> dict:
         return call("VAEEncode", pixels=torch.from_numpy(images), vae=self.vae)[0]
@@ -46,7 +47,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some scenes with what every method is given of them. Images are [N,S,S,3], masks [N,S,S]."""
+    """Some scenes, and the inputs of every method. Images are [N,S,S,3], masks [N,S,S]."""
 
     scenes: list[Scene]
     model: Model
@@ -67,12 +68,12 @@ class Chunk:
 
     @cached_property
     def matte(self) -> torch.Tensor:
-        """The matte that a method is given."""
+        """The given matte, which is off by a pixel in two strata."""
         return torch.from_numpy(self.stacked("matte"))
 
     @cached_property
     def mask(self) -> torch.Tensor:
-        """What may change: subject and ring."""
+        """1 = may change: subject and ring."""
         return torch.from_numpy(self.stacked("harmonize_mask"))
 
     @cached_property
@@ -85,12 +86,12 @@ class Chunk:
 
     @cached_property
     def positive(self) -> list:
-        return self.model.told([scene.prompt for scene in self.scenes])
+        return self.model.conditioning([scene.prompt for scene in self.scenes])
 
     @cached_property
     def reference_positive(self) -> list:
-        return self.model.told([scene.exemplar_prompt for scene in self.scenes])
+        return self.model.conditioning([scene.exemplar_prompt for scene in self.scenes])
 
     @cached_property
     def negative(self) -> list:
-        return self.model.told([""] * len(self))
+        return self.model.conditioning([""] * len(self))

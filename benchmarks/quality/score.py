@@ -1,5 +1,5 @@
-"""What is measured of an image beside its truth. The smoother here is the benchmark's own: no figure rests on the
-code that it measures."""
+"""The figures of an image beside its truth. The smoother is the benchmark's own, so that no figure depends on the code
+that it measures."""
 
 import math
 
@@ -11,18 +11,19 @@ from phd_ops.pixels.color import srgb_to_linear
 from relit_scenes.light import LUMA
 from relit_scenes.render import Scene
 
-# Sigmas as shares of the image's side: what is coarser is light, what is finer is texture.
+# Sigmas as shares of the image's side: anything coarser counts as light, anything finer as texture.
 LIGHT_SIGMA, TEXTURE_SIGMA = 0.05, 0.02
 # Half the width of the band about the edge, as a share of the side: 4 pixels of 128.
 BAND = 1 / 32
+# Linear light is clipped here before its logarithm is taken.
 DARKEST = 2e-3
-# As much darker than the background, outside the subject, is shadow.
+# Ground that is darker than the background by this share counts as shadow.
 SHADOW = 0.08
 FIGURES = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal")
 
 
 def smoothed(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian mean over where there is weight: values [H,W] or [H,W,C], weight [H,W] in 0..1."""
+    """Normalized Gaussian blur of values [H,W] or [H,W,C] with a weight [H,W] in 0..1."""
     over = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-6
     weighted = cv2.GaussianBlur(values * (weight[..., None] if values.ndim == 3 else weight), (0, 0), sigma)
     return weighted / (over[..., None] if values.ndim == 3 else over)
@@ -33,20 +34,20 @@ def log_light(image: np.ndarray) -> np.ndarray:
 
 
 def light_error(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
-    """Mean square of the coarse part of log light, apart from the truth's."""
-    apart = log_light(image) - log_light(scene.truth)
-    coarse = smoothed(apart, np.float32(inside), LIGHT_SIGMA * len(inside))
+    """Mean square over the subject of the coarse part of the difference in log light."""
+    difference = log_light(image) - log_light(scene.truth)
+    coarse = smoothed(difference, np.float32(inside), LIGHT_SIGMA * len(inside))
     return float(np.square(coarse[inside]).mean())
 
 
 def identity(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
-    """Correlation of the subject's texture with the one that was pasted, NaN for a subject without any."""
+    """Correlation of the subject's texture with that of the paste; NaN for a subject without texture."""
     core = cv2.erode(np.uint8(inside), np.ones((5, 5), np.uint8)) > 0
     if core.sum() < 16:
         return math.nan
     fine = []
-    for each in (image, scene.composite):
-        light = log_light(each) @ LUMA
+    for shown in (image, scene.composite):
+        light = log_light(shown) @ LUMA
         fine.append((light - smoothed(light, np.float32(core), TEXTURE_SIGMA * len(core)))[core])
     ours, own = fine
     spread = float(np.sqrt(np.square(ours).sum() * np.square(own).sum()))
@@ -54,7 +55,7 @@ def identity(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
 
 
 def boundary_error(image: np.ndarray, scene: Scene) -> float:
-    """Squared error of the gradients in a band about the edge, over the true gradients' squares."""
+    """Squared error of the gradients in a band around the subject's edge, over the squares of the true gradients."""
     edge = np.uint8(scene.true_matte > 0.5)
     reach = max(1, round(BAND * len(edge)))
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
@@ -69,28 +70,28 @@ def boundary_error(image: np.ndarray, scene: Scene) -> float:
 
 
 def shadow_iou(image: np.ndarray, scene: Scene) -> float:
-    """Overlap of where the ground got darker with the true shadow, NaN where there is none."""
+    """Intersection over union of the ground that got darker and the true shadow; NaN where there is no shadow."""
     ground = np.maximum(scene.matte, scene.true_matte) == 0
     true = (scene.shadow > SHADOW) & ground
     if not true.any():
         return math.nan
-    now, before = (srgb_to_linear(each) @ LUMA + DARKEST for each in (image, scene.background))
+    now, before = (srgb_to_linear(shown) @ LUMA + DARKEST for shown in (image, scene.background))
     found = (now < (1 - SHADOW) * before) & ground
     return float((found & true).sum() / (found | true).sum())
 
 
 def outside_equal(image: np.ndarray, scene: Scene) -> float:
-    """1 where every pixel that no mask lets change is the background's to the bit, else 0."""
+    """1 if every pixel outside all masks equals the background bit for bit, else 0."""
     outside = np.maximum.reduce([scene.matte, scene.harmonize_mask, scene.inpaint_mask]) == 0
     return float(np.array_equal(image[outside], scene.background[outside]))
 
 
 def score(image: np.ndarray, scene: Scene) -> dict[str, float]:
-    """image: float32 [S,S,3] in 0..1. By name, FIGURES."""
+    """FIGURES by name, for an image float32 [S,S,3] in 0..1. Raises ValueError for another shape, NaN or infinity."""
     if image.shape != scene.truth.shape or not np.isfinite(image).all():
-        raise ValueError(f"An image of {scene.truth.shape} in 0..1 is needed; one of {image.shape} came.")
+        raise ValueError(f"A finite image of shape {scene.truth.shape} is needed; one of shape {image.shape} came.")
     inside = scene.true_matte > 0.5
-    labs = [rgb2lab(each[inside][:, None]) for each in (image, scene.truth)]
+    labs = [rgb2lab(shown[inside][:, None]) for shown in (image, scene.truth)]
     return {
         "fmse": float(np.square(image - scene.truth)[inside].mean()),
         "de00": float(deltaE_ciede2000(*labs).mean()),

@@ -1,4 +1,4 @@
-"""The plots and images of `bench quality`: error by model calls, error by stratum, a scene of each stratum."""
+"""The files of `bench quality`: plots of error by model calls and by stratum, a contact sheet, the CSV of all means."""
 
 import csv
 import hashlib
@@ -20,15 +20,16 @@ import matplotlib.pyplot as plt
 SHOWN = len(STRATA)
 TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
-# Columns of the sheet, at most calls of the main level.
+# Columns of the contact sheet, at the main level of model calls.
 COLUMNS = ("with_reference", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
 COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2"}
 SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal", "seconds")
 
 
 def image_file(folder: Path, run: Run, number: int) -> Path:
-    told = hashlib.sha256(run.told.encode()).hexdigest()[:6]
-    return folder / "images" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{told}.png"
+    """Where a run's image of a scene is kept."""
+    settings = hashlib.sha256(run.settings.encode()).hexdigest()[:6]
+    return folder / "images" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{settings}.png"
 
 
 def write(file: Path, image: np.ndarray) -> None:
@@ -37,7 +38,7 @@ def write(file: Path, image: np.ndarray) -> None:
 
 
 def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
-    """fMSE over model calls, a line for each sampler, a level line for each method without a model."""
+    """fMSE over model calls: a line for each sampler, a horizontal line for each method without a model."""
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
     levels = [level for level in results if level]
     for name in dict.fromkeys(result.name for level in levels for result in results[level]):
@@ -58,7 +59,7 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
     )
     axes.set_xticklabels(levels)
     axes.minorticks_off()
-    axes.set_title("Own color: nearer to the truth is lower; bars are 95 % bootstrap intervals")
+    axes.set_title("Own color: lower is nearer to the truth; bars are 95 % bootstrap intervals")
     axes.legend(fontsize=8, ncols=2)
     figure.savefig(file, dpi=110)
     plt.close(figure)
@@ -66,16 +67,16 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
 
 
 def by_stratum(compared: list[Result], file: Path) -> Path:
-    """fMSE over that of the paste, for every stratum."""
+    """fMSE relative to the paste's, for every stratum."""
     paste = next(result for result in compared if result.name == "paste")
     names = ("with_reference", "ours", "ksampler_relight", "poisson", "reinhard", "membrane")
     figure, axes = plt.subplots(figsize=(11, 4.5), layout="constrained")
     for index, name in enumerate(names):
         result = next(result for result in compared if result.name == name)
-        ratios = [result.of((each,)).mean("fmse") / paste.of((each,)).mean("fmse") for each in STRATA]
+        ratios = [result.of((stratum,)).mean("fmse") / paste.of((stratum,)).mean("fmse") for stratum in STRATA]
         axes.bar(np.arange(len(STRATA)) + (index - 2.5) * 0.13, ratios, 0.13, label=name, color=COLORS.get(name))
     axes.axhline(1, color=COLORS["paste"])
-    axes.set(yscale="log", ylabel="fMSE over the paste's", xticks=range(len(STRATA)))
+    axes.set(yscale="log", ylabel="fMSE relative to the paste's", xticks=range(len(STRATA)))
     axes.set_xticklabels(STRATA)
     axes.legend(fontsize=8, ncols=3)
     figure.savefig(file, dpi=110)
@@ -84,7 +85,7 @@ def by_stratum(compared: list[Result], file: Path) -> Path:
 
 
 def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: Path) -> Path:
-    """A scene of each stratum: what is given, what methods made of it with their error, the truth."""
+    """A row for each stratum: the given images, each method's image with its fMSE, the truth."""
     listed = {result.name: result for result in compared}
     columns = [*GIVEN, *(name for name in COLUMNS if name in listed), "truth"]
     wide, high = GAP + len(columns) * (TILE + GAP), 2 * LABEL + TILE + GAP
@@ -94,17 +95,17 @@ def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: 
         given, top = scene(number, split), number * high
         words(draw, (GAP, top + 4), f"{stratum_of(number)}: {given.prompt}", size=14)
         for column, name in enumerate(columns):
-            left, told = GAP + column * (TILE + GAP), name
+            left, label = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                file_of = image_file(folder, Run(weights, split, name, result.level, result.told, 0), number)
+                file_of = image_file(folder, Run(weights, split, name, result.level, result.settings, 0), number)
                 if not file_of.is_file():
-                    continue  # images may be deleted, rows count without them
+                    continue  # the image was deleted; its row still counts
                 tile = Image.open(file_of).convert("RGB")
-                told = f"{name} {np.square(np.asarray(tile) / 255 - given.truth)[given.true_matte > 0.5].mean():.3f}"
+                label = f"{name} {np.square(np.asarray(tile) / 255 - given.truth)[given.true_matte > 0.5].mean():.3f}"
             else:
                 tile = Image.fromarray((getattr(given, name) * 255 + 0.5).astype(np.uint8))
-            words(draw, (left, top + LABEL + 4), told, size=11)
+            words(draw, (left, top + LABEL + 4), label, size=11)
             image.paste(tile, (left, top + 2 * LABEL))
     image.save(file, quality=90)
     return file
@@ -118,9 +119,9 @@ def summary(results: dict[int, list[Result]], file: Path) -> Path:
         for group, strata in {**GROUPS, **{stratum: (stratum,) for stratum in STRATA}}.items():
             for level, listed in results.items():
                 for result in (whole.of(strata) for whole in listed):
-                    told = [group, result.name, result.label, level, result.calls, len(result.stratum)]
+                    columns = [group, result.name, result.label, level, result.calls, len(result.stratum)]
                     figures = [*interval(result.values["fmse"]), *(result.mean(name) for name in SUMMARY)]
-                    writer.writerow([*told, *(f"{figure:.5g}" for figure in figures)])
+                    writer.writerow([*columns, *(f"{figure:.5g}" for figure in figures)])
     return file
 
 

@@ -1,7 +1,7 @@
-"""What `bench quality` has measured so far: a CSV file with a row for every scene, method and seed.
+"""What `bench quality` has measured so far: a CSV file with one row for every scene, method and seed.
 
-Rows are added as soon as a chunk of scenes is done, so that a stopped run goes on where it was. A row counts only for
-the weights and the settings that it was made with; of others nothing is used, and nothing is lost.
+Rows are appended as soon as a chunk of scenes is done, so that an interrupted run continues where it stopped. A row is
+used only for the weights and settings that it was made with; rows of others stay in the file.
 """
 
 import csv
@@ -12,11 +12,12 @@ from pathlib import Path
 
 from benchmarks.quality.score import FIGURES
 
-KEYS = ("weights", "split", "method", "level", "told", "seed", "number")
+KEYS = ("weights", "split", "method", "level", "settings", "seed", "number")
 COLUMNS = (*KEYS, "stratum", "calls", "seconds", *FIGURES)
 
 
 def weights_hash(files: list[Path]) -> str:
+    """12 hexadecimal digits of the SHA-256 of these files."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -25,13 +26,19 @@ def weights_hash(files: list[Path]) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A method's results on every scene with one seed."""
+    """One method with one seed, on all scenes.
+
+    Attributes:
+        weights: the hash of the model's weights.
+        level: the number of model calls allowed per scene; 0 for methods without a model.
+        settings: everything else that the result depends on, as text.
+    """
 
     weights: str
     split: str
     method: str
     level: int
-    told: str
+    settings: str
     seed: int
 
 
@@ -46,18 +53,19 @@ class Store:
         with file.open(newline="") as lines:
             for row in csv.DictReader(lines):
                 try:
-                    run = Run(*(row[key] for key in KEYS[:3]), int(row["level"]), row["told"], int(row["seed"]))
+                    run = Run(*(row[key] for key in KEYS[:3]), int(row["level"]), row["settings"], int(row["seed"]))
                     figures = {name: float(row[name]) for name in ("seconds", *FIGURES)}
                     known = {"stratum": row["stratum"], "calls": int(row["calls"]), **figures}
                     self.rows.setdefault(run, {})[int(row["number"])] = known
                 except (KeyError, TypeError, ValueError):
-                    continue  # a line that a stop cut off
+                    continue  # a line that was cut off by an interruption
 
     def missing(self, run: Run, count: int) -> list[int]:
+        """Which of the first `count` scenes have no row."""
         return [number for number in range(count) if number not in self.rows.get(run, {})]
 
     def add(self, run: Run, rows: dict[int, dict]) -> None:
-        """Rows by scene; they are on the disk when this returns."""
+        """Appends rows by scene number; they are on disk when this returns."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         fresh = not self.file.is_file()
         with self.file.open("a", newline="") as lines:

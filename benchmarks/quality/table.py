@@ -1,5 +1,6 @@
-"""Means of `bench quality` with paired bootstrap intervals, as a table and as the line of JSON."""
+"""Means with paired bootstrap intervals, as rows of the table, as Markdown and as JSON."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from benchmarks.quality.score import FIGURES
 from benchmarks.quality.store import Run, Store
 from relit_scenes.descriptions import STRATA
 
+# The stratum whose subjects have the background's color, and all others.
 SAME, OWN = "same color", tuple(stratum for stratum in STRATA if stratum != "same color")
 GROUPS = {"own_color": OWN, "same_color": (SAME,)}
 RESAMPLES = 4000
@@ -17,29 +19,30 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Result:
-    """What a method reached. Arrays are [scenes], means over the seeds; `told` as its runs have it."""
+    """A method's figures. Arrays are [scenes], means over the seeds; `settings` as in its runs."""
 
     name: str
     label: str
-    told: str
+    settings: str
     level: int
     calls: int
     stratum: np.ndarray
     values: dict[str, np.ndarray]
 
     def of(self, strata: Iterable[str]) -> "Result":
-        """On these strata alone."""
+        """The same method on these strata alone."""
         chosen = np.isin(self.stratum, list(strata))
         values = {name: array[chosen] for name, array in self.values.items()}
-        return Result(self.name, self.label, self.told, self.level, self.calls, self.stratum[chosen], values)
+        return Result(self.name, self.label, self.settings, self.level, self.calls, self.stratum[chosen], values)
 
     def mean(self, figure: str) -> float:
+        """Over the scenes where it is known; NaN if it is known for none."""
         values = self.values[figure]
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def gathered(store: Store, runs: list[Run], label: str, count: int) -> Result | None:
-    """A method's runs, one for each seed; None where any scene is still missing."""
+    """The result of a method's runs, one for each seed; None while a scene is missing."""
     if any(store.missing(run, count) for run in runs):
         return None
     rows = [[store.rows[run][number] for number in range(count)] for run in runs]
@@ -47,41 +50,43 @@ def gathered(store: Store, runs: list[Run], label: str, count: int) -> Result | 
     with np.errstate(invalid="ignore"):
         known = {name: over_seeds(array) for name, array in values.items()}
     stratum = np.array([row["stratum"] for row in rows[0]])
-    return Result(runs[0].method, label, runs[0].told, runs[0].level, rows[0][0]["calls"], stratum, known)
+    return Result(runs[0].method, label, runs[0].settings, runs[0].level, rows[0][0]["calls"], stratum, known)
 
 
 def over_seeds(array: np.ndarray) -> np.ndarray:
-    """[seeds,scenes] to [scenes]; NaN only where no seed has a number."""
+    """Mean over seeds, [seeds,scenes] to [scenes]; NaN only where it is NaN for every seed."""
     known = np.isfinite(array)
     return np.where(known.any(0), np.where(known, array, 0).sum(0) / np.maximum(known.sum(0), 1), np.nan)
 
 
+@functools.cache
 def resamples(count: int) -> np.ndarray:
-    """Which scenes each resample has; the same for all methods, so that their differences are paired."""
+    """Scene numbers [RESAMPLES,count]; the same for all methods, so that comparisons are paired."""
     return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % of the mean's bootstrap distribution."""
+    """95 % bootstrap interval of the mean."""
     means = values[resamples(len(values))].mean(1)
     return tuple(float(end) for end in np.percentile(means, (2.5, 97.5)))
 
 
 def ratio_interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    """95 % of the ratio of two means on the same scenes."""
+    """95 % bootstrap interval of the ratio of two means on the same scenes."""
     drawn = resamples(len(ours))
     ratios = ours[drawn].mean(1) / theirs[drawn].mean(1)
     return tuple(float(end) for end in np.percentile(ratios, (2.5, 97.5)))
 
 
 def better(ours: Result, theirs: Result) -> float:
-    """On how many scenes of all."""
+    """The share of scenes on which ours has the smaller fMSE."""
     return float((ours.values["fmse"] < theirs.values["fmse"]).mean())
 
 
 def line(result: Result, paste: Result) -> str:
+    """A method's row of the printed table."""
     low, high = interval(result.values["fmse"])
-    told = [
+    parts = [
         f"{result.calls:4d} calls  fMSE {result.mean('fmse'):.4f} [{low:.4f}, {high:.4f}]",
         f"ΔE {result.mean('de00'):5.2f}",
         f"light {result.mean('light'):.3f}",
@@ -92,7 +97,7 @@ def line(result: Result, paste: Result) -> str:
         f"{1000 * result.mean('seconds'):6.0f} ms",
         f"better than paste {100 * better(result, paste):3.0f} %",
     ]
-    return "  ".join(told)
+    return "  ".join(parts)
 
 
 def as_json(result: Result) -> dict:
@@ -101,7 +106,7 @@ def as_json(result: Result) -> dict:
 
 
 def markdown(compared: list[Result], plan) -> str:
-    """The table as docs/benchmarks.md has it: methods by their error in the own-color strata."""
+    """The table of docs/benchmarks.md: methods, sorted by their fMSE on the own-color strata."""
     count = int(np.isin(compared[0].stratum, OWN).sum())
     lines = [
         f"| {count} scenes of the {plan.split} split, {plan.seeds} seed{'s' if plan.seeds > 1 else ''} "

@@ -1,8 +1,8 @@
-"""`bench quality --workflow`: anybody's workflow on the same scenes. Its nodes' titles say what goes where.
+"""`bench quality --workflow`: scores any API workflow on the same scenes. The titles of its nodes select their inputs.
 
-Images and masks go into Load Image and Load Image (as Mask) nodes, prompts into any node with a text; a node titled
-Paste & Blend is told the placement, and every seed is set. The image that is scored is what the node titled Result
-saves, shows or makes.
+Images and masks go into Load Image and Load Image (as Mask) nodes, prompts into any node with a text. A node titled
+Paste & Blend gets the placement, and every seed is set. The node titled Result saves, shows or makes the image that is
+scored.
 """
 
 import copy
@@ -31,7 +31,7 @@ from devtools.server import Server
 from relit_scenes.render import Scene
 
 RESULT = "result"
-# Title -> the scene's attribute.
+# Title of a node -> attribute of the scene.
 IMAGES = {"background": "background", "exemplar": "exemplar", "composite": "composite", "reference": "reference"}
 MASKS = {
     "subject mask": "matte", "exemplar mask": "exemplar_matte", "inpaint mask": "inpaint_mask",
@@ -40,37 +40,41 @@ MASKS = {
 PROMPTS = {"prompt": "prompt", "exemplar prompt": "exemplar_prompt"}
 PASTE = "paste & blend"
 TEXTS, SEEDS = ("text", "prompt", "value"), ("seed", "noise_seed")
-# What a node shows or saves comes in by one of these.
+# The inputs by which a node that shows or saves gets its images.
 SHOWN = ("images", "image")
-# A server may take so long for one image.
+# The longest that a server may take for one image.
 MOST_SECONDS = 1800
 
 
 class WorkflowInputError(ValueError):
-    """A file that cannot be scored; the message is a sentence for its author."""
+    """A workflow that cannot be scored; the message is one sentence for its author."""
 
 
 def read(file: Path) -> dict:
+    """A workflow in API format."""
     try:
         workflow = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise WorkflowInputError(f"--workflow: {file} is no JSON file that can be read.") from None
+        raise WorkflowInputError(f"--workflow: {file} is not a readable JSON file.") from None
     nodes = workflow.values() if isinstance(workflow, dict) else ()
     if not nodes or not all(isinstance(node, dict) and "class_type" in node for node in nodes):
-        told = "is not in ComfyUI's API format; export it with Workflow, Export (API)"
-        raise WorkflowInputError(f"--workflow: {file} {told}.")
+        problem = "is not in ComfyUI's API format; export it with Workflow, Export (API)"
+        raise WorkflowInputError(f"--workflow: {file} {problem}.")
     return workflow
 
 
 def titled(workflow: dict) -> dict[str, str]:
-    """Title, in small letters -> node id."""
+    """Lower-case title -> node id."""
     return {node.get("_meta", {}).get("title", "").strip().lower(): name for name, node in workflow.items()}
 
 
 def check(workflow: dict, file: Path) -> None:
+    """Raises WorkflowInputError where no node is titled Result, or none takes the scene."""
     titles = titled(workflow)
     if RESULT not in titles:
-        raise WorkflowInputError(f"--workflow: no node of {file} is titled Result, so nothing says what is scored.")
+        raise WorkflowInputError(
+            f"--workflow: no node of {file} is titled Result; title the node whose image is to be scored."
+        )
     if "composite" not in titles and not {"background", "exemplar"} <= set(titles):
         known = ", ".join(name.title() for name in (*IMAGES, *MASKS, *PROMPTS, PASTE))
         raise WorkflowInputError(
@@ -80,13 +84,13 @@ def check(workflow: dict, file: Path) -> None:
 
 
 def in_eight_bits(given: Scene) -> Scene:
-    """The scene as its files hold it, so that a pixel that was left alone is equal."""
+    """The scene rounded as in its PNG files, so that an unchanged pixel is equal."""
     rounded = {name: np.round(getattr(given, name) * 255) / np.float32(255) for name in IMAGES.values()}
     return replace(given, **rounded)
 
 
 def put(node: dict, names: tuple[str, ...], value, title: str) -> None:
-    """Into the first of these inputs that a node has."""
+    """Sets the first of these inputs that a node has."""
     for name in names:
         if name in node["inputs"]:
             node["inputs"][name] = value
@@ -95,7 +99,7 @@ def put(node: dict, names: tuple[str, ...], value, title: str) -> None:
 
 
 def bound(workflow: dict, given: Scene, number: int, seed: int, keep: Callable[[str, bytes], None]) -> dict:
-    """The workflow with a scene's images, masks and prompts; `keep` takes each image's name and PNG."""
+    """A copy of the workflow with a scene's images, masks, prompts and seed; `keep` stores each PNG by its name."""
     workflow = copy.deepcopy(workflow)
     for title, name in titled(workflow).items():
         node = workflow[name]
@@ -120,7 +124,7 @@ def bound(workflow: dict, given: Scene, number: int, seed: int, keep: Callable[[
 
 
 def of_side(image: np.ndarray, side: int) -> np.ndarray:
-    """float32 [S,S,3] of the scenes' side."""
+    """An image resized to [side,side,3]."""
     height, width = image.shape[:2]
     if height != width:
         raise WorkflowInputError(f"--workflow: Result is {width}×{height}; the scenes are {side}×{side}.")
@@ -128,7 +132,7 @@ def of_side(image: np.ndarray, side: int) -> np.ndarray:
 
 
 class Headless:
-    """ComfyUI's executor in this process; it knows core's nodes and this pack's."""
+    """ComfyUI's executor in this process, with core's nodes and this pack's."""
 
     def __init__(self, folder: Path):
         self.executor, self.folder = new_executor(), folder / "input"
@@ -137,7 +141,7 @@ class Headless:
         (self.folder / name).write_bytes(content)
 
     def run(self, workflow: dict) -> tuple[np.ndarray, int]:
-        """The image that the node titled Result stands for, and the model calls."""
+        """The image of the node titled Result, float32 [H,W,3], and the number of model calls."""
         execution = run_workflow(workflow, executor=self.executor)
         name = titled(workflow)[RESULT]
         links = [workflow[name]["inputs"].get(key) for key in SHOWN]
@@ -150,7 +154,7 @@ class Headless:
 
 
 class OnServer:
-    """A ComfyUI that runs already, with whatever packs it has. It does not tell how often the model was called."""
+    """A ComfyUI server that is already running, with its own packs. It does not report model calls."""
 
     def __init__(self, address: str):
         self.server = Server(address.rstrip("/"))
@@ -159,12 +163,12 @@ class OnServer:
     def run(self, workflow: dict) -> tuple[np.ndarray, int]:
         answer = self.server.post(workflow)
         if answer.status_code != 200:
-            raise WorkflowInputError(f"--workflow: the server refuses it: {refusal(answer)}")
+            raise WorkflowInputError(f"--workflow: the server rejects it: {refusal(answer)}")
         entry = self.server.finished(answer.json()["prompt_id"], MOST_SECONDS)
         failures = [data for event, data in entry["status"]["messages"] if event == "execution_error"]
         if failures:
-            told = f"node {failures[0]['node_id']} ({failures[0]['node_type']})"
-            raise WorkflowInputError(f"--workflow: {told}: {failures[0]['exception_message'].strip()}")
+            node = f"node {failures[0]['node_id']} ({failures[0]['node_type']})"
+            raise WorkflowInputError(f"--workflow: {node}: {failures[0]['exception_message'].strip()}")
         images = entry["outputs"].get(titled(workflow)[RESULT], {}).get("images")
         if not images:
             raise WorkflowInputError("--workflow: the node titled Result saves or shows no image.")
@@ -173,35 +177,36 @@ class OnServer:
 
 
 def refusal(answer) -> str:
-    """What a server says of a workflow that it does not take."""
+    """The reasons in a server's answer to a workflow that it rejects."""
     try:
-        told = answer.json()
+        reasons = answer.json()
     except ValueError:
         return f"status {answer.status_code}."
     nodes = [
         error["details"] or error["message"]
-        for node in told.get("node_errors", {}).values()
+        for node in reasons.get("node_errors", {}).values()
         for error in node["errors"]
     ]
-    return "; ".join([told["error"]["message"], *nodes])
+    return "; ".join([reasons["error"]["message"], *nodes])
 
 
 def run_missing(
     workflow: dict, run: Run, store: Store, count: int, runner: Headless | OnServer, render: Callable
 ) -> None:
+    """Scores a workflow on the missing scenes, and stores each row."""
     missing = store.missing(run, count)
     for done, number in enumerate(missing):
         given = render(number)
         began = time.perf_counter()
         image, calls = runner.run(bound(workflow, given, number, run.seed, runner.keep))
         seconds = time.perf_counter() - began
-        told = {"stratum": stratum_of(number), "calls": calls, "seconds": round(seconds, 4)}
-        store.add(run, {number: told | score(of_side(image, len(given.truth)), given)})
+        row = {"stratum": stratum_of(number), "calls": calls, "seconds": round(seconds, 4)}
+        store.add(run, {number: row | score(of_side(image, len(given.truth)), given)})
         print(f"seed {run.seed}, scene {done + 1} of {len(missing)}: {seconds:.1f} s, {calls} model calls", flush=True)
 
 
 def paste(count: int, render: Callable) -> Result:
-    """What the scenes are without any harmonizing."""
+    """The result of the composites as they are."""
     rows = [score(render(number).composite, render(number)) for number in range(count)]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     stratum = np.array([stratum_of(number) for number in range(count)])
@@ -209,10 +214,15 @@ def paste(count: int, render: Callable) -> Result:
 
 
 def measure(plan, store: Store, file: Path, side: int, address: str | None, folder: Path) -> int:
-    """Scores a workflow; the exit status. address: of a server; else ComfyUI's input folder lies in `folder`."""
+    """Scores a workflow and returns the exit status.
+
+    Args:
+        address: of a server; None runs the workflow in this process.
+        folder: contains ComfyUI's input folder.
+    """
     workflow = read(file)
     check(workflow, file)
-    # The demo model may be part of it.
+    # The workflow may load the demo model.
     weights = sorted(DEMO_WEIGHTS.glob("*.safetensors"))
     hashed = f"{weights_hash([file, *weights])}@{side}@{address or 'headless'}"
     runs = [Run(hashed, plan.split, "workflow", 0, file.name, seed) for seed in range(plan.seeds)]
@@ -226,14 +236,14 @@ def measure(plan, store: Store, file: Path, side: int, address: str | None, fold
     except (requests.RequestException, TimeoutError) as error:
         raise WorkflowInputError(f"--server: {address} does not answer as ComfyUI does ({error}).") from None
     results = [gathered(store, runs, file.name, plan.count), paste(plan.count, render)]
-    told = {"n": plan.count, "seeds": plan.seeds, "side": side}
+    parts = {"n": plan.count, "seeds": plan.seeds, "side": side}
     for group, strata in {**GROUPS, **{stratum: (stratum,) for stratum in STRATA}}.items():
         chosen = [result.of(strata) for result in results]
         section = Section(f"{group.replace('_', ' ')}, {len(chosen[0].stratum)} scenes")
         for result in chosen:
             section.row(result.name, line(result, chosen[-1]))
         show(section, {})
-        where = told if group in GROUPS else told.setdefault("strata", {})
+        where = parts if group in GROUPS else parts.setdefault("strata", {})
         where[group] = {result.name: as_json(result) for result in chosen}
-    print(json.dumps(told))
+    print(json.dumps(parts))
     return 0

@@ -1,6 +1,7 @@
-"""`dev.py bench quality`: its figures are what their names say, no result is lost, any workflow can be scored."""
+"""`dev.py bench quality`: its figures mean what they should, no result is lost, any workflow can be scored."""
 
 import contextlib
+import csv
 import functools
 import json
 import shutil
@@ -12,8 +13,12 @@ import torch
 from bench_support import has_sprites, ran
 
 from benchmarks.common.comfyui import silent
+from benchmarks.common.table import holds
+from benchmarks.quality import report as quality_report
 from benchmarks.quality import run as quality
 from benchmarks.quality import scenes as quality_scenes
+from benchmarks.quality.measure import measure_method
+from benchmarks.quality.plan import RESULTS, Plan
 from benchmarks.quality.score import FIGURES, score
 from benchmarks.quality.store import Run, Store
 from benchmarks.quality.table import OWN, Result, gathered, interval, over_seeds, ratio_interval
@@ -30,7 +35,7 @@ RUN = Run("abc", "test", "ours", 36, "steps=18", 0)
 
 @pytest.fixture
 def solids(monkeypatch):
-    """Scenes that need no package from npm."""
+    """Scenes of solids, which need no package from npm."""
     monkeypatch.setattr(quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
     return quality_scenes.scene
 
@@ -47,7 +52,7 @@ def row(value: float = 0.5) -> dict:
 # Scores
 
 
-def test_the_truth_is_without_error(given):
+def test_the_truth_has_no_error(given):
     figures = score(given.truth, given)
     assert figures["fmse"] == figures["de00"] == figures["light"] == figures["boundary"] == 0
     assert figures["shadow_iou"] > 0.9
@@ -67,7 +72,7 @@ def test_light_error_is_the_square_of_a_light_that_is_off_everywhere(given):
 
 def test_identity_sees_texture_and_not_light(solids):
     drawn = (solids(number, "validation") for number in range(60))
-    striped = next(each for each in drawn if each.description.scene.subject.pattern == "striped")
+    striped = next(scene for scene in drawn if scene.description.scene.subject.pattern == "striped")
     brighter = linear_to_srgb(np.clip(srgb_to_linear(striped.composite) * 1.3, 0, 1))
     inside = striped.matte > 0.5
     flat = striped.composite.copy()
@@ -76,7 +81,7 @@ def test_identity_sees_texture_and_not_light(solids):
     assert abs(score(flat.astype(np.float32), striped)["identity"]) < 0.3
 
 
-def test_one_pixel_far_away_is_seen(given):
+def test_one_changed_pixel_outside_the_masks_is_detected(given):
     assert score(given.composite, given)["outside_equal"] == 1
     touched = given.composite.copy()
     touched[0, 0, 0] += 1e-6 + np.spacing(touched[0, 0, 0])
@@ -84,15 +89,15 @@ def test_one_pixel_far_away_is_seen(given):
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((64, 64, 3), np.float32), np.full((128, 128, 3), np.nan, np.float32)])
-def test_a_image_that_is_none_is_refused(given, wrong):
+def test_an_image_of_wrong_size_or_with_nan_is_refused(given, wrong):
     with pytest.raises(ValueError, match="is needed; one of"):
         score(wrong, given)
 
 
-# What was measured is kept
+# Kept rows
 
 
-def test_rows_outlive_the_process_that_made_them(tmp_path):
+def test_a_store_reads_the_rows_of_an_earlier_one(tmp_path):
     store = Store(tmp_path / "folder" / "rows.csv")
     assert store.missing(RUN, 3) == [0, 1, 2]
     store.add(RUN, {0: row(), 2: row(0.25)})
@@ -101,7 +106,7 @@ def test_rows_outlive_the_process_that_made_them(tmp_path):
     assert again.rows[RUN][2]["fmse"] == 0.25 and again.rows[RUN][2]["stratum"] == "mixed"
 
 
-def test_a_row_that_a_stop_cut_off_is_measured_again(tmp_path):
+def test_a_row_that_was_cut_off_is_measured_again(tmp_path):
     store = Store(tmp_path / "rows.csv")
     store.add(RUN, {0: row(), 1: row()})
     store.file.write_text(store.file.read_text()[:-25])
@@ -111,16 +116,16 @@ def test_a_row_that_a_stop_cut_off_is_measured_again(tmp_path):
     assert Store(store.file).rows[RUN] == {0: row(), 1: row(0.125)}
 
 
-@pytest.mark.parametrize("other", [("weights", "abd"), ("told", "steps=9"), ("split", "validation"), ("seed", 1)])
-def test_rows_of_other_weights_or_settings_count_for_nothing(tmp_path, other):
+@pytest.mark.parametrize("other", [("weights", "abd"), ("settings", "steps=9"), ("split", "validation"), ("seed", 1)])
+def test_rows_of_other_weights_or_settings_are_ignored(tmp_path, other):
     store = Store(tmp_path / "rows.csv")
     store.add(RUN, {0: row()})
     changed = Run(**{**vars(RUN), other[0]: other[1]})
     assert Store(store.file).missing(changed, 1) == [0]
 
 
-def test_a_run_goes_on_with_the_scenes_that_are_missing(tmp_path, solids):
-    plan, store, asked = quality.Plan(5, 1, (10,), "validation", tmp_path), Store(tmp_path / "rows.csv"), []
+def test_a_run_measures_only_the_missing_scenes(tmp_path, solids):
+    plan, store, asked = Plan(5, 1, (10,), "validation", tmp_path), Store(tmp_path / "rows.csv"), []
     store.add(RUN, {0: row(), 3: row()})
 
     class Given:
@@ -139,7 +144,7 @@ def test_a_run_goes_on_with_the_scenes_that_are_missing(tmp_path, solids):
             return np.stack([scene.truth for scene in chunk.scenes])
 
     for _ in range(2):
-        quality.measure_method(plan, store, RUN, Method, Given)
+        measure_method(plan, store, RUN, Method, Given)
     assert asked == [(1, 2, 4)]
     assert store.missing(RUN, 5) == [] and store.rows[RUN][4]["fmse"] == 0
 
@@ -147,7 +152,7 @@ def test_a_run_goes_on_with_the_scenes_that_are_missing(tmp_path, solids):
 # Means and intervals
 
 
-def test_a_method_counts_when_all_its_scenes_and_seeds_are_there(tmp_path):
+def test_a_method_has_a_result_only_when_all_scenes_and_seeds_are_measured(tmp_path):
     store, runs = Store(tmp_path / "rows.csv"), [RUN, Run(**{**vars(RUN), "seed": 1})]
     store.add(runs[0], {0: row(0.2), 1: row(0.4)})
     assert gathered(store, runs, "ours", 2) is None
@@ -155,24 +160,24 @@ def test_a_method_counts_when_all_its_scenes_and_seeds_are_there(tmp_path):
     np.testing.assert_allclose(gathered(store, runs, "ours", 2).values["fmse"], [0.3, 0.4])
 
 
-def test_what_one_seed_cannot_tell_another_may():
+def test_the_mean_over_seeds_skips_missing_values():
     seen = over_seeds(np.array([[np.nan, 1.0, np.nan], [3.0, 2.0, np.nan]]))
     np.testing.assert_array_equal(seen, [3.0, 1.5, np.nan])
 
 
-def test_the_interval_is_that_of_the_mean():
+def test_the_bootstrap_interval_is_that_of_the_mean():
     values = np.random.default_rng(1).normal(2, 1, 400)
     low, high = interval(values)
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
 
-def test_a_paired_ratio_knows_that_hard_scenes_are_hard_for_both():
+def test_the_ratio_interval_is_paired_by_scene():
     theirs = np.random.default_rng(2).lognormal(0, 1, 300)
     assert ratio_interval(0.5 * theirs, theirs) == pytest.approx((0.5, 0.5))
 
 
-def test_strata_are_taken_apart_and_all_are_as_large():
+def test_all_strata_have_equally_many_scenes_and_can_be_selected():
     strata = np.array([quality_scenes.stratum_of(number) for number in range(16)])
     assert all((strata == name).sum() == 2 for name in STRATA)
     whole = Result("paste", "paste", "", 0, 0, strata, {"fmse": np.arange(16.0)})
@@ -182,7 +187,7 @@ def test_strata_are_taken_apart_and_all_are_as_large():
 # Methods
 
 
-def test_no_method_makes_more_calls_than_its_level_nor_fewer_than_it_says(pack, solids):
+def test_every_method_makes_as_many_model_calls_as_it_declares_and_no_more_than_its_level(pack, solids):
     from benchmarks.quality.methods import methods
 
     load_core_extras()
@@ -198,7 +203,7 @@ def test_no_method_makes_more_calls_than_its_level_nor_fewer_than_it_says(pack, 
                         (image,) = method.run(chunk, 0)
                     counted.append((method.name, method.calls, len(calls)))
                     assert image.shape == (128, 128, 3) and np.isfinite(image).all()
-    assert [name for name, told, made in counted if told != made] == []
+    assert [name for name, declared, made in counted if declared != made] == []
 
 
 @contextlib.contextmanager
@@ -221,7 +226,7 @@ def calls_of_all_models():
 
 @pytest.fixture
 def scored(pack, tmp_path, monkeypatch, capsys):
-    """Runs `--workflow` on solids: exit status, the line of JSON or what was said, and the folder."""
+    """Runs `--workflow` on solids; returns the exit status, the printed lines and the error output."""
     monkeypatch.setattr("devtools.executor.set_directories", lambda *folders: None)
     monkeypatch.setattr(subjects, "sprite_archive", bytes)
     monkeypatch.setattr(quality_scenes, "draw_scene", functools.partial(draw_scene, kinds=("solid",)))
@@ -239,29 +244,29 @@ def scored(pack, tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_workflow_is_scored_beside_the_paste_and_goes_on_where_it_stopped(scored, tmp_path):
+def test_a_workflow_is_scored_beside_the_paste_and_measured_once(scored, tmp_path):
     few = json.loads((WORKFLOWS / "phd.json").read_text())
     next(node for node in few.values() if node["class_type"] == "PhDHarmonizeSampler")["inputs"]["steps"] = 2
     file = tmp_path / "few.json"
     file.write_text(json.dumps(few))
     status, lines, _ = scored(file, "--scenes", "8")
-    told = json.loads(lines[-1])
-    assert status == 0 and told["n"] == 8
+    printed = json.loads(lines[-1])
+    assert status == 0 and printed["n"] == 8
     for group in ("own_color", "same_color"):
-        assert {*told[group]} == {"workflow", "paste"}
-        assert {*told[group]["workflow"]} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
-    assert told["own_color"]["workflow"]["calls"] == 4
-    assert told["own_color"]["workflow"]["fmse"] != told["own_color"]["paste"]["fmse"]
+        assert {*printed[group]} == {"workflow", "paste"}
+        assert {*printed[group]["workflow"]} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
+    assert printed["own_color"]["workflow"]["calls"] == 4
+    assert printed["own_color"]["workflow"]["fmse"] != printed["own_color"]["paste"]["fmse"]
     rows = Store(tmp_path / "quality_scenes.csv").rows
-    assert all(each["outside_equal"] == 1 for run in rows.values() for each in run.values())
+    assert all(row["outside_equal"] == 1 for run in rows.values() for row in run.values())
     again = scored(file, "--scenes", "8")
     assert again[1][-1] == lines[-1] and not any("model calls" in line for line in again[1])
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (lambda nodes: "{", "no JSON file that can be read"),
+        (lambda nodes: "{", "is not a readable JSON file"),
         (lambda nodes: [], "is not in ComfyUI's API format"),
         (lambda nodes: {"nodes": [], "links": []}, "is not in ComfyUI's API format"),
         (lambda nodes: {name: node for name, node in nodes.items() if name != "10"}, "is titled Result"),
@@ -275,32 +280,32 @@ def test_a_workflow_is_scored_beside_the_paste_and_goes_on_where_it_stopped(scor
         (lambda nodes: nodes["10"]["inputs"].update(images=["7", 0]), "--workflow: "),
     ],
 )
-def test_a_workflow_that_cannot_be_scored_is_told_why(scored, tmp_path, change, told):
+def test_a_workflow_that_cannot_be_scored_gives_one_sentence(scored, tmp_path, change, message):
     nodes = json.loads((WORKFLOWS / "ksampler.json").read_text())
     changed = change(nodes)
     file = tmp_path / "mine.json"
     file.write_text(changed if isinstance(changed, str) else json.dumps(nodes if changed is None else changed))
-    status, _, said = scored(file, "--scenes", "8")
-    assert status == 2 and told in said and said.count("\n") == 1
+    status, _, error = scored(file, "--scenes", "8")
+    assert status == 2 and message in error and error.count("\n") == 1
 
 
 def test_a_missing_workflow_is_named(scored, tmp_path):
-    status, _, said = scored(tmp_path / "none.json")
-    assert status == 2 and "none.json is no JSON file that can be read" in said
+    status, _, error = scored(tmp_path / "none.json")
+    assert status == 2 and "none.json is not a readable JSON file" in error
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--levels", "10,11"], "is not a list of 10, 36, 60, 120"),
-        (["--scenes", "3"], "is not a number from 8 on"),
+        (["--scenes", "3"], "is not a number of at least 8"),
         (["--side", "100"], "is not a multiple of 8"),
     ],
 )
-def test_arguments_are_checked(arguments, told, capsys):
+def test_wrong_arguments_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit):
         quality.main(arguments)
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_damaged_weights_are_named(pack, tmp_path, monkeypatch, capsys):
@@ -329,11 +334,11 @@ def test_damaged_weights_are_named(pack, tmp_path, monkeypatch, capsys):
         ("a brown cat", "cat"),
     ],
 )
-def test_the_thing_that_a_prompt_names(prompt, noun):
+def test_the_class_that_a_prompt_names(prompt, noun):
     assert classifier.CLASSES_AND_NONE[classifier.class_of(prompt)] == noun
 
 
-def test_the_classifier_knows_solids_it_never_saw(pack):
+def test_the_classifier_recognizes_held_out_solids(pack):
     from relit_scenes.training_scenes import training_pair
     from training.data import as_tensor
 
@@ -342,36 +347,47 @@ def test_the_classifier_knows_solids_it_never_saw(pack):
     assert classifier.accuracy(classifier.load(), images, [prompt for _, prompt in shown]) > 0.6
 
 
-# All of it
+# A whole run
 
 
 @pytest.fixture(scope="module")
 def benchmark(pack, tmp_path_factory):
-    """Exit status, what was printed, and the folder."""
+    """Exit status, printed lines, and the folder of the results, of a run with few scenes and few drawn images."""
+    from benchmarks.quality import model
+
     if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
-    return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TRUTHS", "DRAWN", "HOLES"):
+            patch.setattr(model, name, 8)
+        return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
 
 
-def test_the_last_line_is_json_with_all_figures(benchmark):
-    told = json.loads(benchmark[1][-1])
-    assert told["n"] == 8 and {*quality.WANTED} <= {*told}
+@pytest.fixture(scope="module")
+def printed(benchmark):
+    """The line of JSON."""
+    return json.loads(benchmark[1][-1])
+
+
+def test_the_last_line_is_json_with_all_figures(printed):
+    assert printed["n"] == 8 and {*quality.WANTED} <= {*printed}
     for group in ("own_color", "same_color"):
-        assert {"ours", "with_reference", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*told[group]}
-        for figures in told[group].values():
+        assert {"ours", "with_reference", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*printed[group]}
+        for figures in printed[group].values():
             assert {*figures} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
             assert figures["fmse_ci"][0] <= figures["fmse"] <= figures["fmse_ci"][1]
-    assert {*told["strata"]} == {*STRATA} and told["outside_equal"] is True
+    assert {*printed["strata"]} == {*STRATA} and printed["outside_equal"] is True
 
 
-def test_the_exit_status_says_whether_all_that_was_asked_for_holds(benchmark):
-    told = json.loads(benchmark[1][-1])
-    assert benchmark[0] == (0 if all(quality.holds(name, told[name]) for name in quality.WANTED) else 1)
+def test_the_exit_status_is_0_only_if_all_bounds_hold(benchmark, printed):
+    assert benchmark[0] == (0 if all(holds(quality.WANTED, name, printed[name]) for name in quality.WANTED) else 1)
 
 
-def test_rivals_that_win_are_named(benchmark):
-    told = json.loads(benchmark[1][-1])["own_color"]
-    winners = {name for name, each in told.items() if each["fmse"] < told["with_reference"]["fmse"]} - {*quality.OURS}
+def test_rivals_that_win_are_named(benchmark, printed):
+    own = printed["own_color"]
+    winners = {name for name, row in own.items() if row["fmse"] < own["with_reference"]["fmse"]} - {
+        *quality_report.OURS
+    }
     assert all(any(f"! {name} beats with_reference" in line for line in benchmark[1]) for name in winners)
 
 
@@ -386,16 +402,29 @@ def test_tables_plots_and_images_are_written(benchmark):
     } <= names
 
 
+def test_the_stored_means_name_the_methods_as_the_code_does(comfyui):
+    from benchmarks.quality.methods import methods
+    from benchmarks.quality.table import GROUPS
+
+    with (RESULTS / "quality.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert {row["group"] for row in rows} == {*GROUPS, *STRATA}
+    stored = {(int(row["level"]), row["method"], row["label"], int(row["calls"])) for row in rows}
+    levels = tuple(sorted({level for level, *_ in stored} - {0}))
+    listed = methods(levels).items()
+    assert stored == {(level, method.name, method.label, method.calls) for level, own in listed for method in own}
+
+
 def test_docs_benchmarks_md_shows_the_table_that_bench_quality_wrote():
-    wrote = (quality.RESULTS / "quality.md").read_text(encoding="utf-8")
-    assert wrote and wrote in quality.NUMBERS.read_text(encoding="utf-8")
+    wrote = (RESULTS / "quality.md").read_text(encoding="utf-8")
+    assert wrote and wrote in quality_report.NUMBERS.read_text(encoding="utf-8")
 
 
 def test_a_table_goes_between_its_marks_and_nothing_else_is_touched(tmp_path):
     page = tmp_path / "benchmarks.md"
-    page.write_text(f"before\n\n{quality.MARKS[0]}\nold\n{quality.MARKS[1]}\n\nafter\n")
-    quality.put_between_marks(page, "| new |\n")
-    assert page.read_text() == f"before\n\n{quality.MARKS[0]}\n| new |\n{quality.MARKS[1]}\n\nafter\n"
+    page.write_text(f"before\n\n{quality_report.MARKS[0]}\nold\n{quality_report.MARKS[1]}\n\nafter\n")
+    quality_report.put_between_marks(page, "| new |\n")
+    assert page.read_text() == f"before\n\n{quality_report.MARKS[0]}\n| new |\n{quality_report.MARKS[1]}\n\nafter\n"
     page.write_text("no marks\n")
-    quality.put_between_marks(page, "| new |\n")
+    quality_report.put_between_marks(page, "| new |\n")
     assert page.read_text() == "no marks\n"

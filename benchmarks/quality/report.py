@@ -1,0 +1,98 @@
+"""What `bench quality` reports: tables, figures with their bounds, the table for docs/benchmarks.md, the JSON line."""
+
+import json
+from pathlib import Path
+
+from benchmarks.common.table import Bounds, Section, shortened, show, verdict
+from benchmarks.quality import model, sheet
+from benchmarks.quality.plan import MAIN_LEVEL, Plan
+from benchmarks.quality.table import GROUPS, OWN, SAME, STRATA, Result, as_json, line, markdown, ratio_interval
+from devtools.paths import ROOT
+
+NUMBERS = ROOT / "docs" / "benchmarks.md"
+# The page has the table of a whole run between these marks.
+MARKS = ("<!-- python3 dev.py bench quality -->", "<!-- end of bench quality -->")
+# The pack's methods; all others are rivals.
+OURS = ("ours", "with_reference", "with_reference_eps", "langevin", "ksampler_relight")
+
+
+def report(plan: Plan, results: dict[int, list[Result]], weights: str, quick: bool, wanted: Bounds) -> dict:
+    """Prints everything, writes the files, and returns the figures."""
+    level, shown = main_level(results), compared(results)
+    print_table(f"Own color, {level} model calls", shown, OWN)
+    print_table(f"The background's color, {level} model calls", shown, (SAME,))
+    own = {result.name: result.of(OWN) for result in shown}
+    for result in own.values():
+        if result.name not in OURS and result.mean("fmse") < own["with_reference"].mean("fmse"):
+            print(f"  ! {result.name} beats with_reference: fMSE {result.mean('fmse'):.4f}")
+    section = model.measure(quick)
+    show(section, {})
+    figures = figures_of(results, own) | section.figures
+    print("\nBounds")
+    print("\n".join(verdict(wanted, name, figures[name]) for name in wanted), flush=True)
+    table = markdown(shown, plan)
+    (plan.folder / "quality.md").write_text(table, encoding="utf-8")
+    if plan.published:
+        put_between_marks(NUMBERS, table)
+    for file in sheet.save(plan.folder, results, shown, plan.split, weights):
+        print(f"Wrote {file}")
+    print(line_of_json(results, figures, plan))
+    return figures
+
+
+def main_level(results: dict[int, list[Result]]) -> int:
+    return MAIN_LEVEL if MAIN_LEVEL in results else max(results)
+
+
+def compared(results: dict[int, list[Result]]) -> list[Result]:
+    """The methods without a model, and all methods at the main level."""
+    return [*results[0], *results[main_level(results)]]
+
+
+def print_table(title: str, results: list[Result], strata: tuple[str, ...]) -> None:
+    chosen = [result.of(strata) for result in results]
+    paste = next(result for result in chosen if result.name == "paste")
+    section = Section(f"{title}, {len(paste.stratum)} scenes")
+    for result in sorted(chosen, key=lambda result: result.mean("fmse")):
+        section.row(result.name, line(result, paste))
+    show(section, {})
+
+
+def figures_of(results: dict[int, list[Result]], own: dict[str, Result]) -> dict:
+    """The figures of harmonizing, ratios with their intervals; `own` is `compared` on the own-color strata, by name."""
+    ours = own["with_reference"]
+    few = [result.of(OWN) for level, listed in results.items() if level <= MAIN_LEVEL for result in listed]
+    rival = min((result for result in few if result.name not in OURS), key=lambda result: result.mean("fmse"))
+    figures = {"best_rival": rival.name}
+    for name, other in (("best_rival", rival), ("paste", own["paste"])):
+        figures[f"with_reference_vs_{name}"] = ours.mean("fmse") / other.mean("fmse")
+        ends = ratio_interval(ours.values["fmse"], other.values["fmse"])
+        figures[f"with_reference_vs_{name}_ci"] = [shortened(end) for end in ends]
+    stitched = [result for listed in results.values() for result in listed if result.name in ("ours", "with_reference")]
+    return figures | {
+        "with_reference_identity": ours.mean("identity"),
+        "with_reference_calls": ours.calls,
+        "outside_equal": all(result.mean("outside_equal") == 1 for result in stitched),
+    }
+
+
+def line_of_json(results: dict[int, list[Result]], figures: dict, plan: Plan) -> str:
+    parts = {"n": plan.count, "seeds": plan.seeds}
+    for group, strata in GROUPS.items():
+        parts[group] = {result.name: as_json(result.of(strata)) for result in compared(results)}
+    parts["strata"] = {
+        stratum: {result.name: as_json(result.of((stratum,))) for result in compared(results)} for stratum in STRATA
+    }
+    parts["levels"] = {
+        level: {result.name: shortened(result.mean("fmse")) for result in listed} for level, listed in results.items()
+    }
+    kept = {name: value if isinstance(value, str | list) else shortened(value) for name, value in figures.items()}
+    return json.dumps(parts | kept)
+
+
+def put_between_marks(page: Path, table: str) -> None:
+    """Replaces the table between MARKS; a page without the marks stays as it is."""
+    text = page.read_text(encoding="utf-8")
+    if all(mark in text for mark in MARKS):
+        before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+        page.write_text(f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}", encoding="utf-8")
