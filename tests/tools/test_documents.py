@@ -34,7 +34,7 @@ def test_every_row_of_settings_is_marked_as_measured_or_derived():
 
 def written_texts() -> str:
     """Every string of the pack's code on a line of its own, with … for what is filled in at run time."""
-    texts = [(ROOT / "web" / "js" / "texts.mjs").read_text(encoding="utf-8")]
+    texts = [(ROOT / "web" / "js" / "translations.mjs").read_text(encoding="utf-8")]
     sources = [
         ROOT / "__init__.py",
         *(file for folder in ("nodes", "phd_ops") for file in (ROOT / folder).rglob("*.py")),
