@@ -1,4 +1,4 @@
-"""`python3 dev.py demo`: the example workflow on two images, through ComfyUI's own graph executor."""
+"""`python3 dev.py demo`: the example workflow on two images, run by ComfyUI's own graph executor."""
 
 import argparse
 import json
@@ -16,11 +16,12 @@ from PIL import Image, UnidentifiedImageError
 from devtools import comfyui
 from devtools import package_images as images
 from devtools.contact_sheet import contact_sheet
-from devtools.executor import Execution, WorkflowError, run_workflow, set_directories
+from devtools.executor import Execution, Progress, WorkflowError, run_workflow, set_directories
 from devtools.paths import ROOT
 
 WORKFLOW = ROOT / "example_workflows" / "api" / "phd_demo.json"
-LEAST_SIDE = 32
+# Smaller images are refused.
+MIN_SIDE = 32
 CHECKPOINT_TYPES = (".safetensors", ".ckpt", ".pt", ".pth")
 
 
@@ -30,15 +31,15 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Demo:
-    """What a run of the demo gave.
+    """The result of a run.
 
     Attributes:
-        titles: node id -> the node's title, for all nodes that ran.
+        titles: node id -> title.
         run: the execution.
         tiles: (label, uint8 [H,W,3]) of each step, in order.
-        final: uint8 [H,W,3].
-        untouched: share of the image's pixels outside the composite mask.
-        kept: whether all of those equal the background's.
+        final: the final image, uint8 [H,W,3].
+        untouched: the share of pixels outside the composite mask.
+        kept: whether all of those are bit-identical to the background's.
     """
 
     titles: dict[str, str]
@@ -50,7 +51,7 @@ class Demo:
 
 
 def open_image(argument: str, path: str) -> Image.Image:
-    """Reads an image that the user named; InputError says which argument is at fault and what would do."""
+    """Reads the image that a command-line argument names. Raises InputError with one sentence."""
     file = Path(path).expanduser()
     accepted = "an image file (PNG, JPEG, WebP …) is needed"
     if file.is_dir():
@@ -62,14 +63,14 @@ def open_image(argument: str, path: str) -> Image.Image:
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise InputError(f"{argument}: {path} is not an image that can be read; {accepted}.") from None
-    if min(image.size) < LEAST_SIDE:
-        told = f"{image.width}×{image.height} pixels"
-        raise InputError(f"{argument}: {path} is {told}; at least {LEAST_SIDE}×{LEAST_SIDE} are needed.")
+    if min(image.size) < MIN_SIDE:
+        size = f"{image.width}×{image.height} pixels"
+        raise InputError(f"{argument}: {path} is {size}; at least {MIN_SIDE}×{MIN_SIDE} are needed.")
     return image
 
 
 def alpha_of(image: Image.Image) -> Image.Image | None:
-    """An image's own transparency as a mask (white = opaque), or None where it has none."""
+    """An image's alpha channel as a mask (white = opaque), or None where the image is opaque."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return None
     alpha = image.convert("RGBA").getchannel("A")
@@ -77,7 +78,7 @@ def alpha_of(image: Image.Image) -> Image.Image | None:
 
 
 def read_inputs(options: argparse.Namespace) -> tuple[Image.Image, Image.Image, Image.Image | None]:
-    """Exemplar, background, and the subject's mask where one was given or the exemplar has alpha."""
+    """The exemplar, the background, and the subject's mask if one is given or the exemplar has transparency."""
     exemplar = open_image("--exemplar", options.exemplar or images.photograph_path("astronaut"))
     background = open_image("--background", options.background or images.photograph_path("rocket"))
     mask = alpha_of(exemplar)
@@ -90,12 +91,13 @@ def read_inputs(options: argparse.Namespace) -> tuple[Image.Image, Image.Image, 
             )
         mask = alpha_of(mask) or mask.convert("L")
     if mask is not None and mask.getextrema()[1] == 0:
-        told = "--mask: the mask is black" if options.mask else "--exemplar: the image is wholly transparent"
-        raise InputError(f"{told}, so there is no subject; white (or opaque) must mark it.")
+        fault = "--mask: the mask is black" if options.mask else "--exemplar: the image is fully transparent"
+        raise InputError(f"{fault}, so there is no subject; white (or opaque) pixels must mark it.")
     return exemplar.convert("RGB"), background.convert("RGB"), mask
 
 
 def check_arguments(options: argparse.Namespace) -> None:
+    """Raises InputError for a --checkpoint or --out that cannot be used."""
     if options.checkpoint:
         file = Path(options.checkpoint).expanduser()
         if not file.is_file() or file.suffix.lower() not in CHECKPOINT_TYPES:
@@ -113,100 +115,125 @@ def check_arguments(options: argparse.Namespace) -> None:
 
 
 def node_titled(workflow: dict, title: str) -> str:
+    """The id of the node with a title."""
     return next(node_id for node_id, node in workflow.items() if node["_meta"]["title"] == title)
 
 
+def defaults(node: dict) -> dict:
+    """The widgets of one of the pack's nodes in a workflow, with the values that a new node has."""
+    import nodes
+
+    inputs = nodes.NODE_CLASS_MAPPINGS[node["class_type"]].GET_SCHEMA().inputs
+    return {item.id: item.default for item in inputs if item.id in node["inputs"] and hasattr(item, "default")}
+
+
+def reset(node: dict, *widgets: str) -> None:
+    """Sets widgets of one of the pack's nodes in a workflow back to their defaults."""
+    values = defaults(node)
+    node["inputs"].update({name: values[name] for name in widgets})
+
+
 def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
-    """Puts the user's choices into the workflow, by the nodes' titles."""
+    """Puts the user's choices into the workflow, whose nodes are found by their titles."""
     import folder_paths
 
-    def inputs(title: str) -> dict:
-        return workflow[node_titled(workflow, title)]["inputs"]
-
-    paste = inputs("Paste & Blend")
+    nodes = {node["_meta"]["title"]: node for node in workflow.values()}
     if options.exemplar:
-        # The example's points and place are made for its own image.
-        inputs("Load Segmenter")["model"] = "u2netp.onnx"
-        inputs("Segment").update(box="", positive_points="", negative_points="")
-        paste.update(x=0.5, y=0.6, size=0.6)
+        # The example's points and placement fit its own image only.
+        nodes["Load Segmenter"]["inputs"]["model"] = "u2netp.onnx"
+        reset(nodes["Segment"], "box", "positive_points", "negative_points")
+        reset(nodes["Paste & Blend"], "x", "y", "size")
     if has_mask:
-        segment, loader = node_titled(workflow, "Segment"), node_titled(workflow, "Load Segmenter")
-        del workflow[loader]
+        del workflow[node_titled(workflow, "Load Segmenter")]
         load = {"image": "phd_mask.png", "channel": "red"}
-        workflow[segment] = {"class_type": "LoadImageMask", "inputs": load, "_meta": {"title": "Segment"}}
+        nodes["Segment"].update(class_type="LoadImageMask", inputs=load)
     if options.prompt is not None or options.exemplar or options.background:
-        inputs("Prompt")["text"] = options.prompt or ""
+        nodes["Prompt"]["inputs"]["text"] = options.prompt or ""
     if options.seed is not None:
-        inputs("Masked Inpaint Sampler")["seed"] = options.seed
-        inputs("Harmonize Sampler")["seed"] = options.seed + 1
+        nodes["Masked Inpaint Sampler"]["inputs"]["seed"] = options.seed
+        nodes["Harmonize Sampler"]["inputs"]["seed"] = options.seed + 1
     folder_paths.add_model_folder_path("segmentation", str(images.package_file("rembg", "u2netp.onnx").parent))
     if options.checkpoint:
         file = Path(options.checkpoint).expanduser().resolve()
         folder_paths.add_model_folder_path("checkpoints", str(file.parent), is_default=True)
-        loader = workflow[node_titled(workflow, "Load Demo Model")]
-        loader.update(class_type="CheckpointLoaderSimple", inputs={"ckpt_name": file.name})
-        loader["_meta"] = {"title": "Load Checkpoint"}
-        inputs("Crop Around Subject")["side"] = 512
+        loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": file.name}}
+        nodes["Load Demo Model"].update(loader, _meta={"title": "Load Checkpoint"})
+        reset(nodes["Crop Around Subject"], "side")
 
 
-def run(options: argparse.Namespace, on_progress=None) -> Demo:
-    """Runs the demo and checks its promise. Raises InputError; writes nothing but temporary files."""
+def run(options: argparse.Namespace, on_progress: Progress | None = None) -> Demo:
+    """Runs the demo, and checks that untouched pixels stay as they were. Writes nothing but temporary files.
+
+    Raises InputError for arguments that cannot be used, WorkflowError where a node fails. `on_progress` is called with
+    the running node's title, the steps done and all of its steps.
+    """
     check_arguments(options)
     exemplar, background, mask = read_inputs(options)
     comfyui.activate(comfyui.get_comfyui(), comfyui.device_arguments())
     logging.getLogger().setLevel(logging.ERROR)
-    workflow = json.loads(WORKFLOW.read_text())
+    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
-        folders = [Path(folder) / name for name in ("input", "output", "temp")]
-        set_directories(*folders)
-        exemplar.save(folders[0] / "phd_exemplar.png")
-        background.save(folders[0] / "phd_background.png")
+        inputs, *others = (Path(folder) / name for name in ("input", "output", "temp"))
+        set_directories(inputs, *others)
+        exemplar.save(inputs / "phd_exemplar.png")
+        background.save(inputs / "phd_background.png")
         if mask is not None:
-            Image.merge("RGB", [mask] * 3).save(folders[0] / "phd_mask.png")
+            Image.merge("RGB", [mask] * 3).save(inputs / "phd_mask.png")
         comfyui.register_pack()
         bind(workflow, options, has_mask=mask is not None)
-        titles = {node_id: node["_meta"]["title"] for node_id, node in workflow.items()}
+        execution = execute(workflow, options, on_progress)
+    return collect(workflow, execution, options, np.asarray(background))
 
-        def progress(node_id: str, done: float, total: float) -> None:
-            if on_progress is not None:
-                on_progress(titles.get(node_id, node_id), done, total)
 
-        try:
-            result = run_workflow(workflow, on_progress=progress)
-        except WorkflowError as error:
-            if titles.get(error.node_id) == "Load Checkpoint":
-                raise InputError(
-                    f"--checkpoint: {options.checkpoint} is no checkpoint that ComfyUI can load ({error.message})."
-                ) from None
-            raise
+def execute(workflow: dict, options: argparse.Namespace, on_progress: Progress | None) -> Execution:
+    """Runs the workflow. A checkpoint that ComfyUI cannot load is an InputError."""
 
-    def shown(title: str, slot: int = 0) -> np.ndarray:
-        image = result.results[node_titled(workflow, title)][slot][0].float().cpu().numpy()
+    def progress(node_id: str, done: float, total: float) -> None:
+        if on_progress is not None:
+            on_progress(workflow[node_id]["_meta"]["title"] if node_id in workflow else node_id, done, total)
+
+    try:
+        return run_workflow(workflow, on_progress=progress)
+    except WorkflowError as error:
+        if error.node_id in workflow and workflow[error.node_id]["_meta"]["title"] == "Load Checkpoint":
+            raise InputError(
+                f"--checkpoint: {options.checkpoint} is no checkpoint that ComfyUI can load ({error.message})."
+            ) from None
+        raise
+
+
+def collect(workflow: dict, execution: Execution, options: argparse.Namespace, background: np.ndarray) -> Demo:
+    """The images of all steps, and whether untouched pixels are the background's, uint8 [H,W,3]."""
+
+    def image_of(title: str, slot: int = 0) -> np.ndarray:
+        image = execution.results[node_titled(workflow, title)][slot][0].float().cpu().numpy()
         image = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]
         return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
-    if not shown("Segment").any():
-        raise InputError(f"--exemplar: no subject was found in {options.exemplar}; show it with --mask.")
-    stitch = result.results[node_titled(workflow, "Stitch")]
-    scene = result.results[node_titled(workflow, "Background")][0]
-    outside, final = stitch[1] == 0, shown("Stitch")
+    if not image_of("Segment").any():
+        raise InputError(f"--exemplar: no subject was found in {options.exemplar}; mark it with --mask.")
+    image, mask = execution.results[node_titled(workflow, "Stitch")][:2]
+    scene = execution.results[node_titled(workflow, "Background")][0]
+    outside, final = mask == 0, image_of("Stitch")
     tiles = [
-        ("exemplar", shown("Exemplar")),
-        ("subject mask", shown("Segment")),
-        ("paste", shown("Paste & Blend")),
-        ("inpaint mask", shown("Paste & Blend", 3)),
-        ("inpainted (crop)", shown("VAE Decode (inpainted)")),
-        ("harmonized (crop)", shown("VAE Decode (harmonized)")),
+        ("exemplar", image_of("Exemplar")),
+        ("subject mask", image_of("Segment")),
+        ("paste", image_of("Paste & Blend")),
+        ("inpaint mask", image_of("Paste & Blend", 3)),
+        ("inpainted (crop)", image_of("VAE Decode (inpainted)")),
+        ("harmonized (crop)", image_of("VAE Decode (harmonized)")),
         ("final", final),
-        ("black = untouched", shown("Stitch", 1)),
+        ("black = untouched", image_of("Stitch", 1)),
     ]
-    kept = bool((stitch[0][outside] == scene[outside]).all())
-    kept = kept and np.array_equal(final[outside[0].numpy()], np.asarray(background)[outside[0].numpy()])
-    return Demo(titles, result, tiles, final, float(outside.float().mean()), kept)
+    # In float, as the node gives it, and in 8 bits, as it is saved.
+    kept = bool((image[outside] == scene[outside]).all())
+    kept = kept and np.array_equal(final[outside[0].numpy()], background[outside[0].numpy()])
+    titles = {node_id: node["_meta"]["title"] for node_id, node in workflow.items()}
+    return Demo(titles, execution, tiles, final, float(outside.float().mean()), kept)
 
 
 def save(demo: Demo, out: Path) -> list[Path]:
-    """Writes both images, or neither. Raises InputError where the folder cannot be written."""
+    """Writes both images or neither, and returns their paths. Raises InputError where the folder cannot be written."""
     files = {"phd_demo.png": Image.fromarray(demo.final), "phd_demo_steps.png": contact_sheet(demo.tiles)}
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -221,7 +248,7 @@ def save(demo: Demo, out: Path) -> list[Path]:
 
 
 class ProgressBar:
-    """One line that is drawn over and over on a terminal; nothing where the output is not one."""
+    """One line on a terminal, redrawn at each step. Where the output is not a terminal, nothing is drawn."""
 
     def __init__(self):
         self.live = sys.stdout.isatty()
@@ -239,6 +266,7 @@ class ProgressBar:
 
 
 def print_table(demo: Demo) -> None:
+    """Seconds and model calls of each node, in the order in which they ran."""
     print(f"{'node':<28}{'seconds':>9}{'model calls':>13}")
     for node_id, seconds in demo.run.seconds.items():
         print(f"{demo.titles[node_id]:<28}{seconds:>9.2f}{demo.run.model_calls[node_id] or '':>13}")
@@ -247,14 +275,14 @@ def print_table(demo: Demo) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dev.py demo", description="Paste, inpaint, harmonize: one image into another."
+        prog="dev.py demo", description="Puts the subject of one image into another: paste, inpaint, harmonize."
     )
-    parser.add_argument("--exemplar", help="image that shows the subject; its alpha, if any, is the mask")
-    parser.add_argument("--background", help="image that the subject goes into")
+    parser.add_argument("--exemplar", help="image that shows the subject; its transparency, if any, is the mask")
+    parser.add_argument("--background", help="image to put the subject into")
     parser.add_argument("--mask", help="image of the exemplar's size, white where the subject is")
-    parser.add_argument("--prompt", help="what the finished scene shows, the subject included")
+    parser.add_argument("--prompt", help="what the finished image shows, including the subject")
     parser.add_argument("--checkpoint", help="a ComfyUI checkpoint file to use in place of the demo model")
-    parser.add_argument("--seed", type=int, help="seed of all noise")
+    parser.add_argument("--seed", type=int, help="seed of the inpaint sampler; the harmonize sampler gets the next one")
     parser.add_argument("--out", default="output", help="folder for the images (default: output)")
     return parser
 
@@ -271,13 +299,13 @@ def main(arguments: list[str]) -> int:
     bar.clear()
     print_table(demo)
     if not demo.kept:
-        print("Broken promise: pixels outside the composite mask differ from the background's.", file=sys.stderr)
+        print("Error: pixels outside the composite mask differ from the background.", file=sys.stderr)
         return 1
     try:
         files = save(demo, Path(options.out).expanduser())
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{demo.untouched:.0%} of the image lies outside the composite mask; all of it equals the background.")
+    print(f"{demo.untouched:.0%} of the image is outside the composite mask, bit-identical to the background.")
     print("Wrote", " and ".join(str(file) for file in files))
     return 0

@@ -1,10 +1,10 @@
-"""Trains the small DeepLabV3+ of `demo/weights/deeplab.safetensors`; it goes on where it stopped.
+"""Trains the small DeepLabV3+ of `demo/weights/deeplab.safetensors`, and resumes where it was stopped.
 
     .venv/bin/python -m training.segmenter            # half an hour on one core, log in .cache/segmenter/train.log
-    .venv/bin/python -m training.segmenter --export   # fp16 weights into demo/weights
-    .venv/bin/python -m training.segmenter --evaluate # what the published weights find on held-out images
+    .venv/bin/python -m training.segmenter --export   # writes fp16 weights to demo/weights
+    .venv/bin/python -m training.segmenter --evaluate # measures the published weights on held-out images
 
-Half of what it sees are RelitScenes, half are sprites over crops of photographs, of which one in ten has no sprite.
+Half of the examples are RelitScenes, half are sprites over crops of photographs. One crop in ten has no sprite.
 """
 
 import argparse
@@ -34,13 +34,13 @@ WORK = CACHE / "segmenter"
 WEIGHTS = DEMO_WEIGHTS / "deeplab.safetensors"
 SIDE, BATCH, STEPS = 192, 16, 3000
 RATE = 3e-3
-# After how many steps the state is saved, and the network judged.
-SAVED, JUDGED = 100, 400
-# RelitScenes rendered once and drawn often.
+# The state is saved, and the network is validated, after every so many steps.
+SAVED, VALIDATED = 100, 400
+# The number of RelitScenes, which are rendered once and reused.
 RELIT = 2400
-# Every so many of the package's sprites are used; of these, one in ten is held out.
+# Every second sprite of the package is used; of these, one in ten is held out.
 EVERY, HELD_OUT = 2, 10
-# Photographs for crops as backgrounds; the last two are held out.
+# Photographs whose crops are backgrounds; the last two are held out.
 BACKGROUNDS = ("galaxies", "coffee", "astronaut", "cat", "flower", "motorcycle", "temple", "rocket")
 LABELS = ("background", "subject")
 NETWORK = {"encoder_name": "tu-mobilenetv2_050", "decoder_channels": 128, "classes": len(LABELS)}
@@ -48,7 +48,7 @@ NETWORK = {"encoder_name": "tu-mobilenetv2_050", "decoder_channels": 128, "class
 
 @functools.cache
 def relit_store() -> np.ndarray:
-    """uint8 [RELIT,SIDE,SIDE,4]: finished scenes of the training split, and the subject's matte."""
+    """Finished scenes of the training split with the subject's matte as alpha, uint8 [RELIT,SIDE,SIDE,4]."""
     WORK.mkdir(parents=True, exist_ok=True)
     file = WORK / f"relit_{SIDE}_{RELIT}.npy"
     if not file.is_file():
@@ -70,7 +70,7 @@ def relit_scene(shot: Shot) -> np.ndarray:
 
 @functools.cache
 def sprites(held_out: bool) -> list[np.ndarray]:
-    """uint8 [h,w,4] each, of the package that the demo's and RelitScenes' sprites come from."""
+    """Sprites, uint8 RGBA [h,w,4], from the package of the demo's and RelitScenes' sprites."""
     found = []
     with tarfile.open(fileobj=io.BytesIO(subjects.sprite_archive())) as package:
         names = sorted(name for name in package.getnames() if name.endswith(".webp"))
@@ -87,6 +87,7 @@ def sprites(held_out: bool) -> list[np.ndarray]:
 
 @functools.cache
 def backgrounds(held_out: bool) -> list[np.ndarray]:
+    """Photographs, and for training colored textures too, float32 [h,w,3] in 0..1."""
     names = BACKGROUNDS[-2:] if held_out else BACKGROUNDS[:-2]
     found = [images.read_rgb(images.photograph_path(name)) for name in names]
     if not held_out:
@@ -97,7 +98,7 @@ def backgrounds(held_out: bool) -> list[np.ndarray]:
 
 
 def pasted(rng: np.random.Generator, held_out: bool = False) -> np.ndarray:
-    """A sprite over a crop of a photograph, float32 [SIDE,SIDE,4] with its matte; one in ten has no sprite."""
+    """A sprite over a crop of a background, float32 [SIDE,SIDE,4] with its matte. One in ten has no sprite."""
     behind = backgrounds(held_out)[rng.integers(len(backgrounds(held_out)))]
     crop = int(min(behind.shape[:2]) * rng.uniform(0.2, 0.9))
     y, x = (rng.integers(0, length - crop + 1) for length in behind.shape[:2])
@@ -117,7 +118,7 @@ def pasted(rng: np.random.Generator, held_out: bool = False) -> np.ndarray:
     layer = np.clip(cv2.warpAffine(sprite, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR), 0, 1)
     alpha = layer[..., 3:]
     if rng.random() < 0.5:
-        # A soft shadow beside the sprite, which is not the sprite.
+        # A soft shadow beside the sprite, which must not be taken for a part of it.
         shift = np.float32([[1, 0, rng.normal(0, 12)], [0, 1, rng.uniform(0, 16)]])
         shadow = cv2.GaussianBlur(cv2.warpAffine(alpha[..., 0], shift, (SIDE, SIDE)), (0, 0), rng.uniform(2, 8))
         scene = scene * (1 - rng.uniform(0.2, 0.6) * shadow[..., None])
@@ -125,7 +126,7 @@ def pasted(rng: np.random.Generator, held_out: bool = False) -> np.ndarray:
 
 
 def varied(rng: np.random.Generator, example: np.ndarray) -> np.ndarray:
-    """An image with its matte, float32, mirrored, cropped, in another light, blurred and with grain."""
+    """An example with random mirroring, crop, light, blur and grain, float32 [SIDE,SIDE,4]."""
     if rng.random() < 0.5:
         example = example[:, ::-1]
     crop = round(SIDE * rng.uniform(0.65, 1.0))
@@ -139,7 +140,7 @@ def varied(rng: np.random.Generator, example: np.ndarray) -> np.ndarray:
 
 
 def batch(step: int) -> np.ndarray:
-    """float32 [BATCH,SIDE,SIDE,4], the same for the same step."""
+    """The examples of a step, float32 [BATCH,SIDE,SIDE,4]; the same for the same step."""
     rng = np.random.default_rng([7, step])
     store = relit_store()
     examples = []
@@ -150,6 +151,7 @@ def batch(step: int) -> np.ndarray:
 
 
 def build() -> torch.nn.Module:
+    """The network with seeded random weights."""
     supply_torchvision_operators()
     import segmentation_models_pytorch as smp
 
@@ -158,12 +160,17 @@ def build() -> torch.nn.Module:
 
 
 def as_input(image: np.ndarray) -> torch.Tensor:
-    """[B,H,W,3] in 0..1 as the network takes it."""
+    """Images [B,H,W,3] in 0..1 as the network's input [B,3,H,W]."""
     return torch.from_numpy(np.ascontiguousarray(((image - MEAN) / STD).transpose(0, 3, 1, 2)))
 
 
 def loss_of(logits: torch.Tensor, matte: torch.Tensor) -> torch.Tensor:
-    """Cross entropy and one minus the Dice overlap, of the subject's channel."""
+    """Cross-entropy plus one minus the Dice overlap of the subject.
+
+    Args:
+        logits: [B,2,H,W], background and subject.
+        matte: [B,H,W] in 0..1.
+    """
     subject = logits[:, 1] - logits[:, 0]
     found = torch.sigmoid(subject)
     overlap = (2 * (found * matte).sum((1, 2)) + 50) / (found.sum((1, 2)) + matte.sum((1, 2)) + 50)
@@ -171,12 +178,13 @@ def loss_of(logits: torch.Tensor, matte: torch.Tensor) -> torch.Tensor:
 
 
 def intersection_over_union(found: np.ndarray, truth: np.ndarray) -> float:
+    """Overlap of two masks, each cut at ½."""
     found, truth = found > 0.5, truth > 0.5
     return float((found & truth).sum() / max(1, (found | truth).sum()))
 
 
 def held_out() -> Iterator[tuple[str, np.ndarray]]:
-    """(kind, image with its matte) of subjects and backgrounds that training does not see."""
+    """(kind, image with its matte) of held-out subjects and backgrounds."""
     for seed in range(48):
         yield "relit", relit_scene(draw_shot(seed, "test")).astype(np.float32) / 255
     rng = np.random.default_rng(99)
@@ -185,7 +193,7 @@ def held_out() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def validate(network: torch.nn.Module) -> dict[str, float]:
-    """Mean intersection over union of each kind, of images that show a subject."""
+    """Mean intersection over union for each kind of held-out image, over those that show a subject."""
     network.eval()
     scores: dict[str, list[float]] = {}
     for kind, example in held_out():
@@ -199,62 +207,76 @@ def validate(network: torch.nn.Module) -> dict[str, float]:
 
 
 def train(steps: int) -> None:
+    """Trains up to `steps`, from the saved state if there is one."""
     WORK.mkdir(parents=True, exist_ok=True)
-    state_file, log = WORK / "train.pt", WORK / "train.log"
     network = build().train()
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
-    first, spent = 0, 0.0
-    if state_file.is_file():
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, spent = state["step"], state["seconds"]
-    started, mean = time.monotonic() - spent, 0.0
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    first, spent = resume(parts)
+    started, total = time.monotonic() - spent, 0.0
     for step in range(first, steps):
-        # The network's dropout too is the same for the same step.
-        torch.manual_seed(step)
-        examples = batch(step)
-        logits = network(as_input(examples[..., :3]).contiguous(memory_format=torch.channels_last))
-        loss = loss_of(logits, torch.from_numpy(examples[..., 3].copy()))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
+        total += train_step(network, optimizer, step)
         schedule.step()
-        mean += loss.item()
-        if (step + 1) % SAVED == 0 or step + 1 == steps:
-            done = {"step": step + 1, "loss": mean / SAVED, "seconds": round(time.monotonic() - started)}
-            mean = 0.0
-            if (step + 1) % JUDGED == 0 or step + 1 == steps:
-                done["iou"] = validate(network)
-            with log.open("a") as file:
-                file.write(json.dumps(done) + "\n")
-            partial = state_file.with_suffix(".partial")
-            states = {"network": network, "optimizer": optimizer, "schedule": schedule}
-            torch.save(
-                {name: part.state_dict() for name, part in states.items()}
-                | {"step": step + 1, "seconds": time.monotonic() - started},
-                partial,
-            )
-            partial.replace(state_file)
+        last = step + 1 == steps
+        if (step + 1) % SAVED == 0 or last:
+            line = {"step": step + 1, "loss": total / SAVED, "seconds": round(time.monotonic() - started)}
+            total = 0.0
+            if (step + 1) % VALIDATED == 0 or last:
+                line["iou"] = validate(network)
+            with (WORK / "train.log").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            save(parts, step + 1, time.monotonic() - started)
+
+
+def train_step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> float:
+    """One step on its own examples; the loss before it."""
+    # Seeds the network's dropout, so that a resumed run repeats an uninterrupted one.
+    torch.manual_seed(step)
+    examples = batch(step)
+    logits = network(as_input(examples[..., :3]).contiguous(memory_format=torch.channels_last))
+    loss = loss_of(logits, torch.from_numpy(examples[..., 3].copy()))
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimizer.step()
+    return loss.item()
+
+
+def resume(parts: dict) -> tuple[int, float]:
+    """Loads the saved state into network, optimizer and schedule; the steps and seconds already done."""
+    file = WORK / "train.pt"
+    if not file.is_file():
+        return 0, 0.0
+    state = torch.load(file, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"], state["seconds"]
+
+
+def save(parts: dict, step: int, seconds: float) -> None:
+    """Writes the state of network, optimizer and schedule, in place of the former one."""
+    partial = WORK / "train.partial"
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save(states | {"step": step, "seconds": seconds}, partial)
+    partial.replace(WORK / "train.pt")
 
 
 def export() -> None:
-    """The weights of the last saved step, with what a reader must know of them."""
+    """Writes the weights of the last saved step in fp16, with the metadata that `phd_ops.segmenters.deeplab` reads."""
     from safetensors.torch import save_file
 
     weights = torch.load(WORK / "train.pt", weights_only=True)["network"]
     weights = {
         name: value.half().contiguous() for name, value in weights.items() if not name.endswith("num_batches_tracked")
     }
-    told = {"architecture": "DeepLabV3Plus", "encoder": NETWORK["encoder_name"], "side": str(SIDE)}
-    save_file(weights, WEIGHTS, told | {"labels": json.dumps(LABELS)})
+    metadata = {"architecture": "DeepLabV3Plus", "encoder": NETWORK["encoder_name"], "side": str(SIDE)}
+    save_file(weights, WEIGHTS, metadata | {"labels": json.dumps(LABELS)})
     print(f"Wrote {WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.2f} MB")
 
 
 def published() -> torch.nn.Module:
+    """The network with the weights in demo/weights."""
     from safetensors.torch import load_file
 
     network = build()

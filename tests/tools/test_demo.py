@@ -1,17 +1,18 @@
-"""The demo's own promises: one sentence for bad input, nothing half-written, both images for good input."""
+"""`dev.py demo`: one sentence for bad input, nothing half-written, both images for good input."""
 
-import subprocess
-import sys
+import json
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from demo import run
 from demo.run import InputError, argument_parser, check_arguments, main, read_inputs
+from devtools import comfyui as devtools_comfyui
 from devtools.contact_sheet import contact_sheet
-
-ROOT = Path(__file__).resolve().parents[2]
+from devtools.executor import set_directories
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def make_image(tmp_path):
     return write
 
 
-def bad_arguments(folder: Path, image) -> dict[str, tuple[list[str], str]]:
+def bad_arguments(folder: Path, make_image) -> dict[str, tuple[list[str], str]]:
     (folder / "text.png").write_text("not an image")
     (folder / "text.safetensors").write_text("not a checkpoint")
     good = make_image("good.png")
@@ -57,24 +58,24 @@ BAD = [
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_argument_gives_one_sentence_and_exit_code_2(case, tmp_path, image, capsys):
-    arguments, sentence = bad_arguments(tmp_path, image)[case]
+def test_bad_argument_gives_one_sentence_and_exit_code_2(case, tmp_path, make_image, capsys):
+    arguments, sentence = bad_arguments(tmp_path, make_image)[case]
     out = tmp_path / "out"
     if "--out" not in arguments:
         arguments = [*arguments, "--out", str(out)]
     assert main(arguments) == 2
-    told = capsys.readouterr().err
-    assert sentence in told
-    assert told.count("\n") == 1 and "Traceback" not in told
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1 and "Traceback" not in error
     assert not out.exists()
 
 
-def test_every_bad_argument_of_the_table_is_tried(tmp_path, image):
-    assert list(bad_arguments(tmp_path, image)) == BAD
+def test_every_bad_argument_of_the_table_is_tried(tmp_path, make_image):
+    assert list(bad_arguments(tmp_path, make_image)) == BAD
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_gray_and_transparent_images_are_taken(mode, image):
+def test_gray_and_transparent_images_are_taken(mode, make_image):
     options = argument_parser().parse_args(
         ["--exemplar", make_image("e.png", mode=mode), "--background", make_image("b.png")]
     )
@@ -83,7 +84,7 @@ def test_gray_and_transparent_images_are_taken(mode, image):
     assert (mask is not None) == mode.endswith("A")
 
 
-def test_a_mask_with_alpha_is_read_from_its_alpha(image):
+def test_a_mask_with_alpha_is_read_from_its_alpha(make_image):
     arguments = ["--exemplar", make_image("e.png"), "--mask", make_image("m.png", mode="RGBA")]
     mask = read_inputs(argument_parser().parse_args(arguments))[2]
     assert mask.mode == "L" and mask.size == (64, 48)
@@ -102,32 +103,95 @@ def test_contact_sheet_holds_every_tile():
     assert all((sheet == 40 * index + 55).all(axis=-1).sum() > 1000 for index in range(5))
 
 
-def run_demo(*arguments: str) -> subprocess.CompletedProcess:
-    """In a process of its own: the demo points ComfyUI's folders elsewhere."""
-    program = "import sys; from demo.run import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+@pytest.fixture
+def demo_here(pack, monkeypatch):
+    """Lets the demo run in this process, and undoes what it sets in ComfyUI."""
+    import folder_paths
+
+    paths = folder_paths.folder_names_and_paths
+    own = {name: (list(places), kinds) for name, (places, kinds) in paths.items()}
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", own)
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    # The session has started ComfyUI already.
+    monkeypatch.setattr(devtools_comfyui, "activate", lambda *_: None)
+    places = [getattr(folder_paths, f"get_{name}_directory")() for name in ("input", "output", "temp")]
+    level = logging.getLogger().level
+    yield
+    set_directories(*map(Path, places))
+    logging.getLogger().setLevel(level)
 
 
-def test_demo_writes_both_images_and_keeps_its_promise(tmp_path):
-    result = run_demo("--out", str(tmp_path / "out"))
-    assert result.returncode == 0, result.stderr
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["phd_demo.png", "phd_demo_steps.png"]
-    assert "all of it equals the background" in result.stdout
-    assert "Masked Inpaint Sampler" in result.stdout
+@pytest.fixture
+def short_workflow(tmp_path, monkeypatch):
+    """The same graph with few steps."""
+    workflow = json.loads(run.WORKFLOW.read_text(encoding="utf-8"))
+    for node in workflow.values():
+        for name, value in (("preset", "custom"), ("steps", 2), ("inner_steps", 1), ("side", 128)):
+            if name in node["inputs"]:
+                node["inputs"][name] = value
+    file = tmp_path / "workflow.json"
+    file.write_text(json.dumps(workflow), encoding="utf-8")
+    monkeypatch.setattr(run, "WORKFLOW", file)
 
 
-def test_demo_without_a_subject_says_so_and_writes_nothing(tmp_path, image):
-    flat = make_image("flat.png", (96, 96), value=128)
-    result = run_demo("--exemplar", flat, "--background", make_image("b.png", (96, 96)), "--out", str(tmp_path / "out"))
-    assert result.returncode == 2, result.stderr
-    assert "no subject was found" in result.stderr and "Traceback" not in result.stderr
-    assert not (tmp_path / "out").exists()
+def test_demo_writes_both_images_and_keeps_its_promise(tmp_path, demo_here, short_workflow, capsys):
+    out = tmp_path / "out"
+    assert main(["--out", str(out)]) == 0
+    assert sorted(file.name for file in out.iterdir()) == ["phd_demo.png", "phd_demo_steps.png"]
+    printed = capsys.readouterr().out
+    assert "of the image is outside the composite mask, bit-identical to the background" in printed
+    assert "Masked Inpaint Sampler" in printed
 
 
-def test_demo_with_a_file_that_is_no_checkpoint_says_so(tmp_path):
+def test_demo_without_a_subject_says_so_and_writes_nothing(tmp_path, make_image, demo_here, short_workflow, capsys):
+    flat, out = make_image("flat.png", (96, 96), value=128), tmp_path / "out"
+    assert main(["--exemplar", flat, "--background", make_image("b.png", (96, 96)), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "no subject was found" in error and "Traceback" not in error
+    assert not out.exists()
+
+
+def test_demo_with_a_file_that_is_no_checkpoint_says_so(tmp_path, demo_here, capsys):
     (tmp_path / "model.safetensors").write_text("not a checkpoint")
-    result = run_demo("--checkpoint", str(tmp_path / "model.safetensors"), "--out", str(tmp_path / "out"))
-    assert result.returncode == 2, result.stderr
-    assert "is no checkpoint that ComfyUI can load" in result.stderr and "Traceback" not in result.stderr
-    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    assert main(["--checkpoint", str(tmp_path / "model.safetensors"), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "is no checkpoint that ComfyUI can load" in error and "Traceback" not in error
+    assert not out.exists()
+
+
+@pytest.fixture
+def example():
+    return json.loads(run.WORKFLOW.read_text(encoding="utf-8"))
+
+
+def bound(workflow, *arguments, has_mask=False):
+    """The example workflow with the user's arguments in it: title -> node."""
+    run.bind(workflow, argument_parser().parse_args(arguments), has_mask)
+    return {node["_meta"]["title"]: node for node in workflow.values()}
+
+
+def test_without_arguments_the_workflow_stays_as_it_is(example, demo_here):
+    assert bound(json.loads(json.dumps(example))) == {node["_meta"]["title"]: node for node in example.values()}
+
+
+def test_an_exemplar_of_one_s_own_gets_the_nodes_defaults(example, pack, demo_here):
+    nodes = bound(example, "--exemplar", "mine.png", "--seed", "5")
+    defaults = {item.id: item.default for item in pack["PhDPasteBlend"].GET_SCHEMA().inputs if hasattr(item, "default")}
+    paste = nodes["Paste & Blend"]["inputs"]
+    assert [paste[name] for name in ("x", "y", "size")] == [defaults[name] for name in ("x", "y", "size")]
+    # All else of the example stays.
+    assert paste["feather"] == 1.2 != defaults["feather"]
+    assert nodes["Load Segmenter"]["inputs"]["model"] == "u2netp.onnx"
+    assert {nodes["Segment"]["inputs"][name] for name in ("box", "positive_points", "negative_points")} == {""}
+    assert nodes["Prompt"]["inputs"]["text"] == ""
+    assert [nodes[f"{name} Sampler"]["inputs"]["seed"] for name in ("Masked Inpaint", "Harmonize")] == [5, 6]
+
+
+def test_a_mask_and_a_checkpoint_take_the_place_of_their_nodes(example, tmp_path, demo_here):
+    nodes = bound(example, "--checkpoint", str(tmp_path / "sd.safetensors"), "--prompt", "a cup", has_mask=True)
+    assert "Load Segmenter" not in nodes and nodes["Segment"]["class_type"] == "LoadImageMask"
+    loader = nodes["Load Checkpoint"]
+    assert loader["class_type"] == "CheckpointLoaderSimple" and loader["inputs"] == {"ckpt_name": "sd.safetensors"}
+    assert nodes["Crop Around Subject"]["inputs"]["side"] == 512
+    assert nodes["Prompt"]["inputs"]["text"] == "a cup"

