@@ -91,11 +91,11 @@ def build(browser: Browser, scene: str, subject: str, status: str) -> None:
     show_editor(browser, ids["paste"], left=520)
 
 
-def drag(browser: Browser, start: list[float], moves: int) -> dict:
+def drag(browser: Browser, start: tuple[float, float], moves: int) -> dict:
     """Drags in circles from a point of the window back to it; returns what the page counted meanwhile."""
     x, y = start
     turns = [2 * math.pi * TURNS * i / moves for i in range(1, moves + 1)]
-    places = [(x + 80 * math.sin(turn), y + 16 * math.cos(turn) - 16) for turn in turns]
+    points = [(x + 80 * math.sin(turn), y + 16 * math.cos(turn) - 16) for turn in turns]
     browser.script(START)
-    browser.drag(start, *places, pause=4)
+    browser.drag(start, *points, pause=4)
     return browser.script(STOP)

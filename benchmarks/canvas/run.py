@@ -41,6 +41,7 @@ WANTED = {
     "requests_while_dragging": ("==", 0),
 }
 TIMES = ("fps_ratio", "handler_p95_ms", "longest_task_ms", "load_ms")
+# How often each node is dragged; `--quick` drags once.
 ROUNDS = 3
 
 holds = functools.partial(table.holds, WANTED)
@@ -95,11 +96,14 @@ def measure_loading(browser: Browser, server: Server, loads: int) -> Section:
     return section
 
 
-def measure_dragging(browser: Browser, name: str, size: tuple[int, int], moves: int, folder: Path) -> Section:
+def measure_dragging(
+    browser: Browser, name: str, size: tuple[int, int], moves: int, rounds: int, folder: Path
+) -> Section:
+    """`rounds` times `moves` of the pointer on a core node and on our subject, with a scene of `size`."""
     page.build(browser, "bench_scene.png", "bench_subject.png", f"{size[0]}×{size[1]}")
     ours, core = [], []
     # Alternately, so that a busy machine slows both.
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for runs, what in ((core, "core"), (ours, "subject")):
             runs.append(page.drag(browser, browser.script(page.PLACES, *size)[what], moves))
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,10 +114,10 @@ def measure_dragging(browser: Browser, name: str, size: tuple[int, int], moves: 
     }
     handler = [time for run in ours for time in run["handler"]]
     frames = [time for run in ours for time in run["frame"]]
-    if len(frames) < ROUNDS * moves / 8:
+    if len(frames) < rounds * moves / 8:
         raise RuntimeError(f"Only {len(frames)} frames of the editor were seen: the subject was not dragged.")
     requests = sum((run["requests"] for run in ours), [])
-    section = Section(f"Dragging over a scene of {size[0]}×{size[1]}, {name}, {ROUNDS}× {moves} moves")
+    section = Section(f"Dragging over a scene of {size[0]}×{size[1]}, {name}, {rounds}× {moves} moves")
     section.row("a core node", f"{rates['core']:9.1f} frames/s")
     section.row("our subject", f"{rates['ours']:9.1f} frames/s")
     section.row("our listener, 95 % below", f"{percentile(handler, 95):9.2f} ms")
@@ -144,14 +148,14 @@ def worst(figures: dict) -> Section:
 
 def measure_page(browser: Browser, server: Server, options: argparse.Namespace) -> Iterator[Section]:
     """Loading and dragging, in the browser's window."""
-    size, moves = ((960, 540), 30) if options.quick else ((3840, 2160), 150)
+    size, moves, rounds = ((960, 540), 30, 1) if options.quick else ((3840, 2160), 150, ROUNDS)
     server.upload("bench_scene.png", as_png(scene(*size)))
     server.upload("bench_subject.png", as_png(subject(size[1] // 2)))
     yield measure_loading(browser, server, 1 if options.quick else 3)
     browser.script(page.WATCH, module_address(server) + "editor_frame.mjs")
     for name in list(RENDERERS)[: 1 if options.quick else 2]:
         use_renderer(browser, name)
-        yield measure_dragging(browser, name, size, moves, options.out)
+        yield measure_dragging(browser, name, size, moves, rounds, options.out)
 
 
 @contextlib.contextmanager

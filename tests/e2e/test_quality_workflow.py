@@ -1,4 +1,4 @@
-"""`bench quality --workflow --server`: a running ComfyUI is scored as the headless one is."""
+"""`bench quality --workflow --server`: scores a workflow on a running ComfyUI as on the headless one."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ WORKFLOW = Path(quality.__file__).parent / "workflows" / "phd.json"
 
 @pytest.fixture
 def scored(pack, server, tmp_path, monkeypatch, capsys):
-    """Scores a workflow there and here: exit status, the last line, and what was said of an error."""
+    """Scores a workflow on a server or headless: exit status, the last line of stdout, and stderr."""
     import folder_paths
 
     folder = Path(folder_paths.get_input_directory()).parent
@@ -43,7 +43,7 @@ def short() -> dict:
     return workflow
 
 
-def test_a_server_s_images_score_as_those_made_here(scored, server):
+def test_images_from_a_server_score_like_those_of_the_headless_executor(scored, server):
     found = []
     for where in ((), ("--server", server.address)):
         status, (line,), _ = scored(short(), *where)
@@ -53,11 +53,11 @@ def test_a_server_s_images_score_as_those_made_here(scored, server):
     assert found[1] == pytest.approx(found[0], rel=0.02)
 
 
-def test_what_a_server_refuses_is_told(scored, server):
+def test_a_workflow_that_the_server_rejects_is_reported(scored, server):
     workflow = short()
     workflow["12"]["class_type"] = "NoSuchNode"
     status, _, said = scored(workflow, "--server", server.address)
-    assert status == 2 and "the server refuses it" in said
+    assert status == 2 and "the server rejects it" in said
     failing = short()
     failing["11"]["inputs"]["subject_only"] = True
     del failing["11"]["inputs"]["subject_mask"]
@@ -67,6 +67,6 @@ def test_what_a_server_refuses_is_told(scored, server):
     )
 
 
-def test_a_server_that_is_not_there_is_told(scored):
+def test_a_server_that_does_not_answer_is_reported(scored):
     status, _, said = scored(short(), "--server", "http://127.0.0.1:9")
     assert status == 2 and "--server: http://127.0.0.1:9 does not answer" in said

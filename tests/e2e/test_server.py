@@ -20,7 +20,7 @@ def shipped_prompt() -> dict:
     workflow = json.loads((WORKFLOWS / "api" / "phd_demo.json").read_text(encoding="utf-8"))
     for node in workflow.values():
         if "inner_steps" in node["inputs"]:
-            node["inputs"] |= {"steps": 2, "inner_steps": 1}
+            node["inputs"] |= {"preset": "custom", "steps": 2, "inner_steps": 1}
     return workflow
 
 
