@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.split("::")[0]
-            return "browser" if file.startswith("e2e/") or "canvas" in file else file
+            return "browser" if file.startswith("e2e/") else file
 
     return ByFile(config, log)
 

@@ -1,9 +1,10 @@
-"""The shipped workflows in ComfyUI's real frontend."""
+"""The shipped workflows, and those of earlier releases, in ComfyUI's real frontend."""
 
 import json
 
 import pytest
 
+from devtools.comfyui import ROOT
 from devtools.workflows import WORKFLOWS
 
 pytestmark = pytest.mark.e2e
@@ -27,3 +28,21 @@ def test_a_workflow_opens_with_all_its_nodes_and_exports_its_api_form(page, path
     for node in opened["output"].values():
         node["_meta"].pop("cnr_id", None)  # newer frontends add it
     assert opened["output"] == json.loads(path.read_text(encoding="utf-8"))
+
+
+OLDER = sorted((ROOT / "tests" / "nodes" / "older_workflows").glob("*/*.json"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in OLDER if not path.stem.endswith("_api")],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_a_workflow_of_an_earlier_release_opens_and_runs(page, server, path):
+    opened = page.script(OPEN, json.loads(path.read_text(encoding="utf-8")), path.stem)
+    assert opened["missing"] == []
+    for node in opened["output"].values():
+        # As little sampling as shows that it runs.
+        least = {"preset": "custom", "steps": 2, "inner_steps": 0, "side": 128}
+        node["inputs"] |= {name: value for name, value in least.items() if name in node["inputs"]}
+    assert server.run(opened["output"])["status"]["status_str"] == "success"

@@ -179,4 +179,4 @@ EXPECTED_IDS = [
     "PhDMaskedLangevin", "PhDIdentityAnchor", "PhDStitch", "PhDLoadDemoModel",
 ]  # fmt: skip
 
-GRAPH = Path(__file__).resolve().parent
+NODE_TESTS = Path(__file__).resolve().parent

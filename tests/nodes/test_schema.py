@@ -7,9 +7,9 @@ A wanted change is taken over with
 import json
 
 import pytest
-from node_support import EXPECTED_IDS, GRAPH, module
+from node_support import EXPECTED_IDS, NODE_TESTS, module
 
-SNAPSHOT = GRAPH / "schema.json"
+SNAPSHOT = NODE_TESTS / "schema.json"
 # Their options are whatever ComfyUI and its folders offer.
 OFFERED_BY_COMFYUI = {"model", "sampler_name", "scheduler"}
 

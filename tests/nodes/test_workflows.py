@@ -8,12 +8,14 @@ import cv2
 import folder_paths
 import pytest
 import torch
-from node_support import ROOT
+from node_support import NODE_TESTS, ROOT
 
 from devtools.executor import run_workflow
 from devtools.package_images import photograph_path, read_rgb
 
 WORKFLOWS = sorted((ROOT / "example_workflows" / "api").glob("*.json"))
+# As users of earlier releases have saved them. They are never written again.
+OLDER = sorted((NODE_TESTS / "older_workflows").glob("*/*_api.json"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +38,7 @@ def test_there_is_one():
     assert "phd_demo" in [path.stem for path in WORKFLOWS]
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*WORKFLOWS, *OLDER], ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_runs_and_keeps_the_background(path):
     workflow = quick(json.loads(path.read_text(encoding="utf-8")))
     execution = run_workflow(workflow)
