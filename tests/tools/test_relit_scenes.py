@@ -1,5 +1,6 @@
-"""RelitScenes: what is known about a scene is true of its pixels, and no split knows another's."""
+"""RelitScenes: what a scene declares is true of its pixels, and splits share nothing but words."""
 
+import functools
 import itertools
 from dataclasses import replace
 
@@ -50,7 +51,7 @@ def of(rendered, *strata: str):
 
 
 def exact(rendered):
-    """Those whose matte is right."""
+    """The scenes with an exact matte."""
     return [scene for scene in rendered if scene.labels.matte == 0]
 
 
@@ -63,10 +64,13 @@ def test_the_same_seed_gives_the_same_bits():
             assert np.array_equal(getattr(once, name), getattr(again, name)), name
 
 
-def test_the_same_seed_gives_the_same_bits_when_every_cache_is_empty():
+def test_the_same_seed_gives_the_same_bits_when_every_cache_is_empty(monkeypatch):
     image, prompt = training_pair(3, 64, "validation", SOLIDS)
-    for cached in (materials.pyramid, subjects.solid_form, subjects.traced, backgrounds.cloud_noise):
-        cached.cache_clear()
+    # Empty caches in place of the filled ones, which other tests go on using.
+    for module, name in (
+        (backgrounds, "pyramid"), (backgrounds, "cloud_noise"), (subjects, "solid_form"), (subjects, "traced"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, functools.cache(getattr(module, name).__wrapped__))
     again, same_prompt = training_pair(3, 64, "validation", SOLIDS)
     assert np.array_equal(image, again) and prompt == same_prompt
 
@@ -101,7 +105,7 @@ def test_what_is_drawn_belongs_to_its_split(split):
         assert drawn.scene.background.name != drawn.exemplar.background.name
 
 
-def test_no_split_wears_another_ones_texture():
+def test_the_textures_of_different_splits_are_uncorrelated():
     for name in ("sand", "gravel"):
         textures = [materials.pyramid(name, split)[0][..., 1] for split in SPLITS]
         for one, other in itertools.combinations(textures, 2):
@@ -153,7 +157,7 @@ def test_composite_holds_the_exemplars_subject_unchanged(rendered):
         assert np.array_equal(scene.matte, moved(scene.exemplar_matte, scene.shift))
 
 
-def test_the_packs_paste_puts_the_subject_where_the_placement_says(rendered):
+def test_the_packs_paste_puts_the_subject_at_the_placement(rendered):
     for scene in rendered:
         matrix = exemplar_matrix(scene.exemplar_matte, scene.placement, Size(SIDE, SIDE))
         assert np.allclose(matrix, [[1, 0, scene.shift[0]], [0, 1, scene.shift[1]]], atol=1e-9)
@@ -178,14 +182,14 @@ def test_relighting_by_the_true_ratio_reaches_the_truth(rendered):
         assert core.sum() > 400 and np.abs(relit - srgb_to_linear(scene.truth))[core].max() < 2e-5
 
 
-def test_the_ratio_of_a_matte_color_is_that_of_the_gains_where_direction_is_the_same(rendered):
+def test_the_true_ratio_is_that_of_the_gains_where_both_lights_have_one_direction(rendered):
     for scene in of(rendered, "exposure", "color cast", "gradient"):
         core = scene.true_matte == 1
         there = moved(scene.exemplar_log_gain, scene.shift)
         assert np.allclose(np.log(scene.ratio[core]), (scene.log_gain - there)[core], atol=1e-4)
 
 
-def test_each_stratum_is_what_its_name_says():
+def test_each_stratum_differs_in_what_it_is_named_after_and_in_nothing_else():
     drawn = [draw_scene(seed, "test", stratum, SOLIDS) for seed in range(25) for stratum in STRATA]
     for description in drawn:
         labels, stratum = labels_of(description), description.stratum
@@ -261,7 +265,7 @@ def test_light_from_the_left_makes_the_left_brighter():
     assert shade[20, 6] > shade[20, 35]
 
 
-def test_a_scene_is_the_same_at_every_side():
+def test_a_scene_looks_the_same_at_every_size():
     description = draw_scene(1, "test", "mixed", SOLIDS)
     small, large = (render_scene(description, side) for side in (128, 256))
     reduced = large.truth.reshape(128, 2, 128, 2, 3).mean((1, 3))
@@ -271,17 +275,17 @@ def test_a_scene_is_the_same_at_every_side():
 def test_training_pairs_are_finished_scenes():
     image, prompt = training_pair(0, SIDE, "train", SOLIDS)
     assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8 and prompt
-    told = [draw_shot(seed, "train", SOLIDS).subject for seed in range(100)]
-    assert 80 <= sum(subject is not None for subject in told) <= 98
+    drawn = [draw_shot(seed, "train", SOLIDS).subject for seed in range(100)]
+    assert 80 <= sum(subject is not None for subject in drawn) <= 98
 
 
-def test_some_light_is_read_even_by_a_network_that_saw_little():
+def test_a_network_predicts_light_from_few_backgrounds():
     figures = light_readability.measure(train=256, test=64, epochs=40)
     assert figures["r2.all.brightness"] > 0.4 and figures["r2.all.slope"] > 0.6
 
 
 @needs_sprites
-def test_sprites_wear_the_color_that_their_name_says():
+def test_most_of_a_sprite_has_the_color_of_its_name():
     for noun in subjects.SPRITES:
         form = subjects.sprite_forms()[noun]
         worn = form.worn * form.matte
@@ -290,11 +294,11 @@ def test_sprites_wear_the_color_that_their_name_says():
 
 
 @needs_sprites
-def test_scenes_of_sprites_hold_the_same_promises():
+def test_scenes_of_sprites_are_exact_too():
     sprites = [render_scene(draw_scene(seed, "train", kinds=("sprite",)), SIDE) for seed in range(8)]
     test_relighting_by_the_true_ratio_reaches_the_truth(sprites)
     test_composite_holds_the_exemplars_subject_unchanged(sprites)
-    test_the_packs_paste_puts_the_subject_where_the_placement_says(sprites)
+    test_the_packs_paste_puts_the_subject_at_the_placement(sprites)
 
 
 def test_unknown_words_give_one_sentence():

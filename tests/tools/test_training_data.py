@@ -1,4 +1,4 @@
-"""What the demo model learns from: scenes are rendered once, survive a stop, and are the same for the same step."""
+"""The demo model's training data: scenes are rendered once, survive an interruption, and some of each are hidden."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SIDE = 8
 
 @pytest.fixture
 def rendered(monkeypatch):
-    """Stands in for the renderer, and lists the seeds that it was asked for."""
+    """The seeds that were rendered, by a renderer of plain images."""
     seeds = []
 
     def training_scene(seed, side):
@@ -22,7 +22,7 @@ def rendered(monkeypatch):
     return seeds
 
 
-def test_a_store_renders_each_scene_once_and_goes_on_after_a_stop(tmp_path, rendered):
+def test_a_store_renders_each_scene_once_even_after_an_interruption(tmp_path, rendered):
     store = RelitStore(tmp_path, SIDE, most=6)
     store.grow(3)
     store.grow(2)
@@ -52,20 +52,20 @@ def test_draws_come_from_the_first_scenes_only(tmp_path, rendered):
     assert {int(store.draw(rng, 3)[0][0, 0, 0]) for _ in range(60)} == {0, 1, 2}
 
 
-def test_a_mirrored_scene_is_told_the_other_side():
+def test_the_prompt_of_a_mirrored_scene_names_the_other_side():
     image = np.arange(SIDE * SIDE * 4, dtype=np.uint8).reshape(SIDE, SIDE, 4)
-    seen, told = set(), set()
+    seen, prompts = set(), set()
     for seed in range(40):
         shown, prompt = augmented(np.random.default_rng(seed), image, f"a cat, dim light {LEFT}")
         mirrored = not np.array_equal(shown, image)
         np.testing.assert_array_equal(shown, image[:, ::-1] if mirrored else image)
         assert prompt in ("a cat", f"a cat, dim light {RIGHT if mirrored else LEFT}")
         seen.add(mirrored)
-        told.add(prompt)
-    assert len(seen) == 2 and len(told) == 3
+        prompts.add(prompt)
+    assert len(seen) == 2 and len(prompts) == 3
 
 
-def test_what_is_hidden_is_all_or_the_subject_or_what_is_about_it_or_a_rectangle():
+def test_hidden_is_everything_or_the_subject_or_its_ring_or_a_rectangle():
     subject = np.zeros((64, 64), np.uint8)
     subject[17:47, 20:33] = 255
     inner, touched = np.s_[3:5, 3:4], np.s_[2:6, 2:5]
@@ -79,7 +79,7 @@ def test_what_is_hidden_is_all_or_the_subject_or_what_is_about_it_or_a_rectangle
     assert len(covering) > 0.5 * len(parts) and len(rings) > 0.1 * len(parts)
 
 
-def test_where_no_subject_is_known_a_rectangle_is_hidden():
+def test_without_a_subject_a_rectangle_is_hidden():
     rng = np.random.default_rng(0)
     for _ in range(60):
         cells = hidden_cells(rng, np.zeros((64, 64), np.uint8))
