@@ -1,7 +1,9 @@
-"""The masked loops of `phd_ops` as one of ComfyUI's own samplers, for any guider: every sampler node runs this."""
+"""The masked samplers of `phd_ops` as a SAMPLER of ComfyUI, for any guider: every sampler node runs this."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.model_base
 import comfy.model_management
@@ -10,117 +12,166 @@ import comfy.samplers
 import torch
 from tqdm.auto import tqdm
 
-from ..phd_ops.latents import masked_langevin, repaint
-from ..phd_ops.latents.noise import item_seed
+from ..phd_ops.latents.inner_steps import BAND, HARMONIZE_BAND
+from ..phd_ops.latents.masked_langevin import MaskedLangevin
+from ..phd_ops.latents.masked_latent import Mask, MaskedLatent
+from ..phd_ops.latents.repaint import RePaint
+from ..phd_ops.latents.seeds import item_seed, loop_generator
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
-from ..phd_ops.latents.solvers import STEPPERS, Mask, free_at, levels
+from ..phd_ops.latents.solvers import EULER, SOLVERS
 from .ui import send_text, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
-# Noise inside the loop must not repeat the initial noise, which ComfyUI draws from the bare seed.
-INNER_SEED = 0x9E3779B9
-SEEDS = 2**64
+# The methods that have a loop of their own.
+MASKED_METHODS = [LANGEVIN, SOFT_MASK, REPAINT]
+NAMES = ", ".join(SOLVERS)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the nodes' widgets say. inner_steps may be a fraction, see `allocate`. seeds: one an item; without them,
-    those that belong to the run's seed. harmonizes: whether light is to be found rather than an image drawn."""
+class LoopWidgets:
+    """The widgets that every sampler node has, and the defaults of those that are optional.
+
+    inner_steps may be a fraction, which `MaskedLangevin` spreads over the levels.
+    """
 
     method: str
     sampler_name: str
     inner_steps: float
     step_size: float
     lambda_strength: float
-    jump_length: int
-    jump_count: int
-    seeds: tuple[int, ...] = ()
-    harmonizes: bool = False
+    jump_length: int = RePaint.jump_length
+    jump_count: int = RePaint.jump_count
 
-    @property
-    def band(self) -> tuple[float, float]:
-        return masked_langevin.HARMONIZE_BAND if self.harmonizes else masked_langevin.BAND
+    def settings(self, seeds: tuple[int, ...] = (), harmonizes: bool = False) -> "Settings":
+        """What the sampler runs with; harmonizes: the mean light is wanted, not one sample."""
+        solver = self.sampler_name if self.sampler_name in SOLVERS else EULER
+        if self.method == REPAINT:
+            loop = RePaint(solver, self.jump_length, self.jump_count)
+        else:
+            band = HARMONIZE_BAND if harmonizes else BAND
+            loop = MaskedLangevin(solver, self.inner_steps, self.step_size, self.lambda_strength, band, harmonizes)
+        return Settings(self.method, self.sampler_name, loop, seeds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a MaskedSampler runs with.
+
+    Attributes:
+        method: one of MASKED_METHODS.
+        sampler_name: ComfyUI's sampler, where that runs in place of the loop.
+        loop: the loop and its settings.
+        seeds: one per item; empty: they follow from the run's seed.
+    """
+
+    method: str
+    sampler_name: str
+    loop: MaskedLangevin | RePaint
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run as it will be: the method after all, what may change when, the model calls, what is not as asked.
+    """How a run goes, and what to tell the user.
 
-    PLAIN is ComfyUI's own sampler `stepper` with the noise mask `mask`; only that knows how often it calls the model.
+    Attributes:
+        message: what runs.
+        warning: what differs from what was asked; empty if nothing does.
+        masked: the loop's masked region; None: ComfyUI's own sampler runs instead.
+        flow: the model family.
+        calls: the loop's model calls; only ComfyUI knows those of its sampler.
+        noise_mask: the noise mask of ComfyUI's own sampler.
     """
 
-    method: str
-    stepper: str
-    mask: Mask | None
-    flow: bool
-    calls: int
-    told: str
-    notes: tuple[str, ...] = ()
+    message: str
+    warning: str = ""
+    masked: Mask | None = None
+    flow: bool = False
+    calls: int = 0
+    noise_mask: torch.Tensor | None = None
+
+    def announce(self) -> None:
+        if self.warning:
+            warn("\n".join(filter(None, [self.warning, self.message])))
+        else:
+            send_text(self.message)
 
 
-def is_flow(model_sampling) -> bool:
+def is_flow(model_sampling: Any) -> bool:
     """Whether a model mixes signal and noise as rectified flow does, or only adds noise."""
     return isinstance(model_sampling, comfy.model_sampling.CONST)
 
 
-def redraws_known(model: comfy.model_base.BaseModel) -> bool:
-    """Whether a model noises its known region as the formulas say. Some video models hand it over clean instead."""
+def noises_known(model: comfy.model_base.BaseModel) -> bool:
+    """Whether a model takes its known region with noise, as the loops do. Some video models take it clean."""
     return type(model).scale_latent_inpaint is comfy.model_base.BaseModel.scale_latent_inpaint
 
 
-def changing_mask(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict, method: str) -> Mask:
-    """The mask, or at which level of noise which part of it may change: the method's thresholds, and a function on
-    the model, such as ComfyUI's own DifferentialDiffusion sets."""
-    if mask is None:
-        return sigmas.new_ones(1, 1)
-    asked = model_options.get("denoise_mask_function")
-    clock = guider.inner_model.model_sampling
-    if method == SOFT_MASK:
-        base = soft_mask_schedule(mask, sigmas.cpu(), clock.timestep, torch.as_tensor(clock.sigma_min).cpu())
-    else:
-        base = mask > 0
-    if asked is None:
-        return base
-
-    def at(sigma: torch.Tensor) -> torch.Tensor:
-        level = sigma.to(mask) * mask.new_ones(len(mask))
-        # What such a function blends is never blended here: the greater part decides.
-        chosen = asked(level, mask, extra_options={"model": guider, "sigmas": sigmas}) >= 0.5
-        return chosen & (base(sigma) if callable(base) else base)
-
-    return at
+def is_graded(method: str, model_options: dict[str, Any]) -> bool:
+    """Whether a mask's values between 0 and 1 are strengths: by the method, or by a function on the model such as
+    ComfyUI's DifferentialDiffusion sets."""
+    return method == SOFT_MASK or "denoise_mask_function" in model_options
 
 
-def plan_run(guider, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict, settings: Settings) -> Plan:
-    method, stepper = settings.method, settings.sampler_name
+def runs_plain(
+    method: str, mask: torch.Tensor | None, model: comfy.model_base.BaseModel, model_options: dict[str, Any]
+) -> bool:
+    """Whether ComfyUI's own sampler runs: for `plain`, with nothing known, and with a model that takes the known
+    region clean. No other code decides this."""
+    if method == PLAIN or mask is None or not noises_known(model):
+        return True
+    return bool((mask >= 1 if is_graded(method, model_options) else mask > 0).all())
+
+
+def plan_run(
+    guider: Any, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict[str, Any], settings: Settings
+) -> Plan:
+    method, name = settings.method, settings.sampler_name
+    if mask is None or runs_plain(method, mask, guider.inner_model, model_options):
+        return plan_plain(guider.inner_model, mask, model_options, settings)
     flow = is_flow(guider.inner_model.model_sampling)
-    if mask is not None and not redraws_known(guider.inner_model):
-        note = f"This model takes its known region without noise; {method} runs as plain sampling with {stepper}."
-        return Plan(PLAIN, stepper, mask, flow, 0, "", (note,))
-    changing = changing_mask(guider, sigmas, mask, model_options, method)
-    if len(sigmas) > 1 and all(bool(free_at(changing, sigma).all()) for sigma, _ in levels(sigmas)):
-        told = f"All may change: {method} is plain sampling with {stepper}."
-        return Plan(PLAIN, stepper, None, flow, 0, told)
-    notes = ()
-    if stepper not in STEPPERS:
-        notes = (f"{method} has no {stepper}; it steps with euler. It has {', '.join(STEPPERS)}.",)
-        stepper = "euler"
-    if method == REPAINT:
-        calls = repaint.count_calls(sigmas, changing, settings.jump_length, settings.jump_count)
+    masked = masked_region(guider, sigmas, mask, model_options, method)
+    calls = settings.loop.count_calls(sigmas, masked, flow)
+    warning = "" if name in SOLVERS else f"{method} does not support {name} and uses euler. It supports {NAMES}."
+    return Plan(f"{method}: {calls} model calls.", warning, masked, flow, calls)
+
+
+def plan_plain(
+    model: comfy.model_base.BaseModel, mask: torch.Tensor | None, model_options: dict[str, Any], settings: Settings
+) -> Plan:
+    """The plan where ComfyUI's own sampler runs."""
+    plain = f"{settings.method} runs as plain sampling with {settings.sampler_name}."
+    if mask is not None and not noises_known(model):
+        return Plan("", f"This model takes its known region without noise, so {plain}", noise_mask=mask)
+    # A function on the model may still hold some of the mask back.
+    noise_mask = mask if "denoise_mask_function" in model_options else None
+    return Plan(f"The whole latent may change, so {plain}", noise_mask=noise_mask)
+
+
+def masked_region(
+    guider: Any, sigmas: torch.Tensor, mask: torch.Tensor, model_options: dict[str, Any], method: str
+) -> Mask:
+    """The masked region, by noise level where the method or a function on the model makes it depend on that."""
+    function = model_options.get("denoise_mask_function")
+    sampling = guider.inner_model.model_sampling
+    if method == SOFT_MASK:
+        region = soft_mask_schedule(mask, sigmas.cpu(), sampling.timestep, torch.as_tensor(sampling.sigma_min).cpu())
     else:
-        calls = masked_langevin.count_calls(sigmas, changing, settings.inner_steps, flow, settings.band)
-    return Plan(method, stepper, changing, flow, calls, f"{method}: {calls} model calls.", notes)
+        region = mask > 0
+    if function is None:
+        return region
+
+    def masked_at(sigma: torch.Tensor) -> torch.Tensor:
+        level = sigma.to(mask) * mask.new_ones(len(mask))
+        # A function may return values between 0 and 1; they are never blended, but rounded.
+        chosen = function(level, mask, extra_options={"model": guider, "sigmas": sigmas}) >= 0.5
+        return chosen & (region(sigma) if callable(region) else region)
+
+    return masked_at
 
 
-def announce(plan: Plan) -> None:
-    if plan.notes:
-        warn("\n".join(filter(None, [*plan.notes, plan.told])))
-    else:
-        send_text(plan.told)
-
-
-def check_whole(model, method: str) -> None:
-    """A sampler that wraps another may hand a function on in the model's place, which does not know the latent."""
+def check_model(model: Any, method: str) -> None:
+    """A sampler that wraps another may pass a function in place of the model, which does not have the latent."""
     if not all(hasattr(model, name) for name in ("inner_model", "latent_image", "noise")):
         raise ValueError(
             f"{method} was given a model without its latent_image and noise by the sampler that is wrapped around it, "
@@ -128,104 +179,94 @@ def check_whole(model, method: str) -> None:
         )
 
 
+def warn_unstable(step_size: float | None) -> None:
+    if step_size is None:
+        warn("The model's estimate was not finite (NaN); the previous estimate was used in its place.")
+    else:
+        warn(f"The model's estimate was not finite at step_size {step_size:g}. It is halved from here on; lower it.")
+
+
 def sample_masked(
-    model, x, sigmas, extra_args=None, callback=None, disable=None, *, settings: Settings, plan: Plan | None = None
-):
-    """`sample_masked_langevin` or `sample_repaint` as a sampling function of ComfyUI's KSAMPLER.
+    model: Any,
+    x: torch.Tensor,
+    sigmas: torch.Tensor,
+    extra_args: dict[str, Any],
+    callback: Callable[[dict], None] | None = None,
+    disable: bool | None = None,
+    *,
+    settings: Settings,
+    plan: Plan | None = None,
+) -> torch.Tensor:
+    """A loop as a k-diffusion sampling function, for ComfyUI's KSAMPLER.
 
-    ComfyUI's own replacement in the model is given no mask: the loop does its own, and needs the estimate of the whole
-    image. Without a `plan`, as when another sampler wraps this one, it is made here.
+    ComfyUI's own replacement of the known region gets no mask: the loop makes its own, and needs the estimate of the
+    whole latent. Without a `plan`, as when another sampler wraps this one, it is made here.
     """
-    check_whole(model, settings.method)
+    check_model(model, settings.method)
     if plan is None:
-        given = extra_args.get("denoise_mask"), extra_args.get("model_options", {})
-        plan = plan_run(model.inner_model, sigmas, *given, settings)
-    announce(plan)
-    if plan.method == PLAIN:
-        sampler = comfy.samplers.sampler_object(plan.stepper)
-        given = {"extra_args": {**extra_args, "denoise_mask": plan.mask}, "callback": callback, "disable": disable}
-        return sampler.sampler_function(model, x, sigmas, **given, **sampler.extra_options)
+        options = extra_args.get("model_options", {})
+        plan = plan_run(model.inner_model, sigmas, extra_args.get("denoise_mask"), options, settings)
+    plan.announce()
+    if plan.masked is None:
+        sampler = comfy.samplers.sampler_object(settings.sampler_name)
+        given = {"extra_args": {**extra_args, "denoise_mask": plan.noise_mask}, **sampler.extra_options}
+        return sampler.sampler_function(model, x, sigmas, callback=callback, disable=disable, **given)
 
-    def estimate(x, sigma, **extra):
+    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        return model(x, sigma, **extra)
-
-    def unstable(step_size: float | None) -> None:
-        if step_size is None:
-            warn("The model's estimate was not finite (NaN); the one before it served in its place.")
-        else:
-            told = f"The model's estimate was not finite at step_size {step_size:g}"
-            warn(f"{told}; from there on it is halved. Lower it.")
+        return model(x, sigma, **{**extra_args, "denoise_mask": None})
 
     def report(call: dict) -> None:
-        bar.update()
+        progress.update()
         if callback is not None:
             callback(call)
 
-    first = extra_args.get("seed") or 0
-    seeds = settings.seeds or [item_seed(first, place) for place in range(len(x))]
-    given = {
-        "extra_args": {**extra_args, "denoise_mask": None},
-        "callback": report,
-        "known": model.latent_image,
-        "mask": plan.mask,
-        "generators": [torch.Generator().manual_seed((seed + INNER_SEED) % SEEDS) for seed in seeds],
-        "flow": plan.flow,
-        "stepper": plan.stepper,
-    }
-    with tqdm(total=plan.calls, disable=disable) as bar:
-        if plan.method == REPAINT:
-            jumps = {"jump_length": settings.jump_length, "jump_count": settings.jump_count}
-            return repaint.sample_repaint(estimate, x, sigmas, **given, **jumps)
-        return masked_langevin.sample_masked_langevin(
-            estimate,
-            x,
-            sigmas,
-            **given,
-            noise=model.noise,
-            inner_steps=settings.inner_steps,
-            step_size=settings.step_size,
-            lambda_strength=settings.lambda_strength,
-            band=settings.band,
-            alternate=settings.harmonizes,
-            unstable=unstable,
-        )
+    seeds = settings.seeds or [item_seed(extra_args.get("seed") or 0, place) for place in range(len(x))]
+    latent = MaskedLatent(model.latent_image, plan.masked, model.noise, list(map(loop_generator, seeds)), plan.flow)
+    with tqdm(total=plan.calls, disable=disable) as progress:
+        return settings.loop.sample(denoise, x, sigmas, latent, report, warn_unstable)
 
 
-def check_positive(guider) -> None:
-    """Without a prompt ComfyUI runs no model at all, and takes the estimate to be 0."""
-    plain = getattr(type(guider), "predict_noise", None) is comfy.samplers.CFGGuider.predict_noise
+def check_positive(guider: Any) -> None:
+    """Without a prompt ComfyUI does not run the model at all, and takes its estimate to be 0."""
+    standard = getattr(type(guider), "predict_noise", None) is comfy.samplers.CFGGuider.predict_noise
     conds = getattr(guider, "conds", {})
-    if (plain or "positive" in conds) and not conds.get("positive"):
+    if (standard or "positive" in conds) and not conds.get("positive"):
         raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode, to it.")
 
 
 class MaskedSampler(comfy.samplers.KSAMPLER):
-    """A SAMPLER. What it adds to ComfyUI's is that progress runs over all model calls, not over the schedule."""
+    """A SAMPLER. It adds to ComfyUI's that progress runs over all model calls, not over the schedule."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings) -> None:
         super().__init__(sample_masked, {"settings": settings})
 
     def sample(
-        self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *rest, **more
-    ):
+        self,
+        model_wrap: Any,
+        sigmas: torch.Tensor,
+        extra_args: dict[str, Any],
+        callback: Callable | None,
+        noise: torch.Tensor,
+        latent_image: torch.Tensor | None = None,
+        denoise_mask: torch.Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
         check_positive(model_wrap)
         settings = self.extra_options["settings"]
         plan = plan_run(model_wrap, sigmas, denoise_mask, extra_args["model_options"], settings)
-        if plan.method == PLAIN:
-            announce(plan)
-            sampler, told = comfy.samplers.sampler_object(plan.stepper), callback
+        if plan.masked is None:
+            plan.announce()
+            sampler, denoise_mask = comfy.samplers.sampler_object(settings.sampler_name), plan.noise_mask
         else:
             sampler = comfy.samplers.KSAMPLER(functools.partial(sample_masked, plan=plan), self.extra_options)
-            told = callback and (lambda call, x0, x, _: callback(call, x0, x, plan.calls))
+            callback = callback and over_calls(callback, plan.calls)
         return sampler.sample(
-            model_wrap,
-            sigmas,
-            extra_args,
-            told,
-            noise,
-            latent_image,
-            plan.mask if plan.method == PLAIN else denoise_mask,
-            *rest,
-            **more,
+            model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *args, **kwargs
         )
+
+
+def over_calls(callback: Callable, calls: int) -> Callable:
+    """A callback whose total is the number of model calls."""
+    return lambda call, x0, x, _: callback(call, x0, x, calls)

@@ -1,13 +1,16 @@
 """PhDHarmonizeSampler: gives the pasted subject the light of the scene."""
 
+from typing import Any
+
+import torch
 from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
 from .compat import newer
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
-from .sample import sample_latents
-from .sampler_inputs import HARMONIZE_PRESETS, model_inputs, schedule_inputs
+from .sample import Options, Prompts, sample_latents
+from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
@@ -18,78 +21,70 @@ class PhDHarmonizeSampler(io.ComfyNode):
             node_id="PhDHarmonizeSampler",
             display_name="Harmonize Sampler",
             category="PhD",
-            description="Redraws the pasted subject in the scene's light: same model, own schedule, own mask.",
+            description="Redraws the pasted subject in the scene's light, with the same model and a short schedule.",
             inputs=[
-                *model_inputs("1 = what may change: subject and ring. Without it the latent's own noise mask is used."),
+                *model_inputs("1 = what may change: subject and ring. Without it, the latent's noise mask is used."),
                 io.Latent.Input(
                     "reference",
                     optional=True,
-                    tooltip="The encoded light reference. It is sampled beside the scene with the same noise.",
+                    tooltip="The encoded light reference. It is sampled beside the scene, with the same noise.",
                 ),
-                *schedule_inputs(
-                    steps=5,
-                    cfg=4.0,
-                    denoise=0.75,
-                    inner_steps=3,
-                    step_size=1.0,
-                    presets=HARMONIZE_PRESETS,
-                    sampler_name="dpmpp_2m",
-                ),
+                *schedule_inputs(steps=5, denoise=0.75, presets=HARMONIZE_PRESETS, sampler_name="dpmpp_2m"),
                 io.Mask.Input(
                     "subject_mask",
                     optional=True,
-                    tooltip="1 = subject, in the latent's image: what identity holds on to (without it, nothing), "
-                    "and all that subject_only lets change.",
+                    tooltip="1 = subject, in the latent's image. identity needs it, and subject_only changes nothing "
+                    "else.",
                 ),
                 io.Latent.Input(
                     "original_latent",
                     optional=True,
-                    tooltip="The encoded composite, before it was inpainted: what the output changed compares with.",
+                    tooltip="The encoded composite from before inpainting. Used only for the output `changed`.",
                 ),
                 io.Float.Input(
                     "identity",
-                    default=0.5,
+                    default=Options.identity,
                     min=0.0,
                     max=1.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How firmly the subject's shape is held while noise is strong; light has the last word. "
-                    "0: not at all. Stitch gives the subject its own detail back in any case.",
+                    tooltip="Preserves the subject's shape in early steps; its lighting can still change. 0 = off. "
+                    "Stitch restores the subject's own detail in any case.",
                 ),
                 anchor_input(optional=True),
                 io.Boolean.Input(
                     "subject_only",
                     default=False,
                     optional=True,
-                    tooltip="The order of the paper's summary to the letter: the subject alone may change, and the "
-                    "ring stays as it was inpainted. Off: both may, which fits the light better.",
+                    tooltip="Change the subject only, as in the paper, and keep the ring as it was inpainted. Off is "
+                    "recommended: light then fits better.",
                     **rare,
                 ),
                 io.Int.Input(
                     "num_seeds",
-                    default=1,
+                    default=Options.num_seeds,
                     min=1,
                     max=16,
                     optional=True,
-                    tooltip="Runs so many seeds in one batch. Set the same number in Stitch, which averages their "
+                    tooltip="Runs this many seeds in one batch. Set the same number in Stitch, which averages their "
                     "light, not their pixels.",
                     **rare,
                 ),
                 io.Conditioning.Input(
                     "reference_positive",
                     optional=True,
-                    tooltip="What the exemplar shows: its own place and light. Without it, positive serves both.",
+                    tooltip="Describes the exemplar: its own place and light. Without it, positive is used for both.",
                 ),
             ],
             outputs=[
-                io.Latent.Output(display_name="latent", tooltip="The harmonized latent; equal outside the mask."),
+                io.Latent.Output(display_name="latent", tooltip="The harmonized latent; unchanged outside the mask."),
                 io.Latent.Output(
                     display_name="reference_latent",
-                    tooltip="The reference after the same run (the latent again without one).",
+                    tooltip="The reference after the same run. Without a reference: the harmonized latent.",
                 ),
                 io.Mask.Output(
                     display_name="changed",
-                    tooltip="1 = latent cells that differ from original_latent. For Stitch.",
+                    tooltip="1 = latent cells that visibly differ from original_latent. For Stitch.",
                 ),
             ],
             **newer(io.Schema, search_aliases=["harmonize", "relight", "blend in"]),
@@ -98,37 +93,33 @@ class PhDHarmonizeSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        positive,
-        negative,
-        latent,
-        mask=None,
-        reference=None,
-        reference_positive=None,
-        subject_mask=None,
-        original_latent=None,
-        identity=0.5,
-        subject_only=False,
-        **schedule,
+        model: Any,
+        positive: list,
+        negative: list,
+        latent: dict,
+        mask: torch.Tensor | None = None,
+        reference: dict | None = None,
+        reference_positive: list | None = None,
+        subject_mask: torch.Tensor | None = None,
+        original_latent: dict | None = None,
+        identity: float = Options.identity,
+        anchor: str = Options.anchor,
+        subject_only: bool = False,
+        num_seeds: int = Options.num_seeds,
+        **widgets: Any,
     ) -> io.NodeOutput:
-        start = checked_samples(model, latent, "latent")
-        start = start if original_latent is None else checked_like(model, original_latent, start, "original_latent")
+        original = checked_samples(model, latent, "latent")
+        if original_latent is not None:
+            original = checked_like(model, original_latent, original, "original_latent")
         if subject_only:
             if subject_mask is None:
-                raise ValueError("subject_only lets the subject alone change: connect subject_mask, or switch it off.")
+                raise ValueError(
+                    "subject_only changes nothing but the subject: connect subject_mask, or switch it off."
+                )
             mask = subject_mask
-        done = sample_latents(
-            model,
-            positive,
-            negative,
-            latent,
-            mask,
-            reference,
-            reference_positive=reference_positive,
-            subject_mask=subject_mask,
-            identity=identity,
-            harmonizes=True,
-            **schedule,
-        )
-        harmonized = done[0]["samples"][: len(start)]
-        return io.NodeOutput(done[0], done[-1], changed_cells(start.to(harmonized), harmonized).cpu())
+        prompts = Prompts(positive, negative, reference_positive)
+        options = Options(True, reference, subject_mask, identity, anchor, num_seeds)
+        latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
+        harmonized = latents[0]["samples"][: len(original)]
+        changed = changed_cells(original.to(harmonized), harmonized).cpu()
+        return io.NodeOutput(latents[0], latents[-1], changed)

@@ -1,39 +1,38 @@
 """PhDIdentityAnchor: holds a band of a subject's latent while any sampler runs."""
 
+from typing import Any
+
 import comfy.utils
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored
-from ..phd_ops.latents.noise import signal
+from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored, noise_share
 from .comfy_sampler import is_flow
 from .compat import newer
 from .latents import checked_samples, subject_share
 from .ui import warn
 from .validate import check_choice, check_numbers
 
+STRENGTH = 0.5
+
 
 def anchored_model(
-    model, reference: torch.Tensor, subject: torch.Tensor, strength: float, anchor: str, *, fades: bool = False
-):
-    """A clone of a MODEL whose estimates are drawn to a latent, wherever `subject` is above 0.
+    model: Any, reference: torch.Tensor, subject: torch.Tensor, strength: float, anchor: str, *, fades: bool = False
+) -> Any:
+    """A clone of a MODEL whose estimates are pulled to a latent, wherever `subject` is above 0.
 
-    It works after guidance, so that it composes with any sampler and any other patch, and keeps nothing of a run.
-    One that `fades` holds by noise's share of the mixture, sigma / (a + sigma): firmly while shapes are decided, and
-    less and less towards the end, where the model has the last word on light.
+    It acts after CFG, so that it works with any sampler and any other patch, and keeps no state of a run. With `fades`
+    its strength follows `noise_share`: firm while shapes form, and less and less towards the end.
     """
 
-    def post_cfg(args: dict) -> torch.Tensor:
+    def post_cfg(args: dict[str, Any]) -> torch.Tensor:
         denoised = args["denoised"]
-        if denoised.shape[1:] != reference.shape[1:] or len(denoised) % len(reference):
-            told = f"Identity Anchor holds a latent of {tuple(reference.shape)}, but {tuple(denoised.shape)} is sampled"
-            raise ValueError(f"{told}: connect the latent that the sampler starts from.")
+        check_sampled(denoised, reference)
         own = args["model"].process_latent_in(reference.to(denoised))
         own, cells = (comfy.utils.repeat_to_batch_size(x.to(denoised), len(denoised)) for x in (own, subject))
         held = strength
         if fades:
-            sigma = float(args["sigma"].flatten()[0])
-            held *= sigma / (signal(sigma, is_flow(args["model"].model_sampling)) + sigma)
+            held *= noise_share(float(args["sigma"].flatten()[0]), is_flow(args["model"].model_sampling))
         return anchored(denoised, own, cells.expand(-1, -1, *denoised.shape[2:]), held, anchor)
 
     patched = model.clone()
@@ -41,14 +40,21 @@ def anchored_model(
     return patched
 
 
-def anchor_input(**words):
+def check_sampled(denoised: torch.Tensor, reference: torch.Tensor) -> None:
+    """The sampled latent must be the anchor's, or a batch of it."""
+    if denoised.shape[1:] != reference.shape[1:] or len(denoised) % len(reference):
+        held = f"Identity Anchor holds a latent of {tuple(reference.shape)}, but {tuple(denoised.shape)} is sampled"
+        raise ValueError(f"{held}: connect the latent that the sampler starts from.")
+
+
+def anchor_input(**options: Any) -> io.Combo.Input:
     return io.Combo.Input(
         "anchor",
         options=list(ANCHORS),
         default=RELIGHT,
-        tooltip="relight keeps the subject's fine structure and frees its light; restyle keeps its coarse colors and "
-        "frees its texture.",
-        **words,
+        tooltip="relight keeps the subject's fine structure and lets its light change. restyle keeps its coarse colors "
+        "and lets its texture change.",
+        **options,
         **newer(io.Combo.Input, advanced=True),
     )
 
@@ -60,18 +66,18 @@ class PhDIdentityAnchor(io.ComfyNode):
             node_id="PhDIdentityAnchor",
             display_name="Identity Anchor",
             category="PhD",
-            description="Keeps a subject itself while any sampler redraws it: a patch on the model, after guidance.",
+            description="Keeps a subject recognizable while any sampler redraws it. It is a patch on the model.",
             inputs=[
                 io.Model.Input("model", tooltip="Any model. It is not changed; the output is a patched copy."),
-                io.Latent.Input("latent", tooltip="The latent whose subject is to stay itself: the one to be sampled."),
+                io.Latent.Input("latent", tooltip="The latent to be sampled, whose subject is to stay the same."),
                 io.Mask.Input("subject_mask", tooltip="1 = subject, in the latent's image."),
                 io.Float.Input(
                     "strength",
-                    default=0.5,
+                    default=STRENGTH,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0 does nothing, 1 lays the whole band over every estimate.",
+                    tooltip="How firmly the subject is held. 0 = off. 1 = fully, in every step.",
                 ),
                 anchor_input(),
             ],
@@ -80,14 +86,16 @@ class PhDIdentityAnchor(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent, subject_mask, strength=0.5, anchor=RELIGHT) -> io.NodeOutput:
+    def execute(
+        cls, model: Any, latent: dict, subject_mask: torch.Tensor, strength: float = STRENGTH, anchor: str = RELIGHT
+    ) -> io.NodeOutput:
         check_numbers(strength=strength)
-        check_choice("anchor", anchor, ANCHORS)
+        check_choice("anchor", anchor, list(ANCHORS))
         samples = checked_samples(model, latent, "latent")
         subject = subject_share(subject_mask, samples)
         if strength == 0:
             return io.NodeOutput(model)
         if not subject.any():
-            warn("The subject_mask is empty: there is nothing to hold on to, and the model is passed on as it is.")
+            warn("The subject_mask is empty, so there is nothing to hold: the model passes through unchanged.")
             return io.NodeOutput(model)
         return io.NodeOutput(anchored_model(model, samples, subject, strength, anchor))

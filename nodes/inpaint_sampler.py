@@ -1,10 +1,13 @@
-"""PhDMaskedInpaintSampler: inpaints the masked part of a latent."""
+"""PhDMaskedInpaintSampler: inpaints the masked region of a latent."""
 
+from typing import Any
+
+import torch
 from comfy_api.latest import io
 
 from .compat import newer
-from .sample import sample_latents
-from .sampler_inputs import INPAINT_PRESETS, model_inputs, schedule_inputs
+from .sample import Prompts, sample_latents
+from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 
 
 class PhDMaskedInpaintSampler(io.ComfyNode):
@@ -14,23 +17,26 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
             node_id="PhDMaskedInpaintSampler",
             display_name="Masked Inpaint Sampler",
             category="PhD",
-            description="Inpaints the masked part of a latent so that it agrees with the rest, with any model.",
+            description="Inpaints the masked region of a latent so that it agrees with the rest, with any model.",
             inputs=[
-                *model_inputs("1 = to be inpainted, in pixels. Without it the latent's own noise mask is used."),
-                *schedule_inputs(
-                    steps=15,
-                    cfg=4.0,
-                    denoise=1.0,
-                    inner_steps=3,
-                    step_size=1.0,
-                    presets=INPAINT_PRESETS,
-                    sampler_name="euler",
-                ),
+                *model_inputs("1 = to be inpainted, in pixels. Without it, the latent's own noise mask is used."),
+                *schedule_inputs(steps=15, denoise=1.0, presets=INPAINT_PRESETS, sampler_name="euler"),
             ],
-            outputs=[io.Latent.Output(display_name="latent", tooltip="The inpainted latent; equal outside the mask.")],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="The inpainted latent; unchanged outside the mask.")
+            ],
             **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, latent, mask=None, **schedule) -> io.NodeOutput:
-        return io.NodeOutput(*sample_latents(model, positive, negative, latent, mask, **schedule))
+    def execute(
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        latent: dict,
+        mask: torch.Tensor | None = None,
+        **widgets: Any,
+    ) -> io.NodeOutput:
+        prompts = Prompts(positive, negative)
+        return io.NodeOutput(*sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets)))

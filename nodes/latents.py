@@ -1,4 +1,6 @@
-"""Between ComfyUI's latents and the tensors of `phd_ops`: checks, and pixel masks on the latent grid."""
+"""Conversions between ComfyUI's LATENTs and the tensors of `phd_ops`: checks, and pixel masks on the latent grid."""
+
+from typing import Any
 
 import comfy.sample
 import comfy.utils
@@ -8,46 +10,47 @@ from ..phd_ops.latents.mask_grid import cover, cover_softly, share
 from .images import named_mask
 
 
-def checked_samples(model, latent: dict, name: str) -> torch.Tensor:
+def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
     """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
     samples = latent.get("samples")
     if samples is None:
         raise ValueError(f"{name} holds no samples: connect a latent, such as from VAE Encode.")
     if getattr(samples, "is_nested", False):
         raise ValueError(
-            f"{name} holds several tensors (a joint audio and video latent), which this sampler cannot mask."
+            f"{name} holds several tensors (a joint audio and video latent), which this node cannot mask: connect the "
+            "latent of images alone."
         )
     if samples.ndim not in (4, 5) or 0 in samples.shape:
-        told = f"{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]"
-        raise ValueError(f"{told}; this one is {tuple(samples.shape)}.")
+        shape = tuple(samples.shape)
+        raise ValueError(f"{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]; this one is {shape}.")
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     wanted = model.get_model_object("latent_format")
     if samples.shape[1] != wanted.latent_channels:
-        told = f"{name} has {samples.shape[1]} channels, but the model works on {wanted.latent_channels}"
-        raise ValueError(f"{told}: encode the image with the VAE that belongs to this model.")
+        counts = f"{samples.shape[1]} channels, but the model works on {wanted.latent_channels}"
+        raise ValueError(f"{name} has {counts}: encode the image with the VAE that belongs to this model.")
     if samples.ndim != 2 + wanted.latent_dimensions:
         raise ValueError(f"{name} is of shape {tuple(samples.shape)}, a video; this model works on images.")
     return samples
 
 
-def checked_like(model, other: dict, samples: torch.Tensor, name: str) -> torch.Tensor:
+def checked_like(model: Any, other: dict, samples: torch.Tensor, name: str) -> torch.Tensor:
     """The tensor of another LATENT, which must be of the same shape as `samples`."""
-    other = checked_samples(model, other, name)
-    if other.shape != samples.shape:
-        told = f"{name} must be a latent of the scene's shape {tuple(samples.shape)}"
-        raise ValueError(f"{told}; this one is {tuple(other.shape)}.")
-    return other.to(samples)
+    found = checked_samples(model, other, name)
+    if found.shape != samples.shape:
+        shapes = f"{tuple(samples.shape)}; this one is {tuple(found.shape)}"
+        raise ValueError(f"{name} must be a latent of the scene's shape {shapes}.")
+    return found.to(samples)
 
 
 def repeated(batch: torch.Tensor, times: int) -> torch.Tensor:
-    """All items, so many times over."""
+    """All items, one after another, several times over."""
     return batch if times == 1 else torch.cat([batch] * times)
 
 
 def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, *, soft: bool) -> torch.Tensor | None:
-    """The mask on the latent's own grid, [B,1,h,w] or [B,1,T,h,w], from the input, else the latent's noise mask.
+    """The mask on the latent's grid, [B,1,h,w] or [B,1,T,h,w], from the input, else from the latent's noise mask.
 
-    Binary, and every cell that any pixel of the mask lies in belongs to it; a soft one keeps its strengths.
+    A cell is 1 if any of its pixels is masked; with `soft` it has its strongest pixel's value.
     """
     mask = mask if mask is not None else latent.get("noise_mask")
     if mask is None:
@@ -55,19 +58,22 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
     count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
     to_grid = cover_softly if soft else cover
     if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1:3] == (1, *frames) and len(mask) in (1, count):
-        # Video nodes of ComfyUI mask frame by frame.
+        # Some of ComfyUI's video nodes give one mask per frame.
         own = to_grid(named_mask(mask.flatten(0, 2), "mask"), *size).view(len(mask), 1, *frames, *size)
         return comfy.utils.repeat_to_batch_size(own, count)
     mask = named_mask(mask, "mask")
     if frames:
-        return frame_mask(to_grid(mask, *size), count, *frames)
+        return frame_mask(to_grid(mask, *size), count, samples.shape[2])
     if len(mask) not in (1, count):
         raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")
     return comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)[:, None]
 
 
 def frame_mask(mask: torch.Tensor, count: int, frames: int, name: str = "mask") -> torch.Tensor:
-    """A mask [N,h,w] for every frame of a batch of videos, [B,1,T,h,w]. As ComfyUI does, it is read as frames first."""
+    """A mask [N,h,w] as [B,1,T,h,w], for every frame of a batch of videos.
+
+    As in ComfyUI, N masks are those of the frames if there are N frames, before they are those of the items.
+    """
     size = mask.shape[-2:]
     if len(mask) in (1, frames):
         mask = mask.view(1, 1, -1, *size)
@@ -76,28 +82,28 @@ def frame_mask(mask: torch.Tensor, count: int, frames: int, name: str = "mask") 
     elif len(mask) == count:
         mask = mask.view(count, 1, 1, *size)
     else:
-        told = f"{name} has {len(mask)} items, but the latent has {count} items of {frames} frames"
-        raise ValueError(f"{told}: use one mask, one a frame, one an item, or one for every frame of every item.")
+        counts = f"{len(mask)} items, but the latent has {count} items of {frames} frames"
+        raise ValueError(f"{name} has {counts}: use one mask, or one per frame, per item, or per frame of every item.")
     return mask.expand(count, 1, frames, *size)
 
 
 def checked_places(latent: dict, count: int) -> list[int]:
-    """The items' places in the batch that they were taken from, such as by Latent From Batch."""
+    """The items' places in the batch that they were taken from, for example by Latent From Batch."""
     places = latent.get("batch_index")
     if places is None:
         return list(range(count))
     if len(places) != count:
-        told = f"latent's batch_index names {len(places)} items, but the latent has {count}"
-        raise ValueError(f"{told}: take items out of a batch with Latent From Batch.")
+        counts = f"{len(places)} items, but the latent has {count}"
+        raise ValueError(f"latent's batch_index names {counts}: take items out of a batch with Latent From Batch.")
     return [int(place) for place in places]
 
 
 def subject_share(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
-    """The share of each latent cell that is subject, [N,1,h,w], N 1 or as many as the latent's, or [B,1,T,h,w]."""
+    """The subject's share of each latent cell, [N,1,h,w] with N 1 or the latent's, or [B,1,T,h,w] for videos."""
     cells = share(named_mask(mask, "subject_mask"), *samples.shape[-2:])
     if samples.ndim == 5:
         return frame_mask(cells, len(samples), samples.shape[2], "subject_mask")
     if len(cells) not in (1, len(samples)):
-        told = f"subject_mask has {len(cells)} items, but the latent has {len(samples)}"
-        raise ValueError(f"{told}: use one mask, or one for each.")
+        counts = f"{len(cells)} items, but the latent has {len(samples)}"
+        raise ValueError(f"subject_mask has {counts}: use one mask, or one for each.")
     return cells[:, None]

@@ -1,9 +1,11 @@
-"""PhDMaskedLangevin: the masked loop as a SAMPLER."""
+"""PhDMaskedLangevin: the masked samplers as a SAMPLER."""
+
+from typing import Any
 
 from comfy_api.latest import io
 
-from ..phd_ops.latents.solvers import STEPPERS
-from .comfy_sampler import LANGEVIN, REPAINT, SOFT_MASK, MaskedSampler, Settings
+from ..phd_ops.latents.solvers import SOLVERS
+from .comfy_sampler import MASKED_METHODS, LoopWidgets, MaskedSampler
 from .compat import newer
 from .sampler_inputs import inner_inputs, jump_inputs
 from .validate import check_choice, check_numbers
@@ -16,21 +18,21 @@ class PhDMaskedLangevin(io.ComfyNode):
             node_id="PhDMaskedLangevin",
             display_name="Masked Langevin",
             category="PhD",
-            description="The loop of Masked Inpaint Sampler as a sampler, for SamplerCustomAdvanced and any guider.",
+            description="The sampler inside Masked Inpaint Sampler, for SamplerCustomAdvanced and any guider.",
             inputs=[
                 io.Combo.Input(
                     "method",
-                    options=[LANGEVIN, SOFT_MASK, REPAINT],
-                    default=LANGEVIN,
+                    options=MASKED_METHODS,
+                    default=MASKED_METHODS[0],
                     tooltip="How the latent's noise mask is used. A latent without one is sampled plainly.",
                 ),
                 io.Combo.Input(
                     "sampler_name",
-                    options=STEPPERS,
-                    default=STEPPERS[0],
+                    options=list(SOLVERS),
+                    default=SOLVERS[0],
                     tooltip="The step from one noise level to the next.",
                 ),
-                *inner_inputs(inner_steps=3, step_size=1.0),
+                *inner_inputs(inner_steps=3),
                 *jump_inputs(optional=False),
             ],
             outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced or SamplerCustom.")],
@@ -38,8 +40,9 @@ class PhDMaskedLangevin(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, method, sampler_name, **settings) -> io.NodeOutput:
-        check_choice("method", method, [LANGEVIN, SOFT_MASK, REPAINT])
-        check_choice("sampler_name", sampler_name, STEPPERS)
-        check_numbers(step_size=settings["step_size"], lambda_strength=settings["lambda_strength"])
-        return io.NodeOutput(MaskedSampler(Settings(method, sampler_name, **settings)))
+    def execute(cls, **widgets: Any) -> io.NodeOutput:
+        loop = LoopWidgets(**widgets)
+        check_choice("method", loop.method, MASKED_METHODS)
+        check_choice("sampler_name", loop.sampler_name, list(SOLVERS))
+        check_numbers(step_size=loop.step_size, lambda_strength=loop.lambda_strength)
+        return io.NodeOutput(MaskedSampler(loop.settings()))

@@ -1,4 +1,9 @@
-"""PhDMaskedInpaintSampler, PhDHarmonizeSampler and PhDMaskedLangevin: masked sampling on ComfyUI's own stack."""
+"""Masked sampling on ComfyUI's own stack, for both sampler nodes: prepare, run, collect."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import comfy.sample
 import comfy.samplers
@@ -7,156 +12,232 @@ import latent_preview
 import torch
 
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
-from ..phd_ops.latents.noise import item_seed, opposite_pairs
-from .comfy_sampler import PLAIN, SEEDS, SOFT_MASK, MaskedSampler, Settings, redraws_known
+from ..phd_ops.latents.noise import opposite_pairs
+from ..phd_ops.latents.seeds import item_seed, run_seed
+from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
-from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, METHODS, apply_preset
+from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .ui import warn
 from .validate import check_choice, check_numbers
 
-# How far apart the further seeds of one run are; no seed that a user types next is one of them.
-NEXT_SEED = 0xD1B54A32D192ED03
+
+@dataclass(frozen=True)
+class Prompts:
+    """CONDITIONINGs. Without reference_positive, positive is used for both scene and reference."""
+
+    positive: list
+    negative: list
+    reference_positive: list | None = None
+
+    def check(self) -> None:
+        if not self.positive:
+            raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
+        if self.reference_positive is not None and not self.reference_positive:
+            raise ValueError("reference_positive is empty: connect a prompt, such as from CLIP Text Encode.")
 
 
-def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
-    """ComfyUI's noise, but every item's from its own seed: it does not depend on the items before it."""
-    return torch.cat([comfy.sample.prepare_noise(item[None], seed) for item, seed in zip(samples, seeds, strict=True)])
+@dataclass(frozen=True)
+class Options:
+    """What Harmonize Sampler adds to a run, and the defaults of its widgets.
+
+    Attributes:
+        harmonizes: the mean light is wanted, not one sample; the presets are Harmonize Sampler's.
+        reference: a LATENT that is sampled beside the scene, with the same masks and the same noise.
+        subject_mask, identity, anchor: hold the subject with an identity anchor; nothing without a mask.
+        num_seeds: how many times the items are run.
+    """
+
+    harmonizes: bool = False
+    reference: dict | None = None
+    subject_mask: torch.Tensor | None = None
+    identity: float = 0.5
+    anchor: str = RELIGHT
+    num_seeds: int = 1
+
+    def check(self) -> None:
+        check_choice("anchor", self.anchor, list(ANCHORS))
+        check_numbers(identity=self.identity)
+
+    @property
+    def presets(self) -> Presets:
+        return HARMONIZE_PRESETS if self.harmonizes else INPAINT_PRESETS
 
 
-def within(calls: int, levels: int) -> tuple[float, int]:
-    """The inner steps a level, and RePaint's jump count, that make at most so many calls: some schedulers return more
-    levels than they were asked for."""
-    return max(0, calls - levels) / max(1, levels - 1), max(1, calls // levels)
+INPAINT = Options()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to start: what `sample_latents` was given, checked, with the preset applied.
+
+    Attributes:
+        scene: [N,C,...].
+        mask: on the latent grid, [N,1,...].
+        subject: the share of each cell that an identity anchor holds, [N,1,...]; None: there is no anchor.
+        places: the items' places in the batch that they were taken from.
+    """
+
+    model: Any
+    prompts: Prompts
+    latent: dict
+    widgets: SamplerWidgets
+    options: Options
+    scene: torch.Tensor
+    mask: torch.Tensor | None
+    subject: torch.Tensor | None
+    places: list[int]
+    sigmas: torch.Tensor
 
 
 def sample_latents(
-    model,
-    positive,
-    negative,
+    model: Any,
+    prompts: Prompts,
     latent: dict,
     mask: torch.Tensor | None,
-    reference: dict | None = None,
-    *,
-    reference_positive=None,
-    seed: int,
-    steps: int,
-    cfg: float,
-    sampler_name: str,
-    scheduler: str,
-    denoise: float,
-    method: str,
-    inner_steps: int,
-    step_size: float,
-    lambda_strength: float,
-    preset: str = CUSTOM,
-    jump_length: int = 1,
-    jump_count: int = 5,
-    num_seeds: int = 1,
-    identity: float = 0.0,
-    anchor: str = RELIGHT,
-    subject_mask: torch.Tensor | None = None,
-    harmonizes: bool = False,
+    widgets: SamplerWidgets,
+    options: Options = INPAINT,
 ) -> list[dict]:
-    """Runs one masked denoising loop as KSampler would, and gives the latent dict back with new samples.
+    """Runs one masked denoising loop as KSampler would. Returns the LATENT with new samples, and the reference's.
 
-    A reference is run beside the latent, as more items of its batch, with the same masks and the same noise. Where it
-    has a prompt of its own, or ComfyUI's own sampler runs, which draws the noise of a whole batch at once, it is run
-    after it. With several seeds there are as many times as many items: first all of them with the first seed, then all
-    with the next; harmonizing without inner steps gives every second of these the opposite noise of the one before.
+    With several seeds there are as many times as many items: first all of them with the first seed, then all with the
+    next. Harmonizing without inner steps gives every second seed the opposite noise of the one before.
     """
-    check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)
-    check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
-    check_choice("method", method, METHODS)
-    presets = HARMONIZE_PRESETS if harmonizes else INPAINT_PRESETS
-    check_choice("preset", preset, [CUSTOM, *presets])
-    check_choice("anchor", anchor, ANCHORS)
-    check_numbers(cfg=cfg, denoise=denoise, step_size=step_size, lambda_strength=lambda_strength, identity=identity)
-    own_prompt = reference_positive is not None
-    for name, told in (("positive", positive), *([("reference_positive", reference_positive)] if own_prompt else [])):
-        if not told:
-            raise ValueError(f"{name} is empty: connect a prompt, such as from CLIP Text Encode.")
-    samples = checked_samples(model, latent, "latent")
-    soft = method == SOFT_MASK or "denoise_mask_function" in model.model_options
-    mask = latent_mask(mask, latent, samples, soft=soft)
-    checked_reference = None if reference is None else checked_like(model, reference, samples, "reference")
-    # Without an exemplar's surround the composite stands in for its reference; the run is then one and the same.
-    parts = (
-        [samples]
-        if checked_reference is None or torch.equal(checked_reference, samples)
-        else [samples, checked_reference]
-    )
-    parts = [repeated(part, num_seeds) for part in parts]
-    places = checked_places(latent, len(samples))
-
-    def latents(samples: list[torch.Tensor]) -> list[dict]:
-        dropped = ("noise_mask", "batch_index") if num_seeds > 1 else ("noise_mask",)
-        kept = {name: value for name, value in latent.items() if name not in dropped}
-        return [{**kept, "samples": part} for part in samples]
-
+    widgets.check(options.presets)
+    options.check()
+    prompts.check()
+    scene = checked_samples(model, latent, "latent")
+    mask = latent_mask(mask, latent, scene, soft=is_graded(widgets.method, model.model_options))
+    batches, places = batches_of(model, scene, options), checked_places(latent, len(scene))
     if mask is not None and not mask.any():
-        warn("The mask is empty: nothing may change, so the latent passes through and no model is run.")
-        return latents(parts)
-    steps, inner_steps = apply_preset(presets, preset, cfg, steps, inner_steps)
+        warn("The mask is empty, so nothing may change: the latent passes through and no model is run.")
+        return collect(latent, batches, options)
+    sigmas, widgets = schedule(model, widgets, options.presets)
+    if len(sigmas) > 1:
+        subject = held_subject(options, scene)
+        run = Run(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
+        batches = sample_batches(run, batches)
+    return collect(latent, batches, options)
+
+
+def batches_of(model: Any, scene: torch.Tensor, options: Options) -> list[torch.Tensor]:
+    """The scene's items, and the reference's if it differs, once per seed."""
+    batches = [scene]
+    if options.reference is not None:
+        reference = checked_like(model, options.reference, scene, "reference")
+        # Without an exemplar's surroundings the composite stands in for its reference; both runs would be the same.
+        if not torch.equal(reference, scene):
+            batches.append(reference)
+    return [repeated(batch, options.num_seeds) for batch in batches]
+
+
+def schedule(model: Any, widgets: SamplerWidgets, presets: Presets) -> tuple[torch.Tensor, SamplerWidgets]:
+    """The noise levels, and the widgets after the preset."""
+    steps, inner_steps = apply_preset(presets, widgets.preset, widgets.cfg, widgets.steps, widgets.inner_steps)
+    widgets = dataclasses.replace(widgets, steps=steps, inner_steps=inner_steps)
     sigmas = comfy.samplers.KSampler(
-        model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
+        model, steps, model.load_device, widgets.sampler_name, widgets.scheduler, widgets.denoise, model.model_options
     ).sigmas
-    total = len(sigmas) - 1
-    if total < 1:
-        return latents(parts)
-    if preset != CUSTOM:
-        inner_steps, jump_count = within(steps + (steps - 1) * inner_steps, total)
-    own = method == PLAIN or mask is None or bool((mask > 0).all()) or not redraws_known(model.model)
-    runs = parts if own or own_prompt else [torch.cat(parts)]
-    prompts = [positive, reference_positive if own_prompt else positive]
-    copies = len(parts) // len(runs)
-    each_seed = [(seed + further * NEXT_SEED) % SEEDS for further in range(num_seeds)]
-    if method == PLAIN:
-        # KSampler, down to its noise.
-        noise = torch.cat([comfy.sample.prepare_noise(samples, one, latent.get("batch_index")) for one in each_seed])
-        sampler = comfy.samplers.sampler_object(sampler_name)
+    if widgets.preset != CUSTOM and len(sigmas) > 1:
+        inner_steps, jump_count = within(steps + (steps - 1) * int(inner_steps), len(sigmas) - 1)
+        widgets = dataclasses.replace(widgets, inner_steps=inner_steps, jump_count=jump_count)
+    return sigmas, widgets
+
+
+def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Samples scene and reference: in one batch, or one after another.
+
+    One after another where the reference has a prompt of its own, or where ComfyUI's own sampler runs, whose noise
+    depends on the batch.
+    """
+    prompts = [run.prompts.positive, run.prompts.reference_positive or run.prompts.positive]
+    plain = runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
+    parts = batches if plain or run.prompts.reference_positive is not None else [torch.cat(batches)]
+    copies = len(batches) // len(parts)
+    noise, sampler = noise_and_sampler(run, copies)
+    preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
+    sampled = [
+        sample_part(run, part, prompts[place], noise, sampler, part_callback(preview, place, len(parts)))
+        for place, part in enumerate(parts)
+    ]
+    return list(torch.cat(sampled).chunk(len(batches)))
+
+
+def part_callback(preview: Callable, place: int, parts: int) -> Callable:
+    """A callback of one of several runs, for progress over all of them."""
+    return lambda call, x0, x, calls: preview(place * calls + call, x0, x, parts * calls)
+
+
+def noise_and_sampler(run: Run, copies: int) -> tuple[torch.Tensor, comfy.samplers.KSAMPLER]:
+    """The initial noise of every item and seed, `copies` times, and the SAMPLER."""
+    widgets, options = run.widgets, run.options
+    seeds = [run_seed(widgets.seed, further) for further in range(options.num_seeds)]
+    if widgets.method == PLAIN:
+        # KSampler's, including its noise.
+        index = run.latent.get("batch_index")
+        noise = torch.cat([comfy.sample.prepare_noise(run.scene, seed, index) for seed in seeds])
+        sampler = comfy.samplers.sampler_object(widgets.sampler_name)
     else:
-        item_seeds = [item_seed(one, place) for one in each_seed for place in places]
-        noise = initial_noise(parts[0], item_seeds)
-        settings = Settings(
-            method,
-            sampler_name,
-            inner_steps,
-            step_size,
-            lambda_strength,
-            jump_length,
-            jump_count,
-            seeds=(*item_seeds * copies,),
-            harmonizes=harmonizes,
-        )
-        sampler = MaskedSampler(settings)
-    if harmonizes and inner_steps == 0:
-        # Inner steps of harmonizing turn their noise around themselves.
-        noise = opposite_pairs(noise, num_seeds)
-    preview = latent_preview.prepare_callback(model, total)
-    masks = None if mask is None else repeated(mask, num_seeds * copies)
-    # All of the mask would hold the ring too, and with it the subject's old light.
-    subject = subject_share(subject_mask, samples) if identity > 0 and subject_mask is not None else None
+        item_seeds = [item_seed(seed, place) for seed in seeds for place in run.places]
+        noise = initial_noise(repeated(run.scene, options.num_seeds), item_seeds)
+        sampler = MaskedSampler(widgets.settings((*item_seeds * copies,), options.harmonizes))
+    if options.harmonizes and widgets.inner_steps == 0:
+        # Inner steps of harmonizing flip the noise themselves.
+        noise = opposite_pairs(noise, options.num_seeds)
+    return repeated(noise, copies), sampler
 
-    def run(place: int, samples: torch.Tensor) -> torch.Tensor:
-        sampled = comfy.sample.sample_custom(
-            model if subject is None else anchored_model(model, samples, subject, identity, anchor, fades=True),
-            repeated(noise, copies),
-            cfg,
-            sampler,
-            sigmas,
-            prompts[place],
-            negative,
-            samples,
-            noise_mask=masks,
-            callback=lambda call, x0, x, calls: preview(place * calls + call, x0, x, len(runs) * calls),
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=seed,
-        )
-        if masks is None or method == PLAIN:
-            return sampled
-        # The model's latent scale rounds on the way in and out.
-        return torch.where(masks.to(sampled) > 0, sampled, samples.to(sampled))
 
-    sampled = torch.cat([run(place, part) for place, part in enumerate(runs)])
-    return latents(list(sampled.chunk(len(parts))))
+def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+    """ComfyUI's noise, but each item's from its own seed, so that it does not depend on the items before it."""
+    return torch.cat([comfy.sample.prepare_noise(item[None], seed) for item, seed in zip(samples, seeds, strict=True)])
+
+
+def sample_part(
+    run: Run,
+    samples: torch.Tensor,
+    positive: list,
+    noise: torch.Tensor,
+    sampler: comfy.samplers.KSAMPLER,
+    callback: Callable,
+) -> torch.Tensor:
+    """One run through ComfyUI."""
+    mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
+    sampled = comfy.sample.sample_custom(
+        held_model(run, samples),
+        noise,
+        run.widgets.cfg,
+        sampler,
+        run.sigmas,
+        positive,
+        run.prompts.negative,
+        samples,
+        noise_mask=mask,
+        callback=callback,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=run.widgets.seed,
+    )
+    if mask is None or run.widgets.method == PLAIN:
+        return sampled
+    # ComfyUI's latent scale rounds on the way in and out.
+    return torch.where(mask.to(sampled) > 0, sampled, samples.to(sampled))
+
+
+def held_subject(options: Options, scene: torch.Tensor) -> torch.Tensor | None:
+    """Where an identity anchor holds. All of the noise mask would include the ring, and with it the old light."""
+    if options.subject_mask is None or options.identity <= 0:
+        return None
+    return subject_share(options.subject_mask, scene)
+
+
+def held_model(run: Run, samples: torch.Tensor) -> Any:
+    """The model, with an identity anchor at `samples` if the subject is to be held."""
+    if run.subject is None:
+        return run.model
+    return anchored_model(run.model, samples, run.subject, run.options.identity, run.options.anchor, fades=True)
+
+
+def collect(latent: dict, batches: list[torch.Tensor], options: Options) -> list[dict]:
+    """The latent dict with each batch as its samples, without what no longer holds."""
+    dropped = ("noise_mask", "batch_index") if options.num_seeds > 1 else ("noise_mask",)
+    kept = {name: value for name, value in latent.items() if name not in dropped}
+    return [{**kept, "samples": batch} for batch in batches]

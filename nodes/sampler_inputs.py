@@ -1,66 +1,91 @@
 """The inputs that the sampler nodes share, and their presets."""
 
-import comfy.sample
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import comfy.samplers
-import comfy.utils
 from comfy_api.latest import io
 
-from ..phd_ops.latents.solvers import STEPPERS
-from .comfy_sampler import LANGEVIN, PLAIN, REPAINT, SOFT_MASK
+from ..phd_ops.latents.masked_langevin import MaskedLangevin
+from .comfy_sampler import LANGEVIN, MASKED_METHODS, NAMES, PLAIN, LoopWidgets
 from .compat import newer
+from .validate import check_choice, check_numbers
 
-METHODS = [LANGEVIN, SOFT_MASK, REPAINT, PLAIN]
-
-
+METHODS = [*MASKED_METHODS, PLAIN]
 CUSTOM = "custom"
-
-
-# steps and inner steps.
-INPAINT_PRESETS = {"fast": (10, 2), "balanced": (15, 3), "best": (20, 5)}
-
-
-HARMONIZE_PRESETS = {"fast": (4, 2), "balanced": (5, 3), "best": (6, 6)}
-
-
-# At cfg 1, where distilled and guidance-embedded models run, a preset takes no more inner steps than this.
+# Steps and inner steps, by the preset's name.
+Presets = Mapping[str, tuple[int, int]]
+INPAINT_PRESETS: Presets = {"fast": (10, 2), "balanced": (15, 3), "best": (20, 5)}
+HARMONIZE_PRESETS: Presets = {"fast": (4, 2), "balanced": (5, 3), "best": (6, 6)}
+# Distilled and guidance-embedded models run at cfg 1. There a preset makes no more inner steps than this.
 GENTLE_INNER_STEPS = 2
 
 
-def apply_preset(presets: dict, preset: str, cfg: float, steps: int, inner_steps: int) -> tuple[int, int]:
-    """steps and inner_steps as a preset wants them."""
+@dataclass(frozen=True, kw_only=True)
+class SamplerWidgets(LoopWidgets):
+    """The widgets of both samplers, and the defaults of those that are optional."""
+
+    seed: int
+    steps: int
+    cfg: float
+    scheduler: str
+    denoise: float
+    preset: str = CUSTOM
+
+    def check(self, presets: Presets) -> None:
+        """Raises ValueError for what ComfyUI does not check itself."""
+        check_choice("sampler_name", self.sampler_name, comfy.samplers.KSampler.SAMPLERS)
+        check_choice("scheduler", self.scheduler, comfy.samplers.KSampler.SCHEDULERS)
+        check_choice("method", self.method, METHODS)
+        check_choice("preset", self.preset, [CUSTOM, *presets])
+        check_numbers(
+            cfg=self.cfg, denoise=self.denoise, step_size=self.step_size, lambda_strength=self.lambda_strength
+        )
+
+
+def apply_preset(presets: Presets, preset: str, cfg: float, steps: int, inner_steps: float) -> tuple[int, float]:
+    """Steps and inner steps after a preset."""
     if preset == CUSTOM:
         return steps, inner_steps
     steps, inner_steps = presets[preset]
     return steps, min(inner_steps, GENTLE_INNER_STEPS) if cfg == 1 else inner_steps
 
 
-def model_inputs(mask_tooltip: str) -> list:
+def within(calls: int, levels: int) -> tuple[float, int]:
+    """Inner steps per level, and RePaint's jump count, that make at most this many model calls. Some schedulers return
+    more levels than they were asked for."""
+    return max(0, calls - levels) / max(1, levels - 1), max(1, calls // levels)
+
+
+def model_inputs(mask_tooltip: str) -> list[io.Input]:
     """The sockets that both samplers share."""
     return [
-        io.Model.Input("model", tooltip="Any image model: SD 1.5, SDXL, SD 3, Flux and others. It stays frozen."),
-        io.Conditioning.Input("positive", tooltip="What the whole scene shows, the subject and its color included."),
-        io.Conditioning.Input("negative", tooltip="What it must not look like, such as: cut-out, sticker, halo."),
+        io.Model.Input("model", tooltip="Any image model: SD 1.5, SDXL, SD 3, Flux and others. It is not changed."),
+        io.Conditioning.Input("positive", tooltip="Describes the whole scene, including the subject and its color."),
+        io.Conditioning.Input("negative", tooltip="What to avoid, such as: cut-out, sticker, halo."),
         io.Latent.Input("latent", tooltip="The encoded composite."),
         io.Mask.Input("mask", optional=True, tooltip=mask_tooltip),
     ]
 
 
 def schedule_inputs(
-    steps: int, cfg: float, denoise: float, inner_steps: int, step_size: float, presets: dict, sampler_name: str
-) -> list:
+    *, steps: int, denoise: float, presets: Presets, sampler_name: str, cfg: float = 4.0, inner_steps: int = 3
+) -> list[io.Input]:
     """The widgets that both samplers share, each with its own defaults."""
     rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
             "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="Seed of all noise."
         ),
-        io.Int.Input("steps", default=steps, min=1, max=1000, tooltip="Outer denoising steps."),
-        io.Float.Input("cfg", default=cfg, min=0.0, max=100.0, step=0.1, tooltip="How strongly the prompt guides."),
+        io.Int.Input("steps", default=steps, min=1, max=1000, tooltip="Denoising steps."),
+        io.Float.Input(
+            "cfg", default=cfg, min=0.0, max=100.0, step=0.1, tooltip="How closely the image follows the prompt."
+        ),
         io.Combo.Input(
             "sampler_name",
             options=comfy.samplers.KSampler.SAMPLERS,
             default=sampler_name,
-            tooltip=f"Base sampler. The masked methods have {', '.join(STEPPERS)}; plain, and no mask, take all.",
+            tooltip=f"Base sampler. The masked methods support {NAMES}; plain and unmasked runs support all.",
             **rare,
         ),
         io.Combo.Input(
@@ -72,20 +97,20 @@ def schedule_inputs(
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Share of the noise schedule that is run: 1 starts from pure noise.",
+            tooltip="Share of the noise schedule that is run. 1 starts from pure noise.",
         ),
         io.Combo.Input(
             "method",
             options=METHODS,
             default=LANGEVIN,
-            tooltip="Masked Langevin lets known and new parts agree (no seam); soft mask does so with a soft mask "
-            "as strength; RePaint jumps back and forth; plain is KSampler with a noise mask.",
+            tooltip="masked Langevin: known and new regions agree, without a seam. soft mask: the same, with the "
+            "mask's gray values as strengths. RePaint: jumps back and forth. plain: KSampler with a noise mask.",
         ),
-        *inner_inputs(inner_steps, step_size),
+        *inner_inputs(inner_steps),
         io.Combo.Input(
             "preset",
             options=[CUSTOM, *presets],
-            default=CUSTOM,
+            default=SamplerWidgets.preset,
             optional=True,
             tooltip=f"Sets steps, inner steps and jump count: {preset_costs(presets)}. At cfg 1 (distilled models) "
             f"there are at most {GENTLE_INNER_STEPS} inner steps.",
@@ -94,13 +119,12 @@ def schedule_inputs(
     ]
 
 
-def preset_costs(presets: dict) -> str:
+def preset_costs(presets: Presets) -> str:
     """Such as "fast 8 × 3 (29 model calls)"."""
-    told = [f"{name} {n} × {k} ({n + (n - 1) * k} model calls)" for name, (n, k) in presets.items()]
-    return ", ".join(told)
+    return ", ".join(f"{name} {n} × {k} ({n + (n - 1) * k} model calls)" for name, (n, k) in presets.items())
 
 
-def inner_inputs(inner_steps: int, step_size: float) -> list:
+def inner_inputs(inner_steps: int) -> list[io.Input]:
     rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
@@ -108,48 +132,49 @@ def inner_inputs(inner_steps: int, step_size: float) -> list:
             default=inner_steps,
             min=0,
             max=100,
-            tooltip="Langevin steps a step, made where they pay. Model calls: steps + (steps - 1) × inner steps.",
+            tooltip="Langevin steps per step, made at the noise levels where they help most. Model calls: "
+            "steps + (steps - 1) × inner steps.",
         ),
         io.Float.Input(
             "step_size",
-            default=step_size,
+            default=MaskedLangevin.step_size,
             min=0.01,
             max=5.0,
             step=0.05,
-            tooltip="Share of the noise that an inner step draws anew; 1 and above: all of it.",
+            tooltip="Share of the noise that each inner step replaces. 1 and above: all of it.",
             **rare,
         ),
         io.Float.Input(
             "lambda_strength",
-            default=5.0,
+            default=MaskedLangevin.lambda_strength,
             min=0.0,
             max=50.0,
             step=0.5,
-            tooltip="Lambda: how far the known part leans while sampling for both parts to agree; 0: not at all.",
+            tooltip="Lambda: how strongly masked and known regions are made to agree. 0 = off.",
             **rare,
         ),
     ]
 
 
-def jump_inputs(optional: bool) -> list:
+def jump_inputs(optional: bool) -> list[io.Input]:
     rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
             "jump_length",
-            default=1,
+            default=LoopWidgets.jump_length,
             min=1,
             max=100,
             optional=optional,
-            tooltip="RePaint only: how many steps are taken back at a time.",
+            tooltip="RePaint only: how many steps each jump goes back.",
             **rare,
         ),
         io.Int.Input(
             "jump_count",
-            default=5,
+            default=LoopWidgets.jump_count,
             min=1,
             max=100,
             optional=optional,
-            tooltip="RePaint only: how often each stretch is run; the model calls grow by this factor.",
+            tooltip="RePaint only: how often each stretch is run. Model calls grow by this factor.",
             **rare,
         ),
     ]

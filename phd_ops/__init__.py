@@ -1,1 +1,1 @@
-"""The craft of PhD: paste, inpaint, harmonize. Plain torch, numpy and OpenCV; knows nothing of ComfyUI."""
+"""Paste, inpaint, harmonize: the image and latent operations in plain torch, NumPy and OpenCV, without ComfyUI."""

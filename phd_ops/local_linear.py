@@ -1,4 +1,4 @@
-"""The smoother that separates light from texture: a plane fitted around every pixel of a mask, and of nothing else."""
+"""The smoother that separates light from texture: a plane fitted around every pixel, from masked pixels only."""
 
 import math
 from collections.abc import Iterator
@@ -6,38 +6,38 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-# A window this wide, in cells of the grid it is computed on, is sampled finely enough; wider ones take larger cells,
-# but never fewer than so many on the longer side. Images with more cells than the last take larger ones too.
+# The grid on which planes are fitted. A window of deviation GRID_SIGMA cells is sampled finely enough, so wider windows
+# get larger cells. The longer side has at least LEAST_CELLS and at most MOST_CELLS of them.
 GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 320
-# Holds a plane's slope at 0 where the mask is too narrow to tell it: squared deviations of the window, more than what
-# rounding leaves of them.
+# Keeps a plane's slope at 0 where the mask is too narrow to determine it. In squared deviations of the window, above
+# their rounding error.
 RIDGE = {torch.float32: 1e-3, torch.float64: 1e-7}
-# Less weight than this in reach of the window says nothing.
+# Where less weight than this is in reach of the window, the result is 0.
 LEAST_WEIGHT = 1e-7
-# Images are gone through in strips of about so many pixels, which stay in the processor's cache.
+# Images are processed in strips of about this many pixels, which stay in the processor's cache.
 STRIP = 2**16
 
 
 def structure_sigma(area: float, least: float) -> float:
-    """The scale that separates a subject's light from its texture: a quarter of the diameter of a disc as large."""
+    """The scale that separates a subject's light from its texture: a quarter of the diameter of a disc of its area."""
     return max(least, 0.25 * math.sqrt(4 * area / math.pi))
 
 
 def window(cells: int, sigma: float, like: torch.Tensor) -> torch.Tensor:
-    """[cells,cells]: each row a Gaussian about its own cell. Beyond the border there is nothing."""
+    """[cells,cells]: each row is a Gaussian around its own cell, cut off at the border."""
     at = torch.arange(cells, device=like.device, dtype=like.dtype)
     return torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2) / (sigma * (2 * torch.pi) ** 0.5)
 
 
 def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Fits a plane to `values` around every pixel, using only weighted pixels, and gives its height there.
+    """Fits a plane to `values` around every pixel, using only weighted pixels, and returns its height there.
 
-    Local-linear regression with a Gaussian window (Fan and Gijbels 1996). Unlike a blur it does not bend at the
-    weight's edge: a linear field comes back exactly, up to the silhouette and a little beyond it.
+    Local-linear regression with a Gaussian window (Fan and Gijbels 1996). Unlike a blur it has no bias at the edge of
+    the weights: a linear field is reproduced exactly, up to the silhouette and a little beyond it.
 
     Args:
         values: [B,C,H,W], finite.
-        weight: [B,1,H,W] or [1,1,H,W], 0 where `values` must not be read, else up to 1.
+        weight: [B,1,H,W] or [1,1,H,W], 0..1; where it is 0, `values` are not used.
         sigma: the window's deviation in pixels.
     Returns:
         [B,C,H,W]; 0 where no weight is in reach of the window.
@@ -70,18 +70,18 @@ def in_strips(height: int, width: int, cell: int) -> Iterator[slice]:
 
 
 def pool(values: torch.Tensor, weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, cell: int) -> torch.Tensor:
-    """The mean over each cell of weight, weight times coordinates, and weight times values: [B,3+C,rows,columns]."""
+    """Means over each cell of the weight, weight × coordinates and weight × values, [B,3+C,rows,columns]."""
     fields = (weight, weight * u, weight * v, weight * values)
     means = [F.avg_pool2d(field, cell, ceil_mode=True, divisor_override=cell**2) for field in fields]
-    # The sums to come cancel: only Apple's GPUs, which have nothing else, go by single precision.
+    # The following sums cancel, so they need double precision, which only Apple's GPUs lack.
     return torch.cat(means, 1).to(torch.float32 if values.device.type == "mps" else torch.float64)
 
 
 def fit_planes(pooled: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The plane around every cell, [B,3C,rows,columns]: its heights at the coordinates' origin, and both slopes.
+    """The plane around every cell, [B,3C,rows,columns]: its height at the coordinates' origin, and both slopes.
 
-    On this grid a cell is a point: its pixels' centroid and their mean value, which for a linear field is the value
-    there. So a linear field stays exact.
+    A cell counts as a point at its pixels' centroid, with their mean value. For a linear field that is the value there,
+    so a linear field stays exact.
     """
     total, channels, ridge = pooled[:, :1], pooled.shape[1] - 3, RIDGE[pooled.dtype]
     x, y, f = (pooled[:, 1:] / torch.where(total > 0, total, 1)).split([1, 1, channels], 1)
@@ -90,7 +90,7 @@ def fit_planes(pooled: torch.Tensor, sigma: float) -> torch.Tensor:
     s, sx, sy, sxx, sxy, syy, sf, sxf, syf = (rows @ moments @ columns).split([1] * 6 + [channels] * 3, 1)
     known = s > LEAST_WEIGHT
     safe = torch.where(known, s, 1)
-    # About each window's own mean the plane's height is mean + slope * (pixel - mean position).
+    # Around each window's own mean the plane's height is mean + slope * (pixel - mean position).
     mx, my, mf = sx / safe, sy / safe, sf / safe
     cxx, cxy, cyy = sxx / safe - mx * mx + ridge, sxy / safe - mx * my, syy / safe - my * my + ridge
     cxf, cyf = sxf / safe - mx * mf, syf / safe - my * mf
@@ -100,9 +100,9 @@ def fit_planes(pooled: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def enlarged(planes: torch.Tensor, rows: slice, cell: int) -> torch.Tensor:
-    """Some rows of pixels of planes that are known for cells: bilinear interpolation, as the whole would give them."""
+    """Rows of pixels from planes of cells, by bilinear interpolation; the same as those rows of the whole image."""
     first, last = rows.start // cell, math.ceil(rows.stop / cell)
-    # The cells above and below have a say.
+    # Interpolation also uses the cells above and below.
     above = max(0, first - 1)
     near = planes[..., above : last + 1, :]
     if cell > 1:

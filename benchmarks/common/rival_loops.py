@@ -8,10 +8,9 @@ from collections.abc import Callable
 import comfy.samplers
 import torch
 
-from phd_ops.latents.noise import add_noise, signal
+from phd_ops.latents.noise import LEAST_SIGNAL, add_noise, signal
 from phd_ops.latents.solvers import euler, levels
 
-LEAST_SIGNAL = 1e-3
 Draw = Callable[[torch.Tensor], torch.Tensor]
 
 

@@ -65,7 +65,7 @@ def masks(subject: torch.Tensor) -> dict[str, tuple[str, torch.Tensor]]:
 
 
 def gaussian_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A weighted blur in the place of `phd_ops.smooth.local_linear_smooth`: it flattens light at the silhouette."""
+    """A weighted blur in the place of `local_linear.local_linear_smooth`: it flattens light at the silhouette."""
 
     def blur(fields: torch.Tensor) -> torch.Tensor:
         planes = fields.flatten(0, 1).float().numpy()

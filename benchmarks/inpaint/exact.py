@@ -32,8 +32,8 @@ class Method:
 def masked(method: str, **changes) -> Callable:
     """The pack's own sampler, as its nodes make it, with their defaults."""
     sampler = load_pack().nodes.comfy_sampler
-    defaults = {"inner_steps": 3, "step_size": 1.0, "lambda_strength": 5.0, "jump_length": 1, "jump_count": 5}
-    settings = sampler.Settings(method=method, **({"sampler_name": "euler"} | defaults | changes))
+    defaults = {"sampler_name": "euler", "inner_steps": 3, "step_size": 1.0, "lambda_strength": 5.0}
+    settings = sampler.LoopWidgets(method=method, **(defaults | changes)).settings()
     return lambda: sampler.MaskedSampler(settings)
 
 

@@ -1,16 +1,19 @@
-"""Pixel masks on the latent grid: by max pooling where something may change, never by averaging."""
+"""Pixel masks on the latent grid, and which latent cells have changed.
+
+Masks of what may change are max-pooled, never averaged.
+"""
 
 import torch
 
 from ..local_linear import window
 
-# Latent cells that differ by more than this share of the latent's own deviation have changed for all to see. Over so
-# many cells what differs in texture alone averages out, while a shadow does not.
+# Latent cells whose difference, as a share of the latent's own deviation, is above CHANGED have visibly changed. The
+# difference is averaged over CHANGED_SIGMA cells: texture averages out, a shadow does not.
 CHANGED, CHANGED_SIGMA = 0.2, 1.5
 
 
 def on_grid(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The part of a pixel mask [B,H,W] that a latent grid of height×width cells covers.
+    """The part of a pixel mask [B,H,W] that a latent grid of height × width cells covers.
 
     Where the grid's cells do not fill the image, the remainder is cropped on both sides, as ComfyUI's VAE does.
     """
@@ -34,25 +37,25 @@ def share(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def cover(mask: torch.Tensor, height: int, width: int, threshold: float = 1 / 255) -> torch.Tensor:
     """A pixel mask [B,H,W] on the latent grid [B,height,width]: 1 where any pixel of the cell is above `threshold`.
 
-    "May change" must never be lost: one stale pixel left in the known part pins the wrong light, so no averaging
-    and no rounding (measured: cover .09, nearest .64, bilinear .55 of the subject's squared error).
+    No averaging and no rounding: one old edge cell left in the known region drags the old lighting back. Measured, as a
+    share of the subject's squared error: cover .09, nearest .64, bilinear .55.
     """
     return (pool(mask, height, width) > threshold).float()
 
 
 def changed_cells(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """Which cells of a latent [B,C,h,w] or [B,C,T,h,w] show something else afterwards, as float [B,h,w] or [BT,h,w]."""
+    """Which cells of a latent [B,C,h,w] or [B,C,T,h,w] have visibly changed, as float [B,h,w] or [BT,h,w]."""
     if before.ndim == 5:
         before, after = (x.movedim(2, 1).flatten(0, 1) for x in (before, after))
     before, after = before.float(), after.float()
     rows, columns = (window(cells, CHANGED_SIGMA, before) for cells in before.shape[-2:])
-    # At the border the mean is over the cells that there are.
+    # At the border the mean is over the cells inside.
     rows, columns = rows / rows.sum(1, keepdim=True), columns / columns.sum(0)
     deviation = before.std(dim=(-2, -1), keepdim=True, correction=0).clamp(min=1e-3)
-    apart = rows @ ((after - before) / deviation) @ columns
-    return (apart.square().mean(1).sqrt() > CHANGED).float()
+    difference = rows @ ((after - before) / deviation) @ columns
+    return (difference.square().mean(1).sqrt() > CHANGED).float()
 
 
 def cover_softly(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """A pixel mask [B,H,W] on the latent grid: as `masks.cover`, but each cell has its strongest pixel's strength."""
+    """A pixel mask [B,H,W] on the latent grid: as `cover`, but each cell has the value of its strongest pixel."""
     return pool(mask, height, width) * cover(mask, height, width)

@@ -1,271 +1,362 @@
-"""Masked sampling that lets the known and the unknown part agree, training-free, for any denoiser.
+"""Masked Langevin: masked sampling in which the known and the masked region agree, training-free, for any denoiser.
 
-Plain replacement sampling never lets the known part react, and leaves a seam that more steps do not heal. Here both
-parts move, and a model call serves both:
+Plain replacement sampling never lets the known region react and leaves a seam that more steps do not remove. Here both
+regions change, and one model call is enough for both:
 
-- The known part. A denoiser sees one noise level. If the known part's latent is such that the estimate there is what
-  is known, then (for Gaussian data: exactly) the estimate of the rest is the one given clean known values. So the
-  noise n on the known part is kept as state and follows what every call leaves to explain:
-  n += a (known - estimate) / sigma - leak n. The leak keeps n near natural noise; its fixed point leans against the
+- Known region. A denoiser sees one noise level. If the known region's latent is such that the estimate there equals
+  the known values, then (for Gaussian data: exactly) the estimate of the rest is the one given clean known values. So
+  the noise n of the known region is kept as state. After each call it is corrected by the prediction error:
+  n += a (known - estimate) / sigma - leak n. The leak keeps n near natural noise. The fixed point pushes against the
   estimate with strength lambda = 1 / leak, as the guided ("BiG") score of LanPaint does (arXiv 2502.03491).
-- The free part. Inner steps draw it anew about the estimate, x = a estimate + sigma z: Langevin steps of full length.
-  A frozen estimate loses variance; extrapolating it over the calls (Adams-Bashforth) gives it back.
-- Inner steps pay where noise and signal are of like strength, so that is where they go.
+- Masked region. Inner steps resample it around the estimate, x = a estimate + sigma z: Langevin steps of full length.
+  A frozen estimate loses variance; extrapolating it over the calls (Adams-Bashforth) restores it.
+- Inner steps are made where noise and signal are of similar strength; see `inner_steps.py`.
 
-For harmonizing, what counts is the mean of what might be there, not one draw of it. There each draw of noise can be the
-last one's opposite (`alternate`): what it does to coarse structure the next step takes back, so that light settles at
-its mean, while every latent still is the estimate and noise of the right strength.
+Harmonizing needs the mean of what could be there, not one sample. With `antithetic`, every inner step flips the sign of
+the noise, so that its effect on coarse structure cancels and light settles at its mean, while every latent still is the
+estimate plus noise of the right strength.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
-from .noise import add_noise, item_noise, signal
+from .inner_steps import BAND, allocate, items_with_inner_steps
+from .masked_latent import Mask, MaskedLatent, any_masked, append_dims, masked_at
+from .noise import LEAST_SIGNAL, add_noise, item_noise, signal
 from .solvers import (
-    Mask,
-    any_free,
+    DPMPP_2M,
+    EULER,
+    EULER_ANCESTRAL,
+    Callback,
+    Model,
+    ModelCall,
+    OnUnstable,
     check_finite,
-    each,
+    dpmpp_2m_estimate,
     euler,
     euler_ancestral,
-    extrapolated,
     finite_items,
-    free_at,
     levels,
     model_call,
 )
 
-# Below this share of signal (flow models start at none) there is nothing to correct against.
-LEAST_SIGNAL = 1e-3
-# sigma / a, for data of deviation 1: where inner steps go, fewer of them below the knee. Further down, where an
-# estimate's own error is not small against the noise, repeated steps would gather it up.
-BAND, KNEE = (0.2, 3.0), 2.0
-# For harmonizing: the light and color of a whole subject only move where noise is stronger still, and its fine
-# structure need not be drawn well.
-HARMONIZE_BAND = (0.5, 10.0)
-# The least leak of the known part's noise: with less of it, it leaves what noise looks like.
+# The least leak of the known region's noise: with less, it stops looking like noise.
 LEAST_LEAK = 0.02
-# Share of the change of the estimate from call to call that is added to it.
+# Share of the estimate's change from call to call that is added to it.
 EXTRAPOLATION = 0.5
-# No estimate is let grow beyond so many times the strength of what is known (or of data of deviation 1), nor the known
-# part's noise beyond so many times natural noise. Data may be stronger than what is known of it: then an estimate may
-# still grow so many times within a level (with less, its chance ups would be cut and its downs not), and so many times
-# that since the inner steps began.
+# Limits on growth. The known region's noise: this many times natural noise. An estimate: this many times the strength
+# of the known region (or of data of deviation 1), or, since the masked data may be stronger, this many times its own
+# strength at the level's first call and the square of it since inner steps began. A lower limit within a level would
+# cut chance peaks but no chance lows.
 RUNAWAY = 2.0
 
 
-def allocate(sigmas: torch.Tensor, inner_steps: float, flow: bool, band: tuple[float, float] = BAND) -> list[int]:
-    """Model calls for every level: one, and `inner_steps` for each but the last, gathered in a band of sigma / a."""
-    pairs = list(levels(sigmas))
-    ratios = [float(sigma / max(signal(sigma, flow), LEAST_SIGNAL)) for sigma, _ in pairs]
-    able = [i for i, (sigma, following) in enumerate(pairs) if following > 0 and signal(sigma, flow) > LEAST_SIGNAL]
-    chosen = [i for i in able if band[0] <= ratios[i] <= band[1]] or able
-    weights = [min(1.0, ratios[i] / KNEE) for i in chosen]
-    calls, passed, given = [1] * len(pairs), 0.0, 0
-    for i, weight in zip(chosen, weights, strict=True):
-        passed += weight
-        more = round(inner_steps * (len(pairs) - 1) * passed / sum(weights)) - given
-        calls[i] += more
-        given += more
-    return calls
+@dataclass(frozen=True)
+class MaskedLangevin:
+    """Settings of masked Langevin sampling.
 
-
-def to_heal(free: torch.Tensor, sigma: torch.Tensor, following: torch.Tensor, flow: bool) -> torch.Tensor:
-    """Which items of a batch take inner steps at a level, as bool [B] or [1].
-
-    Those that hold a known and a free part; none at the last level, whose estimate is the answer, nor where a flow
-    model's latent is all noise.
+    Attributes:
+        solver: the step from level to level, one of `SOLVERS`. At levels with inner steps dpmpp_2m extrapolates over
+            the calls, at others over the levels.
+        inner_steps: additional model calls per level but the last, on average; may be a fraction. 0 is plain
+            replacement sampling.
+        step_size: the share of the noise that an inner step draws anew; 1 and above: all.
+        lambda_strength: lambda, how strongly the regions are made to agree; 0: not at all.
+        band: the range of sigma / a in which inner steps are made; `HARMONIZE_BAND` for harmonizing.
+        antithetic: inner steps draw no noise but flip the sign of the initial noise. `step_size` then has no effect.
     """
-    parts = free.flatten(1)
-    if following == 0 or signal(sigma, flow) <= LEAST_SIGNAL:
-        return torch.zeros_like(parts[:, 0])
-    return parts.any(1) & ~parts.all(1)
+
+    solver: str = EULER
+    inner_steps: float = 2
+    step_size: float = 1.0
+    lambda_strength: float = 5.0
+    band: tuple[float, float] = BAND
+    antithetic: bool = False
+
+    def count_calls(self, sigmas: torch.Tensor, mask: Mask, flow: bool) -> int:
+        """Model calls of `sample`: none at a level where nothing is masked, one where nothing is known."""
+        return sum(level.calls for level in self.plan(sigmas, mask, flow) if level.items.any())
+
+    def plan(self, sigmas: torch.Tensor, mask: Mask, flow: bool) -> Iterator["Level"]:
+        """Every noise level in turn."""
+        calls = allocate(sigmas, self.inner_steps, flow, self.band)
+        for (sigma, sigma_next), planned in zip(levels(sigmas), calls, strict=True):
+            masked = masked_at(mask, sigma)
+            inner = items_with_inner_steps(masked, sigma, sigma_next, flow) & (self.inner_steps > 0)
+            has_inner = inner.tolist()
+            yield Level(
+                sigma, sigma_next, masked, any_masked(masked), inner, has_inner, planned if any(has_inner) else 1
+            )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        model: Model,
+        x: torch.Tensor,
+        sigmas: torch.Tensor,
+        latent: MaskedLatent,
+        callback: Callback | None = None,
+        on_unstable: OnUnstable | None = None,
+    ) -> torch.Tensor:
+        """Samples the masked region of a latent, given the rest.
+
+        Args:
+            model: (x [B,C,...], sigma [B]) -> the estimate of the clean latent.
+            x: noisy start [B,C,...], at level sigmas[0].
+            sigmas: falling noise levels [N+1], the last usually 0.
+            latent: the known latent and the masked region.
+            callback: called after every model call.
+            on_unstable: called once if an estimate is infinite or NaN, with the step size (None: before any inner
+                step). That item's previous estimate then replaces it, and the item's later corrections are half as
+                long. The number of calls stays. A first estimate that is not finite raises ValueError.
+        Returns:
+            The latent at level sigmas[-1]; at level 0 equal to `latent.known` wherever nothing was masked.
+        """
+        if len(sigmas) < 2:
+            return x
+        run = Run(self, latent, model_call(model, callback), x, on_unstable)
+        for level in self.plan(sigmas, latent.mask, latent.flow):
+            if level.items.any():
+                run.sample_level(level)
+            else:
+                run.skip_level(level)
+        return run.finish(sigmas[-1].cpu())
 
 
-def count_calls(
-    sigmas: torch.Tensor, mask: Mask, inner_steps: float, flow: bool, band: tuple[float, float] = BAND
-) -> int:
-    """Model calls of `sample_masked_langevin`: none at a level at which nothing is free, one where nothing is known."""
-    calls = 0
-    for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow, band), strict=True):
-        free = free_at(mask, sigma)
-        if free.any():
-            calls += planned if to_heal(free, sigma, following, flow).any() else 1
-    return calls
+class Level(NamedTuple):
+    """One noise level of a run.
+
+    Attributes:
+        masked: the masked region, bool, broadcasts to the latent.
+        items: which items have any, bool [B] or [1].
+        inner, has_inner: which items take inner steps, as a tensor and as a list.
+        calls: model calls at this level.
+    """
+
+    sigma: torch.Tensor
+    sigma_next: torch.Tensor
+    masked: torch.Tensor
+    items: torch.Tensor
+    inner: torch.Tensor
+    has_inner: list[bool]
+    calls: int
 
 
-def strength(x: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """Root mean square of each item over a part of it, [B,1,...]."""
-    part = part.expand_as(x)
-    # In half precision an image's sum of squares overflows.
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    squares = torch.where(part, wide, 0).square().flatten(1).sum(1)
-    return each((squares / part.flatten(1).sum(1).clamp(min=1)).sqrt(), x)
+class Estimates(NamedTuple):
+    """The estimate of a model call, and the one to step with: extrapolated over the calls, and limited in strength."""
+
+    denoised: torch.Tensor
+    extrapolated: torch.Tensor
 
 
-def bounded(x: torch.Tensor, most: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
-    """x, made weaker where it has run away over a part of it: guidance can make an estimate grow with every call."""
-    # NaN: the strength of both is beyond all numbers.
-    return x * (most / strength(x, part)).nan_to_num(0).clamp(max=1).to(x)
+class Previous(NamedTuple):
+    """The estimate of the call before, and for which items it was made, bool [B,1,...]."""
+
+    denoised: torch.Tensor
+    items: torch.Tensor
 
 
-def leant(
+class Multistep(NamedTuple):
+    """What DPM-Solver++(2M) needs of the level before."""
+
+    sigma: torch.Tensor
+    denoised: torch.Tensor
+    masked: torch.Tensor
+
+
+class Run:
+    """One run of `MaskedLangevin`, with the state that passes from call to call.
+
+    While the model runs, no tensor of the latent's size is held but x, the noises and the previous estimates: every
+    other one belongs to a method that has returned.
+    """
+
+    def __init__(
+        self,
+        settings: MaskedLangevin,
+        latent: MaskedLatent,
+        call: ModelCall,
+        x: torch.Tensor,
+        on_unstable: OnUnstable | None,
+    ) -> None:
+        self.settings, self.latent, self.call, self.on_unstable = settings, latent, call, on_unstable
+        self.x, self.known_noise, self.masked_noise = x, latent.noise, latent.noise
+        # Per item [B,1,...]: the weight of corrections; the estimate's strength when inner steps began (0: not yet).
+        self.weight = append_dims(x.new_ones(len(x)), x)
+        self.initial_strength = torch.zeros_like(self.weight)
+        self.strength_limit = self.initial_strength
+        self.has_estimate = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self.previous: Previous | None = None
+        self.multistep: Multistep | None = None
+        self.masked = torch.zeros_like(self.has_estimate)
+        self.made_inner_step = self.was_unstable = False
+
+    def sample_level(self, level: Level) -> None:
+        """Inner steps at a level, then the step to the next."""
+        for remaining in reversed(range(1, level.calls)):
+            self.inner_step(level, self.estimate(level, remaining).extrapolated)
+        self.outer_step(level, self.estimate(level, 0))
+        self.masked = level.masked
+
+    def skip_level(self, level: Level) -> None:
+        """Where nothing is masked, the known latent goes to the next level without a model call."""
+        self.x = self.latent.known_at(level.sigma_next, self.known_noise)
+        self.previous = self.multistep = None
+        self.masked = level.masked
+
+    def finish(self, sigma: torch.Tensor) -> torch.Tensor:
+        """The result. After a schedule that stops early the known region has its initial noise, for what comes next."""
+        return torch.where(self.masked, self.x, self.latent.known_at(sigma, self.latent.noise))
+
+    def estimate(self, level: Level, remaining: int) -> Estimates:
+        """Calls the model and updates the known region's noise; remaining: the calls left at this level."""
+        self.x = torch.where(level.masked, self.x, self.latent.known_at(level.sigma, self.known_noise))
+        denoised = self.call(self.x, level.sigma, level.masked, self.latent.known)
+        denoised = self.replace_unstable(level, denoised)
+        if any(level.has_inner) and self.settings.lambda_strength > 0:
+            self.correct_known_noise(level, denoised)
+        extrapolated = self.extrapolate(level, denoised, remaining) if level.calls > 1 else denoised
+        usable = signal(level.sigma, self.latent.flow) > LEAST_SIGNAL
+        self.previous = Previous(denoised, append_dims(level.items, self.x)) if usable else None
+        return Estimates(denoised, extrapolated)
+
+    def replace_unstable(self, level: Level, denoised: torch.Tensor) -> torch.Tensor:
+        """Replaces what is not finite by the estimate before it, or by the known latent."""
+        unstable = level.items & ~finite_items(denoised)
+        if unstable.any():
+            check_finite(denoised, unstable & ~self.has_estimate)
+            fallback = self.latent.known
+            if self.previous is not None:
+                fallback = torch.where(self.previous.items, self.previous.denoised, fallback)
+            denoised = torch.where(denoised.isfinite(), denoised, fallback)
+            self.weight = torch.where(append_dims(unstable, self.x), self.weight / 2, self.weight)
+            if not self.was_unstable and self.on_unstable is not None:
+                self.on_unstable(self.settings.step_size if self.made_inner_step else None)
+            self.was_unstable = True
+        self.has_estimate = self.has_estimate | level.items
+        return denoised
+
+    def correct_known_noise(self, level: Level, denoised: torch.Tensor) -> None:
+        """Corrects the known region's noise by the prediction error, for the items with inner steps."""
+        sigma, flow = level.sigma, self.latent.flow
+        leak = noise_leak(sigma, flow, self.settings.lambda_strength)
+        guided = guided_noise(self.known_noise, self.latent.known, denoised, sigma, flow, leak, self.weight)
+        held = append_dims(level.inner, self.x) & ~level.masked
+        self.known_noise = torch.where(held, bounded(guided, RUNAWAY, held), self.known_noise)
+
+    def extrapolate(self, level: Level, denoised: torch.Tensor, remaining: int) -> torch.Tensor:
+        """The estimate extrapolated over the calls, and limited in strength."""
+        if remaining == level.calls - 1:
+            self.limit_strength(level, denoised)
+        estimate = denoised
+        if self.previous is not None and (remaining or self.settings.solver == DPMPP_2M):
+            # The step to the next level is shorter than one that draws all noise anew.
+            share = self.weight * (EXTRAPOLATION if remaining else EXTRAPOLATION / 2)
+            estimate = torch.where(
+                self.previous.items, denoised + share * (denoised - self.previous.denoised), denoised
+            )
+        return bounded(estimate, self.strength_limit, level.masked)
+
+    def limit_strength(self, level: Level, denoised: torch.Tensor) -> None:
+        """Sets how strong estimates may become at this level, from its first; see `RUNAWAY`."""
+        first = strength(denoised, level.masked)
+        begins = append_dims(level.inner, self.x) & (self.initial_strength == 0)
+        self.initial_strength = torch.where(begins, first, self.initial_strength)
+        limit = torch.minimum(RUNAWAY * first, RUNAWAY**2 * self.initial_strength).maximum(first)
+        known = strength(self.latent.known, ~level.masked).clamp(min=1)
+        self.strength_limit = limit.maximum(RUNAWAY * known)
+
+    def inner_step(self, level: Level, estimate: torch.Tensor) -> None:
+        """Resamples the masked region at the same level, around an estimate."""
+        self.made_inner_step, moves = True, append_dims(level.inner, self.x)
+        mean = signal(level.sigma, self.latent.flow) * estimate
+        if self.settings.antithetic:
+            # Flipped as a whole: a mixture with the noise before would be too weak.
+            self.masked_noise = torch.where(moves, -self.masked_noise, self.masked_noise)
+            moved = mean + level.sigma * self.masked_noise
+        else:
+            kept = 1 - self.weight * min(1.0, self.settings.step_size)
+            items = level.has_inner * (len(self.x) // len(level.has_inner))
+            noise = item_noise(self.x, self.latent.generators, items)
+            moved = langevin_step(self.x, mean, level.sigma, kept, noise)
+        self.x = torch.where(moves, moved, self.x)
+
+    def outer_step(self, level: Level, estimates: Estimates) -> None:
+        """The step to the next level."""
+        sigma, sigma_next, flow = level.sigma, level.sigma_next, self.latent.flow
+        target = torch.where(level.masked, self.target(level, estimates), self.latent.known)
+        if self.settings.solver == EULER_ANCESTRAL:
+            drawn = level.items.expand(len(self.x)).tolist()
+            self.x = euler_ancestral(
+                self.x, target, sigma, sigma_next, item_noise(self.x, self.latent.generators, drawn), flow
+            )
+        else:
+            self.x = euler(self.x, target, sigma, sigma_next)
+            if self.settings.antithetic and level.calls > 1:
+                # An Euler step would keep the noise that the estimate has just responded to.
+                moves = append_dims(level.inner, self.x)
+                self.masked_noise = torch.where(moves, -self.masked_noise, self.masked_noise)
+                self.x = torch.where(moves, add_noise(target, self.masked_noise, sigma_next, flow), self.x)
+        # A region that is masked only later starts from here.
+        self.x = torch.where(level.masked, self.x, self.latent.known_at(sigma_next, self.known_noise))
+
+    def target(self, level: Level, estimates: Estimates) -> torch.Tensor:
+        """The estimate that the outer step goes to."""
+        denoised, last = estimates.denoised, self.multistep
+        if self.settings.solver != DPMPP_2M:
+            return denoised
+        target, self.multistep = denoised, Multistep(level.sigma, denoised, level.masked)
+        if last is not None:
+            # Only for items whose masked region is the same: otherwise the estimate before belongs to another path.
+            same = append_dims((level.masked == last.masked).flatten(1).all(1), self.x)
+            flow = self.latent.flow
+            second = dpmpp_2m_estimate(denoised, last.denoised, last.sigma, level.sigma, level.sigma_next, flow)
+            target = torch.where(same, second, denoised)
+        if level.calls > 1:
+            target = torch.where(append_dims(level.inner, self.x), estimates.extrapolated, target)
+        return target
+
+
+def noise_leak(sigma: torch.Tensor, flow: bool, lambda_strength: float) -> float:
+    """The leak of the known region's noise at a level: noise's share of the mixture over lambda, plus a minimum."""
+    ratio = sigma / signal(sigma, flow)
+    return min(1.0, float(LEAST_LEAK + ratio / (1 + ratio) / lambda_strength))
+
+
+def guided_noise(
     n: torch.Tensor,
     known: torch.Tensor,
     denoised: torch.Tensor,
-    held: torch.Tensor,
     sigma: torch.Tensor,
     flow: bool,
-    lambda_strength: float,
-    trust: torch.Tensor,
+    leak: float,
+    weight: torch.Tensor,
 ) -> torch.Tensor:
-    """The known part's noise after a call, where it is `held`; elsewhere nothing says what it should explain."""
+    """The known region's noise, corrected by the prediction error: n + w (a (known - estimate) / sigma - leak n)."""
     a = signal(sigma, flow)
-    ratio = sigma / a
-    leak = min(1.0, float(LEAST_LEAK + ratio / (1 + ratio) / lambda_strength))
-    lean = trust * (a * (known - denoised) / sigma - leak * n)
-    return torch.where(held, bounded(n + lean, RUNAWAY, held), n)
+    return n + weight * (a * (known - denoised) / sigma - leak * n)
 
 
-def redrawn(
-    x: torch.Tensor, center: torch.Tensor, sigma: torch.Tensor, kept: torch.Tensor, noise: torch.Tensor
+def langevin_step(
+    x: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor, kept: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
-    """x about `center`, with a share `kept` of its noise and the rest drawn anew."""
-    return center + kept * (x - center) + (1 - kept * kept) ** 0.5 * sigma * noise
+    """x around `mean`, with a share `kept` of its noise and the rest drawn anew."""
+    return mean + kept * (x - mean) + (1 - kept * kept) ** 0.5 * sigma * noise
 
 
-@torch.no_grad()
-def sample_masked_langevin(
-    model: Callable[..., torch.Tensor],
-    x: torch.Tensor,
-    sigmas: torch.Tensor,
-    extra_args: dict | None = None,
-    callback: Callable[[dict], None] | None = None,
-    disable: bool | None = None,
-    *,
-    known: torch.Tensor,
-    mask: Mask,
-    noise: torch.Tensor,
-    generators: list[torch.Generator],
-    flow: bool,
-    stepper: str = "euler",
-    inner_steps: float = 2,
-    step_size: float = 1.0,
-    lambda_strength: float = 5.0,
-    band: tuple[float, float] = BAND,
-    alternate: bool = False,
-    unstable: Callable[[float | None], None] | None = None,
-) -> torch.Tensor:
-    """Samples the masked part of a latent, given the rest. A k-diffusion sampling function.
+def strength(x: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+    """Root mean square of each item over a region (bool), [B,1,...]."""
+    region = region.expand_as(x)
+    # In half precision an image's sum of squares overflows.
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    squares = torch.where(region, wide, 0).square().flatten(1).sum(1)
+    return append_dims((squares / region.flatten(1).sum(1).clamp(min=1)).sqrt(), x)
 
-    Args:
-        model: (x [B,C,...], sigma [B], **extra_args) -> estimate of the clean latent.
-        x: noisy start [B,C,...], at level sigmas[0].
-        sigmas: falling noise levels [N+1], the last usually 0.
-        callback: gets {"x", "i", "sigma", "sigma_hat", "denoised"} after every model call; i counts the calls.
-        disable: k-diffusion's switch for its progress bar. There is none here.
-        known: clean latent, of x's shape.
-        mask: [B,...] or [1,...], broadcasts to x; above 0 = may change. Or sigma -> mask, asked at every level.
-        noise: what the known part is noised with at first, of x's shape.
-        generators: one CPU generator an item, for all noise drawn here.
-        flow: the family, see `noise.py`.
-        stepper: from level to level, one of `sampling.STEPPERS`. At levels with inner steps dpmpp_2m goes by the calls
-            before, at others by the level before.
-        inner_steps: additional calls for every level but the last, on average, so that it may be a fraction;
-            `allocate` says where they are made. 0 is plain replacement sampling.
-        step_size: share of the noise that an inner step draws anew; 1 and above: all.
-        lambda_strength: lambda, how far the known part leans for the two parts to agree; 0: not at all.
-        band: of sigma / a, where inner steps are made; HARMONIZE_BAND for harmonizing.
-        alternate: inner steps draw no new noise but turn `noise` around each time, which x must have begun with;
-            `step_size` then has no say.
-        unstable: called once, with the step size (None: before any inner step), if an estimate came out infinite or
-            NaN. The one before it then serves that item in its place, and the item's following steps are half as
-            long. The number of calls stays. A first estimate that is not finite is an error.
-    Returns:
-        latent at level sigmas[-1]: at level 0 equal to `known` wherever nothing might change.
-    """
-    if len(sigmas) < 2:
-        return x
-    call, trust, n = model_call(model, extra_args, callback), each(x.new_ones(len(x)), x), noise
-    previous = history = seen = before = told = None
-    drawn = noise
-    began = torch.zeros_like(trust)
-    # Whether an inner step was made, and whether an item had an estimate to fall back on.
-    made, warned, sound = False, False, torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    for (sigma, following), planned in zip(levels(sigmas), allocate(sigmas, inner_steps, flow, band), strict=True):
-        free = free_at(mask, sigma)
-        if not free.any():
-            x = add_noise(known, n, following, flow)
-            history = before = None
-            continue
-        a = signal(sigma, flow)
-        changes = any_free(free).expand(len(x))
-        heals = to_heal(free, sigma, following, flow).expand(len(x)) & (inner_steps > 0)
-        moves, wanted = each(heals, x), heals.tolist()
-        planned = planned if any(wanted) else 1
-        for left in reversed(range(planned)):
-            x = torch.where(free, x, add_noise(known, n, sigma, flow))
-            denoised = call(x, sigma, free, known)
-            bad = changes & ~finite_items(denoised)
-            if bad.any():
-                check_finite(denoised, bad & ~sound)
-                usual = known if before is None else torch.where(told, before, known)
-                denoised = torch.where(denoised.isfinite(), denoised, usual)
-                trust = torch.where(each(bad, x), trust / 2, trust)
-                if not warned and unstable is not None:
-                    unstable(step_size if made else None)
-                warned, usual = True, None
-            sound = sound | changes
-            estimate = denoised
-            if any(wanted) and lambda_strength > 0:
-                n = leant(n, known, denoised, moves & ~free, sigma, flow, lambda_strength, trust)
-            if planned > 1:
-                if left == planned - 1:
-                    first = strength(denoised, free)
-                    began = torch.where(moves & (began == 0), first, began)
-                    most = torch.minimum(RUNAWAY * first, RUNAWAY**2 * began).maximum(first)
-                    most = most.maximum(RUNAWAY * strength(known, ~free).clamp(min=1))
-                if before is not None and (left or stepper == "dpmpp_2m"):
-                    # The step to the next level is shorter than one that draws all noise anew.
-                    share = trust * (EXTRAPOLATION if left else EXTRAPOLATION / 2)
-                    estimate = torch.where(told, denoised + share * (denoised - before), denoised)
-                estimate = bounded(estimate, most, free)
-            # An item of which nothing was free has not been asked.
-            before, told = denoised if a > LEAST_SIGNAL else None, each(changes, x)
-            if left:
-                kept, made = 1 - trust * min(1.0, step_size), True
-                if alternate:
-                    # Turned around as a whole: a mixture with what it was would be too weak.
-                    drawn = torch.where(moves, -drawn, drawn)
-                    x = torch.where(moves, a * estimate + sigma * drawn, x)
-                else:
-                    new = item_noise(x, generators, wanted)
-                    x = torch.where(moves, redrawn(x, a * estimate, sigma, kept, new), x)
-                # What is held here is held while the model runs.
-                del denoised, estimate
-        target = denoised
-        if stepper == "dpmpp_2m":
-            if history is not None:
-                # An estimate of another division into known and free says nothing of this path.
-                steady = each((free == seen).flatten(1).all(1), x)
-                second = extrapolated(denoised, history, previous, sigma, following, flow)
-                target = torch.where(steady, second, denoised)
-                del second
-            if planned > 1:
-                target = torch.where(moves, estimate, target)
-            previous, history, seen = sigma, denoised, free
-        target = torch.where(free, target, known)
-        if stepper == "euler_ancestral":
-            x = euler_ancestral(x, target, sigma, following, item_noise(x, generators, changes.tolist()), flow)
-        else:
-            x = euler(x, target, sigma, following)
-            if alternate and planned > 1:
-                # The step down would keep the noise that the estimate just answered to.
-                drawn = torch.where(moves, -drawn, drawn)
-                x = torch.where(moves, add_noise(target, drawn, following, flow), x)
-        # What only becomes free later starts from here.
-        x = torch.where(free, x, add_noise(known, n, following, flow))
-        del denoised, estimate, target
-    # A schedule that stops early leaves the known part as it began, for whatever goes on from there.
-    return torch.where(free, x, add_noise(known, noise, sigmas[-1].cpu(), flow))
+
+def bounded(x: torch.Tensor, limit: torch.Tensor | float, region: torch.Tensor) -> torch.Tensor:
+    """x, scaled down to a strength of `limit` over a region; guidance can make an estimate grow with every call."""
+    # NaN: the strength of both is beyond all numbers.
+    return x * (limit / strength(x, region)).nan_to_num(0).clamp(max=1).to(x)

@@ -1,73 +1,62 @@
-"""One notation for every model family: x = a(sigma) * x0 + sigma * n.
+"""Noised latents in one notation for every model family: x = a(sigma) * x0 + sigma * n.
 
 Variance-exploding samplers (eps and v prediction in ComfyUI's form): a = 1. Rectified flow: a = 1 - sigma.
-`flow` says which; everything else follows from the model's estimate of x0 alone.
+The argument `flow` selects the family; everything else follows from the model's estimate of x0.
 """
+
+from typing import TypeVar
 
 import torch
 
+Sigma = TypeVar("Sigma", float, torch.Tensor)
 
-def signal(sigma: torch.Tensor | float, flow: bool) -> torch.Tensor | float:
+# Below this factor of the clean latent (flow models start at 0) an estimate cannot be compared with known values.
+LEAST_SIGNAL = 1e-3
+
+
+def signal(sigma: Sigma, flow: bool) -> Sigma:
     """a(sigma), the factor of the clean latent."""
     return 1 - sigma if flow else sigma * 0 + 1
 
 
-def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor | float, flow: bool) -> torch.Tensor:
-    """A clean latent brought to noise level sigma."""
+def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: Sigma, flow: bool) -> torch.Tensor:
+    """A clean latent at noise level sigma."""
     return signal(sigma, flow) * clean + sigma * noise
 
 
-def renoise(
-    x: torch.Tensor, sigma: torch.Tensor | float, to: torch.Tensor | float, noise: torch.Tensor, flow: bool
-) -> torch.Tensor:
-    """Jumps up from noise level `sigma` to a higher one, keeping the marginal: c x + sqrt(to^2 - (c sigma)^2) n."""
+def renoise(x: torch.Tensor, sigma: Sigma, to: Sigma, noise: torch.Tensor, flow: bool) -> torch.Tensor:
+    """Raises the noise level from `sigma` to `to`, keeping the marginal: c x + sqrt(to^2 - (c sigma)^2) n."""
     if to == sigma:
         return x
     c = signal(to, flow) / signal(sigma, flow)
-    # Between all but equal levels the difference may round to less than nothing.
+    # Between almost equal levels the difference can round to less than 0.
     return c * x + max(to**2 - (c * sigma) ** 2, 0) ** 0.5 * noise
 
 
-def ve_sigma(sigma: float, flow: bool) -> float:
-    """The same noise-to-signal ratio in variance-exploding terms, sigma / a."""
-    return sigma / (1 - sigma) if flow else sigma
-
-
-def model_sigma(ve: float, flow: bool) -> float:
-    """Inverse of `ve_sigma`."""
-    return ve / (1 + ve) if flow else ve
-
-
-def item_seed(seed: int, place: int) -> int:
-    """The seed of an item by its place in a batch. The first item has the seed itself; the others are splitmix64's
-    sequence, for with seed + place the next seed would bring the same images again, one place further."""
-    if place == 0:
-        return seed
-    z = (seed + place * 0x9E3779B97F4A7C15) % 2**64
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
-    return z ^ z >> 31
-
-
 def opposite_pairs(noise: torch.Tensor, runs: int) -> torch.Tensor:
-    """Noise of several runs over the same items, [runs × N,...]; every second run gets that of the run before, turned
-    around. What is odd in the noise then cancels in the mean of the two (antithetic variates, Hammersley and Morton
-    1956), and each of them is standard normal as before.
+    """Replaces the noise of every second run by the negative of the run before it.
+
+    What is odd in the noise then cancels in the mean of the two (antithetic variates, Hammersley and Morton 1956).
+    Each of them is standard normal as before.
+
+    Args:
+        noise: [runs × N,...], all items of a run one after another.
     """
     noise = noise.unflatten(0, (runs, -1)).clone()
     noise[1::2] = -noise[: runs - 1 : 2]
     return noise.flatten(0, 1)
 
 
-def item_noise(like: torch.Tensor, generators: list[torch.Generator], wanted: list[bool] | None = None) -> torch.Tensor:
-    """Standard normal noise, item by item from its own CPU generator: an item does not depend on its batch.
+def item_noise(like: torch.Tensor, generators: list[torch.Generator], drawn: list[bool] | None = None) -> torch.Tensor:
+    """Standard normal noise of `like`'s shape, each item from its own CPU generator.
 
-    An item that is not `wanted` gets zeros, and its generator stays where it is.
+    An item therefore does not depend on its batch. Items that are not `drawn` are 0, and their generators stay as they
+    are.
     """
-    wanted = [True] * len(generators) if wanted is None else wanted
+    drawn = [True] * len(generators) if drawn is None else drawn
     items = [
         torch.randn(like.shape[1:], generator=generator) if draws else torch.zeros(like.shape[1:])
-        for generator, draws in zip(generators, wanted, strict=True)
+        for generator, draws in zip(generators, drawn, strict=True)
     ]
     return torch.stack(items).to(like)
 

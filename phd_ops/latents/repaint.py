@@ -1,99 +1,129 @@
 """RePaint (arXiv 2201.09865) in sigma space, for every family: resampling by jumps back up the noise levels.
 
-Written from the paper: the known part is noised afresh at every level, and every stretch of `jump_length` steps is
-run `jump_count` times, noise being added in between that brings the latent back to where the stretch began. The last
+Written from the paper: the known region is noised afresh at every level, and every stretch of `jump_length` steps is
+run `jump_count` times. In between, added noise returns the latent to the level at which the stretch began. The last
 stretch is run once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
-from .noise import add_noise, item_noise, renoise
-from .solvers import Mask, any_free, check_finite, each, euler, euler_ancestral, free_at, levels, model_call
+from .masked_latent import Mask, MaskedLatent, any_known, any_masked, append_dims, masked_at
+from .noise import item_noise, renoise
+from .solvers import (
+    EULER_ANCESTRAL,
+    Callback,
+    Model,
+    ModelCall,
+    OnUnstable,
+    check_finite,
+    euler,
+    euler_ancestral,
+    levels,
+    model_call,
+)
 
 
-def stretches(steps: int, jump_length: int, jump_count: int) -> Iterator[tuple[int, int, bool]]:
-    """(first step, step after the last, whether it is a repeat, after a jump back) of every stretch in turn."""
-    for first in range(0, steps, jump_length):
-        last = min(first + jump_length, steps)
-        for turn in range(jump_count if last < steps else 1):
-            yield first, last, turn > 0
+@dataclass(frozen=True)
+class RePaint:
+    """Settings of RePaint.
 
-
-def to_repeat(mask: Mask, sigmas: torch.Tensor) -> torch.Tensor:
-    """Which items are resampled, as bool [B] or [1]: those of which something is known from the first level on."""
-    return ~free_at(mask, sigmas[0].cpu()).flatten(1).all(1)
-
-
-def count_calls(sigmas: torch.Tensor, mask: Mask, jump_length: int, jump_count: int) -> int:
-    """Model calls of `sample_repaint`."""
-    if len(sigmas) < 2:
-        return 0
-    again = to_repeat(mask, sigmas)
-    changes = [any_free(free_at(mask, sigma)) for sigma, _ in levels(sigmas)]
-    return sum(
-        bool((items & again if repeat else items).any())
-        for first, last, repeat in stretches(len(changes), jump_length, jump_count)
-        for items in changes[first:last]
-    )
-
-
-@torch.no_grad()
-def sample_repaint(
-    model: Callable[..., torch.Tensor],
-    x: torch.Tensor,
-    sigmas: torch.Tensor,
-    extra_args: dict | None = None,
-    callback: Callable[[dict], None] | None = None,
-    disable: bool | None = None,
-    *,
-    known: torch.Tensor,
-    mask: Mask,
-    generators: list[torch.Generator],
-    flow: bool,
-    stepper: str = "euler_ancestral",
-    jump_length: int = 1,
-    jump_count: int = 5,
-) -> torch.Tensor:
-    """Samples the masked part of a latent, given the rest. A k-diffusion sampling function.
-
-    Args as of `langevin.sample_masked_langevin`, and:
-        stepper: euler_ancestral, as in the paper; all others step with euler, for a jump leaves no history.
+    Attributes:
+        solver: euler_ancestral, as in the paper; all others step with euler, since a jump leaves no history.
         jump_length: steps of a stretch, the paper's j.
         jump_count: how often a stretch is run, the paper's r. 1 is replacement sampling with fresh noise.
     """
-    if len(sigmas) < 2:
-        return x
-    call, ancestral = model_call(model, extra_args, callback), stepper == "euler_ancestral"
-    pairs, again = list(levels(sigmas)), to_repeat(mask, sigmas).expand(len(x))
 
-    def noise_for(items: torch.Tensor) -> torch.Tensor:
-        return item_noise(x, generators, items.tolist())
+    solver: str = EULER_ANCESTRAL
+    jump_length: int = 1
+    jump_count: int = 5
 
-    for first, last, repeat in stretches(len(pairs), jump_length, jump_count):
-        runs = again if repeat else torch.ones_like(again)
-        if not runs.any():
-            continue
-        # An item that is not run again waits where it is.
-        runs_here = each(runs, x)
-        if repeat:
-            back = renoise(x, pairs[last - 1][1], pairs[first][0], noise_for(runs), flow)
-            x = torch.where(runs_here, back, x)
-        for sigma, following in pairs[first:last]:
-            free = free_at(mask, sigma)
-            changes, holds = any_free(free) & runs, ~free.flatten(1).all(1) & runs
-            # After a jump a mask that widens with time is narrow again.
-            x = torch.where(free | ~runs_here, x, add_noise(known, noise_for(holds), sigma, flow))
-            fresh = noise_for((holds | changes if ancestral else holds) & (following > 0))
-            if changes.any():
-                denoised = call(x, sigma, free, known)
-                check_finite(denoised, changes)
-                denoised = torch.where(free, denoised, known)
-                if ancestral:
-                    stepped = euler_ancestral(x, denoised, sigma, following, fresh, flow)
-                else:
-                    stepped = euler(x, denoised, sigma, following)
-                x = torch.where(runs_here & free, stepped, x)
-            x = torch.where(free | ~runs_here, x, add_noise(known, fresh, following, flow))
-    return x
+    def stretches(self, steps: int) -> Iterator[tuple[int, int, bool]]:
+        """(first step, step after the last, whether it is a repeat, after a jump back) of every stretch in turn."""
+        for first in range(0, steps, self.jump_length):
+            last = min(first + self.jump_length, steps)
+            for turn in range(self.jump_count if last < steps else 1):
+                yield first, last, turn > 0
+
+    def count_calls(self, sigmas: torch.Tensor, mask: Mask, flow: bool) -> int:
+        """Model calls of `sample`. They are the same for every family."""
+        if len(sigmas) < 2:
+            return 0
+        repeated = items_to_repeat(mask, sigmas)
+        masked = [any_masked(masked_at(mask, sigma)) for sigma, _ in levels(sigmas)]
+        return sum(
+            bool((items & repeated if repeat else items).any())
+            for first, last, repeat in self.stretches(len(masked))
+            for items in masked[first:last]
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        model: Model,
+        x: torch.Tensor,
+        sigmas: torch.Tensor,
+        latent: MaskedLatent,
+        callback: Callback | None = None,
+        on_unstable: OnUnstable | None = None,
+    ) -> torch.Tensor:
+        """Samples the masked region of a latent, given the rest.
+
+        Args as of `MaskedLangevin.sample`. Every estimate that is not finite raises ValueError, so that `on_unstable`
+        is never called.
+        """
+        if len(sigmas) < 2:
+            return x
+        run, pairs = Run(self, latent, model_call(model, callback), x), list(levels(sigmas))
+        repeated = items_to_repeat(latent.mask, sigmas).expand(len(x))
+        for first, last, repeat in self.stretches(len(pairs)):
+            items = repeated if repeat else torch.ones_like(repeated)
+            if not items.any():
+                continue
+            if repeat:
+                run.jump_back(pairs[last - 1][1], pairs[first][0], items)
+            for sigma, sigma_next in pairs[first:last]:
+                run.step(sigma, sigma_next, items)
+        return run.x
+
+
+def items_to_repeat(mask: Mask, sigmas: torch.Tensor) -> torch.Tensor:
+    """Which items are resampled, as bool [B] or [1]: those with a known region from the first level on."""
+    return any_known(masked_at(mask, sigmas[0].cpu()))
+
+
+class Run:
+    """One run of `RePaint`. Items that do not take part in a repeat keep their latent."""
+
+    def __init__(self, settings: RePaint, latent: MaskedLatent, call: ModelCall, x: torch.Tensor) -> None:
+        self.latent, self.call, self.x = latent, call, x
+        self.ancestral = settings.solver == EULER_ANCESTRAL
+
+    def noise(self, items: torch.Tensor) -> torch.Tensor:
+        return item_noise(self.x, self.latent.generators, items.tolist())
+
+    def jump_back(self, sigma: torch.Tensor, to: torch.Tensor, items: torch.Tensor) -> None:
+        """Brings items (bool [B]) from level `sigma` up to a higher one."""
+        jumped = renoise(self.x, sigma, to, self.noise(items), self.latent.flow)
+        self.x = torch.where(append_dims(items, self.x), jumped, self.x)
+
+    def step(self, sigma: torch.Tensor, sigma_next: torch.Tensor, items: torch.Tensor) -> None:
+        """One step of items (bool [B]) to the next level, the known region with fresh noise at both."""
+        masked, known = self.latent.masked_at(sigma), self.latent.known
+        asked, held = any_masked(masked) & items, any_known(masked) & items
+        kept = masked | ~append_dims(items, self.x)
+        # After a jump, a mask that widens from level to level is narrow again.
+        self.x = torch.where(kept, self.x, self.latent.known_at(sigma, self.noise(held)))
+        fresh = self.noise((held | asked if self.ancestral else held) & (sigma_next > 0))
+        if asked.any():
+            denoised = self.call(self.x, sigma, masked, known)
+            check_finite(denoised, asked)
+            denoised = torch.where(masked, denoised, known)
+            if self.ancestral:
+                stepped = euler_ancestral(self.x, denoised, sigma, sigma_next, fresh, self.latent.flow)
+            else:
+                stepped = euler(self.x, denoised, sigma, sigma_next)
+            self.x = torch.where(append_dims(items, self.x) & masked, stepped, self.x)
+        self.x = torch.where(kept, self.x, self.latent.known_at(sigma_next, fresh))

@@ -1,4 +1,4 @@
-"""PhDHarmonizeSampler: the subject's identity, the paper's literal order, several seeds, and what has changed."""
+"""PhDHarmonizeSampler: the subject's identity, subject_only, several seeds, and what has changed."""
 
 import pytest
 import torch
@@ -92,27 +92,27 @@ def test_identity_holds_a_reference_at_its_own_latent():
 def test_each_item_is_held_by_its_own_mask_with_every_seed():
     latent, masks = random_latent(batch=2), torch.cat([SUBJECT, torch.zeros_like(SUBJECT)])
     how = {"subject_mask": masks, "anchor": "restyle", "num_seeds": 2}
-    free, held = (sampled(model("EPS"), latent, identity=identity, **how) for identity in (0.0, 1.0))
-    moved = (free - held).abs().amax((1, 2, 3)) > 0.05
+    unheld, held = (sampled(model("EPS"), latent, identity=identity, **how) for identity in (0.0, 1.0))
+    moved = (unheld - held).abs().amax((1, 2, 3)) > 0.05
     assert moved.tolist() == [True, False, True, False]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_literal_lets_the_subject_alone_change(method):
+def test_subject_only_changes_the_subject_alone(method):
     latent, how = random_latent(), {"method": method, "identity": 0.3}
     ours = sampled(model("EPS"), latent, subject_only=True, subject_mask=SUBJECT, **how)
     assert torch.equal(ours, sampled(model("EPS"), latent, SUBJECT, subject_mask=SUBJECT, **how))
     changed = (ours - latent).abs().amax((0, 1)) > 1e-3
     assert torch.equal(changed, SUBJECT[0, ::8, 4::8] + SUBJECT[0, ::8, ::8] > 0)
-    # The latent's own mask has no say either.
+    # The latent's own mask makes no difference.
     noted = {"samples": latent, "noise_mask": torch.ones(1, 64, 64)}
     assert torch.equal(sampled(model("EPS"), noted, None, subject_only=True, subject_mask=SUBJECT, **how), ours)
 
 
-def test_literal_without_a_subject_is_refused():
+def test_subject_only_without_a_subject_mask_is_refused():
     given = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, "subject_only": True}
     message = refused("PhDHarmonizeSampler", **given, latent={"samples": random_latent()}, method="plain")
-    assert message == "subject_only lets the subject alone change: connect subject_mask, or switch it off."
+    assert message == "subject_only changes nothing but the subject: connect subject_mask, or switch it off."
 
 
 SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m"]
@@ -131,7 +131,7 @@ def test_the_first_seed_of_several_is_the_run_with_one(method, sampler_name):
         assert all(not torch.allclose(runs[i], runs[i - 1], atol=0.1) for i in range(3))
 
 
-def test_with_plain_too_where_the_sampler_draws_no_noise_on_its_way():
+def test_with_plain_the_first_seed_of_several_is_the_run_with_one():
     latent, how = random_latent(batch=2), {"method": "plain", "denoise": 0.6}
     three = sampled(model("EPS"), latent, num_seeds=3, **how)
     torch.testing.assert_close(three[:2], ksampler(model("EPS"), latent, MASK, denoise=0.6), rtol=1e-4, atol=1e-4)
@@ -140,7 +140,7 @@ def test_with_plain_too_where_the_sampler_draws_no_noise_on_its_way():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_first_come_all_items_with_the_first_seed_then_all_with_the_next(method):
-    latent, step = random_latent(batch=2), module("nodes.sample").NEXT_SEED
+    latent, step = random_latent(batch=2), module("phd_ops.latents.seeds").RUN_STEP
     masks = torch.cat([MASK, torch.zeros_like(MASK)])
     both = sampled(model("EPS"), latent, masks, method=method, num_seeds=2, seed=SEEDS - 1)
     for run in range(2):
@@ -168,7 +168,7 @@ def test_without_inner_steps_every_second_seed_starts_from_the_opposite_noise(me
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mask", [MASK, None], ids=["mask", "no mask"])
-def test_a_reference_keeps_pace_with_the_same_noise(method, mask):
+def test_a_reference_is_sampled_with_the_same_noise(method, mask):
     latent, how = random_latent(batch=2), {"method": method, "num_seeds": 3, "denoise": 0.6}
     # Nearly equal, for an equal one is not run.
     scene, reference, changed = outputs(model("EPS"), latent, mask, reference=latent + 1e-6, **how)
@@ -185,8 +185,8 @@ def test_a_reference_s_own_prompt_is_the_reference_s_alone(method):
     scene, reference = random_latent(seed=1), random_latent(seed=2)
     how = {"method": method, "denoise": 0.6, "num_seeds": 2, "identity": 0.5, "subject_mask": SUBJECT}
     shared, alike, apart = (
-        [out["samples"] for out in outputs(model("EPS"), scene, reference=reference, **told, **how)[:2]]
-        for told in ({}, {"reference_positive": prompt(1)}, {"reference_positive": prompt(3)})
+        [out["samples"] for out in outputs(model("EPS"), scene, reference=reference, **prompts, **how)[:2]]
+        for prompts in ({}, {"reference_positive": prompt(1)}, {"reference_positive": prompt(3)})
     )
     torch.testing.assert_close(alike, shared, rtol=0, atol=ROUNDING)
     assert torch.equal(apart[0], alike[0])
@@ -198,12 +198,12 @@ def test_a_reference_s_own_prompt_is_the_reference_s_alone(method):
 
 def test_an_item_taken_out_of_its_batch_has_its_own_noise_with_every_seed():
     latent = random_latent(batch=3)
-    together = sampled(model("EPS"), latent, num_seeds=2)
+    batched = sampled(model("EPS"), latent, num_seeds=2)
     alone = outputs(model("EPS"), {"samples": latent[1:2], "batch_index": [1]}, num_seeds=2)[0]
-    torch.testing.assert_close(alone["samples"], together[[1, 4]], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(alone["samples"], batched[[1, 4]], rtol=1e-4, atol=1e-4)
 
 
-def test_places_in_a_batch_go_on_only_where_they_still_hold():
+def test_places_in_a_batch_are_passed_on_only_where_they_still_hold():
     latent = {"samples": random_latent(), "batch_index": [1], "noise_mask": MASK, "other": 5}
     one, two = (outputs(model("EPS"), dict(latent), num_seeds=seeds, denoise=0.6)[0] for seeds in (1, 2))
     assert set(one) == {"samples", "batch_index", "other"} and set(two) == {"samples", "other"}
@@ -218,7 +218,7 @@ def test_the_seed_that_a_user_types_next_gives_none_of_these_samples(method):
 
 
 def test_no_seed_of_a_run_is_near_another():
-    step = module("nodes.sample").NEXT_SEED
+    step = module("phd_ops.latents.seeds").RUN_STEP
     seeds = sorted(further * step % SEEDS for further in range(16))
     assert min((after - before) % SEEDS for before, after in zip(seeds, seeds[1:] + seeds[:1], strict=True)) > 2**56
 
@@ -228,7 +228,7 @@ def test_no_seed_of_a_run_is_near_another():
     [{"identity": 0.5}, {"num_seeds": 3}, {"subject_only": True}, {"original_latent": random_latent(seed=5)}, {}],
     ids=lambda more: next(iter(more), "nothing"),
 )
-def test_none_of_this_costs_a_model_call(more, model_calls):
+def test_no_optional_input_costs_a_model_call(more, model_calls):
     outputs(model("EPS"), random_latent(), subject_mask=SUBJECT, reference=random_latent(seed=9), **more)
     assert len(model_calls) == 3 + 2 * 2
 
@@ -246,7 +246,7 @@ def test_where_nothing_is_sampled_all_passes_through_as_often_as_there_are_seeds
     assert not model_calls
 
 
-def test_an_empty_subject_changes_nothing_or_with_literal_passes_through(model_calls):
+def test_an_empty_subject_changes_nothing_or_with_subject_only_passes_through(model_calls):
     latent, empty = random_latent(), torch.zeros(1, 64, 64)
     assert torch.equal(sampled(model("EPS"), latent, subject_mask=empty, identity=1.0), sampled(model("EPS"), latent))
     model_calls.clear()
@@ -254,7 +254,7 @@ def test_an_empty_subject_changes_nothing_or_with_literal_passes_through(model_c
     assert not model_calls
 
 
-def test_changed_says_where_something_else_is_to_be_seen():
+def test_changed_marks_where_the_latent_has_visibly_changed():
     latent = random_latent(height=24, width=24)
     mask = block(192, 192, 64, 64, 128, 128)
     scene, _, changed = outputs(model("EPS"), latent, mask)
@@ -266,7 +266,7 @@ def test_changed_says_where_something_else_is_to_be_seen():
     assert not changed.any()
 
 
-def test_changed_compares_with_before():
+def test_changed_compares_with_original_latent():
     """A shadow that inpainting has painted counts, though this run did nothing to it; texture does not."""
     latent = random_latent(height=24, width=24)
     shadow = torch.zeros(1, 1, 24, 24)
@@ -302,7 +302,7 @@ def test_the_model_s_options_are_left_as_they_were():
     assert net.model_options == model("EPS").model_options
 
 
-def test_all_of_it_runs_in_the_executor_together():
+def test_all_optional_inputs_run_in_the_executor():
     given = {
         "model": model("EPS"),
         "positive": prompt(1),
@@ -323,7 +323,7 @@ def test_all_of_it_runs_in_the_executor_together():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "part"),
     [
         ({"identity": float("nan")}, "identity is nan; it must be a number."),
         ({"identity": 1.5}, "1.5"),
@@ -341,13 +341,13 @@ def test_all_of_it_runs_in_the_executor_together():
         ({"method": "plain", "latent": {"samples": random_latent(2), "batch_index": [3]}}, "batch_index names 1"),
     ],
 )
-def test_bad_input_is_named(changes, told):
+def test_bad_input_is_named(changes, part):
     good = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, **SCHEDULE, **INNER}
     good |= {"latent": {"samples": random_latent()}, "method": "masked Langevin"}
-    assert told in refused("PhDHarmonizeSampler", **{**good, **changes})
+    assert part in refused("PhDHarmonizeSampler", **{**good, **changes})
 
 
-def test_a_band_that_there_is_not_is_refused_even_where_none_is_held():
+def test_an_unknown_anchor_is_refused_even_where_nothing_is_held():
     """ComfyUI 0.3.64 does not check a choice."""
     with pytest.raises(ValueError, match="anchor is 'relit'; it must be one of: relight, restyle."):
         harmonize(model("EPS"), random_latent(), MASK, anchor="relit")

@@ -84,7 +84,7 @@ def test_a_latent_format_that_shifts_is_honored_too():
 
 
 @pytest.mark.parametrize("sampler_name", ["euler_ancestral", "heun", "dpmpp_2m", "dpmpp_sde", "uni_pc", "ddim", "lcm"])
-def test_any_sampler_is_held(sampler_name):
+def test_an_anchor_works_in_every_sampler(sampler_name):
     own = random_latent(seed=5)
     before, after, out = estimates(
         model("EPS"), own, lambda net: ksampler(net, random_latent(), steps=4, sampler_name=sampler_name)
@@ -119,7 +119,7 @@ def advanced(net, latent, mask, method="masked Langevin", seed=SCHEDULE["seed"])
 
 
 @pytest.mark.parametrize("method", ["masked Langevin", "soft mask", "RePaint"])
-def test_it_works_behind_a_guider_with_masked_langevin(method):
+def test_an_anchor_works_behind_a_guider_with_masked_langevin(method):
     latent, own = random_latent(), random_latent(seed=5)
     before, after, out = estimates(model("EPS"), own, lambda net: advanced(net, latent, MASK, method))
     assert len(before) == 7
@@ -129,7 +129,7 @@ def test_it_works_behind_a_guider_with_masked_langevin(method):
     torch.testing.assert_close(out[known], latent[known], rtol=2e-6, atol=2e-6)
 
 
-def test_the_masked_loop_keeps_the_known_part_to_the_bit():
+def test_the_masked_loop_keeps_the_known_region_to_the_bit():
     latent = random_latent()
     out = inpaint(anchor(model("EPS"), latent), latent, MASK)
     known = (MASK[:, None, ::8, ::8] == 0).expand_as(out)
@@ -140,7 +140,7 @@ def test_the_masked_loop_keeps_the_known_part_to_the_bit():
 RAMP = torch.linspace(0, 1, 8)[None, None].expand(1, 8, 8)
 
 
-def differential(net):
+def differential_diffusion(net):
     return run_node("DifferentialDiffusion", model=net, strength=1.0).values[0]
 
 
@@ -149,11 +149,11 @@ def differential(net):
 )
 def test_differential_diffusion_composes_before_and_after(run):
     latent, own = random_latent(), random_latent(seed=5)
-    inner, outer = anchor(differential(model("EPS")), own), differential(anchor(model("EPS"), own))
+    inner, outer = anchor(differential_diffusion(model("EPS")), own), differential_diffusion(anchor(model("EPS"), own))
     out = run(inner, latent, RAMP, steps=5)
     assert torch.equal(out, run(outer, latent, RAMP, steps=5))
     # Both act.
-    assert not torch.allclose(out, run(differential(model("EPS")), latent, RAMP, steps=5), atol=0.1)
+    assert not torch.allclose(out, run(differential_diffusion(model("EPS")), latent, RAMP, steps=5), atol=0.1)
     assert not torch.allclose(out, run(anchor(model("EPS"), own), latent, RAMP, steps=5), atol=0.1)
 
 
@@ -190,7 +190,7 @@ def test_the_given_model_is_left_as_it_was_and_every_anchor_is_a_clone():
     assert torch.equal(ksampler(net, random_latent()), clean)
 
 
-def test_it_keeps_nothing_of_a_run():
+def test_an_anchor_keeps_no_state_of_a_run():
     net = anchor(model("EPS"), random_latent(seed=5))
     first = ksampler(net, random_latent())
     # Runs of another length, sampler, guidance and batch between two like ones.
@@ -229,8 +229,8 @@ def test_each_item_is_held_by_its_own_latent_and_mask():
     own, latents = random_latent(batch=2, seed=5), random_latent(batch=2)
     masks = torch.cat([SUBJECT, torch.zeros_like(SUBJECT)])
     out = ksampler(anchor(model("EPS"), own, masks), latents)
-    free = ksampler(model("EPS"), latents)
-    assert torch.equal(out[1], free[1]) and not torch.allclose(out[0], free[0], atol=0.1)
+    unheld = ksampler(model("EPS"), latents)
+    assert torch.equal(out[1], unheld[1]) and not torch.allclose(out[0], unheld[0], atol=0.1)
     assert torch.equal(ksampler(anchor(model("EPS"), own[:1]), latents)[0], out[0])
 
 
@@ -257,8 +257,8 @@ def test_another_latent_than_the_sampled_one_is_refused_with_both_sizes(own, sam
     net = anchor(model("EPS"), own)
     with pytest.raises(ValueError, match="Identity Anchor") as caught:
         ksampler(net, sampled)
-    told = f"Identity Anchor holds a latent of {tuple(own.shape)}, but {tuple(sampled.shape)} is sampled: "
-    assert str(caught.value) == told + "connect the latent that the sampler starts from."
+    message = f"Identity Anchor holds a latent of {tuple(own.shape)}, but {tuple(sampled.shape)} is sampled: "
+    assert str(caught.value) == message + "connect the latent that the sampler starts from."
 
 
 @pytest.mark.parametrize("masks", [1, 3], ids=["one mask", "a mask a frame"])
@@ -275,14 +275,14 @@ def test_a_video_is_held_frame_by_frame(masks):
         assert torch.equal(done, raw) == (masks == 3 and frame == 1)
 
 
-def test_a_mask_of_another_size_and_a_latent_of_half_precision_serve():
+def test_a_mask_of_another_size_and_a_latent_of_half_precision_work():
     own = random_latent(seed=5)
     small = anchor(model("EPS"), own.half(), SUBJECT[:, ::4, ::4])
     fine = ksampler(anchor(model("EPS"), own.half().float()), random_latent())
     torch.testing.assert_close(ksampler(small, random_latent()), fine, rtol=1e-3, atol=1e-3)
 
 
-def test_an_empty_mask_passes_the_model_through_and_says_so(caplog):
+def test_an_empty_mask_passes_the_model_through_with_a_warning(caplog):
     net = model("EPS")
     assert anchor(net, random_latent(), torch.zeros(1, 64, 64)) is net
     assert "The subject_mask is empty" in caplog.text
@@ -294,7 +294,7 @@ def test_strength_0_passes_the_model_through():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "part"),
     [
         ({"strength": float("nan")}, "strength is nan; it must be a number."),
         ({"strength": 1.5}, "1.5"),
@@ -307,12 +307,12 @@ def test_strength_0_passes_the_model_through():
         ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, "a video; this model works on images"),
     ],
 )
-def test_bad_input_is_named(changes, told):
+def test_bad_input_is_named(changes, part):
     good = {"model": model("EPS"), "latent": {"samples": random_latent()}, "subject_mask": SUBJECT}
-    assert told in refused("PhDIdentityAnchor", **{**good, **changes})
+    assert part in refused("PhDIdentityAnchor", **{**good, **changes})
 
 
-def test_a_band_that_there_is_not_is_refused_by_the_node_itself():
+def test_an_unknown_anchor_is_refused_by_the_node_itself():
     """ComfyUI 0.3.64 does not check a choice."""
     node = module("nodes.identity_anchor").PhDIdentityAnchor
     with pytest.raises(ValueError, match="anchor is 'relit'; it must be one of: relight, restyle."):

@@ -38,7 +38,7 @@ def test_plain_without_a_mask_is_plain_sampling_to_the_bit(family):
     assert torch.equal(inpaint(model(family), latent, method="plain"), ksampler(model(family), latent))
 
 
-def test_the_harmonizer_s_plain_method_is_ksampler_too():
+def test_harmonize_sampler_s_plain_method_is_ksampler():
     scene, reference = harmonize(model("EPS"), random_latent(), MASK, method="plain", denoise=0.6)
     assert torch.equal(scene, ksampler(model("EPS"), random_latent(), MASK, denoise=0.6))
     assert torch.equal(reference, scene)
@@ -74,7 +74,7 @@ def test_no_denoising_gives_the_latent_back(model_calls):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("method", METHODS)
-def test_known_latents_come_back(family, method):
+def test_known_cells_are_returned(family, method):
     """Exactly; with plain as near as the rounding of ComfyUI's scaling in and out, and its last euler step, come."""
     latent = random_latent()
     out = inpaint(model(family), latent, MASK, method=method)
@@ -104,12 +104,12 @@ def test_the_largest_seed_works():
     assert inpaint(model("EPS"), random_latent(batch=2), MASK, seed=2**64 - 1).isfinite().all()
 
 
-def test_the_latent_s_own_noise_mask_serves_where_no_mask_is_given():
+def test_without_a_mask_the_latent_s_own_noise_mask_is_used():
     (latent,) = core.SetLatentNoiseMask().set_mask({"samples": random_latent()}, MASK)
     assert torch.equal(inpaint(model("EPS"), latent), inpaint(model("EPS"), random_latent(), MASK))
 
 
-def test_the_noise_mask_does_not_go_on():
+def test_the_noise_mask_is_not_passed_on():
     node = module("nodes.inpaint_sampler").PhDMaskedInpaintSampler
     latent = {"samples": random_latent(), "noise_mask": MASK[:, None], "batch_index": [0]}
     out = node.execute(model("EPS"), prompt(1), prompt(2), latent, method="plain", **SCHEDULE, **INNER).args[0]
@@ -122,12 +122,12 @@ def test_the_noise_mask_does_not_go_on():
 def test_item_i_of_a_batch_is_the_same_item_alone(method, sampler_name):
     """Alone: as LatentFromBatch takes it out of its batch, with batch_index i."""
     latents, how = random_latent(batch=3, seed=1), {"method": method, "sampler_name": sampler_name, "seed": 40}
-    together = inpaint(model("EPS"), latents, MASK, **how)
+    batched = inpaint(model("EPS"), latents, MASK, **how)
     for i in range(3):
         item = latents[i : i + 1]
         alone = inpaint(model("EPS"), {"samples": item, "batch_index": [i]}, MASK, **how)
-        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(together[0], together[1], atol=0.1)
+        torch.testing.assert_close(batched[i : i + 1], alone, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(batched[0], batched[1], atol=0.1)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -158,7 +158,7 @@ def test_an_inpaint_model_of_nine_channels_runs():
     assert torch.equal(inpaint(unet, latent, MASK, method="plain"), ksampler(unet, latent, MASK))
 
 
-def test_model_calls_are_those_that_the_tooltip_says(model_calls):
+def test_model_calls_are_those_that_the_tooltip_states(model_calls):
     inpaint(model("EPS"), random_latent(), MASK, steps=4, inner_steps=3)
     assert len(model_calls) == 4 + 3 * 3
 
@@ -180,11 +180,11 @@ PRESETS = [
 
 @pytest.mark.parametrize(("run", "preset", "calls"), PRESETS)
 @pytest.mark.parametrize("family", ["EPS", "FLOW"])
-def test_a_preset_makes_the_model_calls_that_it_states(run, preset, calls, family, model_calls, told):
+def test_a_preset_makes_the_model_calls_that_it_states(run, preset, calls, family, model_calls, messages):
     denoise = 1.0 if run is inpaint else 0.6
     run(model(family), random_latent(), MASK, preset=preset, scheduler="simple", denoise=denoise)
     assert len(model_calls) == calls
-    assert told == [f"masked Langevin: {calls} model calls."]
+    assert messages == [f"masked Langevin: {calls} model calls."]
 
 
 @pytest.mark.parametrize(("run", "preset", "calls"), PRESETS)
@@ -207,22 +207,22 @@ def test_the_tooltip_and_the_help_page_state_a_preset_s_calls(run, preset, calls
     assert f"| {calls} |" in row
 
 
-def test_a_preset_goes_gently_at_cfg_1(model_calls, told):
+def test_a_preset_makes_fewer_inner_steps_at_cfg_1(model_calls, messages):
     apply, presets = module("nodes.sampler_inputs").apply_preset, module("nodes.sampler_inputs").INPAINT_PRESETS
     assert apply(presets, "custom", 1.0, 3, 9) == (3, 9)
     assert apply(presets, "best", 4.0, 3, 9) == (20, 5)
     assert apply(presets, "best", 1.0, 3, 9) == (20, 2)
     inpaint(model("EPS"), random_latent(), MASK, preset="best", cfg=1.0)
     assert len(model_calls) == 20 + 19 * 2
-    assert told == ["masked Langevin: 58 model calls."]
+    assert messages == ["masked Langevin: 58 model calls."]
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What a node says on itself, from the sampler's side."""
-    said = []
-    monkeypatch.setattr(module("nodes.comfy_sampler"), "send_text", said.append)
-    return said
+def messages(monkeypatch):
+    """The messages that a sampler shows on its node."""
+    texts = []
+    monkeypatch.setattr(module("nodes.comfy_sampler"), "send_text", texts.append)
+    return texts
 
 
 def test_a_workflow_from_before_the_presets_runs_as_it_did():
@@ -236,10 +236,10 @@ def test_a_workflow_from_before_the_presets_runs_as_it_did():
 
 @pytest.mark.parametrize("sampler_name", ["heun", "uni_pc", "ddim"])
 @pytest.mark.parametrize("method", METHODS[:-1])
-def test_a_base_sampler_that_a_method_lacks_is_named_and_euler_serves(method, sampler_name, caplog):
+def test_an_unsupported_base_sampler_is_named_and_euler_runs(method, sampler_name, caplog):
     out = inpaint(model("EPS"), random_latent(), MASK, method=method, sampler_name=sampler_name)
     assert out.isfinite().all()
-    assert f"{method} has no {sampler_name}; it steps with euler" in caplog.text
+    assert f"{method} does not support {sampler_name} and uses euler" in caplog.text
 
 
 def test_base_samplers_differ():
@@ -262,7 +262,7 @@ def test_dpmpp_2m_without_inner_steps_is_comfyui_s(family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 64, 64)], ids=["no mask", "all ones"])
 def test_where_nothing_is_known_every_method_is_plain_sampling_to_the_bit(
-    mask, family, sampler_name, model_calls, told
+    mask, family, sampler_name, model_calls, messages
 ):
     latent, how = random_latent(), {"sampler_name": sampler_name, "scheduler": "simple"}
     wanted = ksampler(model(family), latent, **how)
@@ -271,7 +271,8 @@ def test_where_nothing_is_known_every_method_is_plain_sampling_to_the_bit(
         model_calls.clear()
         assert torch.equal(inpaint(model(family), latent, mask, method=method, **how), wanted)
         assert len(model_calls) == calls
-    assert told == [f"All may change: {method} is plain sampling with {sampler_name}." for method in METHODS[:-1]]
+    plain = f"runs as plain sampling with {sampler_name}."
+    assert messages == [f"The whole latent may change, so {method} {plain}" for method in METHODS[:-1]]
 
 
 def live_latents(run):
@@ -305,7 +306,7 @@ SOFT = torch.linspace(0, 1, 8)[None, None].repeat_interleave(8, -1).expand(1, 64
 
 
 @pytest.mark.parametrize("method", ["masked Langevin", "RePaint"])
-def test_a_soft_mask_is_binary_to_the_methods_that_know_no_strength(method):
+def test_a_soft_mask_is_binary_to_the_methods_without_strengths(method):
     latent = random_latent()
     assert torch.equal(
         inpaint(model("EPS"), latent, SOFT, method=method),
@@ -313,14 +314,14 @@ def test_a_soft_mask_is_binary_to_the_methods_that_know_no_strength(method):
     )
 
 
-def test_a_binary_mask_is_all_or_nothing_to_the_differential_method():
+def test_with_a_binary_mask_the_soft_mask_method_is_masked_langevin():
     latent = random_latent()
     binary = inpaint(model("EPS"), latent, MASK, method="soft mask")
     assert torch.equal(binary, inpaint(model("EPS"), latent, MASK))
 
 
 @pytest.mark.parametrize("bad", [1, 4, 5])
-def test_an_estimate_that_is_not_finite_is_outlived_and_told(bad, caplog):
+def test_an_estimate_that_is_not_finite_is_replaced_and_reported(bad, caplog):
     calls, patched = [], model("EPS").clone()
 
     def wrapper(apply, arguments):
@@ -336,7 +337,7 @@ def test_an_estimate_that_is_not_finite_is_outlived_and_told(bad, caplog):
 
 
 @pytest.mark.parametrize("method", METHODS[:-1])
-def test_a_model_that_gives_no_number_at_all_is_refused(method):
+def test_a_model_that_returns_only_nan_is_refused(method):
     broken = model("EPS").clone()
     broken.set_model_unet_function_wrapper(lambda apply, given: given["input"] * float("nan"))
     with pytest.raises(ValueError, match=r"The model's estimate is not finite \(NaN\)"):
@@ -490,11 +491,13 @@ def test_a_reference_does_not_change_the_scene_s_result(model_calls):
 
 @pytest.mark.parametrize("sampler_name", ["euler_ancestral", "dpmpp_sde"])
 @pytest.mark.parametrize(("method", "mask"), [("plain", MASK), ("masked Langevin", None)])
-def test_nor_does_it_where_comfyui_s_own_sampler_draws_noise_on_the_way(method, mask, sampler_name):
+def test_a_reference_does_not_change_the_scene_s_result_where_comfyui_s_own_sampler_draws_noise(
+    method, mask, sampler_name
+):
     latent, other, how = random_latent(), random_latent(seed=9), {"method": method, "sampler_name": sampler_name}
     alone = [harmonize(model("EPS"), start, mask, denoise=0.6, **how)[0] for start in (latent, other)]
-    together = harmonize(model("EPS"), latent, mask, other, denoise=0.6, **how)
-    for ours, wanted in zip(together, alone, strict=True):
+    batched = harmonize(model("EPS"), latent, mask, other, denoise=0.6, **how)
+    for ours, wanted in zip(batched, alone, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -510,6 +513,13 @@ def test_progress_runs_over_both_runs_of_a_reference():
     assert done == sorted(done) and done[-1] == 2 * SCHEDULE["steps"]
 
 
+def test_with_a_soft_mask_that_is_nowhere_0_a_reference_runs_in_the_scene_s_batch(model_calls):
+    """ComfyUI's own sampler, which would need two runs, runs only where nothing is known at any level."""
+    mask = 0.2 + 0.8 * SOFT
+    harmonize(model("EPS"), random_latent(), mask, random_latent(seed=9), method="soft mask", inner_steps=0)
+    assert len(model_calls) == SCHEDULE["steps"]
+
+
 def test_a_batch_with_references_keeps_its_order():
     scenes, references = random_latent(batch=2, seed=1), random_latent(batch=2, seed=2)
     masks = torch.cat([MASK, torch.zeros_like(MASK)])
@@ -520,7 +530,7 @@ def test_a_batch_with_references_keeps_its_order():
 
 @pytest.mark.parametrize("kind", ["PhDMaskedInpaintSampler", "PhDHarmonizeSampler"])
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "parts"),
     [
         ({"mask": torch.ones(3, 64, 64), "latent": {"samples": random_latent(2)}}, ["mask has 3", "latent has 2"]),
         ({"mask": torch.ones(1, 2, 64, 64)}, ["mask", "(1, 2, 64, 64)", "[B,H,W]"]),
@@ -548,7 +558,7 @@ def test_a_batch_with_references_keeps_its_order():
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_bad_inputs_are_named(kind, changes, told):
+def test_bad_inputs_are_named(kind, changes, parts):
     good = {
         "model": model("EPS"),
         "positive": prompt(1),
@@ -560,7 +570,7 @@ def test_bad_inputs_are_named(kind, changes, told):
         **INNER,
     }
     message = refused(kind, **{**good, **changes})
-    for part in told:
+    for part in parts:
         assert part in message
     assert run_node(kind, **good).values[0]["samples"].isfinite().all()
 
@@ -580,7 +590,7 @@ def test_a_mask_of_another_size_is_brought_to_the_latent_s(size):
     assert changed[2:4].all() and not changed[:1].any() and not changed[5:].any()
 
 
-def test_no_inner_steps_cost_none(model_calls):
+def test_without_inner_steps_there_are_no_more_calls_than_steps(model_calls):
     assert inpaint(model("EPS"), random_latent(), MASK, inner_steps=0).isfinite().all()
     assert len(model_calls) == SCHEDULE["steps"]
 

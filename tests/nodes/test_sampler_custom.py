@@ -107,7 +107,7 @@ def sampled(*args, **kwargs):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_is_the_sampler_behind_the_node(family):
+def test_masked_langevin_is_the_sampler_of_masked_inpaint_sampler(family):
     latent, outside = random_latent(), ~cells(MASK).expand(1, 4, 8, 8)
     alone, node = sampled(model(family), latent), inpaint(model(family), latent, MASK)
     torch.testing.assert_close(alone, node, rtol=1e-6, atol=1e-6)
@@ -116,7 +116,7 @@ def test_it_is_the_sampler_behind_the_node(family):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("guider", [cfg_guider, basic_guider, dual_guider, nested_guider, own_guider])
-def test_any_guider_serves(guider, method):
+def test_every_guider_works(guider, method):
     latent = random_latent()
     out = sampled(model("EPS"), latent, guider=guider, sampler=masked_langevin(method))
     inside = cells(MASK).expand_as(out)
@@ -124,7 +124,7 @@ def test_any_guider_serves(guider, method):
     assert out.isfinite().all() and not torch.allclose(out[inside], latent[inside], atol=0.1)
 
 
-def test_without_inner_steps_it_is_the_guider_s_own_euler():
+def test_masked_langevin_without_inner_steps_is_the_guider_s_own_euler():
     for guider in (cfg_guider, basic_guider, dual_guider, own_guider):
         ours = sampled(model("EPS"), random_latent(), guider=guider, sampler=masked_langevin(inner_steps=0))
         euler = comfy.samplers.sampler_object("euler")
@@ -134,7 +134,7 @@ def test_without_inner_steps_it_is_the_guider_s_own_euler():
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m"])
-def test_without_a_noise_mask_it_is_plain_sampling(family, sampler_name, model_calls):
+def test_masked_langevin_without_a_noise_mask_is_plain_sampling(family, sampler_name, model_calls):
     latent = random_latent()
     ours = sampled(model(family), latent, mask=None, sampler=masked_langevin(sampler_name=sampler_name))
     assert len(model_calls) == SCHEDULE["steps"]
@@ -165,13 +165,13 @@ def test_progress_runs_over_all_calls(method, calls, model_calls):
     assert done == sorted(done) and done[-1] == calls
 
 
-def test_the_denoised_output_has_the_known_part_in_it():
+def test_the_denoised_output_has_the_known_region_in_it():
     denoised = run(model("EPS"), random_latent()).values[1]["samples"]
     outside = ~cells(MASK).expand_as(denoised)
     torch.testing.assert_close(denoised[outside], random_latent()[outside], rtol=2e-6, atol=2e-6)
 
 
-def differential(net, strength=1.0):
+def differential_diffusion(net, strength=1.0):
     """ComfyUI's own node."""
     return run_node("DifferentialDiffusion", model=net, strength=strength).values[0]
 
@@ -181,15 +181,15 @@ RAMP = torch.linspace(0, 1, 8)[None, None].repeat_interleave(8, -1).expand(1, 64
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_differential_is_comfyui_s_own_where_both_may_change_a_cell(family):
+def test_soft_mask_is_comfyui_s_differential_diffusion_where_both_may_change_a_cell(family):
     """Its node lets even a mask of 0 change in the last step; ours never does."""
     # From less than pure noise, to which ComfyUI gives a fifth of a percent more.
     latent, schedule = random_latent(), {"steps": 6, "scheduler": "normal", "denoise": 0.7}
     grid = RAMP[..., ::8, ::8]
-    core_s = ksampler(differential(model(family)), latent, grid, **schedule)
+    core_s = ksampler(differential_diffusion(model(family)), latent, grid, **schedule)
     ours = inpaint(model(family), latent, RAMP, method="soft mask", inner_steps=0, **schedule)
     torch.testing.assert_close(ours[..., 1:], core_s[..., 1:], rtol=1e-3, atol=5e-3)
-    plain = inpaint(differential(model(family)), latent, RAMP, method="plain", **schedule)
+    plain = inpaint(differential_diffusion(model(family)), latent, RAMP, method="plain", **schedule)
     assert torch.equal(plain, core_s)
     assert torch.equal(ours[..., 0], latent[..., 0])
 
@@ -197,7 +197,7 @@ def test_differential_is_comfyui_s_own_where_both_may_change_a_cell(family):
 @pytest.mark.parametrize("inner_steps", [0, 2])
 def test_comfyui_s_differential_diffusion_on_the_model_composes(inner_steps, model_calls):
     latent = random_latent()
-    changed = differential(model("EPS"))
+    changed = differential_diffusion(model("EPS"))
     hooked = inpaint(changed, latent, RAMP, method="masked Langevin", inner_steps=inner_steps, steps=5)
     calls = len(model_calls)
     own = inpaint(model("EPS"), latent, RAMP, method="soft mask", inner_steps=inner_steps, steps=5)
@@ -207,15 +207,15 @@ def test_comfyui_s_differential_diffusion_on_the_model_composes(inner_steps, mod
     assert not torch.allclose(own, inpaint(model("EPS"), latent, RAMP, inner_steps=inner_steps, steps=5), atol=0.1)
 
 
-def test_it_composes_behind_a_guider_too():
-    latent, changed = random_latent(), differential(model("EPS"))
+def test_comfyui_s_differential_diffusion_composes_behind_a_guider():
+    latent, changed = random_latent(), differential_diffusion(model("EPS"))
     ours = sampled(changed, latent, mask=RAMP[..., ::8, ::8])
     torch.testing.assert_close(ours, inpaint(changed, latent, RAMP), rtol=1e-5, atol=1e-5)
 
 
-def test_a_mask_that_a_function_blends_is_never_blended_here():
+def test_a_mask_that_a_function_blends_is_rounded():
     """At half strength ComfyUI's node mixes known and new noise; here the greater part decides."""
-    seen, net = [], differential(model("EPS"), strength=0.5)
+    seen, net = [], differential_diffusion(model("EPS"), strength=0.5)
     net.set_model_sampler_post_cfg_function(lambda args: (seen.append(args["input"].std().item()), args["denoised"])[1])
     out = inpaint(net, random_latent(batch=1), RAMP, steps=5)
     assert out.isfinite().all()
@@ -223,7 +223,7 @@ def test_a_mask_that_a_function_blends_is_never_blended_here():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_schedule_in_two_parts_leaves_the_known_part_at_its_level(family):
+def test_a_schedule_in_two_parts_leaves_the_known_region_at_its_level(family):
     """As KSampler does, the known part carries its noise between the parts."""
     latent, outside = random_latent(), ~cells(MASK).expand(1, 4, 8, 8)
     first = sigmas_of(model(family), 6)[:3]
@@ -271,7 +271,7 @@ def test_a_guider_without_a_positive_is_refused(empty):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "parts"),
     [
         ({"method": "plain"}, ["method", "plain", "RePaint"]),
         ({"sampler_name": "heun"}, ["sampler_name", "heun", "dpmpp_2m"]),
@@ -284,9 +284,9 @@ def test_a_guider_without_a_positive_is_refused(empty):
         ({"lambda_strength": float("nan")}, ["lambda_strength", "nan"]),
     ],
 )
-def test_bad_settings_are_named(changes, told):
+def test_bad_settings_are_named(changes, parts):
     message = refused("PhDMaskedLangevin", **{"method": "masked Langevin", "sampler_name": "euler", **LOOP, **changes})
-    for part in told:
+    for part in parts:
         assert part in message
 
 
@@ -323,7 +323,7 @@ def wrapping(sampler, kept=("inner_model", "sigmas", "latent_image", "noise"), c
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_sampler_may_wrap_it(method):
+def test_another_sampler_may_wrap_masked_langevin(method):
     ours = sampled(model("EPS"), random_latent(), sampler=wrapping(masked_langevin(method)))
     assert torch.equal(ours, sampled(model("EPS"), random_latent(), sampler=masked_langevin(method)))
     # Its change of the model's noise level acts.
@@ -331,7 +331,7 @@ def test_a_sampler_may_wrap_it(method):
     assert not torch.allclose(ours, changed, atol=0.01)
 
 
-def test_a_wrapper_that_hides_the_latent_is_told_so():
+def test_a_wrapper_that_hides_the_latent_is_refused():
     with pytest.raises(WorkflowError, match="without its latent_image and noise"):
         run(model("EPS"), random_latent(), sampler=wrapping(masked_langevin(), kept=("inner_model", "sigmas")))
 
@@ -343,7 +343,7 @@ def test_a_guider_s_model_options_are_left_as_they_were():
     assert guider.model_options == before == net.model_options
 
 
-def test_the_sampler_serves_twice_and_holds_no_state():
+def test_the_sampler_runs_twice_and_holds_no_state():
     sampler = masked_langevin()
     first = sampled(model("EPS"), random_latent(), sampler=sampler)
     assert torch.equal(sampled(model("EPS"), random_latent(), sampler=sampler), first)

@@ -60,7 +60,7 @@ def known(latent, mask=MASK):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_method_runs_on_every_kind_of_model_and_keeps_the_known_part(kind, method):
+def test_every_method_runs_on_every_kind_of_model_and_keeps_the_known_region(kind, method):
     latent = latent_of(kind)
     out = inpaint(of_kind(kind), latent, MASK, method=method)
     outside = known(latent)
@@ -147,7 +147,7 @@ def test_a_mask_that_fits_neither_items_nor_frames_is_named():
         inpaint(of_kind("Wan, video"), latent_of("Wan, video", batch=2), frame_masks(1, 1, 1, 1))
 
 
-def test_a_image_given_to_a_video_model_is_one_frame():
+def test_an_image_given_to_a_video_model_is_one_frame():
     latent = random_latent(channels=16)
     out = inpaint(of_kind("Wan, video"), latent, MASK)
     assert out.shape == (1, 16, 1, 8, 8)
@@ -191,33 +191,35 @@ def test_a_model_that_concatenates_a_mask_reads_a_soft_one_as_the_loop_does():
 
 
 @pytest.fixture
-def hands_known_over_clean():
-    """Such as Wan 2.2 and LTX: the known region comes to the model without noise."""
+def takes_known_clean():
+    """A model such as Wan 2.2 and LTX, which takes the known region without noise."""
     net = tiny_model("FLOW")
     own = {"scale_latent_inpaint": lambda self, latent_image, **more: latent_image}
-    net.model.__class__ = type("HandsOverClean", (type(net.model),), own)
+    net.model.__class__ = type("TakesKnownClean", (type(net.model),), own)
     return net
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_model_with_a_way_of_its_own_keeps_it_and_says_so(hands_known_over_clean, method, model_calls, caplog):
+def test_a_model_that_takes_its_known_region_clean_runs_as_ksampler_with_a_warning(
+    takes_known_clean, method, model_calls, caplog
+):
     latent = random_latent()
-    out = inpaint(hands_known_over_clean, latent, MASK, method=method)
+    out = inpaint(takes_known_clean, latent, MASK, method=method)
     assert len(model_calls) == SCHEDULE["steps"]
     assert ("runs as plain sampling" in caplog.text) == (method != "plain")
-    torch.testing.assert_close(out, ksampler(hands_known_over_clean, latent, MASK), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(out, ksampler(takes_known_clean, latent, MASK), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("sampler_name", ["heun", "uni_pc"])
-def test_and_runs_the_sampler_that_was_asked_for(hands_known_over_clean, sampler_name, caplog):
+def test_a_model_that_takes_its_known_region_clean_runs_the_sampler_asked_for(takes_known_clean, sampler_name, caplog):
     latent, how = random_latent(), {"sampler_name": sampler_name, "steps": 5}
-    out = inpaint(hands_known_over_clean, latent, MASK, **how)
-    inside, core_s = ~known(latent), ksampler(hands_known_over_clean, latent, MASK, **how)
+    out = inpaint(takes_known_clean, latent, MASK, **how)
+    inside, core_s = ~known(latent), ksampler(takes_known_clean, latent, MASK, **how)
     torch.testing.assert_close(out[inside], core_s[inside], rtol=1e-4, atol=1e-4)
-    # ComfyUI has its own word on models that other tests still hold.
+    # ComfyUI itself warns about models that other tests still hold.
     said = [record for record in caplog.records if record.module != "model_management"]
     assert [record.levelname for record in said if record.levelno >= logging.WARNING] == ["WARNING"]
-    assert "model calls" not in caplog.text and "has no" not in caplog.text
+    assert "model calls" not in caplog.text and "does not support" not in caplog.text
 
 
 def test_a_distilled_model_at_cfg_1_runs_without_the_negative():
@@ -288,7 +290,7 @@ def test_what_is_added_to_prompts_acts(name, method):
     )
     inside = ~known(latent)
     assert not torch.allclose(with_it[inside], without[inside], rtol=1e-3, atol=1e-3)
-    # And it is gone with the run.
+    # The run leaves nothing behind.
     assert torch.equal(inpaint(model("EPS"), latent, MASK, method=method), without)
 
 
@@ -312,6 +314,6 @@ def test_a_lora_on_the_model_acts_and_leaves_no_trace():
 
 @pytest.mark.parametrize("scheduler", core.KSampler.INPUT_TYPES()["required"]["scheduler"][0])
 @pytest.mark.parametrize("kind", ["EPS", "flow"])
-def test_every_scheduler_serves(kind, scheduler):
+def test_every_scheduler_works(kind, scheduler):
     for denoise in (1.0, 0.5):
         assert inpaint(of_kind(kind), latent_of(kind), MASK, scheduler=scheduler, denoise=denoise).isfinite().all()

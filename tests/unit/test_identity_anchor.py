@@ -1,4 +1,4 @@
-"""The identity anchor: one band of an estimate is held at the subject's own, the other is left to the model."""
+"""The identity anchor: one band of an estimate is held at a reference, the other is left to the model."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, RESTYLE, anchored, subject_sigma
+from phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, RESTYLE, anchored, noise_share, subject_sigma
 from phd_ops.local_linear import local_linear_smooth
 
 SIDE = 32
@@ -56,7 +56,7 @@ def test_a_reference_under_another_light_only_changes_nothing_at_all():
     torch.testing.assert_close(held, estimate, rtol=0, atol=1e-5)
 
 
-def test_both_bands_make_up_the_reference():
+def test_both_bands_add_up_to_the_reference():
     estimate, own, subject = normal(1), normal(2), disc(soft=4)
     both = sum(anchored(estimate, own, subject, 1.0, anchor) - estimate for anchor in ANCHORS)
     torch.testing.assert_close(both, subject * (own - estimate), rtol=0, atol=1e-5)
@@ -80,30 +80,30 @@ def test_at_the_rim_nothing_of_the_old_light_is_left_where_a_gaussian_leaves_muc
 
 @pytest.mark.parametrize("anchor", ANCHORS)
 @given(st.integers(0, 2**32), st.floats(0, 1))
-def test_outside_the_subject_nothing_changes_by_a_bit(anchor, seed, strength):
+def test_outside_the_subject_no_bit_changes(anchor, seed, strength):
     subject = (normal(seed, 1, 1, SIDE, SIDE) - 1).clamp(0, 1)
     estimate, own = normal(seed + 1), normal(seed + 2)
     outside = (subject == 0).expand_as(estimate)
     held = anchored(estimate, own, subject, strength, anchor)
     assert torch.equal(held[outside], estimate[outside])
-    # Nor is anything read there.
+    # Nothing is used there either.
     assert torch.equal(held, anchored(estimate, torch.where(outside, 1e6, own), subject, strength, anchor))
 
 
 @pytest.mark.parametrize("anchor", ANCHORS)
-def test_strength_0_changes_nothing_by_a_bit(anchor):
+def test_strength_0_changes_no_bit(anchor):
     assert torch.equal(anchored(normal(1), normal(2), DISC, 0.0, anchor), normal(1))
 
 
 @pytest.mark.parametrize("anchor", ANCHORS)
-def test_it_is_linear_in_strength(anchor):
+def test_the_change_is_linear_in_strength(anchor):
     change = {w: anchored(normal(1), normal(2), DISC, w, anchor) - normal(1) for w in (0.25, 1.0)}
     torch.testing.assert_close(change[0.25], 0.25 * change[1.0], rtol=0, atol=1e-6)
     assert change[1.0][INSIDE].abs().mean() > 0.05
 
 
 def test_a_cell_that_is_half_subject_is_held_half_as_far():
-    """The smoother knows only how weights compare, so that halving them all halves the change and nothing else."""
+    """The smoother depends on relative weights only, so that halving all of them halves the change and nothing else."""
     estimate, own, faint = normal(1), normal(2), 0.5 * DISC
     sigmas = subject_sigma(DISC), subject_sigma(faint)
     assert sigmas[1] == pytest.approx(sigmas[0] / math.sqrt(2))
@@ -112,7 +112,7 @@ def test_a_cell_that_is_half_subject_is_held_half_as_far():
     torch.testing.assert_close(anchored(estimate, own, faint, 1.0) - estimate, DISC * held, rtol=0, atol=1e-5)
 
 
-def test_sigma_is_a_quarter_of_the_subject_s_diameter():
+def test_subject_sigma_is_a_quarter_of_the_subject_s_diameter():
     assert subject_sigma(disc(14)) == pytest.approx(7, rel=0.02)
     assert subject_sigma(disc(1)) == 1 == subject_sigma(torch.zeros(1, 1, 4, 4))
 
@@ -138,7 +138,7 @@ def test_an_empty_subject_gives_the_estimate_back(anchor):
 
 
 @pytest.mark.parametrize("anchor", ANCHORS)
-def test_items_of_a_batch_do_not_know_of_each_other(anchor):
+def test_items_of_a_batch_are_independent(anchor):
     estimates, owns = normal(1, 3, 4, SIDE, SIDE), normal(2, 3, 4, SIDE, SIDE)
     subjects = torch.cat([disc(4), torch.zeros(1, 1, SIDE, SIDE), disc(12, soft=5)])
     together = anchored(estimates, owns, subjects, 0.7, anchor)
@@ -167,7 +167,7 @@ def test_half_precision_neither_overflows_nor_is_lost(dtype):
     torch.testing.assert_close(held.float(), wanted, rtol=0, atol=300 * 10 * torch.finfo(dtype).eps)
 
 
-def test_a_difference_that_half_precision_cannot_hold_is_no_matter():
+def test_a_difference_beyond_the_range_of_half_precision_is_handled():
     estimate, own = (level + 10 * normal(seed).sign() for seed, level in ((1, -40000), (2, 40000)))
     held = anchored(estimate.half(), own.half(), DISC, 1.0)
     assert held.isfinite().all() and (held.float() - estimate).abs().max() < 200
@@ -180,6 +180,12 @@ def test_inputs_are_left_as_they_were():
     assert all(torch.equal(value, copy) for value, copy in zip(given, copies, strict=True))
 
 
-def test_batches_of_unlike_lengths_are_not_cut_off_in_silence():
+def test_batches_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="zip"):
         anchored(normal(1, 2, 4, SIDE, SIDE), normal(2), DISC, 1.0)
+
+
+def test_noise_share_falls_from_1_to_0():
+    assert noise_share(3.0, flow=False) == 0.75
+    assert noise_share(0.6, flow=True) == pytest.approx(0.6)
+    assert noise_share(0.0, flow=False) == noise_share(0.0, flow=True) == 0

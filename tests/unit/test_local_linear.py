@@ -1,4 +1,4 @@
-"""The smoother: a plane about every pixel, from what has weight and from nothing else."""
+"""The local-linear smoother: a plane around every pixel, from weighted pixels only."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_a_linear_field_comes_back_on_every_matte(matte, sigma, dtype):
 
 @pytest.mark.parametrize("matte", ["full", "faint", "half", "two parts", "a frame"])
 @pytest.mark.parametrize("sigma", [60.0, 200.0])
-def test_a_window_wider_than_the_image_keeps_it_too(matte, sigma):
+def test_a_linear_field_comes_back_with_a_window_wider_than_the_image(matte, sigma):
     # What holds the slope of too narrow mattes weighs more against so wide a window.
     assert error(MATTES[matte], sigma) < 1e-5 * (sigma / 60) ** 2
 
@@ -121,7 +121,7 @@ def weighted_plane(values, weight, sigma, row, column):
     ("side", "sigma", "tolerance"),
     [(48, 1.5, 1e-5), (48, 6.0, 1e-5), (48, 40.0, 1e-5), (192, 8.0, 0.006), (192, 30.0, 0.006)],
 )
-def test_it_is_the_weighted_least_squares_plane(side, sigma, tolerance):
+def test_the_result_is_the_weighted_least_squares_plane(side, sigma, tolerance):
     """To rounding where a cell is a pixel, and nearly where it holds several; inside, at the silhouette and beyond."""
     y, x = torch.meshgrid(*[torch.arange(side) / side - 0.5] * 2, indexing="ij")
     weight = (8 * (0.35 - torch.hypot(x, y))).clamp(0, 1)
@@ -142,31 +142,31 @@ def test_a_constant_stays_wherever_the_window_reaches(sigma):
     assert reached[..., 2:12, 3:9].all()
 
 
-def test_a_weight_of_any_strength_says_the_same():
+def test_scaling_all_weights_changes_nothing():
     values = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     full, faint = (local_linear_smooth(values, MATTES[name], 5.0) for name in ("full", "faint"))
     torch.testing.assert_close(full, faint, rtol=0, atol=1e-5)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1.0, 6.0, 25.0]), st.sampled_from(DTYPES))
-def test_values_without_weight_are_never_read(seed, sigma, dtype):
+def test_values_without_weight_are_never_used(seed, sigma, dtype):
     generator = torch.Generator().manual_seed(seed)
     values, weight = torch.rand(1, 2, HEIGHT, WIDTH, generator=generator, dtype=dtype), blobs(seed).to(dtype)
     junk = torch.where(weight > 0, values, 1e6 * torch.randn(values.shape, generator=generator, dtype=dtype))
     assert torch.equal(local_linear_smooth(junk, weight, sigma), local_linear_smooth(values, weight, sigma))
 
 
-def test_out_of_reach_of_all_weight_it_is_0():
+def test_out_of_reach_of_all_weight_the_result_is_0():
     smooth = local_linear_smooth(plane(height=3), MATTES["1 pixel"], 2.0)
     assert smooth[0, 0, 5, 7] > 2 and not smooth[0, 0, 25:].any() and not smooth[0, 0, :, 30:].any()
 
 
 @pytest.mark.parametrize("sigma", [1.0, 30.0])
-def test_without_any_weight_it_is_0(sigma):
+def test_without_any_weight_the_result_is_0(sigma):
     assert not local_linear_smooth(plane(), torch.zeros(1, 1, HEIGHT, WIDTH), sigma).any()
 
 
-def test_beyond_the_silhouette_the_plane_goes_on():
+def test_beyond_the_silhouette_the_plane_continues():
     weight = shaped((slice(10, 30), slice(10, 40)))
     near = shaped((slice(7, 33), slice(7, 43))) > 0
     field = plane()
@@ -174,7 +174,7 @@ def test_beyond_the_silhouette_the_plane_goes_on():
 
 
 @pytest.mark.parametrize("sigma", [1.0, 6.0, 30.0])
-def test_items_do_not_know_of_each_other(sigma):
+def test_items_are_independent(sigma):
     values = torch.rand(3, 4, 130, 75, generator=torch.Generator().manual_seed(2))
     weight = (torch.rand(3, 1, 130, 75, generator=torch.Generator().manual_seed(3)) - 0.3).clamp(0)
     weight[1] = 0
@@ -190,13 +190,13 @@ def test_one_weight_serves_all_items():
     )
 
 
-def test_it_is_linear_in_the_values():
+def test_the_smoother_is_linear_in_the_values():
     one, other = torch.rand(2, 1, 2, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
     smooth = [local_linear_smooth(values, blobs(5), 4.0) for values in (one, other, 2 * one - 3 * other)]
     torch.testing.assert_close(smooth[2], 2 * smooth[0] - 3 * smooth[1], rtol=0, atol=1e-5)
 
 
-def test_what_it_is_given_stays():
+def test_inputs_are_left_as_they_were():
     values, weight = plane(), blobs(1)
     copies = values.clone(), weight.clone()
     local_linear_smooth(values, weight, 4.0)

@@ -1,21 +1,19 @@
-"""One notation for every family: marginals stay what they should be."""
+"""Noised latents of every model family: their marginals, and the noise itself."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from latent_support import model_sigma, ve_sigma
 
 from phd_ops.latents.noise import (
     add_noise,
     as_flow_input,
     item_noise,
-    item_seed,
-    model_sigma,
     noise_from_velocity,
     opposite_pairs,
     renoise,
     signal,
-    ve_sigma,
 )
 
 
@@ -52,7 +50,7 @@ def test_renoise_keeps_the_marginals_mean_and_covariance(flow, sigma, to):
 
 
 @given(st.floats(0, 0.99))
-def test_the_two_names_of_a_noise_level_are_inverse(sigma):
+def test_model_sigma_is_the_inverse_of_ve_sigma(sigma):
     assert model_sigma(ve_sigma(sigma, True), True) == pytest.approx(sigma, abs=1e-9)
     assert model_sigma(ve_sigma(sigma, False), False) == sigma
 
@@ -72,7 +70,7 @@ def test_a_jump_to_the_same_level_changes_nothing(flow):
         torch.testing.assert_close(renoise(x, sigma, sigma, noise, flow), x, rtol=1e-3, atol=1e-3)
 
 
-def test_item_noise_is_standard_normal_and_its_generators_own():
+def test_item_noise_is_standard_normal_and_depends_on_its_generator_alone():
     like = torch.zeros(2, 4, 50, 50, dtype=torch.float64)
     noise = item_noise(like, [torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)])
     assert (noise.shape, noise.dtype) == (like.shape, like.dtype)
@@ -80,7 +78,7 @@ def test_item_noise_is_standard_normal_and_its_generators_own():
     assert (noise.mean().item(), noise.std().item()) == pytest.approx((0, 1), abs=0.03)
 
 
-def test_items_that_want_no_noise_leave_their_generators_alone():
+def test_items_that_draw_no_noise_leave_their_generators_as_they_are():
     like, generators = torch.zeros(2, 8), [torch.Generator().manual_seed(seed) for seed in (1, 2)]
     first = item_noise(like, generators, [True, False])
     assert not first[1].any() and first[0].all()
@@ -95,21 +93,8 @@ def test_a_jump_to_pure_noise_from_pure_noise_is_finite():
     assert torch.equal(renoise(x, one, one, noise, True), x)
 
 
-def test_the_seeds_of_neighboring_runs_share_no_item():
-    """Compared in the low 32 bits, all that PyTorch's CPU generator reads of a seed."""
-    seeds = [item_seed(seed, place) % 2**32 for seed in range(100) for place in range(64)]
-    assert len(set(seeds)) == len(seeds)
-    assert all(0 <= item_seed(2**64 - 1, place) < 2**64 for place in range(9))
-
-
-def test_the_first_item_has_the_seed_itself():
-    assert item_seed(5, 0) == 5
-    # As splitmix64 gives it, so that a workflow's images stay.
-    assert [item_seed(0, place) for place in (1, 2)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
-
-
 @pytest.mark.parametrize("runs", [1, 2, 3, 4])
-def test_every_second_run_has_the_opposite_noise(runs):
+def test_opposite_pairs_give_every_second_run_the_negative_noise(runs):
     noise = torch.randn(runs * 2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     before, kept = noise.clone(), opposite_pairs(noise, runs)
     for run in range(runs):
