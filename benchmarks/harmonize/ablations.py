@@ -1,4 +1,4 @@
-"""What each part of harmonizing is worth: the same scenes with one thing changed at a time."""
+"""What each part of harmonizing contributes: the same scenes with one thing changed at a time."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from benchmarks.harmonize.score import Made, as_text, made, score
 from devtools.comfyui import load_pack
 
 COARSE = 4
-# The first pass of the order with two: the ring alone, from pure noise.
+# Settings that inpaint the ring from pure noise, before anything is harmonized.
 INPAINT = {
     "node": "PhDMaskedInpaintSampler",
     "seed": 5,
@@ -29,11 +29,12 @@ INPAINT = {
     "step_size": 1.0,
     "lambda_strength": 5.0,
 }
-RING, RUBBISH = 2, 1.0
+# Width of the ring in cells, and how much too bright it starts.
+RING, WRONG_LIGHT = 2, 1.0
 
 
 def dilated(subject: torch.Tensor, cells: int) -> torch.Tensor:
-    """bool [576], grown by cells across edges, or shrunk by negative ones."""
+    """A mask grown by `cells`, or shrunk where negative, bool [576]; neighbors share an edge."""
     grid = subject.view(SIDE, SIDE).numpy().astype(np.uint8)
     change = cv2.dilate if cells > 0 else cv2.erode
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -41,7 +42,7 @@ def dilated(subject: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def on_coarse_grid(subject: torch.Tensor, how: str) -> torch.Tensor:
-    """The mask as a grid of COARSE × COARSE cells holds it."""
+    """The mask at a quarter of the resolution and back, downsampled in one of three ways."""
     blocks = subject.view(SIDE // COARSE, COARSE, SIDE // COARSE, COARSE).float()
     chosen = {
         "cover": blocks.amax((1, 3)) > 0,
@@ -52,7 +53,7 @@ def on_coarse_grid(subject: torch.Tensor, how: str) -> torch.Tensor:
 
 
 def masks(subject: torch.Tensor) -> dict[str, tuple[str, torch.Tensor]]:
-    """What the sampler may change, while Stitch keeps the exact matte; each with its label."""
+    """Wrong masks for the sampler, with their labels; Stitch still gets the exact matte."""
     coarse = {"cover": "cover", "mean": "mean > .5", "nearest": "nearest"}
     shapes = {"mask_dilated_1": 1, "mask_dilated_2": 2, "mask_eroded_1": -1}
     return {
@@ -65,7 +66,7 @@ def masks(subject: torch.Tensor) -> dict[str, tuple[str, torch.Tensor]]:
 
 
 def gaussian_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A weighted blur in the place of `local_linear.local_linear_smooth`: it flattens light at the silhouette."""
+    """A weighted blur instead of `local_linear_smooth`; it flattens light near the subject's edge."""
 
     def blur(fields: torch.Tensor) -> torch.Tensor:
         planes = fields.flatten(0, 1).float().numpy()
@@ -83,7 +84,7 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
         yield run(key, label, mask)
     # As many calls, all of them outer ones.
     yield run("no_inner_steps", "no inner steps", steps=17, inner_steps=0)
-    yield run("no_guidance", "no guidance of the known part", lambda_strength=0.0)
+    yield run("no_guidance", "lambda_strength 0: the known region keeps its noise", lambda_strength=0.0)
     yield run("seeds_4", "the mean light of 4 seeds", num_seeds=4)
     bare = ours(case, identity=0.0)
     yield "no_relight", made("no relight, no anchor: the model's own pixels", decoded(bare.scene), bare.calls)
@@ -120,24 +121,24 @@ def reference_runs(case: Case) -> Iterator[tuple[str, Made]]:
 
 
 def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
-    """A ring about the subject holds rubbish: inpainted and then kept, inpainted and then harmonized too, or once."""
+    """A ring around the subject has the wrong light. It is inpainted first and then kept or harmonized, or neither."""
     subject, stale = case.scenes.subject, case.scenes.composite.clone()
     both = dilated(subject, RING)
     ring = both & ~subject
-    stale[:, ring] += RUBBISH
+    stale[:, ring] += WRONG_LIGHT
     first = harmonize(case, composite=stale, mask=ring, **INPAINT)
-    for key, label, given, mask, before in (
+    for key, label, given, mask, earlier_calls in (
         ("order_literal", f"ring of {RING} inpainted, then the subject alone", first.scene, subject, first.calls),
-        ("order_joint", f"ring of {RING} inpainted, then both together", first.scene, both, first.calls),
-        ("order_once", f"ring of {RING} and subject together, once", stale, both, 0),
+        ("order_joint", f"ring of {RING} inpainted, then ring and subject", first.scene, both, first.calls),
+        ("order_once", f"ring of {RING} and subject in one pass", stale, both, 0),
     ):
         done = ours(case, composite=given, mask=mask)
         images, _ = stitch(case, done.scene, composite=given, mask=mask, edge_fade=0)
-        yield key, made(label, images, before + done.calls)
+        yield key, made(label, images, earlier_calls + done.calls)
 
 
 def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict]]:
-    """The table, and the figures by name. whole: the runs with everything as it should be, of these scenes and more."""
+    """The table, and the figures by name. whole: results without a change, of these scenes and more."""
     section = Section(f"One thing changed at a time, own color, the first {len(case)} scenes")
     figures = {}
 
@@ -145,10 +146,10 @@ def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict
         figures[key] = score(result, case)
         section.row(label, as_text(figures[key]))
 
-    row("ours", "single, as it should be", whole["ours"])
+    row("ours", "single, unchanged", whole["ours"])
     for key, result in itertools.chain(single_runs(case), order_runs(case)):
         row(key, result.label, result)
-    row("with_reference", "with_reference, as it should be", whole["with_reference"])
+    row("with_reference", "with reference, unchanged", whole["with_reference"])
     for key, result in reference_runs(case):
         row(key, result.label, result)
     return section, figures

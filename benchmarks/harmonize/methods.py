@@ -1,4 +1,4 @@
-"""The way of a composite through the pack: harmonized as a latent, decoded, stitched. Here alone the nodes are called.
+"""A composite's way through the pack's nodes: harmonized as a latent, decoded, stitched.
 
 A case is a stratum of the scenes with its model and its images; every method of the benchmark takes a case.
 """
@@ -17,24 +17,25 @@ from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scen
 from devtools.model_calls import count_model_calls
 
 CELL = 8
-# The splits of the scenes: what settings are chosen on, and what is reported.
+# Seeds of the scenes that settings are chosen on, and of those that are reported.
 VALIDATION, TEST = 4, 3
-# So many images are stitched at once, two such batches side by side: all of them would take a gigabyte.
+# Images stitched as one batch. Two batches run in parallel; all at once would take a gigabyte.
 CHUNK = 16
 
-# Where the prompt says nothing, light moves at higher noise only: denoise for a start at 8 times the signal.
+# Denoise for scenes without a prompt, whose light changes at high noise only: the start has 8 times as much noise
+# as signal.
 HIGH = 0.9
 
 
 @functools.cache
 def defaults() -> dict:
-    """The widgets of Harmonize Sampler as a user finds them. cfg 1: the model is exact, and needs no guidance."""
+    """The widgets of Harmonize Sampler as a user finds them, but cfg 1: an exact model needs no guidance."""
     return {**widget_defaults("PhDHarmonizeSampler"), "cfg": 1.0, "seed": 5}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A stratum of the scenes, and the model that knows them."""
+    """A stratum of the scenes, and the model that is exact for them."""
 
     scenes: Scenes
 
@@ -59,7 +60,7 @@ class Case:
         return len(self.scenes.named)
 
     def first(self, count: int) -> "Case":
-        """As many of its scenes; the model is the same."""
+        """A case with its first scenes only, and the same model."""
         parts = {name: value for name, value in vars(self.scenes).items() if name not in ("subject", "same_color")}
         fewer = Case(Scenes(self.scenes.subject, *(part[:count] for part in parts.values()), self.scenes.same_color))
         fewer.__dict__["model"] = self.model
@@ -77,9 +78,9 @@ def pixels(cells: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Harmonized:
-    """Log light after the sampler, [N,576], and the model calls that a scene took, the reference's included.
+    """Log light after the sampler, [N,576], and the model calls a scene took, those for its reference included.
 
-    With several seeds [S*N,576]: all scenes with the first seed, then all with the next.
+    With several seeds it is [S*N,576]: all scenes with the first seed, then all with the next.
     """
 
     scene: torch.Tensor
@@ -97,7 +98,10 @@ def harmonize(
     node: str = "PhDHarmonizeSampler",
     **settings,
 ) -> Harmonized:
-    """PhDHarmonizeSampler on all scenes at once. `composite`, `reference` are log light, `mask` is bool [576]."""
+    """Runs PhDHarmonizeSampler, or another sampler node, on all scenes at once.
+
+    composite, reference: log light. mask: bool [576].
+    """
     prompts = conditioning(case.scenes, prompt)
     inputs = {
         "model": case.model,
@@ -120,7 +124,7 @@ def harmonize(
 
 
 def decoded(light: torch.Tensor) -> np.ndarray:
-    """What VAE Decode would make of a latent, float32 [N,192,192,3]."""
+    """The images that VAE Decode would give for a latent, float32 [N,192,192,3]."""
     return make_image(light, CELL)
 
 
@@ -133,9 +137,9 @@ def stitch(
     mask: torch.Tensor | None = None,
     **settings,
 ) -> tuple[np.ndarray, bool]:
-    """PhDStitch on the decoded latents: the images, and whether outside its mask they are the backgrounds' bits.
+    """Runs PhDStitch on decoded latents; the images, and whether they equal the backgrounds outside of its mask.
 
-    scene, reference: as `Harmonized` has them. composite: log light. mask: what might change, bool [576].
+    scene, reference: log light as in `Harmonized`. composite: log light. mask: what may change, bool [576].
     """
     composites = case.composites if composite is None else decoded(composite)
     change, seeds = pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
@@ -162,10 +166,10 @@ def stitch(
 
 
 def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonized:
-    """Single relight."""
+    """Relight without a reference."""
     return harmonize(case, prompt, **{**defaults(), **changes})
 
 
 def with_reference(case: Case, prompt: str = RIGHT, reference: torch.Tensor | None = None, **changes) -> Harmonized:
-    """With the reference beside it: twice the calls."""
+    """Relight with the reference harmonized beside the scene, at twice the model calls."""
     return ours(case, prompt, reference=case.scenes.reference if reference is None else reference, **changes)

@@ -1,30 +1,30 @@
-"""The scenes' exact estimate as a MODEL of ComfyUI, whose prompt is a conditioning like any other.
+"""The scenes' exact denoiser as a ComfyUI MODEL, with prompts as ordinary CONDITIONING.
 
-Latents are [items,1,24,24], log light as it is. The prompt is the text encoder's part of a CONDITIONING,
-[items or 1,1,2]: the albedo that is named, and 1 where a prompt says one.
+Latents are [items,1,24,24], the log light itself. The embedding of a prompt is [items or 1,1,2]: the albedo that it
+names, and 1, or 0 for a prompt that names none.
 """
 
 import comfy.model_patcher
 import torch
 
 from benchmarks.common.oracle import Network, OracleConfig, oracle
-from benchmarks.harmonize.scenes import SIDE, Denoiser, Scenes, albedo_told
+from benchmarks.harmonize.scenes import SIDE, Denoiser, Scenes, named_albedo
 
 
 class LightConfig(OracleConfig):
-    # The levels of Stable Diffusion, so that a denoise means what it means there.
+    # The noise levels of Stable Diffusion, so that a value of denoise means the same.
     sampling_settings = {"shift": 1.0, "sigma_min": 0.029, "sigma_max": 14.6}
 
 
 class PromptedNetwork(Network):
-    """Knows the scenes as the prompt of each item describes them."""
+    """Denoises each item as its own prompt describes it."""
 
     def estimate(self, x: torch.Tensor, a: float, sigma: float, prompt: torch.Tensor) -> torch.Tensor:
         light, estimate = x.flatten(1), torch.empty_like(x).flatten(1)
-        named, told = prompt[:, 0, 0].double(), prompt[:, 0, 1] > 0.5
-        for chosen, mean in ((told, named[told]), (~told, None)):
+        albedo, named = prompt[:, 0, 0].double(), prompt[:, 0, 1] > 0.5
+        for chosen, known in ((named, albedo[named]), (~named, None)):
             if chosen.any():
-                estimate[chosen] = self.process(light[chosen], a, sigma, mean)
+                estimate[chosen] = self.process(light[chosen], a, sigma, known)
         return estimate.view_as(x)
 
 
@@ -33,12 +33,12 @@ def harmonizing_oracle(denoiser: Denoiser, family: str = "EPS") -> comfy.model_p
 
 
 def conditioning(scenes: Scenes, prompt: str) -> list:
-    """What a text encoder would make of the scenes' prompts, one of PROMPTS."""
-    named = albedo_told(scenes, prompt)
-    told = torch.zeros(len(scenes.named), 1, 2)
-    if named is not None:
-        told[:, 0, 0], told[:, 0, 1] = named.float(), 1
-    return [[told, {}]]
+    """The scenes' prompts as a text encoder would give them; `prompt` is one of PROMPTS."""
+    albedo = named_albedo(scenes, prompt)
+    embedding = torch.zeros(len(scenes.named), 1, 2)
+    if albedo is not None:
+        embedding[:, 0, 0], embedding[:, 0, 1] = albedo.float(), 1
+    return [[embedding, {}]]
 
 
 def as_latent(light: torch.Tensor) -> dict:
@@ -47,5 +47,5 @@ def as_latent(light: torch.Tensor) -> dict:
 
 
 def as_light(latent: dict) -> torch.Tensor:
-    """The way back."""
+    """A LATENT as log light [N,576]."""
     return latent["samples"].double().flatten(1)

@@ -28,7 +28,7 @@ Parts = dict[str, Rows]
 
 def measure(quick: bool, seed: int, folder: Path, wanted: Bounds) -> dict[str, float | bool]:
     """Prints all tables, draws the sheet into `folder`, prints the line of JSON; the figures."""
-    count, fewer = (16, 8) if quick else (128, 24)
+    count, fewer = (8, 4) if quick else (128, 24)
     cases = {"own_color": methods.case(count, seed), "same_color": methods.case(count, seed, same_color=True)}
     scores, chosen = {}, {}
     for name, case in cases.items():

@@ -1,4 +1,4 @@
-"""What others' tools do with a pasted subject: blends, color statistics, and ComfyUI's own sampling."""
+"""Other tools on a pasted subject: blends, color statistics, and ComfyUI's own sampling."""
 
 import itertools
 from collections.abc import Callable
@@ -25,22 +25,22 @@ from benchmarks.harmonize.scenes import (
 from benchmarks.harmonize.score import Made, local_linear, made
 from devtools.model_calls import count_model_calls
 
-# KSampler's denoise and steps.
+# Denoise and steps of KSampler.
 LEVELS = (0.5, 0.75, 0.9)
 STEPS = (10, 36, 60)
-# In cells: a quarter of the subject's diameter, as `phd_ops.light` takes it.
+# In cells: a quarter of the subject's diameter, as in phd_ops/pixels/relight.py.
 LIGHT_SIGMA = 3.0
 
 
-def each(case: Case, blend: Callable) -> np.ndarray:
-    """A blend of two images and a matte, on every scene."""
+def on_each_scene(case: Case, blend: Callable) -> np.ndarray:
+    """Applies a blend of background, composite and matte to every scene."""
     return np.stack([blend(*pair, case.matte) for pair in zip(case.backgrounds, case.composites, strict=True)])
 
 
 def continued(subject: torch.Tensor, steps: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Steps across the subject's edge, continued into it as a membrane, [N,S] (Perez 2003).
+    """The membrane with given values at the subject's edge, in its cells, [N,S] (Pérez et al. 2003, Poisson editing).
 
-    steps: of cells inside and those beside them outside, each [E], to what is to be added at the edge [N,E].
+    steps: takes pairs of neighbors across the edge, inner cells [E] and outer cells [E]; returns the values [N,E].
     """
     cells = torch.nonzero(subject).flatten()
     place = torch.full((SIDE**2,), -1)
@@ -56,21 +56,21 @@ def continued(subject: torch.Tensor, steps: Callable[[torch.Tensor, torch.Tensor
 
 
 def log_poisson(case: Case) -> torch.Tensor:
-    """The subject's own gradients in log light, and no step at its edge."""
+    """Poisson editing in log light: the subject keeps its gradients, and the step at its edge vanishes."""
     light, subject = case.scenes.composite.clone(), case.scenes.subject
     light[:, subject] += continued(subject, lambda inner, outer: light[:, outer] - light[:, inner])
     return light
 
 
 def log_membrane(case: Case) -> torch.Tensor:
-    """What the scene is brighter than the reference beside the subject, continued into it: relight without a model."""
+    """Relight without a model: how much brighter the scene is than the reference at the edge, as a membrane."""
     light, reference, subject = case.scenes.composite.clone(), case.scenes.reference, case.scenes.subject
     light[:, subject] += continued(subject, lambda inner, outer: light[:, outer] - reference[:, outer])
     return light
 
 
 def best_possible(case: Case) -> torch.Tensor:
-    """The scene's light as its surround tells it, on the subject's own texture and albedo, which nobody is told."""
+    """A lower bound: the best estimate of the light from the surroundings, with the true texture and albedo."""
     subject, light = case.scenes.subject, case.scenes.composite.clone()
     smooth = kernel(LIGHT_LENGTH, LIGHT)
     seen = smooth + kernel(TEXTURE_LENGTH, TEXTURE) + GRAIN**2 * torch.eye(SIDE**2, dtype=DOUBLE)
@@ -81,18 +81,18 @@ def best_possible(case: Case) -> torch.Tensor:
 
 
 def classical(case: Case) -> dict[str, list[Made]]:
-    """Methods without a model; of several ways to do one, all."""
+    """Methods without a model, each with all its variants."""
     composites = case.composites
     return {
         "paste": [made("paste", composites)],
-        "feather": [made(f"feather, {FEATHER:g} px", each(case, feathered))],
+        "feather": [made(f"feather, {FEATHER:g} px", on_each_scene(case, feathered))],
         "reinhard": [
-            made("Reinhard, ring, Lab", each(case, ring_matched)),
-            made("Reinhard, whole scene, Lab", each(case, scene_matched)),
+            made("Reinhard, ring, Lab", on_each_scene(case, ring_matched)),
+            made("Reinhard, whole scene, Lab", on_each_scene(case, scene_matched)),
         ],
         "poisson": [
             made("Poisson in log light", decoded(log_poisson(case))),
-            made("cv2.seamlessClone", each(case, seamless)),
+            made("cv2.seamlessClone", on_each_scene(case, seamless)),
         ],
         "membrane": [made("membrane of scene - reference, no model", decoded(log_membrane(case)))],
         "best_possible": [made("E[light | scene], true texture and albedo", decoded(best_possible(case)))],
@@ -100,7 +100,7 @@ def classical(case: Case) -> dict[str, list[Made]]:
 
 
 def core(case: Case, steps: int, denoise: float, masked: bool) -> tuple[torch.Tensor, int, float]:
-    """ComfyUI's own KSampler, with SetLatentNoiseMask or on the whole image: log light, calls, the first level."""
+    """KSampler, with SetLatentNoiseMask or on the whole image; log light, calls, and the first noise level."""
     import comfy.samplers
 
     prompts, latent = conditioning(case.scenes, RIGHT), as_latent(case.scenes.composite)
@@ -116,7 +116,7 @@ def core(case: Case, steps: int, denoise: float, masked: bool) -> tuple[torch.Te
 
 
 def sampled(case: Case, masked: bool, who: str, steps: tuple[int, ...], levels: tuple[float, ...]) -> list[tuple]:
-    """Every setting of KSampler: label, log light, calls."""
+    """KSampler at every combination of steps and denoise: label, log light, calls."""
     results = []
     for count, denoise in itertools.product(steps, levels):
         light, calls, first = core(case, count, denoise, masked)
@@ -125,7 +125,7 @@ def sampled(case: Case, masked: bool, who: str, steps: tuple[int, ...], levels: 
 
 
 def relit(case: Case, light: torch.Tensor) -> torch.Tensor:
-    """About what Stitch will make of a result, in log light, to choose among settings."""
+    """Roughly what Stitch makes of a result, in log light; enough to choose the best settings by."""
     subject, change = case.scenes.subject, (light - case.scenes.composite)[:, case.scenes.subject]
     lit = case.scenes.composite.clone()
     lit[:, subject] += change @ local_linear(subject, LIGHT_SIGMA).T
@@ -133,7 +133,7 @@ def relit(case: Case, light: torch.Tensor) -> torch.Tensor:
 
 
 def generative(case: Case, quick: bool = False) -> dict[str, list[Made]]:
-    """ComfyUI's own sampling from several levels, and the best of it with our Stitch."""
+    """KSampler at several settings, and the best of them followed by our Stitch."""
     few = STEPS[:2] if quick else STEPS
     whole = sampled(case, False, "SDEdit", STEPS[:1], LEVELS[:2])
     masked = sampled(case, True, "KSampler + mask", few, LEVELS)

@@ -1,11 +1,12 @@
-"""Scenes whose harmonized truth is known, and their exact estimate: harmonizing's ground truth without a network.
+"""Scenes whose harmonized truth is known, and the exact denoiser for them: ground truth without a network.
 
-A scene is an image's log light on a grid of 24×24 cells: smooth light + fine texture + the subject's albedo, which the
-prompt names up to a remainder. The composite shows the subject under another scene's light; its reference is that other
-scene. All parts are normal, so the best estimate E[x0 | x] is linear and known, with the prompt, with a wrong one, and
-without any.
+A scene is the log light of an image on a grid of 24×24 cells: smooth light, plus fine texture, plus the subject's
+albedo. The prompt names the albedo up to a small remainder. The composite shows the subject under the light of another
+scene, and the reference is that other scene. All parts are normally distributed, so the best estimate E[x0 | x] is
+linear and known: with the right prompt, with a wrong one, and without any.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +14,18 @@ import torch
 
 SIDE = 24
 DOUBLE = torch.float64
-# Deviations of light, texture and grain, the lengths of the first two in cells, and what the prompt leaves open of the
-# albedo, or all of it without a prompt.
+# Standard deviations of light, texture and grain, and the correlation lengths of the first two in cells.
 LIGHT, TEXTURE, GRAIN, LIGHT_LENGTH, TEXTURE_LENGTH = 0.6, 0.25, 0.05, 9.0, 1.2
-LEFT_OPEN, ALL_OPEN = 0.10, 0.95
+# Standard deviation of the albedo about what a prompt names, and about 0 without a prompt.
+ALBEDO_WITH_PROMPT, ALBEDO_WITHOUT_PROMPT = 0.10, 0.95
 ALBEDOS = (-1.2, -0.6, 0.6, 1.2)
-# What a scene's prompt may say of its subject's albedo.
+# The prompt names the subject's albedo, its negative, or nothing.
 PROMPTS = RIGHT, WRONG, NONE = ("right", "wrong", "none")
 
 
+@functools.cache
 def kernel(length: float, deviation: float) -> torch.Tensor:
-    """Squared-exponential covariance of the grid's cells, [576,576]."""
+    """Squared-exponential covariance of the grid's cells, [576,576]. Shared: not to be changed in place."""
     at = torch.arange(SIDE, dtype=DOUBLE)
     v, u = (axis.flatten() for axis in torch.meshgrid(at, at, indexing="ij"))
     apart = (v[:, None] - v) ** 2 + (u[:, None] - u) ** 2
@@ -38,7 +40,7 @@ def disc(radius: float) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Log light, each [N,576], on the same texture and albedo where they show the same thing.
+    """Log light, each [N,576]. Scenes that show the same thing share its texture and albedo.
 
     Attributes:
         subject: bool [576].
@@ -46,10 +48,10 @@ class Scenes:
         composite: the subject under another light, the rest as in the truth.
         reference: the scene that the subject comes from, under that other light.
         background: the scene without the subject.
-        texture: the subject's own, and what the scene shows beside it: what of the truth is its identity.
+        texture: of the truth, subject included; on the subject it is what makes its identity.
         albedo: [N,1], the subject's own.
         named: [N], the albedo that the right prompt names.
-        same_color: the subject is of the background's own material, and the prompt says so.
+        same_color: whether the subject is of the background's own material, which the prompt names.
     """
 
     subject: torch.Tensor
@@ -74,7 +76,7 @@ def draw_scenes(count: int, seed: int, radius: float = 6.0, same_color: bool = F
     here, there = drawn(count, cells) @ light.T, drawn(count, cells) @ light.T
     own, other, behind = (drawn(count, cells) @ texture.T for _ in range(3))
     named = torch.tensor(ALBEDOS, dtype=DOUBLE)[torch.randint(len(ALBEDOS), (count,), generator=generator)]
-    albedo = (named + LEFT_OPEN * drawn(count))[:, None]
+    albedo = (named + ALBEDO_WITH_PROMPT * drawn(count))[:, None]
     if same_color:
         named, albedo = torch.zeros_like(named), torch.zeros_like(albedo)
     subject = disc(radius)
@@ -92,38 +94,51 @@ def draw_scenes(count: int, seed: int, radius: float = 6.0, same_color: bool = F
     )
 
 
+@functools.cache
+def eigenvectors(subject: bytes, albedo: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eigenvalues [576] and eigenvectors [576,576] of the scenes' covariance.
+
+    subject: the bytes of its mask. albedo: standard deviation of the subject's albedo.
+    """
+    mask = torch.frombuffer(bytearray(subject), dtype=torch.bool).to(DOUBLE)
+    covariance = kernel(LIGHT_LENGTH, LIGHT) + kernel(TEXTURE_LENGTH, TEXTURE)
+    covariance += GRAIN**2 * torch.eye(SIDE**2, dtype=DOUBLE)
+    return torch.linalg.eigh(covariance + albedo**2 * torch.outer(mask, mask))
+
+
 class Denoiser:
-    """E[x0 | a x0 + sigma n = x] for scenes, by what the prompt says."""
+    """E[x0 | a x0 + sigma n = x] of the scenes, given what the prompt names."""
 
     def __init__(self, subject: torch.Tensor, same_color: bool = False):
         self.subject = subject.to(DOUBLE)
-        scenery = kernel(LIGHT_LENGTH, LIGHT) + kernel(TEXTURE_LENGTH, TEXTURE)
-        scenery += GRAIN**2 * torch.eye(SIDE**2, dtype=DOUBLE)
-        within = torch.outer(self.subject, self.subject)
-        open_to = {True: 0.0 if same_color else LEFT_OPEN, False: ALL_OPEN}
-        self.eigen = {told: torch.linalg.eigh(scenery + open_**2 * within) for told, open_ in open_to.items()}
+        mask = subject.numpy().tobytes()
+        self.with_prompt = eigenvectors(mask, 0.0 if same_color else ALBEDO_WITH_PROMPT)
+        self.without_prompt = eigenvectors(mask, ALBEDO_WITHOUT_PROMPT)
 
-    def __call__(self, x: torch.Tensor, a: float, sigma: float, mean: torch.Tensor | None) -> torch.Tensor:
-        """x [...,576]; mean: the albedo that is named, broadcasting to [...], None without a prompt."""
-        values, vectors = self.eigen[mean is not None]
+    def __call__(self, x: torch.Tensor, a: float, sigma: float, albedo: torch.Tensor | None) -> torch.Tensor:
+        """x [...,576]; albedo: the one that is named, broadcasting to [...], None without a prompt."""
+        values, vectors = self.without_prompt if albedo is None else self.with_prompt
         values = values.clamp(min=1e-9)
-        offset = 0 if mean is None else mean[..., None] * self.subject
+        offset = 0 if albedo is None else albedo[..., None] * self.subject
         gain = vectors * (a * values / (a * a * values + sigma * sigma))
         return offset + (x - a * offset) @ gain @ vectors.T
 
 
-def albedo_told(scenes: Scenes, prompt: str) -> torch.Tensor | None:
-    """[N] for `Denoiser`, or None."""
+def named_albedo(scenes: Scenes, prompt: str) -> torch.Tensor | None:
+    """The albedo [N] that a prompt names for `Denoiser`, or None."""
     return {RIGHT: scenes.named, WRONG: -scenes.named, NONE: None}[prompt]
 
 
 def squared_error(result: torch.Tensor, scenes: Scenes) -> torch.Tensor:
-    """fMSE of each scene, [N]: squared error in log light over the subject."""
+    """fMSE of each scene, [N]: mean squared error in log light over the subject."""
     return (result - scenes.truth)[:, scenes.subject].square().mean(1)
 
 
 def make_image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
-    """[...,576] as float32 sRGB images [...,24 cell,24 cell,3]: middle gray is 0, and 2 is a factor of e in light."""
+    """Log light [...,576] as float32 sRGB images [...,24 cell,24 cell,3], where a cell is `cell` pixels wide.
+
+    0 is middle gray; an increase of 2 multiplies the light by e.
+    """
     from phd_ops.pixels.color import linear_to_srgb
 
     light = (0.18 * torch.exp(log_light / 2)).float().numpy().reshape(*log_light.shape[:-1], SIDE, SIDE)
@@ -132,7 +147,7 @@ def make_image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
 
 
 def log_light(images: np.ndarray, cell: int = 8) -> torch.Tensor:
-    """The way back: the mean log light of each cell, [...,576]."""
+    """The inverse of `make_image`: the mean log light of each cell, [...,576]."""
     from phd_ops.pixels.color import srgb_to_linear
 
     light = srgb_to_linear(images[..., 0])

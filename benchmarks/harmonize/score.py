@@ -1,6 +1,6 @@
-"""How near a harmonized image comes to the truth, and whether the subject is still itself. Measured in log light.
+"""How near a harmonized image comes to the truth, and whether the subject keeps its identity; all in log light.
 
-The smoother here is a dense one of its own, so that no figure rests on the code it measures.
+The smoother here is a dense one of its own, so that no figure depends on the code that it measures.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ import torch
 from benchmarks.harmonize.methods import CELL, Case
 from benchmarks.harmonize.scenes import DOUBLE, SIDE, log_light, squared_error
 
-# Scenes of which the images are kept, to be looked at.
+# Scenes whose images are kept for the sheet.
 SHOWN = 2
-# In cells: what is finer than this is the subject's texture.
+# In cells; anything finer counts as the subject's texture.
 TEXTURE_SIGMA = 2.0
 
 
 def local_linear(subject: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Matrix [S,S] that fits a plane around each of the subject's cells, by Gaussian weights, and gives its height."""
+    """Local linear regression over the subject's cells with Gaussian weights, as a matrix [S,S]."""
     at = torch.nonzero(subject.view(SIDE, SIDE)).to(DOUBLE)
     apart = at[None] - at[:, None]
     weight = torch.exp(-0.5 * apart.square().sum(-1) / sigma**2)
@@ -41,7 +41,7 @@ def identity(light: torch.Tensor, case: Case) -> torch.Tensor:
 
 
 def edge_error(light: torch.Tensor, case: Case) -> float:
-    """Squared error of the steps across the subject's edge, over the true steps' squares."""
+    """Squared error of the steps across the subject's edge, relative to the squared true steps."""
     ours, true, subject = (
         part.view(-1, SIDE, SIDE) for part in (light, case.scenes.truth, case.scenes.subject.to(DOUBLE))
     )
@@ -55,14 +55,14 @@ def edge_error(light: torch.Tensor, case: Case) -> float:
 
 @dataclass(frozen=True)
 class Made:
-    """What a method made of a case.
+    """The result of a method on a case.
 
     Attributes:
         label: the method and its settings, for the table.
-        light: log light [N,576], as the images show it.
-        calls: model calls for a scene, all copies of it counted.
+        light: log light [N,576], read from the images.
+        calls: model calls for each scene, those for its reference and other seeds included.
         shown: the first images.
-        outside_equal: whether the stitched images are the backgrounds' bits outside their masks; None: not stitched.
+        outside_equal: whether stitched images equal the backgrounds outside of their masks; None where not stitched.
     """
 
     label: str
@@ -77,7 +77,7 @@ def made(label: str, images: np.ndarray, calls: int = 0, outside_equal: bool | N
 
 
 def score(result: Made, case: Case) -> dict[str, float]:
-    """Means over the scenes, and the share of them that are worse than the paste."""
+    """Means over the scenes; "worse" is the share of scenes that are farther from the truth than the paste."""
     light = result.light[: len(case)]
     errors = squared_error(light, case.scenes)
     return {

@@ -1,4 +1,4 @@
-"""The images of `bench harmonize`: error by method in both strata, and what each makes of the same scenes."""
+"""The sheet of `bench harmonize`: each method's error in both strata, and its images of the same scenes."""
 
 import math
 from pathlib import Path
@@ -21,23 +21,21 @@ STRATA = {"own_color": ("own color", (255, 170, 60)), "same_color": ("background
 TILE, LABEL, GAP, COLUMNS = 176, 24, 8, 8
 # The axis of the dots, in fMSE.
 LEAST, MOST = 0.005, 2.0
-# The scenes are of low contrast; they are shown with more, about the middle of log light.
+# The scenes have little contrast; the sheet shows them with more, about middle gray.
 GRAY, CONTRAST = 0.46, 1.6
 
 
 def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
-    """A row for each method, nearest to the truth first, and a dot for its fMSE in each stratum."""
+    """A row for each method, the best first, with a dot for its fMSE in each stratum."""
     row, top, left = 30, 90, 210
     names = sorted(NAMES, key=lambda name: scores["own_color"][name]["fmse"])
     sheet = Image.new("RGB", (width, top + row * len(names) + 40), BACK)
     draw = ImageDraw.Draw(sheet)
-    words(
-        draw, (GAP, 12), "Squared error of the subject's log light (fMSE), nearer to the truth is further left", size=20
-    )
-    for index, (told, color) in enumerate(STRATA.values()):
+    words(draw, (GAP, 12), "Squared error of the subject's log light (fMSE); left is better", size=20)
+    for index, (title, color) in enumerate(STRATA.values()):
         x = left + 260 * index
         draw.ellipse([x, 50, x + 12, 62], color)
-        words(draw, (x + 20, 56), told, color, anchor="lm")
+        words(draw, (x + 20, 56), title, color, anchor="lm")
 
     def across(value: float) -> float:
         share = math.log(value / LEAST) / math.log(MOST / LEAST)
@@ -49,7 +47,7 @@ def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
     for index, name in enumerate(names):
         y = top + row * (index + 0.5)
         words(draw, (left - 14, y), NAMES[name], anchor="rm")
-        # One a little above the other: equal errors are to be seen as two.
+        # One a little above the other, so that equal errors show as two dots.
         for (stratum, (_, color)), up in zip(STRATA.items(), (4, -4), strict=True):
             x, level = across(scores[stratum][name]["fmse"]), y - up
             draw.ellipse([x - 6, level - 6, x + 6, level + 6], color)
@@ -60,14 +58,14 @@ def dots(scores: dict[str, dict[str, dict]], width: int) -> Image.Image:
 
 
 def tiles(case: Case, results: dict[str, Made], index: int) -> list[tuple[str, np.ndarray]]:
-    """A scene: what is given, the truth, and what each method makes of it with its error."""
+    """A scene's inputs, its truth, and each method's image with its error."""
     scenes = case.scenes
     given = {"background": scenes.background, "composite": scenes.composite, "reference": scenes.reference}
     images = [(name, decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
-    for name, told in NAMES.items():
+    for name, label in NAMES.items():
         if name != "paste":
             error = squared_error(results[name].light, scenes)[index]
-            images.append((f"{told} {error:.3f}", results[name].shown[index]))
+            images.append((f"{label} {error:.3f}", results[name].shown[index]))
     return images
 
 
@@ -76,9 +74,9 @@ def rows_of_tiles(title: str, images: list[tuple[str, np.ndarray]], width: int) 
     sheet = Image.new("RGB", (width, top + high * -(-len(images) // COLUMNS)), BACK)
     draw = ImageDraw.Draw(sheet)
     words(draw, (GAP, 10), title, DIM, 18)
-    for index, (told, image) in enumerate(images):
+    for index, (label, image) in enumerate(images):
         left, upper = GAP + index % COLUMNS * (TILE + GAP), top + index // COLUMNS * high
-        words(draw, (left, upper + 4), told, size=13)
+        words(draw, (left, upper + 4), label, size=13)
         shown = (GRAY + CONTRAST * (image - GRAY)).clip(0, 1)
         tile = Image.fromarray((shown * 255).round().astype(np.uint8))
         sheet.paste(tile.resize((TILE, TILE), Image.Resampling.BOX), (left, upper + LABEL))

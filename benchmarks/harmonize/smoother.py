@@ -1,4 +1,4 @@
-"""The smoother that reads light: how exact it is on linear fields, and what it costs."""
+"""The smoother that estimates light: its error on linear fields, and its time."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ FOUR_K = Size(3840, 2160)
 
 
 def mattes(side: int = 160) -> dict[str, np.ndarray]:
-    """Subjects of every kind, float32 in 0..1."""
+    """Mattes of difficult shapes by name, float32 in 0..1."""
     rng = np.random.default_rng(0)
     round_one = disc(side, 0.3 * side, 1)
     thin, tiny = np.zeros((2, side, side), np.float32)
@@ -31,13 +31,13 @@ def mattes(side: int = 160) -> dict[str, np.ndarray]:
 
 
 def linear_fields(side: int) -> np.ndarray:
-    """Three fields from 0 to 1, float32 [side,side,3]: along x, along y, across."""
+    """Three fields from 0 to 1, float32 [side,side,3]: along x, along y, and diagonal."""
     v, u = np.mgrid[0:side, 0:side].astype(np.float32) / (side - 1)
     return np.dstack([u, 1 - v, (u + v) / 2])
 
 
 def measure_exactness() -> Section:
-    """The largest error on linear fields where the matte has weight."""
+    """Largest error on linear fields where the matte is above 0; a local linear smoother should make none."""
     section = Section("Light smoother on linear fields from 0 to 1, largest error under the matte")
     for name, matte in mattes().items():
         fields = linear_fields(len(matte))
@@ -49,7 +49,7 @@ def measure_exactness() -> Section:
 
 
 def smooth(size: Size, subject: float):
-    """A run of the smoother on an image with a round subject in it."""
+    """A function that runs the smoother on an image with a round subject."""
     fields = np.random.default_rng(0).random((size.height, size.width, 3), np.float32)
     matte = np.zeros(fields.shape[:2], np.float32)
     cv2.circle(matte, (size.width // 2, size.height // 2), round(subject / 2), 1, -1)
@@ -58,7 +58,7 @@ def smooth(size: Size, subject: float):
 
 
 def measure_time(quick: bool) -> Section:
-    """Seconds on two threads; quickly, on images of an eighth of the side, they mean nothing."""
+    """Seconds on two threads. `quick` takes an eighth of each side, where times mean nothing."""
     part, repeats = (8, 1) if quick else (1, 3)
     small, large = Size(SIDE // part, SIDE // part), Size(FOUR_K.width // part, FOUR_K.height // part)
     section = Section("Light smoother, 3 channels, two threads")

@@ -1,4 +1,4 @@
-"""`dev.py bench harmonize --quick`: the figures are there, losses are printed, and the oracle is the exact estimate."""
+"""`dev.py bench harmonize --quick` has all figures and prints where rivals win; its model is the exact denoiser."""
 
 import json
 from dataclasses import replace
@@ -60,24 +60,24 @@ def test_no_more_calls_are_made_than_allowed(figures):
     assert all(0 < figures[part][name]["calls"] <= 36 for part in (*STRATA, "no_prompt") for name in OWN)
 
 
-def test_the_status_says_whether_all_figures_that_are_not_times_hold(benchmark, figures):
+def test_the_exit_status_is_0_where_all_exact_figures_hold(benchmark, figures):
     assert benchmark[0] == (0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1)
 
 
-def test_every_loss_is_printed(benchmark, figures):
-    told = "\n".join(benchmark[1])
+def test_every_win_of_a_rival_is_printed(benchmark, figures):
+    printed = "\n".join(benchmark[1])
     for stratum in STRATA:
         for line in beaten(figures[stratum]):
-            assert f"! {line.split(':')[0]}" in told
+            assert f"! {line.split(':')[0]}" in printed
 
 
-def test_a_rival_that_is_nearer_is_named_and_the_best_possible_is_no_rival():
+def test_beaten_names_every_rival_that_wins_but_not_the_lower_bound():
     scores = {name: {"fmse": 0.05} for name in OWN} | {"poisson": {"fmse": 0.02}, FLOOR: {"fmse": 0.01}}
     assert [line.split(":")[0] for line in beaten(scores)] == ["poisson beats ours", "poisson beats with_reference"]
 
 
-def test_what_is_known_of_rivals_is_reproduced(figures):
-    """Statistics and gradients repaint a subject of its own color; ComfyUI's sampler keeps too much or loses it."""
+def test_known_weaknesses_of_rivals_are_reproduced(figures):
+    """Color statistics and Poisson editing repaint a subject of its own color; KSampler loses its identity."""
     own, same = figures["own_color"], figures["same_color"]
     assert min(own["poisson"]["fmse"], own["reinhard"]["fmse"]) > own["paste"]["fmse"] > own["ours"]["fmse"]
     assert same["poisson"]["fmse"] < 0.1 * same["paste"]["fmse"]
@@ -85,7 +85,7 @@ def test_what_is_known_of_rivals_is_reproduced(figures):
     assert own["ksampler_relight"]["fmse"] > own["with_reference"]["fmse"]
 
 
-def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
+def test_errors_on_few_scenes_are_near_the_bounds_for_many(figures):
     own, other = figures["own_color"], {name: figures[name]["with_reference"] for name in ("wrong_prompt", "no_prompt")}
     assert own["with_reference"]["fmse"] <= 0.04 and own["ours"]["fmse"] <= 0.06
     assert min(own[name]["identity"] for name in OWN) >= 0.985
@@ -93,13 +93,13 @@ def test_even_of_few_scenes_the_errors_are_about_what_is_asked_for(figures):
     assert figures["worse_than_paste"] <= 1 / 16
 
 
-def test_a_wrong_prompt_spoils_single_relight_but_not_the_differential_one(figures):
+def test_a_wrong_prompt_spoils_relight_without_a_reference_but_not_with_one(figures):
     wrong, right = figures["wrong_prompt"], figures["own_color"]
     assert wrong["ours"]["fmse"] > 1 > 0.1 > wrong["with_reference"]["fmse"]
     assert wrong["with_reference"]["fmse"] < 1.5 * right["with_reference"]["fmse"]
 
 
-def test_the_mask_that_does_not_cover_pins_the_wrong_light(figures):
+def test_a_mask_that_does_not_cover_the_subject_keeps_the_wrong_light(figures):
     worth = {name: score["fmse"] for name, score in figures["ablations"].items()}
     assert worth["mask_coarse_cover"] < 0.5 * min(worth["mask_coarse_mean"], worth["mask_coarse_nearest"])
     assert worth["mask_eroded_1"] > 3 * worth["ours"]
@@ -113,12 +113,13 @@ def test_the_images_are_drawn(benchmark):
     assert sheet.width > 1000 and np.asarray(sheet).std() > 10
 
 
-def test_two_runs_of_a_stratum_are_the_same(case):
+def test_two_runs_of_a_stratum_are_the_same(pack):
     from benchmarks.harmonize import methods as run
 
-    one, other = (run.with_reference(run.case(4, seed=11)) for _ in range(2))
+    two = run.case(2, seed=11)
+    one, other = (run.with_reference(run.case(2, seed=11)) for _ in range(2))
     assert torch.equal(one.scene, other.scene) and torch.equal(one.reference, other.reference)
-    assert np.array_equal(*(run.stitch(case, done.scene, done.reference)[0] for done in (one, other)))
+    assert np.array_equal(*(run.stitch(two, done.scene, done.reference)[0] for done in (one, other)))
 
 
 def test_fewer_scenes_are_the_first_of_more(case):
@@ -148,24 +149,24 @@ def test_the_estimate_is_the_formula_of_normal_data(prompt, a, sigma):
     """mean + C a (a² C + sigma² I)^-1 (x - a mean), solved densely."""
     scenes = draw_scenes(3, seed=5)
     x = torch.randn(3, scenes_of.SIDE**2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    told, eye = scenes_of.albedo_told(scenes, prompt), torch.eye(scenes_of.SIDE**2, dtype=torch.float64)
+    albedo, eye = scenes_of.named_albedo(scenes, prompt), torch.eye(scenes_of.SIDE**2, dtype=torch.float64)
     subject = scenes.subject.double()
-    open_ = scenes_of.ALL_OPEN if prompt == NONE else scenes_of.LEFT_OPEN
+    open_ = scenes_of.ALBEDO_WITHOUT_PROMPT if prompt == NONE else scenes_of.ALBEDO_WITH_PROMPT
     covariance = scenes_of.kernel(scenes_of.LIGHT_LENGTH, scenes_of.LIGHT) + scenes_of.GRAIN**2 * eye
     covariance += scenes_of.kernel(scenes_of.TEXTURE_LENGTH, scenes_of.TEXTURE)
     covariance += open_**2 * torch.outer(subject, subject)
-    mean = 0 if told is None else told[:, None] * subject
+    mean = 0 if albedo is None else albedo[:, None] * subject
     expected = mean + (x - a * mean) @ torch.linalg.solve(a * a * covariance + sigma**2 * eye, a * covariance)
-    assert torch.allclose(Denoiser(scenes.subject)(x, a, sigma, told), expected, atol=1e-6)
+    assert torch.allclose(Denoiser(scenes.subject)(x, a, sigma, albedo), expected, atol=1e-6)
 
 
 def test_no_other_linear_estimate_is_nearer_to_drawn_scenes():
-    """Of scenes drawn as the estimate supposes, its error is the least: neither more nor less of it is better."""
+    """On scenes drawn from its own distribution the estimate has the least error: a larger or smaller step is worse."""
     scenes, sigma = draw_scenes(512, seed=6), 1.0
     noise = torch.randn(scenes.truth.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     x = scenes.truth + sigma * noise
     estimates = {
-        prompt: Denoiser(scenes.subject)(x, 1.0, sigma, scenes_of.albedo_told(scenes, prompt)) for prompt in PROMPTS
+        prompt: Denoiser(scenes.subject)(x, 1.0, sigma, scenes_of.named_albedo(scenes, prompt)) for prompt in PROMPTS
     }
     errors = {prompt: scenes_of.squared_error(estimate, scenes).mean() for prompt, estimate in estimates.items()}
     assert errors[RIGHT] < errors[NONE] < errors[WRONG]
@@ -176,7 +177,7 @@ def test_no_other_linear_estimate_is_nearer_to_drawn_scenes():
 
 @pytest.mark.parametrize("family", ["EPS", "V_PREDICTION", "FLOW"])
 def test_every_item_has_its_own_prompt_in_the_network(pack, family):
-    """A batch with three prompts and its reference's copies, as ComfyUI repeats a conditioning over a larger batch."""
+    """Three prompts and a batch of six: ComfyUI repeats a conditioning over a larger batch."""
     import comfy.samplers
 
     from benchmarks.harmonize.oracle import as_latent, harmonizing_oracle
@@ -184,11 +185,11 @@ def test_every_item_has_its_own_prompt_in_the_network(pack, family):
     scenes = draw_scenes(3, seed=7)
     denoiser = Denoiser(scenes.subject)
     model = harmonizing_oracle(denoiser, family)
-    told = torch.tensor([[[1.2, 1.0]], [[-0.6, 1.0]], [[0.0, 0.0]]])
+    prompts = torch.tensor([[[1.2, 1.0]], [[-0.6, 1.0]], [[0.0, 0.0]]])
     x = torch.cat([as_latent(scenes.truth)["samples"], as_latent(scenes.reference)["samples"]])
     sigma = 0.6
     guider = comfy.samplers.CFGGuider(model)
-    guider.set_conds([[told, {}]], [[told, {}]])
+    guider.set_conds([[prompts, {}]], [[prompts, {}]])
     guider.set_cfg(1.0)
     made = estimate_of(guider, model, x, sigma)
     a = 1 - sigma if family == "FLOW" else 1.0
@@ -203,7 +204,7 @@ def test_every_item_has_its_own_prompt_in_the_network(pack, family):
 
 
 def estimate_of(guider, model, x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """What a guider's model says of a noisy latent, through ComfyUI's own sampling."""
+    """The estimate of a guider's model for a noisy latent, through ComfyUI's own sampling."""
     import comfy.samplers
 
     seen = []

@@ -39,7 +39,7 @@ def test_figure_holds(figures, name):
     assert holds(name, figures[name]), figures[name]
 
 
-def test_the_status_says_that_all_exact_figures_hold(benchmark, figures):
+def test_the_exit_status_is_0_where_all_exact_figures_hold(benchmark, figures):
     assert benchmark[0] == (0 if all(holds(name, figures[name]) for name in EXACT) else 1)
 
 

@@ -29,17 +29,17 @@ def test_figure_holds(benchmark, name):
     assert holds(name, figures[name]), figures[name]
 
 
-def test_the_status_says_that_all_exact_figures_hold(benchmark):
+def test_the_exit_status_is_0_where_all_exact_figures_hold(benchmark):
     figures = json.loads(benchmark[1][-1])
     assert benchmark[0] == (0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1)
 
 
-def test_rivals_stand_in_the_table(benchmark):
-    told = "\n".join(benchmark[1])
+def test_the_table_names_the_rivals(benchmark):
+    printed = "\n".join(benchmark[1])
     for rival in ("core GrowMask", "cv2.warpAffine", "ImageCompositeMasked", "Pillow", "cv2.seamlessClone"):
-        assert rival in told
+        assert rival in printed
 
 
-def test_the_contact_sheet_is_a_image(benchmark):
+def test_the_contact_sheet_is_an_image(benchmark):
     sheet = Image.open(benchmark[2] / "bench_paste.png")
     assert sheet.width > 1000 and np.asarray(sheet).std() > 10
