@@ -16,6 +16,7 @@ from benchmarks.harmonize.oracle import as_latent, as_light, conditioning, harmo
 from benchmarks.harmonize.scenes import RIGHT, SIDE, Denoiser, Scenes, draw_scenes, make_image
 from devtools.model_calls import count_model_calls
 
+# Width of a cell in pixels.
 CELL = 8
 # Seeds of the scenes that settings are chosen on, and of those that are reported.
 VALIDATION, TEST = 4, 3
@@ -35,9 +36,10 @@ def defaults() -> dict:
 
 @dataclass(frozen=True)
 class Case:
-    """A stratum of the scenes, and the model that is exact for them."""
+    """A stratum of the scenes, the width of their cells in pixels, and the model that is exact for them."""
 
     scenes: Scenes
+    cell: int = CELL
 
     @cached_property
     def model(self):
@@ -45,16 +47,24 @@ class Case:
 
     @cached_property
     def composites(self) -> np.ndarray:
-        return decoded(self.scenes.composite)
+        return self.decoded(self.scenes.composite)
 
     @cached_property
     def backgrounds(self) -> np.ndarray:
-        return decoded(self.scenes.background)
+        return self.decoded(self.scenes.background)
 
     @cached_property
     def matte(self) -> np.ndarray:
-        """The subject in pixels, float32 [192,192]."""
-        return pixels(self.scenes.subject)
+        """The subject in pixels, float32 [H,W]."""
+        return self.pixels(self.scenes.subject)
+
+    def decoded(self, light: torch.Tensor) -> np.ndarray:
+        """The images that VAE Decode would give for log light [...,576], float32 [...,H,W,3]."""
+        return make_image(light, self.cell)
+
+    def pixels(self, cells: torch.Tensor) -> np.ndarray:
+        """bool [576] as a mask in pixels, float32 [H,W]."""
+        return cells.view(SIDE, SIDE).float().numpy().repeat(self.cell, axis=0).repeat(self.cell, axis=1)
 
     def __len__(self) -> int:
         return len(self.scenes.named)
@@ -62,18 +72,15 @@ class Case:
     def first(self, count: int) -> "Case":
         """A case with its first scenes only, and the same model."""
         parts = {name: value for name, value in vars(self.scenes).items() if name not in ("subject", "same_color")}
-        fewer = Case(Scenes(self.scenes.subject, *(part[:count] for part in parts.values()), self.scenes.same_color))
+        fewer = Case(
+            Scenes(self.scenes.subject, *(part[:count] for part in parts.values()), self.scenes.same_color), self.cell
+        )
         fewer.__dict__["model"] = self.model
         return fewer
 
 
-def case(count: int, seed: int = TEST, same_color: bool = False) -> Case:
-    return Case(draw_scenes(count, seed, same_color=same_color))
-
-
-def pixels(cells: torch.Tensor) -> np.ndarray:
-    """bool [576] as a mask in pixels, float32."""
-    return cells.view(SIDE, SIDE).float().numpy().repeat(CELL, axis=0).repeat(CELL, axis=1)
+def case(count: int, seed: int = TEST, same_color: bool = False, cell: int = CELL) -> Case:
+    return Case(draw_scenes(count, seed, same_color=same_color), cell)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def harmonize(
         "positive": prompts,
         "negative": prompts,
         "latent": as_latent(case.scenes.composite if composite is None else composite),
-        "mask": torch.from_numpy(pixels(case.scenes.subject if mask is None else mask))[None],
+        "mask": torch.from_numpy(case.pixels(case.scenes.subject if mask is None else mask))[None],
     }
     if node == "PhDHarmonizeSampler":
         inputs["subject_mask"] = torch.from_numpy(case.matte)[None]
@@ -121,11 +128,6 @@ def harmonize(
         None if reference is None else as_light(latents[1]),
         count.items // len(case),
     )
-
-
-def decoded(light: torch.Tensor) -> np.ndarray:
-    """The images that VAE Decode would give for a latent, float32 [N,192,192,3]."""
-    return make_image(light, CELL)
 
 
 def stitch(
@@ -141,13 +143,13 @@ def stitch(
 
     scene, reference: log light as in `Harmonized`. composite: log light. mask: what may change, bool [576].
     """
-    composites = case.composites if composite is None else decoded(composite)
-    change, seeds = pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
+    composites = case.composites if composite is None else case.decoded(composite)
+    change, seeds = case.pixels(case.scenes.subject if mask is None else mask), len(scene) // len(case)
     if seeds > 1:
         settings["num_seeds"] = seeds
 
     def sampled(light: torch.Tensor, part: slice) -> np.ndarray:
-        return decoded(light.view(seeds, len(case), -1)[:, part].flatten(0, 1))
+        return case.decoded(light.view(seeds, len(case), -1)[:, part].flatten(0, 1))
 
     def stitch_part(part: slice) -> tuple[np.ndarray, bool]:
         inputs = {"background": case.backgrounds[part], "composite": composites[part]}

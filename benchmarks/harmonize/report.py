@@ -28,8 +28,8 @@ Parts = dict[str, Rows]
 
 def measure(quick: bool, seed: int, folder: Path, wanted: Bounds) -> dict[str, float | bool]:
     """Prints all tables, draws the sheet into `folder`, prints the line of JSON; the figures."""
-    count, fewer = (8, 4) if quick else (128, 24)
-    cases = {"own_color": methods.case(count, seed), "same_color": methods.case(count, seed, same_color=True)}
+    count, fewer, cell = (8, 4, 4) if quick else (128, 24, methods.CELL)
+    cases = {name: methods.case(count, seed, name == "same_color", cell) for name in TITLES}
     scores, chosen = {}, {}
     for name, case in cases.items():
         scores[name], chosen[name] = measure_stratum(case, TITLES[name], quick)
@@ -69,7 +69,7 @@ def own_results(case: Case, prompt: str) -> dict[str, list[Made]]:
         results[name] = [made(f"{label}, {PROMPTS[prompt]}", images, done.calls, equal)]
     if prompt == "right":
         bare = methods.ours(case, prompt, identity=0.0)
-        results["langevin"] = [made("masked Langevin, no relight", methods.decoded(bare.scene), bare.calls)]
+        results["langevin"] = [made("masked Langevin, no relight", case.decoded(bare.scene), bare.calls)]
     return results
 
 

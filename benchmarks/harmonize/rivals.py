@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.common.comfyui import call
 from benchmarks.common.rival_blends import FEATHER, feathered, ring_matched, scene_matched, seamless
-from benchmarks.harmonize.methods import Case, decoded, stitch
+from benchmarks.harmonize.methods import Case, stitch
 from benchmarks.harmonize.oracle import as_latent, as_light, conditioning
 from benchmarks.harmonize.scenes import (
     DOUBLE,
@@ -91,11 +91,11 @@ def classical(case: Case) -> dict[str, list[Made]]:
             made("Reinhard, whole scene, Lab", on_each_scene(case, scene_matched)),
         ],
         "poisson": [
-            made("Poisson in log light", decoded(log_poisson(case))),
+            made("Poisson in log light", case.decoded(log_poisson(case))),
             made("cv2.seamlessClone", on_each_scene(case, seamless)),
         ],
-        "membrane": [made("membrane of scene - reference, no model", decoded(log_membrane(case)))],
-        "best_possible": [made("E[light | scene], true texture and albedo", decoded(best_possible(case)))],
+        "membrane": [made("membrane of scene - reference, no model", case.decoded(log_membrane(case)))],
+        "best_possible": [made("E[light | scene], true texture and albedo", case.decoded(best_possible(case)))],
     }
 
 
@@ -140,7 +140,7 @@ def generative(case: Case, quick: bool = False) -> dict[str, list[Made]]:
     label, light, calls = min(masked, key=lambda run: squared_error(relit(case, run[1]), case.scenes).mean())
     images, equal = stitch(case, light)
     return {
-        "sdedit": [made(label, decoded(light), calls) for label, light, calls in whole],
-        "ksampler": [made(label, decoded(light), calls) for label, light, calls in masked],
+        "sdedit": [made(label, case.decoded(light), calls) for label, light, calls in whole],
+        "ksampler": [made(label, case.decoded(light), calls) for label, light, calls in masked],
         "ksampler_relight": [made(f"{label}, our Stitch", images, calls, equal)],
     }

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench harmonize", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few scenes, small images for the times")
+    parser.add_argument("--quick", action="store_true", help="few scenes and small images")
     parser.add_argument("--validation", action="store_true", help="the scenes that settings are chosen on")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the images")
     return parser

@@ -134,7 +134,7 @@ def squared_error(result: torch.Tensor, scenes: Scenes) -> torch.Tensor:
     return (result - scenes.truth)[:, scenes.subject].square().mean(1)
 
 
-def make_image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
+def make_image(log_light: torch.Tensor, cell: int) -> np.ndarray:
     """Log light [...,576] as float32 sRGB images [...,24 cell,24 cell,3], where a cell is `cell` pixels wide.
 
     0 is middle gray; an increase of 2 multiplies the light by e.
@@ -146,11 +146,11 @@ def make_image(log_light: torch.Tensor, cell: int = 8) -> np.ndarray:
     return np.repeat(linear_to_srgb(light)[..., None], 3, axis=-1)
 
 
-def log_light(images: np.ndarray, cell: int = 8) -> torch.Tensor:
+def log_light(images: np.ndarray) -> torch.Tensor:
     """The inverse of `make_image`: the mean log light of each cell, [...,576]."""
     from phd_ops.pixels.color import srgb_to_linear
 
-    light = srgb_to_linear(images[..., 0])
+    light, cell = srgb_to_linear(images[..., 0]), images.shape[-2] // SIDE
     logs = 2 * np.log(np.maximum(light, 1e-6) / 0.18)
     cells = logs.reshape(*light.shape[:-2], SIDE, cell, SIDE, cell).mean(axis=(-3, -1))
     return torch.from_numpy(cells.reshape(*light.shape[:-2], SIDE**2)).to(DOUBLE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.harmonize.methods import CELL, Case
+from benchmarks.harmonize.methods import Case
 from benchmarks.harmonize.scenes import DOUBLE, SIDE, log_light, squared_error
 
 # Scenes whose images are kept for the sheet.
@@ -73,7 +73,7 @@ class Made:
 
 
 def made(label: str, images: np.ndarray, calls: int = 0, outside_equal: bool | None = None) -> Made:
-    return Made(label, log_light(images, CELL), calls, images[:SHOWN].copy(), outside_equal)
+    return Made(label, log_light(images), calls, images[:SHOWN].copy(), outside_equal)
 
 
 def score(result: Made, case: Case) -> dict[str, float]:

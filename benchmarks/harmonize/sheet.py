@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common.drawing import BACK, DIM, GRID, words
-from benchmarks.harmonize.methods import Case, decoded
+from benchmarks.harmonize.methods import Case
 from benchmarks.harmonize.scenes import squared_error
 from benchmarks.harmonize.score import SHOWN, Made
 
@@ -61,7 +61,7 @@ def tiles(case: Case, results: dict[str, Made], index: int) -> list[tuple[str, n
     """A scene's inputs, its truth, and each method's image with its error."""
     scenes = case.scenes
     given = {"background": scenes.background, "composite": scenes.composite, "reference": scenes.reference}
-    images = [(name, decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
+    images = [(name, case.decoded(light[index])) for name, light in (given | {"truth": scenes.truth}).items()]
     for name, label in NAMES.items():
         if name != "paste":
             error = squared_error(results[name].light, scenes)[index]
