@@ -60,5 +60,6 @@ def class_index(name: str, labels: tuple[str, ...]) -> int:
     hint = f"; did you mean {near[0]!r}?" if near else "."
     names = ", ".join(label for label in labels if normalized(label) != BACKGROUND and not label.startswith("unused"))
     raise ValueError(
-        f"class_name is {name!r}, which this network does not know{hint} It knows: {names}. auto takes the most frequent."
+        f"class_name is {name!r}, which this network does not know{hint} It knows: {names}. "
+        "auto takes the most frequent."
     )

@@ -63,7 +63,8 @@ def test_a_workflow_that_the_server_rejects_is_reported(scored, server):
     del failing["11"]["inputs"]["subject_mask"]
     status, _, said = scored(failing, "--server", server.address)
     assert (
-        status == 2 and "--workflow: node 11 (PhDHarmonizeSampler): subject_only changes nothing but the subject" in said
+        status == 2
+        and "--workflow: node 11 (PhDHarmonizeSampler): subject_only changes nothing but the subject" in said
     )
 
 
