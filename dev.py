@@ -95,9 +95,9 @@ def workflows(arguments):
     if arguments:
         raise UsageError(f"workflows takes no arguments, and {arguments[0]!r} came.")
     activate(get_comfyui())
-    from devtools.workflows import object_info, write_twins
+    from devtools.workflows import object_info, write_ui_workflows
 
-    for path in write_twins(object_info()):
+    for path in write_ui_workflows(object_info()):
         print(f"Wrote {path.relative_to(ROOT)}")
     return 0
 

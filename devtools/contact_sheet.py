@@ -1,11 +1,11 @@
-"""Labeled images side by side on one sheet, to look at."""
+"""Labeled images side by side on one sheet."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 
 def contact_sheet(tiles: list[tuple[str, np.ndarray]], columns: int = 4, side: int = 400) -> Image.Image:
-    """All steps on one sheet, each fitted into a square with its label above."""
+    """All tiles (label, uint8 [H,W,3]), numbered, each fitted into a square with its label above."""
     label, margin = 30, 10
     rows = -(-len(tiles) // columns)
     cell = side + margin

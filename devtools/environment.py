@@ -1,4 +1,4 @@
-"""Makes `.venv`, the one place where the demo, the tests and the benchmarks run. Standard library only."""
+"""Creates `.venv`, in which the demo, the tests and the benchmarks run. Uses the standard library only."""
 
 import hashlib
 import importlib.util
@@ -12,19 +12,19 @@ from devtools.paths import ROOT
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "devtools" / "requirements.txt"
 REQUIREMENTS_NODEPS = ROOT / "devtools" / "requirements-nodeps.txt"
-# Written last, with the hash of what was installed: an interrupted set-up has none, and the next one goes on with it.
+# Written last, with the hash of the requirements: after an interrupted set-up it is missing, and the next run goes on.
 STAMP = VENV / "paste-inpaint-harmonize.stamp"
 OLDEST_PYTHON = (3, 10)
 
 
 class SetupError(Exception):
-    """The environment cannot be made; the message is one sentence for the user."""
+    """The environment cannot be created; the message is one sentence for the user."""
 
 
 def ensure() -> Path:
-    """Makes `.venv` from the pinned requirements where it is missing, incomplete or out of date.
+    """Creates `.venv` from the pinned requirements where it is missing, incomplete or out of date.
 
-    Returns the path of its Python. Raises SetupError when this machine cannot have it.
+    Returns the path of its Python. Raises SetupError where it cannot be created.
     """
     if sys.version_info < OLDEST_PYTHON:
         raise SetupError(f"Python 3.10 or newer is needed, and this is {sys.version_info[0]}.{sys.version_info[1]}.")
@@ -38,7 +38,7 @@ def ensure() -> Path:
     else:
         create()
     torch = next(line for line in REQUIREMENTS.read_text().splitlines() if line.startswith("torch=="))
-    # Alone and first, so that pip takes the build for this machine and nothing else has a say in it.
+    # First and by itself, so that pip picks the build for this machine, whatever the other packages require.
     install(python, "torch, the largest", torch)
     install(python, "what ComfyUI, the pack and the tests import", "-r", str(REQUIREMENTS))
     install(
@@ -54,7 +54,7 @@ def ensure() -> Path:
 
 
 def is_inside() -> bool:
-    """Whether this very process runs in `.venv`."""
+    """Whether this process runs in `.venv`."""
     return Path(sys.prefix).resolve() == VENV.resolve()
 
 
@@ -63,7 +63,7 @@ def requirements_hash() -> str:
 
 
 def has_pip(python: Path) -> bool:
-    """False where the environment is missing, half made, or its Python was removed from the system."""
+    """False where the environment is missing or incomplete, or where its Python was removed from the system."""
     try:
         return subprocess.run([str(python), "-c", "import pip"], capture_output=True).returncode == 0
     except OSError:
@@ -71,7 +71,7 @@ def has_pip(python: Path) -> bool:
 
 
 def create() -> None:
-    # Debian and its kin ship Python with `venv` but without the `ensurepip` that fills it.
+    # Debian and its derivatives ship `venv` without the `ensurepip` that it needs.
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise SetupError("This Python cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv.")
     announce("a virtual environment")

@@ -26,9 +26,9 @@ Progress = Callable[[str, float, float], None]
 
 @dataclass(frozen=True)
 class Execution:
-    """What a run gave, by node id.
+    """The results of a run, by node id.
 
-    outputs: what an output node showed, e.g. {"images": [{"filename": ..., "subfolder": ..., "type": ...}]}.
+    outputs: what an output node shows, e.g. {"images": [{"filename": ..., "subfolder": ..., "type": ...}]}.
     seconds: wall time of each node that ran, in the order in which they ran.
     model_calls: how often each node called the diffusion model; 0 for a node that did not.
     results: the values in a node's output slots; for a slot that is a list of several items, that list.
@@ -43,7 +43,7 @@ class Execution:
 class WorkflowError(Exception):
     """A workflow that ComfyUI refuses, or a node that failed.
 
-    node_id and node_type are None where the workflow as a whole is at fault. traceback holds a failed node's own.
+    node_id and node_type are None where the error is not one node's. traceback is that of the failed node.
     """
 
     def __init__(self, node_id: str | None, node_type: str | None, message: str, traceback: str = ""):
@@ -81,16 +81,16 @@ def load_core_extras() -> None:
 
 
 def new_executor():
-    """ComfyUI's executor, which remembers what nodes gave until their inputs change."""
+    """ComfyUI's executor, which caches the results of nodes until their inputs change."""
     import execution
 
     return execution.PromptExecutor(ServerStandIn(None), cache_type=execution.CacheType.CLASSIC, **cache_arguments())
 
 
 def run_workflow(workflow: dict, *, on_progress: Progress | None = None, executor=None) -> Execution:
-    """Runs an API-format workflow and returns what the nodes that ran gave.
+    """Runs an API-format workflow and returns the results of the nodes that ran.
 
-    workflow: {node id: {"class_type": ..., "inputs": ...}}; it is left unchanged.
+    workflow: {node id: {"class_type": ..., "inputs": ...}}; it is not changed.
     on_progress: called with (node id, done, total) when a node starts, reports a step, and ends.
     executor: from `new_executor`, to run only what has changed since its last run; by default every node runs afresh.
     Raises WorkflowError where the workflow is not valid, a node fails or the run is interrupted.
@@ -98,7 +98,7 @@ def run_workflow(workflow: dict, *, on_progress: Progress | None = None, executo
     import execution
 
     load_core_extras()
-    # ComfyUI writes into the workflow that it runs, and reads that back from a second run of the same dict.
+    # ComfyUI writes into the workflow that it runs, and reads that back when the same dict runs again.
     workflow = copy.deepcopy(workflow)
     check_nodes(workflow)
     prompt_id = str(uuid.uuid4())
@@ -119,7 +119,7 @@ def run_workflow(workflow: dict, *, on_progress: Progress | None = None, executo
 
 
 class ServerStandIn:
-    """What the executor sees in place of ComfyUI's server: takes its events, keeps times, passes progress on."""
+    """Stands in for ComfyUI's server: takes the executor's events, keeps times and reports progress."""
 
     def __init__(self, on_progress: Progress | None):
         # Without a client the executor sends no events.
@@ -150,7 +150,7 @@ class ServerStandIn:
 
 
 def cache_arguments() -> dict:
-    """The executor's cache arguments as this version of ComfyUI spells them; it has no working default."""
+    """The executor's cache arguments, which differ between versions of ComfyUI and have no working default."""
     import execution
 
     if "cache_args" in inspect.signature(execution.PromptExecutor).parameters:
@@ -159,7 +159,7 @@ def cache_arguments() -> dict:
 
 
 def check_nodes(workflow: dict) -> None:
-    """Unknown nodes and links to nowhere, for which ComfyUI's own check names no node or only a KeyError."""
+    """Reports unknown nodes and broken links; ComfyUI's own check does not name the node."""
     from comfy_execution.graph_utils import is_link
 
     import nodes
@@ -175,7 +175,7 @@ def check_nodes(workflow: dict) -> None:
 
 
 def raise_invalid(valid: bool, error: dict | None, node_errors: dict) -> None:
-    # ComfyUI runs the valid outputs of a workflow that has others; here any fault is one.
+    # ComfyUI runs a workflow if any of its outputs is valid; here all must be.
     for node_id, fault in node_errors.items():
         message = "; ".join(sentence(reason) for reason in fault["errors"])
         raise WorkflowError(node_id, fault["class_type"], message)
@@ -228,7 +228,7 @@ def progress_bars_reported() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what ComfyUI's loader and executor log about a fault out of the terminal: it comes as an exception."""
+    """Hides what ComfyUI's loader and executor log about an error, which is raised as an exception anyway."""
 
     def from_elsewhere(record: logging.LogRecord) -> bool:
         return record.module not in ("execution", "nodes")

@@ -1,7 +1,7 @@
-"""The photographs and sprites that the demo and its model are made from, read out of installed packages.
+"""The photographs and sprites that the demo and its model use, read from installed packages.
 
-Nothing here is committed: scikit-image and scikit-learn carry the photographs in their wheels, the npm package
-`@lobehub/fluent-emoji-3d` carries the sprites (needed for training only).
+None of them is in the repository: scikit-image and scikit-learn have the photographs in their wheels, and the npm
+package `@lobehub/fluent-emoji-3d` has the sprites, which only training needs.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ import torch
 
 
 def patcher(model: comfy.model_base.BaseModel) -> comfy.model_patcher.ModelPatcher:
-    """A model with seeded weights: ComfyUI's layers leave theirs as the memory was."""
+    """A MODEL with seeded weights; ComfyUI's layers leave theirs uninitialized."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, weight in model.diffusion_model.named_parameters():

@@ -1,7 +1,7 @@
-"""Turns API-format workflows into UI-format ones that ComfyUI's frontend opens, and back.
+"""Turns API-format workflows into the UI format that ComfyUI's frontend opens.
 
-The frontend alone does this in ComfyUI itself. Covered is what `example_workflows/` holds: plain nodes and links;
-no subgraphs, reroutes, muted nodes or dynamic inputs.
+In ComfyUI only the frontend can do this. What `example_workflows/` holds is supported: plain nodes and links, no
+subgraphs, reroutes, muted nodes or dynamic inputs.
 """
 
 import json
@@ -14,7 +14,7 @@ WORKFLOWS = ROOT / "example_workflows"
 PACK_ID = "paste-inpaint-harmonize"
 WIDGET_TYPES = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
 
-# Stage -> the nodes that open it. Other nodes follow what they come from, else what they go to.
+# Stage -> the nodes that belong to it. Any other node joins the stage of its inputs, or else of its outputs.
 STAGES = {
     "Segment": {"PhDLoadSegmenter", "PhDSegment"},
     "Paste": {"PhDPasteBlend", "PhDCrop"},
@@ -30,7 +30,7 @@ NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
 
 
 def object_info() -> dict:
-    """What a server's /object_info says of the nodes that shipped workflows may use. Needs an active ComfyUI."""
+    """A server's /object_info for the nodes that shipped workflows may use. ComfyUI must be active."""
     from comfy_api.internal import _ComfyNodeInternal
 
     import nodes
@@ -54,14 +54,14 @@ def object_info() -> dict:
     return json.loads(json.dumps(info))
 
 
-def write_twins(info: dict) -> list[Path]:
-    """Writes the UI-format twin of every file in `example_workflows/api`; returns their paths."""
+def write_ui_workflows(info: dict) -> list[Path]:
+    """Writes the UI form of every file in `example_workflows/api`; returns the paths written."""
     written = []
     for path in sorted((WORKFLOWS / "api").glob("*.json")):
-        twin = WORKFLOWS / path.name
+        ui_file = WORKFLOWS / path.name
         api = json.loads(path.read_text(encoding="utf-8"))
-        twin.write_text(json.dumps(to_ui(api, info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        written.append(twin)
+        ui_file.write_text(json.dumps(to_ui(api, info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.append(ui_file)
     return written
 
 
@@ -91,19 +91,6 @@ def to_ui(api: dict, object_info: dict) -> dict:
         "extra": {},
         "version": 0.4,
     }
-
-
-def to_api(ui: dict, object_info: dict) -> dict:
-    """The API-format workflow of a UI-format one, as the frontend's `graphToPrompt` gives it."""
-    sources = {link[0]: [str(link[1]), link[2]] for link in ui["links"]}
-    api = {}
-    for node in ui["nodes"]:
-        names = [name for name, _, _ in widgets(object_info[node["type"]])]
-        values = dict(zip(names, node["widgets_values"], strict=True))
-        inputs = {name: value for name, value in values.items() if not is_control(name)}
-        inputs |= {entry["name"]: sources[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
-        api[str(node["id"])] = {"class_type": node["type"], "inputs": inputs, "_meta": {"title": node["title"]}}
-    return api
 
 
 def ui_node(node_id: int, node: dict, info: dict, order: int) -> dict:
@@ -168,17 +155,12 @@ def is_widget(kind: str, options: dict) -> bool:
     return kind in WIDGET_TYPES and not options.get("forceInput")
 
 
-def is_control(name: str) -> bool:
-    """Whether a widget belongs to the frontend alone."""
-    return name in ("control_after_generate", "upload")
-
-
 def is_link(value) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
 def type_name(kind) -> str:
-    """V1 nodes give a combo as the list of its options."""
+    """The name of an input's type. V1 nodes declare a combo by the list of its options."""
     return "COMBO" if isinstance(kind, list) else kind
 
 
@@ -192,7 +174,7 @@ def depths(api: dict) -> dict[str, int]:
     while len(depth) < len(api):
         ready = [name for name in api if name not in depth and all(source in depth for source in sources_of(api[name]))]
         if not ready:
-            raise ValueError("The workflow's links run in a circle, or come from a node that it does not have.")
+            raise ValueError("The workflow's links run in a circle, or come from a node that is missing.")
         depth |= {name: max((depth[source] + 1 for source in sources_of(api[name])), default=0) for name in ready}
     return depth
 

@@ -1,4 +1,4 @@
-"""The stand-in for the packaged backend's missing module: what checkpoints are loaded into there."""
+"""The stand-in for the autoencoder module that the packaged ComfyUI backend lacks."""
 
 import comfy.ldm.models.autoencoder as present
 import pytest

@@ -1,47 +1,49 @@
-"""The door says what is wrong in one sentence."""
+"""dev.py reports a wrong call in one sentence, with exit code 2."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+import dev
+from devtools.paths import ROOT
+
+WRONG_CALLS = [
+    (["fly"], "no command 'fly'"),
+    (["bench"], "bench needs a name"),
+    (["bench", "no_such_benchmark"], "no benchmark 'no_such_benchmark'"),
+    (["bench", "../dev"], "no benchmark '../dev'"),
+]
 
 
-def dev(*arguments, **environment):
-    command = [sys.executable, str(ROOT / "dev.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+@pytest.mark.parametrize(("arguments", "words"), WRONG_CALLS)
+def test_a_wrong_call_gives_exit_code_2_and_one_sentence(arguments, words, capsys):
+    assert dev.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["fly"], "no command 'fly'"),
-        (["bench"], "bench needs a name"),
-        (["bench", "no_such_benchmark"], "no benchmark 'no_such_benchmark'"),
-        (["bench", "../dev"], "no benchmark '../dev'"),
-    ],
-)
-def test_wrong_words_give_exit_code_2_and_one_sentence(arguments, words):
-    result = dev(*arguments)
+def test_the_exit_code_and_the_sentence_come_out_of_the_process():
+    command = [sys.executable, str(ROOT / "dev.py"), "fly"]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert words in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert "no command 'fly'" in result.stderr and result.stderr.count("\n") == 1
     assert result.stdout == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_without_a_command_lists_the_commands(arguments):
-    result = dev(*arguments)
-    assert result.returncode == 0
+def test_without_a_command_lists_the_commands(arguments, capsys):
+    assert dev.main(arguments) == 0
+    printed = capsys.readouterr().out
     for command in ("demo", "test", "bench NAME", "serve", "train STAGE", "workflows"):
-        assert f"dev.py {command}" in result.stdout
+        assert f"dev.py {command}" in printed
 
 
-def test_a_comfyui_path_that_is_none_is_named(tmp_path):
-    result = dev("serve", COMFYUI_PATH=str(tmp_path))
-    assert result.returncode == 2
-    assert str(tmp_path) in result.stderr
-    assert result.stderr.count("\n") == 1
+def test_a_comfyui_path_without_a_comfyui_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    assert dev.main(["serve"]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The executor runs real workflows on ComfyUI's own executor, and tells their faults apart."""
+"""Workflows run on ComfyUI's own executor, and each kind of fault is reported as such."""
 
 import copy
 
@@ -159,5 +159,5 @@ def test_gives_the_message_of_a_node_that_fails(monkeypatch, caplog):
     assert (caught.value.node_id, caught.value.node_type) == ("2", "Failing")
     assert caught.value.message == "the image is too small."
     assert "in fail" in caught.value.traceback
-    # ComfyUI has its own word on models that other tests still hold.
+    # ComfyUI logs a warning of its own about models that other tests still hold.
     assert not [record for record in caplog.records if record.module != "model_management"]
