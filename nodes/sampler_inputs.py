@@ -133,7 +133,7 @@ def inner_inputs(inner_steps: int) -> list[io.Input]:
             min=0,
             max=100,
             tooltip="Langevin steps per step, made at the noise levels where they help most. Model calls: "
-            "steps + (steps - 1) × inner steps.",
+            "steps + (steps - 1) × inner_steps.",
         ),
         io.Float.Input(
             "step_size",
