@@ -352,8 +352,8 @@ def test_the_classifier_recognizes_held_out_solids(pack):
 
 @pytest.fixture(scope="module")
 def benchmark(pack, tmp_path_factory):
-    """Exit status, printed lines, and the folder of the results, of a run with few scenes and few drawn images."""
-    from benchmarks.quality import model
+    """Exit status, printed lines, and the folder of the results, of a run with few small scenes and drawn images."""
+    from benchmarks.quality import measure, model, sheet
 
     if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
@@ -361,6 +361,8 @@ def benchmark(pack, tmp_path_factory):
         # A quick run has a quarter of these.
         for name, count in (("TRUTHS", 8), ("DRAWN", 4), ("HOLES", 4)):
             patch.setattr(model, name, count)
+        for module in (measure, sheet):
+            patch.setattr(module, "scene", functools.partial(quality_scenes.scene, side=64))
         return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
 
 
