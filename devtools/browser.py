@@ -122,7 +122,7 @@ class Browser:
         source = {"type": "pointer", "id": name, "parameters": {"pointerType": kind}, "actions": list(actions)}
         self.command("actions", actions=[source])
 
-    def drag(self, *places: tuple[float, float], button: int = 0, steps: int = 1, pause: int = 30) -> None:
+    def drag(self, *places: tuple[float, float], button: int = 0, steps: int = 1, pause: int = 20) -> None:
         """Presses at the first place in the window, moves over the others every `pause` ms, and releases."""
         moves = [
             {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y), "origin": "viewport"}
