@@ -207,7 +207,7 @@ def segment_images(
 
 
 def messages_of(subjects: list[Subjects]) -> list[Message]:
-    """What there is to say about each image."""
+    """The messages about each image, in order."""
     messages = []
     for number, found in enumerate(subjects, 1):
         messages += [Message(text) for text in found.messages]

@@ -60,7 +60,7 @@ def find_subjects(
         if subject_box(mask) is not None:
             whole = np.maximum(whole, mask)
             one_by_one = len(prompts) == 1 and refinement.keep == "all"
-            # Parts too faint to be told apart, and those beyond the most that are listed, are in the whole mask too.
+            # Parts below ½ everywhere and those beyond MOST_PARTS get no mask of their own; the whole mask has them.
             separate += (parts_of(mask) or [mask]) if one_by_one else [mask]
     return Subjects(whole, separate, messages)
 

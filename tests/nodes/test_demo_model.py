@@ -64,8 +64,8 @@ def test_an_empty_latent_of_core_s_own_gets_the_model_s_channels(loaded):
     assert core.VAEDecode().decode(vae, sampled)[0].shape == (1, 64, 64, 3)
 
 
-def test_both_predictions_are_one_estimate(loaded):
-    """x0 + s n, as the flow sees it and as a noise predictor does, with levels that both know exactly."""
+def test_flow_and_noise_prediction_estimate_the_same_clean_latent(loaded):
+    """At noise levels that both have exactly."""
     flow, noise = loaded[0].model, run_node("PhDLoadDemoModel", prediction="noise").values[0].model
     assert isinstance(noise.model_sampling, comfy.model_sampling.EPS)
     generator = torch.Generator().manual_seed(0)
@@ -100,7 +100,7 @@ def redrawn(loaded):
     return run
 
 
-def test_it_sees_what_a_mask_leaves_and_nothing_of_what_it_hides(redrawn):
+def test_it_sees_the_image_outside_the_mask_and_nothing_inside(redrawn):
     inside = torch.zeros(1, 1, 8, 8)
     inside[..., 2:6, 2:6] = 1
     one, other = torch.randn(2, 1, 32, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -137,18 +137,18 @@ def test_sizes_that_are_no_multiple_of_eight(loaded, height, width):
 def test_a_batch_goes_through_the_autoencoder_item_by_item(loaded):
     vae = loaded[2]
     images = torch.cat([astronaut(64, 64), astronaut(64, 64).flip(2)])
-    (together,) = core.VAEEncode().encode(vae, images)
+    (encoded,) = core.VAEEncode().encode(vae, images)
     (alone,) = core.VAEEncode().encode(vae, images[1:])
-    torch.testing.assert_close(together["samples"][1:], alone["samples"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(encoded["samples"][1:], alone["samples"], rtol=1e-4, atol=1e-4)
 
 
-def test_known_words_say_something(loaded):
+def test_trained_words_have_an_effect(loaded):
     clip = loaded[1]
     assert not torch.allclose(encode(clip, "a red apple"), encode(clip, "a green apple"), atol=1e-3)
 
 
-def test_unknown_words_say_nothing(loaded):
-    """Their embeddings are zero, so that one is as good as another, and as the zero vector itself."""
+def test_unknown_words_have_no_effect(loaded):
+    """Their embeddings are zero, so all of them give the same context."""
     clip = loaded[1]
     table = clip.cond_stage_model.clip_l.transformer.text_model.embeddings.token_embedding.weight
     words = []

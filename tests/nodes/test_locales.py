@@ -1,4 +1,4 @@
-"""The English texts that ComfyUI's translation reads are the schemas' own. Written anew as test_schema.py says."""
+"""The English texts for ComfyUI's translation are the schemas' own. test_schema.py shows how to regenerate them."""
 
 import json
 
@@ -9,15 +9,15 @@ FILE = ROOT / "locales" / "en" / "nodeDefs.json"
 
 def texts(node) -> dict:
     schema = node.GET_SCHEMA()
-    told = {"display_name": schema.display_name, "description": schema.description}
+    entry = {"display_name": schema.display_name, "description": schema.description}
     if schema.inputs:
-        told["inputs"] = {
+        entry["inputs"] = {
             item.id: {"name": item.display_name or item.id, "tooltip": item.tooltip} for item in schema.inputs
         }
-    told["outputs"] = {
+    entry["outputs"] = {
         str(slot): {"name": item.display_name, "tooltip": item.tooltip} for slot, item in enumerate(schema.outputs)
     }
-    return told
+    return entry
 
 
 def test_english_texts_are_those_of_the_schemas(pack, regenerate):

@@ -18,15 +18,15 @@ def described(node) -> dict:
     schema = node.GET_SCHEMA()
     inputs = {}
     for item in schema.inputs:
-        told = {"type": item.get_io_type(), "optional": bool(item.optional)}
+        entry = {"type": item.get_io_type(), "optional": bool(item.optional)}
         if getattr(item, "default", None) is not None:
-            told["default"] = item.default
+            entry["default"] = item.default
         for word in ("min", "max"):
             if getattr(item, word, None) is not None:
-                told[word] = getattr(item, word)
+                entry[word] = getattr(item, word)
         if getattr(item, "options", None) is not None and item.id not in OFFERED_BY_COMFYUI:
-            told["options"] = item.options
-        inputs[item.id] = told
+            entry["options"] = item.options
+        inputs[item.id] = entry
     outputs = [[item.display_name, item.get_io_type()] for item in schema.outputs]
     return {"inputs": inputs, "outputs": outputs, "output_node": schema.is_output_node}
 
@@ -66,8 +66,8 @@ def test_names_are_unique_across_inputs(pack, node_id):
 
 @pytest.mark.parametrize("node_id", EXPECTED_IDS)
 def test_the_server_can_describe_every_node(pack, node_id):
-    told = json.loads(json.dumps(pack[node_id].GET_NODE_INFO_V1()))
-    assert told["name"] == node_id
+    info = json.loads(json.dumps(pack[node_id].GET_NODE_INFO_V1()))
+    assert info["name"] == node_id
 
 
 def test_schemas_have_not_drifted(pack, regenerate):

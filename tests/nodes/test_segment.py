@@ -98,7 +98,7 @@ def test_gray_and_rgba_images_work(channels):
 
 
 @pytest.mark.parametrize("given", [{"box": "0, 0, 1, 1"}, {"positive_points": "0, 0"}])
-def test_a_image_of_one_pixel_works(given):
+def test_an_image_of_one_pixel_works(given):
     mask, cutout, _, _ = run_node("PhDSegment", image=torch.ones(1, 1, 1, 3), segmenter=grabcut(), **given).values
     assert mask.shape == (1, 1, 1) and cutout.shape == (1, 1, 1, 4)
 
@@ -110,10 +110,10 @@ def test_a_flat_image_works():
 def test_items_of_a_batch_do_not_depend_on_each_other():
     one, other = scene(), scene().flip(2)
     given = {"segmenter": grabcut(), "box": "15, 10, 50, 40"}
-    together = run_node("PhDSegment", image=torch.cat([one, other]), **given).values[0]
+    batch = run_node("PhDSegment", image=torch.cat([one, other]), **given).values[0]
     for index, image in enumerate((one, other)):
         alone = run_node("PhDSegment", image=image, **given).values[0]
-        assert torch.equal(together[index : index + 1], alone)
+        assert torch.equal(batch[index : index + 1], alone)
 
 
 def test_threshold_keep_and_grow():
@@ -128,7 +128,7 @@ def test_threshold_keep_and_grow():
     assert run_node("PhDSegment", **everything, threshold=0.5, grow=-3).values[0].sum() == 24 * 24
 
 
-def test_grabcut_without_a_prompt_says_what_it_needs():
+def test_grabcut_without_a_prompt_is_refused_with_what_it_needs():
     for given in ({}, {"negative_points": "5, 5"}):
         message = refused("PhDSegment", image=scene(), segmenter=grabcut(), **given)
         assert "grabcut" in message and "box" in message and "positive points" in message
@@ -153,7 +153,7 @@ def test_grabcut_without_a_prompt_says_what_it_needs():
         ("negative_points", "9999999999, 5"),
     ],
 )
-def test_a_prompt_that_is_none_is_named(name, text):
+def test_a_malformed_prompt_is_refused_by_its_widget_s_name(name, text):
     message = refused("PhDSegment", image=scene(), segmenter=grabcut(), **{"box": "20, 10, 40, 40", name: text})
     assert message.startswith(f"{name} is ") and repr(text) in message and "must be" in message
 
@@ -208,7 +208,7 @@ def test_a_box_of_another_node_is_a_prompt_like_one_that_is_written():
     assert torch.equal(written, linked)
 
 
-def test_what_segment_gives_as_box_it_also_takes():
+def test_segment_accepts_its_own_box_output():
     box = run_node("PhDSegment", image=scene(), segmenter=finds(SQUARE[0])).values[2]
     assert run_node("PhDSegment", image=scene(), segmenter=grabcut(), boxes=box).values[2] == box
 
@@ -230,7 +230,7 @@ def test_points_go_with_the_box_they_lie_in():
     "boxes",
     [5, [5], {"x": 1}, [{**FIRST, "width": -4}], [{**FIRST, "x": float("nan")}], [{**FIRST, "x": 1e12}], [[FIRST], 3]],
 )
-def test_what_are_no_boxes_is_named(boxes):
+def test_malformed_boxes_are_refused(boxes):
     given = Holder(boxes) if isinstance(boxes, int) else boxes
     message = refused("PhDSegment", image=scene(), segmenter=finds(TWO), boxes=given)
     assert message.startswith("boxes is ") and "x, y, width and height" in message
@@ -269,7 +269,7 @@ def test_a_rough_mask_for_each_image_of_a_batch():
     assert "image has 3" in message and "rough_mask has 2" in message
 
 
-def test_what_is_transparent_is_not_the_subject_and_not_seen():
+def test_transparent_pixels_are_not_subject_and_hidden_from_the_segmenter():
     image = scene(channels=4)
     image[:, :, 40:, 3], image[:, :, 40:, :3] = 0, 1
     seen = []
@@ -283,7 +283,7 @@ def test_what_is_transparent_is_not_the_subject_and_not_seen():
     assert (seen[0][:, 40:] == 0.5).all() and seen[0].shape == (60, 80, 3)
 
 
-def test_points_outside_the_image_are_left_out_and_told():
+def test_points_outside_the_image_are_left_out_with_a_message():
     given = {"image": scene(), "segmenter": grabcut(), "negative_points": "5, 5; 75, 55"}
     ran = run_node("PhDSegment", **given, positive_points="40, 30; 30, 20; 80, 10; -1, 5")
     assert "positive_points: 2 of 4 lie outside the image of 80×60 pixels and are left out." in ran.text
@@ -292,7 +292,7 @@ def test_points_outside_the_image_are_left_out_and_told():
     assert not ran.values[0].any() and "No subject found" in ran.text[-1]
 
 
-def test_the_edge_is_drawn_again_after_the_image():
+def test_refine_edge_moves_the_mask_s_edge_to_the_image_s():
     grown = finds(block(60, 80, 13, 23, 47, 57)[0])
     refined = run_node("PhDSegment", image=scene(), segmenter=grown, refine_edge=5).values[0]
     assert (refined - SQUARE).abs().mean() < 0.1 * (block(60, 80, 13, 23, 47, 57) - SQUARE).abs().mean()
@@ -302,7 +302,7 @@ def test_the_edge_is_drawn_again_after_the_image():
     assert run_node("PhDSegment", image=scene(), segmenter=grown).values[0].sum() == 34 * 34
 
 
-def test_progress_is_told_for_every_image_and_an_interrupt_is_heeded():
+def test_progress_is_reported_for_every_image_and_an_interrupt_ends_the_node():
     heard, seen = [], []
 
     def find(image, prompt):
@@ -315,7 +315,7 @@ def test_progress_is_told_for_every_image_and_an_interrupt_is_heeded():
     with pytest.raises(Exception, match=r"(?i)interrupt"):
         run_node("PhDSegment", image=scene(batch=5), segmenter=asking)
     assert len(seen) == 2
-    run_node("PhDSegment", image=scene(batch=3), segmenter=finds(TWO), on_progress=lambda *told: heard.append(told))
+    run_node("PhDSegment", image=scene(batch=3), segmenter=finds(TWO), on_progress=lambda *step: heard.append(step))
     assert len(heard) >= 3
 
 
@@ -339,7 +339,7 @@ def test_model_files_are_offered(models):
     assert loading.segmenters() == [loading.GRABCUT, "u2netp.onnx", "b.safetensors", "sam_vit_b.pth"]
 
 
-def test_a_model_file_that_is_none_is_named(models):
+def test_a_file_that_is_not_a_model_is_refused_by_name(models):
     (models / "segmentation" / "notes.onnx").write_text("these are notes")
     message = refused("PhDLoadSegmenter", model="notes.onnx")
     assert "notes.onnx" in message and "ONNX" in message
@@ -388,7 +388,7 @@ def test_a_sam_checkpoint_is_loaded_whatever_its_name(models, name):
     assert run_node("PhDSegment", image=scene(), segmenter=loaded).values[0].shape == (1, 60, 80)
 
 
-def test_while_only_the_prompt_changes_a_image_is_encoded_once_and_comfyui_manages_the_weights(models, monkeypatch):
+def test_sam_encodes_an_image_once_for_several_prompts_and_comfyui_manages_its_weights(models, monkeypatch):
     with torch.inference_mode(False):
         save_file(tiny_sam(), models / "sams" / "sam.safetensors")
     import segment_anything.modeling
@@ -412,7 +412,7 @@ def test_while_only_the_prompt_changes_a_image_is_encoded_once_and_comfyui_manag
 
 @pytest.fixture
 def deeplab(models):
-    """A DeepLabV3+ with random weights, in a file that says what its classes are called."""
+    """A DeepLabV3+ with random weights, in a file with the names of its classes."""
     import segmentation_models_pytorch
 
     with torch.inference_mode(False):
@@ -425,7 +425,7 @@ def deeplab(models):
     return run_node("PhDLoadSegmenter", model="any.safetensors").values[0]
 
 
-def test_a_deeplab_checkpoint_is_asked_by_class_name(deeplab):
+def test_a_deeplab_checkpoint_finds_subjects_by_class_name(deeplab):
     shapes = [run_node("PhDSegment", image=scene(), segmenter=deeplab, class_name=name).values[0].shape
               for name in ("auto", "dog", "Cup")]  # fmt: skip
     assert shapes == [(1, 60, 80)] * 3
@@ -497,7 +497,7 @@ def test_a_faint_mask_is_a_mask(keep):
     torch.testing.assert_close(found.values[0][0], torch.from_numpy(faint.astype(np.float32)))
 
 
-def test_what_is_transparent_is_no_part_to_be_kept():
+def test_a_transparent_part_is_not_the_largest_one():
     both = np.zeros((60, 80), np.float32)
     both[5:55, 5:40], both[20:40, 50:70] = 1, 1
     image = scene(channels=4)
@@ -506,7 +506,7 @@ def test_what_is_transparent_is_no_part_to_be_kept():
     assert mask[:, :45].sum() == 0 and mask[20:40, 50:70].min() == 1
 
 
-def test_what_a_network_cannot_say_is_no_subject():
+def test_nan_from_a_network_is_background():
     broken = SQUARE.numpy().reshape(60, 80).astype(np.float32)
     broken[:10] = np.nan
     mask, cutout, *_ = run_node("PhDSegment", image=scene(), segmenter=finds(broken)).values

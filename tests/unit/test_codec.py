@@ -22,7 +22,7 @@ def codec(images):
     torch.manual_seed(0)
     codec = PatchCodec(width=16)
     codec.fit(images)
-    # What a trained refinement adds is not the subject here: its last convolution says nothing.
+    # The trained refinement is not tested here: its last convolution gives 0.
     for parameter in codec.smooth[2].parameters():
         torch.nn.init.zeros_(parameter)
     return codec.requires_grad_(False)

@@ -111,10 +111,10 @@ def same(found, given, image):
 
 
 @pytest.mark.parametrize("encoder", ["tu-mobilenetv2_050", "mobilenet_v2", "resnet18"])
-@pytest.mark.parametrize("told", [True, False])
-def test_a_network_of_segmentation_models_pytorch_is_known_by_its_tensors(encoder, told):
+@pytest.mark.parametrize("named", [True, False])
+def test_a_network_of_segmentation_models_pytorch_is_known_by_its_tensors(encoder, named):
     given = smp_network(encoder, classes=21)
-    found = checkpoint.build(given.state_dict(), {"encoder": encoder} if told else {})
+    found = checkpoint.build(given.state_dict(), {"encoder": encoder} if named else {})
     assert found.labels == VOC and found.side == 512
     assert same(found.network, given, np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
 
@@ -127,7 +127,7 @@ def test_metadata_tell_labels_and_side():
 
 
 @pytest.mark.parametrize(
-    ("metadata", "told"),
+    ("metadata", "message"),
     [
         ({"labels": "[1, 2, 3]"}, "2 classes"),
         ({"labels": "{"}, "2 classes"),
@@ -139,8 +139,8 @@ def test_metadata_tell_labels_and_side():
         ({"encoder": "tu-nonsense"}, "none of the encoders"),
     ],
 )
-def test_metadata_that_do_not_fit_are_refused(metadata, told):
-    with pytest.raises(ValueError, match=told):
+def test_metadata_that_do_not_fit_are_refused(metadata, message):
+    with pytest.raises(ValueError, match=message):
         checkpoint.build(smp_network().state_dict(), {"encoder": "tu-mobilenetv2_050"} | metadata)
 
 

@@ -197,7 +197,7 @@ def test_the_most_salient_mask_is_large_and_central_and_not_the_background():
     assert sam.most_salient(logits[[0, 1]], torch.ones(2)) == 1
 
 
-def test_a_mask_that_the_network_doubts_is_less_salient():
+def test_a_mask_with_a_low_score_is_less_salient():
     logits = logits_of(CENTER, (10, 10, 30, 30))
     assert sam.most_salient(logits, torch.tensor([0.2, 0.9])) == 1
     assert sam.most_salient(logits, torch.tensor([0.9, 0.2])) == 0
@@ -220,7 +220,7 @@ def test_an_unstable_mask_is_less_salient():
         ("model.diffusion_model.input_blocks.0.0.weight", "diffusion"),
     ],
 )
-def test_what_is_not_supported_is_called_by_its_name(network, name, what):
+def test_unsupported_checkpoints_are_refused_by_name(network, name, what):
     with pytest.raises(ValueError, match=what) as refused:
         checkpoint.build({**network.state_dict(), name: torch.zeros(2, 2)}, {})
     assert "ViT-B" in str(refused.value)

@@ -99,7 +99,7 @@ def test_a_rough_mask_of_nothing_or_everything_does_not_crash(value):
     assert np.isfinite(grabcut(image, rough=np.full((120, 160), value, np.float32))).all()
 
 
-def test_a_image_too_small_for_grabcut_does_not_crash():
+def test_an_image_too_small_for_grabcut_does_not_crash():
     assert grabcut(np.zeros((2, 2, 3), np.float32), box=(0, 0, 1, 1)).shape == (2, 2)
 
 
