@@ -1,12 +1,15 @@
-"""PhDCrop: the window that the model works in."""
+"""PhDCrop: cuts the window that the model works in."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import comfy.latent_formats
 import numpy as np
+import torch
 from comfy_api.latest import io
 
-from ..phd_ops.pixels.geometry import Box, Size, bounding_box, crop_window
+from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
 from ..phd_ops.pixels.masks import resize_mask
 from ..phd_ops.pixels.resample import resize
 from .compat import newer
@@ -22,14 +25,14 @@ LEAST_SIDE = 64
 COARSE_GRIDS = {48: 16, 128: 32}
 
 
-def model_size(model) -> tuple[int, int]:
-    """The side of the square image that a model was made for, and what its images' sides are multiples of."""
+def model_size(model: Any) -> tuple[int, int]:
+    """The side in pixels of the square image that a MODEL was made for, and what its images' sides are multiples of."""
     config = model.model.model_config
     latent = model.get_model_object("latent_format")
     is_unet = "model_channels" in config.unet_config
     # Transformers work on 2×2 latent cells at a time.
     multiple = COARSE_GRIDS.get(latent.latent_channels, 8) * (1 if is_unet else 2)
-    # Of the demo model only; newer configurations say None to whatever they are asked.
+    # Only the demo model has it; newer configurations give None for any name.
     own = getattr(config, "image_side", None)
     if own is not None:
         return own, multiple
@@ -87,7 +90,7 @@ class PhDCrop(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The model that will sample the window: tells its size and its grid.",
+                    tooltip="The model that will sample the window. Its image size and latent grid are used.",
                 ),
                 io.Mask.Input(
                     "subject_mask", optional=True, tooltip="1 = subject, the subject_matte from Paste & Blend."
@@ -113,15 +116,15 @@ class PhDCrop(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        composite,
-        inpaint_mask,
-        harmonize_mask,
-        side=512,
-        context=1.6,
-        multiple=8,
-        reference=None,
-        model=None,
-        subject_mask=None,
+        composite: torch.Tensor,
+        inpaint_mask: torch.Tensor,
+        harmonize_mask: torch.Tensor,
+        side: int = 512,
+        context: float = 1.6,
+        multiple: int = 8,
+        reference: torch.Tensor | None = None,
+        model: Any = None,
+        subject_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         check_numbers(context=context)
         if model is not None:
@@ -133,46 +136,67 @@ class PhDCrop(io.ComfyNode):
         inpaints, messages = as_masks(inpaint_mask, composites, "inpaint_mask")
         harmonizes, resized = as_masks(harmonize_mask, composites, "harmonize_mask")
         messages += resized
-        references = composites if reference is None else as_images(reference, "reference")[..., :3]
-        if references.shape[1:] != composites.shape[1:]:
-            raise ValueError(
-                f"reference is {pixels(Size.of(references[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
-                "connect both from the same Paste & Blend."
-            )
-        batches = {
-            "composite": composites,
-            "inpaint_mask": inpaints,
-            "harmonize_mask": harmonizes,
-            "reference": references,
-        }
+        references = read_reference(reference, composites)
+        batches = {"composite": composites, "inpaint_mask": inpaints, "harmonize_mask": harmonizes}
+        batches["reference"] = references
         if subject_mask is not None:
             batches["subject_mask"], resized = as_masks(subject_mask, composites, "subject_mask")
             messages += resized
         count = common_batch(**batches)
         subjects = batches.get("subject_mask", np.clip(harmonizes - inpaints, 0, 1))
-        scene = Size.of(composites[0])
-        # One window for the whole batch, around all of it, so that the crops stack.
-        subject = bounding_box(harmonizes.max(axis=0)) or Box(0, 0, *scene)
-        window = crop_window(subject, scene, side, context, multiple)
-
-        def cut(batch: np.ndarray, to_size) -> list[np.ndarray]:
-            return [to_size(item(batch, index)[window.box.slices]) for index in range(count)]
-
-        def cut_mask(batch: np.ndarray) -> list[np.ndarray]:
-            return cut(batch, lambda part: resize_mask(part, *window.target))
-
-        images = cut(composites, lambda part: resize(part, window.target))
-        masks = cut_mask(harmonizes)
-        text = f"Window {window.box.width}×{window.box.height} at ({window.box.x}, {window.box.y}), "
-        messages.append(Message(f"{text}worked on at {window.target.width}×{window.target.height}."))
-        if not harmonizes.any():
-            messages.append(Message("The harmonize_mask is empty: the window is the whole image.", warning=True))
+        window = window_around(harmonizes, side, context, multiple)
+        images, masks = cut_images(composites, count, window), cut_masks(harmonizes, count, window)
         return io.NodeOutput(
             as_tensor(images),
-            as_tensor(cut_mask(inpaints)),
+            as_tensor(cut_masks(inpaints, count, window)),
             as_tensor(masks),
             window,
-            as_tensor(images if reference is None else cut(references, lambda part: resize(part, window.target))),
-            as_tensor(cut_mask(subjects)),
-            ui=show(cls, [outlined(*pair) for pair in zip(images, masks, strict=True)], messages),
+            as_tensor(images if reference is None else cut_images(references, count, window)),
+            as_tensor(cut_masks(subjects, count, window)),
+            ui=show(
+                cls,
+                [outlined(*pair) for pair in zip(images, masks, strict=True)],
+                messages + window_messages(window, bool(harmonizes.any())),
+            ),
         )
+
+
+def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np.ndarray:
+    """The references [B,H,W,3], of the composites' size; the composites without one."""
+    references = composites if reference is None else as_images(reference, "reference")[..., :3]
+    if references.shape[1:] != composites.shape[1:]:
+        raise ValueError(
+            f"reference is {pixels(Size.of(references[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
+            "connect both from the same Paste & Blend."
+        )
+    return references
+
+
+def window_around(changes: np.ndarray, side: int, context: float, multiple: int) -> CropWindow:
+    """One window for a whole batch, around all that may change [B,H,W], so that the crops stack."""
+    scene = Size.of(changes[0])
+    subject = bounding_box(changes.max(axis=0)) or Box(0, 0, *scene)
+    return crop_window(subject, scene, side, context, multiple)
+
+
+def cut(batch: np.ndarray, count: int, box: Box, to_target: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+    return [to_target(item(batch, index)[box.slices]) for index in range(count)]
+
+
+def cut_images(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
+    """The windows of `count` images [H,W,3], at the model's size."""
+    return cut(batch, count, window.box, lambda part: resize(part, window.target))
+
+
+def cut_masks(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
+    """The windows of `count` masks [H,W], at the model's size."""
+    return cut(batch, count, window.box, lambda part: resize_mask(part, *window.target))
+
+
+def window_messages(window: CropWindow, any_change: bool) -> list[Message]:
+    box, target = window.box, window.target
+    place = f"Window {box.width}×{box.height} at ({box.x}, {box.y}), worked on at {target.width}×{target.height}."
+    if any_change:
+        return [Message(place)]
+    empty = "The harmonize_mask is empty: the window is the whole image."
+    return [Message(place), Message(empty, warning=True)]

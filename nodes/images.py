@@ -1,4 +1,7 @@
-"""Between ComfyUI's tensors and the arrays of `phd_ops`: images, masks, batches, and what a node shows on itself."""
+"""Between ComfyUI's tensors and the arrays of `phd_ops`: images, masks, and batches of them."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -7,8 +10,11 @@ from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask
 from .ui import Message
 
+Item = TypeVar("Item")
+
 
 def pixels(size: Size) -> str:
+    """A size as it stands in a message."""
     return f"{size.width}×{size.height} pixels"
 
 
@@ -29,7 +35,7 @@ def as_images(image: torch.Tensor, name: str) -> np.ndarray:
 
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
-    """A MASK as `as_mask` gives it; its errors say which input they mean."""
+    """A MASK as float32 [B,H,W] in 0..1, see `as_mask`; errors name the input."""
     try:
         return as_mask(mask)
     except ValueError as error:
@@ -45,19 +51,25 @@ def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> tuple[np.ndarra
     return np.stack([resize_mask(item, *size) for item in masks]), [Message(text)]
 
 
-def common_batch(**batches: np.ndarray) -> int:
-    """The batch size that all inputs share when those of one item serve every item. Names are the inputs'."""
+def common_batch(**batches: Sequence | np.ndarray) -> int:
+    """The batch size that all inputs share; a batch of one serves every item. Names are the inputs', for messages."""
     sizes = {name: len(batch) for name, batch in batches.items()}
     count = max(sizes.values())
     if any(size not in (1, count) for size in sizes.values()):
-        told = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise ValueError(f"Batches must be of one size, or of size 1: {told}.")
+        found = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"Batches must be of one size, or of size 1: {found}.")
     return count
 
 
-def item(batch: np.ndarray, index: int) -> np.ndarray:
+@overload
+def item(batch: np.ndarray, index: int) -> np.ndarray: ...
+@overload
+def item(batch: Sequence[Item], index: int) -> Item: ...
+def item(batch: Any, index: int) -> Any:
+    """Item `index` of a batch, or its only one."""
     return batch[index if len(batch) > 1 else 0]
 
 
-def as_tensor(arrays: list[np.ndarray]) -> torch.Tensor:
+def as_tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    """Arrays of one shape as a float32 batch."""
     return torch.from_numpy(np.ascontiguousarray(np.stack(arrays), dtype=np.float32))

@@ -1,10 +1,11 @@
 """Checks of widget values that ComfyUI does not make itself."""
 
 import math
+from collections.abc import Sequence
 
 
-def check_choice(name: str, value: str, options: list[str]) -> None:
-    """Refuses a value that a combo does not offer; ComfyUI 0.3.64 does not check that itself."""
+def check_choice(name: str, value: str, options: Sequence[str]) -> None:
+    """Refuses a value that a combo does not offer, which ComfyUI 0.3.64 lets pass. `name` is the widget's."""
     if value not in options:
         raise ValueError(f"{name} is {value!r}; it must be one of: {', '.join(options)}.")
 

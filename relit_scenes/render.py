@@ -14,7 +14,7 @@ import numpy as np
 
 from phd_ops.pixels.color import linear_to_srgb
 from phd_ops.pixels.geometry import Box, Placement, Size
-from phd_ops.pixels.paste import Pasted, SceneMasks, subject_box, warp_exemplar
+from phd_ops.pixels.paste import Pasted, SceneMasks, Subject, subject_box, warp_exemplar
 from relit_scenes import subjects
 from relit_scenes.descriptions import MATTE_ERROR, Labels, SceneDescription, labels_of
 from relit_scenes.layers import embedded, over, render_layers
@@ -95,7 +95,7 @@ def render_scene(description: SceneDescription, side: int) -> Scene:
         over(composite, here.box, here.matte, there.lit)
     exemplar, composite = linear_to_srgb(exemplar), linear_to_srgb(composite)
     placement = placement_of(matte, side)
-    reference, cover = warp_exemplar(exemplar, exemplar_matte, placement, Size(side, side))
+    reference, cover = warp_exemplar(Subject(exemplar, exemplar_matte), placement, Size(side, side))
     masks = SceneMasks(*np.zeros((3, side, side), np.float32))
     masks.add(Pasted(composite, matte, Box(0, 0, side, side)), round(RING * side), shadow=True)
     return Scene(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
-from phd_ops.pixels.relight import MOST_GAIN, change_of_light, read_light, relight
+from phd_ops.pixels.relight import MAX_GAIN, LightReader, change_of_light, read_light, relight
 from relit_scenes.draw import draw_background, draw_scene
 from relit_scenes.layers import render_layers
 from relit_scenes.render import Scene, render_scene
@@ -131,12 +131,12 @@ def subject_error(image: np.ndarray, case: Scene) -> float:
 
 def relit(case: Scene, change: np.ndarray) -> np.ndarray:
     """The composite under a light changed by `change` (log gain), clipped to the gains that count as light."""
-    return relight(case.composite, np.exp(np.clip(change, -np.log(MOST_GAIN), np.log(MOST_GAIN))))
+    return relight(case.composite, np.exp(np.clip(change, -np.log(MAX_GAIN), np.log(MAX_GAIN))))
 
 
 def stitched(case: Scene, result: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The composite with its subject relit as Stitch does it."""
-    light = read_light([result], [reference], case.composite, case.background, case.matte)
+    light = read_light(LightReader(case.composite, case.matte), [result], [reference], background=case.background)
     return np.where(case.matte[..., None] > 0, relight(case.composite, light.gain), case.composite)
 
 

@@ -15,7 +15,7 @@ from benchmarks.paste import rivals, sheet
 from benchmarks.paste.sizes import Sizes
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import grow
-from phd_ops.pixels.paste import BLENDS, paste
+from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste
 from phd_ops.pixels.vae_color_shift import fit_color_shift
 
 
@@ -73,7 +73,7 @@ def fringe_errors(composite: np.ndarray, matte: np.ndarray) -> tuple[float, floa
 
 
 def ours_as_rival(scene, exemplar, matte, placement, softness) -> tuple[np.ndarray, np.ndarray]:
-    pasted = paste(scene, exemplar, matte, placement, softness)
+    pasted = paste(scene, Subject(exemplar, matte), placement, PasteOptions(softness))
     return pasted.composite, pasted.matte
 
 
@@ -239,11 +239,11 @@ def identity_paste() -> bool:
     scene, exemplar = texture(Size(203, 161), 6), texture(Size(96, 96), 7)
     mask = disc(96, 40, 1e-3)
     where = Placement(100 / 203, 80 / 161, 80 / 161)
-    pasted = paste(scene, exemplar, mask, where)
+    pasted = paste(scene, Subject(exemplar, mask), where)
     expected = scene.copy()
     part = expected[Box(100 - 48, 80 - 48, 96, 96).slices]
     part[mask == 1] = exemplar[mask == 1]
-    whole = paste(scene, scene, np.ones(scene.shape[:2], np.float32), Placement(0.5, 0.5, 203 / 161))
+    whole = paste(scene, Subject(scene, np.ones(scene.shape[:2], np.float32)), Placement(0.5, 0.5, 203 / 161))
     return np.array_equal(pasted.composite, expected) and np.array_equal(whole.composite, scene)
 
 

@@ -10,7 +10,7 @@ from benchmarks.common.comfyui import start_comfyui, temporary_folders
 from benchmarks.common.images import disc
 from benchmarks.common.memory import extra, in_fresh_process
 from phd_ops.pixels.geometry import Placement
-from phd_ops.pixels.paste import paste
+from phd_ops.pixels.paste import PasteOptions, Subject, paste
 
 ITEMS = 4
 # A node's images (composite, reference) and masks (matte, inpaint, harmonize), in images of the scene's size.
@@ -32,9 +32,10 @@ def images(scene: int, subject: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def paste_ratio(scene: int, subject: int) -> float:
     """Peak of `paste` over the background's bytes; the composite and its matte count, the inputs do not."""
     where = Placement(0.45, 0.55, 0.5, 25.0)
-    paste(*images(64, 32), where, 1.5)
-    inputs = images(scene, subject)
-    return extra(lambda: paste(*inputs, where, 1.5)) / inputs[0].nbytes
+    small, exemplar, matte = images(64, 32)
+    paste(small, Subject(exemplar, matte), where, PasteOptions(1.5))
+    background, exemplar, matte = images(scene, subject)
+    return extra(lambda: paste(background, Subject(exemplar, matte), where, PasteOptions(1.5))) / background.nbytes
 
 
 def node_per_item(scene: int, subject: int) -> float:

@@ -18,7 +18,7 @@ def corner(placement: Placement, size: Size, scene: Size) -> tuple[int, int]:
 
 def opencv_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.ndarray:
     """A placement as `cv2.warpAffine` wants it: pixel centers at whole numbers."""
-    matrix = exemplar_matrix(matte, placement, scene)
+    matrix = exemplar_matrix(subject_box(matte), placement, scene)
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     return matrix
 

@@ -10,7 +10,7 @@ from devtools import package_images as images
 from devtools.contact_sheet import contact_sheet
 from phd_ops.pixels.geometry import Box, Placement
 from phd_ops.pixels.masks import stabilize
-from phd_ops.pixels.paste import BLENDS, paste
+from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste
 from phd_ops.segmenters.onnx_salient import SalientModel
 
 SIDE = 400
@@ -55,7 +55,10 @@ def photograph_tiles(pastes: dict, scene, exemplar, matte) -> list[tuple[str, np
 
 
 def blend_tiles(scene, exemplar, matte) -> list[tuple[str, np.ndarray]]:
-    return [(f"blend: {blend}", shown(paste(scene, exemplar, matte, WHERE, 4, blend).composite)) for blend in BLENDS]
+    return [
+        (f"blend: {blend}", shown(paste(scene, Subject(exemplar, matte), WHERE, PasteOptions(4, blend)).composite))
+        for blend in BLENDS
+    ]
 
 
 def tone_tiles(given: np.ndarray, shifted: np.ndarray, corrected: dict) -> list[tuple[str, np.ndarray]]:

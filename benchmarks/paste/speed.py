@@ -14,7 +14,7 @@ from benchmarks.paste import memory, rivals
 from benchmarks.paste.sizes import Sizes
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import grow
-from phd_ops.pixels.paste import BLENDS, paste, subject_box, warp_exemplar
+from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste, subject_box, warp_exemplar
 
 
 def measure_grow(sizes: Sizes) -> Section:
@@ -40,14 +40,16 @@ def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
     scale = f"scale {where.scale(subject_box(matte).size, Size.of(scene)):.2f}"
 
     def ours(*more) -> Callable:
-        return lambda: paste(scene, exemplar, matte, where, 1.5, *more)
+        return lambda: paste(scene, Subject(exemplar, matte), where, PasteOptions(1.5, *more))
 
     return {
         f"cv2.warpAffine + alpha, {scale}": lambda: rivals.straight_alpha(scene, exemplar, matte, matrix),
         f"ours, {scale}": ours(),
         **{f"ours, {blend}": ours(blend) for blend in BLENDS[1:]},
         "ours, light_match 1": ours("alpha", 1.0),
-        "ours, the reference alone (warp_exemplar)": lambda: warp_exemplar(exemplar, matte, where, Size.of(scene)),
+        "ours, the reference alone (warp_exemplar)": lambda: warp_exemplar(
+            Subject(exemplar, matte), where, Size.of(scene)
+        ),
         "PhDPasteBlend, the whole node with its preview": lambda: call("PhDPasteBlend", **inputs),
     }
 
@@ -93,20 +95,23 @@ def measure_others(sizes: Sizes) -> Section:
 
     pairs = {
         "paste_vs_core": (
-            ("ours", lambda: paste(scene, exemplar, matte, where)),
+            ("ours", lambda: paste(scene, Subject(exemplar, matte), where)),
             ("core ImageCompositeMasked", lambda: call("ImageCompositeMasked", mask=tensor(matte), **core_inputs)),
         ),
         "grown_paste_vs_core": (
-            ("ours, grown 4 px, softness 4", lambda: paste(scene, exemplar, grow(matte, 4), where, 4)),
+            (
+                "ours, grown 4 px, softness 4",
+                lambda: paste(scene, Subject(exemplar, grow(matte, 4)), where, PasteOptions(4)),
+            ),
             ("core GrowMask + FeatherMask + ImageCompositeMasked", core_grown),
         ),
         "paste_vs_pillow": (
-            ("ours", lambda: paste(scene, exemplar, matte, where)),
+            ("ours", lambda: paste(scene, Subject(exemplar, matte), where)),
             ("Pillow alpha_composite alone, 8 bits already", lambda: Image.alpha_composite(base, layer)),
             ("Pillow, from float and back", lambda: rivals.pillow(scene, exemplar, matte, where)),
         ),
         "poisson_vs_cv2": (
-            ("ours, Poisson", lambda: paste(scene, exemplar, matte, where, blend="Poisson")),
+            ("ours, Poisson", lambda: paste(scene, Subject(exemplar, matte), where, PasteOptions(blend="Poisson"))),
             ("cv2.seamlessClone, from float and back", lambda: seamless(scene, colors, alpha)),
         ),
     }

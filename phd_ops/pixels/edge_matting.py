@@ -1,8 +1,8 @@
-"""A mask's edge drawn again after the image: closed-form matting (Levin 2006, IEEE TPAMI 30(2), eq. 12) in a band.
+"""Refines a mask's edge by the image: closed-form matting (Levin 2006, IEEE TPAMI 30(2), eq. 12) in a band.
 
-Within every 3×3 window the matte is taken to be a linear function of the colors; the matte that departs least from
-that, and is what the mask says off the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimizes
-the same energy; a band needs but a fraction of its unknowns, and scipy, which ComfyUI itself asks for, solves them.
+In every 3×3 window the matte is assumed to be a linear function of the colors. The matte that departs least from that,
+and equals the mask off the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimizes the same
+energy; a band needs only a fraction of its unknowns, and scipy, which ComfyUI itself requires, solves them.
 """
 
 from collections.abc import Callable
@@ -13,26 +13,28 @@ import numpy as np
 from .geometry import Box, Size
 from .masks import signed_distance
 
-# Of a window's colors: what their covariance has at least, of colors in 0..1.
+# The least variance of a window's colors, of colors in 0..1.
 NOISE = 1e-6
-# How much a pixel of the band stays what the mask said: where colors tell nothing, that decides.
-TRUST = 1e-3
-# The system is solved in tiles, with so many pixels around each for what lies beyond: time and memory stay in bounds.
+# How strongly the band's pixels are held to the mask: where colors do not decide, the mask does.
+MASK_WEIGHT = 1e-3
+# The system is solved in tiles, to bound time and memory, with so many pixels of context around each.
 TILE, AROUND = 256, 16
+# The pixels of a 3×3 window.
 WINDOW = 9
 
 
 def refine_edge(
     image: np.ndarray, mask: np.ndarray, pixels: int, between: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """A mask whose edge follows the image's, soft where the image is.
+    """Moves a mask's edge to the image's; it is soft where the image's is.
 
     Args:
         image: float [H,W,3] in 0..1.
         mask: float32 [H,W] in 0..1, soft or hard.
-        pixels: how far from where the mask is half, on both sides, the edge is sought; beyond, the mask becomes 0 or
-            1, since what a network says there is mostly blur of its small output. 0 leaves the mask as it is.
-        between: called before each tile of a large image; what it raises ends the work.
+        pixels: how far from the mask's edge, on both sides, the image's edge is searched for. Further away the mask
+            becomes 0 or 1, since a network's soft values there are mostly the blur of its small output. 0 leaves the
+            mask as it is.
+        between: called before each tile of a large image; an exception it raises stops the work.
     Returns:
         float32 [H,W] in 0..1.
     """
@@ -54,14 +56,22 @@ def refine_edge(
 
 
 def solve(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """The matte float32 [h,w] of least energy that is `mask` where `unknown`, bool [h,w], is false."""
+    """The matte of least energy that equals the mask off the band.
+
+    Args:
+        image: [h,w,3].
+        mask: float32 [h,w].
+        unknown: bool [h,w], the band.
+    Returns:
+        float32 [h,w] in 0..1.
+    """
     from scipy import sparse
     from scipy.sparse.linalg import spsolve
 
     height, width = mask.shape
     touched = cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     rows, columns = np.nonzero(touched)
-    # Every window's pixels, [N,9], of the windows that have a part in it.
+    # The pixels of each window that overlaps the band, [N,9].
     steps = (np.arange(3)[:, None] * width + np.arange(3)).ravel()
     pixels = (rows * width + columns)[:, None] + steps
     colors = image.reshape(-1, 3)[pixels].astype(np.float64)
@@ -69,7 +79,7 @@ def solve(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray) -> np.ndarra
     covariance = np.einsum("nki,nkj->nij", colors, colors) / WINDOW + NOISE / WINDOW * np.eye(3)
     energy = -(1 + np.einsum("nki,nij,nlj->nkl", colors, np.linalg.inv(covariance), colors, optimize=True)) / WINDOW
     energy[:, np.arange(WINDOW), np.arange(WINDOW)] += 1
-    # Only the unknowns' rows are wanted.
+    # Only the unknowns' rows are needed.
     wanted = np.flatnonzero(unknown)
     place = np.full(height * width, -1)
     place[wanted] = np.arange(len(wanted))
@@ -79,8 +89,9 @@ def solve(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray) -> np.ndarra
     shape = (len(wanted), height * width)
     system = sparse.coo_matrix((energy[kept], (owner[kept], other[kept])), shape=shape).tocsc()
     known = np.where(unknown, 0, mask).ravel().astype(np.float64)
-    square = system[:, wanted] + TRUST * sparse.eye(len(wanted), format="csc")
-    given = TRUST * mask.ravel()[wanted].astype(np.float64) - system @ known
+    square = system[:, wanted] + MASK_WEIGHT * sparse.eye(len(wanted), format="csc")
+    given = MASK_WEIGHT * mask.ravel()[wanted].astype(np.float64) - system @ known
     matte = mask.astype(np.float32, copy=True)
-    matte[unknown] = spsolve(square, given, permc_spec="MMD_AT_PLUS_A").clip(0, 1)
+    solved = np.asarray(spsolve(square, given, permc_spec="MMD_AT_PLUS_A"))
+    matte[unknown] = solved.clip(0, 1)
     return matte

@@ -1,10 +1,10 @@
-"""Masks: one convention (1 = the thing the name says), one signed distance from which all bands come.
+"""Masks: 1 (white) is the named thing, and all bands around an edge come from one signed distance.
 
-Arrays here are numpy float32 [H,W] unless a docstring says otherwise; `as_mask` is the door from torch.
+Masks are numpy float32 [H,W] in 0..1 unless a docstring says otherwise; `as_mask` takes those of torch.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -13,9 +13,12 @@ import torch
 from .geometry import Size, bounding_box
 from .resample import blur
 
+# Below this a matte counts as nothing: the smallest step of an 8-bit mask.
+LEAST_ALPHA = 1 / 255
+
 
 def as_mask(mask: torch.Tensor) -> torch.Tensor:
-    """Any mask that ComfyUI nodes hand out, as float32 [B,H,W] in 0..1 on the CPU.
+    """Any mask that ComfyUI nodes give, as float32 [B,H,W] in 0..1 on the CPU.
 
     Takes [H,W], [B,H,W], [B,1,H,W] or [B,H,W,1], of any float or integer type, from any device. NaN counts as 0; an
     integer mask with values above 1 is one of 8 bits. Raises ValueError for other shapes.
@@ -38,7 +41,7 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """To another size, antialiased."""
+    """Resizes a mask, antialiased where it shrinks and linearly where it grows."""
     if mask.shape == (height, width):
         return mask
     shrinks = width * height < mask.shape[0] * mask.shape[1]
@@ -46,15 +49,15 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def distance_to(inside: np.ndarray) -> np.ndarray:
-    """Pixels from every pixel's center to that of the nearest one inside, 0 on it; `inside` is bool and not empty."""
+    """Distance in pixels from each pixel to the nearest one inside, between centers; `inside` is bool, not empty."""
     return cv2.distanceTransform(1 - inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Pixels to the mask's edge, positive inside, negative outside.
+    """Distance in pixels to the mask's edge, positive inside, negative outside.
 
     The edge runs between pixels, so the first pixel inside is at +0.5 and the first outside at -0.5.
-    A mask with nothing inside is -inf everywhere, one with nothing outside +inf.
+    An empty mask is -inf everywhere, a full one +inf.
     """
     inside = mask > threshold
     if not inside.any():
@@ -69,13 +72,13 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
-    """A binary mask whose edge lies `pixels` further out (further in where negative)."""
+    """The mask, binary, with its edge moved out by `pixels` (in, if negative)."""
     inside = mask > 0.5
-    grown = inside.astype(np.float32)
-    if pixels == 0 or inside.all() or not inside.any():
+    grown, box = inside.astype(np.float32), bounding_box(inside)
+    if pixels == 0 or box is None or inside.all():
         return grown
     # Only one side's distance is needed, and only where it can matter.
-    reach = bounding_box(inside).grown(math.ceil(max(pixels, 0)) + 1).inside(Size.of(mask)).slices
+    reach = box.grown(math.ceil(max(pixels, 0)) + 1).inside(Size.of(mask)).slices
     if pixels > 0:
         grown[reach] = distance_to(inside[reach]) - 0.5 < pixels
     else:
@@ -83,20 +86,9 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     return grown
 
 
-class Bands(NamedTuple):
-    """What lies where about a mask's edge, each binary [H,W]; core, seam and context make up the whole image."""
-
-    core: np.ndarray  # at least `inner` pixels inside
-    seam: np.ndarray  # between core and context, the edge in its middle
-    ring: np.ndarray  # the seam's part outside the mask
-    context: np.ndarray  # at least `outer` pixels outside
-
-
-def bands(mask: np.ndarray, inner: float, outer: float) -> Bands:
-    """Core, seam, ring and context of a mask, from one signed distance. `inner` and `outer` are pixels, 0 or more."""
-    distance = signed_distance(mask)
-    core, context, outside = distance >= inner, distance <= -outer, distance < 0
-    return Bands(*(band.astype(np.float32) for band in (core, ~core & ~context, outside & ~context, context)))
+def beyond(mask: np.ndarray, pixels: float) -> np.ndarray:
+    """What lies at least `pixels` outside a mask's edge, bool [H,W]."""
+    return signed_distance(mask) <= -pixels
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:
@@ -105,11 +97,11 @@ def ring(mask: np.ndarray, width: float) -> np.ndarray:
 
 
 def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
-    """A mask with its boundary softened by a Gaussian of `sigma` pixels; at the image's border it does not fade."""
+    """Softens a mask's boundary with a Gaussian of `sigma` pixels; at the image's border it does not fade."""
     if sigma <= 0:
         return mask
     soft = blur(mask, sigma)
-    # The kernel's weights make up 1 but for the last bit.
+    # The kernel's weights sum to 1 only up to the last bit.
     return np.minimum(soft, 1, out=soft)
 
 
@@ -121,17 +113,17 @@ def ramp(mask: np.ndarray, outside: float, inside: float) -> np.ndarray:
 
 
 def stabilize(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
-    """What is all but opaque becomes opaque, and what is all but empty becomes empty; soft edges stay as they are.
+    """Makes nearly opaque pixels opaque and nearly empty ones empty; soft edges stay as they are.
 
     Segmenters and resizing leave cores of .98, through which the old background would shine.
     """
-    # The mask's own numbers are rounded, at most to 11 bits (float16): a core of .98 must not fall to the last of them.
+    # Masks may have been rounded to 11 bits (float16): a core of .98 must count as opaque all the same.
     opaque, empty = mask >= 1 - tolerance - 2**-11, mask <= tolerance + 2**-17
     return np.where(opaque, np.float32(1), np.where(empty, np.float32(0), mask))
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """Outside regions that do not reach the image's border become 1."""
+    """Sets holes to 1: regions outside the mask that do not reach the image's border."""
     outside = (mask <= 0.5).astype(np.uint8)
     # A frame of outside pixels joins every region that touches the border.
     framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
@@ -140,8 +132,12 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     return np.where(holes[1:-1, 1:-1], np.float32(1), mask)
 
 
-def keep_components(mask: np.ndarray, wanted) -> np.ndarray:
-    """The mask without those connected parts that `wanted`, of the parts' areas in pixels, is false for."""
+def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Keeps some of a mask's connected parts and sets the others to 0.
+
+    Args:
+        wanted: from the parts' areas in pixels [N] to bool [N].
+    """
     count, labels, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8), connectivity=8)
     kept = np.zeros(count, bool)
     kept[1:] = wanted(statistics[1:, cv2.CC_STAT_AREA])
@@ -150,7 +146,9 @@ def keep_components(mask: np.ndarray, wanted) -> np.ndarray:
     if not kept.any():
         return np.zeros_like(mask)
     # Soft edge pixels belong to the part they are nearest to.
-    nearer = distance_to(kept[labels]) < distance_to(~kept[labels] & (labels != 0))
+    labels = np.asarray(labels, np.int32)
+    in_kept = kept[labels]
+    nearer = distance_to(in_kept) < distance_to(~in_kept & (labels != 0))
     return np.where(nearer, mask, np.float32(0))
 
 
@@ -162,7 +160,3 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 def drop_specks(mask: np.ndarray, area: float) -> np.ndarray:
     """The mask without connected parts of fewer than `area` pixels."""
     return keep_components(mask, lambda areas: areas >= area)
-
-
-# Below this a matte counts as nothing: the smallest step of an 8-bit mask.
-LEAST_ALPHA = 1 / 255

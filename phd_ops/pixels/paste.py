@@ -1,12 +1,12 @@
-"""Cutting a subject out of an exemplar and pasting it into a scene: float throughout, resampled once.
+"""Cutting a subject out of its exemplar and pasting it into a scene: in float throughout, resampled once.
 
-Images are float32 [H,W,3] in 0..1 (sRGB), mattes float32 [H,W] in 0..1. Subjects travel premultiplied, float32
-[H,W,4]: their own colors times the matte, and the matte.
+Images are float32 [H,W,3] sRGB in 0..1, mattes float32 [H,W] in 0..1. A cut-out is premultiplied, float32 [H,W,4]: the
+subject's own colors times its matte, and the matte.
 """
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +19,49 @@ from .masks import ring as ring_around
 from .resample import moved, resample
 
 BLENDS = ("alpha", "multi-band", "Poisson", "Poisson mixed")
+# At this many sigmas from a hard edge, its Gaussian falls below LEAST_ALPHA. The placement editor draws the same reach.
+FEATHER_REACH = 2.66
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A subject in its exemplar.
+
+    Attributes:
+        image: the exemplar, [H,W,3].
+        matte: [H,W].
+        is_cutout: the image holds the subject's own colors at its soft edge and nothing around it, as images with
+            alpha do. Otherwise the old background is taken out of the soft edge.
+    """
+
+    image: np.ndarray
+    matte: np.ndarray
+    is_cutout: bool = False
+
+    @functools.cached_property
+    def box(self) -> Box | None:
+        """See `subject_box`; found once."""
+        return subject_box(self.matte)
+
+
+@dataclass(frozen=True)
+class PasteOptions:
+    """How a subject is pasted.
+
+    Attributes:
+        softness: sigma in scene pixels of the Gaussian that softens the boundary; it blurs alpha, never color.
+        blend: one of BLENDS, see `blend.py`.
+        light_match: 0..1, how far the subject's color statistics move to those of the ring around it.
+        ring: width of that ring in scene pixels.
+    """
+
+    softness: float = 0.0
+    blend: str = "alpha"
+    light_match: float = 0.0
+    ring: int = 24
+
+
+PLAIN_PASTE = PasteOptions()
 
 
 def subject_box(matte: np.ndarray) -> Box | None:
@@ -26,29 +69,32 @@ def subject_box(matte: np.ndarray) -> Box | None:
     return bounding_box(matte, 0.5) or bounding_box(matte, LEAST_ALPHA)
 
 
-def exemplar_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.ndarray:
-    """The whole exemplar's continuous coordinates to the scene's, float64 [2,3]; a placement is of the subject's box.
+def exemplar_matrix(box: Box | None, placement: Placement, scene: Size) -> np.ndarray:
+    """Maps the whole exemplar's continuous coordinates to the scene's: float64 [2,3].
 
-    Raises ValueError for an empty matte.
+    Args:
+        box: the subject's, from `subject_box`.
+        placement: of that box.
+    Raises:
+        ValueError: there is no box, since the matte is empty.
     """
-    box = subject_box(matte)
     if box is None:
         raise ValueError("The subject's mask is empty: there is nothing to paste.")
-    return moved(placement.matrix(Size(box.width, box.height), scene), Box(-box.x, -box.y, 0, 0), Box(0, 0, 0, 0))
+    return moved(placement.matrix(box.size, scene), Box(-box.x, -box.y, 0, 0), Box(0, 0, 0, 0))
 
 
 def feather_reach(sigma: float) -> int:
     """How many pixels beyond a hard edge a feather of `sigma` leaves at least LEAST_ALPHA."""
-    return math.floor(2.66 * sigma + 0.5)
+    return math.floor(FEATHER_REACH * sigma + 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placed:
-    """A subject where it stands in a scene, before it is joined with it.
+    """A subject at its place in a scene, before it is blended in.
 
     Attributes:
-        region: the part of the scene that it can change; empty where it stands off the canvas.
-        colors: float32 [h,w,3] in that region, carried on beyond the subject's edge; black further out.
+        region: the part of the scene that it can change; empty where it lies off the canvas.
+        colors: float32 [h,w,3] in that region, extended beyond the subject's edge; black further out.
         matte: float32 [h,w], the subject's own.
         alpha: float32 [h,w], the matte with its boundary softened.
     """
@@ -59,31 +105,26 @@ class Placed:
     alpha: np.ndarray
 
 
-def place_subject(
-    scene: Size,
-    exemplar: np.ndarray,
-    matte: np.ndarray,
-    placement: Placement,
-    softness: float,
-    carry: float,
-    straight: bool,
-) -> Placed:
-    """Cuts a subject out of its exemplar and moves it where it shall stand.
+def place_subject(scene: Size, subject: Subject, placement: Placement, softness: float, extent: float) -> Placed:
+    """Cuts a subject out of its exemplar and warps it to its place.
 
-    Arguments as for `paste`; the colors are carried on beyond the edge for about 4 `carry` pixels.
+    Args:
+        softness: as in PasteOptions.
+        extent: the colors are extended beyond the edge for about 4 times as many pixels.
     """
-    matrix = exemplar_matrix(matte, placement, scene)
+    matte, matrix = subject.matte, exemplar_matrix(subject.box, placement, scene)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     support = bounding_box(matte, LEAST_ALPHA)
-    # Room for the filters' reach in the exemplar; and in the scene for a soft edge, which is made on a canvas with a
+    assert support is not None  # exemplar_matrix has refused an empty matte
+    # Room for the filters' reach in the exemplar. In the scene, room for a soft edge: it is made on a canvas with a
     # margin, so that what lies off the canvas is clipped and does not fade.
     near = support.grown(math.ceil(min(3 / scale, max(matte.shape))) + 1).inside(Size.of(matte))
     margin = math.ceil(4 * softness) + 3
     # An enlarged edge is as soft as its pixels are wide.
-    foot = math.ceil(max(scale, 1.0))
+    enlarged = math.ceil(max(scale, 1.0))
     canvas = Box(0, 0, *scene)
     landed = box_around(mapped(matrix, outline(matte, LEAST_ALPHA)))
-    work = landed.grown(margin + foot).within(canvas.grown(margin))
+    work = landed.grown(margin + enlarged).within(canvas.grown(margin))
     region = work.within(canvas)
     if 0 in region.size:
         nothing = np.zeros((0, 0), np.float32)
@@ -93,9 +134,10 @@ def place_subject(
     reaches_frame = max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA
     # Beyond the cut-out lies nothing, even where a reduction mixed some of the subject into its outermost pixels.
     border = cv2.BORDER_REPLICATE if reaches_frame else cv2.BORDER_CONSTANT
-    cutout = resample(premultiplied(exemplar[near.slices], matte[near.slices], straight), local, work.size, border)
+    source = premultiplied(subject.image[near.slices], matte[near.slices], subject.is_cutout)
+    cutout = resample(source, local, work.size, border)
     own = cv2.extractChannel(cutout, 3)
-    # Weights make up 1 but for rounding, and an opaque pixel shall be opaque.
+    # The filter's weights sum to 1 only up to rounding, and an opaque pixel must be opaque.
     own[own > 1 - 1e-5] = 1
     alpha = feather(own, softness)
     if reaches_frame:
@@ -104,17 +146,17 @@ def place_subject(
         own, alpha = own * frame, alpha * frame
     alpha = np.where(alpha < LEAST_ALPHA, np.float32(0), alpha)
     inner = region.moved(-work.x, -work.y).slices
-    return Placed(region, extend(cutout, carry)[inner], own[inner], alpha[inner])
+    return Placed(region, extend(cutout, extent)[inner], own[inner], alpha[inner])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pasted:
-    """What pasting gives, in the scene's frame.
+    """The result of a paste, in the scene's frame.
 
     Attributes:
         composite: float32 [H,W,3].
         matte: float32 [H,W], the subject's alpha as composited.
-        region: the part of the scene outside which nothing changed; empty where the subject stands off the canvas.
+        region: the part of the scene outside which nothing changed; empty where the subject lies off the canvas.
     """
 
     composite: np.ndarray
@@ -124,71 +166,67 @@ class Pasted:
 
 def paste(
     scene: np.ndarray,
-    exemplar: np.ndarray,
-    matte: np.ndarray,
+    subject: Subject,
     placement: Placement,
-    softness: float = 0.0,
-    blend: str = "alpha",
-    light_match: float = 0.0,
-    ring: int = 24,
-    straight: bool = False,
+    options: PasteOptions = PLAIN_PASTE,
     out: np.ndarray | None = None,
 ) -> Pasted:
-    """Pastes the subject of an exemplar into a scene. The cost is that of the subject's region, not of the scene.
+    """Pastes a subject into a scene. The cost is that of the subject's region, not of the scene.
 
     Args:
-        matte: of the exemplar's size, not empty.
-        placement: of the box around the matte.
-        softness: sigma in scene pixels of the Gaussian that softens the boundary; it blurs alpha, never color.
-        blend: one of BLENDS, see `blend.py`.
-        light_match: 0..1, how far the subject's color statistics go to those of the ring around it.
-        ring: width of that ring in scene pixels.
-        straight: the exemplar's soft pixels hold the subject's own colors, as images with alpha do; otherwise the
-            old background is taken out of them.
-        out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new one by default.
+        scene: float32 [H,W,3].
+        placement: of the subject's box.
+        out: float32 [H,W,3] that the composite is written into; may be the scene itself. A new array by default.
+    Raises:
+        ValueError: the subject's matte is empty.
     """
     # A pyramid looks about twice as far beyond the edge as the seam is wide.
-    carry = max(softness, 1.0) * (2 if blend == "multi-band" else 1)
-    placed = place_subject(Size.of(scene), exemplar, matte, placement, softness, carry, straight)
+    extent = max(options.softness, 1.0) * (2 if options.blend == "multi-band" else 1)
+    placed = place_subject(Size.of(scene), subject, placement, options.softness, extent)
     composite = scene.copy() if out is None else out
     if out is not None and out is not scene:
         out[...] = scene
     alpha = np.zeros(scene.shape[:2], np.float32)
     if 0 not in placed.region.size:
-        colors, part = placed.colors, composite[placed.region.slices]
-        if light_match > 0:
-            colors = blending.match_colors(colors, placed.alpha, scene, placed.region, ring, light_match)
-        if blend == "multi-band":
-            part[...] = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(softness))
-        elif blend == "alpha":
-            blending.alpha_over(part, colors, placed.alpha, out=part)
-        else:
-            part[...] = blending.poisson(part, colors, placed.alpha, mixed=blend == "Poisson mixed")
+        blend_in(composite, placed, options)
         alpha[placed.region.slices] = placed.alpha
     return Pasted(composite, alpha, placed.region)
 
 
+def blend_in(scene: np.ndarray, placed: Placed, options: PasteOptions) -> None:
+    """Blends a placed subject into its region of a scene [H,W,3], in place."""
+    colors, part = placed.colors, scene[placed.region.slices]
+    if options.light_match > 0:
+        colors = blending.match_colors(colors, placed.alpha, scene, placed.region, options.ring, options.light_match)
+    if options.blend == "multi-band":
+        part[...] = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(options.softness))
+    elif options.blend == "alpha":
+        blending.alpha_over(part, colors, placed.alpha, out=part)
+    else:
+        part[...] = blending.poisson(part, colors, placed.alpha, mixed=options.blend == "Poisson mixed")
+
+
 def warp_exemplar(
-    exemplar: np.ndarray, matte: np.ndarray, placement: Placement, scene: Size, out: np.ndarray | None = None
+    subject: Subject, placement: Placement, scene: Size, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, float]:
-    """The whole exemplar moved as `paste` moves its subject: a reference, whose subject lies on the composite's.
+    """Warps the whole exemplar as `paste` warps its subject: the light reference, aligned with the composite.
 
-    `out`, of the scene's size and contiguous, is written into where it is given.
-
+    Args:
+        out: float32 [H,W,3] of the scene's size, contiguous, to write into. A new array by default.
     Returns:
         float32 [H,W,3] of the scene's size, mirrored where the exemplar does not reach; and the share of the scene
         that it does reach, 0..1.
     """
-    matrix = exemplar_matrix(matte, placement, scene)
+    matrix = exemplar_matrix(subject.box, placement, scene)
     # Light is smooth: linear interpolation shows as much of it as cubic, at a third of the time.
-    reference = resample(exemplar, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
-    frame, canvas = mapped(matrix, Box(0, 0, *Size.of(exemplar)).corners), Box(0, 0, *scene).corners
+    reference = resample(subject.image, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
+    frame, canvas = mapped(matrix, Box(0, 0, *Size.of(subject.image)).corners), Box(0, 0, *scene).corners
     covered, _ = cv2.intersectConvexConvex(frame.astype(np.float32), canvas.astype(np.float32))
     return reference, min(1.0, covered / (scene.width * scene.height))
 
 
 def shadow_ellipse(matte: np.ndarray) -> np.ndarray:
-    """A flat ellipse on the ground where a subject stands, binary [H,W]: room for a contact shadow."""
+    """A flat ellipse on the ground below a subject, binary [H,W]: room for a contact shadow."""
     box = bounding_box(matte, 0.5)
     ground = np.zeros(matte.shape, np.uint8)
     if box is not None:
@@ -198,15 +236,24 @@ def shadow_ellipse(matte: np.ndarray) -> np.ndarray:
     return ground.astype(np.float32)
 
 
-class SceneMasks(NamedTuple):
-    """The masks of one scene, float32 [H,W], which every pasted subject adds to in place."""
+@dataclass(eq=False)
+class SceneMasks:
+    """The masks of one scene, float32 [H,W]. Not a value: every pasted subject is drawn into the arrays in place.
+
+    They may be views of a batch. All are zero at first.
+
+    Attributes:
+        matte: the alpha of all subjects together.
+        inpaint: what is inpainted: the rings around the subjects, and their shadows' room.
+        harmonize: what harmonizing may change: the subjects and what is inpainted.
+    """
 
     matte: np.ndarray
     inpaint: np.ndarray
     harmonize: np.ndarray
 
     def start(self, subjects: np.ndarray | None, inpaint: np.ndarray | None, ring: int) -> None:
-        """From the masks of a node before; without its inpaint mask, with the ring around its subjects."""
+        """Takes over the masks of an earlier paste; without its inpaint mask, the ring around its subjects."""
         if subjects is not None:
             self.matte[...] = subjects
         support = self.matte > 0
@@ -215,15 +262,45 @@ class SceneMasks(NamedTuple):
         np.maximum(support, self.inpaint, out=self.harmonize)
 
     def add(self, pasted: Pasted, ring: int, shadow: bool) -> None:
-        # The masks are touched only where this subject's can reach, so the cost is the subject's and not the scene's.
+        """Draws one more subject, with a ring of `ring` pixels and, on request, room for its shadow."""
+        # Only what this subject can reach is touched, so the cost is the subject's and not the scene's.
         reach = max(ring, pasted.region.width, pasted.region.height) if shadow else ring
         window = pasted.region.grown(reach + 1).inside(Size.of(self.matte)).slices
-        matte, inpaint, harmonize = (mask[window] for mask in self)
+        matte, inpaint, harmonize = self.matte[window], self.inpaint[window], self.harmonize[window]
         own = pasted.matte[window]
         np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
         if shadow:
             np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
-        # What shines through both of two veils; exact at 0 and 1.
+        # Two semitransparent layers, one over the other; exact at 0 and 1.
         matte[...] = own + (1 - own) * matte
         inpaint[matte > 0] = 0
         np.maximum(matte > 0, inpaint, out=harmonize)
+
+
+@dataclass(eq=False)
+class Canvas:
+    """One composite in the making. Not a value: subjects are pasted into the arrays in place; they may be views.
+
+    Attributes:
+        composite, reference: float32 [H,W,3].
+        masks: of the same size.
+    """
+
+    composite: np.ndarray
+    reference: np.ndarray
+    masks: SceneMasks
+
+    @property
+    def size(self) -> Size:
+        return Size.of(self.composite)
+
+    def paste(self, subject: Subject, placement: Placement, options: PasteOptions, shadow: bool) -> Pasted:
+        """Pastes a subject into the composite and draws its masks."""
+        pasted = paste(self.composite, subject, placement, options, out=self.composite)
+        self.masks.add(pasted, options.ring, shadow)
+        return pasted
+
+    def warp_reference(self, subject: Subject, placement: Placement) -> float:
+        """Writes the reference; returns the share of it that the exemplar covers, 0..1. See `warp_exemplar`."""
+        _, covered = warp_exemplar(subject, placement, self.size, out=self.reference)
+        return covered

@@ -1,36 +1,41 @@
-"""Light: what the harmonized image says about it, given to the subject's own pixels.
+"""Relighting: the change of light that a model made is estimated, and applied to the subject's own pixels.
 
-Images are float32 [H,W,3] sRGB in 0..1 unless a name says linear.
+Light is a smooth gain on linear light. It is estimated in the logarithm, by a smoother that stops at the subject's
+silhouette: from what the model made of the composite, and where a light reference was sampled too, from the difference
+between both results, in which the model's own idea of the subject's color cancels.
+Images are float32 [H,W,3] sRGB in 0..1 unless a name says linear; mattes are float32 [H,W] in 0..1.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from .. import local_linear as smooth
-from .color import LUMA, linear_to_srgb, srgb_to_linear
+from .. import local_linear
+from .color import linear_to_srgb, luma, srgb_to_linear
 
-# Light is first read this much more widely than what separates it from texture: nearly as one plane.
+# Light is first estimated at so many times the scale that separates it from texture: nearly as one plane.
 WIDE = 4.0
-# What the model painted finer than light reaches into the reading by this share (measured on RelitScenes: .38).
+# This share of what the model painted finer than light leaks into the estimate (measured on RelitScenes: .38).
 LEAK = 0.4
-# Keeps the logarithm of black finite. Linear light; a few steps of an 8-bit image at its dark end.
+# Added to linear light, it keeps the logarithm of black finite: a few steps of an 8-bit image at its dark end.
 DARK = 0.002
-# Linear light below which a pixel's noise outweighs what it says about light, and what a clipped pixel still says.
+# Linear light below which a pixel is mostly noise, and the weight of a clipped pixel.
 DIM, CLIPPED = 0.02, 0.05
-MOST_GAIN = 4.0
+MAX_GAIN = 4.0
 # In pixels: what is finer is texture however small the subject.
 LEAST_SIGMA = 4.0
-# Mean square errors of usual readings in squared natural logs, of the result alone and of its difference to a
-# reference, measured on scenes whose light is known (`dev.py bench harmonize`, validation scenes).
-OF_RESULT, OF_DIFFERENCE = 0.010, 0.007
-# A reference whose surround varies by less than FLAT (sRGB) is a studio shot, which says little about light:
-# that leaves open so much more.
-FLAT, OF_FLAT = 0.015, 0.04
-# A subject whose light moved by less than this, in natural logs, while it still is like itself (identity), was left as
-# it is.
+# Mean square errors of usual estimates in squared natural logs, from the result alone and from its difference to the
+# reference's, measured on scenes whose light is known (`dev.py bench harmonize`, validation scenes).
+RESULT_VARIANCE, DIFFERENCE_VARIANCE = 0.010, 0.007
+# A reference whose surround varies by less than FLAT (sRGB) is a studio shot: it shows little of the light, which adds
+# so much to the variance.
+FLAT, FLAT_VARIANCE = 0.015, 0.04
+# A subject whose light moved by less than this, in natural logs, and whose identity score is above ALIKE was left as
+# it was.
 NEGLECTED, ALIKE = 0.05, 0.5
 # Fine structure weaker than this, in natural logs, is a camera's noise.
 PLAIN = 0.015
@@ -39,96 +44,186 @@ SUPPRESSED, CONTRAST = 0.25, 0.2
 
 
 def local_linear_smooth(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """`smooth.local_linear_smooth` of values [H,W,C] by weight [H,W], or [H,W,C] for channels that differ in it."""
+    """Smooths values [H,W,C] by weight [H,W], or [H,W,C] for channels that differ in it; see `local_linear`."""
     fields = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
     if weight.ndim == 2:
-        smoothed = smooth.local_linear_smooth(fields[None], torch.from_numpy(weight)[None, None], sigma)[0]
+        smoothed = local_linear.local_linear_smooth(fields[None], torch.from_numpy(weight)[None, None], sigma)[0]
     else:
         weights = torch.from_numpy(weight).movedim(-1, 0)
-        smoothed = smooth.local_linear_smooth(fields[:, None], weights[:, None], sigma)[:, 0]
+        smoothed = local_linear.local_linear_smooth(fields[:, None], weights[:, None], sigma)[:, 0]
     return np.ascontiguousarray(smoothed.movedim(0, -1).numpy())
 
 
 def light_sigma(matte: np.ndarray) -> float:
-    """The scale in pixels that separates light from texture, of a subject's matte [H,W]."""
-    return smooth.structure_sigma(float(matte.sum()), LEAST_SIGMA)
+    """The scale in pixels that separates light from texture, for a subject's matte."""
+    return local_linear.structure_sigma(float(matte.sum()), LEAST_SIGMA)
 
 
 def log_light(image: np.ndarray) -> np.ndarray:
-    """Natural logarithm of linear light."""
+    """Natural logarithm of linear light, float32 [H,W,3]."""
     return np.log(srgb_to_linear(image) + np.float32(DARK))
 
 
-def trust(image: np.ndarray) -> np.ndarray:
-    """How much each value of an image says about light, 0..1: dark ones are all noise, clipped ones cut off."""
+def pixel_weight(image: np.ndarray) -> np.ndarray:
+    """How much each value tells about light, 0..1, float32 [H,W,3]: dark values are all noise, clipped ones cut off."""
     light = srgb_to_linear(image)
     return np.where(image >= 1, np.float32(CLIPPED), (light + np.float32(DARK / 2)) / (light + np.float32(DIM)))
+
+
+def mean_over(values: np.ndarray, matte: np.ndarray) -> float:
+    """Mean of values [H,W,C] over a matte and all channels."""
+    return float(np.average(values.mean(axis=2), weights=matte))
+
+
+@dataclass(frozen=True, eq=False)
+class LightReader:
+    """Estimates changes of light on one subject.
+
+    Made once for a composite: what depends on the composite alone is computed once, whatever the number of seeds.
+
+    Attributes:
+        composite: the subject as it is, [H,W,3]: its dark and clipped values get little weight.
+        matte: [H,W], not empty.
+    """
+
+    composite: np.ndarray
+    matte: np.ndarray
+
+    @cached_property
+    def sigma(self) -> float:
+        return light_sigma(self.matte)
+
+    @cached_property
+    def log_light(self) -> np.ndarray:
+        return log_light(self.composite)
+
+    @cached_property
+    def pixel_weight(self) -> np.ndarray:
+        return pixel_weight(self.composite)
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """[H,W,3]."""
+        return self.matte[..., None] * self.pixel_weight
+
+    @cached_property
+    def luma_weight(self) -> np.ndarray:
+        """[H,W,1]."""
+        return luma(self.weight)
+
+    @cached_property
+    def core_weight(self) -> np.ndarray:
+        """[H,W,3], without the soft rim, which also shows what is behind it."""
+        core = np.where(self.matte > 0.99, self.matte, 0)
+        return (core if core.any() else self.matte)[..., None] * self.pixel_weight
+
+    @cached_property
+    def fine(self) -> np.ndarray:
+        """The composite's fine structure, see `fine_structure`."""
+        return self.fine_structure(self.log_light)
+
+    def change(self, after: np.ndarray, before: np.ndarray, luma_only: bool = False) -> np.ndarray:
+        """The smooth change of light from log light `before` to log light `after`, over the matte.
+
+        A model's own errors are spread over all scales, while most of light is one plane. So what the smoother finds
+        beyond a much wider one counts only as far as it exceeds what the smoother leaves (a Wiener filter).
+
+        Args:
+            after, before: from `log_light`.
+            luma_only: one change for all channels: brightness, not color.
+        Returns:
+            float32 [H,W,3], natural logs per channel.
+        """
+        change, weight = after - before, self.weight
+        if luma_only:
+            change, weight = luma(change), self.luma_weight
+        # Beyond this nothing is light.
+        limit = 2 * math.log(MAX_GAIN)
+        change = np.clip(change, -limit, limit)
+        smoothed, wide = (local_linear_smooth(change, weight, scale) for scale in (self.sigma, WIDE * self.sigma))
+        fine, rest = (mean_over(part**2, self.matte) for part in (smoothed - wide, change - smoothed))
+        share = np.float32(fine / max(fine + LEAK * rest, 1e-12))
+        return np.broadcast_to(wide + share * (smoothed - wide), after.shape)
+
+    def fine_structure(self, light: np.ndarray) -> np.ndarray:
+        """What the smoother takes out of log light [H,W,3]."""
+        return light - local_linear_smooth(light, self.core_weight, self.sigma)
+
+    def identity(self, light: np.ndarray) -> float:
+        """How far the subject in an image, given as log light, is still itself: the correlation of its fine structure
+        with the composite's, at most 1. A subject without any (plain) counts as itself."""
+        weight, fine = self.core_weight, self.fine_structure(light)
+        product, one, other = (
+            float((weight * a * b).sum()) for a, b in ((fine, self.fine), (fine, fine), (self.fine, self.fine))
+        )
+        return 1.0 if other <= PLAIN**2 * weight.sum() else product / math.sqrt(max(one * other, 1e-12))
 
 
 def change_of_light(
     after: np.ndarray, before: np.ndarray, own: np.ndarray, matte: np.ndarray, luma_only: bool = False
 ) -> np.ndarray:
-    """How much brighter or darker a subject became, smoothly: F[log after - log before] over its matte.
+    """`LightReader.change` from one image to another, for a subject `own` with its matte: float32 [H,W,3]."""
+    return LightReader(own, matte).change(log_light(after), log_light(before), luma_only)
 
-    A model's own errors are spread over all scales, while most of light is one plane. So what F finds beyond a much
-    wider F has a say only as far as it stands out of what F leaves (Wiener).
 
-    Args:
-        after: what the model made of it.
-        before: what the model was given; or what it made of the reference, the same subject in its own surround.
-        own: the subject as it is: where it is dark or clipped, little is read.
-        matte: [H,W].
-        luma_only: one change for all channels: brightness, not color.
-    Returns:
-        float32 [H,W,3], natural logs per channel.
+def identity_score(image: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:
+    """`LightReader.identity` of a subject in an image, which is `own` with its matte."""
+    return LightReader(own, matte).identity(log_light(image))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """An estimated change of light.
+
+    Attributes:
+        change: float32 [H,W,3], natural logs.
+        variance: its mean square error, in squared natural logs.
     """
-    change, weight = log_light(after) - log_light(before), matte[..., None] * trust(own)
-    if luma_only:
-        change, weight = change @ LUMA, weight @ LUMA
-    # Beyond this nothing is light.
-    limit = 2 * math.log(MOST_GAIN)
-    change, sigma = np.clip(change, -limit, limit), light_sigma(matte)
-    smoothed, wide = (local_linear_smooth(change, weight, scale) for scale in (sigma, WIDE * sigma))
-    fine, rest = (mean_over(part**2, matte) for part in (smoothed - wide, change - smoothed))
-    share = np.float32(fine / max(fine + LEAK * rest, 1e-12))
-    return np.broadcast_to(wide + share * (smoothed - wide), after.shape)
+
+    change: np.ndarray
+    variance: float
 
 
-def mean_over(values: np.ndarray, matte: np.ndarray) -> float:
-    """Mean of [H,W,C] over a matte and all channels."""
-    return float(np.average(values.mean(axis=2), weights=matte))
+def average(changes: Sequence[np.ndarray], variance: float, matte: np.ndarray) -> Estimate:
+    """The mean of several seeds' changes; its variance is the usual one, or what their disagreement shows if larger.
 
-
-def fold(
-    reading: np.ndarray, doubt: float, other: np.ndarray, its_doubt: float, matte: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Takes another reading of the same light in, and gives the doubt that is left.
-
-    Weights are inverse to the doubts (mean square errors). What the two differ by beyond them is put down to the
-    other: one that disagrees has no say.
+    Where seeds disagree, the truth is as far away as one more of them: s^2 (1 + 1/n), not s^2 / n.
     """
-    its_doubt += max(0.0, mean_over((other - reading) ** 2, matte) - (doubt + its_doubt))
-    share = doubt / (doubt + its_doubt)
-    return reading + np.float32(share) * (other - reading), share * its_doubt
+    seeds = len(changes)
+    spread = mean_over(np.var(changes, axis=0, ddof=1), matte) if seeds > 1 else 0.0
+    return Estimate(sum(changes, np.float32(0)) / np.float32(seeds), max(variance, spread * (1 + 1 / seeds)))
 
 
-def shrunk(reading: np.ndarray, doubt: float, matte: np.ndarray) -> np.ndarray:
-    """A reading drawn towards no change as far as it is in doubt (Wiener): a change that is no larger than the usual
-    error does more harm than good."""
-    power = mean_over(reading**2, matte)
-    return reading * np.float32(power / (power + doubt))
+def fuse(estimate: Estimate, other: Estimate, matte: np.ndarray) -> Estimate:
+    """Inverse-variance fusion of two estimates of the same light.
+
+    What the two differ by beyond their variances is put down to the other: one that disagrees gets no weight.
+    """
+    apart = mean_over((other.change - estimate.change) ** 2, matte)
+    variance = other.variance + max(0.0, apart - (estimate.variance + other.variance))
+    weight = estimate.variance / (estimate.variance + variance)
+    return Estimate(estimate.change + np.float32(weight) * (other.change - estimate.change), weight * variance)
 
 
-@dataclass(frozen=True)
+def shrink(estimate: Estimate, matte: np.ndarray) -> np.ndarray:
+    """The change of an estimate, drawn towards no change by its variance (a Wiener filter), float32 [H,W,3].
+
+    A change that is no larger than the usual error does more harm than good.
+    """
+    power = mean_over(estimate.change**2, matte)
+    return estimate.change * np.float32(power / (power + estimate.variance))
+
+
+@dataclass(frozen=True, eq=False)
 class Light:
-    """What a run says about the light on a subject.
+    """The light that a model put on a subject.
 
     Attributes:
         gain: float32 [H,W,3], for the subject's linear light; within [1/4, 4].
-        by: how it was read, for whoever looks at the node.
-        identity: from `identity_score`, of what the model made of the subject with the first seed. So are:
-        neglected: the model left the subject as it was.
-        suppressed: it seems to have painted the subject away.
+        by: what it was estimated from, in words for the node's report.
+        identity: how far the subject in the first seed's result is still itself, see `LightReader.identity`.
+        neglected: in that result, the model left the subject as it was.
+        suppressed: in that result, it seems to have painted the subject away.
     """
 
     gain: np.ndarray
@@ -138,76 +233,74 @@ class Light:
     suppressed: bool
 
 
+FROM_RESULT = "the result alone"
+FROM_FLAT = "the result; the light reference gets little weight, as its surround is plain or not visible"
+FROM_DIFFERENCE = "the difference to the light reference; the result disagrees and is ignored"
+FROM_BOTH = "the difference to the light reference and the result, which agree"
+
+
 def read_light(
-    results: list[np.ndarray],
-    references: list[np.ndarray] | None,
-    composite: np.ndarray,
-    background: np.ndarray,
-    matte: np.ndarray,
+    reader: LightReader,
+    results: Sequence[np.ndarray],
+    references: Sequence[np.ndarray] | None = None,
     *,
+    background: np.ndarray,
     flat_reference: bool = False,
     luma_only: bool = False,
     strength: float = 1.0,
 ) -> Light:
-    """Reads the light on a subject off what a model made of it.
+    """Estimates the light on a subject from what a model made of it.
 
-    The difference between the results for scene and reference goes first: what the model believes about the subject's
-    color is in both and cancels. The change from composite to result, which holds that belief, is taken in as far as
-    it agrees; without a reference it stands alone.
+    The difference between the results for composite and reference comes first: the model's own idea of the subject's
+    color is in both and cancels. The change from composite to result, which holds that idea, is fused in as far as it
+    agrees; without a reference it is all there is.
 
     Args:
-        results: one for each seed; all images are [H,W,3] and of one size.
-        references: of the same seeds, or None.
-        composite: what the model was given.
+        reader: of what the model was given.
+        results: what it made of that, one for each seed; all images are [H,W,3] and of one size.
+        references: what it made of the reference, with the same seeds, or None.
         background: the scene without the subject.
-        matte: [H,W], not empty.
-        flat_reference: the reference's surround says little about light, see `is_flat`.
-        strength: of the change, in the logarithm: 0 leaves the subject's own light, 1 is what was read.
+        flat_reference: the reference's surround shows little of the light, see `is_flat`.
+        strength: of the change, in the logarithm: 0 leaves the subject's own light, 1 is the estimate.
     """
-    seeds = len(results)
-    changes = [change_of_light(result, composite, composite, matte, luma_only) for result in results]
-    reading, doubt, by = averaged(changes, OF_RESULT * (1 + 1 / seeds) / 2, matte) + ("the result alone",)
+    matte, lights = reader.matte, [log_light(result) for result in results]
+    changes = [reader.change(light, reader.log_light, luma_only) for light in lights]
+    # Half of the usual error is each seed's own.
+    estimate, by = average(changes, RESULT_VARIANCE * (1 + 1 / len(results)) / 2, matte), FROM_RESULT
     if references is not None:
-        pairs = zip(results, references, strict=True)
-        differences = [change_of_light(*pair, composite, matte, luma_only) for pair in pairs]
-        difference = averaged(differences, OF_DIFFERENCE + (OF_FLAT if flat_reference else 0.0), matte)
+        pairs = zip(lights, map(log_light, references), strict=True)
+        differences = [reader.change(*pair, luma_only) for pair in pairs]
+        usual = DIFFERENCE_VARIANCE + (FLAT_VARIANCE if flat_reference else 0.0)
+        difference = average(differences, usual, matte)
         if flat_reference:
-            by = "the result; the reference's surround, which is plain or out of sight, says little"
-            reading, doubt = fold(reading, doubt, *difference, matte)
+            estimate, by = fuse(estimate, difference, matte), FROM_FLAT
         else:
-            folded = fold(*difference, reading, doubt, matte)
-            agrees = folded[1] < 0.9 * difference[1]
-            by = f"the difference to the reference, {'and the result, which agrees' if agrees else 'not the result'}"
-            reading, doubt = folded
-    first = results[0]
-    identity = identity_score(first, composite, matte)
-    moved = changes[0] if not luma_only else change_of_light(first, composite, composite, matte)
-    to_background = change_of_light(first, background, composite, matte)
-    towards, away, contrast = (
-        math.sqrt(mean_over(field**2, matte)) for field in (to_background, moved, moved - to_background)
-    )
-    limit = math.log(MOST_GAIN)
-    return Light(
-        np.exp(np.clip(np.float32(strength) * shrunk(reading, doubt, matte), -limit, limit)),
-        by,
-        identity,
-        mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE,
-        contrast > CONTRAST and towards < SUPPRESSED * away,
-    )
+            estimate = fuse(difference, estimate, matte)
+            by = FROM_BOTH if estimate.variance < 0.9 * difference.variance else FROM_DIFFERENCE
+    limit = math.log(MAX_GAIN)
+    gain = np.exp(np.clip(np.float32(strength) * shrink(estimate, matte), -limit, limit))
+    identity = reader.identity(lights[0])
+    moved = changes[0] if not luma_only else reader.change(lights[0], reader.log_light)
+    neglected = mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE
+    return Light(gain, by, identity, neglected, is_suppressed(reader, moved, lights[0], log_light(background)))
 
 
-def averaged(readings: list[np.ndarray], doubt: float, matte: np.ndarray) -> tuple[np.ndarray, float]:
-    """The mean of several seeds' readings, and its doubt: what is usual, or what they tell by disagreeing.
+def is_suppressed(reader: LightReader, moved: np.ndarray, result: np.ndarray, background: np.ndarray) -> bool:
+    """Whether a result shows the background in the subject's place.
 
-    Where seeds disagree, the truth is as far away as one more of them: s^2 (1 + 1/n), not s^2 / n.
+    Args:
+        moved: the change of light from composite to result, of all channels.
+        result, background: log light.
     """
-    seeds = len(readings)
-    spread = mean_over(np.var(readings, axis=0, ddof=1), matte) if seeds > 1 else 0.0
-    return sum(readings) / np.float32(seeds), max(doubt, spread * (1 + 1 / seeds))
+    to_background = reader.change(result, background)
+    towards, away, contrast = (
+        math.sqrt(mean_over(field**2, reader.matte)) for field in (to_background, moved, moved - to_background)
+    )
+    return contrast > CONTRAST and towards < SUPPRESSED * away
 
 
 def is_flat(reference: np.ndarray, surround: np.ndarray) -> bool:
-    """Whether a reference's surround is as plain as a studio's, which says little about light.
+    """Whether a reference's surround is as plain as a studio's, which shows little of the light.
 
     Args:
         surround: [H,W], above 0 where the model left the reference as it was, near its subject.
@@ -216,32 +309,20 @@ def is_flat(reference: np.ndarray, surround: np.ndarray) -> bool:
     return not seen.any() or float(np.sqrt(reference[seen].var(axis=0).mean())) < FLAT
 
 
-def identity_score(image: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:
-    """How far a subject is still itself: the correlation of its fine structure with its own, at most 1.
-
-    Fine is what the smoother takes out of log light; a subject without any (plain) counts as itself.
-    """
-    # The soft rim also shows what is behind it.
-    core = np.where(matte > 0.99, matte, 0)
-    weight, sigma = (core if core.any() else matte)[..., None] * trust(own), light_sigma(matte)
-    fine = [light - local_linear_smooth(light, weight, sigma) for light in (log_light(image), log_light(own))]
-    product, one, other = (float((weight * a * b).sum()) for a, b in (fine, (fine[0],) * 2, (fine[1],) * 2))
-    return 1.0 if other <= PLAIN**2 * weight.sum() else product / math.sqrt(max(one * other, 1e-12))
-
-
-def relight(composite: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """The composite's own pixels under another light."""
+def relight(composite: np.ndarray, gain: np.ndarray | float) -> np.ndarray:
+    """The composite's own pixels under another light: a gain on linear light, of any shape that broadcasts."""
     return linear_to_srgb(srgb_to_linear(composite) * gain)
 
 
 def shadow_gain(harmonized: np.ndarray, before: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """How much darker the model made the surround of a subject, smoothly and without color: its contact shadow.
 
-    Read outside the matte only, and at a much finer scale than the subject's light; clipped to [1/4, 1].
+    Estimated outside the matte only, at a much finer scale than the subject's light; clipped to [1/4, 1].
 
     Returns:
         float32 [H,W,1].
     """
-    change = np.log(srgb_to_linear(harmonized) @ LUMA + DARK) - np.log(srgb_to_linear(before) @ LUMA + DARK)
-    smooth = local_linear_smooth(change, 1 - matte, max(LEAST_SIGMA, 0.25 * light_sigma(matte)))
-    return np.exp(np.clip(smooth, -np.log(MOST_GAIN), 0))
+    after, before = (np.log(luma(srgb_to_linear(image)) + DARK) for image in (harmonized, before))
+    sigma = max(LEAST_SIGMA, 0.25 * light_sigma(matte))
+    smoothed = local_linear_smooth(after - before, 1 - matte, sigma)
+    return np.exp(np.clip(smoothed, -np.log(MAX_GAIN), 0))

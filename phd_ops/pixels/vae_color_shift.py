@@ -1,4 +1,4 @@
-"""The tone step that a VAE puts on an image: measured where nothing was to change, and taken off."""
+"""The color shift that a VAE puts on an image: measured where nothing was to change, and removed."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,22 @@ import numpy as np
 
 from .resample import reduce
 
-# A color shift is read off the means of cells this wide, where a VAE's noise is weak; fewer of them than this say
-# nothing certain.
+# A color shift is measured on the means of cells this wide, in which a VAE's noise averages out; with fewer cells than
+# this, nothing is measured.
 CELL, LEAST_CELLS = 8, 16
-# How much the noise that is left holds a color shift's gain at 1.
+# How strongly the noise that is left ties a color shift's gain to 1.
 NOISE_TIE = 30.0
+# A shift too small to see counts as none: a tenth of an 8-bit level.
+INVISIBLE = 0.1 / 255
 
 
 @dataclass(frozen=True)
 class ColorShift:
-    """What brings an image's colors back: gain * value + offset, for each channel (sRGB).
+    """Undoes a color shift: gain * value + offset, for each channel (sRGB).
 
     Attributes:
         gain, offset: float32 [3].
-        pixels: how many pixels agree with it; 0 where there were too few to tell, and nothing is corrected.
+        pixels: how many pixels agree with it; 0 if there were too few to measure it, and nothing is corrected.
     """
 
     gain: np.ndarray
@@ -27,6 +29,7 @@ class ColorShift:
     pixels: int
 
     def apply(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
+        """Removes the shift from an image [H,W,3], by a strength in 0..1."""
         if strength == 0 or not (self.gain != 1).any() and not self.offset.any():
             return image
         return np.clip(image + np.float32(strength) * (image * self.gain + self.offset - image), 0, 1)
@@ -36,12 +39,17 @@ NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
 
 
 def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gain, offset and least residual that counts as an outlier, each [C], of y = gain x + offset; x and y are [N,C].
+    """Fits y = gain x + offset by iteratively reweighted least squares with Tukey's biweight.
 
-    Iteratively reweighted least squares with Tukey's biweight. Where the values are all alike nothing tells gain from
-    offset, and noise on x draws the gain down: there the gain is tied to 1, by `noise_tie` times the noise's square.
+    Where all values are alike nothing separates gain from offset, and noise on x biases the gain toward 0: there the
+    gain is tied to 1, by `noise_tie` times the noise's variance.
+
+    Args:
+        x, y: [N,C].
+    Returns:
+        gain, offset and the least residual that counts as an outlier, each [C].
     """
-    gain, offset = np.ones(x.shape[1]), np.median(y - x, axis=0)
+    gain, offset, spread = np.ones(x.shape[1]), np.median(y - x, axis=0), np.ones(x.shape[1])
     for _ in range(8):
         residual = y - gain * x - offset
         spread = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 1e-5)
@@ -55,17 +63,16 @@ def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndar
 
 
 def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
-    """How to undo the tone step that a VAE puts on an image: original = gain * shifted + offset, per channel.
+    """Measures how to undo a VAE's color shift: original = gain * shifted + offset, for each channel.
 
-    Read off pixels that should not have changed. A first robust fit finds those that did after all; a second one goes
-    by the means of 8×8 cells of the others, where little is left of the VAE's noise. A shift too small to see (.1 of
-    an 8-bit level) counts as none.
+    Only pixels that should not have changed are used. A first robust fit finds those that did change; a second one
+    uses the means of 8×8 cells of the others, in which little of the VAE's noise is left.
 
     Args:
         shifted, original: float32 [H,W,3] sRGB, of one size.
         untouched: [H,W], above 0 where a pixel should be the original's.
     """
-    # A clipped value no longer says what it was.
+    # A clipped value is not the value that it was.
     sound = ((np.minimum(shifted, original) > 0) & (np.maximum(shifted, original) < 1)).all(axis=2) & (untouched > 0)
     rows, columns = (side // CELL for side in sound.shape)
     inside = np.flatnonzero(sound)
@@ -75,7 +82,7 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     x, y = (image.reshape(-1, 3)[some].astype(np.float64) for image in (shifted, original))
     gain, offset, outlying = robust_line(x, y, noise_tie=0)
     if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():
-        # An image with contrast that does not follow it is another image.
+        # The original has contrast, and the other image does not follow it: it is not the same image.
         return NO_SHIFT
     sound &= (np.abs(original - np.float32(gain) * shifted - np.float32(offset)) < outlying).all(axis=2)
 
@@ -92,9 +99,9 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     )
     gain, offset, outlying = robust_line(x, y, NOISE_TIE)
     agreed = int(share[full][(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum() * CELL**2)
-    # No VAE goes this far: what was read is not its shift.
+    # No VAE shifts colors this far: something else was measured.
     if (np.abs(gain - 1) > 0.5).any() or (np.abs(gain * 0.5 + offset - 0.5) > 0.25).any():
         return NO_SHIFT
-    if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < 0.1 / 255:
+    if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < INVISIBLE:
         return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
     return ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)

@@ -124,20 +124,18 @@ def test_a_reference_that_is_the_sampled_image_again_is_no_reference():
     given = (background, composite, matte, change, (composite * 1.3).clamp(0, 1))
     without, again = stitch(*given), stitch(*given, sampled_reference=given[-1])
     assert torch.equal(again.values[0], without.values[0])
-    assert "light is read from that one alone" in again.text[0]
+    assert "estimated from sampled alone" in again.text[0]
 
 
-def test_the_light_is_told():
+def test_the_report_and_a_message_give_the_light():
     background, composite, matte, change = pasted(60, 80)
     darker = composite * torch.tensor([0.5, 0.7, 0.7])
     ran = stitch(background, composite, matte, change, darker, color_fix=0.0, detail=1.0)
     (found,) = json.loads(ran.values[2])
     red, green, blue = found["gain"]
     assert 0.2 < red < green == pytest.approx(blue, abs=0.02) and blue < 0.6
-    assert (
-        ran.text[0]
-        == f"Light on the subject: red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}, by the result alone."
-    )
+    gain = f"red ×{red:.2f}, green ×{green:.2f}, blue ×{blue:.2f}"
+    assert ran.text[0] == f"Light on the subject: {gain}, estimated from the result alone."
     assert found["identity"] > 0.98 and not found["neglected"] and not found["suppressed"]
     assert set(found) == {
         "gain",
@@ -150,10 +148,10 @@ def test_the_light_is_told():
     }
 
 
-def test_that_nothing_was_made_is_told():
+def test_a_message_says_that_the_model_changed_nothing():
     background, composite, matte, change = pasted(60, 80)
     ran = stitch(background, composite, matte, change, composite)
-    assert ran.text == ["Nothing was made of the composite: it is put back as it is."]
+    assert ran.text == ["The model changed nothing in the composite: it is put back as it is."]
     assert json.loads(ran.values[2])[0]["gain"] == [1, 1, 1]
 
 
@@ -177,7 +175,7 @@ def test_images_that_seeds_cannot_share_are_refused():
     background, composite, matte, change = pasted(60, 80)
     given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
     message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), num_seeds=2)
-    assert message.startswith("sampled has 3 images, which are no 2 runs of the same scenes: set num_seeds")
+    assert message.startswith("sampled has 3 images, which cannot be 2 runs of the same scenes: set num_seeds")
 
 
 def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
@@ -305,14 +303,14 @@ def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, d
     assert torch.equal(image, composite)
 
 
-def test_a_color_shift_is_told_and_taken_off():
+def test_a_color_shift_is_removed_and_a_message_says_so():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=128, context=2.5)
     gain, offset = torch.tensor([1.05, 1.0, 0.95]), torch.tensor([-0.02, 0.01, 0.02])
     sampled = (cropped.values[0] - offset) / gain
     given = (background, composite, matte, change, sampled)
     fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
-    told = [text for text in fixed.text if text.startswith("Color shift taken off: ")]
+    told = [text for text in fixed.text if text.startswith("Color shift removed: ")]
     assert len(told) == 1
     assert "×1.050, ×1.000, ×0.950; -5.1, +2." in told[0] and ", +5.1 levels (red, green, blue), by " in told[0]
     assert int(told[0].split(" by ")[1].split()[0]) > 1000

@@ -50,7 +50,7 @@ def test_an_rgba_subject_brings_its_own_mask():
 def test_a_cut_out_has_no_reference_and_says_so():
     ran = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1))
     assert torch.equal(ran.values[1], ran.values[COMPOSITE])
-    assert any("there is no reference" in text for text in ran.text)
+    assert any("there is no light reference" in text for text in ran.text)
 
 
 def test_a_mask_goes_before_alpha():
@@ -298,14 +298,14 @@ def test_a_core_of_98_percent_is_pasted_opaque(dtype):
 
 def test_a_faint_mask_is_said():
     ran = paste(subject_mask=0.3 * SUBJECT)
-    assert "The mask of subject 1 is 0.30 at most: it is pasted that faintly." in ran.text
+    assert "The mask of subject 1 is at most 0.30, so the subject is pasted that faintly." in ran.text
     assert ran.values[MATTE].max() == pytest.approx(0.3, abs=0.003)
     assert not any("faintly" in text for text in paste(subject_mask=0.6 * SUBJECT).text)
 
 
 def test_the_share_of_the_reference_that_the_exemplar_covers_is_said():
     # The subject's 20 px become 24: the exemplar's 50 × 40 are 60 × 48 of the scene's 80 × 60.
-    assert any(text.startswith("The exemplar covers 60% of the reference") for text in paste().text)
+    assert any(text.startswith("The exemplar covers 60% of the light reference") for text in paste().text)
     assert not any("covers" in text for text in paste(size=1.2).text)
 
 

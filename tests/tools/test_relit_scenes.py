@@ -11,7 +11,7 @@ from bench_support import has_sprites
 from phd_ops.pixels.color import srgb_to_linear
 from phd_ops.pixels.geometry import Size
 from phd_ops.pixels.masks import signed_distance
-from phd_ops.pixels.paste import exemplar_matrix, paste
+from phd_ops.pixels.paste import Subject, exemplar_matrix, paste, subject_box
 from relit_scenes import backgrounds, light, light_readability, materials, subjects
 from relit_scenes.descriptions import STRATA, labels_of
 from relit_scenes.draw import draw_scene, draw_shot
@@ -159,9 +159,9 @@ def test_composite_holds_the_exemplars_subject_unchanged(rendered):
 
 def test_the_packs_paste_puts_the_subject_at_the_placement(rendered):
     for scene in rendered:
-        matrix = exemplar_matrix(scene.exemplar_matte, scene.placement, Size(SIDE, SIDE))
+        matrix = exemplar_matrix(subject_box(scene.exemplar_matte), scene.placement, Size(SIDE, SIDE))
         assert np.allclose(matrix, [[1, 0, scene.shift[0]], [0, 1, scene.shift[1]]], atol=1e-9)
-        pasted = paste(scene.background, scene.exemplar, scene.exemplar_matte, scene.placement)
+        pasted = paste(scene.background, Subject(scene.exemplar, scene.exemplar_matte), scene.placement)
         assert np.array_equal(pasted.matte, scene.matte)
         core = scene.matte == 1
         assert np.array_equal(pasted.composite[core], scene.composite[core])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from phd_ops.pixels.blend import alpha_over, match_colors, multiband, poisson, pyramid
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.masks import feather, grow
-from phd_ops.pixels.paste import BLENDS, paste
+from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste
 
 
 def make_image(width, height, seed=0):
@@ -197,8 +197,8 @@ def test_poisson_lands_where_alpha_does(blend, x, y):
     """The solver is told a center; a pixel of error there would move the subject by one."""
     scene, colors = flat(90, 0.3), flat(60, 0.5) + bump(60, 3, 0.4)
     matte = disc(60, 20)
-    result = paste(scene, colors, matte, Placement(x, y, 41 / 90), 0, blend).composite - 0.3
-    over = paste(scene, colors, matte, Placement(x, y, 41 / 90), 0, "alpha").composite - 0.5
+    result = paste(scene, Subject(colors, matte), Placement(x, y, 41 / 90), PasteOptions(0, blend)).composite - 0.3
+    over = paste(scene, Subject(colors, matte), Placement(x, y, 41 / 90), PasteOptions(0, "alpha")).composite - 0.5
     hill = np.clip(over[..., 0], 0.05, None) - 0.05
     found = np.clip(result[..., 0], 0.05, None) - 0.05
     for axis in np.indices(hill.shape):
@@ -278,7 +278,9 @@ def test_without_a_ring_or_a_subject_nothing_is_matched(matching):
 
 def test_a_light_match_changes_the_subject_and_nothing_else():
     scene, exemplar, matte = flat(80, 0.2, 0.3, 0.6), flat(60, 0.8, 0.6, 0.3), disc(60, 20)
-    plain, matched = (paste(scene, exemplar, matte, Placement(size=0.5), 1, light_match=m) for m in (0, 1))
+    plain, matched = (
+        paste(scene, Subject(exemplar, matte), Placement(size=0.5), PasteOptions(1, light_match=m)) for m in (0, 1)
+    )
     assert np.array_equal(plain.matte, matched.matte)
     assert np.array_equal(matched.composite[matched.matte == 0], scene[matched.matte == 0])
     assert matched.composite[40, 40] == pytest.approx(scene[0, 0], abs=0.02)

@@ -109,7 +109,7 @@ def test_the_energy_is_that_of_the_paper():
     unknown[2:5, 2:6] = True
 
     def energy(matte):
-        total = edge_matting.TRUST * np.square(matte - mask)[unknown].sum()
+        total = edge_matting.MASK_WEIGHT * np.square(matte - mask)[unknown].sum()
         for row in range(5):
             for column in range(6):
                 colors = image[row : row + 3, column : column + 3].reshape(9, 3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from phd_ops.latents.mask_grid import changed_cells, cover, on_grid, pool, share
 from phd_ops.pixels.masks import (
     as_mask,
-    bands,
+    beyond,
     drop_specks,
     feather,
     fill_holes,
@@ -286,6 +286,13 @@ def mask_of(kind, seed, height, width):
 def test_grow_is_what_the_signed_distance_says(kind, seed, height, width, pixels):
     mask = mask_of(kind, seed, height, width)
     assert (grow(mask, pixels) == (signed_distance(mask) > -pixels)).all()
+
+
+def bands(mask, inner, outer):
+    """Core, seam, ring and context of a mask: whatever the widths, all from one signed distance."""
+    distance, context = signed_distance(mask), beyond(mask, outer)
+    core = distance >= inner
+    return [band.astype(np.float32) for band in (core, ~core & ~context, (distance < 0) & ~context, context)]
 
 
 @given(st.sampled_from(["specks", "corners", "border", "blob"]), st.integers(0, 99), st.floats(0, 9), st.floats(0, 9))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from phd_ops.pixels.foreground import estimate_foreground, extend, premultiplied
 from phd_ops.pixels.geometry import Placement, Size, bounding_box, random_placement
 from phd_ops.pixels.masks import LEAST_ALPHA, grow
-from phd_ops.pixels.paste import BLENDS, paste, shadow_ellipse, subject_box, warp_exemplar
+from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste, shadow_ellipse, subject_box, warp_exemplar
 from phd_ops.pixels.resample import resample
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
@@ -49,18 +49,18 @@ def mixed(matte, subject, background):
 def test_an_identity_placement_pastes_bit_exactly():
     exemplar, scene, matte = make_image(40, 30), make_image(40, 30, 1), rectangle(40, 30, 10, 5, 20, 12)
     # Box 20 x 12 about (20, 11); longer side 20 of the shorter side 30.
-    pasted = paste(scene, exemplar, matte, Placement(20 / 40, 11 / 30, 20 / 30), softness=0)
+    pasted = paste(scene, Subject(exemplar, matte), Placement(20 / 40, 11 / 30, 20 / 30))
     assert np.array_equal(pasted.composite, np.where(matte[..., None] == 1, exemplar, scene))
     assert np.array_equal(pasted.matte, matte)
     assert {a.dtype for a in (pasted.composite, pasted.matte)} == {np.dtype(np.float32)}
-    reference, covered = warp_exemplar(exemplar, matte, Placement(20 / 40, 11 / 30, 20 / 30), Size(40, 30))
+    reference, covered = warp_exemplar(Subject(exemplar, matte), Placement(20 / 40, 11 / 30, 20 / 30), Size(40, 30))
     assert np.array_equal(reference, exemplar)
     assert covered == 1
 
 
 def test_a_whole_pixel_shift_copies():
     exemplar, scene, matte = make_image(40, 30), make_image(50, 30, 1), rectangle(40, 30, 10, 5, 20, 12)
-    pasted = paste(scene, exemplar, matte, Placement(33 / 50, 20 / 30, 20 / 30), softness=0)
+    pasted = paste(scene, Subject(exemplar, matte), Placement(33 / 50, 20 / 30, 20 / 30))
     expected = scene.copy()
     expected[14:26, 23:43] = exemplar[5:17, 10:30]
     assert np.array_equal(pasted.composite, expected)
@@ -80,7 +80,7 @@ def test_a_whole_pixel_shift_copies():
 )
 def test_right_angles_and_flip_move_pixels_and_mix_none(rotation, flip, turned):
     exemplar, scene, matte = make_image(40, 40), make_image(64, 64, 1), rectangle(40, 40, 6, 10, 20, 12)
-    pasted = paste(scene, exemplar, matte, Placement(0.5, 0.5, 20 / 64, rotation, flip), softness=0)
+    pasted = paste(scene, Subject(exemplar, matte), Placement(0.5, 0.5, 20 / 64, rotation, flip))
     part = turned(exemplar[10:22, 6:26])
     height, width = part.shape[:2]
     y, x = 32 - height // 2, 32 - width // 2
@@ -92,7 +92,7 @@ def test_right_angles_and_flip_move_pixels_and_mix_none(rotation, flip, turned):
 @pytest.mark.parametrize("size", [0.2, 0.45, 1.3])
 def test_center_and_size_land_where_they_are_told(size):
     scene, exemplar, matte = make_image(200, 100), make_image(80, 80), rectangle(80, 80, 20, 30, 40, 20)
-    pasted = paste(scene, exemplar, matte, Placement(0.4, 0.55, size), softness=0)
+    pasted = paste(scene, Subject(exemplar, matte), Placement(0.4, 0.55, size))
     weights = pasted.matte / pasted.matte.sum()
     y, x = np.mgrid[0:100, 0:200] + 0.5
     assert ((weights * x).sum(), (weights * y).sum()) == pytest.approx((80, 55), abs=0.05)
@@ -110,15 +110,17 @@ def test_what_lies_off_the_canvas_is_clipped_exactly(x):
     large = np.pad(scene, ((100, 100), (100, 100), (0, 0)))
     whole, high = round(x * 100), 41
     # 24 px on the canvas are 24 in the exemplar, and its even-sided box stands on whole pixels.
-    clipped = paste(scene, exemplar, matte, Placement(whole / 100, high / 80, 24 / 80), softness=0)
-    full = paste(large, exemplar, matte, Placement((whole + 100) / 300, (high + 100) / 280, 24 / 280), softness=0)
+    clipped = paste(scene, Subject(exemplar, matte), Placement(whole / 100, high / 80, 24 / 80))
+    full = paste(large, Subject(exemplar, matte), Placement((whole + 100) / 300, (high + 100) / 280, 24 / 280))
     assert np.array_equal(clipped.composite, full.composite[100:180, 100:200])
     assert np.array_equal(clipped.matte, full.matte[100:180, 100:200])
 
 
 def test_a_subject_wholly_off_the_canvas_leaves_the_scene():
     scene = make_image(50, 40)
-    pasted = paste(scene, make_image(30, 30, 1), disc(30, 10), Placement(3, 0.5, 0.5), softness=2)
+    pasted = paste(
+        scene, Subject(make_image(30, 30, 1), disc(30, 10)), Placement(3, 0.5, 0.5), PasteOptions(softness=2)
+    )
     assert np.array_equal(pasted.composite, scene)
     assert not pasted.matte.any()
 
@@ -126,7 +128,12 @@ def test_a_subject_wholly_off_the_canvas_leaves_the_scene():
 def test_a_soft_edge_does_not_fade_where_the_canvas_ends():
     # A bust stands flush with the scene's lower border.
     matte = rectangle(40, 40, 10, 10, 20, 30)
-    pasted = paste(make_image(60, 60), make_image(40, 40, 1), matte, Placement(0.5, 45 / 60, 0.5), softness=2)
+    pasted = paste(
+        make_image(60, 60),
+        Subject(make_image(40, 40, 1), matte),
+        Placement(0.5, 45 / 60, 0.5),
+        PasteOptions(softness=2),
+    )
     assert pasted.matte[30:60, 30] == pytest.approx([*pasted.matte[30:50, 30], *np.ones(10)], abs=1e-5)
     assert pasted.matte[30, 30] < 0.7
 
@@ -143,7 +150,7 @@ def test_a_soft_edge_does_not_fade_where_the_canvas_ends():
 def test_pixels_without_matte_are_the_scenes_own(seed, x, y, size, rotation, flip, softness):
     scene, exemplar = make_image(48, 36, seed), make_image(40, 30, seed + 1)
     matte = np.pad(disc(30, 10, 4), ((0, 0), (5, 5)))
-    pasted = paste(scene, exemplar, matte, Placement(x, y, size, rotation, flip), softness)
+    pasted = paste(scene, Subject(exemplar, matte), Placement(x, y, size, rotation, flip), PasteOptions(softness))
     outside = pasted.matte == 0
     assert np.array_equal(pasted.composite[outside], scene[outside])
     assert pasted.matte[~outside].min(initial=1) >= LEAST_ALPHA
@@ -157,7 +164,9 @@ def test_pixels_without_matte_are_the_scenes_own(seed, x, y, size, rotation, fli
 def test_a_red_subject_cut_from_green_brings_no_green_onto_blue(ramp, rotation, softness):
     matte = disc(96, 30, ramp)
     scene = np.zeros((80, 80, 3), np.float32) + BLUE
-    pasted = paste(scene, mixed(matte, RED, GREEN), matte, Placement(0.5, 0.5, 0.6, rotation), softness)
+    pasted = paste(
+        scene, Subject(mixed(matte, RED, GREEN), matte), Placement(0.5, 0.5, 0.6, rotation), PasteOptions(softness)
+    )
     assert pasted.composite[..., 1].max() < 0.5 / 255
     # Nor darkness: red and blue in the matte's proportions make up the whole.
     assert pasted.composite == pytest.approx(mixed(pasted.matte, RED, BLUE), abs=0.5 / 255)
@@ -166,7 +175,12 @@ def test_a_red_subject_cut_from_green_brings_no_green_onto_blue(ramp, rotation, 
 def test_no_dark_halo_where_the_soft_edge_reaches_far_in_the_exemplar():
     # A tenth of its size: 6 px of softness are 60 in the exemplar, and the edge reaches three times as far.
     white = np.ones((500, 500, 3), np.float32)
-    pasted = paste(white[:60, :60], white, rectangle(500, 500, 150, 150, 200, 200), Placement(size=1 / 3), softness=6)
+    pasted = paste(
+        white[:60, :60],
+        Subject(white, rectangle(500, 500, 150, 150, 200, 200)),
+        Placement(size=1 / 3),
+        PasteOptions(softness=6),
+    )
     assert pasted.composite == pytest.approx(1, abs=1e-4)
 
 
@@ -174,7 +188,7 @@ def test_a_wide_soft_skirt_is_not_cut_off():
     # Opaque in the middle, half transparent far around: a subject with its veil.
     matte = np.maximum(disc(100, 12), 0.4 * disc(100, 45))
     pasted = paste(
-        np.zeros((100, 100, 3), np.float32), np.ones((100, 100, 3), np.float32), matte, Placement(size=0.24), 0
+        np.zeros((100, 100, 3), np.float32), Subject(np.ones((100, 100, 3), np.float32), matte), Placement(size=0.24)
     )
     assert pasted.matte == pytest.approx(matte)
     assert pasted.composite[..., 0] == pytest.approx(matte, abs=5e-5)
@@ -205,16 +219,16 @@ def test_an_evenly_transparent_subject_takes_the_colors_seen_near_by():
 )
 def test_the_references_subject_lies_on_the_composites(placement, softness):
     exemplar, matte = smooth_image(120, 90), np.pad(disc(90, 25, 2), ((0, 0), (20, 10)))
-    pasted = paste(make_image(100, 100), exemplar, matte, placement, softness)
+    pasted = paste(make_image(100, 100), Subject(exemplar, matte), placement, PasteOptions(softness))
     core = grow((pasted.matte > 0.999).astype(np.float32), -3) == 1
     assert core.sum() > 100
-    reference, _ = warp_exemplar(exemplar, matte, placement, Size(100, 100))
+    reference, _ = warp_exemplar(Subject(exemplar, matte), placement, Size(100, 100))
     assert np.abs(reference - pasted.composite)[core].max() < 0.01
 
 
 def test_the_reference_fills_the_whole_frame_with_the_exemplar():
     exemplar = smooth_image(40, 40) * 0.5 + 0.5
-    reference, covered = warp_exemplar(exemplar, disc(40, 10), Placement(0.2, 0.8, 0.2), Size(100, 100))
+    reference, covered = warp_exemplar(Subject(exemplar, disc(40, 10)), Placement(0.2, 0.8, 0.2), Size(100, 100))
     assert reference.min() > exemplar.min() - 0.02
     # 20 px in the exemplar are 20 in the scene: it reaches from (0, 60) to (40, 100).
     assert covered == pytest.approx(0.16, abs=1e-4)
@@ -226,7 +240,7 @@ def test_a_reported_random_placement_gives_the_identical_paste_by_hand(seed):
     box = subject_box(matte)
     drawn = random_placement(seed, Size(box.width, box.height), Size.of(scene), (0.3, 0.8), 15, True)
     told = Placement(**json.loads(drawn.to_text()))
-    first, second = (paste(scene, exemplar, matte, where, 1.5) for where in (drawn, told))
+    first, second = (paste(scene, Subject(exemplar, matte), where, PasteOptions(1.5)) for where in (drawn, told))
     assert np.array_equal(first.composite, second.composite)
     assert np.array_equal(first.matte, second.matte)
 
@@ -256,13 +270,18 @@ def test_the_subjects_box_ignores_faint_specks_unless_there_is_nothing_else():
 
 def test_an_empty_matte_is_refused_in_words():
     with pytest.raises(ValueError, match="empty"):
-        paste(make_image(20, 20), make_image(20, 20), np.zeros((20, 20), np.float32), Placement(), 1)
+        paste(
+            make_image(20, 20),
+            Subject(make_image(20, 20), np.zeros((20, 20), np.float32)),
+            Placement(),
+            PasteOptions(1),
+        )
 
 
 def test_inputs_are_left_as_they_were():
-    arrays = make_image(40, 40), make_image(40, 40, 1), disc(40, 12, 3)
+    arrays = scene, exemplar, matte = make_image(40, 40), make_image(40, 40, 1), disc(40, 12, 3)
     copies = [array.copy() for array in arrays]
-    paste(*arrays, Placement(rotation=10), 2)
+    paste(scene, Subject(exemplar, matte), Placement(rotation=10), PasteOptions(2))
     assert all(np.array_equal(a, b) for a, b in zip(arrays, copies, strict=True))
 
 
@@ -308,7 +327,7 @@ def test_every_placement_is_what_its_definition_says(x, y, scale, rotation, flip
     exemplar, matte = smooth_image(50, 40), np.pad(disc(40, 12, 5), ((0, 0), (4, 6)))
     scene, box = make_image(70, 56), subject_box(matte)
     placement = Placement(x, y, scale * max(box.width, box.height) / 56, rotation, flip)
-    pasted = paste(scene, exemplar, matte, placement, softness=0)
+    pasted = paste(scene, Subject(exemplar, matte), placement)
     matrix = placement.matrix(Size(box.width, box.height), Size(70, 56))
     matrix[:, 2] -= matrix[:, :2] @ [box.x, box.y]
     wanted = placed_by_definition(premultiplied(exemplar, matte).astype(float), matrix, Size(70, 56))
@@ -326,8 +345,13 @@ def test_a_soft_turned_subject_is_clipped_exactly_too(x, y, rotation, softness):
     large = np.pad(scene, ((80, 80), (96, 96), (0, 0)))
     # 1.25 times its size, in both canvases the same place.
     size = 1.25 * subject_box(matte).width
-    clipped = paste(scene, exemplar, matte, Placement(x, y, size / 80, rotation), softness)
-    full = paste(large, exemplar, matte, Placement((x + 1) / 3, (y + 1) / 3, size / 240, rotation), softness)
+    clipped = paste(scene, Subject(exemplar, matte), Placement(x, y, size / 80, rotation), PasteOptions(softness))
+    full = paste(
+        large,
+        Subject(exemplar, matte),
+        Placement((x + 1) / 3, (y + 1) / 3, size / 240, rotation),
+        PasteOptions(softness),
+    )
     assert 0 < (clipped.matte > 0).mean() < 0.5
     # The same but for the last bits of where it stands: before its version 5, OpenCV rounds coordinates to 1/32 px.
     assert np.abs(clipped.matte - full.matte[80:160, 96:192]).max() < 0.02
@@ -340,8 +364,15 @@ def test_a_soft_turned_subject_is_clipped_exactly_too(x, y, rotation, softness):
 def test_a_soft_subject_on_whole_pixels_is_clipped_to_the_bit(x, y, blend, softness):
     exemplar, matte, scene = make_image(50, 50), disc(50, 12), make_image(96, 80, 1)
     large = np.pad(scene, ((80, 80), (96, 96), (0, 0)))
-    clipped = paste(scene, exemplar, matte, Placement(x / 96, y / 80, 24 / 80), softness, "alpha")
-    full = paste(large, exemplar, matte, Placement((x + 96) / 288, (y + 80) / 240, 24 / 240), softness, "alpha")
+    clipped = paste(
+        scene, Subject(exemplar, matte), Placement(x / 96, y / 80, 24 / 80), PasteOptions(softness, "alpha")
+    )
+    full = paste(
+        large,
+        Subject(exemplar, matte),
+        Placement((x + 96) / 288, (y + 80) / 240, 24 / 240),
+        PasteOptions(softness, "alpha"),
+    )
     assert np.array_equal(clipped.matte, full.matte[80:160, 96:192])
     assert np.array_equal(clipped.composite, full.composite[80:160, 96:192])
 
@@ -351,7 +382,10 @@ def test_a_subject_that_its_exemplars_frame_cuts_is_not_softened_there(rotation)
     # A bust: opaque down to the exemplar's lower border.
     exemplar, matte = np.ones((40, 40, 3), np.float32), rectangle(40, 40, 8, 10, 24, 30)
     placement = Placement(0.5, 0.5, 60 / 120, rotation)
-    hard, soft = (paste(np.zeros((120, 120, 3), np.float32), exemplar, matte, placement, s).matte for s in (0, 3))
+    hard, soft = (
+        paste(np.zeros((120, 120, 3), np.float32), Subject(exemplar, matte), placement, PasteOptions(s)).matte
+        for s in (0, 3)
+    )
     # Down the middle of the subject: the frame's edge is as sharp as without softness, the upper edge is not.
     matrix = placement.matrix(Size(24, 30), Size(120, 120))
     feet, head = (matrix[:, :2] @ [12, end] + matrix[:, 2] for end in (30, 0))
@@ -389,7 +423,9 @@ def test_a_tiny_subject_is_tiny(size, near_frame):
     # Few pixels in the scene, hundreds in the exemplar, whose frame is near.
     side = 400
     matte = rectangle(side, side, near_frame, near_frame, side - 2 * near_frame, side - 2 * near_frame)
-    pasted = paste(np.zeros((60, 60, 3), np.float32), np.ones((side, side, 3), np.float32), matte, Placement(size=size))
+    pasted = paste(
+        np.zeros((60, 60, 3), np.float32), Subject(np.ones((side, side, 3), np.float32), matte), Placement(size=size)
+    )
     assert pasted.matte.sum() == pytest.approx((size * 60) ** 2, rel=0.12)
     box = bounding_box(pasted.matte, 0.1)
     assert max(box.size) <= size * 60 + 3
@@ -401,7 +437,7 @@ def test_a_tiny_subject_is_tiny(size, near_frame):
 def test_any_size_of_any_exemplar_in_any_scene_gives_a_image(side, size, blend):
     for scene in (make_image(1, 1), make_image(33, 2), make_image(24, 30)):
         exemplar, matte = make_image(side, side, 1), np.ones((side, side), np.float32)
-        pasted = paste(scene, exemplar, matte, Placement(0.5, 0.5, size, 10), 1.5, blend, 0.5)
+        pasted = paste(scene, Subject(exemplar, matte), Placement(0.5, 0.5, size, 10), PasteOptions(1.5, blend, 0.5))
         assert pasted.composite.shape == scene.shape
         assert np.isfinite(pasted.composite).all()
         assert pasted.composite.min() >= 0 and pasted.composite.max() <= 1
@@ -412,7 +448,9 @@ def test_any_size_of_any_exemplar_in_any_scene_gives_a_image(side, size, blend):
 
 def test_a_subject_larger_than_the_scene_fills_it_with_its_middle():
     exemplar = smooth_image(60, 60)
-    pasted = paste(make_image(40, 20), exemplar, np.ones((60, 60), np.float32), Placement(0.5, 0.5, 6), 3)
+    pasted = paste(
+        make_image(40, 20), Subject(exemplar, np.ones((60, 60), np.float32)), Placement(0.5, 0.5, 6), PasteOptions(3)
+    )
     # 60 px are 120: twice the size, the middle 20 × 10 are seen.
     assert pasted.matte == pytest.approx(1)
     assert pasted.composite == pytest.approx(
@@ -423,7 +461,7 @@ def test_a_subject_larger_than_the_scene_fills_it_with_its_middle():
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_scene_16k_wide_is_taken(blend):
     scene, exemplar = make_image(16384, 8), make_image(20, 20, 1)
-    pasted = paste(scene, exemplar, disc(20, 8), Placement(0.999, 0.5, 0.8), 0, blend)
+    pasted = paste(scene, Subject(exemplar, disc(20, 8)), Placement(0.999, 0.5, 0.8), PasteOptions(0, blend))
     changed = np.flatnonzero((pasted.composite != scene).any(axis=(0, 2)))
     assert changed.min() > 16350
     assert pasted.matte.sum() == pytest.approx(np.pi * 3.2**2, rel=0.1)
@@ -433,9 +471,9 @@ def test_an_exemplar_16k_wide_is_taken():
     exemplar, matte = make_image(16384, 8), rectangle(16384, 8, 100, 1, 16184, 6)
     # A quarter of its size: 4046 × 1.5 pixels, of which the scene shows 60.
     placement = Placement(size=16184 / 4 / 40)
-    pasted = paste(make_image(60, 40), exemplar, matte, placement)
+    pasted = paste(make_image(60, 40), Subject(exemplar, matte), placement)
     assert pasted.matte.sum() == pytest.approx(60 * 1.5, rel=0.2)
-    reference, covered = warp_exemplar(exemplar, matte, placement, Size(60, 40))
+    reference, covered = warp_exemplar(Subject(exemplar, matte), placement, Size(60, 40))
     assert reference.shape == (40, 60, 3) and covered == pytest.approx(2 / 40, rel=0.01)
 
 
@@ -465,9 +503,9 @@ def test_the_references_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(pla
     light = blob(120, 100, 57.3, 48.8, 8)
     exemplar = np.repeat(light[..., None], 3, axis=2)
     matte = rectangle(120, 100, 15, 10, 84, 78)
-    pasted = paste(np.zeros((130, 140, 3), np.float32), exemplar, matte, placement, softness)
+    pasted = paste(np.zeros((130, 140, 3), np.float32), Subject(exemplar, matte), placement, PasteOptions(softness))
     # The reference goes on beyond the subject, with mirror images of it.
-    reference = warp_exemplar(exemplar, matte, placement, Size(140, 130))[0] * pasted.matte[..., None]
+    reference = warp_exemplar(Subject(exemplar, matte), placement, Size(140, 130))[0] * pasted.matte[..., None]
     assert centroid(reference[..., 0]) == pytest.approx(centroid(pasted.composite[..., 0]), abs=0.1)
     # And both where the placement says.
     matrix = placement.matrix(Size(84, 78), Size(140, 130))
@@ -492,7 +530,7 @@ def test_the_references_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(pla
     ],
 )
 def test_the_share_that_the_exemplar_covers_by_hand(placement, share):
-    _, covered = warp_exemplar(make_image(40, 40), np.ones((40, 40), np.float32), placement, Size(100, 100))
+    _, covered = warp_exemplar(Subject(make_image(40, 40), np.ones((40, 40), np.float32)), placement, Size(100, 100))
     assert covered == pytest.approx(share, abs=1e-4)
 
 
@@ -501,7 +539,7 @@ def test_a_reference_far_off_the_canvas_costs_no_more(side):
     """OpenCV alone reflects once for every width of the exemplar: minutes for one of 16 px, 10000 scenes off."""
     exemplar = smooth_image(side, side)
     reference, covered = warp_exemplar(
-        exemplar, np.ones((side, side), np.float32), Placement(x=1e4, size=0.05), Size(256, 256)
+        Subject(exemplar, np.ones((side, side), np.float32)), Placement(x=1e4, size=0.05), Size(256, 256)
     )
     assert covered == 0
     assert reference.min() >= exemplar.min() - 1e-6 and reference.max() <= exemplar.max() + 1e-6
@@ -522,7 +560,9 @@ def test_a_small_exemplar_is_mirrored_as_a_large_one():
 
 def test_a_rotation_of_a_thousand_million_degrees_is_one_modulo_360():
     scene, exemplar, matte = make_image(60, 50), make_image(40, 40, 1), disc(40, 12, 2)
-    huge, small = (paste(scene, exemplar, matte, Placement(rotation=r), 1) for r in (1e9, 1e9 % 360))
+    huge, small = (
+        paste(scene, Subject(exemplar, matte), Placement(rotation=r), PasteOptions(1)) for r in (1e9, 1e9 % 360)
+    )
     assert np.array_equal(huge.composite, small.composite)
 
 
@@ -531,7 +571,9 @@ def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, light_
     rng = np.random.default_rng(seed)
     scene, exemplar, matte = make_image(60, 50, seed), make_image(40, 40, seed + 1), disc(40, 14, 3)
     x, y, rotation = rng.uniform(-0.1, 1.1), rng.uniform(-0.1, 1.1), rng.uniform(0, 360)
-    pasted = paste(scene, exemplar, matte, Placement(x, y, size, rotation), softness, blend, light_match)
+    pasted = paste(
+        scene, Subject(exemplar, matte), Placement(x, y, size, rotation), PasteOptions(softness, blend, light_match)
+    )
     outside = pasted.matte == 0
     assert np.array_equal(pasted.composite[outside], scene[outside])
     assert pasted.composite.min() >= 0 and pasted.composite.max() <= 1
@@ -541,5 +583,7 @@ def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, light_
 def test_a_gray_subject_stays_gray_up_to_its_edge(rotation):
     # A cubic overshoots at a hard edge; were the matte alone brought back, the rim would be brighter than the subject.
     gray = np.full((80, 80, 3), 0.7, np.float32)
-    pasted = paste(gray[:64, :64], gray, disc(80, 25), Placement(0.5, 0.5, 0.7, rotation), softness=1.5)
+    pasted = paste(
+        gray[:64, :64], Subject(gray, disc(80, 25)), Placement(0.5, 0.5, 0.7, rotation), PasteOptions(softness=1.5)
+    )
     assert pasted.composite == pytest.approx(0.7, abs=1e-4)

@@ -1,4 +1,4 @@
-"""Light: read smoothly up to the silhouette, given to the subject's own pixels."""
+"""Relighting: the change of light is estimated smoothly up to the silhouette and given to the subject's own pixels."""
 
 import cv2
 import numpy as np
@@ -9,9 +9,11 @@ from image_support import disc, make_image
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.relight import (
-    MOST_GAIN,
+    MAX_GAIN,
+    Estimate,
+    LightReader,
     change_of_light,
-    fold,
+    fuse,
     identity_score,
     is_flat,
     light_sigma,
@@ -19,7 +21,7 @@ from phd_ops.pixels.relight import (
     read_light,
     relight,
     shadow_gain,
-    shrunk,
+    shrink,
 )
 
 
@@ -99,7 +101,7 @@ def lit(image, gain, matte=None):
     return after if matte is None else np.where(matte[..., None] > 0, after, image)
 
 
-def test_a_image_that_did_not_change_has_no_change_of_light():
+def test_an_image_that_did_not_change_has_no_change_of_light():
     composite = make_image(48)
     assert not change_of_light(composite, composite, composite, disc(48, 16)).any()
 
@@ -111,13 +113,13 @@ def test_a_constant_gain_in_the_subject_comes_back(gain):
     assert found == pytest.approx(np.broadcast_to(np.float32(gain), found.shape), rel=0.02)
 
 
-def test_a_dark_subject_tells_of_light_too():
+def test_the_light_on_a_dark_subject_is_estimated_too():
     before, matte = make_image(64, low=0.1, high=0.25), disc(64, 20)
     found = np.exp(change_of_light(lit(before, 1.5, matte), before, before, matte))[matte > 0]
     assert found == pytest.approx(1.5, rel=0.1)
 
 
-def test_dark_noise_and_clipped_pixels_have_little_say():
+def test_dark_noise_and_clipped_pixels_get_little_weight():
     rng, matte = np.random.default_rng(0), disc(64, 20)
     before = np.where(rng.random((64, 64, 1)) < 0.5, np.float32(0.55), np.float32(0.02)).repeat(3, axis=2)
     after = lit(before, 1.4)
@@ -172,40 +174,41 @@ def test_luma_only_gives_one_change_and_leaves_color():
 
 def read(results, references=None, *, composite, matte, background=None, **options):
     background = make_image(len(matte), 7) if background is None else background
-    return read_light(results, references, composite, background, matte, **options)
+    return read_light(LightReader(composite, matte), results, references, background=background, **options)
 
 
-@pytest.mark.parametrize(("after", "limit"), [(1.0, MOST_GAIN), (0.0, 1 / MOST_GAIN)])
+@pytest.mark.parametrize(("after", "limit"), [(1.0, MAX_GAIN), (0.0, 1 / MAX_GAIN)])
 def test_gains_are_bounded(after, limit):
     before = np.full((32, 32, 3), 0.15 if after else 0.9, np.float32)
     gain = read([np.full((32, 32, 3), after, np.float32)], composite=before, matte=disc(32, 12)).gain
     assert gain[16, 16] == pytest.approx(limit, rel=1e-4)
-    assert gain.min() >= 1 / MOST_GAIN - 1e-6 and gain.max() <= MOST_GAIN + 1e-5
+    assert gain.min() >= 1 / MAX_GAIN - 1e-6 and gain.max() <= MAX_GAIN + 1e-5
 
 
-def test_two_readings_are_weighed_by_their_doubts():
-    matte, zero, tenth = disc(8, 4), np.zeros((8, 8, 3), np.float32), np.full((8, 8, 3), 0.1, np.float32)
-    reading, doubt = fold(zero, 0.01, tenth, 0.03, matte)
-    assert reading == pytest.approx(0.025) and doubt == pytest.approx(0.0075)
+def estimate(change, variance):
+    return Estimate(np.full((8, 8, 3), change, np.float32), variance)
 
 
-def test_a_reading_that_disagrees_has_no_say():
-    matte, zero = disc(8, 4), np.zeros((8, 8, 3), np.float32)
-    reading, doubt = fold(zero, 0.01, zero + 2, 0.01, matte)
+def test_two_estimates_are_fused_by_their_inverse_variances():
+    fused = fuse(estimate(0, 0.01), estimate(0.1, 0.03), disc(8, 4))
+    assert fused.change == pytest.approx(0.025) and fused.variance == pytest.approx(0.0075)
+
+
+def test_an_estimate_that_disagrees_gets_no_weight():
+    fused = fuse(estimate(0, 0.01), estimate(2, 0.01), disc(8, 4))
     # Apart by 4 in squares: 0.01 / (0.01 + 3.99) of the way.
-    assert reading == pytest.approx(2 * 0.01 / 4, rel=1e-3) and doubt == pytest.approx(0.01, rel=0.01)
+    assert fused.change == pytest.approx(2 * 0.01 / 4, rel=1e-3) and fused.variance == pytest.approx(0.01, rel=0.01)
 
 
-def test_a_change_no_larger_than_the_doubt_is_halved_and_a_large_one_kept():
+def test_a_change_no_larger_than_its_error_is_halved_and_a_large_one_kept():
     matte = disc(8, 4)
-    small, large = (np.full((8, 8, 3), change, np.float32) for change in (0.1, 1.0))
-    assert shrunk(small, 0.01, matte) == pytest.approx(0.05)
-    assert shrunk(large, 0.01, matte) == pytest.approx(1 / 1.01)
-    assert not shrunk(0 * small, 0.01, matte).any()
+    assert shrink(estimate(0.1, 0.01), matte) == pytest.approx(0.05)
+    assert shrink(estimate(1.0, 0.01), matte) == pytest.approx(1 / 1.01)
+    assert not shrink(estimate(0, 0.01), matte).any()
 
 
-def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_reference():
-    # It thinks the subject blue, here and there, and the scene half as bright.
+def test_the_model_s_idea_of_the_subject_s_color_cancels_against_a_reference():
+    # It makes the subject blue with and without the scene, and the scene half as bright.
     composite, matte = make_image(64), disc(64, 20)
     reference = lit(composite, [0.6, 0.8, 1.5], matte)
     result = lit(reference, 0.5, matte)
@@ -213,7 +216,7 @@ def test_what_the_model_believes_of_the_subject_s_color_cancels_against_a_refere
     core = matte > 0
     assert difference.gain[core] == pytest.approx(0.5, rel=0.04)
     assert np.abs(alone.gain[core] - 0.5).max() > 0.2
-    assert difference.by.endswith("not the result") and alone.by == "the result alone"
+    assert difference.by.endswith("the result disagrees and is ignored") and alone.by == "the result alone"
 
 
 def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
@@ -222,16 +225,16 @@ def test_strength_is_of_the_change_in_the_logarithm_and_stays_within_bounds():
     plain, none, double = (read([lit(composite, 0.6, matte)], **given, strength=n).gain for n in (1, 0, 2))
     assert np.array_equal(none, np.ones_like(none))
     assert double[matte > 0] == pytest.approx(plain[matte > 0] ** 2, rel=1e-4)
-    assert read([lit(composite, 0.3, matte)], **given, strength=2).gain[matte > 0].min() == pytest.approx(1 / MOST_GAIN)
+    assert read([lit(composite, 0.3, matte)], **given, strength=2).gain[matte > 0].min() == pytest.approx(1 / MAX_GAIN)
 
 
-def test_readings_that_agree_are_both_used_and_said():
+def test_estimates_that_agree_are_both_used_and_named():
     composite, matte = make_image(64), disc(64, 20)
     light = read([lit(composite, 0.5, matte)], [composite], composite=composite, matte=matte)
-    assert light.by == "the difference to the reference, and the result, which agrees"
+    assert light.by == "the difference to the light reference and the result, which agree"
 
 
-def test_a_plain_reference_that_disagrees_has_no_say():
+def test_a_plain_reference_that_disagrees_gets_no_weight():
     composite, matte = make_image(64), disc(64, 20)
     result, reference = lit(composite, 0.5, matte), lit(composite, 0.15, matte)
     alone = read([result], composite=composite, matte=matte).gain[matte > 0]
@@ -248,12 +251,12 @@ def test_where_seeds_of_differences_disagree_the_gain_is_nearer_to_1():
     assert gains[0] < gains[1] < 1
 
 
-def test_what_was_painted_away_is_told_by_luma_too():
+def test_a_subject_painted_away_is_found_by_luma_too():
     composite, background, matte = make_image(64, low=0.5, high=0.8), make_image(64, 1, low=0.2, high=0.4), disc(64, 20)
     assert read([background], composite=composite, matte=matte, background=background, luma_only=True).suppressed
 
 
-def test_a_plain_reference_leaves_the_result_more_say():
+def test_a_plain_reference_leaves_the_result_more_weight():
     composite, matte = make_image(64), disc(64, 20)
     result, reference = lit(composite, 0.5, matte), lit(composite, 0.8, matte)
     trusted, plain = (
@@ -271,14 +274,14 @@ def test_where_seeds_disagree_the_gain_is_nearer_to_1():
 
 
 @pytest.mark.parametrize(("noise", "neglected"), [(0.0, True), (0.1, True), (0.9, False)])
-def test_a_subject_left_as_it_was_is_told(noise, neglected):
+def test_a_subject_left_as_it_was_is_reported(noise, neglected):
     composite, matte = make_image(64, low=0.4, high=0.6), disc(64, 20)
     result = np.clip(composite + noise * (make_image(64, 3, 0, 1) - 0.5), 0, 1)
     light = read([result], composite=composite, matte=matte)
     assert light.neglected == neglected and not light.suppressed
 
 
-def test_a_subject_painted_away_is_told():
+def test_a_subject_painted_away_is_reported():
     composite, background, matte = make_image(64, low=0.5, high=0.8), make_image(64, 1, low=0.2, high=0.4), disc(64, 20)
     for result, suppressed in ((background, True), (lit(composite, 0.7, matte), False)):
         light = read([result], composite=composite, matte=matte, background=background)
@@ -321,3 +324,15 @@ def test_shadow_gain_finds_a_shadow_beside_the_subject_and_never_brightens():
     assert gain[71, 48, 0] == pytest.approx(0.5, abs=0.12)
     assert gain.max() <= 1 and gain[5, 48, 0] == 1
     assert shadow_gain(before, before, matte) == pytest.approx(np.ones((96, 96, 1)))
+
+
+def test_a_reader_computes_what_depends_on_the_composite_alone_once_for_all_seeds(monkeypatch):
+    module = read_light.__globals__
+    converted, convert = [], module["srgb_to_linear"]
+    monkeypatch.setitem(module, "srgb_to_linear", lambda image: converted.append(id(image)) or convert(image))
+    composite, matte, background = make_image(32), disc(32, 10), make_image(32, 1)
+    results, references = ([lit(composite, gain, matte) for gain in gains] for gains in ((0.5, 0.6), (0.9, 1.1)))
+    read(results, references, composite=composite, matte=matte, background=background, luma_only=True)
+    # The composite's light for its logarithm and for its weight; every other image's once.
+    assert converted.count(id(composite)) == 2
+    assert [converted.count(id(image)) for image in (*results, *references, background)] == [1] * 5

@@ -10,9 +10,9 @@ from image_support import GAIN, disc, make_image, shifted
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.geometry import Box, Size
 from phd_ops.pixels.masks import ramp
-from phd_ops.pixels.relight import MOST_GAIN, change_of_light, relight
+from phd_ops.pixels.relight import MAX_GAIN, change_of_light, relight
 from phd_ops.pixels.resample import resize
-from phd_ops.pixels.stitch import fade_in_window, join, stitch
+from phd_ops.pixels.stitch import Layers, StitchOptions, fade_in_window, join, narrow_change, stitch
 
 
 @pytest.fixture
@@ -26,9 +26,16 @@ def pieces():
     return images | {"matte": matte, "change": change, "gain": gain}
 
 
+def joined(pieces, shadow=1.0, **options):
+    """The joined image and the composite mask."""
+    layers = Layers(pieces["background"], pieces["composite"], pieces["matte"], pieces["change"], pieces["change"])
+    image = join(layers, pieces["harmonized"], pieces["gain"], shadow, StitchOptions(**options))
+    return image, layers.used
+
+
 @pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
 def test_stitch_leaves_every_bit_outside_the_used_mask(pieces, detail):
-    image, used = join(**pieces, detail=detail)
+    image, used = joined(pieces, detail=detail)
     assert np.array_equal(used, np.maximum(pieces["matte"], pieces["change"]))
     assert 0 < (used == 0).mean() < 1
     assert np.array_equal(image[used == 0], pieces["background"][used == 0])
@@ -36,20 +43,20 @@ def test_stitch_leaves_every_bit_outside_the_used_mask(pieces, detail):
 
 
 def test_without_detail_the_subject_is_the_models(pieces):
-    image, _ = join(**pieces, detail=0)
+    image, _ = joined(pieces, detail=0)
     # Off the soft rim, where subject and surround are taken apart first.
     inside = (pieces["matte"] == 1) | ((pieces["matte"] == 0) & (pieces["change"] == 1))
     assert image[inside] == pytest.approx(pieces["harmonized"][inside], abs=1e-6)
 
 
 def test_with_all_detail_the_subject_is_its_own_under_the_gain(pieces):
-    image, _ = join(**pieces, detail=1)
+    image, _ = joined(pieces, detail=1)
     inside = pieces["matte"] == 1
     assert image[inside] == pytest.approx(relight(pieces["composite"], pieces["gain"])[inside], abs=1e-6)
 
 
 def test_the_surround_fades_from_model_to_background(pieces):
-    image, _ = join(**pieces, detail=1)
+    image, _ = joined(pieces, detail=1)
     outside, change = pieces["matte"] == 0, pieces["change"][..., None]
     expected = pieces["background"] * (1 - change) + pieces["harmonized"] * change
     assert image[outside] == pytest.approx(expected[outside], abs=1e-6)
@@ -60,20 +67,20 @@ def test_a_composite_that_did_not_change_is_given_back_whatever_the_detail(piece
     pieces["background"] = np.where(pieces["matte"][..., None] > 0, pieces["background"], pieces["composite"])
     pieces |= {"harmonized": pieces["composite"], "gain": np.ones((48, 48, 3), np.float32)}
     for detail in (0, 0.5, 1):
-        assert join(**pieces, detail=detail)[0] == pytest.approx(pieces["composite"], abs=1e-5)
+        assert joined(pieces, detail=detail)[0] == pytest.approx(pieces["composite"], abs=1e-5)
 
 
 def test_stitching_what_was_not_changed_gives_the_composite_back_soft_rim_and_all(pieces):
     """Whatever the ring: the soft rim is mixed with the background once, not twice."""
     for change in (pieces["change"], np.zeros_like(pieces["change"])):
         same = {**pieces, "harmonized": pieces["composite"], "gain": np.ones_like(pieces["gain"]), "change": change}
-        image, used = join(**same, detail=1)
+        image, used = joined(same, detail=1)
         inside = used > 0
         assert image[inside] == pytest.approx(pieces["composite"][inside], abs=2e-5)
 
 
 def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
-    image, _ = join(**pieces, detail=1, keep_surround=1.0, shadow=np.float32(0.5))
+    image, _ = joined(pieces, detail=1, keep_surround=1.0, shadow=np.float32(0.5))
     ring = (pieces["change"] == 1) & (pieces["matte"] == 0)
     assert ring.any()
     expected = linear_to_srgb(srgb_to_linear(pieces["background"]) * 0.5)
@@ -82,7 +89,8 @@ def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
 
 def stitched(window, blend, sampled, reference=None, **more):
     references = None if reference is None else [reference]
-    return stitch(**window, sampled=[sampled], fade=ramp(window["change"], 0, blend), references=references, **more)
+    layers = Layers(**window, fade=ramp(window["change"], 0, blend))
+    return stitch(layers, [sampled], references, StitchOptions(**more))
 
 
 @pytest.fixture
@@ -168,19 +176,9 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
     sampled, reference = (rng.random((size[1], size[0], 3), dtype=np.float32) for _ in range(2))
     arrays = [background, composite, sampled, matte, change, reference]
     copies = [array.copy() for array in arrays]
-    done = stitch(
-        background,
-        composite,
-        [sampled],
-        matte,
-        change,
-        ramp(change, 0, blend),
-        references=[reference] if with_reference else None,
-        detail=detail,
-        keep_surround=keep_surround,
-        luma_only=luma_only,
-        color_fix=color_fix,
-    )
+    layers = Layers(background, composite, matte, change, ramp(change, 0, blend))
+    options = StitchOptions(detail, keep_surround, luma_only, color_fix)
+    done = stitch(layers, [sampled], [reference] if with_reference else None, options)
     outside = done.used == 0
     assert np.array_equal(done.image[outside], background[outside])
     assert not done.used[np.maximum(matte, change) == 0].any()
@@ -206,8 +204,19 @@ def test_what_the_model_did_to_all_is_not_done_twice_at_a_soft_edge(detail):
     composite = matte[..., None] * np.float32([0.7, 0.6, 0.5]) + (1 - matte[..., None]) * background
     harmonized = linear_to_srgb(srgb_to_linear(composite) * np.float32(0.5))
     gain = np.exp(change_of_light(harmonized, composite, composite, matte))
-    image_, _ = join(background, composite, harmonized, matte, np.ones_like(matte), detail, gain)
-    assert np.abs(image_ - harmonized).max() * 255 < (0.5 if detail == 0 else 6)
+    whole = np.ones_like(matte)
+    image = join(Layers(background, composite, matte, whole, whole), harmonized, gain, options=StitchOptions(detail))
+    assert np.abs(image - harmonized).max() * 255 < (0.5 if detail == 0 else 6)
+
+
+def test_what_the_sampler_left_as_it_was_does_not_change_outside_the_subject():
+    change, matte, changed = np.ones((20, 30), np.float32), np.zeros((20, 30), np.float32), np.zeros((2, 2), np.float32)
+    matte[4:8, 4:8], changed[:, 1] = 1, 1
+    narrowed = narrow_change(change, changed, matte, Box(0, 0, 20, 20))
+    # Outside the window all stays; inside it, the right half changed, and the subject counts as changed.
+    assert narrowed[:, 20:].all() and narrowed[:, 12:20].all() and narrowed[4:8, 4:8].all()
+    assert not narrowed[:, :4].any() and not narrowed[10:, :8].any()
+    assert change.all()
 
 
 def test_a_window_fades_where_it_ends_inside_the_image_and_not_at_its_border():
@@ -225,10 +234,9 @@ def test_of_several_seeds_light_is_averaged_and_the_first_is_shown(window):
         np.where(window["change"][..., None] > 0, linear_to_srgb(srgb_to_linear(window["composite"]) * gain), 0.5)
         for gain in (0.5, 0.7)
     ]
-    arrays = {name: window[name] for name in ("background", "composite", "matte", "change")}
     fade = ramp(window["change"], 0, 4)
-    options = {"fade": fade, "color_fix": 0, "detail": 1}
-    one, other, both = (stitch(**arrays, sampled=some, **options) for some in ([runs[0]], [runs[1]], runs))
+    layers, options = Layers(**window, fade=fade), StitchOptions(color_fix=0, detail=1)
+    one, other, both = (stitch(layers, some, None, options) for some in ([runs[0]], [runs[1]], runs))
     core, ring = window["matte"] == 1, (fade == 1) & (window["matte"] == 0)
     brightness = [float(np.log(done.light.gain[core]).mean()) for done in (one, both, other)]
     assert brightness == sorted(brightness)
@@ -262,5 +270,5 @@ def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kin
         if kind == "none":
             assert done.light is None
         else:
-            assert 1 / MOST_GAIN - 1e-5 <= done.light.gain.min() <= done.light.gain.max() <= MOST_GAIN + 1e-4
+            assert 1 / MAX_GAIN - 1e-5 <= done.light.gain.min() <= done.light.gain.max() <= MAX_GAIN + 1e-4
             assert np.isfinite(done.light.gain).all() and -1.001 <= done.light.identity <= 1.001

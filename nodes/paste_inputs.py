@@ -1,0 +1,224 @@
+"""The inputs and outputs of PhDPasteBlend, by group. Their order is that of the node's widgets in saved workflows."""
+
+from comfy_api.latest import io
+
+from ..phd_ops.pixels.paste import BLENDS
+from .compat import newer
+
+PLACEMENTS = ("manual", "random")
+
+
+def paste_inputs() -> list[io.Input]:
+    return [
+        *image_inputs(),
+        *placement_inputs(),
+        *edge_inputs(),
+        *random_inputs(),
+        *advanced_inputs(),
+        *optional_sockets(),
+    ]
+
+
+def image_inputs() -> list[io.Input]:
+    return [
+        io.Image.Input("background", tooltip="The scene that the subject is pasted into."),
+        io.Image.Input("subject", tooltip="The exemplar image, or a cut-out with alpha (RGBA)."),
+    ]
+
+
+def placement_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "placement",
+            options=list(PLACEMENTS),
+            default="manual",
+            tooltip="Manual uses x, y and size; random draws them from the seed and reports what it drew.",
+        ),
+        io.Float.Input(
+            "x",
+            default=0.5,
+            min=-4.0,
+            max=5.0,
+            step=0.005,
+            round=False,
+            tooltip="Subject's center as a fraction of the scene's width; may lie outside the scene.",
+        ),
+        io.Float.Input(
+            "y",
+            default=0.6,
+            min=-4.0,
+            max=5.0,
+            step=0.005,
+            round=False,
+            tooltip="Subject's center as a fraction of the scene's height; may lie outside the scene.",
+        ),
+        io.Float.Input(
+            "size",
+            default=0.6,
+            min=0.01,
+            max=8.0,
+            step=0.01,
+            round=False,
+            tooltip="Subject's longer side as a fraction of the scene's shorter side.",
+        ),
+        io.Float.Input(
+            "rotation",
+            default=0.0,
+            min=-360.0,
+            max=360.0,
+            step=0.5,
+            round=False,
+            tooltip="Degrees, counterclockwise.",
+        ),
+        io.Boolean.Input("flip", default=False, tooltip="Mirrors the subject left to right."),
+    ]
+
+
+def edge_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input(
+            "feather",
+            default=1.5,
+            min=0.0,
+            max=64.0,
+            step=0.5,
+            tooltip="Sigma of the Gaussian that softens the subject's boundary, in scene pixels.",
+        ),
+        io.Int.Input(
+            "ring",
+            default=24,
+            min=0,
+            max=512,
+            tooltip="Width in scene pixels of the band around the subject that is inpainted and harmonized.",
+        ),
+        io.Boolean.Input(
+            "shadow",
+            default=False,
+            tooltip="Adds an ellipse on the ground to the inpaint mask: room for a contact shadow.",
+            **newer(io.Boolean.Input, advanced=True),
+        ),
+    ]
+
+
+def random_inputs() -> list[io.Input]:
+    rare = newer(io.Float.Input, advanced=True)
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="Seed of the random placement; item i of a batch uses seed + i.",
+            **rare,
+        ),
+        io.Float.Input(
+            "size_min",
+            default=0.4,
+            min=0.01,
+            max=8.0,
+            step=0.01,
+            tooltip="Smallest size that random placement draws.",
+            **rare,
+        ),
+        io.Float.Input(
+            "size_max",
+            default=0.8,
+            min=0.01,
+            max=8.0,
+            step=0.01,
+            tooltip="Largest size that random placement draws.",
+            **rare,
+        ),
+    ]
+
+
+def advanced_inputs() -> list[io.Input]:
+    rare = newer(io.Float.Input, advanced=True)
+    return [
+        io.Combo.Input(
+            "blend",
+            optional=True,
+            options=list(BLENDS),
+            default="alpha",
+            tooltip=(
+                "Alpha keeps the subject's colors. Multi-band blends coarse structure over a wide seam and fine "
+                "structure over a narrow one. Poisson takes the scene's colors at the subject's edge. Use the last "
+                "two when the cut-out includes a margin of similar background."
+            ),
+            **rare,
+        ),
+        io.Float.Input(
+            "light_match",
+            optional=True,
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Moves the subject's color statistics toward those of the scene around it; 0 leaves them alone.",
+            **rare,
+        ),
+        io.Float.Input(
+            "visible",
+            optional=True,
+            default=0.75,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Smallest share of the subject's box that random placement keeps inside the scene.",
+            **rare,
+        ),
+        io.Boolean.Input(
+            "paste_into_one",
+            optional=True,
+            default=False,
+            tooltip=(
+                "Pastes a batch of subjects (or placements) into the same image, the first one at the back. "
+                "Otherwise each gets an image of its own."
+            ),
+            **rare,
+        ),
+    ]
+
+
+def optional_sockets() -> list[io.Input]:
+    return [
+        io.Mask.Input(
+            "subject_mask",
+            optional=True,
+            tooltip="1 = subject, at the subject image's size. Not needed when the subject has alpha.",
+        ),
+        io.Mask.Input(
+            "earlier_subjects",
+            optional=True,
+            tooltip="1 = subjects already in the background (subject_matte of the Paste & Blend before this one).",
+        ),
+        io.Mask.Input(
+            "earlier_inpaint",
+            optional=True,
+            tooltip="1 = still to be inpainted (inpaint_mask of the Paste & Blend before this one). It is kept.",
+        ),
+        io.String.Input(
+            "placements",
+            optional=True,
+            force_input=True,
+            tooltip=(
+                "One placement per line for each subject, as placement_used gives them. They replace x, y, size, "
+                "rotation and flip."
+            ),
+        ),
+    ]
+
+
+def paste_outputs() -> list[io.Output]:
+    return [
+        io.Image.Output(display_name="composite", tooltip="The scene with the subject in it."),
+        io.Image.Output(
+            display_name="reference",
+            tooltip="The light reference: the exemplar in its own light, moved as the subject is.",
+        ),
+        io.Mask.Output(display_name="subject_matte", tooltip="1 = subject, as composited, at the scene's size."),
+        io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint around the subject."),
+        io.Mask.Output(display_name="harmonize_mask", tooltip="1 = what harmonizing may change: subject and ring."),
+        io.String.Output(display_name="placement_used", tooltip="The placement as JSON, also when it was random."),
+    ]
