@@ -114,7 +114,7 @@ class PhDCrop(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913
         cls,
         composite: torch.Tensor,
         inpaint_mask: torch.Tensor,

@@ -91,7 +91,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913
         cls,
         model: Any,
         positive: list,

@@ -82,7 +82,7 @@ class PhDPasteBlend(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913
         cls,
         background: torch.Tensor,
         subject: torch.Tensor,

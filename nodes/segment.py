@@ -140,7 +140,7 @@ class PhDSegment(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913
         cls,
         image: torch.Tensor,
         segmenter: LoadedSegmenter,

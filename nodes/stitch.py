@@ -156,7 +156,7 @@ class PhDStitch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913
         cls,
         background: torch.Tensor,
         composite: torch.Tensor,
