@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phd_ops.pixels import color
+from phd_ops.pixels.color import LUMA
 
 # The camera's white balance is set to this color; automatic white balance removes about half of the light's color.
 CAMERA_KELVIN = 5000.0
 COLOR_LEFT = 0.5
-LUMA = np.ravel(color.LUMA)
 # Ambient light, and direct light on a surface that faces it.
 AMBIENT, DIRECT = 0.45, 0.75
 EXPOSURES = (-1.0, 1.0)

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from phd_ops.pixels.color import srgb_to_linear
+from phd_ops.pixels.relight import DARK
 from relit_scenes.draw import draw_background
 from relit_scenes.layers import render_layers
 from relit_scenes.training_scenes import srgb_bytes
@@ -61,7 +62,7 @@ class Examples:
 def features_of(image: np.ndarray) -> np.ndarray:
     """Features [F] of a uint8 image [S,S,3]: log colors on a coarse grid and overall, and the roughness of its rows."""
     linear = srgb_to_linear(image.astype(np.float32) / 255)
-    log = np.log(linear + 0.002)
+    log = np.log(linear + DARK)
     colors = cv2.resize(log, (GRID, GRID), interpolation=cv2.INTER_AREA)
     luma = log.mean(axis=2)
     rough = []
@@ -71,7 +72,7 @@ def features_of(image: np.ndarray) -> np.ndarray:
         rough += [np.abs(fine).mean(1)[:-1], across, down, np.abs(fine**3).mean(1)[:-1] ** (1 / 3)]
     rough = np.stack(rough).astype(np.float32)
     rough = np.log(cv2.resize(rough, (GRID * 2, len(rough)), interpolation=cv2.INTER_AREA) + 1e-3)
-    return np.concatenate([colors.ravel(), rough.ravel(), np.log(linear.mean((0, 1)) + 0.002)]).astype(np.float32)
+    return np.concatenate([colors.ravel(), rough.ravel(), np.log(linear.mean((0, 1)) + DARK)]).astype(np.float32)
 
 
 def examples(split: str, count: int) -> Examples:

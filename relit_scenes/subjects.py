@@ -20,7 +20,7 @@ import numpy as np
 
 from devtools import package_images as images
 from devtools.paths import CACHE
-from relit_scenes.light import LUMA
+from phd_ops.pixels.color import LUMA
 from relit_scenes.materials import ImagesMissingError
 from relit_scenes.split import of_cell
 

@@ -18,6 +18,7 @@ from benchmarks.common.comfyui import call, widget_defaults
 from benchmarks.common.rival_blends import feathered, ring_matched, scene_matched, seamless
 from benchmarks.quality.scenes import Chunk, Model
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
+from phd_ops.pixels.relight import DARK
 
 # The default of all methods. With cfg above 1 a step takes two model calls.
 CFG = 1.0
@@ -63,7 +64,7 @@ def ring_ratio(chunk: Chunk, seed: int) -> np.ndarray:
     for scene in chunk.scenes:
         near = cv2.dilate(np.uint8(scene.matte > 0), np.ones((2 * RING + 1,) * 2, np.uint8)) > (scene.matte > 0)
         here, there = (
-            np.log(srgb_to_linear(part)[near] + 0.002).mean(0) for part in (scene.background, scene.reference)
+            np.log(srgb_to_linear(part)[near] + DARK).mean(0) for part in (scene.background, scene.reference)
         )
         relit = linear_to_srgb(np.clip(srgb_to_linear(scene.composite) * np.exp(here - there), 0, 1))
         lit.append(np.where(scene.matte[..., None] > 0, relit, scene.background))

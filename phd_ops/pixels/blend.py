@@ -1,6 +1,6 @@
-"""Ways to join a placed subject with its scene: alpha, multi-band, Poisson; and a classical match of colors before.
+"""Ways to blend a placed subject into its scene: alpha, multi-band, Poisson; and a match of its colors beforehand.
 
-Parts are float32 [h,w,3] in 0..1, alphas float32 [h,w]. Wherever alpha is 0 the scene's bits come back.
+Images are float32 [h,w,3] in 0..1, alphas float32 [h,w]. Wherever alpha is 0 the scene keeps its bits.
 """
 
 import math
@@ -11,14 +11,14 @@ import numpy as np
 from .geometry import Box, Size, bounding_box
 from .masks import ring as ring_around
 
-# Pixels that a Poisson equation is solved for at most: about a second's work.
+# The most pixels that a Poisson equation is solved for: about a second's work.
 MOST_SOLVED = 2**21
 
 
 def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """alpha * colors + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
     out = np.empty_like(colors) if out is None else out
-    # In strips that stay in the cache; and three equal channels multiply several times faster than a broadcast one.
+    # Strips stay in the cache; and three equal channels multiply several times faster than a broadcast one.
     step = max(1, 65536 // alpha.shape[1])
     for y in range(0, alpha.shape[0], step):
         strip = slice(y, y + step)
@@ -32,7 +32,7 @@ def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np
 
 
 def pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
-    """The Laplacian pyramid (Burt & Adelson 1983): `levels` bands, finest first, then what is left."""
+    """The Laplacian pyramid (Burt & Adelson 1983): `levels` bands, finest first, then the rest."""
     bands = []
     for _ in range(levels):
         smaller = cv2.pyrDown(image)
@@ -42,13 +42,13 @@ def pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
 
 
 def multiband(scene: np.ndarray, colors: np.ndarray, matte: np.ndarray, support: np.ndarray, reach: int) -> np.ndarray:
-    """Joins coarse structure over a wide seam and fine structure over a narrow one (Burt & Adelson 1983).
+    """Blends coarse structure over a wide seam and fine structure over a narrow one (Burt & Adelson 1983).
 
     Args:
         matte: the subject's own, not softened.
-        support: where the result may differ from the scene: above 0.
-        reach: the support's width outside the matte in whole pixels. n bands spread 3 * 2^n - 2 of them, and no more
-            are taken than fit.
+        support: above 0 where the result may differ from the scene.
+        reach: the support's width outside the matte in whole pixels. n bands spread over 3 * 2^n - 2 of them; as many
+            bands are used as fit.
     """
     levels = min(int(math.log2((reach + 2) / 3)), int(math.log2(min(matte.shape))))
     if levels == 0:
@@ -67,15 +67,15 @@ def multiband(scene: np.ndarray, colors: np.ndarray, matte: np.ndarray, support:
 def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: bool = False) -> np.ndarray:
     """Gives the subject the scene's colors at its edge and keeps its gradients (Perez 2003, `cv2.seamlessClone`).
 
-    OpenCV solves in 8 bits; only the change it makes is taken from there, so the subject's own pixels stay float. The
-    change is smooth: for a large subject it is found at about two megapixels.
+    OpenCV solves in 8 bits; only the change that it makes is used, so the subject's own pixels stay float. The change
+    is smooth: for a large subject it is computed at about two megapixels.
 
     Args:
-        mixed: where the scene's gradients are stronger, they show through.
+        mixed: the scene's gradients show through where they are stronger.
     """
     inside = alpha > 0.5
     box = bounding_box(inside)
-    # The outermost pixels are the scene's, and OpenCV fails where there are no others.
+    # The outermost pixels are the scene's, and OpenCV fails if there are no others.
     if box is None or min(box.size) < 3:
         return alpha_over(scene, colors, alpha)
     size = Size.of(colors)
@@ -96,8 +96,8 @@ def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: boo
 
 def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mixed: bool) -> np.ndarray:
     """What `cv2.seamlessClone` adds to a subject's colors, float32 [h,w,3]."""
-    # The solver wants pixels around its mask. Where the canvas cuts the subject off there is no edge to take colors
-    # from, so there the image goes on as its mirror image, which asks for nothing.
+    # The solver needs pixels around its mask. Where the canvas cuts the subject off there is no edge to take colors
+    # from: there the image is continued by its mirror image, which constrains nothing.
     height, width = inside.shape
     edges = ((inside[0], height), (inside[-1], height), (inside[:, 0], width), (inside[:, -1], width))
     top, bottom, left, right = (length if edge.any() else 4 for edge, length in edges)
@@ -105,7 +105,7 @@ def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mi
         cv2.copyMakeBorder(np.round(image * 255).astype(np.uint8), top, bottom, left, right, cv2.BORDER_REFLECT)
         for image in (colors, scene, inside.astype(np.float32))
     )
-    # Kept off the frame, where OpenCV solves nothing.
+    # OpenCV solves nothing on the frame.
     mask[[0, -1]], mask[:, [0, -1]] = 0, 0
     box = cv2.boundingRect(mask)
     flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
@@ -113,7 +113,7 @@ def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mi
     change = (cloned.astype(np.float32) - ours)[top : top + height, left : left + width] / 255
     if mixed:
         return change
-    # The change is a smooth membrane; what is not smooth in it are the 8 bits.
+    # The change is a smooth membrane; anything rough in it comes from the 8 bits.
     weight = inside.astype(np.float32)
     smooth = cv2.GaussianBlur(change * weight[..., None], (0, 0), 1)
     smooth /= np.maximum(cv2.GaussianBlur(weight, (0, 0), 1), 1e-6)[..., None]
@@ -123,17 +123,17 @@ def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mi
 def match_colors(
     colors: np.ndarray, alpha: np.ndarray, scene: np.ndarray, region: Box, ring: int, strength: float
 ) -> np.ndarray:
-    """Moves the subject's color statistics towards those of the scene around it (Reinhard 2001, in CIE Lab).
+    """Moves the subject's color statistics toward those of the scene around it (Reinhard 2001, in CIE Lab).
 
-    Mean and deviation are taken from selected pixels only: the subject's opaque ones, and a ring of the scene about it.
+    Mean and deviation come from selected pixels only: the subject's opaque ones, and a ring of the scene around it.
 
     Args:
         colors, alpha: the subject, in `region` of the scene.
         scene: the whole scene [H,W,3].
-        ring: the ring's width in pixels; at least 8 are taken.
+        ring: the ring's width in pixels; at least 8 are used.
         strength: 0 leaves the colors as they are, 1 gives them the ring's mean and deviation.
     Returns:
-        float32 [h,w,3]; the colors as they were where there is no subject or no ring.
+        float32 [h,w,3]; the colors unchanged if there is no subject or no ring.
     """
     ring = max(ring, 8)
     wider = region.grown(ring).inside(Size.of(scene))
@@ -145,7 +145,7 @@ def match_colors(
         return colors
     lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)
     ours, theirs = lab[subject], cv2.cvtColor(np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)[around]
-    # A flat subject has no contrast to stretch, and noise must not become one.
+    # A flat subject has no contrast to stretch, and its noise must not be stretched into one.
     contrast = np.clip((theirs.std(0) + 1) / (ours.std(0) + 1), 1 / 3, 3)
     matched = (lab - ours.mean(0)) * contrast + theirs.mean(0)
     matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)

@@ -1,4 +1,4 @@
-"""Where things are: boxes, where a subject stands in a scene, and the window a model works in. Value types only.
+"""Geometry as value types: boxes, the placement of a subject in a scene, and the window that a model works in.
 
 Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 and an image's center is width / 2.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Pixels beside what may change that a window has at least.
+# A window shows at least so many pixels of scene around what may change.
 LEAST_CONTEXT = 16
 
 
@@ -50,7 +50,7 @@ class Box(NamedTuple):
         return self._replace(x=self.x + x, y=self.y + y)
 
     def within(self, other: "Box") -> "Box":
-        """The part that lies inside another box; of width or height 0 where there is none."""
+        """The part inside another box; its width or height is 0 where there is none."""
         x = min(max(self.x, other.x), other.x + other.width)
         y = min(max(self.y, other.y), other.y + other.height)
         right = min(max(self.x + self.width, x), other.x + other.width)
@@ -63,15 +63,16 @@ class Box(NamedTuple):
 
     @property
     def corners(self) -> np.ndarray:
-        """float64 [4,2], (x, y), in turn around the box."""
+        """float64 [4,2], (x, y), in order around the box."""
         right, bottom = self.x + self.width, self.y + self.height
         return np.array([[self.x, self.y], [right, self.y], [right, bottom], [self.x, bottom]], float)
 
 
 def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:
-    """Both ends of every row of an [H,W] mask's pixels above `threshold`: float64 [N,2], (x, y), N 0 where none is.
+    """Points whose convex hull is that of all pixels of an [H,W] mask above `threshold`: both ends of every row.
 
-    Their hull is that of all those pixels.
+    Returns:
+        float64 [N,2], (x, y); N is 0 for an empty mask.
     """
     inside = mask > threshold
     rows = np.flatnonzero(inside.any(axis=1))
@@ -82,12 +83,12 @@ def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:
 
 
 def mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """What an affine matrix [2,3] makes of points [N,2]."""
+    """Maps points [N,2] by an affine matrix [2,3]."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def box_around(points: np.ndarray) -> Box:
-    """The smallest box around points [N,2], N above 0; what exceeds a pixel by rounding only needs no further one."""
+    """The smallest box around points [N,2], N above 0; an excess over a pixel by rounding alone adds no pixel."""
     x, y = (math.floor(v + 1e-6) for v in points.min(0))
     right, bottom = (math.ceil(v - 1e-6) for v in points.max(0))
     return Box(x, y, right - x, bottom - y)
@@ -105,7 +106,7 @@ def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a subject stands in a scene.
+    """The place of a subject in a scene.
 
     Attributes:
         x, y: the subject's center, as a fraction of the scene's width and height. May lie outside 0..1.
@@ -149,14 +150,14 @@ class Placement:
 
     @classmethod
     def from_text(cls, text: str) -> "Placement":
-        """Inverse of `to_text`; what is left out has its default. Raises ValueError for anything else."""
+        """Inverse of `to_text`; values that are left out have their defaults. Raises ValueError for anything else."""
         example = cls().to_text()
         try:
             values = json.loads(text)
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or not set(values) <= set(asdict(cls())):
-            raise ValueError(f"{text!r} is no placement; one looks like this: {example}.")
+            raise ValueError(f"{text!r} is not a placement; one looks like this: {example}.")
         return cls(**values)
 
 
@@ -179,9 +180,9 @@ def random_placement(
 ) -> Placement:
     """Draws location and size as the paper's pasting does; rotation and flip stay as given.
 
-    The draw is a function of the seed and the sizes alone. At least `least_visible` of the subject's upright box is
-    in the scene: where chance does not find such a place, the last one drawn moves towards the scene's center until
-    it does. If not even the center shows as much, the smallest size is put there.
+    The draw depends on the seed and the sizes alone. At least the share `least_visible` of the subject's upright box
+    is in the scene: if no draw achieves that, the last one is moved toward the scene's center until it does. If even
+    the center shows less, the smallest size is placed there.
     """
     rng = np.random.default_rng(seed)
     low, high = min(size_range), max(size_range)
@@ -225,13 +226,13 @@ def crop_window(subject: Box, scene: Size, side: int, context: float = 1.6, mult
     """A window around a subject, as square as the scene allows, that slides inside the scene and never pads.
 
     Args:
-        subject: what must be in the window, inside the scene.
+        subject: the box that the window must contain, inside the scene.
         side: the model's working size in pixels; the target has about side² pixels.
         context: the window's side over the subject's longer side, at least 1.
         multiple: the target's sides are multiples of this.
     """
     longest = max(subject.width, subject.height, 16)
-    # Some scene beside what may change is always needed: to agree with, and to read colors off.
+    # The model always needs some scene around what may change; colors are measured there too.
     wanted = max(math.ceil(longest * context), longest + 2 * LEAST_CONTEXT)
     width, height = min(wanted, scene.width), min(wanted, scene.height)
     x = min(max(round(subject.x + subject.width / 2 - width / 2), 0), scene.width - width)

@@ -5,19 +5,21 @@ import numpy as np
 
 from .geometry import Box, Size
 
-# Smaller images are mirrored ahead of a warp.
+# Smaller images are mirrored before a warp.
 MIRRORED_SIDE = 256
+# A wider Gaussian, in pixels, is computed on a coarser grid, finely enough for any eye.
+COARSE_SIGMA = 8.0
 
 
 def reduce(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """To a smaller (width, height), every pixel the mean of those it covers."""
+    """Reduces an image to a smaller (width, height): every pixel is the mean of those that it covers."""
     if image.shape[1::-1] == tuple(size):
         return image
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """To another size, in float: antialiased where it shrinks, cubic where it grows, itself where neither."""
+    """Resizes an image in float: antialiased where it shrinks, cubic where it grows; itself at the same size."""
     if Size.of(image) == size:
         return image
     shrinks = size.width * size.height < image.shape[0] * image.shape[1]
@@ -32,9 +34,15 @@ def resample(
     interpolation: int = cv2.INTER_CUBIC,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Warps [H,W], [H,W,3] or a cut-out by a continuous affine matrix (source to destination) into one of `size`.
+    """Warps [H,W], [H,W,3] or a cut-out [H,W,4] by a continuous affine matrix, from source to destination.
 
     A whole-pixel shift copies. A reduction is antialiased first (area), then the rest is one warp.
+
+    Args:
+        matrix: float64 [2,3].
+        size: of the destination.
+        border: what lies beyond the source, a cv2.BORDER_ constant.
+        out: to write into, of the destination's size.
     """
     linear, offset = matrix[:, :2], matrix[:, 2]
     if np.allclose(linear, np.eye(2), atol=1e-9) and np.allclose(offset, np.round(offset), atol=1e-6):
@@ -47,41 +55,37 @@ def resample(
             image = reduce(image, reduced)
             linear = linear @ np.diag([source.width / reduced.width, source.height / reduced.height])
             matrix = np.column_stack([linear, offset])
-    # OpenCV puts pixel centers at whole numbers; ours lie at half ones.
+    # OpenCV puts pixel centers at whole numbers; here they are at half ones.
     half = np.array([0.5, 0.5])
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ half - half])
     if border == cv2.BORDER_REFLECT and min(image.shape[:2]) < MIRRORED_SIDE:
-        # OpenCV reflects once for every width that a pixel lies off, which takes minutes for tiny images far away;
-        # an image with its mirror images repeats, and that is one division.
+        # OpenCV reflects once for every width that a pixel lies off, which takes minutes for tiny images far away. An
+        # image joined with its mirror images repeats instead, and that is one division.
         image = np.concatenate([image, image[:, ::-1]], axis=1)
         image, border = np.concatenate([image, image[::-1]]), cv2.BORDER_WRAP
     warped = cv2.warpAffine(image, shifted, size, out, flags=interpolation, borderMode=border)
     if warped.shape[2:] == (4,):
-        # Where a cubic overshoots, a cut-out's colors overshoot with its matte: both are brought back together.
+        # Where a cubic overshoots, a cut-out's colors overshoot with its matte: both are scaled back together.
         over = np.flatnonzero(warped[..., 3] > 1 + 1e-4)
         warped.reshape(-1, 4)[over] /= warped.reshape(-1, 4)[over, 3:]
     return np.clip(warped, 0, 1, out=warped)
 
 
 def moved(matrix: np.ndarray, source: Box, destination: Box) -> np.ndarray:
-    """The same affine map between the frames of a box of the source and a box of the destination."""
+    """The same affine map, in the coordinates of a box of the source and a box of the destination."""
     origin = np.array([source.x, source.y], float)
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ origin - [destination.x, destination.y]])
 
 
-# A Gaussian this wide, in pixels, is sampled as finely as anyone can see.
-COARSE_SIGMA = 8.0
-
-
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian of `sigma` pixels over [H,W] or [H,W,C]; beyond the image its border goes on.
+    """Blurs [H,W] or [H,W,C] with a Gaussian of `sigma` pixels; beyond the image its border pixels repeat.
 
-    A wide one is computed on a coarser grid, so that it costs no more than a narrow one.
+    A wide blur is computed on a coarser grid, so that it costs no more than a narrow one.
     """
     size, coarser = Size.of(image), sigma / COARSE_SIGMA
     if coarser > 1:
         image = cv2.resize(image, [max(1, round(side / coarser)) for side in size], interpolation=cv2.INTER_AREA)
-    # On a grid whose cells the sides do not fill the two scales differ a little.
+    # The sides need not be multiples of the grid's cells, so the two scales differ a little.
     scales = image.shape[1] / size.width, image.shape[0] / size.height
     image = cv2.GaussianBlur(
         image, (0, 0), sigma * scales[0], sigmaY=sigma * scales[1], borderType=cv2.BORDER_REPLICATE

@@ -345,7 +345,7 @@ def test_another_word_for_blend_is_refused():
 
 
 def test_a_wrong_line_of_placements_is_named():
-    for text, told in (("somewhere", "is no placement"), ('{"size": -1}', "size is -1"), ('{"x": NaN}', "x is nan")):
+    for text, told in (("somewhere", "is not a placement"), ('{"size": -1}', "size is -1"), ('{"x": NaN}', "x is nan")):
         wrong = {
             "background": SCENE,
             "subject": EXEMPLAR,

@@ -225,7 +225,7 @@ def test_what_a_text_leaves_out_has_its_default():
     ids=lambda text: text[:12],
 )
 def test_a_text_that_is_no_placement_is_refused_with_an_example(text):
-    with pytest.raises(ValueError, match="is no placement; one looks like this: .*rotation"):
+    with pytest.raises(ValueError, match="is not a placement; one looks like this: .*rotation"):
         Placement.from_text(text)
 
 
