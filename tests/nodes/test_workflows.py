@@ -1,5 +1,6 @@
 """Every workflow that the pack ships runs headless, and keeps the first promise."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -34,14 +35,19 @@ def quick(workflow):
     return workflow
 
 
+@functools.cache
+def run_quickly(path):
+    workflow = quick(json.loads(path.read_text(encoding="utf-8")))
+    return workflow, run_workflow(workflow)
+
+
 def test_there_is_one():
     assert "phd_demo" in [path.stem for path in WORKFLOWS]
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *OLDER], ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_runs_and_keeps_the_background(path):
-    workflow = quick(json.loads(path.read_text(encoding="utf-8")))
-    execution = run_workflow(workflow)
+    workflow, execution = run_quickly(path)
     (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "PhDStitch")
     image, mask = execution.results[stitch][:2]
     background = execution.results[workflow[stitch]["inputs"]["background"][0]][0]
@@ -55,8 +61,7 @@ def test_runs_and_keeps_the_background(path):
 
 
 def test_saves_the_background_s_own_pixels(tmp_path):
-    workflow = quick(json.loads((ROOT / "example_workflows" / "api" / "phd_demo.json").read_text(encoding="utf-8")))
-    execution = run_workflow(workflow)
+    workflow, execution = run_quickly(ROOT / "example_workflows" / "api" / "phd_demo.json")
     (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "PhDStitch")
     (save,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "SaveImage")
     (shown,) = execution.outputs[save]["images"]
