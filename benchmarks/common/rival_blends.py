@@ -22,6 +22,7 @@ def feathered(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) 
 
 
 def ring_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """Mean and deviation of a ring of the background around the subject."""
     whole = Box(0, 0, *matte.shape[::-1])
     return alpha_over(background, match_colors(composite, matte, background, whole, RING, 1.0), matte)
 
@@ -37,7 +38,7 @@ def scene_matched(background: np.ndarray, composite: np.ndarray, matte: np.ndarr
 
 
 def seamless(scene, colors, alpha) -> np.ndarray:
-    """`cv2.seamlessClone` of what already lies in the scene's frame: there and back through 8 bits."""
+    """`cv2.seamlessClone` in 8 bits, of a subject that already has its place in the scene."""
     mask = eight_bits(alpha > 0.5)
     x, y, width, height = cv2.boundingRect(mask)
     center = x + width // 2, y + height // 2

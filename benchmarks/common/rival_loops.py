@@ -1,6 +1,7 @@
-"""Other loops for masked sampling, written from their published formulas, run as ComfyUI's own KSAMPLER runs any.
+"""Other loops for masked sampling, written from their published formulas, as samplers for ComfyUI's KSAMPLER.
 
-They stand here for comparison alone; none is part of the pack. In all, x = a x0 + sigma n and D is the estimate of x0.
+They are here for comparison only; none is part of the pack. In all of them x = a x0 + sigma n, and D is the estimate of
+x0.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ def sampler(rule: Callable, **settings) -> comfy.samplers.KSAMPLER:
 
 @torch.no_grad()
 def as_sampling_function(model, x, sigmas, extra_args=None, callback=None, disable=None, *, rule, settings):
-    """A rule as a sampling function. As with ours, it sees the whole estimate and does its own replacement."""
+    """Runs a rule as a sampling function. Like ours, it gets the whole estimate and replaces known values itself."""
     options = {name: value for name, value in extra_args.items() if name != "denoise_mask"}
     flow = isinstance(model.inner_model.inner_model.model_sampling, comfy.model_sampling.CONST)
     generator = torch.Generator().manual_seed((extra_args["seed"] or 0) + 1000)
@@ -31,27 +32,27 @@ def as_sampling_function(model, x, sigmas, extra_args=None, callback=None, disab
     def fresh(like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=generator).to(like)
 
-    free = extra_args["denoise_mask"] > 0
-    x = rule(estimate, x, sigmas, model.latent_image, free, model.noise, fresh, flow, **settings)
-    return torch.where(free, x, model.latent_image)
+    masked = extra_args["denoise_mask"] > 0
+    x = rule(estimate, x, sigmas, model.latent_image, masked, model.noise, fresh, flow, **settings)
+    return torch.where(masked, x, model.latent_image)
 
 
-def langevin(estimate, x, sigmas, known, free, noise, fresh: Draw, flow: bool, *, inner: int, step: float = 1.0):
-    """Predictor and corrector: exact Ornstein-Uhlenbeck steps about a frozen D, the known part noised anew for each."""
+def langevin(estimate, x, sigmas, known, masked, noise, fresh: Draw, flow: bool, *, inner: int, step: float = 1.0):
+    """Predictor and corrector: exact Ornstein-Uhlenbeck steps about a frozen D, fresh noise on the known region."""
     kept = float(torch.exp(torch.tensor(-step)))
-    for sigma, following in levels(sigmas):
+    for sigma, sigma_next in levels(sigmas):
         a = signal(sigma, flow)
-        x = torch.where(free, x, add_noise(known, noise, sigma, flow))
-        for _ in range(inner if following > 0 and a > LEAST_SIGNAL else 0):
-            x = torch.where(free, x, add_noise(known, fresh(x), sigma, flow))
+        x = torch.where(masked, x, add_noise(known, noise, sigma, flow))
+        for _ in range(inner if sigma_next > 0 and a > LEAST_SIGNAL else 0):
+            x = torch.where(masked, x, add_noise(known, fresh(x), sigma, flow))
             clean = a * estimate(x, sigma)
-            x = torch.where(free, clean + kept * (x - clean) + sigma * (1 - kept**2) ** 0.5 * fresh(x), x)
-        x = euler(x, torch.where(free, estimate(x, sigma), known), sigma, following)
+            x = torch.where(masked, clean + kept * (x - clean) + sigma * (1 - kept**2) ** 0.5 * fresh(x), x)
+        x = euler(x, torch.where(masked, estimate(x, sigma), known), sigma, sigma_next)
     return x
 
 
 class Corrected:
-    """dx = (C(x) - rate x) dt + noise by exact steps with C frozen, split in two halves and corrected in between."""
+    """dx = (C(x) - rate x) dt + noise, by exact half steps with C frozen and a correction between them."""
 
     def __init__(self, pull: Callable, rate: torch.Tensor, strength: torch.Tensor | float, fresh: Draw):
         self.pull, self.rate, self.strength, self.fresh, self.frozen = pull, rate, strength, fresh, None
@@ -73,43 +74,54 @@ class Corrected:
 
 
 def former(
-    estimate, x, sigmas, known, free, noise, fresh: Draw, flow: bool, *, inner: int, step: float = 1.0, guide: float = 5
+    estimate,
+    x,
+    sigmas,
+    known,
+    masked,
+    noise,
+    fresh: Draw,
+    flow: bool,
+    *,
+    inner: int,
+    step: float = 1.0,
+    guide: float = 5,
 ):
-    """The pack's own loop before this one: the guided score of LanPaint ("BiG") at steps of full relaxation."""
-    rate = torch.where(free, 1.0, 1.0 + guide)
-    for sigma, following in levels(sigmas):
+    """The pack's earlier loop: LanPaint's guided score ("BiG") at steps of full relaxation."""
+    rate = torch.where(masked, 1.0, 1.0 + guide)
+    for sigma, sigma_next in levels(sigmas):
         a = signal(sigma, flow)
-        x = torch.where(free, x, add_noise(known, noise, sigma, flow))
+        x = torch.where(masked, x, add_noise(known, noise, sigma, flow))
 
         def pull(x: torch.Tensor, sigma=sigma, a=a) -> torch.Tensor:
             clean = estimate(x, sigma)
-            return a * torch.where(free, clean, (1 + guide) * known - guide * clean) - x + rate * x
+            return a * torch.where(masked, clean, (1 + guide) * known - guide * clean) - x + rate * x
 
         steps = Corrected(pull, rate, sigma, fresh)
-        for _ in range(inner if following > 0 and a > LEAST_SIGNAL else 0):
+        for _ in range(inner if sigma_next > 0 and a > LEAST_SIGNAL else 0):
             x = steps.step(x, step)
-        x = euler(x, torch.where(free, estimate(x, sigma), known), sigma, following)
+        x = euler(x, torch.where(masked, estimate(x, sigma), known), sigma, sigma_next)
     return x
 
 
 def lanpaint(
-    estimate, x, sigmas, known, free, noise, fresh: Draw, flow: bool, *, inner: int, pinned: bool, guide: float = 5
+    estimate, x, sigmas, known, masked, noise, fresh: Draw, flow: bool, *, inner: int, pinned: bool, guide: float = 5
 ):
     """LanPaint's rule in its own, variance-preserving coordinates v = x / √(a² + sigma²), f = 1 - abar.
 
     v1.x: steps of 0.2 f. v2.1 (pinned): steps of 0.2, and inner steps that fall to none with f. None at the last level.
     """
     pairs = list(levels(sigmas))
-    for left, (sigma, following) in zip(reversed(range(len(pairs))), pairs, strict=True):
+    for left, (sigma, sigma_next) in zip(reversed(range(len(pairs))), pairs, strict=True):
         a = signal(sigma, flow)
         scale = (a * a + sigma * sigma) ** 0.5
         f = (sigma / scale) ** 2
-        rate = torch.where(free, 1.0, 1.0 + guide) / f
-        x = torch.where(free, x, add_noise(known, noise, sigma, flow))
+        rate = torch.where(masked, 1.0, 1.0 + guide) / f
+        x = torch.where(masked, x, add_noise(known, noise, sigma, flow))
 
         def pull(v: torch.Tensor, sigma=sigma, scale=scale, f=f, rate=rate) -> torch.Tensor:
             clean = estimate(v * scale, sigma)
-            target = torch.where(free, clean, (1 + guide) * known - guide * clean)
+            target = torch.where(masked, clean, (1 + guide) * known - guide * clean)
             return ((1 - f).sqrt() * target - v) / f + rate * v
 
         steps, v = Corrected(pull, rate, 1.0, fresh), x / scale
@@ -117,5 +129,5 @@ def lanpaint(
         for _ in range(count if left and a > LEAST_SIGNAL else 0):
             v = steps.step(v, 0.2 if pinned else 0.2 * float(f))
         x = v * scale
-        x = euler(x, torch.where(free, estimate(x, sigma), known), sigma, following)
+        x = euler(x, torch.where(masked, estimate(x, sigma), known), sigma, sigma_next)
     return x

@@ -1,4 +1,4 @@
-"""`python3 dev.py bench demo`: time and memory of the demo, from the start of the process to the last image."""
+"""`python3 dev.py bench demo`: time and memory of the demo, from the start of the process to the last image written."""
 
 import json
 import tempfile

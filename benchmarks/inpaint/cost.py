@@ -12,12 +12,12 @@ from benchmarks.inpaint.workload import core, instant, latent, ours, unet
 
 
 def per_call(model, side: int, steps: int, inner_steps: int, repeats: int) -> tuple[float, float, float]:
-    """Milliseconds of a model call, KSampler's and ours, and the median of their differences, run by run in turns."""
+    """Milliseconds per model call of KSampler and of ours, run in turns, and the median of their differences."""
     calls, given = steps + (steps - 1) * inner_steps, latent(side)
     runs = {"core": lambda: core(model, given, calls), "ours": lambda: ours(model, given, steps, inner_steps)}
     taken = {name: [] for name in runs}
     for turn in range(repeats + 1):
-        # Each goes first as often as the other.
+        # Each goes first in half of the turns.
         for name in sorted(runs, reverse=turn % 2 == 0):
             start = time.perf_counter()
             runs[name]()
@@ -28,7 +28,7 @@ def per_call(model, side: int, steps: int, inner_steps: int, repeats: int) -> tu
 
 
 def measure_overhead(quick: bool) -> Section:
-    """Time beyond KSampler's per model call: on a UNet, and the loop's own time by a network that takes none."""
+    """Time per model call beyond KSampler's: on a UNet, and with a network that takes no time."""
     channels, side, repeats = (32, 16, 1) if quick else (96, 32, 4)
     network = unet("EPS", channels)
     weights = sum(weight.numel() for weight in network.model.diffusion_model.parameters())
@@ -44,13 +44,13 @@ def measure_overhead(quick: bool) -> Section:
 
 
 def measure_identity(quick: bool) -> Section:
-    """`plain`, euler and a binary mask against KSampler with SetLatentNoiseMask, on a tiny UNet of every family."""
+    """Whether `plain` with euler and a binary mask is bit-equal to KSampler, on a tiny UNet of every family."""
     section, given = Section("plain is core KSampler"), latent(16)
     same = []
     for family in FAMILIES:
         model = unet(family, 32)
         same.append(torch.equal(ours(model, given, 6, 3, "plain"), core(model, given, 6)))
-        section.row(f"{family}, euler, binary mask", "equal to the bit" if same[-1] else "DIFFERS")
+        section.row(f"{family}, euler, binary mask", "bit-equal" if same[-1] else "DIFFERS")
     section.figures["plain_bit_identical"] = all(same)
     return section
 

@@ -1,4 +1,4 @@
-"""Masked sampling on the demo model: a real, small network, and scenes that it was never shown."""
+"""Masked sampling on the demo model, a real but small network, on scenes that it was not trained on."""
 
 import functools
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from devtools.model_calls import count_model_calls
 from training.demo_scenes import SceneRenderer
 
 SIDE, PATCH, BAND = 128, 8, 4
-# Training drew its scenes from the seeds [1], [2], [3, step], [4, step] and so on.
+# Training uses the seeds [1], [2], [3, step], [4, step] and so on.
 SEED = [20260101, 4]
 HOLE = slice(40, 88)
 COUNTS = (20, 60, 120)
@@ -25,7 +25,7 @@ COUNTS = (20, 60, 120)
 
 @dataclass(frozen=True)
 class Scenes:
-    """Scenes [B,H,W,3] in 0..1 with their prompts' conditionings, as latents and as the codec gives them back."""
+    """Scenes [B,H,W,3] in 0..1, their latents and the CONDITIONING of their prompts, with the model and its VAE."""
 
     truth: torch.Tensor
     latents: torch.Tensor
@@ -37,7 +37,7 @@ class Scenes:
 @functools.cache
 def scenes(count: int) -> Scenes:
     demo = load_pack().nodes.demo_model
-    # The sprites would have to be fetched; the photographs are subjects enough.
+    # Without the sprites, which would have to be downloaded; the photographs provide enough subjects.
     with mock.patch.object(images, "load_sprites", dict):
         renderer = SceneRenderer()
     rng = np.random.default_rng(SEED)
@@ -64,7 +64,7 @@ def errors(shown: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
 
 
 def rows() -> dict[str, dict[int, tuple]]:
-    """Every loop as (steps, sampler) for each count of model calls, or for the nearest below it."""
+    """Every loop as (steps, sampler) by the count of model calls, or the nearest that it can make below it."""
     one, two = {"inner": 5, "pinned": False}, {"inner": 5, "pinned": True}
     own = {count: preset(name) for count, name in zip(COUNTS, ("fast", "balanced", "best"), strict=True)}
     shorter = masked("masked Langevin", inner_steps=2)
@@ -79,7 +79,7 @@ def rows() -> dict[str, dict[int, tuple]]:
 
 
 def inpaint(given: Scenes, steps: int, sampler, cfg: float = 1.0) -> tuple[torch.Tensor, int]:
-    """Images [B,H,W,3], each with its own prompt and noise, and the model calls that an image took."""
+    """Images [B,H,W,3], each with its own prompt and noise, and the model calls of each."""
     sampling = given.model.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)
     mask, made = cells(), []
@@ -97,7 +97,7 @@ def inpaint(given: Scenes, steps: int, sampler, cfg: float = 1.0) -> tuple[torch
 
 
 def measure(count: int, cfg: float = 1.0) -> tuple[Section, dict[str, dict], list[tuple[str, np.ndarray]]]:
-    """The table, its figures, and the images at the middle count of calls."""
+    """The table, its figures, and the images at the middle count of model calls."""
     given = scenes(count)
     section = Section(f"Demo model, {count} held-out scenes of {SIDE}², hole of {HOLE.stop - HOLE.start}², L1 × 255")
     decoded = given.vae.decode(given.latents)
@@ -105,20 +105,20 @@ def measure(count: int, cfg: float = 1.0) -> tuple[Section, dict[str, dict], lis
     section.row("the codec alone", f"masked {255 * floor[0]:6.2f}  boundary {255 * floor[1]:6.2f}")
     figures, shown = {}, [("truth", given.truth), ("to inpaint", holed(given.truth))]
     for name, runs in rows().items():
-        told = []
+        columns = []
         for wanted, (steps, sampler) in runs.items():
             made, calls = inpaint(given, steps, sampler, cfg)
             masked_l1, boundary_l1 = errors(made, given.truth)
             figures[f"{name} {wanted}"] = {"masked_l1": masked_l1, "boundary_l1": boundary_l1, "calls": calls}
-            told.append(f"{calls:4d} calls {255 * masked_l1:6.2f} {255 * boundary_l1:6.2f}")
+            columns.append(f"{calls:4d} calls {255 * masked_l1:6.2f} {255 * boundary_l1:6.2f}")
             if wanted == COUNTS[1]:
                 shown.append((f"{name}: {calls} calls", made))
-        section.row(name, "  |".join(told))
+        section.row(name, "  |".join(columns))
     return section, figures, [(title, side_by_side(batch)) for title, batch in shown]
 
 
 def better(figures: dict[str, dict]) -> list[str]:
-    """Where a rival is nearer to the held-out truth than ours for the same count of calls."""
+    """A line for each error in which a rival is below ours at the same count of calls."""
     lines = []
     for name, score in figures.items():
         mine = figures[f"ours {name.rsplit(' ', 1)[1]}"]

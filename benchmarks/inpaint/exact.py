@@ -1,4 +1,4 @@
-"""How near masked sampling comes to what should have been drawn, on models that know: ours and other loops."""
+"""How near ours and other loops come to the true posterior, on models that predict exactly."""
 
 import functools
 import statistics
@@ -22,7 +22,7 @@ PROMPT = [[torch.zeros(1, 1, 1), {}]]
 
 @dataclass(frozen=True)
 class Method:
-    """A loop: outer steps, and the SAMPLER that takes them."""
+    """A loop: its label, its outer steps, and a function that makes its SAMPLER."""
 
     label: str
     steps: int
@@ -30,7 +30,7 @@ class Method:
 
 
 def masked(method: str, **changes) -> Callable:
-    """The pack's own sampler, as its nodes make it, with their defaults."""
+    """The pack's own sampler with its nodes' defaults."""
     sampler = load_pack().nodes.comfy_sampler
     defaults = {"sampler_name": "euler", "inner_steps": 3, "step_size": 1.0, "lambda_strength": 5.0}
     settings = sampler.LoopWidgets(method=method, **(defaults | changes)).settings()
@@ -57,7 +57,7 @@ def repaint(steps: int, count: int) -> Method:
 
 @functools.cache
 def methods() -> dict[str, Method]:
-    """By the names that the line of JSON has; the number is the most model calls that each may make."""
+    """All loops by their names in the line of JSON, which end in the most model calls that each may make."""
     one, two = {"inner": 5, "pinned": False}, {"inner": 5, "pinned": True}
     return {
         "ours_fast": preset("fast"),
@@ -76,13 +76,13 @@ def methods() -> dict[str, Method]:
         "lanpaint1_120": Method("LanPaint v1.x: 20 × 5", 20, rival(rivals.lanpaint, **one)),
         "lanpaint2_60": Method("LanPaint v2.1: 15 × 5 and less", 15, rival(rivals.lanpaint, **two)),
         "lanpaint2_120": Method("LanPaint v2.1: 30 × 5 and less", 30, rival(rivals.lanpaint, **two)),
-        "former_60": Method("ours before (BiG): 10 × 5", 10, rival(rivals.former, inner=5)),
-        "former_120": Method("ours before (BiG): 20 × 5", 20, rival(rivals.former, inner=5)),
+        "former_60": Method("our earlier loop (BiG): 10 × 5", 10, rival(rivals.former, inner=5)),
+        "former_120": Method("our earlier loop (BiG): 20 × 5", 20, rival(rivals.former, inner=5)),
     }
 
 
 def sample(method: Method, setting: Setting, seed: int, family: str = "EPS") -> tuple[torch.Tensor, int]:
-    """Samples [curves,chains,64] of a whole run through ComfyUI, and the model calls it made."""
+    """Samples [curves,chains,64] of a whole run through ComfyUI, and its model calls."""
     model, latent = curve_oracle(family, setting.process), setting.latent()
     noise = comfy.sample.prepare_noise(latent, seed)
     with count_model_calls() as count:
@@ -94,7 +94,7 @@ def sample(method: Method, setting: Setting, seed: int, family: str = "EPS") -> 
 
 
 def scored(method: Method, setting: Setting, family: str = "EPS") -> dict[str, float]:
-    """Means over the seeds, how far relw2 lies apart between them, and the model calls."""
+    """Means over the seeds, the spread of relw2 between them, and the model calls."""
     runs = [sample(method, setting, seed, family) for seed in setting.seeds]
     scores = [setting.process.score(samples) for samples, _ in runs]
     means = {name: statistics.mean(score[name] for score in scores) for name in scores[0]}
@@ -111,7 +111,7 @@ def as_text(score: dict[str, float]) -> str:
 
 
 def measure(setting: Setting, title: str, names: tuple[str, ...] | None = None) -> tuple[Section, dict[str, dict]]:
-    """The table of a setting, and every method's scores by its name."""
+    """The table of a setting, and the scores of every method by name."""
     section = Section(f"{title}, {len(setting.seeds)} seeds")
     exact = setting.process.score(setting.process.truth())
     section.row("true samples, as many", as_text({**exact, "spread": 0.0, "calls": 0}))
@@ -124,7 +124,7 @@ def measure(setting: Setting, title: str, names: tuple[str, ...] | None = None) 
 
 
 def better(scores: dict[str, dict]) -> list[str]:
-    """Where a rival with no more model calls than ours is nearer to the truth, quality by quality."""
+    """A line for each score in which a rival with the same limit of model calls is nearer to the truth than ours."""
     lines, ours = [], {name: score for name, score in scores.items() if name.startswith("ours_")}
     for name, score in scores.items():
         if name in ours:
@@ -139,12 +139,12 @@ def better(scores: dict[str, dict]) -> list[str]:
 
 
 def distance(quality: str, score: dict[str, float]) -> float:
-    """From the truth: 0 for errors, 1 for ratios."""
+    """Distance of a score from the truth: from 0 for errors, from 1 for ratios."""
     return abs(score[quality] - 1) if quality in ("seam", "variance") else score[quality]
 
 
 def family_gap(setting: Setting) -> tuple[Section, float]:
-    """The largest relative difference between the families, all noise being the same."""
+    """The largest relative difference between the model families, with the same noise."""
     section = Section("The three families, same noise: ours_60")
     scores = {family: scored(methods()["ours_60"], setting, family) for family in FAMILIES}
     for family, score in scores.items():

@@ -1,6 +1,6 @@
 """Peak memory of masked sampling, measured in a process of its own: `python -m benchmarks.inpaint.memory SIDE`.
 
-The network takes none, so what is left is the sampler's: in latents of SIDE x SIDE cells, beyond its inputs.
+The network takes no memory, so all of it is the sampler's. In latents of SIDE x SIDE cells, without the inputs.
 """
 
 import functools

@@ -112,7 +112,10 @@ class Gaussian:
 
 
 class Mixture:
-    """Four normal processes, of which the known part tells only in part which it is: a bent estimate, several modes."""
+    """A mixture of four normal processes: its estimate is not linear, and its posterior has several modes.
+
+    The known part of a curve determines its component only partly.
+    """
 
     def __init__(self, curves: int, chains: int):
         at = torch.arange(LENGTH, dtype=DOUBLE)
@@ -138,7 +141,7 @@ class Mixture:
         self.expected = self.truth(77)
 
     def components(self, x: torch.Tensor, a: float, sigma: float) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """How likely x comes from each component, [...,4], and each one's own estimate."""
+        """Probability of each component given x, [...,4], and the estimate under each."""
         likelihoods, estimates = [], []
         for odds, mean, (values, vectors) in zip(self.odds, self.means, self.eigen, strict=True):
             spread = a * a * values.clamp(min=0) + sigma * sigma
@@ -161,7 +164,10 @@ class Mixture:
         return x
 
     def score(self, x: torch.Tensor) -> dict[str, float]:
-        """Sliced W2 against true samples over their deviation, and by how much the shares of components are off."""
+        """Scores as those of `Gaussian`, against true samples; relw2 is sliced.
+
+        weights: total variation between the true shares of the components and those of the samples.
+        """
         ways = drawn(HOLE.stop - HOLE.start, 64, seed=5)
         ways = ways / ways.norm(dim=0)
         ours, theirs = x[..., HOLE], self.expected[..., HOLE]
@@ -184,7 +190,7 @@ Process = Gaussian | Mixture
 
 @functools.cache
 def process(name: str, curves: int, chains: int) -> Process:
-    """proto: the one curve of the prototypes. curves: as many of the same process. mixture: of four."""
+    """proto: one curve. curves: that many of the same normal process. mixture: a mixture of four."""
     if name == "mixture":
         return Mixture(curves, chains)
     if name == "proto":
@@ -194,7 +200,7 @@ def process(name: str, curves: int, chains: int) -> Process:
 
 
 def as_latent(curves: torch.Tensor) -> torch.Tensor:
-    """[curves,chains,64] -> [items,CHAINS,1,64], of which a curve has as many as it needs."""
+    """[curves,chains,64] as latents [items,CHAINS,1,64]."""
     return curves.reshape(-1, CHAINS, 1, LENGTH)
 
 
@@ -218,7 +224,7 @@ def curve_oracle(family: str, process: Process) -> comfy.model_patcher.ModelPatc
 
 @dataclass(frozen=True)
 class Setting:
-    """A process, how many curves of it and chains for each, and the seeds that everything is drawn from."""
+    """A process, the number of its curves and of chains for each, and the seeds of the runs."""
 
     name: str
     curves: int
@@ -230,7 +236,7 @@ class Setting:
         return process(self.name, self.curves, self.chains)
 
     def latent(self) -> torch.Tensor:
-        """What is known, with nothing in the hole: no start may hold a trace of the truth."""
+        """The known curves with zeros in the hole: a start must hold no trace of the truth."""
         known = self.process.curves[:, None].repeat(1, self.chains, 1)
         known[..., HOLE] = 0
         return as_latent(known).float()

@@ -17,13 +17,13 @@ COLORS = {
 NAMES = {
     "ours": "ours", "plain": "core KSampler", "ancestral": "core, ancestral", "langevin": "plain Langevin",
     "repaint": "RePaint, r = 5", "repaint10": "RePaint, r = 10", "lanpaint1": "LanPaint v1.x",
-    "lanpaint2": "LanPaint v2.1", "former": "ours before (BiG)",
+    "lanpaint2": "LanPaint v2.1", "former": "our earlier loop (BiG)",
 }  # fmt: skip
 PANEL, MARGIN, CHAINS = (900, 520), 60, 7
 
 
 class Panel:
-    """Axes with a title, on which lines and dots are drawn in the data's own units."""
+    """Axes with a title; lines and dots are given in the units of the data."""
 
     def __init__(self, title: str, across: tuple[float, float], up: tuple[float, float]):
         self.image = Image.new("RGB", PANEL, BACK)
@@ -61,7 +61,7 @@ class Panel:
 
 
 def errors(scores: dict[str, dict], title: str) -> Image.Image:
-    """relW2 against model calls, a line for every loop."""
+    """relW2 over model calls, a line for every loop."""
     most = 0.1 + max(score["relw2"] for score in scores.values())
     panel = Panel(title, (20, 150), (0, most))
     panel.grid([30, 60, 90, 120], [tick / 10 for tick in range(0, int(10 * most) + 1)], "model calls")
@@ -84,7 +84,7 @@ def errors(scores: dict[str, dict], title: str) -> Image.Image:
 
 
 def curves(name: str) -> Image.Image:
-    """Samples of one loop over what is known and the true posterior's band of two deviations."""
+    """Samples of one loop, over the known curve and the true posterior's band of two deviations."""
     setting = Setting("proto", 1, 64, (1,))
     process, samples = setting.process, sample(methods()[name], setting, 1)[0][0, :CHAINS]
     known, mean, deviation = process.curves[0], process.mean[0], process.left.diagonal().sqrt()
@@ -105,7 +105,7 @@ def curves(name: str) -> Image.Image:
 
 
 def strips(images: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
-    """Rows of scenes, two loops beside each other, each with its name above."""
+    """Rows of scenes, two loops side by side, each with its name above."""
     label, columns = 28, 2
     wide = width // columns - 12
     high = [round(image.shape[0] * wide / image.shape[1]) for _, image in images]
@@ -122,8 +122,8 @@ def strips(images: list[tuple[str, np.ndarray]], width: int) -> Image.Image:
 
 def save(folder: Path, scores: dict[str, dict[str, dict]], images: list[tuple[str, np.ndarray]]) -> Path:
     panels = [
-        errors(scores["proto"], "Relative W2, the prototypes' curve"),
-        errors(scores["curves"], "Relative W2, drawn curves"),
+        errors(scores["proto"], "Relative W2, one curve"),
+        errors(scores["curves"], "Relative W2, more curves"),
         curves("ours_60"),
         curves("plain_60"),
     ]

@@ -1,4 +1,4 @@
-"""What time and memory of masked sampling are measured on: networks, a latent, and a run of KSampler and of ours."""
+"""What time and memory are measured on: networks, a latent, and runs of KSampler and of our sampler."""
 
 import functools
 
@@ -10,19 +10,19 @@ import torch
 from devtools.comfyui import load_pack
 from devtools.tiny_networks import patcher
 
-WORDS = 128
+CONTEXT = 128
 # About 16 million weights at 96 channels.
 UNET = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "num_res_blocks": [2, 2, 1], "channel_mult": [1, 2, 2],
     "transformer_depth": [0, 0, 0, 1, 1], "transformer_depth_output": [0, 0, 0, 0, 0, 1, 1, 1],
-    "transformer_depth_middle": 1, "context_dim": WORDS, "use_spatial_transformer": True,
+    "transformer_depth_middle": 1, "context_dim": CONTEXT, "use_spatial_transformer": True,
     "use_linear_in_transformer": True, "legacy": False, "adm_in_channels": None, "num_heads": 4,
     "use_temporal_attention": False, "dtype": torch.float32,
 }  # fmt: skip
 
 
 class Instant(torch.nn.Module):
-    """A network that answers at once: what is left of a run's time and memory is the sampler's own."""
+    """A network that takes no time and no memory, so that a run's time and memory are the sampler's own."""
 
     dtype = torch.float32
 
@@ -46,11 +46,11 @@ def instant() -> comfy.model_patcher.ModelPatcher:
 
 
 def prompt() -> list:
-    return [[torch.randn(1, 77, WORDS, generator=torch.Generator().manual_seed(1)), {}]]
+    return [[torch.randn(1, 77, CONTEXT, generator=torch.Generator().manual_seed(1)), {}]]
 
 
 def latent(side: int) -> dict:
-    """A latent whose middle is to be inpainted."""
+    """A LATENT whose middle is masked for inpainting."""
     mask = torch.zeros(1, 1, side, side)
     mask[..., side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = 1
     samples = torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(7))

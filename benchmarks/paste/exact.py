@@ -1,4 +1,4 @@
-"""How exact masks, pasting, cropping and stitching are, beside others' tools."""
+"""Errors of masks, pasting, cropping and stitching, beside other tools."""
 
 import itertools
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from phd_ops.pixels.vae_color_shift import fit_color_shift
 
 
 def growth_errors(grow_by: Callable, pixels) -> float:
-    """Largest difference of asked and measured growth: a disc's radius by its area, and edges in three directions.
+    """Largest error of the growth in pixels: of a disc's radius, by its area, and of edges in three directions.
 
-    An edge's pixels lie on lines a u + b v = 0, 1, 2 …, 1 / √(a² + b²) apart: the lines gained are counted exactly.
+    An edge's pixels lie on lines a u + b v = 0, 1, 2 …, 1 / √(a² + b²) apart: the lines gained can be counted exactly.
     """
     v, u = np.mgrid[-320:320, -320:320]
     worst, round_mask = 0.0, disc(640, 40, 1e-3)
@@ -40,9 +40,11 @@ def growth_errors(grow_by: Callable, pixels) -> float:
 
 
 def measure_growth_error(sizes: Sizes) -> Section:
-    """How far a mask grows against what was asked."""
+    """How far a mask grows, against the requested distance."""
     pixels = np.linspace(0, 256, sizes.growths)
-    section = Section(f"Growth, measured against asked: {len(pixels)} values in 0..256 px, disc, edges at 0°, 27°, 45°")
+    section = Section(
+        f"Growth, measured against requested: {len(pixels)} values in 0..256 px, disc, edges at 0°, 27°, 45°"
+    )
     worst = growth_errors(grow, pixels)
     section.row("ours, largest error", f"{worst:9.3f} px")
     for asked in sizes.core_growths:
@@ -67,7 +69,7 @@ def fringe_scene(ramp: float, cut: bool = False) -> tuple[np.ndarray, np.ndarray
 
 
 def fringe_errors(composite: np.ndarray, matte: np.ndarray) -> tuple[float, float]:
-    """In levels: the most green that came along, and the largest deviation from red and blue mixed by the matte."""
+    """In levels: the most green in the composite, and the largest deviation from red and blue mixed by the matte."""
     over = matte[..., None]
     return levels(composite[..., 1]), levels(composite - over * RED - (1 - over) * BLUE)
 
@@ -91,7 +93,7 @@ PASTES = {
 
 
 def measure_fringe(sizes: Sizes) -> Section:
-    """What of the old background comes along at a soft edge: a red subject cut from green goes onto blue."""
+    """How much of the old background stays at a soft edge: a red subject, cut from green, is pasted onto blue."""
     section = Section("Red subject, onto blue: most green when cut from green; halo of a cut-out with black around it")
     places = (Placement(0.5, 0.5, 0.42), Placement(0.47, 0.55, 0.6, 33.0), Placement(0.52, 0.45, 0.25, -70.0, True))
     for who, paste_it in PASTES.items():
@@ -111,7 +113,7 @@ SHIFTS = ((1.03, 0.02), (0.95, -0.03), (1.08, 0.04), (0.9, 0.05), (1.004, 0.001)
 
 
 def altered(image: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The image with noise in place of a share of its pixels, in blobs; and where they are."""
+    """The image with a share of its pixels replaced by noise, in blobs, and where they are."""
     noise = np.random.default_rng(4).random(image.shape[:2], np.float32)
     blobs = cv2.GaussianBlur(noise, (0, 0), 4)
     where = blobs > np.quantile(blobs, 1 - share)
@@ -121,7 +123,7 @@ def altered(image: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cropped_scene() -> np.ndarray:
-    """What PhDCrop hands to the model: a window of a scene, at another size."""
+    """A crop as PhDCrop gives it to the model: a window of a scene at another size."""
     scene, mask = texture(Size(600, 480), 2), disc(480, 90, 1)
     mask = np.pad(mask, ((0, 0), (60, 60)))
     masks = {"inpaint_mask": tensor(mask), "harmonize_mask": tensor(mask)}
@@ -140,7 +142,7 @@ def around_subject(given: np.ndarray) -> np.ndarray:
 
 
 def residual(correct: Callable, given: np.ndarray, share: float) -> float:
-    """The largest error in levels that a correction leaves on unaltered pixels, over all tone shifts."""
+    """Largest error in levels on unaltered pixels after a correction, over all tone shifts."""
     worst = 0.0
     for gain, offset in SHIFTS:
         shifted, where = altered(tinted(given, gain, offset), share)
@@ -160,7 +162,7 @@ CORRECTIONS = {
 
 
 def measure_tone(sizes: Sizes) -> Section:
-    """What is left of a tone shift on a crop, with and without pixels that changed for another reason."""
+    """What a correction leaves of a tone shift on a crop, without and with pixels that changed otherwise."""
     section = Section(f"{len(SHIFTS)} tone shifts taken off a crop: largest error, no pixels altered; 10 % altered")
     given = cropped_scene()
     for who, correct in CORRECTIONS.items():
@@ -172,7 +174,7 @@ def measure_tone(sizes: Sizes) -> Section:
 
 
 def through_the_nodes(background, exemplar, mask, blend: str, seed: int) -> list[bool]:
-    """Paste & Blend, Crop, noise for a model, Stitch: whether what no mask holds is the background's, to the bit."""
+    """Paste & Blend, Crop, noise in place of a model, Stitch: whether pixels outside each mask stay bit-equal."""
     composite, _, matte, inpaint, harmonize, _ = call(
         "PhDPasteBlend", background=background, subject=exemplar, subject_mask=mask, placement="random", seed=seed,
         size_min=0.1, size_max=0.9, rotation=37.0 * seed, flip=bool(seed % 2), blend=blend, feather=2.0, ring=12,
@@ -189,7 +191,7 @@ def through_the_nodes(background, exemplar, mask, blend: str, seed: int) -> list
 
 
 def measure_outside(sizes: Sizes) -> Section:
-    """Pixels that no mask touches, after everything."""
+    """Pixels outside the mask after all nodes."""
     section = Section("Pixels outside the used mask, through Paste & Blend, Crop, noise and Stitch")
     background, exemplar = tensor(texture(Size(203, 161), 6)), tensor(texture(Size(96, 96), 7))
     matte = disc(96, 40, 6)
@@ -206,20 +208,20 @@ def measure_outside(sizes: Sizes) -> Section:
     pasted, alpha = rivals.core(scene, subject, matte, where)
     section.row("core ImageCompositeMasked", "equal" if (pasted == scene)[alpha == 0].all() else "NOT EQUAL")
     pasted, alpha = rivals.pillow(scene, subject, matte, where)
-    section.row("Pillow, 8 bits", moved(pasted, scene, alpha == 0))
+    section.row("Pillow, 8 bits", changed(pasted, scene, alpha == 0))
     colors, alpha = straight_as_rival(np.zeros_like(scene), subject, matte, where, 0)
-    section.row("cv2.seamlessClone", moved(seamless(scene, colors, alpha), scene, alpha <= 0.5))
+    section.row("cv2.seamlessClone", changed(seamless(scene, colors, alpha), scene, alpha <= 0.5))
     return section
 
 
-def moved(image: np.ndarray, scene: np.ndarray, outside: np.ndarray) -> str:
-    """How many pixels that should have stayed did not, and how far they went."""
+def changed(image: np.ndarray, scene: np.ndarray, outside: np.ndarray) -> str:
+    """The share of pixels outside the mask that changed, and the largest change."""
     change = (image - scene)[outside]
-    return f"{(change != 0).any(axis=-1).mean():.1%} moved, by up to {levels(change):.2f} levels"
+    return f"{(change != 0).any(axis=-1).mean():.1%} changed, by up to {levels(change):.2f} levels"
 
 
 def identity_stitch() -> bool:
-    """Whether a crop that no model touched goes back as it was, for windows that are enlarged and reduced."""
+    """Whether a crop that no model changed is stitched back bit-equal, for enlarged and reduced windows."""
     background, exemplar = tensor(texture(Size(203, 161), 6)), tensor(texture(Size(96, 96), 7))
     inputs = {"background": background, "subject": exemplar, "subject_mask": tensor(disc(96, 40, 6))}
     composite, _, matte, inpaint, harmonize, _ = call("PhDPasteBlend", **inputs, rotation=20.0)
@@ -235,7 +237,7 @@ def identity_stitch() -> bool:
 
 
 def identity_paste() -> bool:
-    """Whether a subject that is neither scaled nor rotated keeps its bits, and an image pasted into itself all."""
+    """Whether a subject that is neither scaled nor rotated is pasted bit-equal, and an image into itself."""
     scene, exemplar = texture(Size(203, 161), 6), texture(Size(96, 96), 7)
     mask = disc(96, 40, 1e-3)
     where = Placement(100 / 203, 80 / 161, 80 / 161)
@@ -248,15 +250,15 @@ def identity_paste() -> bool:
 
 
 def measure_identity(sizes: Sizes) -> Section:
-    """What should change nothing changes nothing."""
-    section = Section("Nothing asked for: neither scaled nor rotated; a crop that no model touched")
+    """Operations that should change nothing."""
+    section = Section("Nothing to change: neither scaled nor rotated; a crop that no model touched")
     same = {"ours, paste": identity_paste(), "ours, Crop and Stitch": identity_stitch()}
     for who, equal in same.items():
         section.row(who, "equal" if equal else "NOT EQUAL")
     section.figures["identity_equal"] = all(same.values())
     scene = texture(Size(203, 161), 6)
     pasted, _ = rivals.pillow(scene, scene, np.ones(scene.shape[:2], np.float32), Placement(0.5, 0.5, 203 / 161))
-    section.row("Pillow, pasted into itself", moved(pasted, scene, np.ones(scene.shape[:2], bool)))
+    section.row("Pillow, pasted into itself", changed(pasted, scene, np.ones(scene.shape[:2], bool)))
     return section
 
 

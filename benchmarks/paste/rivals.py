@@ -1,4 +1,4 @@
-"""What the pack's compositing is measured against: the same task as others' tools do it."""
+"""Other tools for the tasks of pasting: core nodes, OpenCV, Pillow, and corrections of tone shifts."""
 
 import cv2
 import numpy as np
@@ -12,19 +12,19 @@ from phd_ops.pixels.paste import exemplar_matrix, subject_box
 
 
 def corner(placement: Placement, size: Size, scene: Size) -> tuple[int, int]:
-    """Where the upper left pixel of an image of `size` goes, for tools that know whole pixels only."""
+    """The upper left pixel of a placed image of `size`, for tools that place by whole pixels only."""
     return round(placement.x * scene.width - size.width / 2), round(placement.y * scene.height - size.height / 2)
 
 
 def opencv_matrix(matte: np.ndarray, placement: Placement, scene: Size) -> np.ndarray:
-    """A placement as `cv2.warpAffine` wants it: pixel centers at whole numbers."""
+    """A placement as the matrix of `cv2.warpAffine`, whose pixel centers are at whole numbers."""
     matrix = exemplar_matrix(subject_box(matte), placement, scene)
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     return matrix
 
 
 def straight_alpha(scene, exemplar, matte, matrix, softness=0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Bare OpenCV: image and matte warped with default flags, straight alpha. Gives composite and matte."""
+    """Bare OpenCV: image and matte warped with default flags, straight alpha; composite and matte."""
     size = Size.of(scene)
     colors, alpha = (cv2.warpAffine(array, matrix, size) for array in (exemplar, matte))
     if softness > 0:
@@ -34,7 +34,7 @@ def straight_alpha(scene, exemplar, matte, matrix, softness=0.0) -> tuple[np.nda
 
 
 def scaled(exemplar, matte, placement, scene) -> tuple[np.ndarray, np.ndarray]:
-    """The subject's box of image and matte at its size in the scene, by ComfyUI's own bicubic scaling."""
+    """Image and matte cropped to the subject and resized for the scene, by ComfyUI's bicubic scaling."""
     import comfy.utils
 
     box = subject_box(matte).grown(16).inside(Size.of(matte))
@@ -59,7 +59,7 @@ def core(scene, exemplar, matte, placement, softness=0.0) -> tuple[np.ndarray, n
 
 
 def pillow_layer(exemplar, matte, placement, scene, softness=0.0) -> Image.Image:
-    """The cut-out as Pillow places it: 8 bits, resized, rotated, its alpha blurred; of the scene's size."""
+    """The cut-out as Pillow places it, in 8 bits: resized, rotated, alpha blurred; of the scene's size."""
     image = Image.fromarray(eight_bits(np.dstack([exemplar, matte])))
     scale = placement.scale(subject_box(matte).size, Size.of(scene))
     size = round(image.width * scale), round(image.height * scale)

@@ -1,4 +1,4 @@
-"""The contact sheet of `bench paste`: the same pastes, blends and corrections to look at."""
+"""The contact sheet of `bench paste`: pastes, blends and corrections, ours and others'."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from phd_ops.segmenters.onnx_salient import SalientModel
 
 SIDE = 400
 WHERE = Placement(0.55, 0.55, 0.9)
-# The part of the launch pad that is shown, as much of it as is square.
+# The part of the launch pad that is shown, a square.
 SHOWN = Box(140, 0, 427, 427)
 
 
 def enlarged(image: np.ndarray, box: Box) -> np.ndarray:
-    """A square part of an image with its pixels to be seen, uint8."""
+    """A part of an image, enlarged without smoothing, uint8."""
     part = eight_bits(np.clip(image[box.slices], 0, 1))
     return cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
 
@@ -62,7 +62,7 @@ def blend_tiles(scene, exemplar, matte) -> list[tuple[str, np.ndarray]]:
 
 
 def tone_tiles(given: np.ndarray, shifted: np.ndarray, corrected: dict) -> list[tuple[str, np.ndarray]]:
-    """What a tone shift leaves, ten times enlarged about gray; noise stands where pixels were altered."""
+    """Errors after a tone shift was corrected, ten times enlarged about gray; noise marks the altered pixels."""
     before = [("before a tone shift", given), ("after it, 10 % of it altered", np.clip(shifted, 0, 1))]
     after = [
         (f"{who}: ten times the error", np.clip(0.5 + 10 * (image - given), 0, 1)) for who, image in corrected.items()

@@ -1,4 +1,4 @@
-"""What pasting and its nodes cost, in time and memory, beside others' tools."""
+"""Time and memory of pasting and of its nodes, beside other tools."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def measure_grow(sizes: Sizes) -> Section:
 
 
 def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
-    """Ours and the bare warp of the same subject at a size in the scene, first the warp; then everything on top."""
+    """A bare warp of the subject at a size in the scene, our paste of the same, then our paste with more options."""
     side, wide = sizes.subject, sizes.scene
     scene, exemplar, matte = texture(Size(wide, wide), 0), texture(Size(side, side), 1), disc(side, 0.45 * side, 6)
     where = Placement(0.48, 0.52, size, 25.0)
@@ -55,7 +55,7 @@ def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
 
 
 def measure_paste(sizes: Sizes) -> Section:
-    """Time of pasting a rotated and scaled subject, against two warps and a mix."""
+    """Time of pasting a rotated and scaled subject, against a bare OpenCV warp and composite."""
     section = Section(f"Paste {sizes.subject}², rotated 25° and scaled, softness 1.5, into {sizes.scene}²")
     ratios = []
     for size in (0.35, 0.55):
@@ -83,7 +83,7 @@ def measure_others(sizes: Sizes) -> Section:
         Image.fromarray(eight_bits(scene)),
     )
     base = base.convert("RGBA")
-    # The subject in the scene's frame, as seamlessClone wants it.
+    # seamlessClone takes the subject in an image of the scene's size.
     colors, alpha = (np.zeros_like(array) for array in (scene, scene[..., 0]))
     middle = Box(at["x"], at["y"], side, side).slices
     colors[middle], alpha[middle] = exemplar, matte
@@ -107,7 +107,7 @@ def measure_others(sizes: Sizes) -> Section:
         ),
         "paste_vs_pillow": (
             ("ours", lambda: paste(scene, Subject(exemplar, matte), where)),
-            ("Pillow alpha_composite alone, 8 bits already", lambda: Image.alpha_composite(base, layer)),
+            ("Pillow alpha_composite alone, on 8-bit images", lambda: Image.alpha_composite(base, layer)),
             ("Pillow, from float and back", lambda: rivals.pillow(scene, exemplar, matte, where)),
         ),
         "poisson_vs_cv2": (
@@ -124,7 +124,7 @@ def measure_others(sizes: Sizes) -> Section:
 
 
 def measure_memory(sizes: Sizes) -> Section:
-    """Peak memory, each figure in a process of its own."""
+    """Peak memory, each figure measured in a process of its own."""
     scene, subject = sizes.memory
     section = Section(f"Peak extra memory at {scene}², subject {subject}², in backgrounds (the composite counts)")
     measured = {"peak_memory_ratio": ("paste", "paste")}
@@ -137,7 +137,7 @@ def measure_memory(sizes: Sizes) -> Section:
 
 
 def node_runners(size: Size, subject: int) -> dict[str, Callable]:
-    """The three nodes on a background of a size, with a subject of fixed size in pixels, and one plain copy."""
+    """The three nodes on a background, with a subject of a fixed size in pixels; and a plain copy of the background."""
     background, exemplar = tensor(texture(size, 0)), tensor(texture(Size(subject, subject), 1))
     inputs = {"background": background, "subject": exemplar, "subject_mask": tensor(disc(subject, 0.45 * subject, 6))}
     inputs |= {"size": 0.9 * subject / min(size), "y": 0.5, "rotation": 25.0}
@@ -155,7 +155,7 @@ def node_runners(size: Size, subject: int) -> dict[str, Callable]:
 
 
 def measure_canvases(sizes: Sizes) -> Section:
-    """What a larger background costs when the subject stays as it is."""
+    """Time of the nodes on larger backgrounds with the same subject."""
     subject = sizes.canvases[0].height // 2
     names = [f"{size.width}×{size.height}" for size in sizes.canvases]
     section = Section(f"Whole nodes with their previews, subject {subject}²: ms for backgrounds of {', '.join(names)}")
