@@ -7,8 +7,9 @@ subgraphs, reroutes, muted nodes or dynamic inputs.
 import json
 from pathlib import Path
 
-from devtools.comfyui import ROOT, register_pack
+from devtools.comfyui import register_pack
 from devtools.executor import load_core_extras
+from devtools.paths import ROOT
 
 WORKFLOWS = ROOT / "example_workflows"
 PACK_ID = "paste-inpaint-harmonize"

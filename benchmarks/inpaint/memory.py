@@ -20,7 +20,7 @@ def peaks(side: int) -> dict[str, float]:
     """The most that KSampler and ours each hold at once, in latents."""
     from benchmarks.inpaint import workload
 
-    # KSampler holds the same in every step; ours holds the most from its second outer step on.
+    # KSampler reaches its peak in its first steps, ours only with three outer steps.
     runs = {
         "core": lambda model, given: workload.core(model, given, 3),
         "ours": lambda model, given: workload.ours(model, given, 3, 2),

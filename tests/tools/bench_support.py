@@ -1,4 +1,4 @@
-"""What the tests of benchmarks share: a run of one, and whether there are sprites."""
+"""Shared by the tests of the benchmarks: a quick run of one, and whether the sprites are available."""
 
 import contextlib
 import io
@@ -12,9 +12,9 @@ from relit_scenes.materials import ImagesMissingError
 
 
 def ran(main: Callable[[list[str]], int], folder: Path, *arguments: str) -> tuple[int, list[str], Path]:
-    """Exit status, what was printed, and the folder with the images, of a quick run."""
+    """Runs a benchmark with --quick; its exit status, its printed lines, and the folder with its images."""
     with pytest.MonkeyPatch.context() as patch:
-        # The session has its own folders.
+        # The test session has its own ComfyUI folders.
         patch.setattr("devtools.executor.set_directories", lambda *folders: None)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             status = main(["--quick", *arguments, "--out", str(folder)])

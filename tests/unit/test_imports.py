@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from devtools.paths import ROOT
 
 # What each part may import of the others, besides itself. A part is a folder, or a module that has a rule of its own.
 # Parts may be imported whole ("demo") or in part ("demo.codec").
