@@ -43,11 +43,13 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     foreground, background = separate(means, alpha_means, (means[:3], means[:3]), WHOLE_RIDGE)
     for radius, coarser in WINDOWS:
         means, alpha_means = (cv2.blur(field, (2 * (radius // coarser) + 1,) * 2) for field in fields[coarser])
-        foreground, background = (spread(color, Size.of(means)) for color in (foreground, background))
+        size = Size.of(means)
         if coarser == 1:
-            # Only the soft pixels' colors are wanted at full size.
+            # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
             means, alpha_means = means[soft], alpha_means[soft]
-            foreground, background = foreground[soft], background[soft]
+            foreground, background = (spread(color, size)[soft] for color in (foreground, background))
+        else:
+            foreground, background = (spread(color, size) for color in (foreground, background))
         foreground, background = separate(means, alpha_means, (foreground, background), RIDGE)
     alpha, mixed = matte[soft][:, None], image[soft]
     foreground = foreground + alpha * (mixed - alpha * foreground - (1 - alpha) * background)
