@@ -134,8 +134,10 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
     reaches_frame = max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA
     # Beyond the cut-out lies nothing, even where a reduction mixed some of the subject into its outermost pixels.
     border = cv2.BORDER_REPLICATE if reaches_frame else cv2.BORDER_CONSTANT
-    source = premultiplied(subject.image[near.slices], matte[near.slices], subject.is_cutout)
-    cutout = resample(source, local, work.size, border)
+    # The source is passed on without a name, so that its memory is free again during the following steps.
+    cutout = resample(
+        premultiplied(subject.image[near.slices], matte[near.slices], subject.is_cutout), local, work.size, border
+    )
     own = cv2.extractChannel(cutout, 3)
     # The filter's weights sum to 1 only up to rounding, and an opaque pixel must be opaque.
     own[own > 1 - 1e-5] = 1
