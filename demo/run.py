@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from devtools import comfyui
 from devtools import package_images as images
@@ -51,7 +51,7 @@ class Demo:
 
 
 def open_image(argument: str, path: str) -> Image.Image:
-    """Reads the image that a command-line argument names. Raises InputError with one sentence."""
+    """Reads the image that an argument names, upright and in 8 bits. Raises InputError with one sentence."""
     file = Path(path).expanduser()
     accepted = "an image file (PNG, JPEG, WebP …) is needed"
     if file.is_dir():
@@ -60,6 +60,8 @@ def open_image(argument: str, path: str) -> Image.Image:
         raise InputError(f"{argument}: there is no file {path}; {accepted}.")
     try:
         with Image.open(file) as image:
+            # As Load Image does.
+            image = in_eight_bits(ImageOps.exif_transpose(image))
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise InputError(f"{argument}: {path} is not an image that can be read; {accepted}.") from None
@@ -67,6 +69,14 @@ def open_image(argument: str, path: str) -> Image.Image:
         size = f"{image.width}×{image.height} pixels"
         raise InputError(f"{argument}: {path} is {size}; at least {MIN_SIDE}×{MIN_SIDE} are needed.")
     return image
+
+
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """An image with 16 bits of gray in 8; Pillow's own conversion would make nearly all of it white."""
+    if not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image).astype(np.float64) / 257
+    return Image.fromarray((levels.clip(0, 255) + 0.5).astype(np.uint8))
 
 
 def alpha_of(image: Image.Image) -> Image.Image | None:

@@ -3,9 +3,11 @@
 import functools
 import http.server
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from devtools.paths import ROOT
 from devtools.server import as_png
@@ -75,6 +77,17 @@ STATUS_HAS = "return editor.frame.status.textContent.includes(arguments[0])"
 CANVAS = "const { x, y, width, height } = editor.frame.canvas.getBoundingClientRect(); return [x, y, width, height]"
 
 
+class Address(str):
+    """Of a web server, with the folder whose files it serves."""
+
+    folder: Path
+
+    def __new__(cls, address: str, folder: Path):
+        made = super().__new__(cls, address)
+        made.folder = folder
+        return made
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """A plain web server with the page, the modules and two images."""
@@ -96,7 +109,7 @@ def address(tmp_path_factory):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
+    yield Address(f"http://127.0.0.1:{server.server_port}/", folder)
     server.shutdown()
     server.server_close()
 
@@ -129,6 +142,42 @@ def places(browser, margin: float, *points) -> list[tuple[float, float]]:
     scale = min((width - 2 * margin) / 400, (height - 2 * margin) / 200)
     left, top = x + (width - 400 * scale) / 2, y + (height - 200 * scale) / 2
     return [(left + px * scale, top + py * scale) for px, py in points]
+
+
+LOAD = """
+const args = arguments
+return (async () => {
+    const { loadImage } = await import("/js/images.mjs")
+    const [name, points] = args
+    const { bitmap, size } = await loadImage("/" + name)
+    const canvas = document.createElement("canvas")
+    ;[canvas.width, canvas.height] = [bitmap.width, bitmap.height]
+    const context = canvas.getContext("2d", { willReadFrequently: true })
+    context.drawImage(bitmap, 0, 0)
+    const colors = points.map(([x, y]) => [...context.getImageData(x, y, 1, 1).data].slice(0, 3))
+    return [[size.width, size.height], [bitmap.width, bitmap.height], colors]
+})()
+"""
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpg", "webp", "png"])
+def test_an_image_stands_as_load_image_gives_it(window, address, kind, orientation):
+    """Browsers turn some kinds of files by their EXIF orientation; ComfyUI turns them all."""
+    folder, exif = address.folder, Image.Exif()
+    exif[0x0112] = orientation
+    corners = np.zeros((240, 320, 3), np.uint8)
+    corners[:120, :160], corners[:120, 160:], corners[120:, :160] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    name = f"turned{orientation}.{kind}"
+    Image.fromarray(corners).save(folder / name, exif=exif)
+    with Image.open(folder / name) as file:
+        upright = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+    height, width = upright.shape[:2]
+    points = [[x, y] for x in (20, width - 20) for y in (20, height - 20)]
+    window.open(address)
+    size, shown, colors = window.script(LOAD, name, points)
+    assert size == shown == [width, height]
+    np.testing.assert_allclose(colors, [upright[y, x] for x, y in points], atol=8)
 
 
 def test_a_drag_moves_the_subject_in_one_undo_step(bare):

@@ -84,6 +84,29 @@ def test_gray_and_transparent_images_are_taken(mode, make_image):
     assert (mask is not None) == mode.endswith("A")
 
 
+@pytest.mark.parametrize("name", ["e.jpg", "e.webp", "e.png"])
+def test_images_are_turned_as_load_image_turns_them(name, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((240, 320, 3), np.uint8)
+    pixels[:120] = 255
+    Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+    image = run.open_image("--exemplar", str(tmp_path / name))
+    assert image.size == (240, 320)
+    # The upper half of the file is the right half of the image.
+    right, left = np.asarray(image)[:, 125:], np.asarray(image)[:, :115]
+    assert right.mean() > 250 and left.mean() < 5
+
+
+def test_16_bits_of_gray_keep_their_levels(tmp_path):
+    levels = np.linspace(0, 65535, 320 * 240).astype(np.uint16).reshape(240, 320)
+    Image.fromarray(levels).save(tmp_path / "gray.png")
+    image = run.open_image("--exemplar", str(tmp_path / "gray.png"))
+    assert image.convert("RGB").size == (320, 240)
+    assert np.asarray(image.convert("RGB")).mean() / 255 == pytest.approx(0.5, abs=0.002)
+    assert np.abs(np.asarray(image) / 255 - levels / 65535).max() < 0.002
+
+
 def test_a_mask_with_alpha_is_read_from_its_alpha(make_image):
     arguments = ["--exemplar", make_image("e.png"), "--mask", make_image("m.png", mode="RGBA")]
     mask = read_inputs(argument_parser().parse_args(arguments))[2]

@@ -1,5 +1,6 @@
 /** Images for display: fetched once, reduced once, and cached while they are likely to be needed again. */
 
+import { takeOrientation, transformOf } from "./exif.mjs";
 import { boxOf } from "./mask_outlines.mjs";
 import { RecentMap } from "./recent_map.mjs";
 import { within } from "./view_transform.mjs";
@@ -35,13 +36,34 @@ export function loadImage(url) {
 
 /** @param {string} url @returns {Promise<LoadedImage>} */
 async function fetchImage(url) {
-  const image = new Image();
-  image.src = url;
-  await image.decode();
-  const size = { width: image.naturalWidth, height: image.naturalHeight };
-  const { width, height } = within(size, VIEW_SIDE);
-  const bitmap = await createImageBitmap(image, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
-  return { bitmap, size };
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${response.status} ${url}`);
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  // Browsers turn a JPEG by its EXIF orientation, but not a WebP. ComfyUI turns both.
+  const orientation = takeOrientation(bytes);
+  const source = URL.createObjectURL(new Blob([bytes], { type: response.headers.get("content-type") ?? "" }));
+  try {
+    const image = new Image();
+    image.src = source;
+    await image.decode();
+    const stored = { width: image.naturalWidth, height: image.naturalHeight };
+    const { width, height } = within(stored, VIEW_SIDE);
+    const bitmap = await createImageBitmap(image, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
+    if (orientation === 1) return { bitmap, size: stored };
+    const size = orientation > 4 ? { width: stored.height, height: stored.width } : stored;
+    return { bitmap: turned(bitmap, orientation), size };
+  } finally {
+    URL.revokeObjectURL(source);
+  }
+}
+
+/** @param {ImageBitmap} bitmap @param {number} orientation of EXIF @returns {HTMLCanvasElement} The image upright. */
+function turned(bitmap, orientation) {
+  const { width, height } = bitmap;
+  const { canvas, context } = orientation > 4 ? createCanvas(height, width) : createCanvas(width, height);
+  context.transform(...transformOf(orientation, width, height));
+  context.drawImage(bitmap, 0, 0);
+  return canvas;
 }
 
 /** @param {number} width @param {number} height A new canvas of at least one pixel. */
