@@ -49,8 +49,15 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def distance_to(inside: np.ndarray) -> np.ndarray:
-    """Distance in pixels from each pixel to the nearest one inside, between centers; `inside` is bool, not empty."""
-    return cv2.distanceTransform(1 - inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    """Distance in pixels from each pixel to the nearest one inside, between centers; `inside` is bool, not empty.
+
+    OpenCV 5 rounds its roots differently from call to call. Squared distances are whole numbers, so they are rounded
+    and the root is taken again: the result is the same for every call, up to about 1,000 pixels.
+    """
+    distance = cv2.distanceTransform(1 - inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    np.multiply(distance, distance, out=distance)
+    np.rint(distance, out=distance)
+    return np.sqrt(distance, out=distance)
 
 
 def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:

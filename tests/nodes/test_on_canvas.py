@@ -28,24 +28,24 @@ def seen(given: dict, **widgets) -> list[dict]:
 
 
 def test_the_scene_is_told_as_it_was_before_and_the_subject_cut_to_its_box(given):
-    (told,) = seen(given, x=0.25, y=0.5, size=0.5, rotation=10.0, flip=True)
-    assert (told["scene_size"], told["subject_size"]) == ([200, 100], [20, 30])
-    assert told["placement"] == {"x": 0.25, "y": 0.5, "size": 0.5, "rotation": 10.0, "flip": True}
-    scene, subject = stored(told["scene"]), stored(told["subject"])
+    (shown,) = seen(given, x=0.25, y=0.5, size=0.5, rotation=10.0, flip=True)
+    assert (shown["scene_size"], shown["subject_size"]) == ([200, 100], [20, 30])
+    assert shown["placement"] == {"x": 0.25, "y": 0.5, "size": 0.5, "rotation": 10.0, "flip": True}
+    scene, subject = stored(shown["scene"]), stored(shown["subject"])
     assert scene.shape == (100, 200, 3) and np.ptp(scene) == 0
     assert subject.shape == (30, 20, 4) and (subject == [255, 0, 0, 255]).all()
 
 
 def test_a_drawn_place_is_told(given):
-    (told,) = seen(given, placement="random", seed=3)
-    assert told["placement"]["x"] != 0.5 and told["placement"]["rotation"] == 0
+    (shown,) = seen(given, placement="random", seed=3)
+    assert shown["placement"]["x"] != 0.5 and shown["placement"]["rotation"] == 0
 
 
 def test_large_images_are_told_small_and_with_their_own_size(given):
     given["background"] = torch.zeros(1, 1200, 2400, 3)
-    (told,) = seen(given)
-    assert told["scene_size"] == [2400, 1200]
-    assert stored(told["scene"]).shape == (512, 1024, 3)
+    (shown,) = seen(given)
+    assert shown["scene_size"] == [2400, 1200]
+    assert stored(shown["scene"]).shape == (512, 1024, 3)
 
 
 def test_of_a_batch_the_first_is_told_and_of_an_empty_mask_nothing(given):

@@ -194,7 +194,7 @@ def test_a_subject_that_reaches_the_canvas_edge_is_blended_up_to_it(blend):
 @pytest.mark.parametrize("blend", ["Poisson", "Poisson mixed"])
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.5), (0.25, 0.5), (0.77, 0.754), (0.31, 0.777)])
 def test_poisson_lands_where_alpha_does(blend, x, y):
-    """The solver is told a center; a pixel of error there would move the subject by one."""
+    """The solver is given a center; a pixel of error there would move the subject by one."""
     scene, colors = flat(90, 0.3), flat(60, 0.5) + bump(60, 3, 0.4)
     matte = disc(60, 20)
     result = paste(scene, Subject(colors, matte), Placement(x, y, 41 / 90), PasteOptions(0, blend)).composite - 0.3

@@ -230,7 +230,7 @@ def test_a_text_that_is_no_placement_is_refused_with_an_example(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ('{"size": 0}', "size is 0"),
         ('{"size": -1}', "size is -1"),
@@ -241,8 +241,8 @@ def test_a_text_that_is_no_placement_is_refused_with_an_example(text):
         ('{"flip": 1}', "flip is 1"),
     ],
 )
-def test_a_text_with_a_wrong_value_names_it(text, told):
-    with pytest.raises(ValueError, match=f"^{told}"):
+def test_a_text_with_a_wrong_value_names_it(text, problem):
+    with pytest.raises(ValueError, match=f"^{problem}"):
         Placement.from_text(text)
 
 

@@ -239,8 +239,8 @@ def test_a_reported_random_placement_gives_the_identical_paste_by_hand(seed):
     scene, exemplar, matte = make_image(90, 70), make_image(60, 60, 1), disc(60, 20, 3)
     box = subject_box(matte)
     drawn = random_placement(seed, Size(box.width, box.height), Size.of(scene), (0.3, 0.8), 15, True)
-    told = Placement(**json.loads(drawn.to_text()))
-    first, second = (paste(scene, Subject(exemplar, matte), where, PasteOptions(1.5)) for where in (drawn, told))
+    reread = Placement(**json.loads(drawn.to_text()))
+    first, second = (paste(scene, Subject(exemplar, matte), where, PasteOptions(1.5)) for where in (drawn, reread))
     assert np.array_equal(first.composite, second.composite)
     assert np.array_equal(first.matte, second.matte)
 

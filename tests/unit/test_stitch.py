@@ -142,7 +142,7 @@ def test_a_shift_and_a_change_of_light_are_told_apart(window):
     sampled = shifted(np.where(window["change"][..., None] > 0, darker, window["composite"]))
     done = stitched(window, 12, sampled=sampled, detail=1)
     core = window["matte"] == 1
-    # What keeps black finite, and the doubt about any reading, draw gains a little towards 1.
+    # What keeps black finite, and the variance of any estimate, draw gains a little towards 1.
     assert done.light.gain[core] == pytest.approx(np.full((core.sum(), 3), 0.6), abs=0.05)
 
 
