@@ -128,7 +128,8 @@ class PhDPasteBlend(io.ComfyNode):
         return io.NodeOutput(
             *(torch.from_numpy(array) for array in batch),
             placements_used(jobs, placed),
-            ui=show(cls, previews, messages) | {"phd_placement": on_canvas(cls, jobs, placed)},
+            ui=show(cls, previews, messages)
+            | {"phd_placement": on_canvas(cls, jobs, placed), "phd_placement_used": placements_as_data(jobs, placed)},
         )
 
 
@@ -189,7 +190,8 @@ def paste_image(
     if job.earlier:
         earlier_subjects, earlier_inpaint = (job.earlier.get(name) for name in EARLIER)
         canvas.masks.start(earlier_subjects, earlier_inpaint, options.ring)
-    alone = len(job.subjects) == 1 and not canvas.masks.matte.any()
+    # A subject whose mask is empty is not pasted, and does not share the surround of another one.
+    alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
     placed, messages, has_reference = {}, [], False
     for number, subject in job.subjects.items():
         if subject.box is None:
@@ -231,12 +233,22 @@ def mirrored(covered: float) -> list[Message]:
     return [Message(f"The exemplar covers {covered:.0%} of the light reference; its mirror image fills the rest.")]
 
 
+def placements_by_subject(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[Placement | None]:
+    """The placement of each subject of the batch; None where its mask is empty."""
+    found = {}
+    for job, placements in zip(jobs, placed, strict=True):
+        found |= {number: placements.get(number) for number in job.subjects}
+    return list(found.values())
+
+
 def placements_used(jobs: list[Job], placed: list[dict[int, Placement]]) -> str:
     """One line for each subject: its placement as JSON, or NOT_PLACED."""
-    lines = {}
-    for job, placements in zip(jobs, placed, strict=True):
-        lines |= {n: placements[n].to_text() if n in placements else NOT_PLACED for n in job.subjects}
-    return "\n".join(lines.values())
+    return "\n".join(NOT_PLACED if one is None else one.to_text() for one in placements_by_subject(jobs, placed))
+
+
+def placements_as_data(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any] | None]:
+    """The same for callers over the API, in the history of a run."""
+    return [None if one is None else asdict(one) for one in placements_by_subject(jobs, placed)]
 
 
 def on_canvas(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any]]:

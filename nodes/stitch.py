@@ -202,7 +202,7 @@ class PhDStitch(io.ComfyNode):
             previews += [outlined(images[index]), outlined(masks[index])]
             reports.append(report_of(stitched, layers.matte))
             messages += ignored + messages_of(stitched, layers.matte, reports[-1], color_fix)
-        ui = show(cls, previews, messages)
+        ui = show(cls, previews, messages) | {"phd_report": reports}
         return io.NodeOutput(torch.from_numpy(images), torch.from_numpy(masks), json.dumps(reports), ui=ui)
 
 
@@ -312,15 +312,22 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     gain = [1.0] * 3 if light is None else np.average(light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
     return {
         "gain": [round(float(value), 3) for value in gain],
+    pixels_seen = int(np.count_nonzero(matte > 0.5))
+    # Of a subject that is not there, nothing can be kept or lost.
+    identity = stitched.identity if matte.any() else None
+    sampled = identity if light is None else light.identity
         "light_by": "none" if light is None else light.by,
-        "identity": round(stitched.identity, 3),
-        "identity_of_sampled": 1.0 if light is None else round(light.identity, 3),
+        "identity": None if identity is None else round(identity, 3),
+        "identity_of_sampled": None if sampled is None else round(sampled, 3),
         "neglected": bool(matte.any()) if light is None else light.neglected,
         "suppressed": light is not None and light.suppressed,
         "color_shift_pixels": stitched.shift.pixels,
     }
 
 
+        "subject_pixels": pixels_seen,
+        "visible": pixels_seen > 0,
+        "empty": not matte.any(),
 def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:
     """The same as messages on the node."""
     if stitched.light is not None:

@@ -145,7 +145,25 @@ def test_the_report_and_a_message_give_the_light():
         "neglected",
         "suppressed",
         "color_shift_pixels",
+        "subject_pixels",
+        "visible",
+        "empty",
     }
+    assert found["subject_pixels"] == int((matte > 0.5).sum()) and found["visible"] and not found["empty"]
+    assert ran.execution.outputs["node"]["phd_report"] == [found]
+
+
+def test_the_report_of_an_empty_paste_is_no_perfect_score():
+    background, composite, matte, change = pasted(60, 80, batch=2)
+    matte[0], composite[0] = 0, background[0]
+    darker = composite * 0.7
+    ran = stitch(background, composite, matte, change, darker, color_fix=0.0)
+    nothing, something = json.loads(ran.values[2])
+    assert (nothing["subject_pixels"], nothing["visible"], nothing["empty"]) == (0, False, True)
+    assert nothing["identity"] is None and nothing["identity_of_sampled"] is None
+    assert something["subject_pixels"] == int((matte[1] > 0.5).sum())
+    assert something["visible"] and not something["empty"] and something["identity"] > 0.9
+    assert ran.execution.outputs["node"]["phd_report"] == [nothing, something]
 
 
 def test_a_message_says_that_the_model_changed_nothing():

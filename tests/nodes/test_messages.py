@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from comfy_execution.utils import CurrentNodeContext
 from node_support import block, make_image, module, run_node
 
@@ -107,6 +108,24 @@ def test_a_paste_that_shows_nothing_warns(changes, warning):
     shown = paste(**changes)
     assert len(shown["phd_warnings"]) == 1 and shown["phd_warnings"][0].startswith(warning)
     assert shown["phd_warnings"][0] in shown["text"]
+
+
+def test_the_placements_of_a_paste_are_data_one_for_each_subject():
+    masks = torch.cat([block(20, 20, 4, 4, 16, 16), block(20, 20, 0, 0, 0, 0), block(20, 20, 4, 4, 16, 16)])
+    shown = paste(subject_mask=masks, x=0.25)
+    placement = {"x": 0.25, "y": 0.6, "size": 0.6, "rotation": 0.0, "flip": False}
+    assert shown["phd_placement_used"] == [placement, None, placement]
+
+
+def test_every_image_of_a_batch_has_its_placement_in_the_data():
+    assert len(paste(background=make_image(40, 60, batch=4))["phd_placement_used"]) == 4
+
+
+@pytest.mark.parametrize("paste_into_one", [False, True])
+def test_an_empty_mask_in_a_batch_says_what_it_is_and_no_more(paste_into_one):
+    masks = torch.cat([block(20, 20, 4, 4, 16, 16), block(20, 20, 0, 0, 0, 0)])
+    text = " ".join(paste(subject_mask=masks, paste_into_one=paste_into_one)["text"])
+    assert "The mask of subject 2 is empty" in text and "surround" not in text
 
 
 def test_an_ordinary_paste_does_not_warn():
