@@ -7,6 +7,7 @@ from typing import Any
 import comfy.latent_formats
 import numpy as np
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
@@ -15,7 +16,7 @@ from ..phd_ops.pixels.resample import resize
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
 from .ui import Message, outlined, show
-from .validate import check_numbers
+from .validate import check_numbers, check_socket
 
 Crop = io.Custom("PHD_CROP")
 LEAST_SIDE = 64
@@ -128,6 +129,7 @@ class PhDCrop(io.ComfyNode):
     ) -> io.NodeOutput:
         check_numbers(context=context)
         if model is not None:
+            check_socket("model", model, ModelPatcher, "a MODEL")
             own_side, own_multiple = model_size(model)
             side, multiple = side or own_side, math.lcm(multiple, own_multiple)
         if side < LEAST_SIDE:

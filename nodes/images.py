@@ -9,6 +9,7 @@ import torch
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask
 from .ui import Message
+from .validate import check_socket
 
 Item = TypeVar("Item")
 
@@ -20,6 +21,7 @@ def pixels(size: Size) -> str:
 
 def as_images(image: torch.Tensor, name: str) -> np.ndarray:
     """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; gray becomes RGB. `name` is the input's, for messages."""
+    check_socket(name, image, torch.Tensor, "an IMAGE")
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
@@ -36,6 +38,7 @@ def as_images(image: torch.Tensor, name: str) -> np.ndarray:
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
     """A MASK as float32 [B,H,W] in 0..1, see `as_mask`; errors name the input."""
+    check_socket(name, mask, torch.Tensor, "a MASK")
     try:
         return as_mask(mask)
     except ValueError as error:

@@ -5,13 +5,17 @@ from typing import Any
 import comfy.sample
 import comfy.utils
 import torch
+from comfy.model_patcher import ModelPatcher
 
 from ..phd_ops.latents.mask_grid import cover, cover_softly, share
 from .images import named_mask
+from .validate import check_socket
 
 
 def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
     """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
+    check_socket("model", model, ModelPatcher, "a MODEL")
+    check_socket(name, latent, dict, "a LATENT")
     samples = latent.get("samples")
     if samples is None:
         raise ValueError(f"{name} holds no samples: connect a latent, such as from VAE Encode.")
@@ -55,6 +59,7 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
     mask = mask if mask is not None else latent.get("noise_mask")
     if mask is None:
         return None
+    check_socket("mask", mask, torch.Tensor, "a MASK")
     count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
     to_grid = cover_softly if soft else cover
     if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1:3] == (1, *frames) and len(mask) in (1, count):

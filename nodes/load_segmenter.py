@@ -47,11 +47,24 @@ class LoadedSegmenter:
     needs_prompt: bool
 
 
+def files_in(folder: str) -> list[str]:
+    """The files in one of ComfyUI's model folders. A folder that was removed since it was read has none."""
+    try:
+        return folder_paths.get_filename_list(folder)
+    except OSError:
+        # ComfyUI's own memory of the folder refers to directories that are gone: it is read anew.
+        folder_paths.filename_list_cache.pop(folder, None)
+    try:
+        return folder_paths.get_filename_list(folder)
+    except OSError:
+        return []
+
+
 def segmenter_files() -> dict[str, str]:
     """The model files found: name -> folder. A name in both folders belongs to the first."""
     found = {}
     for folder in FOLDERS:
-        for name in folder_paths.get_filename_list(folder):
+        for name in files_in(folder):
             if name.lower().endswith(ENDINGS):
                 found.setdefault(name, folder)
     return found

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..phd_ops.pixels.geometry import Size
+from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters.prompt import Prompt, one_per_box
 from .images import item
 
@@ -35,14 +37,14 @@ def parse_numbers(text: str, size: int, name: str) -> np.ndarray:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         example = "120, 80; 200, 90" if size == 2 else "40, 30, 200, 260"
         what = "pairs of numbers x, y" if size == 2 else "four numbers x, y, width, height"
-        raise ValueError(f'{name} is {text[:120]!r}; it must be {what}, such as "{example}".') from None
+        raise ValueError(f'{name} is {quoted(text)}; it must be {what}, such as "{example}".') from None
 
 
 def parse_box(text: str) -> np.ndarray:
     """The box in a widget's text, as float64 [1,4], or [0,4] where it is empty. Raises ValueError."""
     boxes = parse_numbers(text, 4, "box")
     if len(boxes) > 1 or (boxes[:, 2:] <= 0).any():
-        raise ValueError(f"box is {text!r}; it must be one box: x, y, width, height, the last two above 0.")
+        raise ValueError(f"box is {quoted(text)}; it must be one box: x, y, width, height, the last two above 0.")
     return boxes
 
 
@@ -60,7 +62,7 @@ def as_boxes(boxes: Any, count: int) -> list[np.ndarray]:
             raise ValueError
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         problem = "must be boxes with x, y, width and height in pixels, width and height above 0"
-        raise ValueError(f"boxes is {str(boxes)[:120]}; these {problem}.") from None
+        raise ValueError(f"boxes is {quoted(boxes)}; these {problem}.") from None
     if len(arrays) not in (1, count):
         raise ValueError(f"boxes has lists for {len(arrays)} images, and image has {count}; the numbers must be equal.")
     return arrays if len(arrays) == count else arrays * count

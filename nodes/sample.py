@@ -19,7 +19,7 @@ from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .ui import warn
-from .validate import check_choice, check_numbers
+from .validate import check_choice, check_numbers, check_socket
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Prompts:
     reference_positive: list | None = None
 
     def check(self) -> None:
+        """Raises ValueError for what is no prompt."""
+        named = {"positive": self.positive, "negative": self.negative}
+        if self.reference_positive is not None:
+            named["reference_positive"] = self.reference_positive
+        for name, prompt in named.items():
+            check_socket(name, prompt, list, "a prompt, such as from CLIP Text Encode,")
         if not self.positive:
             raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
         if self.reference_positive is not None and not self.reference_positive:

@@ -15,7 +15,7 @@ from .compat import newer
 from .crop import Crop
 from .images import as_images, as_masks, common_batch, item, named_mask, pixels
 from .ui import Message, outlined, show
-from .validate import check_numbers
+from .validate import check_numbers, check_socket
 
 
 def required_inputs() -> list[io.Input]:
@@ -178,6 +178,8 @@ class PhDStitch(io.ComfyNode):
         check_numbers(
             detail=detail, keep_surround=keep_surround, color_fix=color_fix, relight_strength=relight_strength
         )
+        if crop is not None:
+            check_socket("crop", crop, CropWindow, "the crop of Crop Around Subject")
         check_whole_masks(crop, subject_mask=subject_mask, harmonize_mask=harmonize_mask)
         scenes, composites = (
             as_images(image, name)[..., :3] for image, name in ((background, "background"), (composite, "composite"))
@@ -261,6 +263,7 @@ class Batch:
 def check_whole_masks(crop: CropWindow | None, **masks: torch.Tensor) -> None:
     """Refuses masks of the window's size in place of the whole image's. Names are the inputs'."""
     for name, mask in masks.items():
+        check_socket(name, mask, torch.Tensor, "a MASK")
         if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
             raise ValueError(
                 f"{name} is {pixels(crop.target)}, the window's size: connect the whole mask from Paste & Blend."
@@ -309,25 +312,25 @@ def is_same(one: np.ndarray, other: np.ndarray) -> bool:
 def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     """One image's entry in the node's report, for callers over the API."""
     light = stitched.light
-    gain = [1.0] * 3 if light is None else np.average(light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
-    return {
-        "gain": [round(float(value), 3) for value in gain],
     pixels_seen = int(np.count_nonzero(matte > 0.5))
     # Of a subject that is not there, nothing can be kept or lost.
     identity = stitched.identity if matte.any() else None
     sampled = identity if light is None else light.identity
+    gain = [1.0] * 3 if light is None else np.average(light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
+    return {
+        "gain": [round(float(value), 3) for value in gain],
         "light_by": "none" if light is None else light.by,
         "identity": None if identity is None else round(identity, 3),
         "identity_of_sampled": None if sampled is None else round(sampled, 3),
         "neglected": bool(matte.any()) if light is None else light.neglected,
         "suppressed": light is not None and light.suppressed,
         "color_shift_pixels": stitched.shift.pixels,
-    }
-
-
         "subject_pixels": pixels_seen,
         "visible": pixels_seen > 0,
         "empty": not matte.any(),
+    }
+
+
 def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:
     """The same as messages on the node."""
     if stitched.light is not None:

@@ -3,11 +3,22 @@
 import math
 from collections.abc import Sequence
 
+from ..phd_ops.quote import quoted
+
 
 def check_choice(name: str, value: str, options: Sequence[str]) -> None:
     """Refuses a value that a combo does not offer, which ComfyUI 0.3.64 lets pass. `name` is the widget's."""
     if value not in options:
-        raise ValueError(f"{name} is {value!r}; it must be one of: {', '.join(options)}.")
+        raise ValueError(f"{name} is {quoted(value)}; it must be one of: {', '.join(options)}.")
+
+
+def check_socket(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Refuses what is not of a socket's type: null or a number written into a prompt, which ComfyUI lets pass.
+
+    `name` is the input's, `wanted` what belongs there, such as "an IMAGE".
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {quoted(value)}; connect {wanted} to it.")
 
 
 def check_numbers(**values: float) -> None:

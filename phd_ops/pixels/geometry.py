@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..quote import quoted
+
 # A window shows at least so many pixels of scene around what may change.
 LEAST_CONTEXT = 16
 
@@ -126,9 +128,11 @@ class Placement:
             value = getattr(self, name)
             # A NaN compares as false.
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"{name} is {value!r}; in a placement it must be a number from {low:g} to {high:g}.")
+                raise ValueError(
+                    f"{name} is {quoted(value)}; in a placement it must be a number from {low:g} to {high:g}."
+                )
         if not isinstance(self.flip, (bool, np.bool_)):
-            raise ValueError(f"flip is {self.flip!r}; in a placement it must be true or false.")
+            raise ValueError(f"flip is {quoted(self.flip)}; in a placement it must be true or false.")
 
     def scale(self, subject: Size, scene: Size) -> float:
         """Scene pixels per subject pixel."""
@@ -157,7 +161,7 @@ class Placement:
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or not set(values) <= set(asdict(cls())):
-            raise ValueError(f"{text!r} is not a placement; one looks like this: {example}.")
+            raise ValueError(f"{quoted(text)} is not a placement; one looks like this: {example}.")
         return cls(**values)
 
 

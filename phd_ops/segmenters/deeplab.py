@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from ..pixels.masks import resize_mask
+from ..quote import quoted
 from .labels import BACKGROUND, class_index, labels_for, normalized
 from .onnx_salient import MEAN, STD
 from .packages import import_optional
@@ -62,7 +63,7 @@ def smp_networks(classes: int, width: int, encoder: str | None) -> Iterator[Call
     smp = import_optional("segmentation_models_pytorch", "segmentation-models-pytorch")
     # Names with other characters could make timm download a network.
     if encoder is not None and not re.fullmatch(r"[\w.-]+", encoder):
-        raise ValueError(f"names the encoder {encoder!r}, which segmentation-models-pytorch does not have")
+        raise ValueError(f"names the encoder {quoted(encoder)}, which segmentation-models-pytorch does not have")
     for name in ENCODERS if encoder is None else (encoder,):
         # No pretrained weights are downloaded: the checkpoint has its own.
         yield lambda name=name: smp.DeepLabV3Plus(
@@ -132,7 +133,7 @@ def build(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> "DeepLa
     labels = read_labels(metadata.get("labels"), classes)
     side = metadata.get("side", "512")
     if not side.isdecimal() or not STRIDE <= int(side) <= 4096:
-        raise ValueError(f"has {side!r} as its input's side; it must be a whole number from {STRIDE} to 4096")
+        raise ValueError(f"has {quoted(side)} as its input's side; it must be a whole number from {STRIDE} to 4096")
     return DeepLab(network, library, labels, int(side))
 
 

@@ -2,6 +2,8 @@
 
 import difflib
 
+from ..quote import MOST_QUOTED, quoted
+
 BACKGROUND = "background"
 VOC = (
     BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -56,10 +58,10 @@ def class_index(name: str, labels: tuple[str, ...]) -> int:
     known = [normalized(label) for label in labels]
     if normalized(name) in known:
         return known.index(normalized(name))
-    near = difflib.get_close_matches(name.lower(), labels, n=1)
+    near = difflib.get_close_matches(name[:MOST_QUOTED].lower(), labels, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     names = ", ".join(label for label in labels if normalized(label) != BACKGROUND and not label.startswith("unused"))
     raise ValueError(
-        f"class_name is {name!r}, which this network does not know{hint} It knows: {names}. "
+        f"class_name is {quoted(name)}, which this network does not know{hint} It knows: {names}. "
         "auto takes the most frequent."
     )

@@ -31,6 +31,39 @@ def segmenter():
     return run_node("PhDLoadSegmenter", model="grabcut (no weights)").values[0]
 
 
+SOCKETS = {
+    "PhDSegment": ["image", "segmenter", "rough_mask", "boxes"],
+    "PhDPasteBlend": ["background", "subject", "subject_mask", "earlier_subjects", "earlier_inpaint"],
+    "PhDCrop": ["composite", "inpaint_mask", "harmonize_mask", "reference", "model", "subject_mask"],
+    "PhDStitch": [
+        *("background", "composite", "sampled", "subject_mask", "harmonize_mask"),
+        *("crop", "sampled_reference", "changed"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in SOCKETS.items() for name in names])
+def test_a_number_on_a_socket_is_named(kind, name):
+    """ComfyUI checks what is linked, and lets a literal value in a prompt pass."""
+    message = refused(kind, **good(kind) | {name: 5})
+    assert message.startswith(f"{name} is 5; ")
+
+
+@pytest.mark.parametrize(("kind", "names"), [("PhDSegment", ["image", "segmenter"]), *[
+    ("PhDPasteBlend", ["background", "subject"]), ("PhDCrop", ["composite", "inpaint_mask", "harmonize_mask"]),
+    ("PhDStitch", ["background", "composite", "sampled", "subject_mask", "harmonize_mask"]),
+]])  # fmt: skip
+def test_null_on_a_required_socket_is_named(kind, names):
+    for name in names:
+        assert refused(kind, **good(kind) | {name: None}).startswith(f"{name} is None; connect ")
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, '{"x": "' + "x" * 10_000 + '"}', '{"flip": "' + "x" * 10_000 + '"}'])
+def test_a_long_placement_is_not_quoted_whole(text):
+    message = refused("PhDPasteBlend", **good("PhDPasteBlend"), placements=text)
+    assert message.startswith("placements, line 1") and "x" * 100 in message and "x" * 121 not in message
+
+
 def other_crop():
     return run_node("PhDCrop", **good("PhDCrop") | {"composite": make_image(50, 70)}).values[3]
 

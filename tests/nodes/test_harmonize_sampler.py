@@ -347,6 +347,21 @@ def test_bad_input_is_named(changes, part):
     assert part in refused("PhDHarmonizeSampler", **{**good, **changes})
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model", "positive", "negative", "latent", "mask", "reference", "reference_positive", "subject_mask"),
+        "original_latent",
+    ],
+)
+def test_a_number_on_a_socket_is_named(name):
+    good = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, **SCHEDULE, **INNER}
+    good |= {"latent": {"samples": random_latent()}, "identity": 0.5}
+    assert refused("PhDHarmonizeSampler", **{**good, name: 5}).startswith(f"{name} is 5; connect ")
+    if name in ("model", "positive", "negative", "latent"):
+        assert refused("PhDHarmonizeSampler", **{**good, name: None}).startswith(f"{name} is None; connect ")
+
+
 def test_an_unknown_anchor_is_refused_even_where_nothing_is_held():
     """ComfyUI 0.3.64 does not check a choice."""
     with pytest.raises(ValueError, match="anchor is 'relit'; it must be one of: relight, restyle."):

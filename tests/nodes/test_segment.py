@@ -5,6 +5,7 @@ import functools
 import os
 import pickle
 
+import shutil
 import comfy.model_management
 import folder_paths
 import numpy as np
@@ -412,6 +413,18 @@ def test_sam_encodes_an_image_once_for_several_prompts_and_comfyui_manages_its_w
 
 @pytest.fixture
 def deeplab(models):
+@pytest.mark.parametrize("gone", ["sams", "sams/deep"])
+def test_a_models_folder_that_vanishes_costs_its_files_alone(models, gone):
+    (models / "sams" / "deep").mkdir()
+    for name in ("segmentation/u2netp.onnx", "sams/sam_vit_b.pth", "sams/deep/b.pth"):
+        (models / name).write_bytes(b"")
+    assert len(loading.segmenters()) == 4
+    shutil.rmtree(models / gone)
+    left = [] if gone == "sams" else ["sam_vit_b.pth"]
+    assert loading.segmenters() == [loading.GRABCUT, "u2netp.onnx", *left]
+    assert run_node("PhDLoadSegmenter", model=loading.GRABCUT).values[0].needs_prompt
+
+
     """A DeepLabV3+ with random weights, in a file with the names of its classes."""
     import segmentation_models_pytorch
 
@@ -529,3 +542,14 @@ def test_numbers_beyond_all_bounds_are_refused_in_a_sentence(text):
 def test_a_pickle_of_numbered_tensors_is_no_segmenter():
     with pytest.raises(ValueError, match="is not a segmenter that this pack knows"):
         module("phd_ops.segmenters.checkpoint").build({0: torch.zeros(1), 1: torch.zeros(1)}, {})
+@pytest.mark.parametrize("name", ["box", "positive_points", "negative_points", "class_name", "keep", "candidate"])
+def test_a_message_quotes_no_more_than_120_characters_of_a_text(name, deeplab):
+    said = refused("PhDSegment", image=scene(), segmenter=deeplab, **{name: "x" * 100_000})
+    assert name in said and "x" * 120 in said and "x" * 121 not in said
+
+
+def test_a_box_that_is_several_is_not_quoted_whole():
+    said = refused("PhDSegment", image=scene(), segmenter=grabcut(), box="1, 2, 3, 4; " * 100)
+    assert said.startswith("box is ") and len(said) < 250
+
+
