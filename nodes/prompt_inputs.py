@@ -10,7 +10,8 @@ import numpy as np
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters.prompt import Prompt, one_per_box
-from .images import item
+from .images import item, pixels
+from .ui import Message
 
 # No image is this wide. Coordinates beyond it, NaN and infinity are mistakes.
 MAX_COORDINATE = 1e6
@@ -68,22 +69,65 @@ def as_boxes(boxes: Any, count: int) -> list[np.ndarray]:
     return arrays if len(arrays) == count else arrays * count
 
 
-def prompts_per_image(
-    prompt: Prompt, boxes: list[np.ndarray], rough: np.ndarray | None, count: int
-) -> list[list[Prompt]]:
-    """The prompts of each of `count` images: one for each of its boxes, or a single one without boxes.
+def in_pixels(groups: np.ndarray, text: str, name: str, size: Size) -> tuple[np.ndarray, list[Message]]:
+    """Points [N,2] or boxes [N,4] in pixels; and a message where they were written as fractions of the image.
+
+    Fractions are numbers of 0 to 1 only, at least one of them with a decimal point. No subject is that close to the
+    image's corner.
 
     Args:
-        prompt: what all images share.
-        boxes: float [N,4] for each image, or a list of one for all.
+        groups: as `parse_numbers` gives them.
+        text: as they were written.
+        name: the input's.
+        size: of the image.
+    """
+    if not (groups.size and (groups >= 0).all() and (groups <= 1).all() and "." in text):
+        return groups, []
+    scaled = groups * np.resize(size, groups.shape[1])
+    if groups.shape[1] == 2:
+        # 1 is the last pixel.
+        scaled = np.minimum(scaled, np.subtract(size, 1))
+    text = f"{name} has numbers of 0 to 1 only: they are taken as fractions of the image's {pixels(size)}."
+    return scaled, [Message(text)]
+
+
+def linked_boxes(boxes: Any, count: int, size: Size) -> tuple[list[np.ndarray] | None, list[Message]]:
+    """The boxes of another node in pixels, float [N,4] for each of `count` images of that size; and messages."""
+    if boxes is None:
+        return None, []
+    text, arrays, messages = str(boxes), [], []
+    for own in as_boxes(boxes, count):
+        array, scaled = in_pixels(own, text, "boxes", size)
+        arrays.append(array)
+        messages += scaled
+    return arrays, messages
+
+
+def prompts_per_image(
+    prompt: Prompt, boxes: list[np.ndarray] | None, rough: np.ndarray | None, count: int
+) -> tuple[list[list[Prompt]], list[Message]]:
+    """The prompts of each of `count` images, and messages. An image's prompts do not depend on the other images.
+
+    An image has one prompt for each of its boxes, or a single one without boxes. It has none where another node was to
+    point at the subject and pointed at nothing: no box, or an empty rough mask, and no points either.
+
+    Args:
+        prompt: what all images share; with its box.
+        boxes: of another node, float [N,4] for each image; None without one.
         rough: rough masks [B,H,W], one for each image or one for all.
     """
-    boxes = boxes * count if len(boxes) == 1 else boxes
-    boxed = any(len(own) for own in boxes)
-    prompts = []
-    for index, own in enumerate(boxes):
-        one = prompt if rough is None else dataclasses.replace(prompt, rough=item(rough, index))
-        # Where only other images have boxes, a detector found nothing in this one.
-        nothing = boxed and len(own) == 0 and one.empty
-        prompts.append([] if nothing else one_per_box(one, own))
-    return prompts
+    prompts, messages = [], []
+    for index in range(count):
+        one = prompt if boxes is None else dataclasses.replace(prompt, box=None)
+        own = np.zeros((0, 4)) if boxes is None else boxes[index]
+        mask = None if rough is None else item(rough, index)
+        pointed = one.box is not None or len(own) > 0 or len(one.positive) > 0
+        if mask is not None and not (mask > 0.5).any():
+            where = "nothing is pointed at" if not pointed else "the box and the points decide"
+            text = f"rough_mask is empty for image {index + 1} (nowhere above 0.5): {where}."
+            messages.append(Message(text, warning=True))
+            mask = None
+        one = dataclasses.replace(one, rough=mask)
+        nothing = not pointed and mask is None and (boxes is not None or rough is not None)
+        prompts.append([] if nothing else [one] if boxes is None else one_per_box(one, own))
+    return prompts, messages

@@ -1,5 +1,6 @@
 """PhDSegment: a subject's mask from an image."""
 
+import dataclasses
 from typing import Any
 
 import comfy.utils
@@ -9,7 +10,7 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.foreground import cut_out
-from ..phd_ops.pixels.geometry import Box
+from ..phd_ops.pixels.geometry import Box, Size
 from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
 from ..phd_ops.segmenters.prompt import AUTO, Prompt
@@ -17,9 +18,9 @@ from ..phd_ops.segmenters.refine_mask import MaskRefinement
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch
 from .load_segmenter import LoadedSegmenter, Segmenter
-from .prompt_inputs import as_boxes, parse_box, parse_numbers, prompts_per_image
+from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import Message, show
-from .validate import check_choice, check_numbers
+from .validate import check_choice, check_numbers, check_socket
 
 KEEP = ["largest", "all", "prompted"]
 CANDIDATES = ["best", "largest"]
@@ -160,18 +161,15 @@ class PhDSegment(io.ComfyNode):
         check_choice("keep", keep, KEEP)
         check_choice("candidate", candidate, CANDIDATES)
         check_numbers(threshold=threshold)
-        prompt = Prompt(
-            positive=parse_numbers(positive_points, 2, "positive_points"),
-            negative=parse_numbers(negative_points, 2, "negative_points"),
-            class_name=class_name,
-            candidate=candidate,
-        )
-        images = as_images(image, "image")
-        written = [parse_box(box)] * len(images)
-        image_boxes = written if boxes is None else as_boxes(boxes, len(images))
-        images, rough, messages = with_rough_masks(images, rough_mask)
-        prompts = prompts_per_image(prompt, image_boxes, rough, len(images))
-        if segmenter.needs_prompt and all(each.empty for own in prompts for each in own):
+        check_socket("segmenter", segmenter, LoadedSegmenter, "the segmenter of Load Segmenter")
+        images, rough, messages = with_rough_masks(as_images(image, "image"), rough_mask)
+        size = Size.of(images[0])
+        prompt, scaled = written_prompt(box, positive_points, negative_points, size)
+        prompt = dataclasses.replace(prompt, class_name=class_name, candidate=candidate)
+        image_boxes, scaled_boxes = linked_boxes(boxes, len(images), size)
+        prompts, pointless = prompts_per_image(prompt, image_boxes, rough, len(images))
+        messages += scaled + scaled_boxes + pointless
+        if segmenter.needs_prompt and any(each.empty for own in prompts for each in own):
             raise ValueError(f"{segmenter.name} needs a box or positive points around the subject; both are empty.")
         subjects = segment_images(segmenter, images, prompts, MaskRefinement(threshold, keep, grow, refine_edge))
         messages += messages_of(subjects)
@@ -181,6 +179,17 @@ class PhDSegment(io.ComfyNode):
         separate = [as_tensor([mask]) for found in subjects for mask in found.separate] or [as_tensor(masks[:1])]
         ui = show(cls, cutouts, messages)
         return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), first_box(masks), separate, ui=ui)
+
+
+def written_prompt(box: str, positive: str, negative: str, size: Size) -> tuple[Prompt, list[Message]]:
+    """The prompt that the node's widgets give, in pixels of an image of that size."""
+    boxes, messages = in_pixels(parse_box(box), box, "box", size)
+    points = []
+    for name, text in (("positive_points", positive), ("negative_points", negative)):
+        found, scaled = in_pixels(parse_numbers(text, 2, name), text, name, size)
+        points.append(found)
+        messages += scaled
+    return Prompt(tuple(boxes[0]) if len(boxes) else None, *points), messages
 
 
 def with_rough_masks(

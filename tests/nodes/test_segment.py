@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import json
 import os
 import pickle
-
 import shutil
+
 import comfy.model_management
 import folder_paths
 import numpy as np
@@ -249,9 +250,81 @@ def test_boxes_for_another_number_of_images_are_refused():
     assert "boxes has lists for 2 images, and image has 3" in message
 
 
-def test_no_boxes_at_all_are_no_prompt():
-    assert run_node("PhDSegment", image=scene(), segmenter=finds(TWO), boxes=[]).values[0].any()
-    assert "needs a box" in refused("PhDSegment", image=scene(), segmenter=grabcut(), boxes=[])
+@pytest.mark.parametrize("boxes", [[], [[]]])
+@pytest.mark.parametrize("segmenter", [grabcut, lambda: finds(TWO)])
+def test_no_detection_is_no_subject_and_not_the_whole_image(segmenter, boxes):
+    ran = run_node("PhDSegment", image=scene(), segmenter=segmenter(), boxes=boxes, box="20, 10, 40, 40")
+    assert not ran.values[0].any()
+    assert ran.text == ["No subject found in image 1: its mask is empty."]
+
+
+def test_points_still_point_at_the_subject_where_no_box_was_detected():
+    points = {"positive_points": "40, 30; 30, 20", "negative_points": "5, 5; 75, 55"}
+    given = {"image": scene(), "segmenter": grabcut(), **points}
+    assert torch.equal(run_node("PhDSegment", **given, boxes=[[]]).values[0], run_node("PhDSegment", **given).values[0])
+
+
+def test_an_empty_rough_mask_leaves_the_box_to_decide_and_says_so():
+    given = {"image": scene(), "segmenter": grabcut(), "box": "20, 10, 40, 40"}
+    alone = run_node("PhDSegment", **given).values[0]
+    ran = run_node("PhDSegment", **given, rough_mask=torch.zeros(1, 64, 64))
+    assert torch.equal(ran.values[0], alone) and overlap(alone, SQUARE) > 0.9
+    text = "rough_mask is empty for image 1 (nowhere above 0.5): the box and the points decide."
+    assert text in ran.text and text in ran.execution.outputs["node"]["phd_warnings"]
+
+
+@pytest.mark.parametrize("segmenter", [grabcut, lambda: finds(TWO)])
+def test_an_empty_rough_mask_alone_points_at_nothing(segmenter):
+    ran = run_node("PhDSegment", image=scene(), segmenter=segmenter(), rough_mask=torch.zeros(1, 60, 80))
+    assert not ran.values[0].any()
+    assert ran.text[0].startswith("rough_mask is empty for image 1") and "No subject found" in ran.text[1]
+
+
+BOTH = {"boxes": [[FIRST], []], "rough_mask": torch.cat([torch.zeros(1, 60, 80), block(60, 80, 30, 40, 40, 60)])}
+
+
+@pytest.mark.parametrize("inputs", [["boxes"], ["rough_mask"], ["boxes", "rough_mask"]])
+@pytest.mark.parametrize("segmenter", [grabcut, lambda: finds(TWO)])
+def test_an_image_s_mask_does_not_depend_on_its_batch(segmenter, inputs):
+    images, segmenter = torch.cat([scene(), scene().flip(2)]), segmenter()
+    batch = run_node("PhDSegment", image=images, segmenter=segmenter, **{name: BOTH[name] for name in inputs}).values[0]
+    for index in range(2):
+        own = {name: BOTH[name][index : index + 1] for name in inputs}
+        alone = run_node("PhDSegment", image=images[index : index + 1], segmenter=segmenter, **own).values[0]
+        assert torch.equal(batch[index], alone[0])
+
+
+def test_points_and_boxes_as_fractions_of_the_image_are_scaled_and_a_message_says_so():
+    pixels = {"positive_points": "40, 30; 30, 20", "negative_points": "4, 3; 76, 57"}
+    fractions = {
+        "positive_points": "0.5, 0.5; 0.375, 0.33333333333333333",
+        "negative_points": "[[.05, .05], [.95, .95]]",
+    }
+    given = {"image": scene(), "segmenter": grabcut()}
+    wanted, ran = run_node("PhDSegment", **given, **pixels), run_node("PhDSegment", **given, **fractions)
+    assert torch.equal(ran.values[0], wanted.values[0]) and overlap(wanted.values[0], SQUARE) > 0.9
+    for name in pixels:
+        assert (
+            f"{name} has numbers of 0 to 1 only: they are taken as fractions of the image's 80×60 pixels." in ran.text
+        )
+    boxed = run_node("PhDSegment", **given, box="20, 10, 40, 40").values[0]
+    fraction = {"x": 0.25, "y": 1 / 6, "width": 0.5, "height": 2 / 3}
+    for written in ({"box": json.dumps([fraction])}, {"boxes": [fraction]}):
+        ran = run_node("PhDSegment", **given, **written)
+        assert torch.equal(ran.values[0], boxed) and "taken as fractions" in ran.text[0]
+
+
+@pytest.mark.parametrize("text", ["0, 0; 1, 1", "1.5, 0.5", "0.5, 0.5; 40, 30", "-0.5, 0.5"])
+def test_points_that_are_no_fractions_are_pixels(text):
+    ran = run_node("PhDSegment", image=scene(), segmenter=finds(TWO), positive_points=text)
+    assert "fractions" not in " ".join(ran.text)
+
+
+def test_the_last_pixel_is_at_fraction_1():
+    prompts = []
+    asking = dataclasses.replace(finds(TWO), find=lambda image, prompt: prompts.append(prompt) or TWO)
+    run_node("PhDSegment", image=scene(), segmenter=asking, positive_points="0.0, 0.0; 1.0, 1.0")
+    assert prompts[0].positive.tolist() == [[0, 0], [79, 59]]
 
 
 def test_a_rough_mask_points_at_the_subject_and_may_have_another_size():
@@ -340,6 +413,18 @@ def test_model_files_are_offered(models):
     assert loading.segmenters() == [loading.GRABCUT, "u2netp.onnx", "b.safetensors", "sam_vit_b.pth"]
 
 
+@pytest.mark.parametrize("gone", ["sams", "sams/deep"])
+def test_a_models_folder_that_vanishes_costs_its_files_alone(models, gone):
+    (models / "sams" / "deep").mkdir()
+    for name in ("segmentation/u2netp.onnx", "sams/sam_vit_b.pth", "sams/deep/b.pth"):
+        (models / name).write_bytes(b"")
+    assert len(loading.segmenters()) == 4
+    shutil.rmtree(models / gone)
+    left = [] if gone == "sams" else ["sam_vit_b.pth"]
+    assert loading.segmenters() == [loading.GRABCUT, "u2netp.onnx", *left]
+    assert run_node("PhDLoadSegmenter", model=loading.GRABCUT).values[0].needs_prompt
+
+
 def test_a_file_that_is_not_a_model_is_refused_by_name(models):
     (models / "segmentation" / "notes.onnx").write_text("these are notes")
     message = refused("PhDLoadSegmenter", model="notes.onnx")
@@ -413,18 +498,6 @@ def test_sam_encodes_an_image_once_for_several_prompts_and_comfyui_manages_its_w
 
 @pytest.fixture
 def deeplab(models):
-@pytest.mark.parametrize("gone", ["sams", "sams/deep"])
-def test_a_models_folder_that_vanishes_costs_its_files_alone(models, gone):
-    (models / "sams" / "deep").mkdir()
-    for name in ("segmentation/u2netp.onnx", "sams/sam_vit_b.pth", "sams/deep/b.pth"):
-        (models / name).write_bytes(b"")
-    assert len(loading.segmenters()) == 4
-    shutil.rmtree(models / gone)
-    left = [] if gone == "sams" else ["sam_vit_b.pth"]
-    assert loading.segmenters() == [loading.GRABCUT, "u2netp.onnx", *left]
-    assert run_node("PhDLoadSegmenter", model=loading.GRABCUT).values[0].needs_prompt
-
-
     """A DeepLabV3+ with random weights, in a file with the names of its classes."""
     import segmentation_models_pytorch
 
@@ -539,9 +612,6 @@ def test_numbers_beyond_all_bounds_are_refused_in_a_sentence(text):
     assert "positive_points is" in said and len(said) < 500
 
 
-def test_a_pickle_of_numbered_tensors_is_no_segmenter():
-    with pytest.raises(ValueError, match="is not a segmenter that this pack knows"):
-        module("phd_ops.segmenters.checkpoint").build({0: torch.zeros(1), 1: torch.zeros(1)}, {})
 @pytest.mark.parametrize("name", ["box", "positive_points", "negative_points", "class_name", "keep", "candidate"])
 def test_a_message_quotes_no_more_than_120_characters_of_a_text(name, deeplab):
     said = refused("PhDSegment", image=scene(), segmenter=deeplab, **{name: "x" * 100_000})
@@ -553,3 +623,6 @@ def test_a_box_that_is_several_is_not_quoted_whole():
     assert said.startswith("box is ") and len(said) < 250
 
 
+def test_a_pickle_of_numbered_tensors_is_no_segmenter():
+    with pytest.raises(ValueError, match="is not a segmenter that this pack knows"):
+        module("phd_ops.segmenters.checkpoint").build({0: torch.zeros(1), 1: torch.zeros(1)}, {})

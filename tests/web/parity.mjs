@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 import { cornersOf, invalidNumber, matrixOf, visibleShare } from "../../web/js/placement.mjs";
 import { boxOf } from "../../web/js/mask_outlines.mjs";
-import { parsed } from "../../web/js/segment_prompt.mjs";
+import { inPixels, parsed } from "../../web/js/segment_prompt.mjs";
 import { footOf } from "../../web/js/snapping.mjs";
 
 const ANSWERS = {
@@ -16,6 +16,7 @@ const ANSWERS = {
   }),
   invalidNumber: (values) => invalidNumber(values)?.name ?? null,
   numbers: ({ text, each }) => parsed(text, each),
+  pixels: ({ text, each, size }) => inPixels(text, each, size),
   box: ({ data, width, height }) =>
     boxOf({ data: Uint8Array.from(data), width, height }, 127) ??
     boxOf({ data: Uint8Array.from(data), width, height }, 0),

@@ -22,6 +22,16 @@ test("points are parsed in every form that Python parses", () => {
   assert.deepEqual(prompt.pointsFrom("  "), []);
 });
 
+test("points and boxes as fractions of the image are scaled to pixels", () => {
+  assert.deepEqual(prompt.pointsFrom("0.5, 0.34; 1.0, 1", SIZE), [
+    { x: 50, y: 17 },
+    { x: 99, y: 49 },
+  ]);
+  assert.deepEqual(prompt.boxFrom("0, 0.5, 1, .5", SIZE), { box: { x: 0, y: 25, width: 100, height: 25 } });
+  for (const text of ["0, 0; 1, 1", "1.5, 0.5", "0.5, 0.5; 40, 30", "-0.5, 0.5"])
+    assert.deepEqual(prompt.pointsFrom(text, SIZE), prompt.pointsFrom(text), text);
+});
+
 test("a text that is no list of points gives null", () => {
   for (const text of [
     "1, 2, 3",

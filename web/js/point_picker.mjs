@@ -85,9 +85,10 @@ export class PointPicker {
 
   /** @returns {Prompt | string} The prompt, or the name of a widget that cannot be parsed. */
   prompt() {
-    const positive = prompt.pointsFrom(valueOf(this.node, WIDGETS.positive));
-    const negative = prompt.pointsFrom(valueOf(this.node, WIDGETS.negative));
-    const box = prompt.boxFrom(valueOf(this.node, WIDGETS.box));
+    const size = this.image?.size ?? null;
+    const positive = prompt.pointsFrom(valueOf(this.node, WIDGETS.positive), size);
+    const negative = prompt.pointsFrom(valueOf(this.node, WIDGETS.negative), size);
+    const box = prompt.boxFrom(valueOf(this.node, WIDGETS.box), size);
     if (!positive) return WIDGETS.positive;
     if (!negative) return WIDGETS.negative;
     return box ? { positive, negative, box: box.box } : WIDGETS.box;

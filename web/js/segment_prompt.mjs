@@ -42,14 +42,32 @@ function number(value) {
   return typeof value === "number" || typeof value === "boolean" ? Number(value) : NaN;
 }
 
-/** @param {unknown} text @returns {Point[] | null} */
-export function pointsFrom(text) {
-  return parsed(text, 2)?.map(([x, y]) => ({ x, y })) ?? null;
+/**
+ * Groups of numbers in pixels. As in Python, numbers of 0 to 1 only, with a decimal point, are fractions of the image.
+ * @param {unknown} text @param {number} each numbers in a group: 2 for points, 4 for boxes
+ * @param {Size | null} size of the image; null leaves fractions as they are
+ * @returns {number[][] | null}
+ */
+export function inPixels(text, each, size) {
+  const groups = parsed(text, each);
+  if (!size || !groups?.length || !String(text).includes(".")) return groups;
+  if (!groups.flat().every((value) => value >= 0 && value <= 1)) return groups;
+  const { width, height } = size;
+  if (each === 2) return groups.map(([x, y]) => [Math.min(x * width, width - 1), Math.min(y * height, height - 1)]);
+  return groups.map(([x, y, w, h]) => [x * width, y * height, w * width, h * height]);
 }
 
-/** @param {unknown} text @returns {{ box: Box | null } | null} null where it is neither one box nor empty. */
-export function boxFrom(text) {
-  const groups = parsed(text, 4);
+/** @param {unknown} text @param {Size | null} [size] of the image @returns {Point[] | null} */
+export function pointsFrom(text, size = null) {
+  return inPixels(text, 2, size)?.map(([x, y]) => ({ x, y })) ?? null;
+}
+
+/**
+ * @param {unknown} text @param {Size | null} [size] of the image
+ * @returns {{ box: Box | null } | null} null where it is neither one box nor empty.
+ */
+export function boxFrom(text, size = null) {
+  const groups = inPixels(text, 4, size);
   if (!groups || groups.length > 1) return null;
   if (!groups.length) return { box: null };
   const [x, y, width, height] = groups[0];
