@@ -19,6 +19,7 @@ from ..phd_ops.latents.repaint import RePaint
 from ..phd_ops.latents.seeds import item_seed, loop_generator
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import EULER, SOLVERS
+from ..phd_ops.pixels.masks import zero_black
 from .ui import send_text, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
@@ -127,6 +128,7 @@ def plan_run(
     guider: Any, sigmas: torch.Tensor, mask: torch.Tensor | None, model_options: dict[str, Any], settings: Settings
 ) -> Plan:
     method, name = settings.method, settings.sampler_name
+    mask = None if mask is None else zero_black(mask)
     if mask is None or runs_plain(method, mask, guider.inner_model, model_options):
         return plan_plain(guider.inner_model, mask, model_options, settings)
     flow = is_flow(guider.inner_model.model_sampling)

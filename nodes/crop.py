@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
-from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.resample import resize
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
@@ -177,7 +177,7 @@ def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np
 def window_around(changes: np.ndarray, side: int, context: float, multiple: int) -> CropWindow:
     """One window for a whole batch, around all that may change [B,H,W], so that the crops stack."""
     scene = Size.of(changes[0])
-    subject = bounding_box(changes.max(axis=0)) or Box(0, 0, *scene)
+    subject = bounding_box(changes.max(axis=0), FAINT) or Box(0, 0, *scene)
     return crop_window(subject, scene, side, context, multiple)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..phd_ops.pixels.geometry import Size
-from ..phd_ops.pixels.masks import as_mask, resize_mask
+from ..phd_ops.pixels.masks import as_mask, resize_mask, zero_black
 from .ui import Message
 from .validate import check_socket
 
@@ -37,10 +37,10 @@ def as_images(image: torch.Tensor, name: str) -> np.ndarray:
 
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
-    """A MASK as float32 [B,H,W] in 0..1, see `as_mask`; errors name the input."""
+    """A MASK as float32 [B,H,W] in 0..1, its black at 0, see `as_mask` and `zero_black`; errors name the input."""
     check_socket(name, mask, torch.Tensor, "a MASK")
     try:
-        return as_mask(mask)
+        return zero_black(as_mask(mask))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

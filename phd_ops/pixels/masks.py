@@ -15,6 +15,10 @@ from .resample import blur
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
 LEAST_ALPHA = 1 / 255
+# Up to this a value counts as nearly empty, and from 1 minus this on as nearly opaque.
+TOLERANCE = 0.02
+# The former, with what rounding to 8 or 11 bits (float16) may add.
+FAINT = TOLERANCE + 2**-17
 
 
 def as_mask(mask: torch.Tensor) -> torch.Tensor:
@@ -38,6 +42,20 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
     low, high = torch.aminmax(mask)
     # A NaN compares as false. What is in range is not copied.
     return mask if low >= 0 and high <= 1 else torch.nan_to_num(mask, nan=0.0).clamp(0, 1)
+
+
+def zero_black(masks: torch.Tensor) -> torch.Tensor:
+    """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are.
+
+    A mask's black is off if most of what is below .5 is nearly empty, but not empty. Of a soft edge that is only the
+    outermost part, so soft edges, strengths and faint specks on a true black keep their values. Each item is judged
+    by itself.
+    """
+    faint = (masks > 0) & (masks <= FAINT)
+    if not faint.any():
+        return masks
+    off = 2 * faint.flatten(1).sum(1) > (masks < 0.5).flatten(1).sum(1)
+    return masks.masked_fill(faint & off.view(-1, *[1] * (masks.ndim - 1)), 0) if off.any() else masks
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -119,7 +137,7 @@ def ramp(mask: np.ndarray, outside: float, inside: float) -> np.ndarray:
     return np.clip((signed_distance(mask) + outside) / (outside + inside), 0, 1)
 
 
-def stabilize(mask: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
     """Makes nearly opaque pixels opaque and nearly empty ones empty; soft edges stay as they are.
 
     Segmenters and resizing leave cores of .98, through which the old background would shine.

@@ -625,3 +625,22 @@ def test_a_reference_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match="reference must be") as caught:
         harmonize(model("EPS"), random_latent(), MASK, torch.ones(shape))
     assert "(1, 4, 8, 8)" in str(caught.value) and str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mask_whose_black_is_not_0_changes_only_what_it_marks(method):
+    latent, clean = random_latent(1, 32, 32), block(256, 256, 96, 96, 160, 160)
+    faint = torch.maximum(clean, torch.tensor(2 / 255))
+    sampled = inpaint(quick_model("EPS"), latent, faint, method)
+    assert torch.equal(sampled, inpaint(quick_model("EPS"), latent, clean, method))
+    changed = (sampled - latent).abs().amax(1) > 1e-3
+    assert changed.float().mean() == pytest.approx(0.0625)
+
+
+def test_strengths_on_a_black_that_is_not_0_stay():
+    grid = module("nodes.latents")
+    mask = torch.full((1, 64, 64), 2 / 255)
+    mask[:, :8, :8], mask[:, 8:16, :8] = 0.03, 0.99
+    latent = random_latent()
+    found = grid.latent_mask(mask, {}, latent, soft=True)
+    assert torch.equal(found[0, 0, :2, 0], mask[0, [0, 8], 0]) and found.count_nonzero() == 2

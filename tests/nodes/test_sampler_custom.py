@@ -8,7 +8,7 @@ import comfy.samplers
 import pytest
 import torch
 from node_support import module, prompt, random_latent, refused, run_node
-from sampler_support import FAMILIES, MASK, SCHEDULE, cells, inpaint, ksampler, model
+from sampler_support import FAMILIES, MASK, SCHEDULE, cells, inpaint, ksampler, model, quick_model
 
 import nodes as core
 from devtools.executor import WorkflowError, load_core_extras
@@ -349,3 +349,12 @@ def test_the_sampler_runs_twice_and_holds_no_state():
     assert torch.equal(sampled(model("EPS"), random_latent(), sampler=sampler), first)
     assert isinstance(sampler, comfy.samplers.KSAMPLER)
     assert vars(module("nodes.comfy_sampler").MaskedSampler(sampler.extra_options["settings"])) == vars(sampler)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_noise_mask_whose_black_is_not_0_is_that_with_a_black_of_0(method):
+    faint = torch.maximum(MASK, torch.tensor(2 / 255))
+    ours, clean = (
+        sampled(quick_model("EPS"), random_latent(), mask, sampler=masked_langevin(method)) for mask in (faint, MASK)
+    )
+    assert torch.equal(ours, clean)

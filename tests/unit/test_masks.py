@@ -23,6 +23,7 @@ from phd_ops.pixels.masks import (
     ring,
     signed_distance,
     stabilize,
+    zero_black,
 )
 
 
@@ -527,3 +528,33 @@ def test_a_distance_is_the_same_in_every_call_and_the_root_of_a_whole_number():
         y, x = np.mgrid[:height, :width]
         squared = ((y[..., None] - rows) ** 2 + (x[..., None] - columns) ** 2).min(axis=2)
         assert np.array_equal(distance, np.sqrt(squared.astype(np.float32)))
+
+
+def test_a_black_slightly_above_0_becomes_0_and_the_subject_keeps_its_values():
+    mask = torch.full((2, 256, 256), 2 / 255)
+    mask[:, 96:160, 96:160] = 1
+    mask[1, 96:160, 96] = 0.4
+    cleaned = zero_black(mask)
+    assert cleaned.count_nonzero() == 2 * 64 * 64
+    assert torch.equal(cleaned[cleaned > 0], mask[mask > 0.02])
+
+
+def test_a_noisy_black_becomes_0():
+    noise = torch.randint(0, 4, (1, 64, 64), generator=torch.Generator().manual_seed(0)) / 255
+    assert not zero_black(noise).any()
+
+
+def test_soft_edges_strengths_and_specks_on_a_true_black_keep_their_values():
+    speck = torch.zeros(1, 64, 64)
+    speck[0, 3, 4] = 2 / 255
+    soft = torch.from_numpy(feather(square(64, 24, 40), 5))[None]
+    soft[soft < 1 / 255] = 0
+    ramp_ = torch.linspace(0, 1, 64).expand(1, 64, 64)
+    for mask in (speck, soft, ramp_, torch.zeros(1, 8, 8), torch.ones(1, 8, 8)):
+        assert torch.equal(zero_black(mask), mask)
+
+
+def test_each_mask_of_a_batch_has_its_own_black():
+    faint, speck = torch.full((8, 8), 0.01), torch.zeros(8, 8)
+    speck[0, 0] = 0.01
+    assert torch.equal(zero_black(torch.stack([faint, speck])), torch.stack([torch.zeros(8, 8), speck]))
