@@ -19,21 +19,32 @@ def pixels(size: Size) -> str:
     return f"{size.width}×{size.height} pixels"
 
 
-def as_images(image: torch.Tensor, name: str) -> np.ndarray:
-    """An IMAGE as float32 [B,H,W,C] in 0..1, C 3 or 4; gray becomes RGB. `name` is the input's, for messages."""
+def as_given(image: torch.Tensor, name: str) -> np.ndarray:
+    """An IMAGE as float32 [B,H,W,C] of the given values, C 3 or 4; gray becomes RGB. `name` is the input's, for
+    messages."""
     check_socket(name, image, torch.Tensor, "an IMAGE")
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
         shape = tuple(image.shape)
         raise ValueError(f"{name} must be an image [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
-    image = image.detach().cpu().float()
-    low, high = torch.aminmax(image)
-    # A NaN compares as false. What is in range is not copied.
-    if not (low >= 0 and high <= 1):
-        image = torch.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1)
-    images = image.numpy()
+    images = image.detach().cpu().float().numpy()
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def in_range(images: np.ndarray) -> np.ndarray:
+    """Images brought into 0..1, NaN to 0; what is in range is not copied."""
+    given = torch.from_numpy(images)
+    low, high = torch.aminmax(given)
+    # A NaN compares as false.
+    if low >= 0 and high <= 1:
+        return images
+    return torch.nan_to_num(given, nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1).numpy()
+
+
+def as_images(image: torch.Tensor, name: str) -> np.ndarray:
+    """An IMAGE as float32 [B,H,W,C] in 0..1, see `as_given`."""
+    return in_range(as_given(image, name))
 
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:

@@ -11,7 +11,7 @@ from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
 from .compat import newer
-from .images import as_images, as_masks, common_batch, item
+from .images import as_given, as_images, as_masks, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import Message, outlined, show, store_preview
 from .validate import check_choice, check_numbers
@@ -110,7 +110,7 @@ class PhDPasteBlend(io.ComfyNode):
         check_choice("placement", placement, PLACEMENTS)
         check_choice("blend", blend, BLENDS)
         check_numbers(feather=feather, size_min=size_min, size_max=size_max, light_match=light_match, visible=visible)
-        scenes, exemplars = as_images(background, "background")[..., :3], as_images(subject, "subject")
+        scenes, exemplars = as_given(background, "background")[..., :3], as_images(subject, "subject")
         mattes, messages = subject_mattes(exemplars, subject_mask)
         earlier, resized = earlier_masks(scenes, earlier_subjects, earlier_inpaint)
         lines = placement_lines(placements)
@@ -138,7 +138,7 @@ class Job:
     """One composite to make.
 
     Attributes:
-        scene: [H,W,3].
+        scene: [H,W,3], of the given values, which may lie outside 0..1.
         earlier: the masks of an earlier paste, by the names of their inputs; both, one or none.
         subjects: what is pasted, the first one at the back, by its number in the batch.
     """
@@ -186,13 +186,15 @@ def paste_image(
     canvas: Canvas, job: Job, where: PlacementWidgets, options: PasteOptions, shadow: bool
 ) -> tuple[dict[int, Placement], list[Message]]:
     """Makes one composite on its canvas; returns the placements of the subjects that are not empty, and messages."""
-    canvas.composite[...] = job.scene
+    scene = in_range(job.scene)
+    canvas.composite[...] = scene
     if job.earlier:
         earlier_subjects, earlier_inpaint = (job.earlier.get(name) for name in EARLIER)
         canvas.masks.start(earlier_subjects, earlier_inpaint, options.ring)
     # A subject whose mask is empty is not pasted, and does not share the surround of another one.
     alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
     placed, messages, has_reference = {}, [], False
+    untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, subject in job.subjects.items():
         if subject.box is None:
             text = f"The mask of subject {number + 1} is empty: the scene passes through unchanged."
@@ -200,12 +202,17 @@ def paste_image(
             continue
         placement = placed[number] = where.place(number, subject.box.size, canvas.size)
         pasted = canvas.paste(subject, placement, options, shadow)
+        if untouched is not None:
+            untouched &= pasted.matte == 0
         share = visible_share(placement, subject.box.size, canvas.size)
         messages.append(Message(placement.to_text()))
         messages += hidden(number, bool(pasted.matte.any()), share, where.least_visible(number))
         if alone and not subject.is_cutout:
             has_reference = True
             messages += mirrored(canvas.warp_reference(subject, placement))
+    if untouched is not None:
+        # Pasting needs values in 0..1; what it left alone gets the given ones back, even a NaN.
+        canvas.composite[untouched] = job.scene[untouched]
     if not has_reference:
         canvas.reference[...] = canvas.composite
         if placed:
@@ -261,7 +268,7 @@ def on_canvas(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, P
             cutout = np.dstack([subject.image[box.slices], subject.matte[box.slices]])
             return [
                 {
-                    "scene": store_preview(cls, job.scene),
+                    "scene": store_preview(cls, in_range(job.scene)),
                     "scene_size": list(Size.of(job.scene)),
                     "subject": store_preview(cls, cutout),
                     "subject_size": list(box.size),

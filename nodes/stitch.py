@@ -13,7 +13,7 @@ from ..phd_ops.pixels.geometry import Box, CropWindow, Size
 from ..phd_ops.pixels.stitch import Layers, Stitched, StitchOptions, fade_in_window, narrow_change, stitch
 from .compat import newer
 from .crop import Crop
-from .images import as_images, as_masks, common_batch, item, named_mask, pixels
+from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
 from .ui import Message, outlined, show
 from .validate import check_numbers, check_socket
 
@@ -181,9 +181,8 @@ class PhDStitch(io.ComfyNode):
         if crop is not None:
             check_socket("crop", crop, CropWindow, "the crop of Crop Around Subject")
         check_whole_masks(crop, subject_mask=subject_mask, harmonize_mask=harmonize_mask)
-        scenes, composites = (
-            as_images(image, name)[..., :3] for image, name in ((background, "background"), (composite, "composite"))
-        )
+        given, composites = as_given(background, "background")[..., :3], as_images(composite, "composite")[..., :3]
+        scenes = in_range(given)
         runs = by_seed(sampled, "sampled", num_seeds)
         references = None if sampled_reference is None else by_seed(sampled_reference, "sampled_reference", num_seeds)
         mattes, messages = as_masks(subject_mask, scenes, "subject_mask")
@@ -199,8 +198,9 @@ class PhDStitch(io.ComfyNode):
             layers = batch.layers(index, window, edge_fade)
             results, reference_results, ignored = batch.results(index)
             stitched = stitch(layers, results, reference_results, options)
-            images[index] = item(scenes, index)
-            images[index][window.slices], masks[index][window.slices] = stitched.image, stitched.used
+            images[index] = item(given, index)
+            put_back(images[index][window.slices], stitched, in_range=given is scenes)
+            masks[index][window.slices] = stitched.used
             previews += [outlined(images[index]), outlined(masks[index])]
             reports.append(report_of(stitched, layers.matte))
             messages += ignored + messages_of(stitched, layers.matte, reports[-1], color_fix)
@@ -258,6 +258,11 @@ class Batch:
             text = "sampled_reference is the same image as sampled: the light is estimated from sampled alone."
             return results, None, [Message(text)]
         return results, references, []
+
+
+def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
+    """Writes a result into its window of the background [h,w,3]. Values outside 0..1 stay where nothing changed."""
+    window[...] = stitched.image if in_range else np.where(stitched.used[..., None] > 0, stitched.image, window)
 
 
 def check_whole_masks(crop: CropWindow | None, **masks: torch.Tensor) -> None:

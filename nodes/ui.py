@@ -106,6 +106,7 @@ def outlined(image: np.ndarray, *masks: np.ndarray) -> np.ndarray:
     """The preview of an image or mask with the outlines of up to two masks: the first white, the second orange."""
     reduced = preview(image)
     reduced = np.repeat(reduced[..., None], 3, axis=-1) if reduced.ndim == 2 else reduced
+    reduced = np.clip(np.nan_to_num(reduced, nan=0.0), 0, 1)
     drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
     size = Size.of(drawn)
     thickness = max(1, round(max(size) / 400))

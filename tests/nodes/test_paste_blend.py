@@ -396,3 +396,31 @@ def test_an_enlarged_subject_is_not_cut_flat():
     rows = matte[0].amax(1)
     inside = rows.nonzero().flatten()
     assert rows[inside[0]] < 0.08 and rows[inside[-1]] < 0.08
+
+
+def test_earlier_masks_whose_black_is_not_0_are_those_with_a_black_of_0():
+    scene, clean = make_image(256, 256), block(256, 256, 96, 96, 160, 160)
+    faint = torch.maximum(clean, torch.tensor(2 / 255))
+    nothing = {"background": scene, "subject_mask": torch.zeros(1, 40, 50), "ring": 12}
+    for names in (["earlier_subjects"], ["earlier_inpaint"], ["earlier_subjects", "earlier_inpaint"]):
+        ours, wanted = (paste(**nothing, **dict.fromkeys(names, mask)).values for mask in (faint, clean))
+        assert same(ours, wanted)
+    # The square, and the ring of 12 pixels around it.
+    assert paste(**nothing, earlier_subjects=faint).values[HARMONIZE].mean() == pytest.approx(0.116, abs=1e-3)
+
+
+@pytest.mark.parametrize("blend", ["alpha", "multi-band", "Poisson", "Poisson mixed"])
+@pytest.mark.parametrize("light_match", [0.0, 1.0])
+def test_values_outside_0_to_1_stay_outside_the_matte(blend, light_match):
+    scene = SCENE * 6.3 - 0.3
+    scene[:, 0, 0], scene[:, 1, 1], scene[:, 2, 2], scene[:, 30, 40] = torch.nan, torch.inf, -torch.inf, torch.nan
+    composite, _, matte, *_ = paste(scene, blend=blend, light_match=light_match).values
+    assert torch.equal(composite[matte == 0].nan_to_num(7), scene[matte == 0].nan_to_num(7))
+    assert (matte > 0).any() and composite[matte > 0].min() >= 0 and composite[matte > 0].max() <= 1
+    assert torch.equal(paste(scene, x=-3.0).values[COMPOSITE].nan_to_num(7), scene.nan_to_num(7))
+
+
+def test_a_cut_out_over_values_outside_0_to_1_has_the_composite_as_its_reference():
+    cutout = torch.cat([EXEMPLAR, SUBJECT[..., None]], -1)
+    composite, reference, *_ = paste(SCENE * 3 - 1, subject=cutout).values
+    assert composite.max() > 1 and torch.equal(reference, composite)
