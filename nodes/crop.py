@@ -22,17 +22,26 @@ Crop = io.Custom("PHD_CROP")
 LEAST_SIDE = 64
 
 
-# The latent grid in pixels of models whose VAE reduces by more than 8, by their latents' channels.
-COARSE_GRIDS = {48: 16, 128: 32}
+# The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
+CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
+         "SD_X4": 4, "ChromaRadiance": 1}  # fmt: skip
+
+
+def latent_grid(latent: comfy.latent_formats.LatentFormat, config: dict[str, Any]) -> int:
+    """What the sides of a model's images are multiples of: pixels per latent cell times cells per patch."""
+    cell = getattr(latent, "spacial_downscale_ratio", None) or CELLS.get(type(latent).__name__, 8)
+    if "model_channels" in config or "stable_cascade_stage" in config:
+        return int(cell)
+    # Transformers work on patches of cells, most of them on 2×2; those of videos are [frames, height, width].
+    patch = config.get("patch_size") or 2
+    return int(cell) * int(max(patch) if isinstance(patch, (list, tuple)) else patch)
 
 
 def model_size(model: Any) -> tuple[int, int]:
     """The side in pixels of the square image that a MODEL was made for, and what its images' sides are multiples of."""
     config = model.model.model_config
     latent = model.get_model_object("latent_format")
-    is_unet = "model_channels" in config.unet_config
-    # Transformers work on 2×2 latent cells at a time.
-    multiple = COARSE_GRIDS.get(latent.latent_channels, 8) * (1 if is_unet else 2)
+    multiple = latent_grid(latent, config.unet_config)
     # Only the demo model has it; newer configurations give None for any name.
     own = getattr(config, "image_side", None)
     if own is not None:

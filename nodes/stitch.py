@@ -1,21 +1,29 @@
 """PhDStitch: puts the harmonized image back into the untouched background."""
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size
+from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.stitch import Layers, Stitched, StitchOptions, fade_in_window, narrow_change, stitch
 from .compat import newer
 from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
 from .ui import Message, outlined, show
 from .validate import check_numbers, check_socket
+
+# Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
+VAE_GRIDS = (4, 8, 16, 32, 64)
+# Sides that are stretched apart by no more than this may be of one image.
+STRETCHED = 0.02
 
 
 def required_inputs() -> list[io.Input]:
@@ -188,8 +196,9 @@ class PhDStitch(io.ComfyNode):
         mattes, messages = as_masks(subject_mask, scenes, "subject_mask")
         changes, resized = as_masks(harmonize_mask, scenes, "harmonize_mask")
         new = None if changed is None else named_mask(changed, "changed").numpy()
-        batch = Batch(scenes, composites, runs, references, mattes, changes, new)
+        batch = Batch(scenes, composites, runs, references, mattes, changes, new, crop)
         window, cut_off = find_window(Size.of(scenes[0]), Size.of(composites[0]), Size.of(runs[0][0]), crop)
+        check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
         messages += resized + cut_off
         images = np.empty((batch.count, *scenes.shape[1:]), np.float32)
         masks = np.zeros(images.shape[:3], np.float32)
@@ -217,6 +226,7 @@ class Batch:
         runs, references: for each seed, what the model made of the composites and of the references: [B,h,w,3].
         mattes, changes: [B,H,W].
         changed: [B,h,w], of any size.
+        crop: the window that was sampled; None for the whole scene.
     """
 
     scenes: np.ndarray
@@ -226,6 +236,7 @@ class Batch:
     mattes: np.ndarray
     changes: np.ndarray
     changed: np.ndarray | None
+    crop: CropWindow | None
 
     @cached_property
     def count(self) -> int:
@@ -251,13 +262,36 @@ class Batch:
     def results(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray] | None, list[Message]]:
         """What the model made of composite `index` and of its reference, for each seed."""
         results = [item(run, index) for run in self.runs]
-        if self.references is None:
+        references = None if self.references is None else [item(run, index) for run in self.references]
+        if self.crop is not None:
+            results = [self.with_margin(one, index) for one in results]
+            references = references and [mirror_margin(one, self.crop.target) for one in references]
+        if references is None:
             return results, None, []
-        references = [item(run, index) for run in self.references]
         if all(map(is_same, references, results)):
             text = "sampled_reference is the same image as sampled: the light is estimated from sampled alone."
             return results, None, [Message(text)]
         return results, references, []
+
+    def with_margin(self, sampled: np.ndarray, index: int) -> np.ndarray:
+        """A sampled window whose margin the VAE cut off, with the composite's in its place; others as they are."""
+        assert self.crop is not None  # or there is no window
+        part = decoded_window(self.crop.target, Size.of(sampled))
+        if part.size == self.crop.target:
+            return sampled
+        # Where the model made nothing, it changed nothing.
+        whole = resize(item(self.composites, index)[self.crop.box.slices], self.crop.target).copy()
+        whole[part.slices] = sampled
+        return whole
+
+
+def mirror_margin(reference: np.ndarray, target: Size) -> np.ndarray:
+    """A sampled reference whose margin the VAE cut off, with its mirror image there; others as they are."""
+    part = decoded_window(target, Size.of(reference))
+    if part.size == target:
+        return reference
+    right, bottom = target.width - part.width - part.x, target.height - part.height - part.y
+    return cv2.copyMakeBorder(reference, part.y, bottom, part.x, right, cv2.BORDER_REFLECT)
 
 
 def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
@@ -284,12 +318,41 @@ def find_window(scene: Size, composite: Size, sampled: Size, crop: CropWindow | 
         if crop.scene != scene:
             wrong = f"crop was cut from an image of {pixels(crop.scene)}, but background is {pixels(scene)}"
             raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
-        return crop.box, []
+        if decoded_window(crop.target, sampled).size == crop.target:
+            return crop.box, []
+        text = f"sampled is {pixels(sampled)}: the window's margin, which the VAE cut off, stays as it is."
+        return crop.box, [Message(text)]
     window = decoded_window(scene, sampled)
     if window.size == scene:
         return window, []
     text = f"sampled is {pixels(window.size)}: the image's margin, which the VAE cut off, stays as it is."
     return window, [Message(text)]
+
+
+def check_sampled(scene: Size, crop: CropWindow | None, **batches: list[np.ndarray] | None) -> None:
+    """Refuses sampled images of a shape that what was to be sampled does not have. Names are the inputs'."""
+    whole = scene if crop is None else crop.target
+    for name, runs in batches.items():
+        size = whole if runs is None else Size.of(runs[0][0])
+        if may_show(size, whole):
+            continue
+        if crop is None:
+            wrong = f"{name} is {pixels(size)}, which cannot be all of a background of {pixels(whole)}"
+            raise ValueError(f"{wrong}: connect the crop that it was sampled from, or give it the background's shape.")
+        wrong = f"{name} is {pixels(size)}, which cannot be the crop's window of {pixels(whole)}"
+        raise ValueError(f"{wrong}: connect the image that was sampled from this crop.")
+
+
+def may_show(sampled: Size, whole: Size) -> bool:
+    """Whether a sampled image can be a whole one at some scale: both sides' scales agree, but for what a latent grid
+    that fits the sampled sides cuts off, and a few pixels' rounding."""
+    if decoded_window(whole, sampled).size != whole:
+        return True
+    cell = math.gcd(*sampled, max(VAE_GRIDS))
+    slacks = [max(cell, STRETCHED * side) for side in sampled]
+    lows = [(side - slack) / full for side, slack, full in zip(sampled, slacks, whole, strict=True)]
+    highs = [(side + slack) / full for side, slack, full in zip(sampled, slacks, whole, strict=True)]
+    return max(lows) < min(highs)
 
 
 def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
@@ -302,8 +365,8 @@ def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
 
 
 def decoded_window(scene: Size, sampled: Size) -> Box:
-    """The part of a scene that VAE Encode took: it cuts both margins off so that the sides fit the latent grid."""
-    for cell in (8, 16, 32, 64):
+    """The part of an image that VAE Encode took: it cuts both margins off so that the sides fit the latent grid."""
+    for cell in VAE_GRIDS:
         if sampled == (scene.width // cell * cell, scene.height // cell * cell):
             return Box((scene.width - sampled.width) // 2, (scene.height - sampled.height) // 2, *sampled)
     return Box(0, 0, *scene)

@@ -2,9 +2,12 @@
 
 import json
 
+import comfy.latent_formats
 import pytest
 import torch
-from node_support import block, make_image, refused, run_node, tiny_flux, tiny_model
+from node_support import block, make_image, module, refused, run_node, tiny_flux, tiny_model
+
+geometry = module("phd_ops.pixels.geometry")
 
 SIZES = [(60, 80), (61, 83), (200, 40), (1, 1), (7, 300)]
 
@@ -452,3 +455,125 @@ def test_subjects_that_fit_no_batch_and_no_mask_are_refused():
     given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change}
     assert "subject_mask has 3" in refused("PhDCrop", **given, subject_mask=torch.ones(3, 60, 80))
     assert refused("PhDCrop", **given, subject_mask=torch.ones(1, 3, 60, 80)).startswith("subject_mask: A mask must be")
+
+
+def faint_black():
+    """A square of 64 pixels on a black of 2/255."""
+    return torch.maximum(block(256, 256, 96, 96, 160, 160), torch.tensor(2 / 255))
+
+
+def test_the_window_is_around_what_may_change_though_its_black_is_not_0():
+    window = crop(make_image(256, 256), faint_black(), faint_black(), side=64).values[3]
+    assert tuple(window.box) == (76, 76, 103, 103)
+
+
+def test_stitch_changes_nothing_where_its_masks_are_nearly_black():
+    background, composite = make_image(256, 256, seed=1), make_image(256, 256, seed=2)
+    mask, clean = faint_black(), block(256, 256, 96, 96, 160, 160)
+    faint = stitch(background, composite, mask, mask, 1 - composite).values
+    wanted = stitch(background, composite, clean, clean, 1 - composite).values
+    assert torch.equal(faint[0], wanted[0]) and torch.equal(faint[1], wanted[1])
+
+
+def wild(background):
+    """A background with values outside 0..1, and one of no value, at its border and inside."""
+    given = background * 6.3 - 0.3
+    given[:, 0, 0], given[:, 1, 1], given[:, 2, 2] = torch.nan, torch.inf, -torch.inf
+    return given
+
+
+def equal(one, other):
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"keep_surround": 1.0}, {"detail": 0.0, "edge_fade": 0}])
+@pytest.mark.parametrize("windowed", [False, True])
+def test_values_outside_0_to_1_stay_outside_the_mask(options, windowed):
+    background, composite, matte, change = pasted(60, 80)
+    cropped = crop(composite, matte, change, side=96, context=1.0)
+    given = {"crop": cropped.values[3]} if windowed else {}
+    for sampled in (cropped.values[0], 1 - cropped.values[0]) if windowed else (composite, 1 - composite):
+        image, mask, _ = stitch(wild(background), composite, matte, change, sampled, **given, **options).values
+        assert (mask > 0).any() and equal(image[mask == 0], wild(background)[mask == 0])
+        assert image[mask > 0].min() >= 0 and image[mask > 0].max() <= 1
+    background[0, 3, 3] = 1.02
+    assert (
+        stitch(background, composite, matte, change, 1 - composite).values[0][0, 3, 3].tolist()
+        == [pytest.approx(1.02)] * 3
+    )
+
+
+@pytest.mark.parametrize(("cell", "size"), [(32, (576, 448)), (64, (576, 448)), (16, (592, 448))])
+def test_what_the_vae_cut_off_inside_a_crop_is_not_stretched(cell, size):
+    background, composite, matte, change = pasted(448, 592)
+    whole = geometry.Size(592, 448)
+    window = geometry.CropWindow(geometry.Box(0, 0, *whole), whole, whole)
+    sampled = composite * 0.9
+    top, left = 448 % cell // 2, 592 % cell // 2
+    cut = sampled[:, top : top + size[1], left : left + size[0]]
+    options = {"crop": window, "detail": 0.0, "color_fix": 0.0}
+    wanted = stitch(background, composite, matte, change, sampled, **options).values[0]
+    ran = stitch(background, composite, matte, change, cut, sampled_reference=cut * 0.9, **options)
+    torch.testing.assert_close(ran.values[0], wanted, rtol=0, atol=1e-5)
+    assert any("the window's margin, which the VAE cut off" in text for text in ran.text) == (size != (592, 448))
+
+
+def test_an_unchanged_window_whose_margin_the_vae_cut_off_goes_back_to_the_bit():
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=128)
+    target = cropped.values[3].target
+    height, width = (side // 16 * 16 for side in (target.height, target.width))
+    top, left = (target.height - height) // 2, (target.width - width) // 2
+    cut = cropped.values[0][:, top : top + height, left : left + width]
+    image, _, _ = stitch(background, composite, matte, change, cut, crop=cropped.values[3]).values
+    assert torch.equal(image, composite)
+
+
+def test_a_window_is_not_stretched_over_the_whole_scene():
+    background, composite, matte, change = pasted(427, 640)
+    given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
+    message = refused("PhDStitch", **given, sampled=make_image(120, 136))
+    assert message.startswith("sampled is 136×120 pixels, which cannot be all of a background of 640×427 pixels")
+    message = refused("PhDStitch", **given, sampled=composite, sampled_reference=make_image(120, 136))
+    assert message.startswith("sampled_reference is 136×120 pixels")
+    cropped = crop(composite, matte, change, side=128)
+    target = cropped.values[3].target
+    message = refused("PhDStitch", **given, sampled=make_image(64, 640), crop=cropped.values[3])
+    assert f"sampled is 640×64 pixels, which cannot be the crop's window of {target.width}×{target.height}" in message
+
+
+@pytest.mark.parametrize(
+    ("scene", "sampled"),
+    [((1080, 1920), (576, 1024)), ((1080, 1920), (768, 1344)), ((427, 640), (424, 640)), ((427, 640), (854, 1280)),
+     ((427, 640), (200, 300)), ((60, 80), (1, 1)), ((427, 640), (640, 960))],
+)  # fmt: skip
+def test_a_whole_image_at_another_scale_is_taken(scene, sampled):
+    sizes = [geometry.Size(*shape[::-1]) for shape in (sampled, scene)]
+    assert module("nodes.stitch").may_show(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [("SD15", 8), ("Flux", 16), ("Wan22", 32), ("LTXV", 64), ("HunyuanImage21", 64), ("SC_Prior", 84), ("SC_B", 8)],
+)
+def test_the_grid_is_the_latent_format_s(name, grid):
+    crops, config = module("nodes.crop"), {"model_channels": 320} if name == "SD15" else {}
+    latent = getattr(comfy.latent_formats, name)()
+    assert crops.latent_grid(latent, config) == grid
+    latent.spacial_downscale_ratio = 24
+    assert crops.latent_grid(latent, config) == (24 if config else 48)
+
+
+@pytest.mark.parametrize(
+    ("config", "grid"),
+    [({"patch_size": [1, 1]}, 32), ({"patch_size": (1, 2, 2)}, 64), ({"patch_size": 16}, 512)],
+)
+def test_the_grid_holds_whole_patches(config, grid):
+    assert module("nodes.crop").latent_grid(comfy.latent_formats.HunyuanImage21(), config) == grid
+
+
+def test_the_stages_of_cascade_have_their_own_grids():
+    crops = module("nodes.crop")
+    for name, grid in (("SC_Prior", 42), ("SC_B", 4)):
+        latent = getattr(comfy.latent_formats, name)()
+        assert crops.latent_grid(latent, {"stable_cascade_stage": "c"}) == grid
