@@ -24,6 +24,7 @@ def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
             f"{name} holds several tensors (a joint audio and video latent), which this node cannot mask: connect the "
             "latent of images alone."
         )
+    check_socket(name, samples, torch.Tensor, "a LATENT")
     if samples.ndim not in (4, 5) or 0 in samples.shape:
         shape = tuple(samples.shape)
         raise ValueError(f"{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]; this one is {shape}.")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters import checkpoint
 from ..phd_ops.segmenters.deeplab import DeepLab
 from ..phd_ops.segmenters.grabcut import grabcut
@@ -116,14 +117,17 @@ def managed(segmenter: SamSegmenter | DeepLab) -> Callable[[np.ndarray, Prompt],
 
 def load_segmenter(model: str) -> LoadedSegmenter:
     """A segmenter by its name among `segmenters()`. Raises ValueError for other names and unreadable files."""
-    check_choice("model", model, segmenters())
+    files = segmenter_files()
+    check_choice("model", model, [GRABCUT, *files])
     if model == GRABCUT:
 
         def find(image: np.ndarray, prompt: Prompt) -> np.ndarray:
             return grabcut(image, prompt.box, prompt.positive, prompt.negative, prompt.rough)
 
         return LoadedSegmenter(model, find, needs_prompt=True)
-    path = folder_paths.get_full_path_or_raise(segmenter_files()[model], model)
+    path = folder_paths.get_full_path(files[model], model)
+    if path is None:
+        raise ValueError(f"model is {quoted(model)}, which is no longer in models/{files[model]}: refresh the page.")
     if path.lower().endswith(".onnx"):
         network = SalientModel(path)
         return LoadedSegmenter(model, lambda image, _: network.predict(image), needs_prompt=False)

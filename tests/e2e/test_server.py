@@ -122,6 +122,15 @@ def test_a_sampler_with_no_steps_is_refused_before_it_runs(answers):
     assert answers.no_steps[sampler]["errors"][0]["type"] == "value_smaller_than_min"
 
 
+def test_report_and_placement_are_data_in_the_history(answers):
+    outputs, prompt = answers.good["outputs"], shipped_prompt()
+    (report,) = outputs[only(prompt, "PhDStitch")]["phd_report"]
+    assert report["visible"] and not report["empty"] and report["subject_pixels"] > 100 and report["identity"] > 0
+    (placement,) = outputs[only(prompt, "PhDPasteBlend")]["phd_placement_used"]
+    inputs = prompt[only(prompt, "PhDPasteBlend")]["inputs"]
+    assert {name: inputs[name] for name in placement} == placement
+
+
 def test_the_shipped_workflow_runs_also_after_bad_input(server, answers):
     assert answers.good["status"]["status_str"] == "success", answers.good["status"]["messages"]
     (saved,) = answers.good["outputs"][only(shipped_prompt(), "SaveImage")]["images"]

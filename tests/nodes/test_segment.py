@@ -425,6 +425,12 @@ def test_a_models_folder_that_vanishes_costs_its_files_alone(models, gone):
     assert run_node("PhDLoadSegmenter", model=loading.GRABCUT).values[0].needs_prompt
 
 
+def test_a_model_file_that_vanishes_after_the_listing_is_named(models, monkeypatch):
+    monkeypatch.setattr(loading, "files_in", lambda folder: ["gone.onnx"])
+    message = refused("PhDLoadSegmenter", model="gone.onnx")
+    assert message == "model is 'gone.onnx', which is no longer in models/segmentation: refresh the page."
+
+
 def test_a_file_that_is_not_a_model_is_refused_by_name(models):
     (models / "segmentation" / "notes.onnx").write_text("these are notes")
     message = refused("PhDLoadSegmenter", model="notes.onnx")
