@@ -51,11 +51,17 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
     outermost part, so soft edges, strengths and faint specks on a true black keep their values. Each item is judged
     by itself.
     """
-    faint = (masks > 0) & (masks <= FAINT)
-    if not faint.any():
+    off = [has_faint_black(mask) for mask in masks]
+    if not any(off):
         return masks
-    off = 2 * faint.flatten(1).sum(1) > (masks < 0.5).flatten(1).sum(1)
-    return masks.masked_fill(faint & off.view(-1, *[1] * (masks.ndim - 1)), 0) if off.any() else masks
+    black = torch.nn.functional.threshold(masks, FAINT, 0.0)
+    return black if all(off) else torch.stack([(black if faint else masks)[n] for n, faint in enumerate(off)])
+
+
+def has_faint_black(mask: torch.Tensor) -> bool:
+    """Whether most of what is below .5 in a mask is nearly empty, but not empty."""
+    faint = torch.count_nonzero((mask > 0) & (mask <= FAINT))
+    return bool(faint) and bool(2 * faint > torch.count_nonzero(mask < 0.5))
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
