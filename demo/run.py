@@ -168,7 +168,12 @@ def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
         folder_paths.add_model_folder_path("checkpoints", str(file.parent), is_default=True)
         loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": file.name}}
         nodes["Load Demo Model"].update(loader, _meta={"title": "Load Checkpoint"})
-        reset(nodes["Crop Around Subject"], "side")
+        # The window takes the size of the model, and what suits the demo model alone is undone.
+        nodes["Crop Around Subject"]["inputs"] |= {"model": [node_titled(workflow, "Load Checkpoint"), 0], "side": 0}
+        reset(nodes["Crop Around Subject"], "context")
+        reset(nodes["Masked Inpaint Sampler"], "cfg", "scheduler")
+        reset(nodes["Harmonize Sampler"], "cfg", "scheduler", "denoise", "identity")
+        reset(nodes["Stitch"], "keep_surround")
 
 
 def run(options: argparse.Namespace, on_progress: Progress | None = None) -> Demo:

@@ -211,10 +211,18 @@ def test_an_exemplar_of_one_s_own_gets_the_nodes_defaults(example, pack, demo_he
     assert [nodes[f"{name} Sampler"]["inputs"]["seed"] for name in ("Masked Inpaint", "Harmonize")] == [5, 6]
 
 
-def test_a_mask_and_a_checkpoint_take_the_place_of_their_nodes(example, tmp_path, demo_here):
+def test_a_mask_and_a_checkpoint_take_the_place_of_their_nodes(example, pack, tmp_path, demo_here):
     nodes = bound(example, "--checkpoint", str(tmp_path / "sd.safetensors"), "--prompt", "a cup", has_mask=True)
     assert "Load Segmenter" not in nodes and nodes["Segment"]["class_type"] == "LoadImageMask"
     loader = nodes["Load Checkpoint"]
     assert loader["class_type"] == "CheckpointLoaderSimple" and loader["inputs"] == {"ckpt_name": "sd.safetensors"}
-    assert nodes["Crop Around Subject"]["inputs"]["side"] == 512
+    # The window is of the model's size, and what suits the demo model alone is undone.
+    crop = nodes["Crop Around Subject"]["inputs"]
+    assert example[crop["model"][0]] is loader and crop["model"][1] == 0 and crop["side"] == 0
+    undone = {"Harmonize Sampler": ("cfg", "scheduler", "denoise", "identity"), "Stitch": ("keep_surround",)}
+    undone |= {"Crop Around Subject": ("context",), "Masked Inpaint Sampler": ("cfg", "scheduler")}
+    for title, names in undone.items():
+        schema = pack[nodes[title]["class_type"]].GET_SCHEMA()
+        defaults = {item.id: item.default for item in schema.inputs if hasattr(item, "default")}
+        assert [nodes[title]["inputs"][name] for name in names] == [defaults[name] for name in names]
     assert nodes["Prompt"]["inputs"]["text"] == "a cup"
