@@ -110,27 +110,17 @@ class PhDPasteBlend(io.ComfyNode):
         check_choice("placement", placement, PLACEMENTS)
         check_choice("blend", blend, BLENDS)
         check_numbers(feather=feather, size_min=size_min, size_max=size_max, light_match=light_match, visible=visible)
-        scenes, exemplars = as_given(background, "background")[..., :3], as_images(subject, "subject")
-        mattes, messages = subject_mattes(exemplars, subject_mask)
-        earlier, resized = earlier_masks(scenes, earlier_subjects, earlier_inpaint)
         lines = placement_lines(placements)
-        of_scenes = {"background": scenes, **earlier}
-        of_subjects = {"subject": exemplars, "subject_mask": mattes, "placements": lines}
+        of_scenes, messages = read_scenes(background, earlier_subjects, earlier_inpaint)
+        of_subjects, notes = read_subjects(subject, subject_mask, lines)
         jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
-        drawn = RandomPlacement(seed, (size_min, size_max), visible)
-        where = PlacementWidgets(x, y, size, rotation, flip, drawn if placement == "random" else None, lines)
-        options = PasteOptions(feather, blend, light_match, ring)
-        canvases, batch = blank_canvases(len(jobs), Size.of(scenes[0]))
-        made = [paste_image(canvas, job, where, options, shadow) for canvas, job in zip(canvases, jobs, strict=True)]
-        placed = [placements for placements, _ in made]
-        messages += resized + [message for _, notes in made for message in notes]
-        previews = [outlined(canvas.composite, canvas.masks.matte, canvas.masks.harmonize) for canvas in canvases]
-        return io.NodeOutput(
-            *(torch.from_numpy(array) for array in batch),
-            placements_used(jobs, placed),
-            ui=show(cls, previews, messages)
-            | {"phd_placement": on_canvas(cls, jobs, placed), "phd_placement_used": placements_as_data(jobs, placed)},
-        )
+        drawn = RandomPlacement(seed, (size_min, size_max), visible) if placement == "random" else None
+        where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines)
+        canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
+        placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, light_match, ring), shadow)
+        ui = show(cls, [canvas_preview(canvas) for canvas in canvases], notes + messages + found)
+        ui |= placement_ui(cls, jobs, placed)
+        return io.NodeOutput(*map(torch.from_numpy, batch), placements_used(jobs, placed), ui=ui)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +136,24 @@ class Job:
     scene: np.ndarray
     earlier: dict[str, np.ndarray]
     subjects: dict[int, Subject]
+
+
+def read_scenes(
+    background: torch.Tensor, earlier_subjects: torch.Tensor | None, earlier_inpaint: torch.Tensor | None
+) -> tuple[dict[str, np.ndarray], list[Message]]:
+    """The inputs that belong to a scene, as batches by their names."""
+    scenes = as_given(background, "background")[..., :3]
+    earlier, messages = earlier_masks(scenes, earlier_subjects, earlier_inpaint)
+    return {"background": scenes, **earlier}, messages
+
+
+def read_subjects(
+    subject: torch.Tensor, subject_mask: torch.Tensor | None, lines: list[str]
+) -> tuple[dict[str, Any], list[Message]]:
+    """The inputs that belong to a subject, as batches by their names."""
+    exemplars = as_images(subject, "subject")
+    mattes, messages = subject_mattes(exemplars, subject_mask)
+    return {"subject": exemplars, "subject_mask": mattes, "placements": lines}, messages
 
 
 def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[Job]:
@@ -180,6 +188,18 @@ def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarra
         Canvas(composites[n], references[n], SceneMasks(mattes[n], inpaints[n], harmonizes[n])) for n in range(count)
     ]
     return canvases, [composites, references, *masks]
+
+
+def paste_jobs(
+    canvases: list[Canvas], jobs: list[Job], where: PlacementWidgets, options: PasteOptions, shadow: bool
+) -> tuple[list[dict[int, Placement]], list[Message]]:
+    """Makes every composite on its canvas; returns the placements in each, and messages."""
+    made = [paste_image(canvas, job, where, options, shadow) for canvas, job in zip(canvases, jobs, strict=True)]
+    return [placements for placements, _ in made], [message for _, messages in made for message in messages]
+
+
+def canvas_preview(canvas: Canvas) -> np.ndarray:
+    return outlined(canvas.composite, canvas.masks.matte, canvas.masks.harmonize)
 
 
 def paste_image(
@@ -256,6 +276,11 @@ def placements_used(jobs: list[Job], placed: list[dict[int, Placement]]) -> str:
 def placements_as_data(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any] | None]:
     """The same for callers over the API, in the history of a run."""
     return [None if one is None else asdict(one) for one in placements_by_subject(jobs, placed)]
+
+
+def placement_ui(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, Placement]]) -> dict[str, Any]:
+    """Placements as data: for the editor in the browser, and for callers over the API."""
+    return {"phd_placement": on_canvas(cls, jobs, placed), "phd_placement_used": placements_as_data(jobs, placed)}
 
 
 def on_canvas(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any]]:

@@ -186,9 +186,7 @@ class PhDStitch(io.ComfyNode):
         check_numbers(
             detail=detail, keep_surround=keep_surround, color_fix=color_fix, relight_strength=relight_strength
         )
-        if crop is not None:
-            check_socket("crop", crop, CropWindow, "the crop of Crop Around Subject")
-        check_whole_masks(crop, subject_mask=subject_mask, harmonize_mask=harmonize_mask)
+        check_crop(crop, subject_mask=subject_mask, harmonize_mask=harmonize_mask)
         given, composites = as_given(background, "background")[..., :3], as_images(composite, "composite")[..., :3]
         scenes = in_range(given)
         runs = by_seed(sampled, "sampled", num_seeds)
@@ -196,24 +194,12 @@ class PhDStitch(io.ComfyNode):
         mattes, messages = as_masks(subject_mask, scenes, "subject_mask")
         changes, resized = as_masks(harmonize_mask, scenes, "harmonize_mask")
         new = None if changed is None else named_mask(changed, "changed").numpy()
-        batch = Batch(scenes, composites, runs, references, mattes, changes, new, crop)
+        batch = Batch(given, scenes, composites, runs, references, mattes, changes, new, crop)
         window, cut_off = find_window(Size.of(scenes[0]), Size.of(composites[0]), Size.of(runs[0][0]), crop)
         check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
-        messages += resized + cut_off
-        images = np.empty((batch.count, *scenes.shape[1:]), np.float32)
-        masks = np.zeros(images.shape[:3], np.float32)
-        previews, reports = [], []
-        for index in range(batch.count):
-            layers = batch.layers(index, window, edge_fade)
-            results, reference_results, ignored = batch.results(index)
-            stitched = stitch(layers, results, reference_results, options)
-            images[index] = item(given, index)
-            put_back(images[index][window.slices], stitched, in_range=given is scenes)
-            masks[index][window.slices] = stitched.used
-            previews += [outlined(images[index]), outlined(masks[index])]
-            reports.append(report_of(stitched, layers.matte))
-            messages += ignored + messages_of(stitched, layers.matte, reports[-1], color_fix)
-        ui = show(cls, previews, messages) | {"phd_report": reports}
+        images, masks, reports, found = stitch_batch(batch, window, edge_fade, options)
+        previews = [outlined(array) for pair in zip(images, masks, strict=True) for array in pair]
+        ui = show(cls, previews, messages + resized + cut_off + found) | {"phd_report": reports}
         return io.NodeOutput(torch.from_numpy(images), torch.from_numpy(masks), json.dumps(reports), ui=ui)
 
 
@@ -222,6 +208,7 @@ class Batch:
     """The node's inputs as arrays. One item of each serves all, or there are as many as of the others.
 
     Attributes:
+        given: the scenes as they came, [B,H,W,3]; their values may lie outside 0..1.
         scenes, composites: [B,H,W,3].
         runs, references: for each seed, what the model made of the composites and of the references: [B,h,w,3].
         mattes, changes: [B,H,W].
@@ -229,6 +216,7 @@ class Batch:
         crop: the window that was sampled; None for the whole scene.
     """
 
+    given: np.ndarray
     scenes: np.ndarray
     composites: np.ndarray
     runs: list[np.ndarray]
@@ -299,8 +287,29 @@ def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
     window[...] = stitched.image if in_range else np.where(stitched.used[..., None] > 0, stitched.image, window)
 
 
-def check_whole_masks(crop: CropWindow | None, **masks: torch.Tensor) -> None:
-    """Refuses masks of the window's size in place of the whole image's. Names are the inputs'."""
+def stitch_batch(
+    batch: Batch, window: Box, edge_fade: float, options: StitchOptions
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]], list[Message]]:
+    """The finished images [B,H,W,3], the masks used [B,H,W], and each image's report; and messages."""
+    images = np.empty((batch.count, *batch.scenes.shape[1:]), np.float32)
+    masks = np.zeros(images.shape[:3], np.float32)
+    reports, messages = [], []
+    for index in range(batch.count):
+        layers = batch.layers(index, window, edge_fade)
+        results, reference_results, ignored = batch.results(index)
+        stitched = stitch(layers, results, reference_results, options)
+        images[index] = item(batch.given, index)
+        put_back(images[index][window.slices], stitched, in_range=batch.given is batch.scenes)
+        masks[index][window.slices] = stitched.used
+        reports.append(report_of(stitched, layers.matte))
+        messages += ignored + messages_of(stitched, layers.matte, reports[-1], options.color_fix)
+    return images, masks, reports, messages
+
+
+def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
+    """Refuses what is no crop, and masks of the window's size in place of the whole image's. Names are the inputs'."""
+    if crop is not None:
+        check_socket("crop", crop, CropWindow, "the crop of Crop Around Subject")
     for name, mask in masks.items():
         check_socket(name, mask, torch.Tensor, "a MASK")
         if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
