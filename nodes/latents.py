@@ -7,7 +7,7 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..phd_ops.latents.mask_grid import cover, cover_softly, share
+from ..phd_ops.latents.mask_grid import cover, cover_softly, on_latent_frames, share, temporal_stride
 from .images import named_mask
 from .validate import check_socket
 
@@ -63,10 +63,13 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
     check_socket("mask", mask, torch.Tensor, "a MASK")
     count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
     to_grid = cover_softly if soft else cover
-    if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1:3] == (1, *frames) and len(mask) in (1, count):
+    if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1] == 1 and len(mask) in (1, count):
         # Some of ComfyUI's video nodes give one mask per frame.
-        own = to_grid(named_mask(mask.flatten(0, 2), "mask"), *size).view(len(mask), 1, *frames, *size)
-        return comfy.utils.repeat_to_batch_size(own, count)
+        stride = temporal_stride(mask.shape[2], *frames)
+        if stride or mask.shape[2] == frames[0]:
+            own = to_grid(named_mask(mask.flatten(0, 2), "mask"), *size).view(len(mask), -1, *size)
+            own = on_latent_frames(own, *frames) if stride else own
+            return comfy.utils.repeat_to_batch_size(own[:, None], count)
     mask = named_mask(mask, "mask")
     if frames:
         return frame_mask(to_grid(mask, *size), count, samples.shape[2])
@@ -75,10 +78,11 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
     return comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)[:, None]
 
 
-def frame_mask(mask: torch.Tensor, count: int, frames: int, name: str = "mask") -> torch.Tensor:
-    """A mask [N,h,w] as [B,1,T,h,w], for every frame of a batch of videos.
+def frame_mask(mask: torch.Tensor, count: int, frames: int, name: str = "mask", *, mean: bool = False) -> torch.Tensor:
+    """A mask [N,h,w] as [B,1,T,h,w], for every latent frame of a batch of videos.
 
-    As in ComfyUI, N masks are those of the frames if there are N frames, before they are those of the items.
+    As in ComfyUI, N masks are those of the frames if there are N frames, before they are those of the items. Last, they
+    are those of the video's images, of one video or of all; a latent frame has the maximum of its images, or the mean.
     """
     size = mask.shape[-2:]
     if len(mask) in (1, frames):
@@ -87,9 +91,14 @@ def frame_mask(mask: torch.Tensor, count: int, frames: int, name: str = "mask") 
         mask = mask.view(count, 1, frames, *size)
     elif len(mask) == count:
         mask = mask.view(count, 1, 1, *size)
+    elif temporal_stride(len(mask), frames):
+        mask = on_latent_frames(mask[None], frames, mean=mean)[:, None]
+    elif len(mask) % count == 0 and temporal_stride(len(mask) // count, frames):
+        mask = on_latent_frames(mask.view(count, -1, *size), frames, mean=mean)[:, None]
     else:
         counts = f"{len(mask)} items, but the latent has {count} items of {frames} frames"
-        raise ValueError(f"{name} has {counts}: use one mask, or one per frame, per item, or per frame of every item.")
+        uses = "one mask, or one per item, per latent frame or image of the video, or per frame or image of every item"
+        raise ValueError(f"{name} has {counts}: use {uses}.")
     return mask.expand(count, 1, frames, *size)
 
 
@@ -108,7 +117,7 @@ def subject_share(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """The subject's share of each latent cell, [N,1,h,w] with N 1 or the latent's, or [B,1,T,h,w] for videos."""
     cells = share(named_mask(mask, "subject_mask"), *samples.shape[-2:])
     if samples.ndim == 5:
-        return frame_mask(cells, len(samples), samples.shape[2], "subject_mask")
+        return frame_mask(cells, len(samples), samples.shape[2], "subject_mask", mean=True)
     if len(cells) not in (1, len(samples)):
         counts = f"{len(cells)} items, but the latent has {len(samples)}"
         raise ValueError(f"subject_mask has {counts}: use one mask, or one for each.")

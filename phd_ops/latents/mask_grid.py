@@ -11,6 +11,9 @@ from ..local_linear import window
 # difference is averaged over CHANGED_SIGMA cells: texture averages out, a shadow does not.
 CHANGED, CHANGED_SIGMA = 0.2, 1.5
 
+# Images per latent frame after the first, which is one image: Wan and HunyuanVideo 4, Mochi 6, LTX-Video and Cosmos 8.
+TEMPORAL_STRIDES = (4, 6, 8)
+
 
 def on_grid(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The part of a pixel mask [B,H,W] that a latent grid of height × width cells covers.
@@ -59,3 +62,19 @@ def changed_cells(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 def cover_softly(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """A pixel mask [B,H,W] on the latent grid: as `cover`, but each cell has the value of its strongest pixel."""
     return pool(mask, height, width) * cover(mask, height, width)
+
+
+def temporal_stride(images: int, frames: int) -> int | None:
+    """How many images each of a video's latent frames but the first stands for, or None if no video VAE has it so."""
+    strides = (stride for stride in TEMPORAL_STRIDES if frames > 1 and images == 1 + stride * (frames - 1))
+    return next(strides, None)
+
+
+def on_latent_frames(mask: torch.Tensor, frames: int, *, mean: bool = False) -> torch.Tensor:
+    """Masks of a video's images [B,N,h,w] on its latent frames [B,frames,h,w].
+
+    The first frame is the first image; each later one has the maximum of the images of its stride, or their mean.
+    N must have a `temporal_stride`.
+    """
+    strides = mask[:, 1:].unflatten(1, (frames - 1, -1))
+    return torch.cat([mask[:, :1], strides.mean(2) if mean else strides.amax(2)], dim=1)

@@ -10,7 +10,7 @@ import comfy.latent_formats
 import comfy.ops
 import pytest
 import torch
-from node_support import UNET, block, make_image, prompt, random_latent, tiny_flux, tiny_model, tiny_wan
+from node_support import UNET, block, make_image, module, prompt, random_latent, tiny_flux, tiny_model, tiny_wan
 from sampler_support import INNER, MASK, METHODS, SCHEDULE, cells, inpaint, ksampler, model
 
 import nodes as core
@@ -140,6 +140,29 @@ def test_every_frame_of_every_item_may_have_its_own_mask():
     latent = latent_of("Wan, video", batch=2)
     out = inpaint(of_kind("Wan, video"), latent, frame_masks(0, 1, 0, 1, 1, 0))
     assert ((out - latent).abs().amax((1, 3, 4)) > 1e-3).tolist() == [[False, True, False], [True, True, False]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("five_dimensions", [False, True])
+def test_a_mask_for_each_of_a_video_s_images_goes_to_its_latent_frame(method, five_dimensions):
+    """Latent frame 0 is image 0, frame 2 is images 5 to 8."""
+    latent, masks = latent_of("Wan, video"), frame_masks(0, 0, 0, 0, 0, 0, 1, 0, 0)
+    given = {"samples": latent, "noise_mask": masks[None, None]} if five_dimensions else {"samples": latent}
+    out = inpaint(of_kind("Wan, video"), given, None if five_dimensions else masks, method=method)
+    assert ((out - latent).abs().amax((1, 3, 4)) > 1e-2).tolist() == [[False, False, True]]
+
+
+def test_every_item_may_have_a_mask_for_each_of_its_images():
+    latent = latent_of("Wan, video", batch=2)
+    masks = frame_masks(1, *[0] * 8, *[0] * 4, 1, *[0] * 4)
+    out = inpaint(of_kind("Wan, video"), latent, masks)
+    assert ((out - latent).abs().amax((1, 3, 4)) > 1e-3).tolist() == [[True, False, False], [False, True, False]]
+
+
+def test_a_subject_s_share_of_a_latent_frame_is_the_mean_of_its_images():
+    share = module("nodes.latents").subject_share(frame_masks(1, 0, 0, 0, 1, 1, 1, 1, 1), latent_of("Wan, video"))
+    assert share.shape == (1, 1, 3, 8, 8)
+    assert share[0, 0, :, 3, 3].tolist() == [1, 0.25, 1]
 
 
 def test_a_mask_that_fits_neither_items_nor_frames_is_named():

@@ -7,7 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from phd_ops.latents.mask_grid import changed_cells, cover, on_grid, pool, share
+from phd_ops.latents.mask_grid import changed_cells, cover, on_grid, on_latent_frames, pool, share, temporal_stride
 from phd_ops.pixels.masks import (
     as_mask,
     beyond,
@@ -558,3 +558,15 @@ def test_each_mask_of_a_batch_has_its_own_black():
     faint, speck = torch.full((8, 8), 0.01), torch.zeros(8, 8)
     speck[0, 0] = 0.01
     assert torch.equal(zero_black(torch.stack([faint, speck])), torch.stack([torch.zeros(8, 8), speck]))
+
+
+@pytest.mark.parametrize(("images", "frames", "stride"), [(9, 3, 4), (81, 21, 4), (17, 3, 8), (13, 3, 6), (8, 3, None)])
+def test_the_first_latent_frame_of_a_video_is_one_image(images, frames, stride):
+    assert temporal_stride(images, frames) == stride
+    if stride:
+        mask = torch.zeros(1, images, 1, 1)
+        mask[:, images - 1] = 1
+        assert on_latent_frames(mask, frames).flatten().tolist() == [0] * (frames - 1) + [1]
+        assert on_latent_frames(mask, frames, mean=True).flatten().tolist() == pytest.approx(
+            [0] * (frames - 1) + [1 / stride]
+        )
