@@ -150,23 +150,75 @@ def schedule(model: Any, widgets: SamplerWidgets, presets: Presets) -> tuple[tor
     return sigmas, widgets
 
 
+@dataclass(frozen=True)
+class Part:
+    """A batch that is run at once.
+
+    Attributes:
+        seed: of ComfyUI's own samplers.
+    """
+
+    samples: torch.Tensor
+    positive: list
+    noise: torch.Tensor
+    sampler: comfy.samplers.KSAMPLER
+    seed: int
+
+
 def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Samples scene and reference: in one batch, or one after another.
+    """Samples scene and reference: in one batch, or one after another; see `parts_of`."""
+    parts = parts_of(run, batches)
+    preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
+    sampled = [sample_part(run, part, part_callback(preview, place, len(parts))) for place, part in enumerate(parts)]
+    return list(torch.cat(sampled).chunk(len(batches)))
+
+
+def parts_of(run: Run, batches: list[torch.Tensor]) -> list[Part]:
+    """What is run at once: scene and reference with all seeds, if possible.
 
     One after another where the reference has a prompt of its own, or where ComfyUI's own sampler runs, whose noise
-    depends on the batch.
+    depends on the batch. Every seed alone too where anything belongs to single items: ComfyUI fits it to the batch.
     """
     prompts = [run.prompts.positive, run.prompts.reference_positive or run.prompts.positive]
     plain = runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
+    noise, seeds = noise_of(run), [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
+    if len(batches) * len(seeds) > 1 and holds_items(run.model, prompts, run.prompts.negative):
+        count = len(run.scene)
+        return [
+            Part(part, prompts[place], own, masked_sampler(run, [seed]), seed)
+            for place, batch in enumerate(batches)
+            for part, own, seed in zip(batch.split(count), noise.split(count), seeds, strict=True)
+        ]
     parts = batches if plain or run.prompts.reference_positive is not None else [torch.cat(batches)]
     copies = len(batches) // len(parts)
-    noise, sampler = noise_and_sampler(run, copies)
-    preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
-    sampled = [
-        sample_part(run, part, prompts[place], noise, sampler, part_callback(preview, place, len(parts)))
-        for place, part in enumerate(parts)
-    ]
-    return list(torch.cat(sampled).chunk(len(batches)))
+    noise, sampler = repeated(noise, copies), masked_sampler(run, seeds, copies)
+    return [Part(part, prompts[place], noise, sampler, run.widgets.seed) for place, part in enumerate(parts)]
+
+
+def holds_items(model: Any, prompts: list[list], negative: list) -> bool:
+    """Whether a conditioning or a patch of the model may hold something for single items, or a cache of the batch.
+
+    A ControlNet, a wrapper (such as a step cache) or a patch of the network may: what they hold cannot be seen.
+    """
+    transformer = model.model_options.get("transformer_options", {})
+    patched = [transformer.get(name) for name in ("patches", "patches_replace", "wrappers")]
+    if any(map(has_content, [*patched, model.wrappers])) or "model_function_wrapper" in model.model_options:
+        return True
+    return any(is_per_item(conditioning) for conditioning in (*prompts, negative))
+
+
+def has_content(patches: Any) -> bool:
+    """Whether nested dicts hold anything."""
+    return any(has_content(patch) for patch in patches.values()) if isinstance(patches, dict) else bool(patches)
+
+
+def is_per_item(value: Any) -> bool:
+    """Whether a value of a conditioning holds a ControlNet, or a tensor of more than one item."""
+    if isinstance(value, torch.Tensor):
+        return value.ndim > 1 and len(value) > 1
+    if isinstance(value, dict):
+        return value.get("control") is not None or any(is_per_item(held) for held in value.values())
+    return isinstance(value, (list, tuple)) and any(is_per_item(held) for held in value)
 
 
 def part_callback(preview: Callable, place: int, parts: int) -> Callable:
@@ -174,23 +226,32 @@ def part_callback(preview: Callable, place: int, parts: int) -> Callable:
     return lambda call, x0, x, calls: preview(place * calls + call, x0, x, parts * calls)
 
 
-def noise_and_sampler(run: Run, copies: int) -> tuple[torch.Tensor, comfy.samplers.KSAMPLER]:
-    """The initial noise of every item and seed, `copies` times, and the SAMPLER."""
+def noise_of(run: Run) -> torch.Tensor:
+    """The initial noise of every item and seed."""
     widgets, options = run.widgets, run.options
     seeds = [run_seed(widgets.seed, further) for further in range(options.num_seeds)]
     if widgets.method == PLAIN:
         # KSampler's, including its noise.
         index = run.latent.get("batch_index")
         noise = torch.cat([comfy.sample.prepare_noise(run.scene, seed, index) for seed in seeds])
-        sampler = comfy.samplers.sampler_object(widgets.sampler_name)
     else:
-        item_seeds = [item_seed(seed, place) for seed in seeds for place in run.places]
-        noise = initial_noise(repeated(run.scene, options.num_seeds), item_seeds)
-        sampler = MaskedSampler(widgets.settings((*item_seeds * copies,), options.harmonizes))
+        noise = initial_noise(repeated(run.scene, options.num_seeds), item_seeds(run, seeds))
     if options.harmonizes and widgets.inner_steps == 0:
         # Inner steps of harmonizing flip the noise themselves.
         noise = opposite_pairs(noise, options.num_seeds)
-    return repeated(noise, copies), sampler
+    return noise
+
+
+def item_seeds(run: Run, seeds: list[int]) -> list[int]:
+    """The seed of every item, for each of the run's seeds."""
+    return [item_seed(seed, place) for seed in seeds for place in run.places]
+
+
+def masked_sampler(run: Run, seeds: list[int], copies: int = 1) -> comfy.samplers.KSAMPLER:
+    """The SAMPLER of a part with these seeds, `copies` times."""
+    if run.widgets.method == PLAIN:
+        return comfy.samplers.sampler_object(run.widgets.sampler_name)
+    return MaskedSampler(run.widgets.settings((*item_seeds(run, seeds) * copies,), run.options.harmonizes))
 
 
 def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
@@ -198,29 +259,23 @@ def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
     return torch.cat([comfy.sample.prepare_noise(item[None], seed) for item, seed in zip(samples, seeds, strict=True)])
 
 
-def sample_part(
-    run: Run,
-    samples: torch.Tensor,
-    positive: list,
-    noise: torch.Tensor,
-    sampler: comfy.samplers.KSAMPLER,
-    callback: Callable,
-) -> torch.Tensor:
+def sample_part(run: Run, part: Part, callback: Callable) -> torch.Tensor:
     """One run through ComfyUI."""
+    samples = part.samples
     mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
     sampled = comfy.sample.sample_custom(
         held_model(run, samples),
-        noise,
+        part.noise,
         run.widgets.cfg,
-        sampler,
+        part.sampler,
         run.sigmas,
-        positive,
+        part.positive,
         run.prompts.negative,
         samples,
         noise_mask=mask,
         callback=callback,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=run.widgets.seed,
+        seed=part.seed,
     )
     if mask is None or run.widgets.method == PLAIN:
         return sampled

@@ -10,7 +10,18 @@ import comfy.latent_formats
 import comfy.ops
 import pytest
 import torch
-from node_support import UNET, block, make_image, module, prompt, random_latent, tiny_flux, tiny_model, tiny_wan
+from node_support import (
+    UNET,
+    block,
+    make_image,
+    module,
+    prompt,
+    random_latent,
+    run_node,
+    tiny_flux,
+    tiny_model,
+    tiny_wan,
+)
 from sampler_support import INNER, MASK, METHODS, SCHEDULE, cells, inpaint, ksampler, model
 
 import nodes as core
@@ -340,3 +351,105 @@ def test_a_lora_on_the_model_acts_and_leaves_no_trace():
 def test_every_scheduler_works(kind, scheduler):
     for denoise in (1.0, 0.5):
         assert inpaint(of_kind(kind), latent_of(kind), MASK, scheduler=scheduler, denoise=denoise).isfinite().all()
+
+
+def with_items(latent):
+    """Conditionings that ComfyUI fits to a batch, with something of its own for each of two items."""
+    other = 0.5 * torch.randn(latent.shape, generator=torch.Generator().manual_seed(9))
+    masks = torch.cat([MASK, 1 - MASK])[:, None]
+    return {"concat_latent_image": other, "concat_mask": masks}
+
+
+def adding(more):
+    return {name: [[words, {**held, **more}]] for name, [[words, held]] in named_prompts().items()}
+
+
+def of_item(prompts, item):
+    """What item `item` alone is given."""
+
+    def cut(value):
+        return value[item : item + 1] if isinstance(value, torch.Tensor) and len(value) == 2 else value
+
+    def cut_all(held):
+        return {k: [cut(v) for v in value] if isinstance(value, list) else cut(value) for k, value in held.items()}
+
+    return {name: [[cut(words), cut_all(held)] for words, held in made] for name, made in prompts.items()}
+
+
+def own_hints(images):
+    node = core.ControlNetApplyAdvanced()
+    made = node.apply_controlnet(prompt(1), prompt(2), tiny_controlnet(), images, 1.0, 0.0, 1.0)
+    return dict(zip(("positive", "negative"), made, strict=True))
+
+
+PER_ITEM = {
+    "InpaintModelConditioning": "EPS, 9 channels in",
+    "Flux Fill": "Flux Fill",
+    "reference latents": "Flux",
+    "ControlNet hints": "EPS",
+    "prompts": "EPS",
+    "masks": "EPS",
+}
+
+
+def per_item(name, latent):
+    """The prompts for two items, and those for each alone."""
+    if name == "ControlNet hints":
+        images = torch.cat([make_image(64, 64), make_image(64, 64).flip(1)])
+        return own_hints(images), [own_hints(images[item : item + 1]) for item in range(2)]
+    if name == "prompts":
+        words = {"positive": (1, 3), "negative": (2, 4)}
+        prompts = {
+            key: [[torch.cat([prompt(seed)[0][0] for seed in seeds]), prompt(seeds[0])[0][1]]]
+            for key, seeds in words.items()
+        }
+    elif name == "masks":
+        prompts = adding({"mask": torch.cat([MASK, MASK.flip(-1)]), "mask_strength": 1.0, "set_area_to_bounds": False})
+        for key, words in named_prompts().items():
+            prompts[key] = prompts[key] + words
+    elif name == "reference latents":
+        prompts = adding({"reference_latents": [with_items(latent)["concat_latent_image"]]})
+    else:
+        prompts = adding(with_items(latent))
+    return prompts, [of_item(prompts, item) for item in range(2)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", PER_ITEM)
+def test_what_belongs_to_an_item_stays_with_it_beside_a_reference_and_with_several_seeds(name, method):
+    net, latent = of_kind(PER_ITEM[name]), latent_of(PER_ITEM[name], batch=2)
+    reference = latent.flip(-1)
+    prompts, alone = per_item(name, latent)
+    how = {"method": method, "num_seeds": 2}
+    both = harmonize_with(net, latent, reference, prompts, **how)
+    for item in range(2):
+        own = {"samples": latent[item : item + 1], "batch_index": [item]}
+        one = harmonize_with(net, own, reference[item : item + 1], alone[item], **how)
+        for batch, single in zip(both, one, strict=True):
+            torch.testing.assert_close(batch[item::2], single, rtol=1e-3, atol=3e-3)
+
+
+def harmonize_with(net, latent, reference, prompts, **changes):
+    latent = latent if isinstance(latent, dict) else {"samples": latent}
+    node = module("nodes.harmonize_sampler").PhDHarmonizeSampler
+    settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
+    made = node.execute(net, **prompts, latent=latent, mask=MASK, reference={"samples": reference}, **settings).args
+    return [made[0]["samples"], made[1]["samples"]]
+
+
+def test_a_run_in_parts_counts_its_calls_and_its_progress_over_all_of_them(model_calls):
+    latent, seen = latent_of("EPS, 9 channels in", batch=2), []
+    prompts, _ = per_item("InpaintModelConditioning", latent)
+    run_node(
+        "PhDHarmonizeSampler",
+        **{**SCHEDULE, **INNER, **prompts, "model": of_kind("EPS, 9 channels in"), "latent": {"samples": latent}},
+        mask=MASK,
+        reference={"samples": latent.flip(-1)},
+        method="masked Langevin",
+        num_seeds=2,
+        identity=0.0,
+        on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
+    )
+    calls = len(model_calls)
+    assert calls % 4 == 0
+    assert [step for step in seen if step[1] == calls] == [(done, calls) for done in range(1, calls + 1)]
