@@ -1,4 +1,4 @@
-"""The one door for people: python3 dev.py demo | test | bench NAME | serve | train STAGE | workflows."""
+"""The command line of this repository: python3 dev.py demo | test | bench NAME | serve | train STAGE | workflows."""
 
 import importlib
 import os
@@ -93,7 +93,7 @@ def workflows(arguments):
     from devtools.comfyui import activate, get_comfyui
 
     if arguments:
-        raise UsageError(f"workflows takes no arguments, and {arguments[0]!r} came.")
+        raise UsageError(f"workflows takes no arguments, but got {arguments[0]!r}.")
     activate(get_comfyui())
     from devtools.workflows import object_info, write_ui_workflows
 

@@ -176,8 +176,8 @@ def check_model(model: Any, method: str) -> None:
     """A sampler that wraps another may pass a function in place of the model, which does not have the latent."""
     if not all(hasattr(model, name) for name in ("inner_model", "latent_image", "noise")):
         raise ValueError(
-            f"{method} was given a model without its latent_image and noise by the sampler that is wrapped around it, "
-            "such as a detail sampler: connect Masked Langevin to the sampling node directly."
+            f"{method} needs the model's latent_image and noise, which the sampler around it (such as a detail "
+            "sampler) hides: connect Masked Langevin to the sampling node directly."
         )
 
 

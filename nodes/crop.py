@@ -21,7 +21,6 @@ from .validate import check_numbers, check_socket
 Crop = io.Custom("PHD_CROP")
 LEAST_SIDE = 64
 
-
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
          "SD_X4": 4, "ChromaRadiance": 1}  # fmt: skip
@@ -64,7 +63,7 @@ class PhDCrop(io.ComfyNode):
                 io.Image.Input("composite", tooltip="The scene with the subject in it, from Paste & Blend."),
                 io.Mask.Input("inpaint_mask", tooltip="1 = the ring to inpaint, from Paste & Blend."),
                 io.Mask.Input(
-                    "harmonize_mask", tooltip="1 = what may change, from Paste & Blend. The window is around it."
+                    "harmonize_mask", tooltip="1 = what may change, from Paste & Blend. The window is centered on it."
                 ),
                 io.Int.Input(
                     "side",
@@ -83,7 +82,10 @@ class PhDCrop(io.ComfyNode):
                     min=1.0,
                     max=8.0,
                     step=0.05,
-                    tooltip="The window's side over the longer side of what may change: how much scene the model sees.",
+                    tooltip=(
+                        "Window side divided by the longer side of what may change. Larger: the model sees more of the "
+                        "scene."
+                    ),
                 ),
                 io.Int.Input(
                     "multiple",

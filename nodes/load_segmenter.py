@@ -53,7 +53,7 @@ def files_in(folder: str) -> list[str]:
     try:
         return folder_paths.get_filename_list(folder)
     except OSError:
-        # ComfyUI's own memory of the folder refers to directories that are gone: it is read anew.
+        # ComfyUI's cached listing names folders that no longer exist; drop it and scan again.
         folder_paths.filename_list_cache.pop(folder, None)
     try:
         return folder_paths.get_filename_list(folder)

@@ -19,7 +19,7 @@ from .validate import check_choice, check_numbers
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.
 NOT_PLACED = "-"
-# Below this share the exemplar leaves a visible part of the reference to its mirror image.
+# Below this coverage the mirrored part of the reference is visible.
 COVERS_ALL = 0.995
 
 
@@ -231,7 +231,7 @@ def paste_image(
             has_reference = True
             messages += mirrored(canvas.warp_reference(subject, placement))
     if untouched is not None:
-        # Pasting needs values in 0..1; what it left alone gets the given ones back, even a NaN.
+        # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
         canvas.composite[untouched] = job.scene[untouched]
     if not has_reference:
         canvas.reference[...] = canvas.composite

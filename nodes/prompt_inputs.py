@@ -108,8 +108,8 @@ def prompts_per_image(
 ) -> tuple[list[list[Prompt]], list[Message]]:
     """The prompts of each of `count` images, and messages. An image's prompts do not depend on the other images.
 
-    An image has one prompt for each of its boxes, or a single one without boxes. It has none where another node was to
-    point at the subject and pointed at nothing: no box, or an empty rough mask, and no points either.
+    An image has one prompt for each of its boxes, or a single one without boxes. It has none where another node
+    was connected but detected nothing (no box, or an empty mask), and there are no points.
 
     Args:
         prompt: what all images share; with its box.

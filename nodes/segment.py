@@ -13,17 +13,14 @@ from ..phd_ops.pixels.foreground import cut_out
 from ..phd_ops.pixels.geometry import Box, Size
 from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
-from ..phd_ops.segmenters.prompt import AUTO, Prompt
-from ..phd_ops.segmenters.refine_mask import MaskRefinement
+from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
+from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import Message, show
 from .validate import check_choice, check_numbers, check_socket
-
-KEEP = ["largest", "all", "prompted"]
-CANDIDATES = ["best", "largest"]
 
 BoundingBox = io.Custom("BOUNDING_BOX")
 
@@ -59,7 +56,7 @@ class PhDSegment(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip=(
-                        "0 keeps the soft matte. Above 0, every value from there on is subject, and the mask becomes "
+                        "0 keeps the soft matte. Above 0, values at or above it become subject, and the mask becomes "
                         "hard."
                     ),
                 ),

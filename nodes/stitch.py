@@ -93,7 +93,7 @@ def optional_inputs() -> list[io.Input]:
             optional=True,
             tooltip=(
                 "The decoded light reference, if one was harmonized. The light is then estimated from the difference "
-                "of both results."
+                "between the two results."
             ),
         ),
         io.Mask.Input(
@@ -353,8 +353,7 @@ def check_sampled(scene: Size, crop: CropWindow | None, **batches: list[np.ndarr
 
 
 def may_show(sampled: Size, whole: Size) -> bool:
-    """Whether a sampled image can be a whole one at some scale: both sides' scales agree, but for what a latent grid
-    that fits the sampled sides cuts off, and a few pixels' rounding."""
+    """Whether `sampled` has the whole image's aspect ratio, allowing for the VAE's crop and rounding."""
     if decoded_window(whole, sampled).size != whole:
         return True
     cell = math.gcd(*sampled, max(VAE_GRIDS))
@@ -390,7 +389,7 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     """One image's entry in the node's report, for callers over the API."""
     light = stitched.light
     pixels_seen = int(np.count_nonzero(matte > 0.5))
-    # Of a subject that is not there, nothing can be kept or lost.
+    # Without a subject, identity is undefined.
     identity = stitched.identity if matte.any() else None
     sampled = identity if light is None else light.identity
     gain = [1.0] * 3 if light is None else np.average(light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())

@@ -178,7 +178,7 @@ def loss_of(logits: torch.Tensor, matte: torch.Tensor) -> torch.Tensor:
 
 
 def intersection_over_union(found: np.ndarray, truth: np.ndarray) -> float:
-    """Overlap of two masks, each cut at ½."""
+    """Intersection over union of two masks, each cut at ½."""
     found, truth = found > 0.5, truth > 0.5
     return float((found & truth).sum() / max(1, (found | truth).sum()))
 

@@ -89,7 +89,7 @@ def outside_equal(image: np.ndarray, scene: Scene) -> float:
 def score(image: np.ndarray, scene: Scene) -> dict[str, float]:
     """FIGURES by name, for an image float32 [S,S,3] in 0..1. Raises ValueError for another shape, NaN or infinity."""
     if image.shape != scene.truth.shape or not np.isfinite(image).all():
-        raise ValueError(f"A finite image of shape {scene.truth.shape} is needed; one of shape {image.shape} came.")
+        raise ValueError(f"A finite image of shape {scene.truth.shape} is needed; got shape {image.shape}.")
     inside = scene.true_matte > 0.5
     labs = [rgb2lab(shown[inside][:, None]) for shown in (image, scene.truth)]
     return {

@@ -9,6 +9,7 @@ from benchmarks.common.table import Section
 from benchmarks.segment.backends import backends, segment
 from benchmarks.segment.cases import Case, quokka, relit_cases, voc_cases
 from phd_ops.pixels.masks import signed_distance
+from training.segmenter import intersection_over_union
 
 # The edge is judged this many pixels on both sides of the true one, and `refine_edge` is set to the second number.
 BAND, REFINE = 5, 3
@@ -19,19 +20,13 @@ COLUMNS = SHOWN_SCENES + SHOWN_PHOTOGRAPHS
 Tiles = list[tuple[str, np.ndarray]]
 
 
-def overlap(found: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two masks, each cut at ½."""
-    found, truth = found > 0.5, truth > 0.5
-    return float((found & truth).sum() / max(1, (found | truth).sum()))
-
-
 def edge_error(found: np.ndarray, truth: np.ndarray) -> float:
     """Mean |alpha - truth| within BAND pixels of the true edge."""
     return float(np.abs(found - truth)[np.abs(signed_distance(truth)) <= BAND].mean())
 
 
 def mean_overlap(masks: list[np.ndarray], cases: list[Case]) -> float:
-    return float(np.mean([overlap(mask, case.truth) for mask, case in zip(masks, cases, strict=True)]))
+    return float(np.mean([intersection_over_union(mask, case.truth) for mask, case in zip(masks, cases, strict=True)]))
 
 
 def mean_edge_error(masks: list[np.ndarray], cases: list[Case]) -> float:
@@ -61,12 +56,16 @@ def measure(node: type, quick: bool, folder: Path | None) -> tuple[list[Section]
         refined = [segment(node, segmenter, case, REFINE) for case in scenes]
         found = [segment(node, segmenter, case, REFINE) for case in photographs]
         iou[name] = mean_overlap(refined, scenes)
-        photo_iou[name] = {case.name: overlap(mask, case.truth) for mask, case in zip(found, photographs, strict=True)}
+        photo_iou[name] = {
+            case.name: intersection_over_union(mask, case.truth) for mask, case in zip(found, photographs, strict=True)
+        }
         without, with_ = mean_edge_error(raw, scenes), mean_edge_error(refined, scenes)
         edges[name] = {"without": without, "with": with_, "gain": 1 - with_ / without}
         shown = [*zip(scenes[:SHOWN_SCENES], refined, strict=False)]
         shown += zip(photographs[:SHOWN_PHOTOGRAPHS], found, strict=False)
-        tiles += [(f"{name}: {overlap(mask, case.truth):.2f}", outlined(case, mask)) for case, mask in shown]
+        tiles += [
+            (f"{name}: {intersection_over_union(mask, case.truth):.2f}", outlined(case, mask)) for case, mask in shown
+        ]
     sections = [overlap_section(iou, photo_iou), edge_section(edges)]
     figures = sections[0].figures | sections[1].figures | {"iou": iou, "iou_photographs": photo_iou, "edge": edges}
     return sections, figures, tiles

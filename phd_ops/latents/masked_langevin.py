@@ -24,8 +24,8 @@ from typing import NamedTuple
 import torch
 
 from .inner_steps import BAND, allocate, items_with_inner_steps
-from .masked_latent import Mask, MaskedLatent, any_masked, append_dims, masked_at
-from .noise import LEAST_SIGNAL, add_noise, item_noise, signal
+from .masked_latent import Mask, MaskedLatent, any_masked, masked_at
+from .noise import LEAST_SIGNAL, add_noise, append_dims, item_noise, signal
 from .solvers import (
     DPMPP_2M,
     EULER,
@@ -50,7 +50,7 @@ EXTRAPOLATION = 0.5
 # Limits on growth. The known region's noise: this many times natural noise. An estimate: this many times the strength
 # of the known region (or of data of deviation 1), or, since the masked data may be stronger, this many times its own
 # strength at the level's first call and the square of it since inner steps began. A lower limit within a level would
-# cut chance peaks but no chance lows.
+# clip random highs but not lows, and so bias the result.
 RUNAWAY = 2.0
 
 
@@ -358,5 +358,5 @@ def strength(x: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
 
 def bounded(x: torch.Tensor, limit: torch.Tensor | float, region: torch.Tensor) -> torch.Tensor:
     """x, scaled down to a strength of `limit` over a region; guidance can make an estimate grow with every call."""
-    # NaN: the strength of both is beyond all numbers.
+    # inf/inf: limit and RMS both overflowed; scale to 0.
     return x * (limit / strength(x, region)).nan_to_num(0).clamp(max=1).to(x)

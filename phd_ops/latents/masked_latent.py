@@ -29,11 +29,6 @@ def any_known(masked: torch.Tensor) -> torch.Tensor:
     return ~masked.flatten(1).all(1)
 
 
-def append_dims(items: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """[B] -> [B,1,...], to broadcast with `like`."""
-    return items.view(-1, *[1] * (like.ndim - 1))
-
-
 @dataclass(frozen=True)
 class MaskedLatent:
     """What is known of a latent, and which region of it is to be sampled.

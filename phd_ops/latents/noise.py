@@ -14,6 +14,11 @@ Sigma = TypeVar("Sigma", float, torch.Tensor)
 LEAST_SIGNAL = 1e-3
 
 
+def append_dims(items: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """[B] -> [B,1,...], to broadcast with `like`."""
+    return items.view(-1, *[1] * (like.ndim - 1))
+
+
 def signal(sigma: Sigma, flow: bool) -> Sigma:
     """a(sigma), the factor of the clean latent."""
     return 1 - sigma if flow else sigma * 0 + 1
@@ -74,7 +79,7 @@ def as_flow_input(x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, t
         The flow's input, of x's shape and type, and t, [B] in 0..1.
     """
     scale = (1 + sigma**2).sqrt() / (1 + sigma)
-    return x * scale.to(x).view(-1, *[1] * (x.ndim - 1)), sigma / (1 + sigma)
+    return x * append_dims(scale.to(x), x), sigma / (1 + sigma)
 
 
 def noise_from_velocity(x: torch.Tensor, velocity: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -84,4 +89,4 @@ def noise_from_velocity(x: torch.Tensor, velocity: torch.Tensor, t: torch.Tensor
         x, velocity: [B,...], the flow's input and output.
         t: [B], the level of each item in 0..1.
     """
-    return x + (1 - t).to(x).view(-1, *[1] * (x.ndim - 1)) * velocity
+    return x + append_dims((1 - t).to(x), x) * velocity

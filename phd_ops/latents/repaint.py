@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .masked_latent import Mask, MaskedLatent, any_known, any_masked, append_dims, masked_at
-from .noise import item_noise, renoise
+from .masked_latent import Mask, MaskedLatent, any_known, any_masked, masked_at
+from .noise import append_dims, item_noise, renoise
 from .solvers import (
     EULER_ANCESTRAL,
     Callback,

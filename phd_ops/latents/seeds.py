@@ -4,7 +4,7 @@ import torch
 
 # ComfyUI's seeds are below this.
 SEEDS = 2**64
-# The distance between the seeds of several runs; none of these is the seed that a user types next.
+# The step between runs' seeds, large enough not to meet a seed that a user types.
 RUN_STEP = 0xD1B54A32D192ED03
 # Noise inside the loop must not repeat the initial noise, which ComfyUI draws from the item's seed.
 LOOP_OFFSET = 0x9E3779B9

@@ -47,8 +47,8 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
 def zero_black(masks: torch.Tensor) -> torch.Tensor:
     """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are.
 
-    A mask's black is off if most of what is below .5 is nearly empty, but not empty. Of a soft edge that is only the
-    outermost part, so soft edges, strengths and faint specks on a true black keep their values. Each item is judged
+    Black counts as raised if most pixels below 0.5 are faint but not 0. Of a soft edge, only the outermost part is
+    faint, so soft edges, strengths and faint specks on a true black keep their values. Each item is judged
     by itself.
     """
     off = [has_faint_black(mask) for mask in masks]

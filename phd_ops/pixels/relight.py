@@ -2,7 +2,7 @@
 
 Light is a smooth gain on linear light. It is estimated in the logarithm, by a smoother that stops at the subject's
 silhouette: from what the model made of the composite, and where a light reference was sampled too, from the difference
-between both results, in which the model's own idea of the subject's color cancels.
+between both results, in which the model's assumption about the subject's color cancels.
 Images are float32 [H,W,3] sRGB in 0..1 unless a name says linear; mattes are float32 [H,W] in 0..1.
 """
 
@@ -166,11 +166,6 @@ def change_of_light(
     return LightReader(own, matte).change(log_light(after), log_light(before), luma_only)
 
 
-def identity_score(image: np.ndarray, own: np.ndarray, matte: np.ndarray) -> float:
-    """`LightReader.identity` of a subject in an image, which is `own` with its matte."""
-    return LightReader(own, matte).identity(log_light(image))
-
-
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """An estimated change of light.
@@ -251,9 +246,9 @@ def read_light(
 ) -> Light:
     """Estimates the light on a subject from what a model made of it.
 
-    The difference between the results for composite and reference comes first: the model's own idea of the subject's
-    color is in both and cancels. The change from composite to result, which holds that idea, is fused in as far as it
-    agrees; without a reference it is all there is.
+    The difference between the results for composite and reference comes first: the model's assumption about the
+    subject's color is in both and cancels. The change from composite to result, which includes it, is fused in as far
+    as it agrees; without a reference it is all there is.
 
     Args:
         reader: of what the model was given.

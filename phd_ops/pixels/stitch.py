@@ -96,7 +96,7 @@ class Stitched:
 
 
 def narrow_change(change: np.ndarray, changed: np.ndarray, matte: np.ndarray, window: Box) -> np.ndarray:
-    """What may change [H,W], without what the sampler says it left as it was.
+    """The mask of what may change, minus the cells that the sampler left unchanged.
 
     The fade then runs outside the subject, not over what touches it, such as a contact shadow.
 

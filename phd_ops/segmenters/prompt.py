@@ -9,6 +9,8 @@ from ..pixels.geometry import Size
 
 # The class name that leaves the choice to the network.
 AUTO = "auto"
+# Which of several proposed masks is taken, the default first.
+CANDIDATES = ["best", "largest"]
 
 
 def no_points() -> np.ndarray:
@@ -24,7 +26,7 @@ class Prompt:
         positive, negative: [N,2], (x, y) in pixels, on the subject and on the background.
         rough: float32 [H,W], an approximate mask; 1 = subject.
         class_name: what the subject is, for networks with classes; AUTO for the most frequent class.
-        candidate: "best" or "largest", for networks that propose several masks.
+        candidate: one of CANDIDATES, for networks that propose several masks.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -32,7 +34,7 @@ class Prompt:
     negative: np.ndarray = field(default_factory=no_points)
     rough: np.ndarray | None = None
     class_name: str = AUTO
-    candidate: str = "best"
+    candidate: str = CANDIDATES[0]
 
     @property
     def empty(self) -> bool:

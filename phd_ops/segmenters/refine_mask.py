@@ -10,6 +10,8 @@ from ..pixels.masks import drop_specks, fill_holes, grow, largest_component, sta
 from .parts import prompted_parts
 from .prompt import Prompt
 
+# Which connected parts of a mask stay, the default first.
+KEEP = ["largest", "all", "prompted"]
 # Connected parts smaller than this share of the image are specks.
 SPECK_SHARE = 0.0005
 # Segmenters leave cores of .95 and a haze of .05; both are meant as 1 and 0.
@@ -22,13 +24,13 @@ class MaskRefinement:
 
     Attributes:
         threshold: above 0, pixels from this value on become 1 and all others 0; at 0 the mask stays soft.
-        keep: which connected parts stay: "largest", "all" (but specks), or "prompted".
+        keep: which connected parts stay, one of KEEP: "largest", "all" (but specks), or "prompted".
         grow: pixels by which the edge moves outward, inward where negative; the edge becomes hard.
         edge: pixels within which the edge is moved to that of the image; 0 leaves it where it is.
     """
 
     threshold: float = 0.0
-    keep: str = "largest"
+    keep: str = KEEP[0]
     grow: int = 0
     edge: int = 0
 
@@ -60,7 +62,7 @@ def refine_mask(
 
 
 def keep_parts(mask: np.ndarray, prompt: Prompt, keep: str) -> np.ndarray:
-    """The mask, [H,W], with only those connected parts that `keep` names ("largest", "all" or "prompted")."""
+    """The mask, [H,W], with only those connected parts that `keep`, one of KEEP, names."""
     if keep == "all":
         return drop_specks(mask, SPECK_SHARE * mask.size)
     return largest_component(mask) if keep == "largest" else prompted_parts(mask, prompt)

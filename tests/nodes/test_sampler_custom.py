@@ -332,7 +332,7 @@ def test_another_sampler_may_wrap_masked_langevin(method):
 
 
 def test_a_wrapper_that_hides_the_latent_is_refused():
-    with pytest.raises(WorkflowError, match="without its latent_image and noise"):
+    with pytest.raises(WorkflowError, match="needs the model's latent_image and noise"):
         run(model("EPS"), random_latent(), sampler=wrapping(masked_langevin(), kept=("inner_model", "sigmas")))
 
 

@@ -12,6 +12,7 @@ from benchmarks.segment.run import TIMES, WANTED, holds, main
 from phd_ops.segmenters.prompt import Prompt
 from relit_scenes.draw import draw_scene
 from relit_scenes.render import render_scene
+from training.segmenter import intersection_over_union
 
 SEGMENTERS = ["grabcut", "u2netp", "u2netp, then grabcut", "deeplab (demo weights)"]
 
@@ -96,8 +97,8 @@ def test_overlap_and_edge_error_by_hand():
     truth = np.zeros((40, 40), np.float32)
     truth[10:30, 10:30] = 1
     shifted = np.roll(truth, 10, axis=1)
-    assert scores.overlap(truth, truth) == 1
-    assert scores.overlap(shifted, truth) == pytest.approx(1 / 3)
+    assert intersection_over_union(truth, truth) == 1
+    assert intersection_over_union(shifted, truth) == pytest.approx(1 / 3)
     assert scores.edge_error(truth, truth) == 0
     assert scores.edge_error(1 - truth, truth) == 1
     far = truth.copy()
@@ -111,6 +112,6 @@ def test_the_demo_s_deeplab_finds_held_out_subjects(comfyui):
     for seed in range(8):
         scene = render_scene(draw_scene(seed, "test", "mixed", kinds=("solid",)), 192)
         found = segmenter.find(scene.exemplar.astype(np.float32), Prompt(class_name="subject"))
-        overlaps.append(scores.overlap(found, scene.exemplar_matte))
+        overlaps.append(intersection_over_union(found, scene.exemplar_matte))
     assert np.mean(overlaps) >= 0.75, overlaps
     assert backends.DEMO_DEEPLAB.stat().st_size < 4e6

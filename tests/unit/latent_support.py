@@ -10,7 +10,7 @@ import torch
 
 from phd_ops.latents.masked_langevin import MaskedLangevin
 from phd_ops.latents.masked_latent import MaskedLatent
-from phd_ops.latents.noise import add_noise, signal
+from phd_ops.latents.noise import add_noise, append_dims, signal
 from phd_ops.latents.repaint import RePaint
 
 DTYPE = torch.float64
@@ -154,7 +154,7 @@ def schedule(flow, steps):
 
 def neighbors(x, sigma):
     """A denoiser that mixes only within an item, in operations that do not know the batch."""
-    sigma = sigma.view(-1, *[1] * (x.ndim - 1))
+    sigma = append_dims(sigma, x)
     return 0.5 * x / (1 + sigma) + 0.25 * (torch.roll(x, 1, -1) + torch.roll(x, -1, -1)) / (1 + sigma)
 
 

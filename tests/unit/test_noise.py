@@ -8,6 +8,7 @@ from latent_support import model_sigma, ve_sigma
 
 from phd_ops.latents.noise import (
     add_noise,
+    append_dims,
     as_flow_input,
     item_noise,
     noise_from_velocity,
@@ -119,3 +120,8 @@ def test_the_noise_from_a_velocity_has_the_type_of_the_latent():
     flow_input, t = as_flow_input(x, sigma)
     assert (flow_input.dtype, t.dtype) == (torch.bfloat16, torch.float32)
     assert noise_from_velocity(flow_input, x, t).dtype == torch.bfloat16
+
+
+def test_append_dims_broadcasts_items_with_a_latent():
+    like = torch.zeros(3, 4, 5, 6)
+    assert append_dims(torch.arange(3), like).shape == (3, 1, 1, 1)

@@ -14,10 +14,10 @@ from phd_ops.pixels.relight import (
     LightReader,
     change_of_light,
     fuse,
-    identity_score,
     is_flat,
     light_sigma,
     local_linear_smooth,
+    log_light,
     read_light,
     relight,
     shadow_gain,
@@ -298,11 +298,12 @@ def test_a_studio_s_surround_is_flat_and_a_room_s_is_not():
 
 def test_identity_is_1_under_another_light_and_0_for_another_texture():
     own, matte = make_image(64), disc(64, 20)
-    assert identity_score(own, own, matte) == pytest.approx(1)
+    reader, other = LightReader(own, matte), log_light(make_image(64, 5))
+    assert reader.identity(log_light(own)) == pytest.approx(1)
     ramp = np.linspace(0.5, 1, 64, dtype=np.float32)[None, :, None]
-    assert identity_score(lit(own, ramp), own, matte) > 0.98
-    assert abs(identity_score(make_image(64, 5), own, matte)) < 0.1
-    assert identity_score(make_image(64, 5), np.full_like(own, 0.5), matte) == 1
+    assert reader.identity(log_light(lit(own, ramp))) > 0.98
+    assert abs(reader.identity(other)) < 0.1
+    assert LightReader(np.full_like(own, 0.5), matte).identity(other) == 1
 
 
 def test_relight_multiplies_linear_light():
