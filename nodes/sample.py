@@ -21,6 +21,9 @@ from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets,
 from .ui import warn
 from .validate import check_choice, check_numbers, check_socket
 
+# Keys of the wrappers by which ComfyUI's caches skip model calls.
+STEP_CACHES = ("easycache", "lazycache")
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -118,12 +121,29 @@ def sample_latents(
     if mask is not None and not mask.any():
         warn("The mask is empty, so nothing may change: the latent passes through and no model is run.")
         return collect(latent, batches, options)
+    if not runs_plain(widgets.method, mask, model.model, model.model_options):
+        model = without_step_cache(model)
     sigmas, widgets = schedule(model, widgets, options.presets)
     if len(sigmas) > 1:
         subject = held_subject(options, scene)
         run = Run(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
         batches = sample_batches(run, batches)
     return collect(latent, batches, options)
+
+
+def without_step_cache(model: Any) -> Any:
+    """The model without ComfyUI's EasyCache and LazyCache, whose old estimates the loop would correct toward.
+
+    Their threshold counts the change from step to step, and inner steps stay at one level.
+    """
+    cached = [(kind, key) for kind, held in model.wrappers.items() for key in STEP_CACHES if held.get(key)]
+    if not cached:
+        return model
+    warn("The model's step cache (EasyCache or LazyCache) is not used here: this method needs every estimate.")
+    model = model.clone()
+    for kind, key in cached:
+        model.remove_wrappers_with_key(kind, key)
+    return model
 
 
 def batches_of(model: Any, scene: torch.Tensor, options: Options) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ import comfy.controlnet
 import comfy.hooks
 import comfy.latent_formats
 import comfy.ops
+import comfy_extras.nodes_easycache
 import pytest
 import torch
 from node_support import (
@@ -453,3 +454,17 @@ def test_a_run_in_parts_counts_its_calls_and_its_progress_over_all_of_them(model
     calls = len(model_calls)
     assert calls % 4 == 0
     assert [step for step in seen if step[1] == calls] == [(done, calls) for done in range(1, calls + 1)]
+
+
+@pytest.mark.parametrize("cache", ["EasyCacheNode", "LazyCacheNode"])
+@pytest.mark.parametrize("method", METHODS[:-1])
+def test_a_step_cache_on_the_model_is_not_used_and_reported_once(cache, method, caplog):
+    """Also with a reference at a cfg of 4, where ComfyUI's EasyCache raises."""
+    net, latent = of_kind("Flux"), latent_of("Flux", batch=2)
+    (cached,) = getattr(comfy_extras.nodes_easycache, cache).execute(net, 0.2, 0.15, 0.95, False).args
+    how = {"method": method, "cfg": 4.0}
+    done = harmonize_with(cached, latent, latent.flip(-1), named_prompts(), **how)
+    assert caplog.text.count("step cache") == 1
+    for ours, wanted in zip(done, harmonize_with(net, latent, latent.flip(-1), named_prompts(), **how), strict=True):
+        assert torch.equal(ours, wanted)
+    assert cached.wrappers["outer_sample"]
