@@ -233,7 +233,7 @@ def stitch(
         sampled: what the model made of the composite, float32 [h,w,3] each, at its own size. Of several seeds the first
             one is shown, and light is averaged over all.
         references: what it made of the light reference, one for each of `sampled`. With them, light is estimated from
-            the difference of both results.
+            the difference between the two results.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.used)
     window = ModelWindow.of(layers, worked)
