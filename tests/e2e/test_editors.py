@@ -446,7 +446,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_editor_says_what_is_wrong(server, page, renderer, fault, keep):
+def test_the_editor_shows_what_is_wrong(server, page, renderer, fault, keep):
     if fault == "an empty file":
         server.upload("empty.png", b"")
     paste = PasteEditor(page)

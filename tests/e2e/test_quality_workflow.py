@@ -56,18 +56,18 @@ def test_images_from_a_server_score_like_those_of_the_headless_executor(scored, 
 def test_a_workflow_that_the_server_rejects_is_reported(scored, server):
     workflow = short()
     workflow["12"]["class_type"] = "NoSuchNode"
-    status, _, said = scored(workflow, "--server", server.address)
-    assert status == 2 and "the server rejects it" in said
+    status, _, message = scored(workflow, "--server", server.address)
+    assert status == 2 and "the server rejects it" in message
     failing = short()
     failing["11"]["inputs"]["subject_only"] = True
     del failing["11"]["inputs"]["subject_mask"]
-    status, _, said = scored(failing, "--server", server.address)
+    status, _, message = scored(failing, "--server", server.address)
     assert (
         status == 2
-        and "--workflow: node 11 (PhDHarmonizeSampler): subject_only changes nothing but the subject" in said
+        and "--workflow: node 11 (PhDHarmonizeSampler): subject_only changes nothing but the subject" in message
     )
 
 
 def test_a_server_that_does_not_answer_is_reported(scored):
-    status, _, said = scored(short(), "--server", "http://127.0.0.1:9")
-    assert status == 2 and "--server: http://127.0.0.1:9 does not answer" in said
+    status, _, message = scored(short(), "--server", "http://127.0.0.1:9")
+    assert status == 2 and "--server: http://127.0.0.1:9 does not answer" in message

@@ -92,7 +92,7 @@ def test_an_empty_matte_passes_the_background_through():
     assert ran.text == ["The subject's mask is empty: the background passes through unchanged."]
 
 
-def test_an_empty_matte_says_nothing_of_passing_through_where_the_surround_changes():
+def test_an_empty_matte_gives_no_message_of_passing_through_where_the_surround_changes():
     background, composite, _, change = pasted(60, 80)
     ran = stitch(background, composite, torch.zeros(1, 60, 80), change, 1 - composite)
     assert not torch.equal(ran.values[0], background)
@@ -111,7 +111,7 @@ def test_light_is_read_as_the_difference_of_the_two_runs():
     assert without[matte == 1].mean() > composite[matte == 1].mean() + 0.05
 
 
-def test_light_says_how_far_the_subject_s_own_moves():
+def test_relight_strength_scales_the_change_of_the_subjects_light():
     background, composite, matte, change = pasted(60, 80)
     given = (background, composite, matte, change, (composite * 0.7).clamp(0, 1))
     own, read, more = (
@@ -169,7 +169,7 @@ def test_the_report_of_an_empty_paste_is_no_perfect_score():
     assert ran.execution.outputs["node"]["phd_report"] == [nothing, something]
 
 
-def test_a_message_says_that_the_model_changed_nothing():
+def test_a_model_that_changed_nothing_gives_a_message():
     background, composite, matte, change = pasted(60, 80)
     ran = stitch(background, composite, matte, change, composite)
     assert ran.text == ["The model changed nothing in the composite: it is put back as it is."]
@@ -227,7 +227,7 @@ def test_items_of_a_batch_equal_the_same_item_alone():
         assert torch.equal(together[1][one], alone[1])
 
 
-def test_the_window_is_told_and_its_parts_have_one_size():
+def test_the_window_gives_a_message_and_its_parts_have_one_size():
     background, composite, matte, change = pasted(120, 160)
     ran = crop(composite, matte, change, side=128, context=1.5, reference=background)
     image_, inpaint, harmonize, window, reference, subject = ran.values
@@ -244,7 +244,7 @@ def test_without_a_reference_the_reference_is_the_composite():
     assert torch.equal(ran.values[0], ran.values[4])
 
 
-def test_an_empty_mask_gives_the_whole_image_and_says_so():
+def test_an_empty_mask_gives_the_whole_image_and_a_message():
     _, composite, matte, change = pasted(60, 80)
     ran = crop(composite, matte, torch.zeros_like(change), side=96)
     assert tuple(ran.values[3].box) == (0, 0, 80, 60)
@@ -304,7 +304,7 @@ def test_a_model_with_a_coarser_grid_asks_for_more():
         assert target.width * target.height == pytest.approx(1024**2, rel=0.1)
 
 
-def test_without_a_side_and_without_a_model_it_says_what_it_needs():
+def test_without_a_side_and_without_a_model_the_message_names_what_is_needed():
     _, composite, matte, change = pasted(60, 80)
     given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change, "side": 0}
     message = refused("PhDCrop", **given)
@@ -324,17 +324,17 @@ def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, d
     assert torch.equal(image, composite)
 
 
-def test_a_color_shift_is_removed_and_a_message_says_so():
+def test_a_color_shift_is_removed_and_gives_a_message():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=128, context=2.5)
     gain, offset = torch.tensor([1.05, 1.0, 0.95]), torch.tensor([-0.02, 0.01, 0.02])
     sampled = (cropped.values[0] - offset) / gain
     given = (background, composite, matte, change, sampled)
     fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
-    told = [text for text in fixed.text if text.startswith("Color shift removed: ")]
-    assert len(told) == 1
-    assert "×1.050, ×1.000, ×0.950; -5.1, +2." in told[0] and ", +5.1 levels (red, green, blue), by " in told[0]
-    assert int(told[0].split(" by ")[1].split()[0]) > 1000
+    messages = [text for text in fixed.text if text.startswith("Color shift removed: ")]
+    assert len(messages) == 1
+    assert "×1.050, ×1.000, ×0.950; -5.1, +2." in messages[0] and ", +5.1 levels (red, green, blue), by " in messages[0]
+    assert int(messages[0].split(" by ")[1].split()[0]) > 1000
     left = stitch(*given, crop=cropped.values[3], detail=0.0, color_fix=0.0)
     assert not any("Color shift" in text for text in left.text)
     unshifted = stitch(*given[:4], cropped.values[0] + 1e-6, crop=cropped.values[3], detail=0.0)
@@ -442,7 +442,7 @@ def test_subjects_of_a_batch_are_cut_one_by_one(batches):
         assert torch.equal(together[index : index + 1], crop(*alone, side=96, **one).values[5])
 
 
-def test_a_subject_of_another_size_is_brought_to_the_image_s_and_told():
+def test_a_subject_mask_of_another_size_is_resized_to_the_images_and_gives_a_message():
     _, composite, matte, change = pasted(60, 80)
     large = matte.repeat_interleave(2, 1).repeat_interleave(2, 2)
     ran = crop(composite, matte, change, side=96, subject_mask=large)

@@ -1,6 +1,7 @@
 """Bad input gives one sentence that names the input, what came and what to do; and the server lives.
 
-Prompts for Segment stand in test_segment.py, the samplers' inputs in test_samplers.py.
+Prompts for Segment stand in test_segment.py, the samplers' inputs in test_inpaint_sampler.py and
+test_harmonize_sampler.py.
 """
 
 import functools
@@ -115,7 +116,7 @@ def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "told"),
+    ("kind", "changes", "parts"),
     [
         ("PhDPasteBlend", {"placement": "somewhere"}, ["placement", "'somewhere'", "manual", "random"]),
         ("PhDPasteBlend", {"size": 0.0}, ["size", "0.0", "0.01"]),
@@ -127,10 +128,10 @@ def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
         ("PhDStitch", {"detail": 1.5}, ["detail", "1.5"]),
     ],
 )
-def test_values_that_do_not_fit_are_named(kind, changes, told):
+def test_values_that_do_not_fit_are_named(kind, changes, parts):
     changes = {name: value() if callable(value) else value for name, value in changes.items()}
     message = refused(kind, **good(kind) | changes)
-    for part in told:
+    for part in parts:
         assert part in message
     assert run_node(kind, **good(kind)).values
 
@@ -184,7 +185,7 @@ def at(**placement):
 
 PASTE, CROP, STITCH = "PhDPasteBlend", "PhDCrop", "PhDStitch"
 
-# Node, what is unusual about its inputs, and what it says: "" where it just works.
+# Node, what is unusual about its inputs, and what its messages contain: "" where it just works.
 TAKEN = {
     "empty subject mask": (PASTE, {"subject_mask": EMPTY}, "empty: the scene passes through unchanged"),
     "empty mask to crop": (CROP, {"inpaint_mask": EMPTY, "harmonize_mask": EMPTY}, "the window is the whole image"),
@@ -223,11 +224,11 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("case", list(TAKEN))
-def test_bad_input_that_is_taken_gives_a_image_and_says_what_was_done(case):
-    kind, changes, told = TAKEN[case]
+def test_bad_input_that_is_taken_gives_an_image_and_a_message(case):
+    kind, changes, message = TAKEN[case]
     given = good(kind) | changes
     ran = run_node(kind, **given)
-    assert told in "\n".join(ran.text)
+    assert message in "\n".join(ran.text)
     for value in ran.values:
         if isinstance(value, torch.Tensor):
             assert value.isfinite().all() and value.min() >= 0 and value.max() <= 1
@@ -236,7 +237,7 @@ def test_bad_input_that_is_taken_gives_a_image_and_says_what_was_done(case):
         assert torch.equal(composite[matte == 0], given["background"][matte == 0])
         assert not ((inpaint > 0) & (matte > 0)).any()
         assert torch.equal(harmonize > 0, (inpaint > 0) | (matte > 0))
-        if "passes through" in told or "outside the scene" in told:
+        if "passes through" in message or "outside the scene" in message:
             assert torch.equal(composite, given["background"])
     if kind == STITCH:
         assert torch.equal(ran.values[0][ran.values[1] == 0], given["background"][ran.values[1] == 0])
@@ -263,7 +264,7 @@ REFUSED = {
         {"background": SCENE.repeat(2, 1, 1, 1), "subject": SCENE.repeat(3, 1, 1, 1)},
         ["background has 2", "subject has 3"],
     ),
-    "batches together": (
+    "batches pasted into one": (
         PASTE,
         {"subject": SCENE.repeat(3, 1, 1, 1), "subject_mask": MASK.repeat(2, 1, 1), "paste_into_one": True},
         ["subject has 3", "subject_mask has 2"],
@@ -291,9 +292,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", list(REFUSED))
 def test_bad_input_that_is_refused_is_named(case):
-    kind, changes, told = REFUSED[case]
+    kind, changes, parts = REFUSED[case]
     message = refused(kind, **good(kind) | changes)
-    for part in told:
+    for part in parts:
         assert part in message
 
 

@@ -40,14 +40,14 @@ def test_what_is_no_image_is_refused_with_its_shape(shape):
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (1, 6, 8), (1, 1, 6, 8), (3, 6, 8), (3, 6, 8, 1)])
-def test_masks_of_the_images_size_pass_and_say_nothing(shape):
+def test_masks_of_the_images_size_pass_without_a_message(shape):
     mask = torch.rand(shape)
     masks, messages = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask")
     assert messages == [] and masks.shape[1:] == (6, 8)
     assert np.array_equal(masks.ravel(), mask.numpy().ravel())
 
 
-def test_masks_of_another_size_are_resized_once_and_say_so():
+def test_masks_of_another_size_are_resized_once_and_give_a_message():
     mask = block(12, 16, 4, 4, 8, 12, batch=2)
     masks, messages = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask")
     assert np.array_equal(masks, block(6, 8, 2, 2, 4, 6, batch=2).numpy())
@@ -55,7 +55,7 @@ def test_masks_of_another_size_are_resized_once_and_say_so():
 
 
 @pytest.mark.parametrize(("sizes", "count"), [((1, 1), 1), ((1, 3), 3), ((3, 3, 1), 3)])
-def test_one_serves_all(sizes, count):
+def test_a_batch_of_1_joins_a_batch_of_any_size(sizes, count):
     assert images.common_batch(**{f"input {n}": np.zeros(size) for n, size in enumerate(sizes)}) == count
 
 

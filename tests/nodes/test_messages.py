@@ -122,7 +122,7 @@ def test_every_image_of_a_batch_has_its_placement_in_the_data():
 
 
 @pytest.mark.parametrize("paste_into_one", [False, True])
-def test_an_empty_mask_in_a_batch_says_what_it_is_and_no_more(paste_into_one):
+def test_an_empty_mask_in_a_batch_gives_no_message_but_its_own(paste_into_one):
     masks = torch.cat([block(20, 20, 4, 4, 16, 16), block(20, 20, 0, 0, 0, 0)])
     text = " ".join(paste(subject_mask=masks, paste_into_one=paste_into_one)["text"])
     assert "The mask of subject 2 is empty" in text and "surround" not in text

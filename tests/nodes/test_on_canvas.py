@@ -27,7 +27,7 @@ def seen(given: dict, **widgets) -> list[dict]:
     return run_node("PhDPasteBlend", **given, **widgets).execution.outputs["node"]["phd_placement"]
 
 
-def test_the_scene_is_told_as_it_was_before_and_the_subject_cut_to_its_box(given):
+def test_the_scene_is_sent_without_the_subject_and_the_subject_cut_to_its_box(given):
     (shown,) = seen(given, x=0.25, y=0.5, size=0.5, rotation=10.0, flip=True)
     assert (shown["scene_size"], shown["subject_size"]) == ([200, 100], [20, 30])
     assert shown["placement"] == {"x": 0.25, "y": 0.5, "size": 0.5, "rotation": 10.0, "flip": True}
@@ -36,18 +36,18 @@ def test_the_scene_is_told_as_it_was_before_and_the_subject_cut_to_its_box(given
     assert subject.shape == (30, 20, 4) and (subject == [255, 0, 0, 255]).all()
 
 
-def test_a_drawn_place_is_told(given):
+def test_a_random_placement_is_sent(given):
     (shown,) = seen(given, placement="random", seed=3)
     assert shown["placement"]["x"] != 0.5 and shown["placement"]["rotation"] == 0
 
 
-def test_large_images_are_told_small_and_with_their_own_size(given):
+def test_large_images_are_sent_small_and_with_their_own_size(given):
     given["background"] = torch.zeros(1, 1200, 2400, 3)
     (shown,) = seen(given)
     assert shown["scene_size"] == [2400, 1200]
     assert stored(shown["scene"]).shape == (512, 1024, 3)
 
 
-def test_of_a_batch_the_first_is_told_and_of_an_empty_mask_nothing(given):
+def test_of_a_batch_the_first_is_sent_and_of_an_empty_mask_nothing(given):
     assert len(seen(given | {"background": given["background"].repeat(3, 1, 1, 1)})) == 1
     assert seen(given | {"subject_mask": torch.zeros(1, 40, 60)}) == []

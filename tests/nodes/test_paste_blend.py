@@ -8,7 +8,7 @@ from node_support import block, make_image, refused, run_node
 
 SCENE, EXEMPLAR = make_image(60, 80, seed=1), make_image(40, 50, seed=2)
 SUBJECT = block(40, 50, 10, 15, 30, 35)
-COMPOSITE, CONTROL, MATTE, INPAINT, HARMONIZE, USED = range(6)
+COMPOSITE, REFERENCE, MATTE, INPAINT, HARMONIZE, USED = range(6)
 
 
 def paste(background=SCENE, subject=EXEMPLAR, **changes):
@@ -47,7 +47,7 @@ def test_an_rgba_subject_brings_its_own_mask():
         )
 
 
-def test_a_cut_out_has_no_reference_and_says_so():
+def test_a_cut_out_has_no_reference_and_gives_a_message():
     ran = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], dim=-1))
     assert torch.equal(ran.values[1], ran.values[COMPOSITE])
     assert any("there is no light reference" in text for text in ran.text)
@@ -77,7 +77,7 @@ def test_earlier_subjects_join_the_matte():
     assert torch.equal(paste(earlier_subjects=earlier).values[MATTE], torch.maximum(paste().values[MATTE], earlier))
 
 
-def test_a_subject_outside_the_scene_is_said():
+def test_a_subject_outside_the_scene_gives_a_message():
     ran = paste(x=-3.0)
     assert torch.equal(ran.values[COMPOSITE], SCENE)
     assert "Subject 1 lies wholly outside the scene." in ran.text
@@ -134,13 +134,13 @@ def test_the_largest_seed_works():
     assert paste(placement="random", seed=2**64 - 1, background=SCENE.repeat(2, 1, 1, 1)).values[USED]
 
 
-def test_one_serves_all():
+def test_one_subject_is_pasted_into_every_scene_of_a_batch():
     scenes = make_image(60, 80, batch=3, seed=5)
-    together = paste(background=scenes).values
+    batched = paste(background=scenes).values
     for index in range(3):
         alone = paste(background=scenes[index : index + 1]).values
         for slot in range(5):
-            assert torch.equal(together[slot][index], alone[slot][0])
+            assert torch.equal(batched[slot][index], alone[slot][0])
 
 
 def test_a_subject_without_a_mask_is_refused():
@@ -205,24 +205,24 @@ def test_later_in_the_chain_is_in_front():
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_batch_of_subjects_together_is_the_chain(count, changes):
     lines = "\n".join(line(*where) for where in WHERE[:count])
-    together = paste(subject=THREE[:count], placements=lines, paste_into_one=True, **changes).values
-    assert together[COMPOSITE].shape == SCENE.shape
-    assert same(together, chain(THREE[:count], WHERE[:count], **changes)[-1])
-    assert together[USED] == lines
+    pasted_into_one = paste(subject=THREE[:count], placements=lines, paste_into_one=True, **changes).values
+    assert pasted_into_one[COMPOSITE].shape == SCENE.shape
+    assert same(pasted_into_one, chain(THREE[:count], WHERE[:count], **changes)[-1])
+    assert pasted_into_one[USED] == lines
 
 
 def test_one_subject_at_several_placements_together_is_the_chain():
-    together = paste(placements=LINES, paste_into_one=True).values
-    assert same(together, chain([EXEMPLAR[0]] * 3, WHERE)[-1])
+    pasted_into_one = paste(placements=LINES, paste_into_one=True).values
+    assert same(pasted_into_one, chain([EXEMPLAR[0]] * 3, WHERE)[-1])
 
 
-def test_several_subjects_together_have_no_reference_and_it_is_said():
+def test_several_subjects_pasted_into_one_have_no_reference_and_give_a_message():
     ran = paste(placements=LINES, paste_into_one=True)
-    assert torch.equal(ran.values[CONTROL], ran.values[COMPOSITE])
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
     assert any("Several subjects share no surround" in text for text in ran.text)
 
 
-def test_lines_of_placements_give_a_image_each():
+def test_lines_of_placements_give_an_image_each():
     ran = paste(placements=LINES).values
     assert ran[COMPOSITE].shape == (3, 60, 80, 3)
     for index, (x, y) in enumerate(WHERE):
@@ -231,9 +231,9 @@ def test_lines_of_placements_give_a_image_each():
             assert torch.equal(ran[slot][index : index + 1], alone[slot])
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_what_random_drew_fed_back_gives_the_same_images(together):
-    given = {"subject": THREE, "rotation": 33.3, "flip": True, "paste_into_one": together}
+@pytest.mark.parametrize("pasted_into_one", [False, True])
+def test_what_random_drew_fed_back_gives_the_same_images(pasted_into_one):
+    given = {"subject": THREE, "rotation": 33.3, "flip": True, "paste_into_one": pasted_into_one}
     drawn = paste(placement="random", seed=5, **given).values
     assert len(set(drawn[USED].splitlines())) == 3
     again = paste(placements=drawn[USED], **{**given, "rotation": 0.0, "flip": False}).values
@@ -284,7 +284,7 @@ def test_of_mask_and_alpha_the_lesser_counts():
     assert same(ours, theirs, range(5))
 
 
-def test_a_mask_of_another_size_is_said():
+def test_a_mask_of_another_size_gives_a_message():
     ran = paste(subject_mask=block(80, 100, 20, 30, 60, 70))
     assert "subject_mask is 100×80 pixels and was resized to its image's 50×40 pixels." in ran.text
     ran = paste(earlier_subjects=block(30, 40, 2, 2, 8, 8))
@@ -296,14 +296,14 @@ def test_a_core_of_98_percent_is_pasted_opaque(dtype):
     assert same(paste(subject_mask=(0.98 * SUBJECT).to(dtype)).values, paste().values, range(5))
 
 
-def test_a_faint_mask_is_said():
+def test_a_faint_mask_gives_a_message():
     ran = paste(subject_mask=0.3 * SUBJECT)
     assert "The mask of subject 1 is at most 0.30, so the subject is pasted that faintly." in ran.text
     assert ran.values[MATTE].max() == pytest.approx(0.3, abs=0.003)
     assert not any("faintly" in text for text in paste(subject_mask=0.6 * SUBJECT).text)
 
 
-def test_the_share_of_the_reference_that_the_exemplar_covers_is_said():
+def test_the_share_of_the_reference_that_the_exemplar_covers_gives_a_message():
     # The subject's 20 px become 24: the exemplar's 50 × 40 are 60 × 48 of the scene's 80 × 60.
     assert any(text.startswith("The exemplar covers 60% of the light reference") for text in paste().text)
     assert not any("covers" in text for text in paste(size=1.2).text)
@@ -345,7 +345,11 @@ def test_another_word_for_blend_is_refused():
 
 
 def test_a_wrong_line_of_placements_is_named():
-    for text, told in (("somewhere", "is not a placement"), ('{"size": -1}', "size is -1"), ('{"x": NaN}', "x is nan")):
+    for text, problem in (
+        ("somewhere", "is not a placement"),
+        ('{"size": -1}', "size is -1"),
+        ('{"x": NaN}', "x is nan"),
+    ):
         wrong = {
             "background": SCENE,
             "subject": EXEMPLAR,
@@ -353,7 +357,7 @@ def test_a_wrong_line_of_placements_is_named():
             "placements": f"{line(0, 0)}\n{text}",
         }
         message = refused("PhDPasteBlend", **wrong)
-        assert message.startswith("placements, line 2: ") and told in message
+        assert message.startswith("placements, line 2: ") and problem in message
 
 
 def test_lines_that_do_not_fit_the_subjects_are_counted():
@@ -362,10 +366,10 @@ def test_lines_that_do_not_fit_the_subjects_are_counted():
 
 
 def test_a_later_subject_of_a_chain_has_no_reference():
-    """The stitched matte holds both subjects, and the later one's surround says nothing of the earlier one's light."""
+    """The stitched matte holds both subjects, and the later one's surround does not show the earlier one's light."""
     first = paste(x=0.3, size=0.3)
     second = paste(first.values[COMPOSITE], x=0.7, size=0.3, earlier_subjects=first.values[MATTE])
-    assert torch.equal(second.values[CONTROL], second.values[COMPOSITE])
+    assert torch.equal(second.values[REFERENCE], second.values[COMPOSITE])
     assert any("Several subjects share no surround" in text for text in second.text)
     assert not any("no reference" in text for text in first.text)
 

@@ -1,4 +1,6 @@
-"""The README's promises, one test each, through the real executor. The samplers' stand in test_samplers.py."""
+"""The README's promises, one test each, through the real executor. The samplers' promises are in
+test_inpaint_sampler.py and test_harmonize_sampler.py.
+"""
 
 import dataclasses
 
@@ -63,7 +65,7 @@ def test_the_feather_widget_means_pixels(sigma):
 
 
 @pytest.mark.parametrize("width", [0, 4, 10])
-def test_the_blend_widget_means_pixels(width):
+def test_the_edge_fade_widget_means_pixels(width):
     pasted = paste(feather=0.0, ring=20)
     mask = stitch(pasted, painted(pasted[0]), edge_fade=width)[1][0, 60]
     rising = mask[40:60]
@@ -91,7 +93,7 @@ def test_same_seed_same_result_whatever_the_batch():
         assert batch[5].splitlines()[index] == alone[5]
 
 
-def test_masks_are_1_where_the_thing_is_that_the_name_says():
+def test_masks_are_1_on_the_named_thing():
     _, _, matte, inpaint, harmonize, _ = paste(feather=0.0)
     subject = block(120, 160, 40, 60, 80, 100)
     assert torch.equal(matte, subject)

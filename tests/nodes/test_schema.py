@@ -52,7 +52,7 @@ def test_every_node_input_and_output_is_explained(pack, node_id):
 
 
 @pytest.mark.parametrize("node_id", EXPECTED_IDS)
-def test_mask_inputs_say_what_one_means(pack, node_id):
+def test_tooltips_of_mask_inputs_explain_what_1_means(pack, node_id):
     for item in pack[node_id].GET_SCHEMA().inputs:
         if item.get_io_type() == "MASK":
             assert "1 = " in item.tooltip

@@ -264,7 +264,7 @@ def test_points_still_point_at_the_subject_where_no_box_was_detected():
     assert torch.equal(run_node("PhDSegment", **given, boxes=[[]]).values[0], run_node("PhDSegment", **given).values[0])
 
 
-def test_an_empty_rough_mask_leaves_the_box_to_decide_and_says_so():
+def test_an_empty_rough_mask_leaves_the_box_to_decide_and_gives_a_message():
     given = {"image": scene(), "segmenter": grabcut(), "box": "20, 10, 40, 40"}
     alone = run_node("PhDSegment", **given).values[0]
     ran = run_node("PhDSegment", **given, rough_mask=torch.zeros(1, 64, 64))
@@ -294,7 +294,7 @@ def test_an_image_s_mask_does_not_depend_on_its_batch(segmenter, inputs):
         assert torch.equal(batch[index], alone[0])
 
 
-def test_points_and_boxes_as_fractions_of_the_image_are_scaled_and_a_message_says_so():
+def test_points_and_boxes_as_fractions_of_the_image_are_scaled_and_give_a_message():
     pixels = {"positive_points": "40, 30; 30, 20", "negative_points": "4, 3; 76, 57"}
     fractions = {
         "positive_points": "0.5, 0.5; 0.375, 0.33333333333333333",
@@ -614,19 +614,19 @@ def test_where_a_detector_found_nothing_there_is_no_subject():
 
 @pytest.mark.parametrize("text", [f'[{{"x": 1{"0" * 400}, "y": 1}}]', "[" * 100000 + "{"])
 def test_numbers_beyond_all_bounds_are_refused_in_a_sentence(text):
-    said = refused("PhDSegment", image=scene(), segmenter=grabcut(), positive_points=text)
-    assert "positive_points is" in said and len(said) < 500
+    message = refused("PhDSegment", image=scene(), segmenter=grabcut(), positive_points=text)
+    assert "positive_points is" in message and len(message) < 500
 
 
 @pytest.mark.parametrize("name", ["box", "positive_points", "negative_points", "class_name", "keep", "candidate"])
 def test_a_message_quotes_no_more_than_120_characters_of_a_text(name, deeplab):
-    said = refused("PhDSegment", image=scene(), segmenter=deeplab, **{name: "x" * 100_000})
-    assert name in said and "x" * 120 in said and "x" * 121 not in said
+    message = refused("PhDSegment", image=scene(), segmenter=deeplab, **{name: "x" * 100_000})
+    assert name in message and "x" * 120 in message and "x" * 121 not in message
 
 
 def test_a_box_that_is_several_is_not_quoted_whole():
-    said = refused("PhDSegment", image=scene(), segmenter=grabcut(), box="1, 2, 3, 4; " * 100)
-    assert said.startswith("box is ") and len(said) < 250
+    message = refused("PhDSegment", image=scene(), segmenter=grabcut(), box="1, 2, 3, 4; " * 100)
+    assert message.startswith("box is ") and len(message) < 250
 
 
 def test_a_pickle_of_numbered_tensors_is_no_segmenter():

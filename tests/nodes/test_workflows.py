@@ -41,7 +41,7 @@ def run_quickly(path):
     return workflow, run_workflow(workflow)
 
 
-def test_there_is_one():
+def test_phd_demo_is_shipped():
     assert "phd_demo" in [path.stem for path in WORKFLOWS]
 
 

@@ -35,7 +35,7 @@ def test_the_last_line_is_json_with_all_figures(figures):
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_figure_holds(figures, name):
+def test_inpaint_figure_is_within_its_bound(figures, name):
     assert holds(name, figures[name]), figures[name]
 
 
@@ -43,7 +43,7 @@ def test_the_exit_status_is_0_where_all_exact_figures_hold(benchmark, figures):
     assert benchmark[0] == (0 if all(holds(name, figures[name]) for name in EXACT) else 1)
 
 
-def test_no_loop_makes_more_calls_than_its_name_says(figures):
+def test_no_loop_makes_more_calls_than_its_name_allows(figures):
     counted = [
         (int(name.rsplit("_", 1)[1]), score["calls"]) for name, score in figures["methods"].items() if "0" in name
     ]

@@ -24,7 +24,7 @@ def test_the_last_line_is_json_with_all_figures(benchmark):
 
 
 @pytest.mark.parametrize("name", [name for name in WANTED if name not in TIMES])
-def test_figure_holds(benchmark, name):
+def test_paste_figure_is_within_its_bound(benchmark, name):
     figures = json.loads(benchmark[1][-1])
     assert holds(name, figures[name]), figures[name]
 

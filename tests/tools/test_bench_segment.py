@@ -38,7 +38,7 @@ def test_the_last_line_is_json_with_all_figures(figures):
 
 
 @pytest.mark.parametrize("name", [name for name in WANTED if name not in TIMES])
-def test_figure_holds(figures, name):
+def test_segment_figure_is_within_its_bound(figures, name):
     assert holds(name, figures[name]), figures[name]
 
 

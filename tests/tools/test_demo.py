@@ -166,7 +166,9 @@ def test_demo_writes_both_images_and_keeps_its_promise(tmp_path, demo_here, shor
     assert "Masked Inpaint Sampler" in printed
 
 
-def test_demo_without_a_subject_says_so_and_writes_nothing(tmp_path, make_image, demo_here, short_workflow, capsys):
+def test_demo_without_a_subject_gives_a_message_and_writes_nothing(
+    tmp_path, make_image, demo_here, short_workflow, capsys
+):
     flat, out = make_image("flat.png", (96, 96), value=128), tmp_path / "out"
     assert main(["--exemplar", flat, "--background", make_image("b.png", (96, 96)), "--out", str(out)]) == 2
     error = capsys.readouterr().err
@@ -174,7 +176,7 @@ def test_demo_without_a_subject_says_so_and_writes_nothing(tmp_path, make_image,
     assert not out.exists()
 
 
-def test_demo_with_a_file_that_is_no_checkpoint_says_so(tmp_path, demo_here, capsys):
+def test_demo_with_a_file_that_is_no_checkpoint_gives_a_message(tmp_path, demo_here, capsys):
     (tmp_path / "model.safetensors").write_text("not a checkpoint")
     out = tmp_path / "out"
     assert main(["--checkpoint", str(tmp_path / "model.safetensors"), "--out", str(out)]) == 2

@@ -1,9 +1,11 @@
-"""The texts that users read keep to the field's words, in American English."""
+"""Pages, tooltips, messages of the editors and the pack's own code keep to the field's words, in American English."""
 
 import json
 import re
+from pathlib import PurePosixPath
 
 import pytest
+from pack_support import repository_files
 
 from devtools.paths import ROOT
 
@@ -22,17 +24,42 @@ RETIRED = {
     r"\b(colour|grey|centre|neighbour|behaviour|favour|licence)": "write American English",
     r"\b(harmonis|normalis|recognis|stabilis|initialis|optimis|minimis|generalis|standardis)": "write American English",
 }
+# A smaller list for the lines of the pack's code, where some words above are names or plain English.
+RETIRED_IN_CODE = {
+    r"\b(told|leant|craft)\b|\bhas no say\b|\blast word\b": "write it plainly",
+    r"\bdoubts?\b": "write variance, or uncertain",
+    r"\bstepper\b": "write solver",
+    r"(colour|grey|centre|\bharmonis)": "write American English",
+}
 
 
-def readme_and_pages():
+def lines_of(path):
+    for i, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        yield f"{path.relative_to(ROOT)}:{i}", line
+
+
+def pages():
     for path in (
-        ROOT / "README.md",
+        *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md")),
+        *(ROOT / name for name in sorted(repository_files()) if PurePosixPath(name).name == "README.md"),
         *sorted((ROOT / "docs").glob("*.md")),
         *sorted((ROOT / "web" / "docs").glob("*.md")),
     ):
-        yield from (
-            (f"{path.relative_to(ROOT)}:{i}", line) for i, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        )
+        yield from lines_of(path)
+
+
+def editor_texts():
+    """The English table of the editors' texts."""
+    path = ROOT / "web" / "js" / "translations.mjs"
+    lines = list(lines_of(path))
+    start = next(i for i, (_, line) in enumerate(lines) if line.startswith("const ENGLISH = {"))
+    yield from lines[start : next(i for i in range(start, len(lines)) if lines[i][1] == "};")]
+
+
+def code():
+    for folder in ("nodes", "phd_ops"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield from lines_of(path)
 
 
 def tooltips():
@@ -51,11 +78,17 @@ def prose(line):
     return re.sub(r"\]\([^)]*\)|https?://\S+", "", line)
 
 
+def lines_with(pattern, texts):
+    return [f"{place}: {line.strip()}" for place, line in texts if re.search(pattern, prose(line), re.IGNORECASE)]
+
+
 @pytest.mark.parametrize(("pattern", "instead"), RETIRED.items())
 def test_public_texts_use_no_retired_word(pattern, instead):
-    found = [
-        f"{place}: {line.strip()}"
-        for place, line in (*readme_and_pages(), *tooltips())
-        if re.search(pattern, prose(line), re.IGNORECASE)
-    ]
+    found = lines_with(pattern, (*pages(), *editor_texts(), *tooltips()))
+    assert not found, f"{instead}\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(("pattern", "instead"), RETIRED_IN_CODE.items())
+def test_the_packs_code_uses_no_retired_word(pattern, instead):
+    found = lines_with(pattern, code())
     assert not found, f"{instead}\n" + "\n".join(found)

@@ -1,4 +1,4 @@
-"""Blending: every way keeps the scene's bits outside its support, and each does there what its paper says."""
+"""Blending: every way keeps the scene's bits outside its support, and each does there what its paper describes."""
 
 import cv2
 import numpy as np

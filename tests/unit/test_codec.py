@@ -29,7 +29,7 @@ def codec(images):
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (8, 8), (40, 72)])
-def test_sizes(codec, height, width):
+def test_latents_have_an_eighth_of_the_images_size_and_decode_to_it(codec, height, width):
     latent = codec.encode(torch.zeros(2, 3, height, width))
     assert latent.shape == (2, CHANNELS, height // PATCH, width // PATCH)
     assert codec.decode(latent).shape == (2, 3, height, width)

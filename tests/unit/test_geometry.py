@@ -60,7 +60,7 @@ def test_bounding_box_touches_the_outermost_pixels():
     assert bounding_box(np.zeros((8, 10))) is None
 
 
-def test_center_and_size_land_where_they_are_told():
+def test_center_and_size_land_where_the_placement_puts_them():
     # Longer side 40 at .5 of the shorter side 80: 40 px, so scale 1; center at (.25 * 160, .75 * 80) = (40, 60).
     placement, subject, scene = Placement(0.25, 0.75, 0.5), Size(40, 20), Size(160, 80)
     assert placement.scale(subject, scene) == 1
@@ -296,14 +296,14 @@ def test_an_outline_has_the_hull_of_its_mask():
 
 
 @given(st.integers(0, 2**64 - 1), st.floats(0.1, 0.9), st.floats(0, 360), st.floats(0.05, 0.6))
-def test_a_random_placement_shows_at_least_the_share_it_is_told(seed, share, rotation, size):
+def test_a_random_placement_shows_at_least_the_least_visible_share(seed, share, rotation, size):
     subject, scene = Size(40, 25), Size(300, 200)
     placement = random_placement(seed, subject, scene, (size, size + 0.1), rotation, least_visible=share)
     assert visible_share(placement, subject, scene) >= share
     assert Placement.from_text(placement.to_text()) == placement
 
 
-def test_a_subject_may_leave_the_scene_as_far_as_it_is_told():
+def test_a_subject_may_leave_the_scene_as_far_as_least_visible_allows():
     def least(share):
         drawn = (
             random_placement(seed, Size(30, 30), Size(200, 200), (0.4, 0.6), least_visible=share) for seed in range(60)

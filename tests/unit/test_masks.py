@@ -76,7 +76,7 @@ def test_signed_distance_of_nothing_and_of_everything():
 
 
 @pytest.mark.parametrize("pixels", [*range(0, 65, 4), 1, 2, 3, 7.5])
-def test_grow_moves_a_discs_edge_by_the_pixels_it_is_told(pixels):
+def test_grow_moves_a_discs_edge_by_the_given_pixels(pixels):
     radius = radius_map(220)
     grown = grow((radius < 40).astype(np.float32), pixels) == 1
     assert grown[radius < 40 + pixels - 0.75].all()
@@ -227,7 +227,7 @@ def test_cover_is_exact_where_cells_are_whole(cell):
     assert torch.equal(cover(mask, 3, 4), (cells > 1 / 255).float())
 
 
-def test_cover_ignores_what_an_8_bit_mask_cannot_say():
+def test_cover_ignores_what_an_8_bit_mask_cannot_store():
     assert not cover(torch.full((1, 16, 16), 1 / 256), 2, 2).any()
 
 
@@ -285,7 +285,7 @@ def mask_of(kind, seed, height, width):
     st.integers(1, 40),
     st.floats(-50, 50),
 )
-def test_grow_is_what_the_signed_distance_says(kind, seed, height, width, pixels):
+def test_grow_agrees_with_the_signed_distance(kind, seed, height, width, pixels):
     mask = mask_of(kind, seed, height, width)
     assert (grow(mask, pixels) == (signed_distance(mask) > -pixels)).all()
 
@@ -431,7 +431,7 @@ def test_share_is_the_part_of_a_cell_that_is_subject():
 
 @pytest.mark.parametrize("cell", [4, 8, 16, 32])
 @pytest.mark.parametrize("extra", [0, 1, 7])
-def test_a_grid_covers_the_part_of_a_image_that_the_vae_takes(cell, extra):
+def test_a_grid_covers_the_part_of_an_image_that_the_vae_takes(cell, extra):
     extra = min(extra, cell - 1)
     mask = torch.rand(2, 9 * cell + extra, 11 * cell + extra, generator=torch.Generator().manual_seed(0))
     taken = mask[:, extra // 2 :, extra // 2 :][:, : 9 * cell, : 11 * cell]

@@ -90,7 +90,7 @@ def test_right_angles_and_flip_move_pixels_and_mix_none(rotation, flip, turned):
 
 
 @pytest.mark.parametrize("size", [0.2, 0.45, 1.3])
-def test_center_and_size_land_where_they_are_told(size):
+def test_center_and_size_land_where_the_placement_puts_them(size):
     scene, exemplar, matte = make_image(200, 100), make_image(80, 80), rectangle(80, 80, 20, 30, 40, 20)
     pasted = paste(scene, Subject(exemplar, matte), Placement(0.4, 0.55, size))
     weights = pasted.matte / pasted.matte.sum()
@@ -253,7 +253,7 @@ def test_a_reduction_is_antialiased():
     assert resample(stripes, matrix, Size(16, 16), 1)[2:-2, 2:-2] == pytest.approx(0.5, abs=0.01)
 
 
-def test_resampling_puts_pixel_centers_where_the_matrix_says():
+def test_resampling_puts_pixel_centers_where_the_matrix_maps_them():
     # Twice the size: source x covers destination 2x..2x+2, so a ramp stays the ramp of continuous coordinates.
     ramp = np.repeat(((np.arange(20) + 0.5) / 20)[None], 20, axis=0).astype(np.float32)
     warped = resample(ramp, np.array([[2.0, 0, 0], [0, 2.0, 0]]), Size(40, 40), 1)
@@ -434,7 +434,7 @@ def test_a_tiny_subject_is_tiny(size, near_frame):
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("size", [1e-4, 0.02, 1, 8, 1e4])
 @pytest.mark.parametrize("side", [1, 2, 3, 17])
-def test_any_size_of_any_exemplar_in_any_scene_gives_a_image(side, size, blend):
+def test_any_size_of_any_exemplar_in_any_scene_gives_an_image(side, size, blend):
     for scene in (make_image(1, 1), make_image(33, 2), make_image(24, 30)):
         exemplar, matte = make_image(side, side, 1), np.ones((side, side), np.float32)
         pasted = paste(scene, Subject(exemplar, matte), Placement(0.5, 0.5, size, 10), PasteOptions(1.5, blend, 0.5))
@@ -507,7 +507,7 @@ def test_the_references_subject_lies_on_the_composites_to_a_tenth_of_a_pixel(pla
     # The reference goes on beyond the subject, with mirror images of it.
     reference = warp_exemplar(Subject(exemplar, matte), placement, Size(140, 130))[0] * pasted.matte[..., None]
     assert centroid(reference[..., 0]) == pytest.approx(centroid(pasted.composite[..., 0]), abs=0.1)
-    # And both where the placement says.
+    # And both where the placement puts them.
     matrix = placement.matrix(Size(84, 78), Size(140, 130))
     wanted = matrix[:, :2] @ [57.3 - 15, 48.8 - 10] + matrix[:, 2]
     assert centroid(pasted.composite[..., 0]) == pytest.approx(wanted, abs=0.1)

@@ -28,7 +28,7 @@ def test_nearly_opaque_becomes_opaque_and_haze_empty():
 
 
 @pytest.mark.parametrize(("keep", "blocks"), [("largest", [LARGE]), ("all", [LARGE, SMALL]), ("prompted", [SMALL])])
-def test_which_parts_stay(keep, blocks):
+def test_keep_decides_which_parts_of_the_mask_stay(keep, blocks):
     raw = mask_of(LARGE, SMALL, SPECK)
     assert np.array_equal(refined(raw, keep=keep), mask_of(*blocks))
     assert np.array_equal(keep_parts(raw, Prompt(box=(58, 10, 15, 15)), keep), mask_of(*blocks))

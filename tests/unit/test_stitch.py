@@ -137,7 +137,7 @@ def test_what_the_model_painted_is_not_taken_for_a_shift(window):
     assert done.image[inside] == pytest.approx((window["composite"] * 0.6)[inside], abs=1e-5)
 
 
-def test_a_shift_and_a_change_of_light_are_told_apart(window):
+def test_a_shift_and_a_change_of_light_are_distinguished(window):
     darker = linear_to_srgb(srgb_to_linear(window["composite"]) * 0.6)
     sampled = shifted(np.where(window["change"][..., None] > 0, darker, window["composite"]))
     done = stitched(window, 12, sampled=sampled, detail=1)

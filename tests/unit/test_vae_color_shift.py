@@ -24,7 +24,7 @@ def test_a_color_shift_is_found_to_a_tenth_of_a_level_whatever_else_changed(alte
     assert 0.5 * (1 - altered) * 96**2 < shift.pixels <= (1 - altered) * 96**2 * 1.02
 
 
-def test_a_shape_that_changed_has_no_say():
+def test_a_shape_that_changed_does_not_affect_the_shift():
     # A third of what was thought untouched is another thing altogether.
     original = cv2.GaussianBlur(make_image(96), (0, 0), 2)
     given = shifted(original)
@@ -47,7 +47,7 @@ def test_a_color_shift_is_found_through_noise(bits):
     assert residual_levels(shift, shifted(original), original) < (0.1 if bits == "rounded" else 0.7)
 
 
-def test_clipped_pixels_have_no_say():
+def test_clipped_pixels_do_not_affect_the_shift():
     original = make_image(128, low=0, high=1)
     given = np.clip(shifted(original), 0.1, 0.9)
     given = np.where(given <= 0.1, 0, np.where(given >= 0.9, 1, given)).astype(np.float32)

@@ -46,7 +46,7 @@ test("any other file has none, and stays as it is", () => {
   }
 });
 
-test("the stored corners go where the orientation says", () => {
+test("the stored corners go where the orientation puts them", () => {
   // Where the first row's first pixel, and the first column's last, are in the upright image of a stored 3×2.
   const wanted = { 1: [0, 0, 0, 2], 2: [3, 0, 3, 2], 3: [3, 2, 3, 0], 4: [0, 2, 0, 0],
                    5: [0, 0, 2, 0], 6: [2, 0, 0, 0], 7: [2, 3, 0, 3], 8: [0, 3, 2, 3] }; // prettier-ignore
