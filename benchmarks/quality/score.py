@@ -88,8 +88,10 @@ def outside_equal(image: np.ndarray, scene: Scene) -> float:
 
 def score(image: np.ndarray, scene: Scene) -> dict[str, float]:
     """FIGURES by name, for an image float32 [S,S,3] in 0..1. Raises ValueError for another shape, NaN or infinity."""
-    if image.shape != scene.truth.shape or not np.isfinite(image).all():
-        raise ValueError(f"A finite image of shape {scene.truth.shape} is needed; got shape {image.shape}.")
+    if image.shape != scene.truth.shape:
+        raise ValueError(f"An image of shape {scene.truth.shape} is needed, but got shape {image.shape}.")
+    if not np.isfinite(image).all():
+        raise ValueError("The image holds values that are NaN or infinite.")
     inside = scene.true_matte > 0.5
     labs = [rgb2lab(shown[inside][:, None]) for shown in (image, scene.truth)]
     return {

@@ -88,9 +88,15 @@ def test_one_changed_pixel_outside_the_masks_is_detected(given):
     assert score(touched, given)["outside_equal"] == 0
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((64, 64, 3), np.float32), np.full((128, 128, 3), np.nan, np.float32)])
-def test_an_image_of_wrong_size_or_with_nan_is_refused(given, wrong):
-    with pytest.raises(ValueError, match="is needed; one of"):
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (np.zeros((64, 64, 3), np.float32), r"of shape \(128, 128, 3\) is needed, but got shape \(64, 64, 3\)"),
+        (np.full((128, 128, 3), np.nan, np.float32), "NaN or infinite"),
+    ],
+)
+def test_an_image_of_wrong_size_or_with_nan_is_refused(given, wrong, problem):
+    with pytest.raises(ValueError, match=problem):
         score(wrong, given)
 
 
