@@ -40,10 +40,8 @@ class Prompts:
             named["reference_positive"] = self.reference_positive
         for name, prompt in named.items():
             check_socket(name, prompt, list, "a prompt, such as from CLIP Text Encode,")
-        if not self.positive:
-            raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
-        if self.reference_positive is not None and not self.reference_positive:
-            raise ValueError("reference_positive is empty: connect a prompt, such as from CLIP Text Encode.")
+            if not prompt and name != "negative":
+                raise ValueError(f"{name} is empty: connect a prompt, such as from CLIP Text Encode.")
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,8 @@ def parts_of(run: Run, batches: list[torch.Tensor]) -> list[Part]:
     """
     prompts = [run.prompts.positive, run.prompts.reference_positive or run.prompts.positive]
     plain = runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
-    noise, seeds = noise_of(run), [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
+    seeds = [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
+    noise = noise_of(run, seeds)
     if len(batches) * len(seeds) > 1 and holds_items(run.model, prompts, run.prompts.negative):
         count = len(run.scene)
         return [
@@ -246,10 +245,9 @@ def part_callback(preview: Callable, place: int, parts: int) -> Callable:
     return lambda call, x0, x, calls: preview(place * calls + call, x0, x, parts * calls)
 
 
-def noise_of(run: Run) -> torch.Tensor:
-    """The initial noise of every item and seed."""
+def noise_of(run: Run, seeds: list[int]) -> torch.Tensor:
+    """The initial noise of every item, for each of the run's seeds."""
     widgets, options = run.widgets, run.options
-    seeds = [run_seed(widgets.seed, further) for further in range(options.num_seeds)]
     if widgets.method == PLAIN:
         # KSampler's, including its noise.
         index = run.latent.get("batch_index")
