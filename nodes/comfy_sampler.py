@@ -20,7 +20,7 @@ from ..phd_ops.latents.seeds import item_seed, loop_generator
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import EULER, SOLVERS
 from ..phd_ops.pixels.masks import zero_black
-from .ui import send_text, warn
+from .ui import tell, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
 # The methods that have a loop of their own.
@@ -92,10 +92,10 @@ class Plan:
     noise_mask: torch.Tensor | None = None
 
     def announce(self) -> None:
+        if self.message:
+            tell(self.message)
         if self.warning:
-            warn("\n".join(filter(None, [self.warning, self.message])))
-        else:
-            send_text(self.message)
+            warn(self.warning)
 
 
 def is_flow(model_sampling: Any) -> bool:

@@ -15,7 +15,7 @@ from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.resample import resize
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
-from .ui import Message, outlined, show
+from .ui import HAS_UI, Message, outlined, show
 from .validate import check_numbers, check_socket
 
 Crop = io.Custom("PHD_CROP")
@@ -121,7 +121,7 @@ class PhDCrop(io.ComfyNode):
                     tooltip="1 = subject, in the window (without one: the harmonize_mask without the ring).",
                 ),
             ],
-            is_output_node=True,
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["crop and stitch", "inpaint crop"]),
         )
 
@@ -167,10 +167,10 @@ class PhDCrop(io.ComfyNode):
             as_tensor(images if reference is None else cut_images(references, count, window)),
             as_tensor(cut_masks(subjects, count, window)),
             ui=show(
-                cls,
-                [outlined(*pair) for pair in zip(images, masks, strict=True)],
+                (outlined(*pair) for pair in zip(images, masks, strict=True)),
                 messages + window_messages(window, bool(harmonizes.any())),
-            ),
+            )
+            | {"phd_window": [window_as_data(window)]},
         )
 
 
@@ -204,6 +204,11 @@ def cut_images(batch: np.ndarray, count: int, window: CropWindow) -> list[np.nda
 def cut_masks(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
     """The windows of `count` masks [H,W], at the model's size."""
     return cut(batch, count, window.box, lambda part: resize_mask(part, *window.target))
+
+
+def window_as_data(window: CropWindow) -> dict[str, int]:
+    """The window for callers over the API, in the history of a run; in pixels."""
+    return {**window.box._asdict(), "target_width": window.target.width, "target_height": window.target.height}
 
 
 def window_messages(window: CropWindow, any_change: bool) -> list[Message]:

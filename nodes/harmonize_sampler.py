@@ -11,6 +11,7 @@ from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .sample import Options, Prompts, sample_latents
 from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
+from .ui import HAS_UI, as_ui, gathered
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
@@ -87,6 +88,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     tooltip="1 = latent cells that visibly differ from original_latent. For Stitch.",
                 ),
             ],
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["harmonize", "relight", "blend in"]),
         )
 
@@ -119,7 +121,8 @@ class PhDHarmonizeSampler(io.ComfyNode):
             mask = subject_mask
         prompts = Prompts(positive, negative, reference_positive)
         options = Options(True, reference, subject_mask, identity, anchor, num_seeds)
-        latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
+        with gathered() as messages:
+            latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
         harmonized = latents[0]["samples"][: len(original)]
         changed = changed_cells(original.to(harmonized), harmonized).cpu()
-        return io.NodeOutput(latents[0], latents[-1], changed)
+        return io.NodeOutput(latents[0], latents[-1], changed, ui=as_ui(messages))

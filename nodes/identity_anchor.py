@@ -10,7 +10,7 @@ from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored, noise_
 from .comfy_sampler import is_flow
 from .compat import newer
 from .latents import checked_samples, subject_share
-from .ui import warn
+from .ui import HAS_UI, Message, show_text
 from .validate import check_choice, check_numbers
 
 STRENGTH = 0.5
@@ -82,6 +82,7 @@ class PhDIdentityAnchor(io.ComfyNode):
                 anchor_input(),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For any sampler, with any other patches.")],
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["ilvr", "detail", "relight", "keep subject"]),
         )
 
@@ -96,6 +97,6 @@ class PhDIdentityAnchor(io.ComfyNode):
         if strength == 0:
             return io.NodeOutput(model)
         if not subject.any():
-            warn("The subject_mask is empty, so there is nothing to hold: the model passes through unchanged.")
-            return io.NodeOutput(model)
+            text = "The subject_mask is empty, so there is nothing to hold: the model passes through unchanged."
+            return io.NodeOutput(model, ui=show_text([Message(text, warning=True)]))
         return io.NodeOutput(anchored_model(model, samples, subject, strength, anchor))

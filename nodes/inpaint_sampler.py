@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from .compat import newer
 from .sample import Prompts, sample_latents
 from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
+from .ui import HAS_UI, as_ui, gathered
 
 
 class PhDMaskedInpaintSampler(io.ComfyNode):
@@ -25,6 +26,7 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The inpainted latent; unchanged outside the mask.")
             ],
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
         )
 
@@ -39,4 +41,6 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
         **widgets: Any,
     ) -> io.NodeOutput:
         prompts = Prompts(positive, negative)
-        return io.NodeOutput(*sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets)))
+        with gathered() as messages:
+            latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets))
+        return io.NodeOutput(*latents, ui=as_ui(messages))

@@ -13,7 +13,7 @@ from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Sub
 from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
-from .ui import Message, outlined, show, store_preview
+from .ui import HAS_UI, Message, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_numbers
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
@@ -77,7 +77,7 @@ class PhDPasteBlend(io.ComfyNode):
             description="Pastes a subject into a scene at a chosen or random place, with a softened boundary.",
             inputs=paste_inputs(),
             outputs=paste_outputs(),
-            is_output_node=True,
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["composite", "collage", "insert object"]),
         )
 
@@ -118,8 +118,7 @@ class PhDPasteBlend(io.ComfyNode):
         where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
         placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, light_match, ring), shadow)
-        ui = show(cls, [canvas_preview(canvas) for canvas in canvases], notes + messages + found)
-        ui |= placement_ui(cls, jobs, placed)
+        ui = show(map(canvas_preview, canvases), notes + messages + found) | placement_ui(jobs, placed)
         return io.NodeOutput(*map(torch.from_numpy, batch), placements_used(jobs, placed), ui=ui)
 
 
@@ -278,12 +277,13 @@ def placements_as_data(jobs: list[Job], placed: list[dict[int, Placement]]) -> l
     return [None if one is None else asdict(one) for one in placements_by_subject(jobs, placed)]
 
 
-def placement_ui(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, Placement]]) -> dict[str, Any]:
+def placement_ui(jobs: list[Job], placed: list[dict[int, Placement]]) -> dict[str, Any]:
     """Placements as data: for the editor in the browser, and for callers over the API."""
-    return {"phd_placement": on_canvas(cls, jobs, placed), "phd_placement_used": placements_as_data(jobs, placed)}
+    shown = [] if listening_page() is None else on_canvas(jobs, placed)
+    return {"phd_placement": shown, "phd_placement_used": placements_as_data(jobs, placed)}
 
 
-def on_canvas(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any]]:
+def on_canvas(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any]]:
     """What the placement editor in the browser shows: of the first subject that is placed, the scene before the paste,
     the subject, and where it went. Empty where none is placed."""
     for job, placements in zip(jobs, placed, strict=True):
@@ -293,9 +293,9 @@ def on_canvas(cls: type[io.ComfyNode], jobs: list[Job], placed: list[dict[int, P
             cutout = np.dstack([subject.image[box.slices], subject.matte[box.slices]])
             return [
                 {
-                    "scene": store_preview(cls, in_range(job.scene)),
+                    "scene": store_preview(preview(in_range(job.scene))),
                     "scene_size": list(Size.of(job.scene)),
-                    "subject": store_preview(cls, cutout),
+                    "subject": store_preview(preview(cutout)),
                     "subject_size": list(box.size),
                     "placement": asdict(placement),
                 }

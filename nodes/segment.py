@@ -19,7 +19,7 @@ from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
-from .ui import Message, show
+from .ui import HAS_UI, Message, preview, show
 from .validate import check_choice, check_numbers, check_socket
 
 BoundingBox = io.Custom("BOUNDING_BOX")
@@ -133,7 +133,7 @@ class PhDSegment(io.ComfyNode):
                     ),
                 ),
             ],
-            is_output_node=True,
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["mask", "cut out", "remove background", "segmentation"]),
         )
 
@@ -174,8 +174,10 @@ class PhDSegment(io.ComfyNode):
         cutouts = [cut_out(one[..., :3], mask) for one, mask in zip(images, masks, strict=True)]
         # A list without items would stop the graph.
         separate = [as_tensor([mask]) for found in subjects for mask in found.separate] or [as_tensor(masks[:1])]
-        ui = show(cls, cutouts, messages)
-        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), first_box(masks), separate, ui=ui)
+        boxes = [subject_box(mask) for mask in masks]
+        ui = show(map(preview, cutouts), messages)
+        ui |= {"phd_box": [None if one is None else one._asdict() for one in boxes]}
+        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), first_box(boxes), separate, ui=ui)
 
 
 def written_prompt(box: str, positive: str, negative: str, size: Size) -> tuple[Prompt, list[Message]]:
@@ -222,7 +224,6 @@ def messages_of(subjects: list[Subjects]) -> list[Message]:
     return messages
 
 
-def first_box(masks: list[np.ndarray]) -> dict[str, int]:
-    """The box around the subject of the first mask that has one, as BOUNDING_BOX; all 0 where none has."""
-    boxes = (subject_box(mask) for mask in masks)
+def first_box(boxes: list[Box | None]) -> dict[str, int]:
+    """The first box that is one, as BOUNDING_BOX; all 0 where none is."""
     return next((box for box in boxes if box is not None), Box(0, 0, 0, 0))._asdict()

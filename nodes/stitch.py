@@ -17,7 +17,7 @@ from ..phd_ops.pixels.stitch import Layers, Stitched, StitchOptions, fade_in_win
 from .compat import newer
 from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
-from .ui import Message, outlined, show
+from .ui import HAS_UI, Message, outlined, show
 from .validate import check_numbers, check_socket
 
 # Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
@@ -159,7 +159,7 @@ class PhDStitch(io.ComfyNode):
             ),
             inputs=[*required_inputs(), *light_inputs(), *optional_inputs()],
             outputs=stitch_outputs(),
-            is_output_node=True,
+            **HAS_UI,
             **newer(io.Schema, search_aliases=["uncrop", "relight", "detail transfer"]),
         )
 
@@ -198,8 +198,8 @@ class PhDStitch(io.ComfyNode):
         window, cut_off = find_window(Size.of(scenes[0]), Size.of(composites[0]), Size.of(runs[0][0]), crop)
         check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
         images, masks, reports, found = stitch_batch(batch, window, edge_fade, options)
-        previews = [outlined(array) for pair in zip(images, masks, strict=True) for array in pair]
-        ui = show(cls, previews, messages + resized + cut_off + found) | {"phd_report": reports}
+        previews = (outlined(array) for pair in zip(images, masks, strict=True) for array in pair)
+        ui = show(previews, messages + resized + cut_off + found) | {"phd_report": reports}
         return io.NodeOutput(torch.from_numpy(images), torch.from_numpy(masks), json.dumps(reports), ui=ui)
 
 

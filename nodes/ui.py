@@ -1,26 +1,42 @@
-"""What a node shows in the browser: preview images, messages and warnings.
+"""What a node shows in the browser and leaves in the history of a run: preview images, messages and warnings.
 
-Messages are values. Helpers return them, and the node hands them all to `show` at its end. Only code that runs inside
-a sampler, which cannot return anything to the node's `ui`, calls `warn`.
+Messages are values. Helpers return them, and the node hands them all to `show` or `show_text` at its end. Only code
+that runs inside a sampler, which cannot return anything to the node's `ui`, calls `tell` and `warn`; the node that
+samples gathers what they say with `gathered`.
+
+None of the pack's nodes is an output node: ComfyUI would run it also where the rest of a prompt is invalid, and call
+that a success. A node needs no such flag for its `ui`: ComfyUI sends it to the page ("executed") and keeps it in
+/history for every node that ran. Of a node whose result is cached, 0.3.64 keeps it in /history but sends nothing;
+newer versions do both, given HAS_UI.
 """
 
+import contextlib
+import contextvars
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
+import folder_paths
 import numpy as np
-import torch
-from comfy_api.latest import io, ui
+from comfy_api import feature_flags
+from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import resize_mask
+from .compat import newer
 
+# Schema words of a node that returns `ui`: newer versions of ComfyUI then give it again when the node is cached.
+HAS_UI = newer(io.Schema, has_intermediate_output=True)
 # The longer side of a preview, in pixels: showing a large scene costs no more than showing a small one.
 PREVIEW_SIDE = 1024
+# Of JPEG and WebP, in percent.
+PREVIEW_QUALITY = 85
 # The key of warnings in a node's `ui`, and the name of the websocket event that carries those of a running sampler.
 WARNINGS = "phd_warnings"
 WHITE, ORANGE = (255, 255, 255), (255, 140, 0)
@@ -34,84 +50,138 @@ class Message:
     warning: bool = False
 
 
-def running_node() -> tuple[Any, str] | None:
-    """The server and the id of the running node; None without a server (headless) or outside a node."""
+class Page(NamedTuple):
+    """The browser page that started a run, and the node that is running."""
+
+    server: Any
+    client_id: str
+    node_id: str
+
+
+# What `tell` and `warn` said since `gathered` was entered; None outside.
+_said: contextvars.ContextVar[list[Message] | None] = contextvars.ContextVar("_said", default=None)
+
+
+def listening_page() -> Page | None:
+    """The page that started this run; None where it is closed, and where there is none: over the API, or headless.
+
+    ComfyUI's page says which features it knows as it connects. Programs that drive the API do not: some take our
+    frames of text for images, and no one looks at a preview.
+    """
     server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
     context = get_executing_context()
-    return None if server is None or context is None else (server, context.node_id)
+    if server is None or context is None or server.client_id is None:
+        return None
+    known = feature_flags.supports_feature(server.sockets_metadata, server.client_id, "supports_preview_metadata")
+    return Page(server, server.client_id, context.node_id) if known else None
 
 
 def send_text(text: str) -> None:
-    """Writes text onto the running node in the browser. Headless, it does nothing."""
-    running = running_node()
-    if running is not None:
-        server, node_id = running
-        server.send_progress_text(text, node_id, server.client_id)
+    """Writes text onto the running node in the browser. Without a page it does nothing."""
+    page = listening_page()
+    if page is not None:
+        page.server.send_progress_text(text, page.node_id, sid=page.client_id)
+
+
+@contextlib.contextmanager
+def gathered() -> Iterator[list[Message]]:
+    """Gathers what `tell` and `warn` say inside, for the `ui` of the node that samples."""
+    said: list[Message] = []
+    token = _said.set(said)
+    try:
+        yield said
+    finally:
+        _said.reset(token)
+
+
+def tell(text: str, *, warning: bool = False) -> None:
+    """Says something from inside a running sampler: on the node at once, and to `gathered`."""
+    said = _said.get()
+    if said is None:
+        send_text(text)
+        return
+    said.append(Message(text, warning))
+    # A text replaces the one before it.
+    send_text("\n".join(as_ui(said)["text"]))
 
 
 def warn(text: str) -> None:
-    """Warns from inside a running sampler: in the log, on the node, and as a toast in the browser that started the run.
+    """Warns from inside a running sampler: as `tell`, in the log, and as a toast in the browser that started the run.
 
     Sends the websocket event "phd_warnings": {"node": id, "warnings": [text]}. Everywhere else return a Message.
     """
     logging.getLogger(__name__).warning(text)
-    send_text(text)
-    running = running_node()
-    # Without a client id the event would reach every open browser.
-    if running is not None and running[0].client_id is not None:
-        server, node_id = running
-        server.send_sync(WARNINGS, {"node": node_id, "warnings": [text]}, server.client_id)
+    tell(text, warning=True)
+    page = listening_page()
+    if page is not None:
+        page.server.send_sync(WARNINGS, {"node": page.node_id, "warnings": [text]}, page.client_id)
 
 
-def show(cls: type[io.ComfyNode], images: Sequence[np.ndarray], messages: Iterable[Message]) -> dict[str, Any]:
-    """The `ui` of a node's output: preview images, and what there is to say.
+def as_ui(messages: Iterable[Message]) -> dict[str, list[str]]:
+    """Messages as a part of a node's `ui`: "text", every one's text, and "phd_warnings", those of the warnings.
 
-    Args:
-        images: float32 [H,W,C] in 0..1, all of one shape.
-        messages: in order; repeated ones are shown once. They are also written onto the node.
-    Returns:
-        "images"; "text", every message's text; "phd_warnings", the texts of the warnings. Both lists are there even
-        when empty: where a node runs once for each item of a list, ComfyUI merges by the first run's keys.
+    They are in order, and repeated ones are there once. Both lists are there even when empty: where a node runs once
+    for each item of a list, ComfyUI merges by the first run's keys.
     """
     messages = list(dict.fromkeys(messages))
-    texts = [message.text for message in messages]
-    warnings = [message.text for message in messages if message.warning]
-    for warning in warnings:
+    return {
+        "text": [message.text for message in messages],
+        WARNINGS: [message.text for message in messages if message.warning],
+    }
+
+
+def show_text(messages: Iterable[Message]) -> dict[str, Any]:
+    """The `ui` of a node that ends with messages, which are also written onto the node; warnings are logged."""
+    said = as_ui(messages)
+    for warning in said[WARNINGS]:
         logging.getLogger(__name__).warning(warning)
-    if texts:
-        send_text("\n".join(texts))
-    return {**stored(cls, images), "text": texts, WARNINGS: warnings}
+    if said["text"]:
+        send_text("\n".join(said["text"]))
+    return said
 
 
-def store_preview(cls: type[io.ComfyNode], image: np.ndarray) -> dict[str, Any]:
-    """Stores an image [H,W,3] or [H,W,4] at preview size; returns the name under which the server gives it."""
-    return dict(stored(cls, [preview(image)])["images"][0])
+def show(previews: Iterable[np.ndarray], messages: Iterable[Message]) -> dict[str, Any]:
+    """The `ui` of a node that ends with previews and messages, see `show_text`.
+
+    Args:
+        previews: uint8 [H,W,3] or [H,W,4]. Give a generator: without a page they are not even drawn.
+    """
+    stored = [] if listening_page() is None else [store_preview(image) for image in previews]
+    return {"images": stored, **show_text(messages)}
 
 
-def stored(cls: type[io.ComfyNode], images: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Stores images for the browser; returns ComfyUI's "images" entry of a node's `ui`."""
-    batch = torch.from_numpy(np.ascontiguousarray(np.stack(images), dtype=np.float32))
-    return dict(ui.PreviewImage(batch, cls=cls).as_dict())
+def store_preview(image: np.ndarray) -> dict[str, str]:
+    """Stores a preview, uint8 [H,W,3] or [H,W,4]; returns the name under which ComfyUI's server gives it."""
+    if image.shape[-1] == 4:
+        ending, options = "webp", [cv2.IMWRITE_WEBP_QUALITY, PREVIEW_QUALITY]
+        encoded = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), options)[1]
+    else:
+        ending, options = "jpg", [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY]
+        encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"phd_{uuid.uuid4().hex}.{ending}"
+    (folder / name).write_bytes(encoded.tobytes())
+    return {"filename": name, "subfolder": "", "type": "temp"}
 
 
 def preview(image: np.ndarray) -> np.ndarray:
-    """Reduces an image [H,W] or [H,W,C] so that its longer side is at most PREVIEW_SIDE."""
+    """An image [H,W] or [H,W,C] in 0..1 as uint8, reduced so that its longer side is at most PREVIEW_SIDE."""
     height, width = image.shape[:2]
     scale = min(1.0, PREVIEW_SIDE / max(height, width))
     size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    return (np.clip(np.nan_to_num(reduced, nan=0.0), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def outlined(image: np.ndarray, *masks: np.ndarray) -> np.ndarray:
     """The preview of an image or mask with the outlines of up to two masks: the first white, the second orange."""
     reduced = preview(image)
-    reduced = np.repeat(reduced[..., None], 3, axis=-1) if reduced.ndim == 2 else reduced
-    reduced = np.clip(np.nan_to_num(reduced, nan=0.0), 0, 1)
-    drawn = np.ascontiguousarray(reduced * 255 + 0.5, dtype=np.uint8)
+    drawn = np.ascontiguousarray(np.repeat(reduced[..., None], 3, axis=-1) if reduced.ndim == 2 else reduced)
     size = Size.of(drawn)
     thickness = max(1, round(max(size) / 400))
     for mask, color in zip(masks, (WHITE, ORANGE), strict=False):
         inside = (resize_mask(mask, *size) > 0.5).astype(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(drawn, contours, -1, color, thickness)
-    return drawn.astype(np.float32) / 255
+    return drawn

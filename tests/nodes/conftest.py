@@ -1,4 +1,6 @@
 import os
+import sys
+import types
 
 import pytest
 import torch
@@ -37,3 +39,37 @@ def model_calls(monkeypatch):
 def as_in_the_executor():
     with torch.inference_mode():
         yield
+
+
+class PageServer:
+    """Stands in for ComfyUI's server with a client connected, and keeps what a node sends to it."""
+
+    def __init__(self, client_id: str | None, features: dict | None):
+        self.client_id = client_id
+        self.sockets_metadata = {} if features is None else {client_id: {"feature_flags": features}}
+        self.texts, self.events = [], []
+
+    def send_progress_text(self, text, node_id, sid=None):
+        self.texts.append((text, node_id, sid))
+
+    def send_sync(self, event, data, sid=None):
+        self.events.append((event, data, sid))
+
+
+@pytest.fixture
+def server_with(monkeypatch):
+    """Starts a server with a client: the page by default, which announces what it understands as it connects."""
+
+    def start(client_id="browser", features=types.MappingProxyType({"supports_preview_metadata": True})):
+        server = PageServer(client_id, features)
+        holder = types.SimpleNamespace(PromptServer=types.SimpleNamespace(instance=server))
+        monkeypatch.setitem(sys.modules, "server", holder)
+        return server
+
+    return start
+
+
+@pytest.fixture
+def page(server_with):
+    """A page that is open in a browser: nodes store previews for it."""
+    return server_with()

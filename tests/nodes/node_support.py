@@ -87,6 +87,19 @@ def run_node(kind: str, *, on_progress=None, **inputs) -> Ran:
     return Ran(execution.results["node"], list(execution.outputs.get("node", {}).get("text", [])), execution)
 
 
+def to_save(kind: str) -> dict:
+    """A workflow of one node with all its required inputs, and its first output taken by an output node."""
+    core.NODE_CLASS_MAPPINGS.update(PhDTestGiven=Given, PhDTestTaken=Taken)
+    required = [item for item in core.NODE_CLASS_MAPPINGS[kind].GET_SCHEMA().inputs if not item.optional]
+    inputs = {item.id: getattr(item, "default", None) for item in required}
+    inputs |= {name: ["given", 0] for name, value in inputs.items() if value is None}
+    return {
+        "given": {"class_type": "PhDTestGiven", "inputs": {"name": "anything"}},
+        "node": {"class_type": kind, "inputs": inputs},
+        "taken": {"class_type": "PhDTestTaken", "inputs": {"value": ["node", 0]}},
+    }
+
+
 def refused(kind: str, **inputs) -> str:
     """The sentence with which a node refuses its inputs. It was raised by the pack itself, not from deep inside."""
     try:

@@ -342,7 +342,7 @@ def test_a_color_shift_is_removed_and_gives_a_message():
     assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
 
 
-def test_every_node_shows_its_images():
+def test_every_node_shows_its_images(page):
     background, composite, matte, change = pasted(60, 80, batch=2)
     cropped = crop(composite, matte, change, side=96)
     assert len(cropped.execution.outputs["node"]["images"]) == 2

@@ -233,7 +233,7 @@ def test_a_preset_makes_fewer_inner_steps_at_cfg_1(model_calls, messages):
 def messages(monkeypatch):
     """The messages that a sampler shows on its node."""
     texts = []
-    monkeypatch.setattr(module("nodes.comfy_sampler"), "send_text", texts.append)
+    monkeypatch.setattr(module("nodes.comfy_sampler"), "tell", texts.append)
     return texts
 
 

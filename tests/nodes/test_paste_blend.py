@@ -310,7 +310,7 @@ def test_the_share_of_the_reference_that_the_exemplar_covers_gives_a_message():
 
 
 @pytest.mark.parametrize("given", [{}, {"placements": LINES, "paste_into_one": True}, {"subject": THREE}])
-def test_every_image_is_shown(given):
+def test_every_image_is_shown(page, given):
     ran = paste(**given)
     assert len(ran.execution.outputs["node"]["images"]) == len(ran.values[COMPOSITE])
 

@@ -85,7 +85,7 @@ def test_a_box_beside_the_image_finds_nothing():
     assert "No subject found" in ran.text[1]
 
 
-def test_the_image_shown_is_the_cut_out():
+def test_the_image_shown_is_the_cut_out(page):
     ran = run_node("PhDSegment", image=scene(), segmenter=finds(SQUARE[0]))
     assert len(ran.execution.outputs["node"]["images"]) == 1
 

@@ -1,16 +1,20 @@
 """Every workflow that the pack ships runs headless, and keeps the first promise."""
 
+import asyncio
+import copy
 import functools
 import json
 import shutil
 from pathlib import Path
 
 import cv2
+import execution
 import folder_paths
 import pytest
 import torch
-from node_support import NODE_TESTS, ROOT
+from node_support import EXPECTED_IDS, NODE_TESTS, ROOT, to_save
 
+import nodes
 from devtools.executor import run_workflow
 from devtools.package_images import photograph_path, read_rgb
 
@@ -80,3 +84,40 @@ def test_every_workflow_names_all_widgets_of_its_nodes(pack):
                 widgets = {item.id for item in schema.inputs if hasattr(item, "default") and not item.optional}
                 assert set(node["inputs"]) <= known, path.name
                 assert widgets <= set(node["inputs"]), path.name
+
+
+def is_queued(workflow):
+    """Whether ComfyUI would run a workflow or a part of it: /prompt answers with 200, otherwise with 400."""
+    return asyncio.run(execution.validate_prompt("id", copy.deepcopy(workflow), None))[0]
+
+
+@pytest.mark.parametrize("kind", EXPECTED_IDS)
+def test_a_prompt_without_a_required_input_is_not_run_in_part(kind):
+    """An output node of ours would run without the picture that was asked for, and that would be a success."""
+    workflow = to_save(kind)
+    assert is_queued(workflow)
+    for name in list(workflow["node"]["inputs"]):
+        broken = copy.deepcopy(workflow)
+        del broken["node"]["inputs"][name]
+        assert not is_queued(broken), name
+
+
+@pytest.mark.parametrize("kind", EXPECTED_IDS)
+def test_no_node_is_an_output_node(kind):
+    assert not nodes.NODE_CLASS_MAPPINGS[kind].OUTPUT_NODE
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_shipped_workflow_ends_by_saving_an_image_and_is_not_run_in_part(path):
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    linked = {link[0] for node in workflow.values() for link in node["inputs"].values() if isinstance(link, list)}
+    ends = {node["class_type"] for node_id, node in workflow.items() if node_id not in linked}
+    assert ends <= {"SaveImage", "PreviewImage"} and "SaveImage" in ends
+    workflow = {node_id: node for node_id, node in workflow.items() if node["class_type"] != "PreviewImage"}
+    assert is_queued(workflow)
+    for sampler in ("PhDMaskedInpaintSampler", "PhDHarmonizeSampler"):
+        broken = copy.deepcopy(workflow)
+        for node in broken.values():
+            if node["class_type"] == sampler:
+                node["inputs"]["steps"] = 0
+        assert not is_queued(broken)
