@@ -41,6 +41,9 @@ def as_in_the_executor():
         yield
 
 
+PAGE_FEATURES = {"supports_preview_metadata": True}
+
+
 class PageServer:
     """Stands in for ComfyUI's server with a client connected, and keeps what a node sends to it."""
 
@@ -58,9 +61,9 @@ class PageServer:
 
 @pytest.fixture
 def server_with(monkeypatch):
-    """Starts a server with a client: the page by default, which announces what it understands as it connects."""
+    """Starts a server with a client: by default the page, which announces its features as it connects."""
 
-    def start(client_id="browser", features=types.MappingProxyType({"supports_preview_metadata": True})):
+    def start(client_id="browser", features=PAGE_FEATURES):
         server = PageServer(client_id, features)
         holder = types.SimpleNamespace(PromptServer=types.SimpleNamespace(instance=server))
         monkeypatch.setitem(sys.modules, "server", holder)
