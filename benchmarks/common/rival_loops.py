@@ -105,11 +105,24 @@ def former(
 
 
 def lanpaint(
-    estimate, x, sigmas, known, masked, noise, fresh: Draw, flow: bool, *, inner: int, pinned: bool, guide: float = 5
+    estimate,
+    x,
+    sigmas,
+    known,
+    masked,
+    noise,
+    fresh: Draw,
+    flow: bool,
+    *,
+    inner: int,
+    pinned: bool,
+    step: float = 0.2,
+    guide: float = 5,
 ):
-    """LanPaint's rule in its own, variance-preserving coordinates v = x / √(a² + sigma²), f = 1 - abar.
+    """LanPaint's first-order rule in its own, variance-preserving coordinates v = x / √(a² + sigma²), f = 1 - abar.
 
-    v1.x: steps of 0.2 f. v2.1 (pinned): steps of 0.2, and inner steps that fall to none with f. None at the last level.
+    v2.0: steps of `step` f. v2.1 (pinned): steps of `step`, and inner steps that fall to none with f. None at the last
+    level.
     """
     pairs = list(levels(sigmas))
     for left, (sigma, sigma_next) in zip(reversed(range(len(pairs))), pairs, strict=True):
@@ -127,7 +140,7 @@ def lanpaint(
         steps, v = Corrected(pull, rate, 1.0, fresh), x / scale
         count = round(inner * float(f)) if pinned else inner
         for _ in range(count if left and a > LEAST_SIGNAL else 0):
-            v = steps.step(v, 0.2 if pinned else 0.2 * float(f))
+            v = steps.step(v, step if pinned else step * float(f))
         x = v * scale
         x = euler(x, torch.where(masked, estimate(x, sigma), known), sigma, sigma_next)
     return x

@@ -1,141 +1,238 @@
-"""Masked sampling on the demo model, a real but small network, on scenes that it was not trained on."""
+"""Masked sampling on the demo model, a real but small network: holes in backgrounds that it was not trained on.
+
+From a script, after `benchmarks.common.comfyui.start_comfyui()`:
+
+    demo_rows(["ours", "core"], cfg=4.0, calls=57, scenes=16, seeds=1, plain=True)
+"""
 
 import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from unittest import mock
+from pathlib import Path
 
-import comfy.sample
 import numpy as np
-import torch
 
 from benchmarks.common import rival_loops as rivals
 from benchmarks.common.table import Section
-from benchmarks.inpaint.exact import core, masked, preset, repaint, rival
-from devtools import package_images as images
+from benchmarks.inpaint import backgrounds, scores
+from benchmarks.inpaint.backgrounds import CHUNK, Network
+from benchmarks.inpaint.exact import core, masked, rival
+from benchmarks.inpaint.scores import paired_interval, texture_strength
+from benchmarks.inpaint.stored import Stored, key_of
 from devtools.comfyui import load_pack
-from devtools.model_calls import count_model_calls
-from training.demo_scenes import SceneRenderer
+from devtools.paths import DEMO_WEIGHTS, ROOT
 
-SIDE, PATCH, BAND = 128, 8, 4
-# Training uses the seeds [1], [2], [3, step], [4, step] and so on.
-SEED = [20260101, 4]
-HOLE = slice(40, 88)
-COUNTS = (20, 60, 120)
+COUNTS = (20, 57, 115)
+CFGS = (1.0, 4.0, 7.0)
+NAMES = ("ours", "lanpaint_tuned", "repaint", "core")
+SPLIT = "test"
+# Bounds on the figures of all cells together.
+WANTED = {
+    "demo_worst_ratio_20_57": ("<=", 0.97),
+    "demo_worst_ratio_115": ("<=", 1.0),
+    "demo_longer_worse": ("<=", 1.02),
+    "demo_texture_low": (">=", 0.5),
+    "demo_texture_high": ("<=", 1.2),
+}
+# Where two runs' seeds cannot overlap: an item's is the run's plus its place in the batch.
+SEED_STEP = 1_000_000
+LATENTS = ROOT / "phd_ops" / "latents"
+# What a loop's scores depend on, besides its settings.
+OUR_CODE = (*LATENTS.glob("*.py"), ROOT / "nodes" / "comfy_sampler.py")
+STEPS_CODE = (LATENTS / "noise.py", LATENTS / "solvers.py")
+REPAINT_CODE = (LATENTS / "repaint.py", LATENTS / "masked_latent.py", *STEPS_CODE)
+RIVAL_CODE = (Path(rivals.__file__), *STEPS_CODE)
+SCORING = (Path(backgrounds.__file__), Path(scores.__file__), *DEMO_WEIGHTS.glob("*.safetensors"))
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """Scenes [B,H,W,3] in 0..1, their latents and the CONDITIONING of their prompts, with the model and its VAE."""
+class Loop:
+    """A loop: its settings in words, its outer steps, a function that makes its SAMPLER, and the code it runs."""
 
-    truth: torch.Tensor
-    latents: torch.Tensor
-    prompts: list
-    model: object
-    vae: object
+    label: str
+    steps: int
+    sampler: Callable
+    code: tuple[Path, ...]
+
+
+def ours(cfg: float, calls: int) -> Loop:
+    """What the node does: the preset that makes at most this many calls, or, at 20, settings by hand."""
+    inputs = load_pack().nodes.sampler_inputs
+    steps, inner = 7, 2
+    if calls > 20:
+        preset = {57: "balanced", 115: "best"}[calls]
+        steps, inner = inputs.apply_preset(inputs.INPAINT_PRESETS, preset, cfg, 0, 0)
+    return Loop(f"{steps} × {inner}", steps, masked("masked Langevin", inner_steps=inner), OUR_CODE)
+
+
+def repaint(cfg: float, calls: int) -> Loop:
+    count = REPAINT_COUNTS[calls]
+    steps = calls // count
+    sampler = masked("RePaint", sampler_name="euler_ancestral", jump_count=count)
+    return Loop(f"{steps} steps, r = {count}", steps, sampler, REPAINT_CODE)
+
+
+def core_euler(cfg: float, calls: int) -> Loop:
+    return Loop(f"{calls} steps, euler", calls, core("euler"), ())
+
+
+def lanpaint(steps: int, inner: int, step: float, guide: float, pinned: bool = False) -> Loop:
+    label = f"{'2.1' if pinned else '2.0'}, {steps} × {inner}, step {step:g}, lambda {guide:g}"
+    rule = rival(rivals.lanpaint, inner=inner, step=step, guide=guide, pinned=pinned)
+    return Loop(label, steps, rule, RIVAL_CODE)
+
+
+def lanpaint_tuned(cfg: float, calls: int) -> Loop:
+    return lanpaint(**LANPAINT_TUNED[cfg if cfg in CFGS else 4.0][calls])
+
+
+# The best of `grid.py` on the validation split.
+REPAINT_COUNTS = {20: 4, 57: 5, 115: 5}
+LANPAINT_TUNED = {
+    cfg: {
+        20: {"steps": 5, "inner": 4, "step": 1.0, "guide": 10.0},
+        57: {"steps": 10, "inner": 5, "step": 1.0, "guide": 10.0},
+        115: {"steps": 20, "inner": 5, "step": 1.0, "guide": 10.0},
+    }
+    for cfg in CFGS
+}
+LOOPS = {"ours": ours, "lanpaint_tuned": lanpaint_tuned, "repaint": repaint, "core": core_euler}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Scores of one loop, [seeds,scenes], and its model calls."""
+
+    label: str
+    l1: np.ndarray
+    fine: np.ndarray
+    edge: np.ndarray
+    calls: int
+
+
+def demo_rows(
+    methods: Iterable[str], cfg: float, calls: int, scenes: int, seeds: int, plain: bool, prediction: str = "flow"
+) -> dict[str, Rows]:
+    """Scores of some of NAMES on the demo network at a limit of model calls; scenes in multiples of CHUNK."""
+    network = Network(plain, prediction)
+    return {name: rows_of(LOOPS[name](cfg, calls), network, cfg, scenes, seeds) for name in methods}
+
+
+def rows_of(
+    loop: Loop, network: Network, cfg: float, scenes: int, seeds: int, split: str = SPLIT, stored: Stored | None = None
+) -> Rows:
+    """Scores of a loop; what is stored is not measured again."""
+    if scenes % CHUNK:
+        raise ValueError(f"scenes is {scenes}; it must be a multiple of {CHUNK}.")
+    stored = stored or Stored()
+    found = [
+        [measured(loop, network, cfg, seed, first, split, stored) for first in range(0, scenes, CHUNK)]
+        for seed in range(seeds)
+    ]
+    columns = {
+        name: np.array([sum((row[name] for row in line), []) for line in found]) for name in ("l1", "fine", "edge")
+    }
+    return Rows(loop.label, **columns, calls=found[0][0]["calls"])
+
+
+def measured(loop: Loop, network: Network, cfg: float, seed: int, first: int, split: str, stored: Stored) -> dict:
+    """The stored row of one batch, which is made where there is none."""
+    what = {
+        "network": network.name, "split": split, "loop": loop.label, "cfg": cfg, "seed": seed, "first": first,
+    }  # fmt: skip
+    key = key_of(what, (*loop.code, *SCORING))
+    if key not in stored.rows:
+        given = backgrounds.chunk(split, first)
+        images, calls = backgrounds.inpaint(network, given, loop.steps, loop.sampler, cfg, seed * SEED_STEP + first)
+        sampled = backgrounds.scored(images, given)
+        columns = {name: [float(f"{getattr(item, name):.4g}") for item in sampled] for name in sampled[0]._fields}
+        stored.add(key, {**what, "calls": calls, **columns})
+    return stored.rows[key]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One use of the network at one guidance and one limit of model calls."""
+
+    network: Network
+    cfg: float
+    calls: int
+
+
+def cells() -> list[Cell]:
+    """All cells; as a network that predicts noise only some, since the loops treat both alike."""
+    all_cells = [Cell(Network(plain), cfg, calls) for plain in (False, True) for cfg in CFGS for calls in COUNTS]
+    return all_cells + [Cell(Network(True, "noise"), cfg, COUNTS[1]) for cfg in CFGS[:2]]
+
+
+def measure(cell: Cell, scenes: int, seeds: int) -> tuple[Section, dict[str, dict]]:
+    """The table of a cell, and its figures by loop."""
+    rows = demo_rows(NAMES, cell.cfg, cell.calls, scenes, seeds, cell.network.plain, cell.network.prediction)
+    figures = {name: as_figures(row, true_fine(scenes)) for name, row in rows.items()}
+    section = Section(f"{cell.network.name}.cfg{cell.cfg:g}.{cell.calls}: l1 / texture / edge (calls)")
+    for name, row in rows.items():
+        score = figures[name]
+        text = f"{score['l1']:6.2f} / {score['texture']:4.2f} / {score['edge']:5.2f} ({score['calls']})"
+        if name != "ours":
+            apart, low, high = paired_interval(rows["ours"].l1, row.l1)
+            loses = "  ! ours loses" if apart > 0 else ""
+            text += f"   ours - this {apart:+.2f} [{low:+.2f}, {high:+.2f}]{loses}"
+        section.row(f"{name}: {row.label}", text)
+    section.row("ours over the best of the others", f"{ratio_to_best(figures):6.3f}")
+    return section, figures
 
 
 @functools.cache
-def scenes(count: int) -> Scenes:
-    demo = load_pack().nodes.demo_model
-    # Without the sprites, which would have to be downloaded; the photographs provide enough subjects.
-    with mock.patch.object(images, "load_sprites", dict):
-        renderer = SceneRenderer()
-    rng = np.random.default_rng(SEED)
-    drawn = [renderer.render(rng, SIDE) for _ in range(count)]
-    truth = torch.from_numpy(np.stack([image for image, _ in drawn])).float() / 255
-    clip, vae = demo.load_clip(), demo.load_vae()
-    prompts = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for _, text in drawn]
-    return Scenes(truth, vae.encode(truth), prompts, demo.load_model(), vae)
+def true_fine(scenes: int) -> np.ndarray:
+    """Energy of the fine structure in the holes as the codec gives the truth back, [scenes]."""
+    chunks = [backgrounds.chunk(SPLIT, first) for first in range(0, scenes, CHUNK)]
+    return np.array(
+        [scores.fine_energy(*of) for given in chunks for of in zip(given.decoded, given.holes, strict=True)]
+    )
 
 
-def cells() -> torch.Tensor:
-    """The hole on the latent grid, [1,1,h,w]."""
-    mask = torch.zeros(1, 1, SIDE // PATCH, SIDE // PATCH)
-    mask[..., HOLE.start // PATCH : HOLE.stop // PATCH, HOLE.start // PATCH : HOLE.stop // PATCH] = 1
-    return mask
-
-
-def errors(shown: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
-    """Mean absolute difference in the hole, and within BAND pixels of its edge."""
-    apart = (shown.detach() - truth).abs().mean(-1)[:, HOLE, HOLE]
-    inner = torch.zeros(apart.shape[1:], dtype=torch.bool)
-    inner[BAND:-BAND, BAND:-BAND] = True
-    return float(apart.mean()), float(apart[:, ~inner].mean())
-
-
-def rows() -> dict[str, dict[int, tuple]]:
-    """Every loop as (steps, sampler) by the count of model calls, or the nearest that it can make below it."""
-    one, two = {"inner": 5, "pinned": False}, {"inner": 5, "pinned": True}
-    own = {count: preset(name) for count, name in zip(COUNTS, ("fast", "balanced", "best"), strict=True)}
-    shorter = masked("masked Langevin", inner_steps=2)
+def as_figures(row: Rows, fine: np.ndarray) -> dict[str, float]:
     return {
-        "ours": {20: (7, shorter)} | {count: (own[count].steps, own[count].sampler) for count in COUNTS[1:]},
-        "core KSampler, euler": {count: (count, core("euler")) for count in COUNTS},
-        "plain Langevin": {n: (k, rival(rivals.langevin, inner=5)) for n, k in zip(COUNTS, (5, 11, 21), strict=True)},
-        "RePaint, r = 5": {n: (k, repaint(k, 5).sampler) for n, k in zip(COUNTS, (4, 12, 24), strict=True)},
-        "LanPaint v1.x": {n: (k, rival(rivals.lanpaint, **one)) for n, k in zip(COUNTS, (5, 11, 21), strict=True)},
-        "LanPaint v2.1": {n: (k, rival(rivals.lanpaint, **two)) for n, k in zip(COUNTS, (6, 17, 34), strict=True)},
+        "l1": float(row.l1.mean()),
+        "texture": texture_strength(row.fine, fine),
+        "edge": float(row.edge.mean()),
+        "calls": row.calls,
     }
 
 
-def inpaint(given: Scenes, steps: int, sampler, cfg: float = 1.0) -> tuple[torch.Tensor, int]:
-    """Images [B,H,W,3], each with its own prompt and noise, and the model calls of each."""
-    sampling = given.model.get_model_object("model_sampling")
-    sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)
-    mask, made = cells(), []
-    with count_model_calls() as count:
-        for index, (known, prompt) in enumerate(zip(given.latents, given.prompts, strict=True)):
-            start = known[None] * (1 - mask)
-            noise = comfy.sample.prepare_noise(start, index)
-            made.append(
-                comfy.sample.sample_custom(
-                    given.model, noise, cfg, sampler(), sigmas, prompt, given.prompts[0], start,
-                    noise_mask=mask, disable_pbar=True, seed=index,
-                )
-            )  # fmt: skip
-    return given.vae.decode(torch.cat(made)), count.calls // len(made)
+def bounded(found: dict[Cell, dict[str, dict]]) -> dict[str, float]:
+    """The figures that have bounds: the worst of all cells."""
+    ratios = {cell: ratio_to_best(figures) for cell, figures in found.items()}
+    strengths = [figures["ours"]["texture"] for figures in found.values()]
+    longer = [
+        found[longest]["ours"]["l1"] / found[short]["ours"]["l1"]
+        for longest in found
+        for short in found
+        if (short.network, short.cfg) == (longest.network, longest.cfg) and short.calls < longest.calls
+    ]
+    return {
+        "demo_worst_ratio_20_57": max(ratio for cell, ratio in ratios.items() if cell.calls < COUNTS[2]),
+        "demo_worst_ratio_115": max(ratio for cell, ratio in ratios.items() if cell.calls == COUNTS[2]),
+        "demo_longer_worse": max(longer),
+        "demo_texture_low": min(strengths),
+        "demo_texture_high": max(strengths),
+    }
 
 
-def measure(count: int, cfg: float = 1.0) -> tuple[Section, dict[str, dict], list[tuple[str, np.ndarray]]]:
-    """The table, its figures, and the images at the middle count of model calls."""
-    given = scenes(count)
-    section = Section(f"Demo model, {count} held-out scenes of {SIDE}², hole of {HOLE.stop - HOLE.start}², L1 × 255")
-    decoded = given.vae.decode(given.latents)
-    floor = errors(decoded, given.truth)
-    section.row("the codec alone", f"masked {255 * floor[0]:6.2f}  boundary {255 * floor[1]:6.2f}")
-    figures, shown = {}, [("truth", given.truth), ("to inpaint", holed(given.truth))]
-    for name, runs in rows().items():
-        columns = []
-        for wanted, (steps, sampler) in runs.items():
-            made, calls = inpaint(given, steps, sampler, cfg)
-            masked_l1, boundary_l1 = errors(made, given.truth)
-            figures[f"{name} {wanted}"] = {"masked_l1": masked_l1, "boundary_l1": boundary_l1, "calls": calls}
-            columns.append(f"{calls:4d} calls {255 * masked_l1:6.2f} {255 * boundary_l1:6.2f}")
-            if wanted == COUNTS[1]:
-                shown.append((f"{name}: {calls} calls", made))
-        section.row(name, "  |".join(columns))
-    return section, figures, [(title, side_by_side(batch)) for title, batch in shown]
+def ratio_to_best(figures: dict[str, dict]) -> float:
+    """Our error over the least error of the others."""
+    return figures["ours"]["l1"] / min(score["l1"] for name, score in figures.items() if name != "ours")
 
 
-def better(figures: dict[str, dict]) -> list[str]:
-    """A line for each error in which a rival is below ours at the same count of calls."""
-    lines = []
-    for name, score in figures.items():
-        mine = figures[f"ours {name.rsplit(' ', 1)[1]}"]
-        for quality in ("masked_l1", "boundary_l1"):
-            if score[quality] < mine[quality]:
-                lines.append(
-                    f"{name} beats ours in {quality}: {255 * score[quality]:.2f} against {255 * mine[quality]:.2f}"
-                )
-    return lines
-
-
-def holed(truth: torch.Tensor) -> torch.Tensor:
-    gray = truth.clone()
-    gray[:, HOLE, HOLE] = 0.5
-    return gray
-
-
-def side_by_side(batch: torch.Tensor) -> np.ndarray:
-    """uint8 [H,B*W,3]."""
-    return (torch.cat(list(batch), dim=1).clamp(0, 1) * 255).round().byte().numpy()
+def pictures(network: Network, cfg: float, count: int = 4) -> list[tuple[str, np.ndarray]]:
+    """Some backgrounds side by side, uint8 [H,count W,3], inpainted by every loop at the middle limit of calls."""
+    given = backgrounds.chunk(SPLIT, 0).few(count)
+    empty = given.truth.copy()
+    for image, hole in zip(empty, given.holes, strict=True):
+        image[hole.within()] = 0.5
+    shown = [("truth", given.truth), ("to inpaint", empty)]
+    for name in NAMES:
+        loop = LOOPS[name](cfg, COUNTS[1])
+        images, calls = backgrounds.inpaint(network, given, loop.steps, loop.sampler, cfg, 0)
+        shown.append((f"{name}, cfg {cfg:g}: {calls} calls", images))
+    return [(title, np.hstack((255 * images).round().astype(np.uint8))) for title, images in shown]
