@@ -15,6 +15,7 @@ from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.resample import resize
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
+from .interrupts import interruptible
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_numbers, check_socket
 
@@ -126,6 +127,7 @@ class PhDCrop(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(  # noqa: PLR0913
         cls,
         composite: torch.Tensor,

@@ -12,6 +12,7 @@ from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
 from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
+from .interrupts import interruptible
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_numbers
@@ -82,6 +83,7 @@ class PhDPasteBlend(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(  # noqa: PLR0913
         cls,
         background: torch.Tensor,

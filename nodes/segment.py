@@ -6,7 +6,6 @@ from typing import Any
 import comfy.utils
 import numpy as np
 import torch
-from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.foreground import cut_out
@@ -17,6 +16,7 @@ from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch
+from .interrupts import interruptible
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import HAS_UI, Message, preview, show
@@ -138,6 +138,7 @@ class PhDSegment(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(  # noqa: PLR0913
         cls,
         image: torch.Tensor,
@@ -205,11 +206,11 @@ def with_rough_masks(
 def segment_images(
     segmenter: LoadedSegmenter, images: np.ndarray, prompts: list[list[Prompt]], refinement: MaskRefinement
 ) -> list[Subjects]:
-    """The subjects of each image, with progress in the browser. An interrupt ends it."""
-    progress, check = comfy.utils.ProgressBar(len(images)), throw_exception_if_processing_interrupted
+    """The subjects of each image, with progress in the browser."""
+    progress = comfy.utils.ProgressBar(len(images))
     subjects = []
     for image, own in zip(images, prompts, strict=True):
-        subjects.append(find_subjects(segmenter.find, image, own, refinement, check))
+        subjects.append(find_subjects(segmenter.find, image, own, refinement))
         progress.update(1)
     return subjects
 

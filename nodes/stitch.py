@@ -17,6 +17,7 @@ from ..phd_ops.pixels.stitch import Layers, Stitched, StitchOptions, fade_in_win
 from .compat import newer
 from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
+from .interrupts import interruptible
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_numbers, check_socket
 
@@ -164,6 +165,7 @@ class PhDStitch(io.ComfyNode):
         )
 
     @classmethod
+    @interruptible
     def execute(  # noqa: PLR0913
         cls,
         background: torch.Tensor,

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
+from .interrupt import checkpoint
+
 # The grid on which planes are fitted. A window of deviation GRID_SIGMA cells is sampled finely enough, so wider windows
 # get larger cells. The longer side has at least LEAST_CELLS and at most MOST_CELLS of them.
 GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 320
@@ -52,20 +54,23 @@ def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float
     )
 
     weight = weight.expand(len(values), 1, height, width)
-    strips = list(in_strips(height, width, cell))
-    pooled = torch.cat([pool(values[..., rows, :], weight[..., rows, :], u, v[rows], cell) for rows in strips], 2)
+    pooled = torch.cat(
+        [pool(values[..., rows, :], weight[..., rows, :], u, v[rows], cell) for rows in in_strips(height, width, cell)],
+        2,
+    )
     planes = fit_planes(pooled, max(1.0, sigma / cell)).to(values)
     smooth = torch.empty_like(values)
-    for rows in strips:
+    for rows in in_strips(height, width, cell):
         offset, slope_u, slope_v = enlarged(planes, rows, cell)[..., :width].split(channels, 1)
         smooth[..., rows, :] = offset + slope_u * u + slope_v * v[rows]
     return smooth
 
 
 def in_strips(height: int, width: int, cell: int) -> Iterator[slice]:
-    """Rows of an image, some rows of cells at a time."""
+    """Rows of an image, some rows of cells at a time, with a checkpoint before each."""
     step = max(1, STRIP // (cell * width)) * cell
     for top in range(0, height, step):
+        checkpoint()
         yield slice(top, min(top + step, height))
 
 

@@ -8,8 +8,10 @@ import math
 import cv2
 import numpy as np
 
+from ..interrupt import bands, waiting
 from .geometry import Box, Size, bounding_box
 from .masks import ring as ring_around
+from .resample import reduce
 
 # The most pixels that a Poisson equation is solved for: about a second's work.
 MOST_SOLVED = 2**21
@@ -18,10 +20,8 @@ MOST_SOLVED = 2**21
 def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """alpha * colors + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
     out = np.empty_like(colors) if out is None else out
-    # Strips stay in the cache; and three equal channels multiply several times faster than a broadcast one.
-    step = max(1, 65536 // alpha.shape[1])
-    for y in range(0, alpha.shape[0], step):
-        strip = slice(y, y + step)
+    # Bands stay in the cache; and three equal channels multiply several times faster than a broadcast one.
+    for strip in bands(*alpha.shape):
         over = cv2.merge([alpha[strip]] * 3)
         rest = 1 - over
         over *= colors[strip]
@@ -33,12 +33,15 @@ def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np
 
 def pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
     """The Laplacian pyramid (Burt & Adelson 1983): `levels` bands, finest first, then the rest."""
-    bands = []
+    found = []
     for _ in range(levels):
-        smaller = cv2.pyrDown(image)
-        bands.append(image - cv2.pyrUp(smaller, dstsize=Size.of(image)))
+        smaller = waiting(cv2.pyrDown, image)
+        band = waiting(cv2.pyrUp, smaller, dstsize=Size.of(image))
+        for rows in bands(*image.shape[:2]):
+            np.subtract(image[rows], band[rows], out=band[rows])
+        found.append(band)
         image = smaller
-    return [*bands, image]
+    return [*found, image]
 
 
 def multiband(scene: np.ndarray, colors: np.ndarray, matte: np.ndarray, support: np.ndarray, reach: int) -> np.ndarray:
@@ -56,12 +59,18 @@ def multiband(scene: np.ndarray, colors: np.ndarray, matte: np.ndarray, support:
     weight = matte[..., None]
     blended = []
     for ours, theirs in zip(pyramid(colors, levels), pyramid(scene, levels), strict=True):
-        blended.append(theirs + weight * (ours - theirs))
-        weight = cv2.pyrDown(weight)[..., None]
+        for rows in bands(*theirs.shape[:2]):
+            theirs[rows] += weight[rows] * (ours[rows] - theirs[rows])
+        blended.append(theirs)
+        weight = waiting(cv2.pyrDown, weight)[..., None]
     joined = blended.pop()
     for band in reversed(blended):
-        joined = band + cv2.pyrUp(joined, dstsize=Size.of(band))
-    return np.where(support[..., None] > 0, np.clip(joined, 0, 1), scene)
+        joined = waiting(cv2.pyrUp, joined, dstsize=Size.of(band))
+        for rows in bands(*band.shape[:2]):
+            joined[rows] += band[rows]
+    for rows in bands(*scene.shape[:2]):
+        joined[rows] = np.where(support[rows][..., None] > 0, np.clip(joined[rows], 0, 1), scene[rows])
+    return joined
 
 
 def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: bool = False) -> np.ndarray:
@@ -83,15 +92,15 @@ def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: boo
     width, height = (2 * box.width + size.width, 2 * box.height + size.height)
     coarser = max(1.0, math.sqrt(width * height / MOST_SOLVED))
     if coarser > 1:
-        less = [max(3, round(side / coarser)) for side in size]
-        ours, theirs, mask = (
-            cv2.resize(image, less, interpolation=cv2.INTER_AREA)
-            for image in (colors, scene, inside.astype(np.float32))
-        )
-        change = cv2.resize(cloning_change(theirs, ours, mask > 0.5, mixed), size, interpolation=cv2.INTER_LINEAR)
+        less = Size(*(max(3, round(side / coarser)) for side in size))
+        ours, theirs, mask = (reduce(image, less) for image in (colors, scene, inside.astype(np.float32)))
+        change = cloning_change(theirs, ours, mask > 0.5, mixed)
+        change = waiting(cv2.resize, change, size, interpolation=cv2.INTER_LINEAR)
     else:
         change = cloning_change(scene, colors, inside, mixed)
-    return alpha_over(scene, np.clip(colors + change, 0, 1), alpha)
+    for rows in bands(*alpha.shape):
+        change[rows] = np.clip(colors[rows] + change[rows], 0, 1)
+    return alpha_over(scene, change, alpha)
 
 
 def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mixed: bool) -> np.ndarray:
@@ -109,7 +118,8 @@ def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mi
     mask[[0, -1]], mask[:, [0, -1]] = 0, 0
     box = cv2.boundingRect(mask)
     flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
-    cloned = cv2.seamlessClone(ours, theirs, mask, (box[0] + box[2] // 2, box[1] + box[3] // 2), flags)
+    center = box[0] + box[2] // 2, box[1] + box[3] // 2
+    cloned = waiting(cv2.seamlessClone, ours, theirs, mask, center, flags)
     change = (cloned.astype(np.float32) - ours)[top : top + height, left : left + width] / 255
     if mixed:
         return change
@@ -143,10 +153,15 @@ def match_colors(
     subject = alpha > 0.5
     if strength == 0 or not subject.any() or not around.any():
         return colors
-    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)
-    ours, theirs = lab[subject], cv2.cvtColor(np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)[around]
+    lab = waiting(cv2.cvtColor, colors, cv2.COLOR_RGB2Lab)
+    surround = waiting(cv2.cvtColor, np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)
+    (our_mean, our_std), (their_mean, their_std) = (
+        (waiting(np.mean, values, 0), waiting(np.std, values, 0)) for values in (lab[subject], surround[around])
+    )
     # A flat subject has no contrast to stretch, and its noise must not be stretched into one.
-    contrast = np.clip((theirs.std(0) + 1) / (ours.std(0) + 1), 1 / 3, 3)
-    matched = (lab - ours.mean(0)) * contrast + theirs.mean(0)
-    matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
-    return colors + np.float32(strength) * (matched - colors)
+    contrast = np.clip((their_std + 1) / (our_std + 1), 1 / 3, 3)
+    for rows in bands(*alpha.shape):
+        matched = (lab[rows] - our_mean) * contrast + their_mean
+        matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
+        lab[rows] = colors[rows] + np.float32(strength) * (matched - colors[rows])
+    return lab

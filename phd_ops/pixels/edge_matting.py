@@ -5,11 +5,10 @@ and equals the mask off the band, solves a sparse linear system. pymatting's `es
 energy; a band needs only a fraction of its unknowns, and scipy, which ComfyUI itself requires, solves them.
 """
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
+from ..interrupt import checkpoint
 from .geometry import Box, Size
 from .masks import signed_distance
 
@@ -23,9 +22,7 @@ TILE, AROUND = 256, 16
 WINDOW = 9
 
 
-def refine_edge(
-    image: np.ndarray, mask: np.ndarray, pixels: int, between: Callable[[], None] = lambda: None
-) -> np.ndarray:
+def refine_edge(image: np.ndarray, mask: np.ndarray, pixels: int) -> np.ndarray:
     """Moves a mask's edge to the image's; it is soft where the image's is.
 
     Args:
@@ -34,7 +31,6 @@ def refine_edge(
         pixels: how far from the mask's edge, on both sides, the image's edge is searched for. Further away the mask
             becomes 0 or 1, since a network's soft values there are mostly the blur of its small output. 0 leaves the
             mask as it is.
-        between: called before each tile of a large image; an exception it raises stops the work.
     Returns:
         float32 [H,W] in 0..1.
     """
@@ -48,7 +44,7 @@ def refine_edge(
         for left in range(0, size.width, TILE):
             core = Box(left, top, TILE, TILE).inside(size)
             if unknown[core.slices].any():
-                between()
+                checkpoint()
                 near = core.grown(AROUND).inside(size)
                 matte = solve(image[near.slices], mask[near.slices], unknown[near.slices])
                 refined[core.slices] = matte[core.moved(-near.x, -near.y).slices]

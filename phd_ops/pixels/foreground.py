@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ..interrupt import bands, by_bands, waiting
 from .geometry import Size
 from .resample import blur, reduce
 
@@ -32,8 +33,11 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
         return image
     height, width = matte.shape
     # All sums that the windows need; the background's follow, since (1 - alpha) I = I - alpha I, and so on.
-    colors = cv2.merge([image, matte])
-    fields = {1: (colors, cv2.multiply(colors, cv2.merge([matte] * 4)))}
+    colors, by_alpha = (np.empty((height, width, 4), np.float32) for _ in range(2))
+    for rows in bands(height, width):
+        colors[rows] = cv2.merge([image[rows], matte[rows]])
+        by_alpha[rows] = cv2.multiply(colors[rows], cv2.merge([matte[rows]] * 4))
+    fields = {1: (colors, by_alpha)}
     # A wide window is summed on a coarser grid.
     for finer, coarser in ((1, 4), (4, 16)):
         size = max(1, width // coarser), max(1, height // coarser)
@@ -42,19 +46,23 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     means, alpha_means = (np.array(cv2.mean(field), np.float32) for field in fields[1])
     foreground, background = separate(means, alpha_means, (means[:3], means[:3]), WHOLE_RIDGE)
     for radius, coarser in WINDOWS:
-        means, alpha_means = (cv2.blur(field, (2 * (radius // coarser) + 1,) * 2) for field in fields[coarser])
+        side = 2 * (radius // coarser) + 1
+        means, alpha_means = (waiting(cv2.blur, field, (side, side)) for field in fields[coarser])
         size = Size.of(means)
-        if coarser == 1:
-            # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
-            means, alpha_means = means[soft], alpha_means[soft]
-            foreground, background = (spread(color, size)[soft] for color in (foreground, background))
-        else:
+        if coarser > 1:
             foreground, background = (spread(color, size) for color in (foreground, background))
-        foreground, background = separate(means, alpha_means, (foreground, background), RIDGE)
-    alpha, mixed = matte[soft][:, None], image[soft]
-    foreground = foreground + alpha * (mixed - alpha * foreground - (1 - alpha) * background)
+            foreground, background = separate(means, alpha_means, (foreground, background), RIDGE)
+    # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
+    means, alpha_means = means[soft], alpha_means[soft]
+    foreground, background = (spread(color, size)[soft] for color in (foreground, background))
+    alpha, found = matte[soft][:, None], image[soft]
+    for some in bands(len(found), 1):
+        wider = foreground[some], background[some]
+        own, behind = separate(means[some], alpha_means[some], wider, RIDGE)
+        own = own + alpha[some] * (found[some] - alpha[some] * own - (1 - alpha[some]) * behind)
+        found[some] = np.clip(own, 0, 1)
     result = image.copy()
-    result[soft] = np.clip(foreground, 0, 1)
+    result[soft] = found
     return result
 
 
@@ -62,7 +70,7 @@ def spread(color: np.ndarray, size: Size) -> np.ndarray:
     """One color [3], or a field of them [h,w,3], as a field of the given size."""
     if color.ndim == 1:
         return np.broadcast_to(color, (size.height, size.width, 3))
-    return cv2.resize(color, size)
+    return waiting(cv2.resize, color, size)
 
 
 def separate(
@@ -91,12 +99,13 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
         is_cutout: the image's soft pixels hold the subject's own colors already, as images with alpha do.
     """
     colors = image if is_cutout else estimate_foreground(image, matte)
-    return cv2.merge([cv2.multiply(colors, cv2.merge([matte] * 3)), matte])
+    return by_bands(lambda own, alpha: cv2.merge([cv2.multiply(own, cv2.merge([alpha] * 3)), alpha]), colors, matte)
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """A cut-out for other programs, float32 [H,W,4], not premultiplied: its colors go on under transparent pixels."""
-    return np.dstack([extend(premultiplied(image, matte), sigma=8.0), matte])
+    colors = extend(premultiplied(image, matte), sigma=8.0)
+    return by_bands(lambda *layers: np.dstack(layers), colors, matte)
 
 
 def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
@@ -104,13 +113,15 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
 
     Opaque pixels keep their bits.
     """
-    around = blur(cutout, sigma)
-    # Between the core, opaque up to rounding, and where there is nothing left to extend.
-    rim = np.flatnonzero((cutout[..., 3] < 1 - 1e-5) & (around[..., 3] > 1e-6))
-    around, own = around.reshape(-1, 4)[rim], cutout.reshape(-1, 4)[rim]
-    # Where little is left of the subject its own colors are noise: there those around it are given weight.
-    weight = 0.03 * (1 - own[:, 3:])
-    near = (own[:, :3] + weight * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + weight)
-    colors = cv2.cvtColor(cutout, cv2.COLOR_RGBA2RGB)
-    colors.reshape(-1, 3)[rim] = near.clip(0, 1)
+    blurred = blur(cutout, sigma)
+    colors = np.empty((*cutout.shape[:2], 3), np.float32)
+    for rows in bands(*cutout.shape[:2]):
+        colors[rows] = cutout[rows, :, :3]
+        # Between the core, opaque up to rounding, and where there is nothing left to extend.
+        rim = (cutout[rows, :, 3] < 1 - 1e-5) & (blurred[rows, :, 3] > 1e-6)
+        around, own = blurred[rows][rim], cutout[rows][rim]
+        # Where little is left of the subject its own colors are noise: there those around it are given weight.
+        weight = 0.03 * (1 - own[:, 3:])
+        near = (own[:, :3] + weight * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + weight)
+        colors[rows][rim] = near.clip(0, 1)
     return colors

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..interrupt import bands, by_bands, checkpoint, waiting
 from .geometry import Size, bounding_box
 from .resample import blur
 
@@ -69,7 +70,7 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     if mask.shape == (height, width):
         return mask
     shrinks = width * height < mask.shape[0] * mask.shape[1]
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return waiting(cv2.resize, mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def distance_to(inside: np.ndarray) -> np.ndarray:
@@ -78,10 +79,14 @@ def distance_to(inside: np.ndarray) -> np.ndarray:
     OpenCV 5 rounds its roots differently from call to call. Squared distances are whole numbers, so they are rounded
     and the root is taken again: the result is the same for every call, up to about 1,000 pixels.
     """
-    distance = cv2.distanceTransform(1 - inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    np.multiply(distance, distance, out=distance)
-    np.rint(distance, out=distance)
-    return np.sqrt(distance, out=distance)
+    outside = 1 - inside.astype(np.uint8)
+    distance = waiting(cv2.distanceTransform, outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    for rows in bands(*distance.shape):
+        band = distance[rows]
+        np.multiply(band, band, out=band)
+        np.rint(band, out=band)
+        np.sqrt(band, out=band)
+    return distance
 
 
 def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -149,8 +154,12 @@ def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
     Segmenters and resizing leave cores of .98, through which the old background would shine.
     """
     # Masks may have been rounded to 11 bits (float16): a core of .98 must count as opaque all the same.
-    opaque, empty = mask >= 1 - tolerance - 2**-11, mask <= tolerance + 2**-17
-    return np.where(opaque, np.float32(1), np.where(empty, np.float32(0), mask))
+    most, least = 1 - tolerance - 2**-11, tolerance + 2**-17
+
+    def stable(band: np.ndarray) -> np.ndarray:
+        return np.where(band >= most, np.float32(1), np.where(band <= least, np.float32(0), band))
+
+    return by_bands(stable, mask)
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
@@ -158,7 +167,8 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     outside = (mask <= 0.5).astype(np.uint8)
     # A frame of outside pixels joins every region that touches the border.
     framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, labels = cv2.connectedComponents(framed, connectivity=4)
+    _, labels = waiting(cv2.connectedComponents, framed, connectivity=4)
+    checkpoint()
     holes = (framed == 1) & (labels != labels[0, 0])
     return np.where(holes[1:-1, 1:-1], np.float32(1), mask)
 
@@ -169,7 +179,8 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
     Args:
         wanted: from the parts' areas in pixels [N] to bool [N].
     """
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8), connectivity=8)
+    inside = (mask > 0.5).astype(np.uint8)
+    count, labels, statistics, _ = waiting(cv2.connectedComponentsWithStats, inside, connectivity=8)
     kept = np.zeros(count, bool)
     kept[1:] = wanted(statistics[1:, cv2.CC_STAT_AREA])
     if kept[1:].all():

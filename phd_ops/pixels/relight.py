@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .. import local_linear
+from ..interrupt import by_bands
 from .color import linear_to_srgb, luma, srgb_to_linear
 
 # Light is first estimated at so many times the scale that separates it from texture: nearly as one plane.
@@ -61,13 +62,17 @@ def light_sigma(matte: np.ndarray) -> float:
 
 def log_light(image: np.ndarray) -> np.ndarray:
     """Natural logarithm of linear light, float32 [H,W,3]."""
-    return np.log(srgb_to_linear(image) + np.float32(DARK))
+    return by_bands(lambda band: np.log(srgb_to_linear(band) + np.float32(DARK)), image)
 
 
 def pixel_weight(image: np.ndarray) -> np.ndarray:
     """How much each value tells about light, 0..1, float32 [H,W,3]: dark values are all noise, clipped ones cut off."""
-    light = srgb_to_linear(image)
-    return np.where(image >= 1, np.float32(CLIPPED), (light + np.float32(DARK / 2)) / (light + np.float32(DIM)))
+
+    def weight(band: np.ndarray) -> np.ndarray:
+        light = srgb_to_linear(band)
+        return np.where(band >= 1, np.float32(CLIPPED), (light + np.float32(DARK / 2)) / (light + np.float32(DIM)))
+
+    return by_bands(weight, image)
 
 
 def mean_over(values: np.ndarray, matte: np.ndarray) -> float:

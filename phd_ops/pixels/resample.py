@@ -1,21 +1,26 @@
 """Resizing, blurring and warping images: float throughout, antialiased."""
 
+import math
+
 import cv2
 import numpy as np
 
+from ..interrupt import bands, waiting
 from .geometry import Box, Size
 
 # Smaller images are mirrored before a warp.
 MIRRORED_SIDE = 256
 # A wider Gaussian, in pixels, is computed on a coarser grid, finely enough for any eye.
 COARSE_SIGMA = 8.0
+# OpenCV cuts a Gaussian of floats off at this many sigmas.
+KERNEL_REACH = 4
 
 
 def reduce(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Reduces an image to a smaller (width, height): every pixel is the mean of those that it covers."""
     if image.shape[1::-1] == tuple(size):
         return image
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return waiting(cv2.resize, image, size, interpolation=cv2.INTER_AREA)
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
@@ -23,7 +28,14 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
     if Size.of(image) == size:
         return image
     shrinks = size.width * size.height < image.shape[0] * image.shape[1]
-    return np.clip(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), 0, 1)
+    return clip(waiting(cv2.resize, image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))
+
+
+def clip(image: np.ndarray) -> np.ndarray:
+    """Brings an image into 0..1, in place."""
+    for rows in bands(*image.shape[:2]):
+        np.clip(image[rows], 0, 1, out=image[rows])
+    return image
 
 
 def resample(
@@ -63,12 +75,13 @@ def resample(
         # image joined with its mirror images repeats instead, and that is one division.
         image = np.concatenate([image, image[:, ::-1]], axis=1)
         image, border = np.concatenate([image, image[::-1]]), cv2.BORDER_WRAP
-    warped = cv2.warpAffine(image, shifted, size, out, flags=interpolation, borderMode=border)
+    warped = waiting(cv2.warpAffine, image, shifted, size, out, flags=interpolation, borderMode=border)
     if warped.shape[2:] == (4,):
         # Where a cubic overshoots, a cut-out's colors overshoot with its matte: both are scaled back together.
-        over = np.flatnonzero(warped[..., 3] > 1 + 1e-4)
-        warped.reshape(-1, 4)[over] /= warped.reshape(-1, 4)[over, 3:]
-    return np.clip(warped, 0, 1, out=warped)
+        for rows in bands(*warped.shape[:2]):
+            over = warped[rows, :, 3] > 1 + 1e-4
+            warped[rows][over] /= warped[rows][over, 3:]
+    return clip(warped)
 
 
 def moved(matrix: np.ndarray, source: Box, destination: Box) -> np.ndarray:
@@ -84,10 +97,23 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """
     size, coarser = Size.of(image), sigma / COARSE_SIGMA
     if coarser > 1:
-        image = cv2.resize(image, [max(1, round(side / coarser)) for side in size], interpolation=cv2.INTER_AREA)
+        image = reduce(image, Size(*(max(1, round(side / coarser)) for side in size)))
     # The sides need not be multiples of the grid's cells, so the two scales differ a little.
     scales = image.shape[1] / size.width, image.shape[0] / size.height
-    image = cv2.GaussianBlur(
-        image, (0, 0), sigma * scales[0], sigmaY=sigma * scales[1], borderType=cv2.BORDER_REPLICATE
-    )
-    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) if coarser > 1 else image
+    image = gaussian(image, sigma * scales[0], sigma * scales[1])
+    return waiting(cv2.resize, image, size, interpolation=cv2.INTER_LINEAR) if coarser > 1 else image
+
+
+def gaussian(image: np.ndarray, across: float, down: float) -> np.ndarray:
+    """`cv2.GaussianBlur` with these sigmas, in bands: each with all the rows in its filter's reach, so the bits are the
+    same."""
+    height, reach = image.shape[0], math.ceil(KERNEL_REACH * down) + 1
+    blurred = np.empty_like(image)
+    # A high band has little overlap with the next one.
+    for rows in bands(*image.shape[:2], rows=4 * reach):
+        top = max(0, rows.start - reach)
+        near = cv2.GaussianBlur(
+            image[top : min(height, rows.stop + reach)], (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE
+        )
+        blurred[rows] = near[rows.start - top : rows.stop - top]
+    return blurred

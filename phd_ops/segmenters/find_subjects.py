@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..interrupt import checkpoint
 from ..pixels.geometry import Size
 from ..pixels.masks import LEAST_ALPHA
 from ..pixels.paste import subject_box
@@ -33,7 +34,6 @@ def find_subjects(
     image: np.ndarray,
     prompts: list[Prompt],
     refinement: MaskRefinement,
-    check: Callable[[], None] = lambda: None,
 ) -> Subjects:
     """The subjects in an image.
 
@@ -42,21 +42,20 @@ def find_subjects(
         image: float32 [H,W,3] or [H,W,4] in 0..1. Transparent pixels are hidden from the segmenter and are never
             subject; an image that is transparent everywhere counts as opaque.
         prompts: one for each subject. Without any, nothing is found.
-        check: called before each prompt and during long work; what it raises ends the work.
     """
     colors, alpha = image[..., :3], None
     if image.shape[2] == 4 and image[..., 3].max() >= LEAST_ALPHA:
         colors, alpha = over_gray(image), image[..., 3]
     whole, separate, messages = np.zeros(image.shape[:2], np.float32), [], []
     for prompt in prompts:
-        check()
+        checkpoint()
         clipped, outside = clip_to_image(prompt, Size.of(image))
         messages += outside
         if clipped is None:
             continue
         # A network in 16 bits may overflow to NaN, which counts as background.
         mask = visible(np.nan_to_num(segment(colors, clipped), nan=0.0).clip(0, 1), alpha)
-        mask = visible(refine_mask(mask, colors, clipped, refinement, check), alpha)
+        mask = visible(refine_mask(mask, colors, clipped, refinement), alpha)
         if subject_box(mask) is not None:
             whole = np.maximum(whole, mask)
             one_by_one = len(prompts) == 1 and refinement.keep == "all"

@@ -1,6 +1,5 @@
 """From a segmenter's raw mask to one that can be pasted: no stray parts, no holes, a true edge."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,20 +34,13 @@ class MaskRefinement:
     edge: int = 0
 
 
-def refine_mask(
-    mask: np.ndarray,
-    image: np.ndarray,
-    prompt: Prompt,
-    refinement: MaskRefinement,
-    check: Callable[[], None] = lambda: None,
-) -> np.ndarray:
+def refine_mask(mask: np.ndarray, image: np.ndarray, prompt: Prompt, refinement: MaskRefinement) -> np.ndarray:
     """A raw mask refined.
 
     Args:
         mask: float32 [H,W] in 0..1, 1 = subject.
         image: float [H,W,3] in 0..1.
         prompt: chooses among the connected parts where `keep` is "prompted".
-        check: called now and then during long work; what it raises ends the work.
     Returns:
         float32 [H,W] in 0..1.
     """
@@ -56,7 +48,7 @@ def refine_mask(
         mask = (mask >= refinement.threshold).astype(np.float32)
     mask = fill_holes(keep_parts(stabilize(mask, SEGMENTER_TOLERANCE), prompt, refinement.keep))
     if refinement.edge:
-        mask = stabilize(refine_edge(image, mask, refinement.edge, between=check))
+        mask = stabilize(refine_edge(image, mask, refinement.edge))
         mask = (mask > 0.5).astype(np.float32) if refinement.threshold > 0 else mask
     return grow(mask, refinement.grow) if refinement.grow else mask
 

@@ -21,8 +21,8 @@ def points(*places):
 ANY = Prompt()
 
 
-def found(mask, prompts=(ANY,), image=IMAGE, keep="largest", check=lambda: None):
-    return find_subjects(lambda colors, prompt: mask, image, list(prompts), MaskRefinement(keep=keep), check)
+def found(mask, prompts=(ANY,), image=IMAGE, keep="largest"):
+    return find_subjects(lambda colors, prompt: mask, image, list(prompts), MaskRefinement(keep=keep))
 
 
 def test_each_prompt_is_a_subject_and_the_mask_holds_all():
@@ -104,9 +104,3 @@ def test_a_prompt_per_box_has_the_points_inside_that_box():
 def test_one_box_or_none_keeps_all_points(boxes, box):
     (prompt,) = one_per_box(Prompt(positive=points((50, 30))), boxes)
     assert prompt.box == box and prompt.positive.tolist() == [[50, 30]]
-
-
-def test_the_check_comes_before_every_prompt():
-    calls = []
-    found(BOTH, [Prompt(), Prompt()], check=lambda: calls.append(1))
-    assert len(calls) >= 2

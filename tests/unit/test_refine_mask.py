@@ -61,11 +61,3 @@ def test_the_edge_follows_the_image():
     moved = np.roll(mask_of(LARGE), 2, axis=1)
     found = refine_mask(moved, image, Prompt(), MaskRefinement(edge=4))
     assert np.abs(found - mask_of(LARGE)).sum() < 0.1 * np.abs(moved - mask_of(LARGE)).sum()
-
-
-def test_the_check_is_called_while_the_edge_is_refined():
-    def stop():
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        refine_mask(mask_of(LARGE), IMAGE, Prompt(), MaskRefinement(edge=2), stop)

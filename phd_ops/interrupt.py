@@ -1,0 +1,89 @@
+"""Stopping long work on pixels soon after the user asked for it.
+
+`phd_ops` knows no ComfyUI, so whoever calls it hands in a check: a function that raises once the user has asked to
+stop. It is held by a context variable, since an argument for it would run through thirty functions that have nothing
+to do with it. Without a check, as in a notebook, nothing is checked. The check stays in the thread that handed it in.
+
+On an image of 8192×8192 pixels one call of numpy or OpenCV can take seconds. So work on single pixels goes by `bands`,
+and a call that gives other bits in bands, such as a warp, goes through `waiting`.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+# Bands have about this many pixels. They also stay in the processor's cache.
+BAND = 2**18
+# In seconds, between two checks while a call runs.
+PATIENCE = 0.05
+
+CHECK: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
+
+
+@contextlib.contextmanager
+def checking(check: Callable[[], None]) -> Iterator[None]:
+    """Within it, long work calls `check` now and then. What it raises ends the work."""
+    token = CHECK.set(check)
+    try:
+        yield
+    finally:
+        CHECK.reset(token)
+
+
+def checkpoint() -> None:
+    """Called between the steps of long work: raises if the user has asked to stop."""
+    check = CHECK.get()
+    if check is not None:
+        check()
+
+
+def bands(height: int, width: int, rows: int = 1) -> Iterator[slice]:
+    """The rows of an image, `rows` or more at a time, from top to bottom, with a checkpoint before each band."""
+    step = max(rows, BAND // max(width, 1))
+    for top in range(0, height, step):
+        checkpoint()
+        yield slice(top, min(top + step, height))
+
+
+def by_bands(function: Callable[..., np.ndarray], *images: np.ndarray) -> np.ndarray:
+    """A function of images of one height, at least 1, whose value at a pixel depends on that pixel alone."""
+    result = np.empty(0)
+    for rows in bands(*images[0].shape[:2]):
+        band = function(*(image[rows] for image in images))
+        if rows.start == 0:
+            result = np.empty((len(images[0]), *band.shape[1:]), band.dtype)
+        result[rows] = band
+    return result
+
+
+def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+    """Calls a function that cannot be stopped, in a thread of its own, with checkpoints while it runs.
+
+    After an interrupt the call goes on to its end, and what it gives is dropped. So it should take seconds at most.
+    """
+    if CHECK.get() is None:
+        return function(*arguments, **named)
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(function(*arguments, **named))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        checkpoint()
+        thread.join(PATIENCE)
+    if errors:
+        raise errors[0]
+    return results[0]

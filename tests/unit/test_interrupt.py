@@ -1,0 +1,138 @@
+"""Long work on pixels hears an interrupt between its steps, and its bits do not depend on where those are."""
+
+import itertools
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from phd_ops import interrupt
+from phd_ops.interrupt import bands, by_bands, checking, checkpoint, waiting
+from phd_ops.pixels.foreground import cut_out
+from phd_ops.pixels.geometry import Placement, Size
+from phd_ops.pixels.masks import fill_holes, grow, stabilize
+from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste, warp_exemplar
+from phd_ops.pixels.relight import log_light, pixel_weight
+from phd_ops.pixels.resample import blur, resize
+from phd_ops.segmenters.find_subjects import find_subjects
+from phd_ops.segmenters.prompt import Prompt
+from phd_ops.segmenters.refine_mask import MaskRefinement
+
+HEIGHT, WIDTH = 90, 110
+IMAGE = np.random.default_rng(0).random((HEIGHT, WIDTH, 3), np.float32)
+SCENE = np.random.default_rng(1).random((HEIGHT, WIDTH, 3), np.float32)
+MATTE = np.zeros((HEIGHT, WIDTH), np.float32)
+cv2.ellipse(MATTE, (50, 45), (38, 30), 20, 0, 360, 1, -1)
+MATTE = cv2.GaussianBlur(MATTE, (0, 0), 2)
+SUBJECT, PLACEMENT = Subject(IMAGE, MATTE), Placement(0.4, 0.5, 0.9, rotation=30)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stop():
+    raise StoppedError
+
+
+def pasted(**options):
+    return paste(SCENE, SUBJECT, PLACEMENT, PasteOptions(light_match=0.5, **options)).composite
+
+
+def segmented():
+    refinement = MaskRefinement(keep="prompted", grow=3, edge=4)
+    prompts = [Prompt(positive=np.array([[50.0, 45]])), Prompt()]
+    return find_subjects(lambda colors, prompt: MATTE, IMAGE, prompts, refinement).mask
+
+
+WORK = {
+    **{f"paste, {blend}": lambda blend=blend: pasted(blend=blend, softness=6.0) for blend in BLENDS},
+    "paste, reduced": lambda: paste(SCENE, SUBJECT, Placement(size=0.3)).composite,
+    "light reference": lambda: warp_exemplar(SUBJECT, PLACEMENT, Size(200, 150))[0],
+    "segment": segmented,
+    "cut out": lambda: cut_out(IMAGE, MATTE),
+    "resize": lambda: resize(IMAGE, Size(300, 200)),
+    "blur": lambda: blur(IMAGE, 3.3),
+    "wide blur": lambda: blur(IMAGE, 30.0),
+    "stabilize": lambda: stabilize(MATTE),
+    "grow": lambda: grow(MATTE, 5),
+    "fill holes": lambda: fill_holes(1 - MATTE),
+    "light": lambda: log_light(IMAGE) * pixel_weight(IMAGE),
+}
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_bits_do_not_depend_on_the_bands(work, monkeypatch):
+    monkeypatch.setattr(interrupt, "BAND", 10**9)
+    whole = work()
+    monkeypatch.setattr(interrupt, "BAND", 3 * WIDTH)
+    with checking(lambda: None):
+        np.testing.assert_array_equal(work(), whole)
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_what_the_check_raises_ends_the_work(work):
+    with checking(stop), pytest.raises(StoppedError):
+        work()
+
+
+def test_bands_are_all_rows_once_with_a_checkpoint_before_each(monkeypatch):
+    monkeypatch.setattr(interrupt, "BAND", 25)
+    calls = []
+    with checking(lambda: calls.append(1)):
+        found = [(rows.start, rows.stop, len(calls)) for rows in bands(11, 10)]
+    assert found == [(0, 2, 1), (2, 4, 2), (4, 6, 3), (6, 8, 4), (8, 10, 5), (10, 11, 6)]
+    assert [rows.stop for rows in bands(11, 1000, rows=4)] == [4, 8, 11]
+    assert list(bands(0, 10)) == []
+
+
+def test_a_function_by_bands_is_that_of_the_whole_images(monkeypatch):
+    monkeypatch.setattr(interrupt, "BAND", 2 * WIDTH)
+    both = by_bands(lambda colors, alpha: np.dstack([colors, alpha]) > 0.5, IMAGE, MATTE)
+    assert both.shape == (HEIGHT, WIDTH, 4) and both.dtype == bool
+    np.testing.assert_array_equal(both, np.dstack([IMAGE, MATTE]) > 0.5)
+
+
+def test_without_a_check_nothing_is_checked_and_calls_run_in_their_own_thread():
+    checkpoint()
+    assert waiting(threading.get_ident) == threading.get_ident()
+
+
+def test_a_check_ends_with_its_context_and_stays_in_its_thread():
+    with checking(stop):
+        other = threading.Thread(target=lambda: (checkpoint(), heard.append(1)))
+        heard = []
+        other.start()
+        other.join()
+        with checking(lambda: heard.append(2)):
+            checkpoint()
+        with pytest.raises(StoppedError):
+            checkpoint()
+    checkpoint()
+    assert heard == [1, 2]
+
+
+def test_waiting_gives_back_results_and_passes_errors_on():
+    with checking(lambda: None):
+        assert waiting(divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            waiting(divmod, 7, 0)
+
+
+def test_an_interrupt_does_not_wait_for_the_call():
+    checks, go, ended = itertools.count(), threading.Event(), threading.Event()
+
+    def call():
+        go.wait(10)
+        ended.set()
+
+    def check():
+        if next(checks) == 2:
+            raise StoppedError
+
+    with checking(check), pytest.raises(StoppedError):
+        waiting(call)
+    assert not ended.is_set()
+    go.set()
+    assert ended.wait(10)
