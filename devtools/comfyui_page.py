@@ -50,6 +50,15 @@ window.phdPlace = place
 return canvas().clientWidth > 0 && window.phdLooks >= 6
 """
 )
+# Selects a node and presses the button that runs the graph as far as this node.
+RUN_TO_NODE = (
+    FIND
+    + """
+app.canvas.deselectAll()
+app.canvas.select(node)
+return app.extensionManager.command.execute("PhD.RunToNode").then(() => true)
+"""
+)
 
 
 def open_comfyui(browser: Browser, server: Server) -> None:

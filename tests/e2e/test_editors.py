@@ -14,6 +14,7 @@ from devtools.comfyui_page import (
     CANVAS_WIDTH,
     FIND,
     RENDERERS,
+    RUN_TO_NODE,
     STATUS,
     build_graph,
     paste_nodes,
@@ -422,7 +423,7 @@ def test_the_mask_of_the_last_run_is_drawn_over_the_image(page, renderer, server
     image[100:300, 200:440] = (230, 40, 20)
     server.upload("editor_block.png", as_png(image))
     points = PointEditor(page, "editor_block.png", box="180, 80, 280, 240")
-    page.script(RUN)
+    page.script(RUN_TO_NODE, points.id)
     page.wait_for(HAS_IMAGES, points.id, seconds=120)
     mask_button = "[...editor().querySelectorAll('button')].find(button => button.textContent === 'Mask')"
     page.wait_for(FIND + f"return !{mask_button}.disabled", points.id, seconds=30)

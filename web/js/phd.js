@@ -1,5 +1,5 @@
 /**
- * The pack in ComfyUI's frontend: editors on its nodes, and toasts for the warnings of a run.
+ * The pack in ComfyUI's frontend: editors on its nodes, toasts for the warnings of a run, and a button to run to a node.
  *
  * This is the only `.js` file: ComfyUI loads every `.js` file under WEB_DIRECTORY by itself, as an extension. The
  * modules that this file imports are `.mjs`, so that they are loaded once and only as modules.
@@ -7,9 +7,11 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { resendCached } from "./cached_outputs.mjs";
 import { attachEditor, refreshAll } from "./dom_widget.mjs";
 import { PlacementEditor } from "./placement_editor.mjs";
 import { PointPicker } from "./point_picker.mjs";
+import { runToNodes } from "./run_to_node.mjs";
 import { translate } from "./translations.mjs";
 import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
 
@@ -47,13 +49,32 @@ const frontend = {
 const EDITORS = { PhDPasteBlend: PlacementEditor, PhDSegment: PointPicker };
 
 const WARNING_MS = 8000;
+const RUN_TO_NODE = "PhD.RunToNode";
+
+/** @param {any} item @returns {boolean} Whether an item of the graph is a node of this pack. */
+function isOurs(item) {
+  return String(item?.comfyClass ?? "").startsWith("PhD");
+}
+
+/** Runs the graph as far as the selected nodes of this pack. */
+async function runToSelected() {
+  try {
+    await runToNodes(app, api, Object.values(app.canvas.selected_nodes ?? {}).filter(isOurs));
+  } catch (error) {
+    const summary = translate(frontend.language(), "notRun");
+    app.extensionManager.toast.add({ severity: "error", summary, detail: String(error), life: WARNING_MS });
+  }
+}
 
 app.registerExtension({
   name: "PhD.Canvas",
+  commands: [{ id: RUN_TO_NODE, label: "Run to this node", icon: "pi pi-step-forward", function: runToSelected }],
+  getSelectionToolboxCommands: (item) => (isOurs(item) ? [RUN_TO_NODE] : []),
   setup() {
     // Anything in the graph may have changed, also upstream of an editor.
     api.addEventListener("graphChanged", refreshAll);
     api.addEventListener("executed", refreshAll);
+    resendCached(api, (id) => isOurs(nodeInPrompt(app.rootGraph ?? app.graph, id)));
     listenForWarnings(api, (id, warning) => {
       const node = nodeInPrompt(app.rootGraph ?? app.graph, id)?.title ?? "PhD";
       const summary = translate(frontend.language(), "warningFrom", { node });

@@ -39,6 +39,7 @@ const ENGLISH = {
   outside: "The subject is outside the scene.",
   asRun: "result of the last run",
   warningFrom: "Warning from {node}",
+  notRun: "The graph cannot be run to this node",
 };
 
 /** @type {Record<TextKey, string>} */
@@ -80,6 +81,7 @@ const FRENCH = {
   outside: "Le sujet se trouve hors de la scène.",
   asRun: "résultat du dernier passage",
   warningFrom: "Avertissement de {node}",
+  notRun: "Le graphe ne peut pas être exécuté jusqu'à ce nœud",
 };
 
 /** @type {Record<TextKey, string>} */
@@ -117,6 +119,7 @@ const CHINESE = {
   outside: "主体在场景之外。",
   asRun: "上次运行的结果",
   warningFrom: "来自 {node} 的警告",
+  notRun: "无法运行到此节点",
 };
 
 /** @type {Record<string, Partial<typeof ENGLISH>>} */

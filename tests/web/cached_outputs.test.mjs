@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { resendCached } from "../../web/js/cached_outputs.mjs";
+
+/** An imitation of ComfyUI's `api` with one run in its history, and what was sent again. */
+function makeApi(outputs) {
+  const listeners = {},
+    sent = [],
+    fetched = [];
+  const api = {
+    addEventListener: (name, listener) => (listeners[name] ??= []).push(listener),
+    dispatchCustomEvent: (name, detail) => sent.push([name, detail]),
+    fetchApi: async (path) => {
+      fetched.push(path);
+      return { json: async () => ({ run: { outputs, meta: { 7: { display_node: "3" } } } }) };
+    },
+  };
+  const send = (name, detail) => Promise.all((listeners[name] ?? []).map((listener) => listener({ detail })));
+  return { api, sent, fetched, send };
+}
+
+test("what a cached node of ours showed is sent again when the run has ended", async () => {
+  const { api, sent, fetched, send } = makeApi({ 7: { text: ["seven"] }, 8: { text: ["eight"] } });
+  resendCached(api, (id) => id !== "8");
+  await send("execution_cached", { prompt_id: "run", nodes: ["7", "8", "9"] });
+  await send("executing", "10");
+  assert.deepEqual(sent, []);
+  await send("executing", null);
+  assert.deepEqual(fetched, ["/history/run"]);
+  const detail = { node: "7", display_node: "3", output: { text: ["seven"] }, prompt_id: "run" };
+  assert.deepEqual(sent, [["executed", detail]]);
+});
+
+test("nothing is fetched where ComfyUI has sent it itself, and nothing where nothing is cached", async () => {
+  const { api, sent, fetched, send } = makeApi({ 7: { text: ["seven"] } });
+  resendCached(api, () => true);
+  await send("executing", null);
+  await send("execution_cached", { prompt_id: "run", nodes: ["7"] });
+  await send("executed", { node: "7", output: { text: ["seven"] } });
+  await send("executing", null);
+  assert.deepEqual([sent, fetched], [[], []]);
+});

@@ -1,0 +1,40 @@
+/**
+ * Shows again what nodes of this pack showed when they ran, where their results are now cached, for example after the
+ * page was loaded again. Newer versions of ComfyUI send it themselves; older ones do so for output nodes only. It stands
+ * in the history of the run.
+ */
+
+/**
+ * The part of ComfyUI's `api` that is used here.
+ * @typedef {object} Api
+ * @property {(name: any, listener: (event: CustomEvent) => void) => void} addEventListener
+ * @property {(name: any, detail: any) => void} dispatchCustomEvent
+ * @property {(path: string) => Promise<Response>} fetchApi
+ */
+
+/**
+ * Sends the frontend's "executed" for cached nodes, at the end of each run.
+ * @param {Api} api @param {(id: string) => boolean} isOurs whether a node of the prompt is to be shown again
+ */
+export function resendCached(api, isOurs) {
+  let prompt = "";
+  /** @type {Set<string>} */
+  let cached = new Set();
+  api.addEventListener("execution_cached", ({ detail }) => {
+    prompt = String(detail?.prompt_id);
+    cached = new Set((detail?.nodes ?? []).map(String).filter(isOurs));
+  });
+  api.addEventListener("executed", ({ detail }) => cached.delete(String(detail?.node)));
+  // Null when the run has ended and stands in the history.
+  api.addEventListener("executing", async ({ detail }) => {
+    if (detail !== null || !cached.size) return;
+    const [id, nodes] = [prompt, cached];
+    cached = new Set();
+    const { outputs, meta } = (await (await api.fetchApi(`/history/${id}`)).json())[id] ?? {};
+    for (const node of nodes) {
+      if (!outputs?.[node]) continue;
+      const shown = meta?.[node]?.display_node ?? node;
+      api.dispatchCustomEvent("executed", { node, display_node: shown, output: outputs[node], prompt_id: id });
+    }
+  });
+}
