@@ -15,7 +15,7 @@ from .images import as_given, as_images, as_masks, common_batch, in_range, item
 from .interrupts import interruptible
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, listening_page, outlined, preview, show, store_preview
-from .validate import check_choice, check_numbers
+from .validate import check_choice, check_numbers, check_socket
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.
@@ -340,6 +340,8 @@ def earlier_masks(
 
 def placement_lines(text: str | None) -> list[str]:
     """One line for each subject; a single NOT_PLACED where nothing was given."""
+    if text is not None:
+        check_socket("placements", text, str, "a text, such as placement_used of a Paste & Blend,")
     return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
 
 

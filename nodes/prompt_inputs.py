@@ -58,6 +58,8 @@ def as_boxes(boxes: Any, count: int) -> list[np.ndarray]:
         given = [boxes] if isinstance(boxes, dict) else list(boxes)
         per_image = given and all(isinstance(group, (list, tuple)) for group in given)
         groups = given if per_image else [given] * count
+        if not all(isinstance(box, dict) for group in groups for box in group):
+            raise TypeError
         arrays = [np.array([[float(box[key]) for key in BOX_KEYS] for box in group]).reshape(-1, 4) for group in groups]
         if not all((abs(array) < MAX_COORDINATE).all() and (array[:, 2:] > 0).all() for array in arrays):
             raise ValueError

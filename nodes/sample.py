@@ -19,7 +19,7 @@ from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .ui import warn
-from .validate import check_choice, check_numbers, check_socket
+from .validate import check_choice, check_conditioning, check_numbers
 
 # Keys of the wrappers by which ComfyUI's caches skip model calls.
 STEP_CACHES = ("easycache", "lazycache")
@@ -39,7 +39,7 @@ class Prompts:
         if self.reference_positive is not None:
             named["reference_positive"] = self.reference_positive
         for name, prompt in named.items():
-            check_socket(name, prompt, list, "a prompt, such as from CLIP Text Encode,")
+            check_conditioning(name, prompt)
             if not prompt and name != "negative":
                 raise ValueError(f"{name} is empty: connect a prompt, such as from CLIP Text Encode.")
 

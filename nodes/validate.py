@@ -21,6 +21,15 @@ def check_socket(name: str, value: object, kind: type | tuple[type, ...], wanted
         raise ValueError(f"{name} is {quoted(value)}; connect {wanted} to it.")
 
 
+def check_conditioning(name: str, value: object) -> None:
+    """Refuses what is no CONDITIONING: a list of pairs of a tensor and a dict. `name` is the input's."""
+    is_one = isinstance(value, list) and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[1], dict) for pair in value
+    )
+    if not is_one:
+        raise ValueError(f"{name} is {quoted(value)}; connect a prompt, such as from CLIP Text Encode, to it.")
+
+
 def check_numbers(**values: float) -> None:
     """Refuses NaN in a widget, which ComfyUI's check of the widget's range lets pass. Names are the widgets'."""
     for name, value in values.items():

@@ -4,12 +4,14 @@ Prompts for Segment stand in test_segment.py, the samplers' inputs in test_inpai
 test_harmonize_sampler.py.
 """
 
+import asyncio
 import functools
 import json
 
 import pytest
 import torch
-from node_support import block, make_image, module, refused, run_node
+from comfy_api.latest import io
+from node_support import ROOT, block, make_image, module, prompt, random_latent, refused, run_node, tiny_model
 
 SCENE = make_image(60, 80)
 MASK = block(60, 80, 20, 30, 40, 50)
@@ -23,8 +25,19 @@ def good(kind):
         return {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "ring": 4}
     if kind == "PhDCrop":
         return {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64}
-    images = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
-    return {**images, "subject_mask": MASK, "harmonize_mask": MASK}
+    if "Sampler" in kind:
+        return {**model_and_latent(), "positive": prompt(1), "negative": prompt(2), "steps": 1}
+    if kind == "PhDIdentityAnchor":
+        return {**model_and_latent(), "subject_mask": block(64, 64, 16, 16, 48, 48)}
+    if kind == "PhDStitch":
+        images = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
+        return {**images, "subject_mask": MASK, "harmonize_mask": MASK}
+    return {}
+
+
+@functools.cache
+def model_and_latent():
+    return {"model": tiny_model("EPS"), "latent": {"samples": random_latent()}}
 
 
 @functools.cache
@@ -32,31 +45,57 @@ def segmenter():
     return run_node("PhDLoadSegmenter", model="grabcut (no weights)").values[0]
 
 
+NODES = {node.GET_SCHEMA().node_id: node for node in asyncio.run(module("nodes").PhDExtension().get_node_list())}
+# Every input that takes a link, and with it anything that a prompt names there.
 SOCKETS = {
-    "PhDSegment": ["image", "segmenter", "rough_mask", "boxes"],
-    "PhDPasteBlend": ["background", "subject", "subject_mask", "earlier_subjects", "earlier_inpaint"],
-    "PhDCrop": ["composite", "inpaint_mask", "harmonize_mask", "reference", "model", "subject_mask"],
-    "PhDStitch": [
-        *("background", "composite", "sampled", "subject_mask", "harmonize_mask"),
-        *("crop", "sampled_reference", "changed"),
-    ],
+    f"{kind}, {given.id}": (kind, given)
+    for kind, node in NODES.items()
+    for given in node.GET_SCHEMA().inputs
+    if not isinstance(given, io.WidgetInput) or given.force_input
+}
+# What stands for "nothing" there.
+TAKEN_EMPTY = {"boxes": ([], [[]]), "negative": ([],)}
+WRONG = [5, "x" * 10_000, ["x" * 10_000], [5], {"x": 5}, [], [[]], [None, None], torch.zeros(5), [torch.zeros(5)]]
+
+
+@pytest.mark.parametrize("socket", list(SOCKETS))
+def test_what_is_of_a_wrong_type_on_a_socket_is_named_with_what_came_and_what_to_do(socket):
+    """ComfyUI checks what is linked, and lets null and literal values in a prompt pass."""
+    kind, given = SOCKETS[socket]
+    inputs = NODES[kind].GET_SCHEMA().inputs
+    required = {other.id: getattr(other, "default", None) for other in inputs if not other.optional}
+    for value in [*WRONG, *([] if given.optional else [None])]:
+        if isinstance(value, list) and value in TAKEN_EMPTY.get(given.id, ()) or isinstance(value, str) and given.io_type == "STRING":
+            continue
+        with pytest.raises(ValueError) as error:
+            NODES[kind].execute(**required | good(kind) | {given.id: value})
+        message, raised = str(error.value), error.traceback[-1]
+        assert message.startswith(given.id), f"{value!r}: {message}"
+        assert "connect" in message or "must be" in message, f"{value!r}: {message}"
+        assert "\n" not in message and "x" * 121 not in message
+        assert str(ROOT) in str(raised.path)
+
+
+TEXTS = {
+    f"{kind}, {given.id}": (kind, given.id)
+    for kind, node in NODES.items()
+    for given in node.GET_SCHEMA().inputs
+    if isinstance(given, (io.Combo.Input, io.String.Input))
 }
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in SOCKETS.items() for name in names])
-def test_a_number_on_a_socket_is_named(kind, name):
-    """ComfyUI checks what is linked, and lets a literal value in a prompt pass."""
-    message = refused(kind, **good(kind) | {name: 5})
-    assert message.startswith(f"{name} is 5; ")
-
-
-@pytest.mark.parametrize(("kind", "names"), [("PhDSegment", ["image", "segmenter"]), *[
-    ("PhDPasteBlend", ["background", "subject"]), ("PhDCrop", ["composite", "inpaint_mask", "harmonize_mask"]),
-    ("PhDStitch", ["background", "composite", "sampled", "subject_mask", "harmonize_mask"]),
-]])  # fmt: skip
-def test_null_on_a_required_socket_is_named(kind, names):
-    for name in names:
-        assert refused(kind, **good(kind) | {name: None}).startswith(f"{name} is None; connect ")
+@pytest.mark.parametrize("widget", list(TEXTS))
+def test_of_a_long_text_in_a_widget_at_most_120_characters_are_quoted(widget):
+    kind, name = TEXTS[widget]
+    inputs = NODES[kind].GET_SCHEMA().inputs
+    required = {other.id: getattr(other, "default", None) for other in inputs if not other.optional}
+    try:
+        shown = NODES[kind].execute(**required | good(kind) | {name: "x" * 10_000}).ui
+        said = " ".join(shown["text"])
+    except ValueError as error:
+        said = str(error)
+        assert said.startswith(name)
+    assert "x" * 121 not in said
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000, '{"x": "' + "x" * 10_000 + '"}', '{"flip": "' + "x" * 10_000 + '"}'])
