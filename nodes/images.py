@@ -6,6 +6,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 
+from ..phd_ops.interrupt import by_bands, waiting
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask, zero_black
 from .ui import Message
@@ -35,11 +36,15 @@ def as_given(image: torch.Tensor, name: str) -> np.ndarray:
 def in_range(images: np.ndarray) -> np.ndarray:
     """Images brought into 0..1, NaN to 0; what is in range is not copied."""
     given = torch.from_numpy(images)
-    low, high = torch.aminmax(given)
+    low, high = waiting(torch.aminmax, given)
     # A NaN compares as false.
     if low >= 0 and high <= 1:
         return images
-    return torch.nan_to_num(given, nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1).numpy()
+
+    def limited(band: np.ndarray) -> np.ndarray:
+        return torch.nan_to_num(torch.from_numpy(band), nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1).numpy()
+
+    return by_bands(limited, images.reshape(-1, *images.shape[-2:])).reshape(images.shape)
 
 
 def as_images(image: torch.Tensor, name: str) -> np.ndarray:

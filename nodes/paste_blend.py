@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops.interrupt import bands, copy
 from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
@@ -208,7 +209,7 @@ def paste_image(
 ) -> tuple[dict[int, Placement], list[Message]]:
     """Makes one composite on its canvas; returns the placements of the subjects that are not empty, and messages."""
     scene = in_range(job.scene)
-    canvas.composite[...] = scene
+    copy(scene, canvas.composite)
     if job.earlier:
         earlier_subjects, earlier_inpaint = (job.earlier.get(name) for name in EARLIER)
         canvas.masks.start(earlier_subjects, earlier_inpaint, options.ring)
@@ -233,9 +234,10 @@ def paste_image(
             messages += mirrored(canvas.warp_reference(subject, placement))
     if untouched is not None:
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
-        canvas.composite[untouched] = job.scene[untouched]
+        for rows in bands(*untouched.shape):
+            canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
     if not has_reference:
-        canvas.reference[...] = canvas.composite
+        copy(canvas.composite, canvas.reference)
         if placed:
             why = "A cut-out has" if alone else "Several subjects share"
             text = f"{why} no surround, so there is no light reference: the composite is used instead."
@@ -323,7 +325,8 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
                 f"The mask of subject {index + 1} is at most {matte.max():.2f}, so the subject is pasted that faintly."
             )
             messages.append(Message(text))
-    return np.stack([stabilize(matte) for matte in mattes]), messages
+    # Each pixel is judged by itself, so the batch may be one high mask.
+    return stabilize(mattes.reshape(-1, mattes.shape[2])).reshape(mattes.shape), messages
 
 
 def earlier_masks(

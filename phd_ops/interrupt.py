@@ -63,6 +63,12 @@ def by_bands(function: Callable[..., np.ndarray], *images: np.ndarray) -> np.nda
     return result
 
 
+def copy(source: np.ndarray, out: np.ndarray) -> None:
+    """Copies an image [H,W,...] into another one by bands: memory that was never used is slow to write."""
+    for rows in bands(*source.shape[:2]):
+        out[rows] = source[rows]
+
+
 def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
     """Calls a function that cannot be stopped, in a thread of its own, with checkpoints while it runs.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..interrupt import checkpoint
 from ..quote import quoted
 
 # A window shows at least so many pixels of scene around what may change.
@@ -76,6 +77,7 @@ def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:
     Returns:
         float64 [N,2], (x, y); N is 0 for an empty mask.
     """
+    checkpoint()
     inside = mask > threshold
     rows = np.flatnonzero(inside.any(axis=1))
     left = inside[rows].argmax(axis=1)
@@ -98,10 +100,12 @@ def box_around(points: np.ndarray) -> Box:
 
 def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
     """The smallest box around all pixels of an [H,W] mask above `threshold`; None where there is none."""
-    rows = np.flatnonzero((mask > threshold).any(axis=1))
+    checkpoint()
+    inside = mask > threshold
+    rows = np.flatnonzero(inside.any(axis=1))
     if rows.size == 0:
         return None
-    columns = np.flatnonzero((mask > threshold).any(axis=0))
+    columns = np.flatnonzero(inside.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
     return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 

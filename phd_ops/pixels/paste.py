@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..interrupt import by_bands, checkpoint, copy
 from . import blend as blending
 from .foreground import extend, premultiplied
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
@@ -138,15 +139,14 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
     cutout = resample(
         premultiplied(subject.image[near.slices], matte[near.slices], subject.is_cutout), local, work.size, border
     )
-    own = cv2.extractChannel(cutout, 3)
     # The filter's weights sum to 1 only up to rounding, and an opaque pixel must be opaque.
-    own[own > 1 - 1e-5] = 1
+    own = by_bands(lambda band: np.where(band[..., 3] > 1 - 1e-5, np.float32(1), band[..., 3]), cutout)
     alpha = feather(own, softness)
     if reaches_frame:
         # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
         frame = resample(np.ones(near.size[::-1], np.float32), local, work.size, cv2.BORDER_CONSTANT)
         own, alpha = own * frame, alpha * frame
-    alpha = np.where(alpha < LEAST_ALPHA, np.float32(0), alpha)
+    alpha = by_bands(lambda band: np.where(band < LEAST_ALPHA, np.float32(0), band), alpha)
     inner = region.moved(-work.x, -work.y).slices
     return Placed(region, extend(cutout, extent)[inner], own[inner], alpha[inner])
 
@@ -187,7 +187,7 @@ def paste(
     placed = place_subject(Size.of(scene), subject, placement, options.softness, extent)
     composite = scene.copy() if out is None else out
     if out is not None and out is not scene:
-        out[...] = scene
+        copy(scene, out)
     alpha = np.zeros(scene.shape[:2], np.float32)
     if 0 not in placed.region.size:
         blend_in(composite, placed, options)
@@ -271,6 +271,7 @@ class SceneMasks:
         matte, inpaint, harmonize = self.matte[window], self.inpaint[window], self.harmonize[window]
         own = pasted.matte[window]
         np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
+        checkpoint()
         if shadow:
             np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
         # Two semitransparent layers, one over the other; exact at 0 and 1.
