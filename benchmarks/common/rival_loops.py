@@ -124,8 +124,8 @@ def lanpaint(
     v2.0: steps of `step` f. v2.1 (pinned): steps of `step`, and inner steps that fall to none with f. None at the last
     level.
     """
-    pairs = list(levels(sigmas))
-    for left, (sigma, sigma_next) in zip(reversed(range(len(pairs))), pairs, strict=True):
+    counts = lanpaint_inner_steps(sigmas, flow, inner, pinned)
+    for count, (sigma, sigma_next) in zip(counts, levels(sigmas), strict=True):
         a = signal(sigma, flow)
         scale = (a * a + sigma * sigma) ** 0.5
         f = (sigma / scale) ** 2
@@ -138,9 +138,18 @@ def lanpaint(
             return ((1 - f).sqrt() * target - v) / f + rate * v
 
         steps, v = Corrected(pull, rate, 1.0, fresh), x / scale
-        count = round(inner * float(f)) if pinned else inner
-        for _ in range(count if left and a > LEAST_SIGNAL else 0):
+        for _ in range(count):
             v = steps.step(v, step if pinned else step * float(f))
         x = v * scale
         x = euler(x, torch.where(masked, estimate(x, sigma), known), sigma, sigma_next)
     return x
+
+
+def lanpaint_inner_steps(sigmas: torch.Tensor, flow: bool, inner: int, pinned: bool) -> list[int]:
+    """Inner steps of LanPaint's rule at every level: none at the last, nor where a flow's latent is all noise."""
+    counts = []
+    for sigma, _ in levels(sigmas):
+        a = signal(sigma, flow)
+        f = float((sigma / (a * a + sigma * sigma) ** 0.5) ** 2)
+        counts.append((round(inner * f) if pinned else inner) if a > LEAST_SIGNAL else 0)
+    return [*counts[:-1], 0]

@@ -18,7 +18,7 @@ from benchmarks.inpaint import backgrounds, scores
 from benchmarks.inpaint.backgrounds import CHUNK, Network
 from benchmarks.inpaint.exact import core, masked, rival
 from benchmarks.inpaint.scores import paired_interval, texture_strength
-from benchmarks.inpaint.stored import Stored, key_of
+from benchmarks.inpaint.stored import Stored, key_of, publish
 from devtools.comfyui import load_pack
 from devtools.paths import DEMO_WEIGHTS, ROOT
 
@@ -62,22 +62,25 @@ def ours(cfg: float, calls: int) -> Loop:
     if calls > 20:
         preset = {57: "balanced", 115: "best"}[calls]
         steps, inner = inputs.apply_preset(inputs.INPAINT_PRESETS, preset, cfg, 0, 0)
-    return Loop(f"{steps} × {inner}", steps, masked("masked Langevin", inner_steps=inner), OUR_CODE)
+    return Loop(f"ours, {steps} × {inner}", steps, masked("masked Langevin", inner_steps=inner), OUR_CODE)
 
 
 def repaint(cfg: float, calls: int) -> Loop:
     count = REPAINT_COUNTS[calls]
-    steps = calls // count
+    return repaint_loop(calls // count, count)
+
+
+def repaint_loop(steps: int, count: int) -> Loop:
     sampler = masked("RePaint", sampler_name="euler_ancestral", jump_count=count)
-    return Loop(f"{steps} steps, r = {count}", steps, sampler, REPAINT_CODE)
+    return Loop(f"RePaint, {steps} steps, r = {count}", steps, sampler, REPAINT_CODE)
 
 
 def core_euler(cfg: float, calls: int) -> Loop:
-    return Loop(f"{calls} steps, euler", calls, core("euler"), ())
+    return Loop(f"core, {calls} steps, euler", calls, core("euler"), ())
 
 
 def lanpaint(steps: int, inner: int, step: float, guide: float, pinned: bool = False) -> Loop:
-    label = f"{'2.1' if pinned else '2.0'}, {steps} × {inner}, step {step:g}, lambda {guide:g}"
+    label = f"LanPaint {'2.1' if pinned else '2.0'}, {steps} × {inner}, step {step:g}, lambda {guide:g}"
     rule = rival(rivals.lanpaint, inner=inner, step=step, guide=guide, pinned=pinned)
     return Loop(label, steps, rule, RIVAL_CODE)
 
@@ -101,13 +104,14 @@ LOOPS = {"ours": ours, "lanpaint_tuned": lanpaint_tuned, "repaint": repaint, "co
 
 @dataclass(frozen=True)
 class Rows:
-    """Scores of one loop, [seeds,scenes], and its model calls."""
+    """Scores of one loop, [seeds,scenes], its model calls, and the stored rows that they are from."""
 
     label: str
     l1: np.ndarray
     fine: np.ndarray
     edge: np.ndarray
     calls: int
+    stored: list[dict]
 
 
 def demo_rows(
@@ -130,9 +134,10 @@ def rows_of(
         for seed in range(seeds)
     ]
     columns = {
-        name: np.array([sum((row[name] for row in line), []) for line in found]) for name in ("l1", "fine", "edge")
+        name: np.array([[value for row in line for value in row[name]] for line in found])
+        for name in ("l1", "fine", "edge")
     }
-    return Rows(loop.label, **columns, calls=found[0][0]["calls"])
+    return Rows(loop.label, **columns, calls=found[0][0]["calls"], stored=[row for line in found for row in line])
 
 
 def measured(loop: Loop, network: Network, cfg: float, seed: int, first: int, split: str, stored: Stored) -> dict:
@@ -166,8 +171,9 @@ def cells() -> list[Cell]:
 
 
 def measure(cell: Cell, scenes: int, seeds: int) -> tuple[Section, dict[str, dict]]:
-    """The table of a cell, and its figures by loop."""
+    """The table of a cell, and its figures by loop. Its rows are published."""
     rows = demo_rows(NAMES, cell.cfg, cell.calls, scenes, seeds, cell.network.plain, cell.network.prediction)
+    publish([row for found in rows.values() for row in found.stored])
     figures = {name: as_figures(row, true_fine(scenes)) for name, row in rows.items()}
     section = Section(f"{cell.network.name}.cfg{cell.cfg:g}.{cell.calls}: l1 / texture / edge (calls)")
     for name, row in rows.items():

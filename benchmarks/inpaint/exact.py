@@ -59,6 +59,8 @@ def repaint(steps: int, count: int) -> Method:
 def methods() -> dict[str, Method]:
     """All loops by their names in the line of JSON, which end in the most model calls that each may make."""
     one, two = {"inner": 5, "pinned": False}, {"inner": 5, "pinned": True}
+    # The best of `grid.py` on validation curves.
+    best = {"pinned": False, "step": 1.0, "guide": 50.0}
     return {
         "ours_fast": preset("fast"),
         "ours_60": preset("balanced"),
@@ -72,10 +74,12 @@ def methods() -> dict[str, Method]:
         "repaint_120": repaint(24, 5),
         "repaint10_60": repaint(6, 10),
         "repaint10_120": repaint(12, 10),
-        "lanpaint1_60": Method("LanPaint v1.x: 10 × 5", 10, rival(rivals.lanpaint, **one)),
-        "lanpaint1_120": Method("LanPaint v1.x: 20 × 5", 20, rival(rivals.lanpaint, **one)),
-        "lanpaint2_60": Method("LanPaint v2.1: 15 × 5 and less", 15, rival(rivals.lanpaint, **two)),
-        "lanpaint2_120": Method("LanPaint v2.1: 30 × 5 and less", 30, rival(rivals.lanpaint, **two)),
+        "lanpaint_tuned_60": Method("LanPaint, tuned: 5 × 13", 5, rival(rivals.lanpaint, inner=13, **best)),
+        "lanpaint_tuned_120": Method("LanPaint, tuned: 8 × 16", 8, rival(rivals.lanpaint, inner=16, **best)),
+        "lanpaint1_60": Method("LanPaint 2.0, defaults: 10 × 5", 10, rival(rivals.lanpaint, **one)),
+        "lanpaint1_120": Method("LanPaint 2.0, defaults: 20 × 5", 20, rival(rivals.lanpaint, **one)),
+        "lanpaint2_60": Method("LanPaint 2.1, defaults: 15 × 5 and less", 15, rival(rivals.lanpaint, **two)),
+        "lanpaint2_120": Method("LanPaint 2.1, defaults: 30 × 5 and less", 30, rival(rivals.lanpaint, **two)),
         "former_60": Method("our earlier loop (BiG): 10 × 5", 10, rival(rivals.former, inner=5)),
         "former_120": Method("our earlier loop (BiG): 20 × 5", 20, rival(rivals.former, inner=5)),
     }

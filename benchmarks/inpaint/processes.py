@@ -190,13 +190,16 @@ Process = Gaussian | Mixture
 
 @functools.cache
 def process(name: str, curves: int, chains: int) -> Process:
-    """proto: one curve. curves: that many of the same normal process. mixture: a mixture of four."""
+    """proto: one curve. curves: that many of the same normal process. mixture: a mixture of four.
+
+    validation: other curves of that normal process, to choose a loop's settings on.
+    """
     if name == "mixture":
         return Mixture(curves, chains)
     if name == "proto":
         known = np.random.default_rng(0).multivariate_normal(np.zeros(LENGTH), covariance().numpy())[None]
         return Gaussian(torch.from_numpy(known), chains)
-    return Gaussian(drawn(curves, LENGTH, seed=0) @ root(covariance()).T, chains)
+    return Gaussian(drawn(curves, LENGTH, seed=100 if name == "validation" else 0) @ root(covariance()).T, chains)
 
 
 def as_latent(curves: torch.Tensor) -> torch.Tensor:

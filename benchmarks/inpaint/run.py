@@ -30,7 +30,10 @@ QUALITIES = ("relw2", "seam", "variance")
 # A goal beyond the bound on relw2: half of LanPaint's error at half its calls.
 GOAL = 0.19
 # Methods that run on the mixture.
-MIXTURE = tuple(f"{who}_60" for who in ("ours", "plain", "langevin", "repaint", "lanpaint1", "lanpaint2", "former"))
+MIXTURE = tuple(
+    f"{who}_60"
+    for who in ("ours", "plain", "langevin", "repaint", "lanpaint_tuned", "lanpaint1", "lanpaint2", "former")
+)
 
 holds = functools.partial(table.holds, WANTED)
 
@@ -38,6 +41,12 @@ holds = functools.partial(table.holds, WANTED)
 def main(arguments: list[str]) -> int:
     options = argument_parser().parse_args(arguments)
     start_comfyui()
+    if options.grid:
+        from benchmarks.inpaint import grid
+
+        with silent():
+            grid.main(options.grid)
+        return 0
     from benchmarks.inpaint import sheet
 
     with silent():
@@ -58,6 +67,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="less of everything, and no demo model")
     parser.add_argument("--scenes", type=int, default=16, help="backgrounds for the demo model, in multiples of 16")
     parser.add_argument("--seeds", type=int, default=1, help="seeds for each of these backgrounds")
+    parser.add_argument("--grid", choices=("curves", "demo"), help="only the trials behind the rivals' settings")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the images")
     return parser
 

@@ -11,13 +11,13 @@ from benchmarks.inpaint.processes import HOLE, LENGTH, Setting
 
 COLORS = {
     "ours": (255, 170, 60), "plain": (235, 90, 90), "ancestral": (200, 120, 120), "langevin": (110, 190, 255),
-    "repaint": (120, 220, 140), "repaint10": (70, 160, 90), "lanpaint1": (200, 140, 255), "lanpaint2": (150, 100, 210),
-    "former": (170, 170, 120),
+    "repaint": (120, 220, 140), "repaint10": (70, 160, 90), "lanpaint_tuned": (240, 200, 255),
+    "lanpaint1": (200, 140, 255), "lanpaint2": (150, 100, 210), "former": (170, 170, 120),
 }  # fmt: skip
 NAMES = {
     "ours": "ours", "plain": "core KSampler", "ancestral": "core, ancestral", "langevin": "plain Langevin",
-    "repaint": "RePaint, r = 5", "repaint10": "RePaint, r = 10", "lanpaint1": "LanPaint v1.x",
-    "lanpaint2": "LanPaint v2.1", "former": "our earlier loop (BiG)",
+    "repaint": "RePaint, r = 5", "repaint10": "RePaint, r = 10", "lanpaint_tuned": "LanPaint, tuned",
+    "lanpaint1": "LanPaint 2.0", "lanpaint2": "LanPaint 2.1", "former": "our earlier loop (BiG)",
 }  # fmt: skip
 PANEL, MARGIN, CHAINS = (900, 520), 60, 7
 

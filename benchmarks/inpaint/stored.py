@@ -1,21 +1,31 @@
 """Scores on the demo model that were measured before: one line of JSON for each batch of backgrounds.
 
 A line is used only for the code, weights and settings that it was made with; the key is a hash of them. So a change to
-one loop leaves the scores of the others valid, and an interrupted run continues where it stopped.
+one loop leaves the scores of the others valid, and an interrupted run continues where it stopped. New lines go to
+`.cache`; those of a finished benchmark are kept in the repository, so that it takes seconds where nothing has changed.
 """
 
 import ast
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parent / "results" / "demo.jsonl"
+from devtools.paths import CACHE
+
+PUBLISHED = Path(__file__).resolve().parent / "results" / "demo.jsonl"
+MEASURED = CACHE / "bench_inpaint_demo.jsonl"
+# What tells a line's run from others, besides the code.
+RUN = ("network", "split", "loop", "cfg", "seed", "first")
 
 
-def code_of(files: Iterable[Path]) -> str:
-    """Python files as text without comments, docstrings and layout, which change no result."""
-    return "\n".join(ast.dump(without_docstrings(ast.parse(file.read_text()))) for file in files)
+@functools.cache
+def content(file: Path) -> bytes:
+    """A file as it is when first asked for; of Python, the code without comments, docstrings and layout."""
+    if file.suffix != ".py":
+        return hashlib.sha256(file.read_bytes()).digest()
+    return ast.dump(without_docstrings(ast.parse(file.read_text()))).encode()
 
 
 def without_docstrings(tree: ast.Module) -> ast.Module:
@@ -28,32 +38,42 @@ def without_docstrings(tree: ast.Module) -> ast.Module:
 
 
 def key_of(what: dict, files: Iterable[Path]) -> str:
-    """16 hexadecimal digits for settings (plain values), the code of Python files and the content of other files."""
-    files = sorted(files)
+    """16 hexadecimal digits for settings (plain values) and the content of files."""
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
-    digest.update(code_of(file for file in files if file.suffix == ".py").encode())
-    for file in files:
-        if file.suffix != ".py":
-            digest.update(file.read_bytes())
+    for file in sorted(files):
+        digest.update(content(file))
     return digest.hexdigest()[:16]
 
 
-class Stored:
+def read(file: Path) -> dict[str, dict]:
     """The lines of a file, by key."""
+    rows = {}
+    for line in file.read_text().splitlines() if file.is_file() else []:
+        try:
+            row = json.loads(line)
+            rows[row["key"]] = row
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that was cut off by an interruption
+    return rows
 
-    def __init__(self, file: Path = RESULTS):
-        self.file, self.rows = file, {}
-        for line in file.read_text().splitlines() if file.is_file() else []:
-            try:
-                row = json.loads(line)
-                self.rows[row["key"]] = row
-            except (ValueError, KeyError, TypeError):
-                continue  # a line that was cut off by an interruption
+
+class Stored:
+    """What the published lines and those of a file have, by key; new ones are appended to the file."""
+
+    def __init__(self, file: Path = MEASURED):
+        self.file, self.rows = file, read(PUBLISHED) | read(file)
 
     def add(self, key: str, row: dict) -> None:
         """Appends a row; it is on disk when this returns."""
         self.rows[key] = {"key": key, **row}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        cut = self.file.is_file() and not self.file.read_text().endswith("\n") and self.file.stat().st_size > 0
+        cut = self.file.is_file() and not self.file.read_text().endswith("\n")
         with self.file.open("a") as lines:
             lines.write(("\n" if cut else "") + json.dumps(self.rows[key]) + "\n")
+
+
+def publish(rows: Iterable[dict], file: Path = PUBLISHED) -> None:
+    """Adds rows to the published ones; a row replaces one of the same run by other code."""
+    by_run = {tuple(row[name] for name in RUN): row for row in (*read(file).values(), *rows)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(by_run[run]) + "\n" for run in sorted(by_run, key=str)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.inpaint.scores import Square, fine_energy, paired_interval, score, texture_strength
-from benchmarks.inpaint.stored import Stored, key_of
+from benchmarks.inpaint.stored import RUN, Stored, key_of, publish, read
 
 HOLE = Square(16, 24, 32)
 
@@ -68,14 +68,14 @@ def test_an_interval_treats_the_seeds_of_a_scene_as_one():
 
 
 def test_a_key_changes_with_settings_and_code_but_not_with_comments(tmp_path):
-    file = tmp_path / "loop.py"
-    file.write_text('"""A loop."""\n\ndef step(x):\n    return x + 1\n')
-    key = key_of({"cfg": 1.0}, [file])
-    assert key != key_of({"cfg": 4.0}, [file])
-    file.write_text('"""A better text."""\n\ndef step(x):\n    """One step."""\n    return x + 1  # more\n')
-    assert key == key_of({"cfg": 1.0}, [file])
-    file.write_text("def step(x):\n    return x + 2\n")
-    assert key != key_of({"cfg": 1.0}, [file])
+    def key(text, cfg=1.0):
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(text)
+        return key_of({"cfg": cfg}, [file])
+
+    code = '"""A loop."""\n\ndef step(x):\n    return x + 1\n'
+    assert key(code) == key('"""A better text."""\n\ndef step(x):\n    """One step."""\n    return x + 1  # more\n')
+    assert len({key(code), key(code, cfg=4.0), key("def step(x):\n    return x + 2\n")}) == 3
 
 
 def test_stored_rows_are_read_back_and_a_cut_line_is_left_out(tmp_path):
@@ -83,11 +83,19 @@ def test_stored_rows_are_read_back_and_a_cut_line_is_left_out(tmp_path):
     Stored(file).add("a", {"l1": [1.5, 2.0]})
     with file.open("a") as lines:
         lines.write('{"key": "b", "l1"')
-    stored = Stored(file)
-    assert list(stored.rows) == ["a"]
-    stored.add("c", {"l1": [3.0]})
-    assert {key: row["l1"] for key, row in Stored(file).rows.items()} == {"a": [1.5, 2.0], "c": [3.0]}
+    assert list(read(file)) == ["a"]
+    Stored(file).add("c", {"l1": [3.0]})
+    assert {key: Stored(file).rows[key]["l1"] for key in "ac"} == {"a": [1.5, 2.0], "c": [3.0]}
     assert json.loads(file.read_text().splitlines()[-1])["key"] == "c"
+
+
+def test_a_published_row_replaces_one_of_the_same_run(tmp_path):
+    file = tmp_path / "published.jsonl"
+    run = dict(zip(RUN, ("demo", "test", "10 × 2", 1.0, 0, 0), strict=True))
+    other = {**run, "first": 16}
+    publish([{"key": "a", **run}, {"key": "b", **other}], file)
+    publish([{"key": "c", **run}], file)
+    assert sorted(read(file)) == ["b", "c"]
 
 
 def test_the_figures_with_bounds_are_the_worst_of_all_cells(comfyui):
