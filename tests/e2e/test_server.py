@@ -1,11 +1,14 @@
 """The pack in a real ComfyUI server, driven over HTTP as the frontend does."""
 
+import asyncio
 import copy
 import json
 from typing import NamedTuple
 
+import aiohttp
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from devtools.package_images import photograph_path
@@ -22,6 +25,10 @@ def shipped_prompt() -> dict:
         if "inner_steps" in node["inputs"]:
             node["inputs"] |= {"preset": "custom", "steps": 2, "inner_steps": 1}
     return workflow
+
+
+def without_previews(prompt: dict) -> dict:
+    return {node_id: node for node_id, node in prompt.items() if node["class_type"] != "PreviewImage"}
 
 
 def only(prompt: dict, class_type: str) -> str:
@@ -42,8 +49,13 @@ class Answers(NamedTuple):
 
     not_an_image: dict  # the error of a run, or that of the validation, by node
     no_prompt: dict
-    no_steps: dict
+    no_steps: requests.Response
     good: dict
+    stored: list[str]  # in the server's folder of temporary files after the good run
+
+
+def temporary_files(server) -> list[str]:
+    return [name.removesuffix(" [temp]") for name in server.get("/internal/files/temp").json()]
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +76,13 @@ def answers(server) -> Answers:
     unasked[only(prompt, "PhDSegment")]["inputs"] |= {"box": "", "positive_points": "", "negative_points": ""}
     no_prompt = failure(server.run(unasked))
 
-    impossible = copy.deepcopy(prompt)
+    impossible = without_previews(prompt)
+    impossible[only(prompt, "PhDHarmonizeSampler")] = copy.deepcopy(prompt[only(prompt, "PhDHarmonizeSampler")])
     impossible[only(prompt, "PhDHarmonizeSampler")]["inputs"]["steps"] = 0
-    # Outputs that do not depend on the faulty node are queued all the same.
-    no_steps = server.post(impossible).json()["node_errors"]
-    return Answers(not_an_image, no_prompt, no_steps, server.run(prompt))
+    no_steps = server.post(impossible)
+    before = set(temporary_files(server))
+    good = server.run(without_previews(prompt))
+    return Answers(not_an_image, no_prompt, no_steps, good, sorted(set(temporary_files(server)) - before))
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +131,81 @@ def test_segment_without_a_prompt_fails_with_an_error_that_names_the_box(answers
     assert "box" in answers.no_prompt["exception_message"]
 
 
-def test_a_sampler_with_no_steps_is_refused_before_it_runs(answers):
+def test_a_prompt_whose_sampler_has_no_steps_is_refused_as_a_whole(answers):
     sampler = only(shipped_prompt(), "PhDHarmonizeSampler")
-    assert answers.no_steps[sampler]["errors"][0]["type"] == "value_smaller_than_min"
+    assert answers.no_steps.status_code == 400
+    assert answers.no_steps.json()["node_errors"][sampler]["errors"][0]["type"] == "value_smaller_than_min"
+
+
+def test_a_run_over_the_api_stores_no_previews(answers):
+    assert answers.stored == []
+
+
+def test_the_history_has_what_the_samplers_and_the_crop_did(answers):
+    outputs, prompt = answers.good["outputs"], shipped_prompt()
+    for sampler in ("PhDMaskedInpaintSampler", "PhDHarmonizeSampler"):
+        shown = outputs[only(prompt, sampler)]
+        assert shown["text"][0].endswith("model calls.") and shown["phd_warnings"] == []
+    (window,) = outputs[only(prompt, "PhDCrop")]["phd_window"]
+    (box,) = outputs[only(prompt, "PhDSegment")]["phd_box"]
+    assert min(window["width"], window["height"], box["width"], box["height"]) > 50
+
+
+# Frames of text on the websocket, in ComfyUI's protocol.
+TEXT_FRAME = 3
+PAGE_FEATURES = {"supports_preview_metadata": True}
+
+
+def run_with_client(server, prompt: dict, features: dict | None) -> tuple[list[int], list[str], dict]:
+    """Runs a prompt for a client on the websocket: the kinds of binary frames, the events, and the history."""
+
+    async def run():
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.address}/ws?clientId=test") as ws:
+            if features is not None:
+                await ws.send_json({"type": "feature_flags", "data": features})
+            body = {"prompt": prompt, "client_id": "test"}
+            async with session.post(f"{server.address}/prompt", json=body) as answer:
+                prompt_id = (await answer.json())["prompt_id"]
+            frames, events = [], []
+            async for message in ws:
+                if message.type == aiohttp.WSMsgType.BINARY:
+                    frames.append(int.from_bytes(message.data[:4], "big"))
+                    continue
+                event = json.loads(message.data)
+                events.append(event["type"])
+                if event["type"] == "executing" and event["data"]["node"] is None:
+                    return frames, events, prompt_id
+
+    frames, events, prompt_id = asyncio.run(run())
+    return frames, events, server.finished(prompt_id)
+
+
+def changed_prompt(grow: int) -> dict:
+    """The shipped workflow with another mask, so that nothing from Segment on is in the server's cache."""
+    prompt = without_previews(shipped_prompt())
+    prompt[only(prompt, "PhDSegment")]["inputs"]["grow"] = grow
+    return prompt
+
+
+def test_a_page_gets_texts_and_small_previews(server, answers):
+    before = set(temporary_files(server))
+    frames, _, history = run_with_client(server, changed_prompt(2), PAGE_FEATURES)
+    assert TEXT_FRAME in frames
+    stored = set(temporary_files(server)) - before
+    previews = [image for output in history["outputs"].values() for image in output.get("images", [])]
+    assert {image["filename"] for image in previews if image["type"] == "temp"} <= stored
+    sizes = {name: len(server.get("/view", filename=name, type="temp").content) for name in stored}
+    assert len(sizes) >= 4 and sum(sizes.values()) <= 500_000
+
+
+@pytest.mark.parametrize("features", [None, {}])
+def test_a_program_on_the_websocket_gets_no_frames_of_text_and_no_previews(server, answers, features):
+    before, prompt = temporary_files(server), changed_prompt(3 + (features is None))
+    prompt[only(prompt, "SaveImage")]["inputs"]["images"] = [only(prompt, "PhDPasteBlend"), 0]
+    frames, events, history = run_with_client(server, prompt, features)
+    assert TEXT_FRAME not in frames and "executed" in events
+    assert temporary_files(server) == before
+    assert history["status"]["status_str"] == "success"
 
 
 def test_report_and_placement_are_data_in_the_history(answers):
