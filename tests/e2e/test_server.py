@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import re
 from typing import NamedTuple
 
 import aiohttp
@@ -215,6 +216,20 @@ def test_report_and_placement_are_data_in_the_history(answers):
     (placement,) = outputs[only(prompt, "PhDPasteBlend")]["phd_placement_used"]
     inputs = prompt[only(prompt, "PhDPasteBlend")]["inputs"]
     assert {name: inputs[name] for name in placement} == placement
+
+
+def test_the_script_on_the_page_about_the_api_runs(server, answers, tmp_path, capsys):
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    workflow = tmp_path / "workflow.json"
+    workflow.write_text(json.dumps(shipped_prompt()), encoding="utf-8")
+    for written, here in (
+        ("http://127.0.0.1:8188", server.address),
+        ("example_workflows/api/phd_demo.json", workflow.as_posix()),
+    ):
+        assert script.count(written) == 1
+        script = script.replace(written, here)
+    exec(script, {})  # noqa: S102
+    assert re.search(r"\.png identity: 0\.\d+ suppressed: False", capsys.readouterr().out)
 
 
 def test_the_shipped_workflow_runs_also_after_bad_input(server, answers):

@@ -58,6 +58,12 @@ def test_messages_that_the_pages_quote_are_messages_of_the_pack():
     assert unknown == []
 
 
+def test_the_page_on_the_api_describes_every_field_of_the_history():
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nodes").glob("*.py"))
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in set(re.findall(r'"(phd_[a-z_]+)"', sources)) if f"`{name}`" not in page] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_and_images_lead_to_files_of_the_repository(page):
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
