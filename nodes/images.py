@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 
-from ..phd_ops.interrupt import by_bands, waiting
+from ..phd_ops.interrupt import by_bands, copy, waiting
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask, zero_black
 from .ui import Message
@@ -91,4 +91,7 @@ def item(batch: Any, index: int) -> Any:
 
 def as_tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     """Arrays of one shape as a float32 batch."""
-    return torch.from_numpy(np.ascontiguousarray(np.stack(arrays), dtype=np.float32))
+    batch = np.empty((len(arrays), *arrays[0].shape), np.float32)
+    for out, array in zip(batch, arrays, strict=True):
+        copy(array, out)
+    return torch.from_numpy(batch)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops import interrupt
 from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters import checkpoint
 from ..phd_ops.segmenters.deeplab import DeepLab
@@ -100,6 +101,9 @@ def managed(segmenter: SamSegmenter | DeepLab) -> Callable[[np.ndarray, Prompt],
     parameters = sum(value.numel() for value in segmenter.network.parameters())
     if comfy.model_management.should_use_fp16(device, model_params=parameters):
         segmenter.heavy_part.to(torch.float16)
+    # An interrupt is heard between its layers.
+    for module in segmenter.network.modules():
+        module.register_forward_pre_hook(lambda *_: interrupt.check())
     # ComfyUI stores the device as an attribute of the module it manages, which some libraries' modules do not allow.
     held = torch.nn.ModuleList([segmenter.network])
     patcher = comfy.model_patcher.ModelPatcher(

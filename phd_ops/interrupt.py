@@ -28,27 +28,27 @@ CHECK: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
 
 
 @contextlib.contextmanager
-def checking(check: Callable[[], None]) -> Iterator[None]:
-    """Within it, long work calls `check` now and then. What it raises ends the work."""
-    token = CHECK.set(check)
+def checking(given: Callable[[], None]) -> Iterator[None]:
+    """Within it, long work calls the given check now and then. What that raises ends the work."""
+    token = CHECK.set(given)
     try:
         yield
     finally:
         CHECK.reset(token)
 
 
-def checkpoint() -> None:
+def check() -> None:
     """Called between the steps of long work: raises if the user has asked to stop."""
-    check = CHECK.get()
-    if check is not None:
-        check()
+    given = CHECK.get()
+    if given is not None:
+        given()
 
 
 def bands(height: int, width: int, rows: int = 1) -> Iterator[slice]:
-    """The rows of an image, `rows` or more at a time, from top to bottom, with a checkpoint before each band."""
+    """The rows of an image, `rows` or more at a time, from top to bottom, with a check before each band."""
     step = max(rows, BAND // max(width, 1))
     for top in range(0, height, step):
-        checkpoint()
+        check()
         yield slice(top, min(top + step, height))
 
 
@@ -70,7 +70,7 @@ def copy(source: np.ndarray, out: np.ndarray) -> None:
 
 
 def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
-    """Calls a function that cannot be stopped, in a thread of its own, with checkpoints while it runs.
+    """Calls a function that cannot be stopped, in a thread of its own, with checks while it runs.
 
     After an interrupt the call goes on to its end, and what it gives is dropped. So it should take seconds at most.
     """
@@ -87,9 +87,9 @@ def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, *
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    while thread.is_alive():
-        checkpoint()
-        thread.join(PATIENCE)
+    check()
+    while thread.join(PATIENCE) or thread.is_alive():
+        check()
     if errors:
         raise errors[0]
     return results[0]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from .interrupt import checkpoint
+from .interrupt import check
 
 # The grid on which planes are fitted. A window of deviation GRID_SIGMA cells is sampled finely enough, so wider windows
 # get larger cells. The longer side has at least LEAST_CELLS and at most MOST_CELLS of them.
@@ -67,10 +67,10 @@ def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float
 
 
 def in_strips(height: int, width: int, cell: int) -> Iterator[slice]:
-    """Rows of an image, some rows of cells at a time, with a checkpoint before each."""
+    """Rows of an image, some rows of cells at a time, with a check before each."""
     step = max(1, STRIP // (cell * width)) * cell
     for top in range(0, height, step):
-        checkpoint()
+        check()
         yield slice(top, min(top + step, height))
 
 

@@ -8,7 +8,7 @@ energy; a band needs only a fraction of its unknowns, and scipy, which ComfyUI i
 import cv2
 import numpy as np
 
-from ..interrupt import checkpoint
+from ..interrupt import check
 from .geometry import Box, Size
 from .masks import signed_distance
 
@@ -44,7 +44,7 @@ def refine_edge(image: np.ndarray, mask: np.ndarray, pixels: int) -> np.ndarray:
         for left in range(0, size.width, TILE):
             core = Box(left, top, TILE, TILE).inside(size)
             if unknown[core.slices].any():
-                checkpoint()
+                check()
                 near = core.grown(AROUND).inside(size)
                 matte = solve(image[near.slices], mask[near.slices], unknown[near.slices])
                 refined[core.slices] = matte[core.moved(-near.x, -near.y).slices]

@@ -54,7 +54,7 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
             foreground, background = separate(means, alpha_means, (foreground, background), RIDGE)
     # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
     means, alpha_means = means[soft], alpha_means[soft]
-    foreground, background = (spread(color, size)[soft] for color in (foreground, background))
+    foreground, background = (spread(color, Size.of(image))[soft] for color in (foreground, background))
     alpha, found = matte[soft][:, None], image[soft]
     for some in bands(len(found), 1):
         wider = foreground[some], background[some]

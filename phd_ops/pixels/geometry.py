@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..interrupt import checkpoint
+from ..interrupt import check
 from ..quote import quoted
 
 # A window shows at least so many pixels of scene around what may change.
@@ -77,7 +77,7 @@ def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:
     Returns:
         float64 [N,2], (x, y); N is 0 for an empty mask.
     """
-    checkpoint()
+    check()
     inside = mask > threshold
     rows = np.flatnonzero(inside.any(axis=1))
     left = inside[rows].argmax(axis=1)
@@ -100,7 +100,7 @@ def box_around(points: np.ndarray) -> Box:
 
 def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
     """The smallest box around all pixels of an [H,W] mask above `threshold`; None where there is none."""
-    checkpoint()
+    check()
     inside = mask > threshold
     rows = np.flatnonzero(inside.any(axis=1))
     if rows.size == 0:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..interrupt import bands, by_bands, checkpoint, waiting
+from ..interrupt import bands, by_bands, check, waiting
 from .geometry import Size, bounding_box
 from .resample import blur
 
@@ -168,7 +168,7 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     # A frame of outside pixels joins every region that touches the border.
     framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, labels = waiting(cv2.connectedComponents, framed, connectivity=4)
-    checkpoint()
+    check()
     holes = (framed == 1) & (labels != labels[0, 0])
     return np.where(holes[1:-1, 1:-1], np.float32(1), mask)
 

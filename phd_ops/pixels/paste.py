@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..interrupt import by_bands, checkpoint, copy
+from ..interrupt import by_bands, check, copy
 from . import blend as blending
 from .foreground import extend, premultiplied
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
@@ -271,7 +271,7 @@ class SceneMasks:
         matte, inpaint, harmonize = self.matte[window], self.inpaint[window], self.harmonize[window]
         own = pasted.matte[window]
         np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
-        checkpoint()
+        check()
         if shadow:
             np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
         # Two semitransparent layers, one over the other; exact at 0 and 1.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..interrupt import checkpoint
+from ..interrupt import check
 from ..pixels.geometry import Size
 from ..pixels.masks import LEAST_ALPHA
 from ..pixels.paste import subject_box
@@ -48,7 +48,7 @@ def find_subjects(
         colors, alpha = over_gray(image), image[..., 3]
     whole, separate, messages = np.zeros(image.shape[:2], np.float32), [], []
     for prompt in prompts:
-        checkpoint()
+        check()
         clipped, outside = clip_to_image(prompt, Size.of(image))
         messages += outside
         if clipped is None:

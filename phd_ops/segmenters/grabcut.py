@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 
+from ..interrupt import waiting
 from ..pixels.geometry import Size
 from ..pixels.masks import distance_to, resize_mask
+from ..pixels.resample import reduce
 
 ITERATIONS = 5
 # Larger images are reduced to this side: the cost grows with the pixels, and the color models do not need them all.
@@ -36,7 +38,7 @@ def grabcut(
     height, width = image.shape[:2]
     scale = min(1.0, WORKING_SIDE / max(height, width))
     size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    small = (np.clip(cv2.resize(image, size, interpolation=cv2.INTER_AREA), 0, 1) * 255).astype(np.uint8)
+    small = (np.clip(reduce(image, size), 0, 1) * 255).astype(np.uint8)
     small = np.ascontiguousarray(small[..., ::-1])
     labels = first_labels(
         size,
@@ -51,12 +53,18 @@ def grabcut(
     if min(size) < 3 or not subject.any() or subject.all():
         # GrabCut needs samples of both subject and background.
         return np.full((height, width), float(subject.all() and subject.size > 0), np.float32)
+    found = is_subject(waiting(iterate, small, labels)).astype(np.float32)
+    return resize_mask(found, width, height)
+
+
+def iterate(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """GrabCut's iterations on an image, uint8 [h,w,3]; returns the labels."""
+    # Each thread has a generator of its own.
     cv2.setRNGSeed(0)
     # The rectangle is not used in this mode; the arrays are OpenCV's two color models.
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, labels, (0, 0, 0, 0), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    found = is_subject(labels).astype(np.float32)
-    return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+    cv2.grabCut(image, labels, (0, 0, 0, 0), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return labels
 
 
 def is_subject(labels: np.ndarray) -> np.ndarray:

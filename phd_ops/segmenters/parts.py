@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ..interrupt import by_bands, check, waiting
 from ..pixels.masks import keep_components, largest_component
 from .prompt import Prompt
 
@@ -16,7 +17,7 @@ def prompted_parts(mask: np.ndarray, prompt: Prompt) -> np.ndarray:
     Each positive point chooses the part nearest to it. Without points, the box or else the rough mask chooses the part
     with most pixels inside it; none is chosen where it holds no part. An empty prompt chooses the largest part.
     """
-    count, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8), connectivity=8)
+    count, labels = waiting(cv2.connectedComponents, (mask > 0.5).astype(np.uint8), connectivity=8)
     if count < 3 or prompt.empty:
         return largest_component(mask)
     if len(prompt.positive):
@@ -45,14 +46,18 @@ def parts_of(mask: np.ndarray) -> list[np.ndarray]:
     Soft pixels (0.5 and below) go with the nearest part.
     """
     inside = (mask > 0.5).astype(np.uint8)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    count, labels, statistics, _ = waiting(cv2.connectedComponentsWithStats, inside, connectivity=8)
     if count < 3:
         return [mask] if count == 2 else []
     # For each pixel the label of the nearest pixel inside, which belongs to a part.
-    _, nearest = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, nearest = waiting(cv2.distanceTransformWithLabels, 1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    check()
     labels, nearest = np.asarray(labels, np.int32), np.asarray(nearest, np.int32)
     owner = np.zeros(int(nearest.max()) + 1, np.int32)
     owner[nearest[inside == 1]] = labels[inside == 1]
     owned = owner[nearest]
     order = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]
-    return [np.where(owned == part, mask, np.float32(0)) for part in order]
+    return [
+        by_bands(lambda own, values, part=part: np.where(own == part, values, np.float32(0)), owned, mask)
+        for part in order
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phd_ops import interrupt
-from phd_ops.interrupt import bands, by_bands, checking, checkpoint, waiting
+from phd_ops.interrupt import bands, by_bands, check, checking, waiting
 from phd_ops.pixels.foreground import cut_out
 from phd_ops.pixels.geometry import Placement, Size
 from phd_ops.pixels.masks import fill_holes, grow, stabilize
@@ -77,7 +77,7 @@ def test_what_the_check_raises_ends_the_work(work):
         work()
 
 
-def test_bands_are_all_rows_once_with_a_checkpoint_before_each(monkeypatch):
+def test_bands_are_all_rows_once_with_a_check_before_each(monkeypatch):
     monkeypatch.setattr(interrupt, "BAND", 25)
     calls = []
     with checking(lambda: calls.append(1)):
@@ -95,21 +95,21 @@ def test_a_function_by_bands_is_that_of_the_whole_images(monkeypatch):
 
 
 def test_without_a_check_nothing_is_checked_and_calls_run_in_their_own_thread():
-    checkpoint()
+    check()
     assert waiting(threading.get_ident) == threading.get_ident()
 
 
 def test_a_check_ends_with_its_context_and_stays_in_its_thread():
     with checking(stop):
-        other = threading.Thread(target=lambda: (checkpoint(), heard.append(1)))
+        other = threading.Thread(target=lambda: (check(), heard.append(1)))
         heard = []
         other.start()
         other.join()
         with checking(lambda: heard.append(2)):
-            checkpoint()
+            check()
         with pytest.raises(StoppedError):
-            checkpoint()
-    checkpoint()
+            check()
+    check()
     assert heard == [1, 2]
 
 
