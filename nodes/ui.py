@@ -70,10 +70,12 @@ def listening_page() -> Page | None:
     """
     server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
     context = get_executing_context()
-    if server is None or context is None or server.client_id is None:
+    client_id, sockets = getattr(server, "client_id", None), getattr(server, "sockets_metadata", None)
+    # What programs that run ComfyUI without its server put in its place may have any attributes, and no sockets.
+    if context is None or not isinstance(client_id, str) or not isinstance(sockets, dict):
         return None
-    known = feature_flags.supports_feature(server.sockets_metadata, server.client_id, "supports_preview_metadata")
-    return Page(server, server.client_id, context.node_id) if known else None
+    known = feature_flags.supports_feature(sockets, client_id, "supports_preview_metadata")
+    return Page(server, client_id, context.node_id) if known else None
 
 
 def send_text(text: str) -> None:

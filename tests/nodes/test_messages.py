@@ -1,8 +1,10 @@
 """How a node's messages and warnings reach the browser: in the node's `ui`, or as an event of a running sampler."""
 
 import logging
+import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import comfy_extras.nodes_easycache
 import folder_paths
@@ -68,6 +70,14 @@ def test_without_a_page_nothing_is_sent_and_no_preview_is_drawn_or_stored(server
     assert server.events == server.texts == drawn == []
     assert result == {"images": [], "text": ["a"], "phd_warnings": []}
     assert set(Path(folder_paths.get_temp_directory()).glob("*")) == before
+
+
+@pytest.mark.parametrize("instance", [None, object(), MagicMock()])
+def test_what_programs_put_in_the_servers_place_does_not_end_a_run(monkeypatch, instance):
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=instance)))
+    with CurrentNodeContext("prompt", "7"):
+        ui.warn("careful")
+        assert ui.show([np.zeros((4, 5, 3), np.uint8)], [])["images"] == []
 
 
 def test_without_a_page_a_paste_stores_nothing_for_the_editor():
