@@ -30,13 +30,13 @@ const editor = () => widget("phd_canvas").element, canvas = () => editor().query
 STATUS = FIND + "return editor().querySelector('.phd-status').textContent"
 CANVAS = FIND + "const { x, y, width, height } = canvas().getBoundingClientRect(); return [x, y, width, height]"
 CANVAS_WIDTH = FIND + "return canvas().clientWidth"
-# Moves the view so that the lower end of a node, where its canvas is, lies in the window.
+# Moves the view so that the upper end of a node, where its canvas is, lies in the window.
 LOOK = (
     FIND
     + """
-const { ds } = app.canvas, [, scale, left, bottom] = arguments
+const { ds } = app.canvas, [, scale, left, top] = arguments
 ds.scale = scale
-ds.offset = [-node.pos[0] + left / scale, -node.pos[1] - node.size[1] + bottom / scale]
+ds.offset = [-node.pos[0] + left / scale, -node.pos[1] + top / scale]
 app.canvas.setDirty(true, true)
 """
 )
@@ -101,9 +101,9 @@ def build_graph(browser: Browser, nodes: dict[str, dict]) -> dict[str, str | int
     return browser.script(BUILD, [{"name": name} | node for name, node in nodes.items()])
 
 
-def show_editor(browser: Browser, node: str | int, scale: float = 1.0, left: int = 160, bottom: int = 780) -> None:
-    """Zooms to `scale`, with the node's left and lower sides at these pixels of the window, and waits until it is."""
-    browser.script(LOOK, node, scale, left, bottom)
+def show_editor(browser: Browser, node: str | int, scale: float = 1.0, left: int = 160, top: int = 130) -> None:
+    """Zooms to `scale`, with the node's left and upper sides at these pixels of the window, and waits until it is."""
+    browser.script(LOOK, node, scale, left, top)
     browser.wait_for(SETTLED, node, seconds=30)
     browser.wait_frames()
 

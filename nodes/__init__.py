@@ -9,6 +9,7 @@ from .identity_anchor import PhDIdentityAnchor
 from .inpaint_sampler import PhDMaskedInpaintSampler
 from .load_segmenter import PhDLoadSegmenter
 from .masked_langevin import PhDMaskedLangevin
+from .node_info import with_node_info
 from .paste_blend import PhDPasteBlend
 from .segment import PhDSegment
 from .stitch import PhDStitch
@@ -16,7 +17,7 @@ from .stitch import PhDStitch
 
 class PhDExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [
+        nodes = [
             PhDLoadSegmenter,
             PhDSegment,
             PhDPasteBlend,
@@ -28,6 +29,7 @@ class PhDExtension(ComfyExtension):
             PhDStitch,
             PhDLoadDemoModel,
         ]
+        return [with_node_info(node) for node in nodes]
 
 
 async def comfy_entrypoint() -> ComfyExtension:

@@ -17,6 +17,7 @@ from devtools.comfyui_page import (
     RUN_TO_NODE,
     STATUS,
     build_graph,
+    contains,
     paste_nodes,
     show_editor,
     use_renderer,
@@ -32,7 +33,7 @@ SCENE, SUBJECT = Size(640, 400), Size(120, 160)
 # The block in the subject's file; its box and margins are known to a pixel.
 BLOCK = (30, 20, 90, 140)
 SHIFT, CONTROL = "\ue008", "\ue009"
-RIGHT, DOWN = "\ue014", "\ue015"
+RIGHT, DOWN, ESCAPE = "\ue014", "\ue015", "\ue00c"
 
 VALUES = FIND + 'return Object.fromEntries(["x", "y", "size", "rotation", "flip"].map(n => [n, widget(n).value]))'
 VALUE = FIND + "return widget(arguments[1]).value"
@@ -46,6 +47,11 @@ HAS_IMAGES = "return Boolean(app.nodeOutputs[arguments[0]]?.images?.length)"
 VIEW = "const { ds } = app.canvas; return [ds.scale, ...ds.offset]"
 SIZE = f"{SCENE.width}×{SCENE.height}"
 AS_RUN = "result of the last run"
+HAS_MENU = "return Boolean(document.querySelector('.litecontextmenu, [role=menu]'))"
+
+
+# What a node said in its last run, as it stands on the node.
+SAID = FIND + "return node.widgets.map(w => w.element?.querySelector('.phd-messages')?.textContent ?? '').join('')"
 
 
 class Editor:
@@ -225,7 +231,7 @@ def test_the_subject_is_dragged_and_its_numbers_follow(paste, keep):
     assert paste.placement.size == 0.6 and paste.placement.rotation == 0
 
 
-def test_one_drag_is_one_undo_step_and_undo_reverts_it(paste):
+def test_one_drag_is_one_undo_step_and_undo_reverts_it_and_leaves_an_editor_that_works(paste):
     before, steps = paste.placement, paste.undo_steps()
     paste.drag_subject([-120, -50], steps=15)
     assert paste.placement != before
@@ -236,6 +242,9 @@ def test_one_drag_is_one_undo_step_and_undo_reverts_it(paste):
     paste.browser.script(EXECUTE, "Comfy.Redo")
     paste.wait_until(SIZE)
     assert abs(paste.placement.x - before.x) > 0.1
+    paste.show()
+    wanted = paste.drag_subject([100, 30])
+    assert np.abs(paste.center() - wanted).max() <= 2
 
 
 def test_a_dragged_corner_resizes_and_the_opposite_one_stays(paste):
@@ -328,7 +337,8 @@ def test_the_result_has_the_subject_where_the_editor_showed_it(paste, server, ke
     keep(f"run_{zoom}")
     # In the window's own pixels, that is within two of the scene's.
     shown = corner + scale * (executed + 0.5)
-    assert matched(live + 0.5, shown) <= max(2 * scale, 1.5)
+    # The outline, which covers the block's edge, counts too.
+    assert matched(live + 0.5, shown) <= max(2 * scale, 1.5) + zoom / 2
     # The numbers give the same place as the image that was made with them.
     assert matched(executed + 0.5, paste.corners()) <= 2
 
@@ -407,6 +417,9 @@ def test_a_point_is_moved_by_a_drag_and_removed_by_a_click_and_undo_brings_it_ba
     page.script(EXECUTE, "Comfy.Undo")
     points.wait_until(SIZE)
     assert len(numbers(points.prompt["positive_points"])) == 4
+    points.show()
+    points.drag([50, 40], [580, 380], steps=5)
+    assert numbers(points.prompt["box"]) == pytest.approx([50, 40, 530, 340], abs=2.5)
 
 
 def test_points_that_cannot_be_parsed_are_reported_and_not_overwritten(page, renderer, keep):
@@ -431,9 +444,13 @@ def test_the_mask_of_the_last_run_is_drawn_over_the_image(page, renderer, server
     keep("points_mask")
     shown = page.screenshot().astype(int)
     inside, outside = (shown[round(y), round(x)] for x, y in points.window([320.0, 150.0], [60.0, 350.0]))
-    # Half orange, (255, 140, 0), over red; the scene beside it is as it was.
-    assert inside == pytest.approx([241, 83, 11], abs=12)
-    assert outside == pytest.approx(image[350, 60], abs=8)
+    # The subject is as it was; what is around it is darker, whatever its color.
+    assert inside == pytest.approx([230, 40, 20], abs=8)
+    assert outside == pytest.approx(image[350, 60] * (1 - 150 / 255), abs=8)
+    # A white line on a black one runs around the subject.
+    (left, y), (right, _) = points.window([188.0, 200.0], [212.0, 200.0])
+    across = shown[round(y), round(left) : round(right)].sum(-1)
+    assert across.max() > 690 and across.min() < 60
 
 
 FAULTS = {
@@ -457,9 +474,103 @@ def test_the_editor_shows_what_is_wrong(server, page, renderer, fault, keep):
     paste.wait_until(status)
     keep("fault_" + fault.replace(" ", "_"))
     start = page.script(VALUES, paste.id)
-    page.drag(*[(300, 600), (340, 620)], steps=3)
+    x, y, width, height = page.script(CANVAS, paste.id)
+    page.drag((x + width / 2, y + height / 2), (x + width / 2 + 40, y + height / 2 + 20), steps=3)
     assert ours(page.console()) == []
     assert page.script(VALUES, paste.id) == start
+
+
+def test_a_mask_that_is_1_around_the_subject_and_a_missing_one_are_reported(paste):
+    paste.browser.script(FIND + 'app.graph.nodes[1].connect(1, node, "subject_mask")', paste.id)
+    paste.wait_until("looks inverted")
+    paste.browser.script(FIND + 'node.disconnectInput(node.inputs.findIndex(i => i.name === "subject_mask"))', paste.id)
+    paste.wait_until("Connect a mask")
+
+
+def test_a_handle_outside_the_canvas_stands_at_its_border_and_resizes_without_a_jump(paste):
+    for name, value in {"size": 3.0, "x": 0.5, "y": 0.5, "rotation": 10.0}.items():
+        paste.set_value(name, value)
+    paste.browser.wait_frames()
+    x, y, width, height = paste.browser.script(CANVAS, paste.id)
+    corner = np.array([x + width - 8, y + height - 8])
+    paste.browser.drag(corner, corner - [3, 2])
+    assert paste.placement.size == pytest.approx(3.0, rel=0.03)
+    assert paste.placement.size != 3.0
+    size = paste.placement.size
+    paste.browser.drag(corner, corner - [90, 60], steps=5)
+    assert paste.placement.size < 0.9 * size
+    # The handle for rotating stands at the upper border.
+    for name, value in {"size": 3.0, "x": 0.5, "y": 0.5}.items():
+        paste.set_value(name, value)
+    paste.browser.wait_frames()
+    (left, top), (right, _) = paste.window(*paste.corners()[:2])
+    handle = np.array([(left + right) / 2 - 22 * np.sin(np.radians(10)), y + 8])
+    paste.browser.drag(handle, handle + [-60, 5], steps=4)
+    assert paste.placement.rotation > 13
+
+
+def test_the_editor_is_drawn_with_the_windows_pixels_where_the_graph_is_zoomed_in(paste):
+    paste.show(3.0)
+    sharp = "const { width, clientWidth } = canvas(); return Math.abs(width / clientWidth - 3) < 0.1"
+    paste.browser.wait_for(FIND + sharp, paste.id, seconds=5)
+
+
+def test_a_large_window_shows_the_editor_and_gives_it_back(paste, keep):
+    press = "; [...editor().querySelectorAll('button')].find(button => button.textContent === 'Large').click()"
+    width = paste.browser.script(CANVAS_WIDTH, paste.id)
+    paste.browser.script(FIND + press, paste.id)
+    paste.browser.wait_for(CANVAS_WIDTH + " > 2 * arguments[1]", paste.id, width, seconds=10)
+    paste.browser.wait_frames()
+    keep("large")
+    wanted = paste.drag_subject([-90, -40])
+    assert np.abs(paste.center() - wanted).max() <= 2
+    paste.browser.script("document.querySelector('dialog.phd-large').close()")
+    paste.browser.wait_for(CANVAS_WIDTH + " === arguments[1]", paste.id, width, seconds=10)
+
+
+def test_a_right_click_opens_the_nodes_menu(paste):
+    x, y = paste.window([20, 20])[0]
+    paste.browser.drag((x, y), button=2)
+    paste.browser.wait_for(HAS_MENU, seconds=10)
+    paste.browser.keys(ESCAPE)
+    paste.browser.script("LiteGraph.closeAllContextMenus(window)")
+    paste.browser.wait_for(f"return !(() => {{ {HAS_MENU} }})()", seconds=10)
+
+
+def test_the_second_of_two_chained_nodes_shows_where_the_first_ones_subject_is_now(paste, keep):
+    second = """
+    const other = node.clone()
+    app.graph.add(other)
+    other.pos = [600, 0]
+    node.connect(0, other, "background")
+    app.graph.nodes[1].connect(0, other, "subject")
+    app.graph.nodes[2].connect(0, other, "subject_mask")
+    const value = (name, to) => { other.widgets.find(w => w.name === name).value = to }
+    value("size", 0.2)
+    value("x", 0.9)
+    const shown = LiteGraph.createNode("PreviewImage")
+    app.graph.add(shown)
+    shown.pos = [0, 2000]
+    other.connect(0, shown, "images")
+    return [other.id, shown.id]
+    """
+    first = paste.id
+    paste.id, shown = paste.browser.script(FIND + second, paste.id)
+    paste.browser.script(RUN)
+    paste.browser.wait_for(HAS_IMAGES, shown, seconds=120)
+    paste.show()
+    paste.wait_until(AS_RUN)
+    paste.id, other = first, paste.id
+    for name, value in {"x": 0.3, "y": 0.3, "size": 0.4}.items():
+        paste.set_value(name, value)
+    corners = paste.corners()
+    paste.id = other
+    paste.browser.wait_for(STATUS + f" === '{SIZE}'", paste.id, seconds=30)
+    paste.show()
+    keep("chained")
+    found = block_in(paste.browser.screenshot()) + 0.5
+    corner, scale = paste.image_in_window()
+    assert matched(found, corner + scale * corners) <= max(2 * scale, 1.5)
 
 
 # Toasts by the frontend's version: a list of its own, before that one of PrimeVue.
@@ -490,6 +601,22 @@ def test_a_run_that_warns_shows_the_warning_as_a_toast(page, renderer, keep):
     keep("toast")
     (toast,) = page.script(TOASTS)
     assert "Warning from " in toast
+    page.wait_for(CLOSE_TOASTS, seconds=30)
+    # On the node the sentence stays, also when undo or a reload of the workflow makes it anew.
+    page.wait_for(contains(SAID, 1), paste.id, warning, seconds=30)
+    page.script("return app.loadGraphData(app.graph.serialize()).then(() => true)")
+    page.wait_for(contains(SAID, 1), paste.id, warning, seconds=30)
+
+
+def test_a_node_that_fails_says_why_in_a_toast_and_on_itself(page, renderer, keep):
+    paste = PasteEditor(page)
+    page.wait_for(CLOSE_TOASTS, seconds=30)
+    page.script(FIND + 'node.disconnectInput(node.inputs.findIndex(i => i.name === "subject_mask"))', paste.id)
+    page.script(RUN)
+    why = "no subject_mask is connected"
+    page.wait_for(HAS_TOAST, why, seconds=60)
+    page.wait_for(contains(SAID, 1), paste.id, why, seconds=30)
+    keep("failed")
     page.wait_for(CLOSE_TOASTS, seconds=30)
 
 
@@ -578,7 +705,7 @@ def test_twenty_nodes_at_once_all_show_their_images(page, renderer, keep):
     page.script(FIND + copies, paste.id)
     statuses = """
     const all = app.graph.nodes.filter(node => node.type === "PhDPasteBlend")
-    const texts = all.map(node => node.widgets.at(-1).element.querySelector(".phd-status").textContent)
+    const texts = all.map(node => node.widgets[0].element.querySelector(".phd-status").textContent)
     return texts.filter(text => text.includes(arguments[0])).length === 20
     """
     page.wait_for(statuses, SIZE, seconds=60)

@@ -28,6 +28,7 @@ return (async () => {
     const graph = { id: "g", loaders: [loader("scene.png"), loader("subject.png")] }
     graph.getNodeById = id => graph.loaders.find(node => node.id === id)
     const inputs = { background: "scene.png", image: "scene.png", subject: "subject.png", subject_mask: "subject.png" }
+    inputs.segmenter = "scene.png"
     const values = {
         placement: "manual", x: 0.5, y: 0.5, size: 0.5, rotation: 0, flip: false, feather: 0, ring: 8, shadow: false,
         box: "", positive_points: "", negative_points: "",
@@ -56,6 +57,8 @@ return (async () => {
         outputsOf: from => (from === node ? window.output : null) ?? null,
         transaction: (node, begins) => steps.push(begins),
         passToGraph: event => passed.push(event.type),
+        zoom: () => 1,
+        isNodes2: () => false,
         language: () => "en",
     }
     // ComfyUI's masks of files are 1 where they are transparent: a subject needs the inverse.
@@ -67,7 +70,7 @@ return (async () => {
         inputs.subject_mask = "invert"
     }
     const editor = new Editor(node, frontend)
-    attachEditor(node, editor)
+    attachEditor(node, editor, frontend)
     node.onAdded()
     Object.assign(window, { node, editor, steps, passed })
 })()
@@ -210,9 +213,16 @@ def test_two_fingers_resize_the_subject(bare):
         actions = [*ways, rest, {"type": "pointerUp", "button": 0}]
         return {"type": "pointer", "id": name, "parameters": {"pointerType": "touch"}, "actions": actions}
 
+    count = "window.touches = 0; document.body.addEventListener('touchmove', () => window.touches++, true)"
+    browser.script(count)
     browser.command("actions", actions=[finger("first", -1), finger("second", 1)])
     assert browser.script(WIDGET, "size") == pytest.approx(1.0, abs=0.06)
     assert browser.script("return steps") == [True, False]
+    # The graph, which would zoom by them, does not get these touches, but those beside the subject.
+    assert browser.script("return window.touches") == 0
+    (x, y) = places(browser, 18, [60, 60])[0]
+    browser.command("actions", actions=[finger("first", -1), finger("second", 1)])
+    assert browser.script("return window.touches") > 0
 
 
 def test_clicks_add_points_and_a_drag_draws_the_box(bare):

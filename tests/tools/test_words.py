@@ -29,7 +29,8 @@ RETIRED_IN_CODE = {
     r"\b(told|leant|craft)\b|\bhas no say\b|\blast word\b": "write it plainly",
     r"\bdoubts?\b": "write variance, or uncertain",
     r"\bstepper\b": "write solver",
-    r"(colour|grey|centre|\bharmonis)": "write American English",
+    # A search word may be British: it is what people type.
+    r"(colour|grey|centre|\bharmonis(?!e"))": "write American English",
 }
 
 

@@ -151,6 +151,7 @@ test("a file's transparency is a mask, and Invert Mask turns it into a subject",
     file: FILE,
     channel: "alpha",
     inverted: true,
+    loaded: true,
     origin: "root:1:1",
   });
   assert.equal(maskAtInput(node, "other", none).inverted, false);

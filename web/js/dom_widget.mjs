@@ -1,4 +1,8 @@
-/** Attaches an editor to its node: a DOM widget without a value of its own, and hooks on the node. */
+/** Attaches an editor, or a line with messages, to its node: a DOM widget without a value of its own. */
+
+import { MessageLine } from "./message_line.mjs";
+import { rareWidgets, updateRows } from "./rows.mjs";
+import { saidBy } from "./run_messages.mjs";
 
 /** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
 /**
@@ -8,6 +12,8 @@
  * @property {(node: any) => Record<string, any> | null} outputsOf the `ui` output of the node's last run
  * @property {(node: any, begins: boolean) => void} transaction changes between begin and end are one undo step
  * @property {(event: WheelEvent | PointerEvent) => void} passToGraph
+ * @property {() => boolean} isNodes2 whether Nodes 2.0 draws the nodes, not the classic renderer
+ * @property {() => number} zoom of the graph: window pixels per pixel of a node
  * @property {() => string} language such as "en"
  */
 /**
@@ -18,50 +24,132 @@
  * @property {(output: any) => void} ran gets the `ui` output of a run
  */
 
-const MIN_HEIGHT = 260,
-  MIN_WIDTH = 340;
+const MIN_WIDTH = 340;
+/** The name that the frontend gives to the text of a running node, which our line shows too. */
+const FRONTENDS_TEXT = "$$node-text-preview";
 
 /**
- * The editors of all nodes that are in a graph.
- * @type {Set<Editor>}
+ * The editors of all nodes that are in a graph, by their nodes.
+ * @type {Map<any, Editor>}
  */
-const openEditors = new Set();
+const openEditors = new Map();
+/** Our nodes without an editor that are in a graph, with their lines. @type {Map<any, MessageLine | null>} */
+const openLines = new Map();
+/** How to show the widgets of a node that matter, by node. @type {WeakMap<any, () => void>} */
+const folds = new WeakMap();
+/**
+ * The elements of removed nodes, by the node's id. Nodes 2.0 goes on showing an element when undo or a reload removes
+ * its node and makes it anew.
+ * @type {Map<string, HTMLElement>}
+ */
+const leftElements = new Map();
 let scheduled = 0;
+/** How often the graph's zoom is looked at, in milliseconds: Nodes 2.0 has no event for it. */
+const ZOOM_MS = 300;
+let zoomTimer = 0;
 
 /** Every editor reads the graph again, in the next animation frame. */
 export function refreshAll() {
   scheduled ||= requestAnimationFrame(() => {
     scheduled = 0;
-    for (const editor of openEditors) editor.frame.showingErrors(() => editor.refresh())();
+    takePlaces();
+    for (const [node, editor] of openEditors) {
+      editor.frame.showingErrors(() => editor.refresh())();
+      editor.frame.messages.show(saidBy(node));
+      folds.get(node)?.();
+    }
+    for (const node of openLines.keys()) {
+      showLine(node);
+      folds.get(node)?.();
+    }
   });
+}
+
+/** Shows the widgets of a node that matter, from now on. @param {any} node @param {Frontend} frontend */
+function keepFolded(node, frontend) {
+  const rare = rareWidgets(node);
+  /** What the node was folded for. @type {unknown} */
+  let drawn;
+  folds.set(node, () => {
+    updateRows(node, rare, frontend.isNodes2());
+    fit(node);
+  });
+  fitted.set(node, node.size[1]);
+  folds.get(node)?.();
+  // Only the classic renderer calls this. Its menu sets showAdvanced and draws the graph again.
+  addHook(node, "onDrawForeground", () => {
+    if (drawn === Boolean(node.showAdvanced)) return;
+    drawn = Boolean(node.showAdvanced);
+    refreshAll();
+  });
+}
+
+/** The heights that nodes were given here. @type {WeakMap<any, number>} */
+const fitted = new WeakMap();
+
+/** Makes a node as high as its widgets need; where the user made it higher, it stays so. @param {any} node */
+function fit(node) {
+  const [width, height] = node.size,
+    [, needed] = node.computeSize();
+  const given = fitted.get(node) ?? height + 2;
+  if (height >= needed && Math.abs(height - given) > 1) return;
+  if (height !== needed) node.setSize([width, needed]);
+  fitted.set(node, needed);
+}
+
+/** Puts the editors of remade nodes where those of the removed ones are still shown. */
+function takePlaces() {
+  for (const [id, left] of leftElements) {
+    if (!left.isConnected) leftElements.delete(id);
+    for (const [node, { frame }] of openEditors) {
+      if (String(node.id) !== id || frame.element.isConnected || !left.isConnected) continue;
+      left.replaceWith(frame.element);
+      leftElements.delete(id);
+    }
+  }
+}
+
+/** @param {any} node @returns {Editor | undefined} The editor of a node that is in a graph. */
+export function editorOf(node) {
+  return openEditors.get(node);
+}
+
+/** Shows what one of our nodes said last. @param {any} node */
+export function showMessages(node) {
+  const text = node.widgets?.find((widget) => widget.name === FRONTENDS_TEXT);
+  if (text) text.hidden = true;
+  const editor = openEditors.get(node);
+  if (editor) editor.frame.messages.show(saidBy(node));
+  else showLine(node);
 }
 
 /**
  * Puts an editor on a new node.
- * @param {any} node @param {Editor} editor
+ * @param {any} node @param {Editor} editor @param {Frontend} frontend
  */
-export function attachEditor(node, editor) {
+export function attachEditor(node, editor, frontend) {
   const { frame } = editor;
-  const widget = node.addDOMWidget("phd_canvas", "PHD_CANVAS", frame.element, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => MIN_HEIGHT,
-    getValue: () => "",
-    setValue: () => {},
+  frame.sizeChanged = addElement(node, "phd_canvas", frame.element, {
+    getMinHeight: () => frame.heightIn(node.size[0]),
     // The classic renderer draws after every change, also of nodes upstream.
     onDraw: frame.showingErrors(() => editor.refresh()),
   });
-  // Its numbers are in the other widgets: neither the prompt nor the workflow file stores this one.
-  widget.serialize = false;
-  const [width, height] = node.computeSize();
-  node.setSize([Math.max(node.size[0], width, MIN_WIDTH), Math.max(node.size[1], height)]);
+  // Above the other widgets.
+  node.widgets.unshift(node.widgets.pop());
+  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
+  keepFolded(node, frontend);
+  frame.sizeChanged();
   addHook(node, "onAdded", () => {
-    openEditors.add(editor);
+    openEditors.set(node, editor);
     frame.open();
+    zoomTimer ||= window.setInterval(() => {
+      for (const each of openEditors.values()) each.frame.zoomedTo(frontend.zoom());
+    }, ZOOM_MS);
     refreshAll();
   });
   addHook(node, "onRemoved", () => {
-    openEditors.delete(editor);
+    openEditors.delete(node);
+    leftElements.set(String(node.id), frame.element);
     frame.close();
   });
   addHook(node, "onConfigure", refreshAll);
@@ -71,8 +159,61 @@ export function attachEditor(node, editor) {
     "onExecuted",
     frame.showingErrors((output) => editor.ran(output)),
   );
-  const changed = frame.showingErrors(() => editor.changed());
-  for (const other of node.widgets) if (other !== widget) addHook(other, "callback", changed);
+  const changed = frame.showingErrors(() => {
+    editor.changed();
+    // Editors downstream show it too.
+    refreshAll();
+  });
+  for (const other of node.widgets) if (other.element !== frame.element) addHook(other, "callback", changed);
+}
+
+/** Gives a node without an editor a line for its messages, as soon as it has one. @param {any} node @param {Frontend} frontend */
+export function attachMessages(node, frontend) {
+  keepFolded(node, frontend);
+  for (const widget of node.widgets ?? []) addHook(widget, "callback", refreshAll);
+  addHook(node, "onAdded", () => {
+    openLines.set(node, null);
+    refreshAll();
+  });
+  addHook(node, "onRemoved", () => openLines.delete(node));
+}
+
+/** @param {any} node */
+function showLine(node) {
+  const said = saidBy(node);
+  let line = openLines.get(node);
+  if (!line && (!said?.text || !openLines.has(node))) return;
+  if (!line) {
+    line = new MessageLine(() => {});
+    openLines.set(node, line);
+    const made = line;
+    line.sizeChanged = addElement(node, "phd_messages", line.element, {
+      getMinHeight: () => made.heightIn(node.size[0] - 24),
+      getMaxHeight: () => made.heightIn(node.size[0] - 24),
+    });
+  }
+  line.show(said);
+}
+
+/**
+ * Adds an element to a node.
+ * @param {any} node @param {string} name @param {HTMLElement} element @param {Record<string, any>} options
+ * @returns {() => void} makes the node as high as the element needs
+ */
+function addElement(node, name, element, options) {
+  const widget = node.addDOMWidget(name, name.toUpperCase(), element, {
+    serialize: false,
+    hideOnZoom: false,
+    getValue: () => "",
+    setValue: () => {},
+    ...options,
+  });
+  // Its numbers are in the other widgets: neither the prompt nor the workflow file stores this one.
+  widget.serialize = false;
+  return () => {
+    element.style.minHeight = `${options.getMinHeight()}px`;
+    fit(node);
+  };
 }
 
 /**
@@ -92,7 +233,7 @@ export function hidePreview(node, images) {
  * Calls an action after an object's own method of that name.
  * @param {any} object @param {string} name @param {(...values: any[]) => void} action
  */
-function addHook(object, name, action) {
+export function addHook(object, name, action) {
   const original = object[name];
   object[name] = function (...values) {
     const result = original?.apply(this, values);

@@ -1,8 +1,12 @@
 /**
- * The element that an editor lives in: a canvas, a row of buttons and a status line. It draws on request, at most once
- * per animation frame, and gives pointer positions in its own pixels at any zoom of the graph. It knows nothing of
- * ComfyUI.
+ * The element that an editor lives in: a canvas, a row of buttons, a status line, and a line with the messages of the
+ * last run. It draws on request, at most once per animation frame, and gives pointer positions in its own pixels at any
+ * zoom of the graph. It knows nothing of ComfyUI.
  */
+
+import { LargeView } from "./large_view.mjs";
+import { MessageLine } from "./message_line.mjs";
+import { keepTouches } from "./touches.mjs";
 
 /** @typedef {import("./placement.mjs").Point} Point */
 /**
@@ -21,12 +25,13 @@
  * @property {() => void} closed the node was removed: end every unfinished edit
  * @property {(event: WheelEvent) => boolean} wheel returns whether the wheel was used
  * @property {() => void} enter the pointer entered the canvas
- * @property {(event: WheelEvent | PointerEvent) => void} passToGraph gets wheel and middle button, which pan and zoom
+ * @property {(event: WheelEvent | PointerEvent) => void} passToGraph gets the wheel and the middle button, which pan and
+ *   zoom, and the right button, which opens the node's menu
  */
 
 const STYLE = `
-.phd-editor { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; min-height: 0;
-  box-sizing: border-box; overflow: hidden; font: 11px/1.3 system-ui, sans-serif; color: var(--input-text, #ddd); }
+.phd-editor { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; box-sizing: border-box;
+  overflow: hidden; font: 11px/1.3 system-ui, sans-serif; color: var(--input-text, #ddd); }
 .phd-editor canvas { flex: 1 1 0; min-height: 120px; width: 100%; display: block; touch-action: none; outline: none;
   border-radius: 6px; background: var(--comfy-input-bg, #222); }
 .phd-editor canvas:focus-visible { box-shadow: inset 0 0 0 2px var(--p-primary-color, #5b9dff); }
@@ -37,12 +42,19 @@ const STYLE = `
 .phd-editor button[aria-pressed="true"] { border-color: var(--p-primary-color, #5b9dff); }
 .phd-editor button:disabled { opacity: 0.45; cursor: default; }
 .phd-editor button[hidden] { display: none; }
-.phd-editor .phd-status { flex: 1 1 110px; min-width: 0; max-height: 3.9em; overflow: hidden; text-align: right;
+.phd-editor button.phd-enlarge { order: 1; }
+.phd-editor .phd-status { order: 2; flex: 1 1 110px; min-width: 0; max-height: 3.9em; overflow: hidden; text-align: right;
   opacity: 0.85; }
 .phd-editor .phd-status[data-kind="error"] { flex-basis: 100%; text-align: left; opacity: 1;
   color: color-mix(in srgb, #ff4d4d 75%, var(--input-text, #ddd)); }
 `;
 const MAX_PIXEL_RATIO = 3;
+/** The sides of the canvas, in CSS pixels: what it asks for at least, and what is around it in a node. */
+const LEAST_CANVAS = 150,
+  BESIDE_CANVAS = 30,
+  BELOW_CANVAS = 30;
+/** A taller image than this share of the node's width is shown smaller. */
+const TALLEST = 1.2;
 /** The middle button in `PointerEvent.buttons`. */
 const MIDDLE = 4;
 
@@ -55,8 +67,11 @@ function addStyle() {
 }
 
 export class EditorFrame {
-  /** @param {string} label @param {string} help @param {Handlers} handlers */
-  constructor(label, help, handlers) {
+  /**
+   * @param {string} label @param {string} help @param {Handlers} handlers
+   * @param {[string, string]} large name and help of the button that opens the editor in a large window
+   */
+  constructor(label, help, handlers, large) {
     addStyle();
     this.handlers = /** @type {Handlers} */ (
       Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [name, this.showingErrors(handler)]))
@@ -74,12 +89,21 @@ export class EditorFrame {
     this.status.className = "phd-status";
     this.status.setAttribute("role", "status");
     this.bar.append(this.status);
-    this.element.append(this.canvas, this.bar);
+    this.messages = new MessageLine(() => this.sizeChanged());
+    this.element.append(this.canvas, this.bar, this.messages.element);
+    this.large = new LargeView(this.element);
+    this.addButton(...large, () => this.large.open()).className = "phd-enlarge";
     /** @type {Map<number, EditorPointer>} */
     this.pointers = new Map();
     this.dragged = false;
     this.scheduled = 0;
     this.drawn = false;
+    this.drawnZoom = 1;
+    /** Height over width of what is shown; 0 where that is not known. */
+    this.aspect = 0;
+    /** The node must give the element another height. */
+    this.sizeChanged = () => {};
+    this.rightButtonUsed = false;
     this.observer = new ResizeObserver(() => this.redraw());
     this.listen();
   }
@@ -120,6 +144,28 @@ export class EditorFrame {
     this.status.dataset.kind = kind;
   }
 
+  /** The image that is shown, whose shape the canvas takes. @param {import("./placement.mjs").Size | null} image */
+  showsImage(image) {
+    const aspect = image ? image.height / image.width : 0;
+    if (aspect === this.aspect) return;
+    this.aspect = aspect;
+    this.sizeChanged();
+  }
+
+  /** @param {number} width of the node @returns {number} The height that the element needs, in CSS pixels. */
+  heightIn(width) {
+    const across = Math.max(width - BESIDE_CANVAS, LEAST_CANVAS);
+    const canvas = Math.max(LEAST_CANVAS, Math.min(across * this.aspect, across * TALLEST));
+    return Math.round(canvas + BELOW_CANVAS + this.messages.heightIn(across));
+  }
+
+  /** Draws again where the graph is shown larger or smaller than when the canvas was drawn. @param {number} zoom */
+  zoomedTo(zoom) {
+    if (zoom === this.drawnZoom) return;
+    this.drawnZoom = zoom;
+    this.redraw();
+  }
+
   /** Starts to follow the element's size. */
   open() {
     this.observer.observe(this.canvas);
@@ -128,6 +174,7 @@ export class EditorFrame {
   /** Removes every listener outside the element, and ends what its pointers began. */
   close() {
     this.observer.disconnect();
+    this.large.close();
     cancelAnimationFrame(this.scheduled);
     this.scheduled = 0;
     window.removeEventListener("wheel", this.onWheel, { capture: true });
@@ -178,12 +225,15 @@ export class EditorFrame {
   listenToPointers() {
     const { canvas, handlers } = this;
     canvas.addEventListener("pointerdown", (event) => {
-      // The middle button belongs to the graph.
+      // The middle button belongs to the graph, and so does the right one where the editor has no use for it.
       if (event.button === 1) return;
+      const pointer = { id: event.pointerId, at: this.positionOf(event), event };
+      const used = handlers.press(pointer);
+      this.rightButtonUsed = Boolean(used) && event.button === 2;
+      if (event.button === 2 && !used) return;
       event.stopPropagation();
       canvas.focus({ preventScroll: true });
-      const pointer = { id: event.pointerId, at: this.positionOf(event), event };
-      if (!handlers.press(pointer)) return;
+      if (!used) return;
       this.pointers.set(pointer.id, pointer);
       canvas.setPointerCapture(event.pointerId);
       this.redraw();
@@ -230,13 +280,14 @@ export class EditorFrame {
     element.addEventListener("wheel", (event) => handlers.passToGraph(event), { passive: false });
     for (const name of /** @type {const} */ (["pointerdown", "pointermove", "pointerup"])) {
       element.addEventListener(name, (event) => {
-        if (name === "pointermove" ? event.buttons & MIDDLE : event.button === 1) handlers.passToGraph(event);
+        if (name === "pointermove" ? event.buttons & MIDDLE : event.button > 0) handlers.passToGraph(event);
       });
     }
-    this.canvas.addEventListener("contextmenu", (event) => {
+    element.addEventListener("contextmenu", (event) => {
       event.preventDefault();
-      event.stopPropagation();
+      if (this.rightButtonUsed) event.stopPropagation();
     });
+    keepTouches(this.canvas, () => this.pointers.size > 0);
   }
 
   listenToKeyboard() {

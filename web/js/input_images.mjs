@@ -11,8 +11,16 @@
  */
 /**
  * Where an image or a mask comes from. An image with `alpha` is a cut-out; a mask is one channel, or its inverse.
- * Without a `file` it is not known before a run; `origin` names the output that it comes from, to notice new links.
- * @typedef {{ file?: StoredFile, alpha?: boolean, channel?: Channel, inverted?: boolean, origin?: string }} Source
+ * Without a `file` it is not known before a run; `origin` names the output that it comes from, to notice new links, and
+ * `through` the settings of the nodes that changed the image on its way, to notice changes of those.
+ * @typedef {object} Source
+ * @property {StoredFile} [file]
+ * @property {boolean} [alpha]
+ * @property {Channel} [channel]
+ * @property {boolean} [inverted]
+ * @property {boolean} [loaded] an image or mask as Load Image gives it
+ * @property {string} [origin]
+ * @property {string[]} [through]
  */
 /** @typedef {"alpha" | "red" | "green" | "blue"} Channel */
 /** The node and the slot that an input's value comes from. @typedef {{ node: any, slot: number }} Origin */
@@ -96,6 +104,19 @@ function linkInto(node, slot) {
   return [...node.graph.links.values()].find(goesIn) ?? null;
 }
 
+/**
+ * The input of a subgraph's node that an input inside it is linked to; null where it is linked to something else.
+ * @param {any} node @param {string} name
+ * @returns {{ node: any, name: string } | null}
+ */
+export function hostInput(node, name) {
+  const link = linkInto(node, slotOf(node, name));
+  if (!link || Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
+  const host = instanceOf(node.graph);
+  const input = host?.inputs?.[link.origin_slot];
+  return input ? { node: host, name: input.name } : null;
+}
+
 /** @param {any} subgraph @returns {any} A node of this subgraph, in any graph of the workflow. */
 function instanceOf(subgraph) {
   const graphs = [subgraph?.rootGraph, ...(subgraph?.rootGraph?.subgraphs?.values() ?? [])];
@@ -115,13 +136,46 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
   const origin = originOf(node, name);
   if (!origin || depth > MAX_STEPS) return {};
   const { node: from, slot } = origin;
-  if (isLoader(from)) return { file: loadedFile(from), origin: keyOf(origin) };
+  if (isLoader(from)) return { file: loadedFile(from), loaded: true, origin: keyOf(origin) };
   if (from.type === "PhDSegment" && slot === 1) {
     const file = lastImage(from, outputsOf);
     return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
   const passed = SCENE_INPUTS[from.type]?.[slot];
-  return passed ? imageAtInput(from, passed, outputsOf, depth + 1) : { origin: keyOf(origin) };
+  if (!passed) return { origin: keyOf(origin) };
+  const source = imageAtInput(from, passed, outputsOf, depth + 1);
+  return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
+}
+
+/**
+ * What a node that pastes adds to its scene, as text: its settings, and where its subject comes from.
+ * @param {any} node @param {OutputsOf} outputsOf
+ */
+function changeBy(node, outputsOf) {
+  // The seed may change by itself when a run begins.
+  const widgets = (node.widgets ?? []).filter(
+    ({ name, serialize }) => serialize !== false && !/seed|control/.test(name),
+  );
+  const sources = ["subject", "subject_mask"].map((name) => {
+    const origin = originOf(node, name);
+    if (!origin) return null;
+    return [keyOf(origin), isLoader(origin.node) ? loadedFile(origin.node) : lastImage(origin.node, outputsOf)];
+  });
+  return JSON.stringify([node.id, widgets.map(({ value }) => value), sources]);
+}
+
+/**
+ * The nodes that paste subjects into a node's scene before it does, the first one first.
+ * @param {any} node a Paste & Blend @returns {any[]}
+ */
+export function earlierPastes(node) {
+  /** @type {any[]} */
+  const found = [];
+  for (let from = originOf(node, "background")?.node; from?.type === "PhDPasteBlend" && !found.includes(from);) {
+    found.unshift(from);
+    from = originOf(from, "background")?.node;
+  }
+  return found;
 }
 
 /**
@@ -146,7 +200,8 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
     // ComfyUI's masks are 1 where a file is transparent.
     return { file: loadedFile(from), channel, inverted: channel === "alpha", origin: key };
   }
-  if (isLoader(from) && slot === 1) return { file: loadedFile(from), channel: "alpha", inverted: true, origin: key };
+  if (isLoader(from) && slot === 1)
+    return { file: loadedFile(from), channel: "alpha", inverted: true, loaded: true, origin: key };
   return { origin: key };
 }
 

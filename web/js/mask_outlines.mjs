@@ -1,6 +1,10 @@
 /** The edges of a mask as polygons, and the box around it. */
 
+import { within } from "./view_transform.mjs";
+
 /** @typedef {import("./placement.mjs").Point} Point */
+/** Masks are reduced to this side before they are traced. */
+const OUTLINE_SIDE = 320;
 /** Rows of 0..255. @typedef {{ data: Uint8Array | Uint8ClampedArray, width: number, height: number }} Mask */
 
 /**
@@ -25,6 +29,31 @@ export function boxOf({ data, width, height }, threshold) {
     right = Math.max(right, last + 1);
   }
   return top < 0 ? null : { x: left, y: top, width: right - left, height: bottom - top };
+}
+
+/**
+ * Whether a mask seems to be 1 around the subject and 0 on it: it covers most of the image's border, and less than half
+ * of its middle.
+ * @param {Mask} mask
+ */
+export function looksInverted({ data, width, height }) {
+  let border = 0,
+    borderSize = 0,
+    middle = 0,
+    middleSize = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const covered = data[y * width + x] > 127 ? 1 : 0;
+      if (x === 0 || y === 0 || x === width - 1 || y === height - 1) {
+        border += covered;
+        borderSize++;
+      } else if (3 * x >= width && 3 * x < 2 * width && 3 * y >= height && 3 * y < 2 * height) {
+        middle += covered;
+        middleSize++;
+      }
+    }
+  }
+  return border > 0.5 * borderSize && middle < 0.5 * middleSize;
 }
 
 /**
@@ -112,4 +141,23 @@ function simplified(points, tolerance) {
     spans.push([first, at], [at, last]);
   }
   return [...kept].sort((a, b) => a - b).map((index) => points[index]);
+}
+
+/**
+ * A mask's outlines, in fractions of the mask's width and height.
+ * @param {Mask} mask @param {number} threshold 0..255
+ * @returns {Point[][]}
+ */
+export function outlineFractions(mask, threshold) {
+  const { width, height } = within(mask, OUTLINE_SIDE);
+  /** @type {Mask} */
+  const small = { data: new Uint8Array(width * height), width, height };
+  for (let y = 0; y < height; y++) {
+    const row = Math.floor(((y + 0.5) * mask.height) / height) * mask.width;
+    for (let x = 0; x < width; x++)
+      small.data[y * width + x] = mask.data[row + Math.floor(((x + 0.5) * mask.width) / width)];
+  }
+  if (!boxOf(small, threshold)) return [];
+  const outlines = outlinesOf(small, threshold).filter((outline) => outline.length > 3);
+  return outlines.map((outline) => outline.map(({ x, y }) => ({ x: x / width, y: y / height })));
 }

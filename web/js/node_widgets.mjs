@@ -1,13 +1,37 @@
 /** The widgets of a node, read and set as the user would. */
 
+import { hostInput, isLinked } from "./input_images.mjs";
+
 /** @param {any} node @param {string} name @returns {any} */
 export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
 
+/**
+ * The node and the widget that a value comes from: the node's own, or that of the subgraph around it that shows the
+ * widget outside. Null where another node gives the value.
+ * @param {any} node @param {string} name
+ * @returns {{ node: any, widget: any } | null}
+ */
+function sourceOf(node, name) {
+  for (let depth = 0; depth < 20; depth++) {
+    const widget = widgetOf(node, name);
+    if (!isLinked(node, name)) return widget ? { node, widget } : null;
+    const outside = hostInput(node, name);
+    if (!outside) return null;
+    ({ node, name } = outside);
+  }
+  return null;
+}
+
+/** @param {any} node @param {string} name Whether another node gives the value of a widget. */
+export function isFixed(node, name) {
+  return isLinked(node, name) && !sourceOf(node, name);
+}
+
 /** @param {any} node @param {string} name @returns {unknown} */
 export function valueOf(node, name) {
-  return widgetOf(node, name)?.value;
+  return (sourceOf(node, name)?.widget ?? widgetOf(node, name))?.value;
 }
 
 /**
@@ -15,13 +39,14 @@ export function valueOf(node, name) {
  * @param {any} node @param {string} name @param {unknown} value
  */
 export function setValue(node, name, value) {
-  const widget = widgetOf(node, name);
-  if (!widget || Object.is(widget.value, value)) return;
+  const source = sourceOf(node, name);
+  if (!source || Object.is(source.widget.value, value)) return;
+  const { node: owner, widget } = source;
   const old = widget.value;
   widget.value = value;
   widget.callback?.(widget.value);
   // The frontend's own callback rounds to the decimals that it shows; in a large scene that is several pixels.
   if (!Object.is(widget.value, value)) widget.value = value;
-  node.onWidgetChanged?.(name, widget.value, old, widget);
-  node.setDirtyCanvas?.(true, false);
+  owner.onWidgetChanged?.(widget.name, widget.value, old, widget);
+  owner.setDirtyCanvas?.(true, false);
 }

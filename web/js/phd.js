@@ -8,9 +8,10 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { resendCached } from "./cached_outputs.mjs";
-import { attachEditor, refreshAll } from "./dom_widget.mjs";
+import { attachEditor, attachMessages, refreshAll, showMessages } from "./dom_widget.mjs";
 import { PlacementEditor } from "./placement_editor.mjs";
 import { PointPicker } from "./point_picker.mjs";
+import { listenForMessages } from "./run_messages.mjs";
 import { runToNodes } from "./run_to_node.mjs";
 import { translate } from "./translations.mjs";
 import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
@@ -37,23 +38,39 @@ const frontend = {
   },
   passToGraph(event) {
     const { canvas } = app;
+    // Nodes 2.0 opens a node's menu by itself.
+    if (event instanceof PointerEvent && event.button === 2 && frontend.isNodes2()) return;
     if (event instanceof WheelEvent) canvas.processMouseWheel(event);
     else if (event.type === "pointerdown") canvas.processMouseDown(event);
     else if (event.type === "pointermove") canvas.processMouseMove(event);
     else canvas.processMouseUp(event);
   },
+  isNodes2: () => Boolean(/** @type {any} */ (globalThis).LiteGraph?.vueNodesMode),
+  zoom: () => app.canvas.ds.scale,
   language: () => String(app.extensionManager?.setting?.get("Comfy.Locale") ?? "en"),
 };
 
 /** @type {Record<string, new (node: any, frontend: Frontend) => Editor>} The editors by the ids of their nodes. */
 const EDITORS = { PhDPasteBlend: PlacementEditor, PhDSegment: PointPicker };
 
-const WARNING_MS = 8000;
+const WARNING_MS = 8000,
+  ERROR_MS = 20000;
 const RUN_TO_NODE = "PhD.RunToNode";
 
 /** @param {any} item @returns {boolean} Whether an item of the graph is a node of this pack. */
 function isOurs(item) {
   return String(item?.comfyClass ?? "").startsWith("PhD");
+}
+
+/** @param {string} id of the prompt @returns {any} */
+function anyNode(id) {
+  return nodeInPrompt(app.rootGraph ?? app.graph, id);
+}
+
+/** @param {string} id of the prompt @returns {any} */
+function ourNode(id) {
+  const node = anyNode(id);
+  return isOurs(node) ? node : undefined;
 }
 
 /** Runs the graph as far as the selected nodes of this pack. */
@@ -74,16 +91,22 @@ app.registerExtension({
     // Anything in the graph may have changed, also upstream of an editor.
     api.addEventListener("graphChanged", refreshAll);
     api.addEventListener("executed", refreshAll);
-    resendCached(api, (id) => isOurs(nodeInPrompt(app.rootGraph ?? app.graph, id)));
+    resendCached(api, (id) => Boolean(ourNode(id)));
+    app.ui.settings.addEventListener("Comfy.VueNodes.Enabled.change", refreshAll);
     listenForWarnings(api, (id, warning) => {
-      const node = nodeInPrompt(app.rootGraph ?? app.graph, id)?.title ?? "PhD";
+      const node = anyNode(id)?.title ?? "PhD";
       const summary = translate(frontend.language(), "warningFrom", { node });
       app.extensionManager.toast.add({ severity: "warn", summary, detail: warning, life: WARNING_MS });
     });
+    // The frontend's own toast only says that a node failed.
+    listenForMessages(api, ourNode, showMessages, (node, message) =>
+      app.extensionManager.toast.add({ severity: "error", summary: node.title, detail: message, life: ERROR_MS }),
+    );
   },
   nodeCreated(node) {
     const Editor = EDITORS[node.comfyClass ?? ""];
-    if (Editor) attachEditor(node, new Editor(node, frontend));
+    if (Editor) attachEditor(node, new Editor(node, frontend), frontend);
+    else if (isOurs(node)) attachMessages(node, frontend);
   },
   afterConfigureGraph: refreshAll,
 });

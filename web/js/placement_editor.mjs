@@ -1,10 +1,11 @@
 /** The placement editor of Paste & Blend: shows the scene and lets the user drag, resize and rotate the subject. */
 
-import { hidePreview } from "./dom_widget.mjs";
+import { editorOf, hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
 import { cutOut, loadImage, maskOf } from "./images.mjs";
-import { asFile, imageAtInput, isLinked, maskAtInput } from "./input_images.mjs";
-import { setValue, valueOf, widgetOf } from "./node_widgets.mjs";
+import { asFile, earlierPastes, imageAtInput, isLinked, maskAtInput } from "./input_images.mjs";
+import { looksInverted } from "./mask_outlines.mjs";
+import { isFixed, setValue, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
 import { PlacementGestures } from "./placement_gestures.mjs";
 import { PlacementPainter } from "./placement_painter.mjs";
@@ -28,7 +29,8 @@ import { fitted, toFrame } from "./view_transform.mjs";
 /** @typedef {import("./input_images.mjs").Source} Source */
 /** Where the input images come from. @typedef {{ scene: Source, subject: Source, mask: Source | null }} Inputs */
 
-const MARGIN = 18;
+const MARGIN = 18,
+  HANDLE_INSET = 8;
 const FIELDS = [...geometry.NUMBERS, "flip"];
 /** During a drag the canvas is drawn in every frame; the widgets, which cost the frontend more, are set this often. */
 const WRITE_MS = 150;
@@ -54,19 +56,24 @@ export class PlacementEditor {
     this.settingNames = names.filter((name) => name !== "seed" && name !== "control_after_generate");
     const gestures = new PlacementGestures(this);
     this.gestures = gestures;
-    this.frame = new EditorFrame(this.text("placementLabel"), this.text("placementHelp"), {
-      draw: (context, size) => this.draw(context, size),
-      press: (pointer) => gestures.press(pointer),
-      drag: (pointers) => gestures.drag(pointers),
-      release: (_, canceled) => gestures.release(canceled),
-      hover: (at, event) => gestures.cursor(at, event),
-      key: (event) => gestures.key(event),
-      keyboardReleased: () => this.openEdit === "keys" && this.endEdit(),
-      closed: () => this.endEdit(),
-      wheel: (event) => gestures.wheel(event),
-      enter: () => this.refresh(),
-      passToGraph: (event) => frontend.passToGraph(event),
-    });
+    this.frame = new EditorFrame(
+      this.text("placementLabel"),
+      this.text("placementHelp"),
+      {
+        draw: (context, size) => this.draw(context, size),
+        press: (pointer) => gestures.press(pointer),
+        drag: (pointers) => gestures.drag(pointers),
+        release: (_, canceled) => gestures.release(canceled),
+        hover: (at, event) => gestures.cursor(at, event),
+        key: (event) => gestures.key(event),
+        keyboardReleased: () => this.openEdit === "keys" && this.endEdit(),
+        closed: () => this.endEdit(),
+        wheel: (event) => gestures.wheel(event),
+        enter: () => this.refresh(),
+        passToGraph: (event) => frontend.passToGraph(event),
+      },
+      [this.text("large"), this.text("largeHelp")],
+    );
     this.snapButton = this.frame.addButton(this.text("snap"), this.text("snapHelp"), () => this.toggleSnap());
     this.flipButton = this.frame.addButton(this.text("flip"), "F", () =>
       this.edit((now) => ({ ...now, flip: !now.flip })),
@@ -74,7 +81,7 @@ export class PlacementEditor {
     this.frame.addButton(this.text("reset"), "0", () => this.reset());
     this.keepButton = this.frame.addButton(this.text("keep"), this.text("keepHelp"), () => this.keepRandom());
     this.painter = new PlacementPainter();
-    /** @type {(LoadedImage & { cut: boolean, mask?: import("./mask_outlines.mjs").Mask }) | null} */
+    /** @type {import("./placement_painter.mjs").Subject | null} */
     this.subject = null;
     /** @type {LoadedImage | null} */
     this.scene = null;
@@ -89,6 +96,7 @@ export class PlacementEditor {
     /** What was drawn last, as JSON. */
     this.drawnState = "";
     this.resultUrl = "";
+    this.frameSize = { width: 0, height: 0 };
     this.inputs = "{}";
     this.loadError = "";
     /** The edit whose undo step is open. @type {"" | "drag" | "keys" | "wheel"} */
@@ -110,7 +118,7 @@ export class PlacementEditor {
   values() {
     const known = this.run?.placement;
     return Object.fromEntries(
-      FIELDS.map((name) => [name, known && isLinked(this.node, name) ? known[name] : valueOf(this.node, name)]),
+      FIELDS.map((name) => [name, known && isFixed(this.node, name) ? known[name] : valueOf(this.node, name)]),
     );
   }
 
@@ -167,12 +175,28 @@ export class PlacementEditor {
     const images = (this.run && this.asRun && output?.images) || [];
     this.showResult(images.length === 1 ? asFile(images[0]) : undefined);
     const shown = ["feather", "ring", "shadow"].map((name) => valueOf(this.node, name));
-    const state = JSON.stringify([this.placement(), this.isPlacedByRun(), shown]);
+    const earlier = this.earlier().map(({ placement, subject }) => [placement, subject.size]);
+    const state = JSON.stringify([this.placement(), this.isPlacedByRun(), shown, earlier]);
     if (state !== this.drawnState) {
       this.drawnState = state;
       this.frame.redraw();
     }
     this.updateStatus();
+  }
+
+  /**
+   * The subjects that other nodes paste into the scene before this one, where no run shows them: the first one first.
+   * @returns {{ subject: import("./placement_painter.mjs").Subject, placement: Placement }[]}
+   */
+  earlier() {
+    if (this.run) return [];
+    return earlierPastes(this.node).flatMap((node) => {
+      const editor = editorOf(node);
+      if (!(editor instanceof PlacementEditor)) return [];
+      const { subject } = editor,
+        placement = editor.placement();
+      return subject && placement ? [{ subject, placement }] : [];
+    });
   }
 
   /** @param {import("./input_images.mjs").StoredFile} file @returns {Promise<LoadedImage>} */
@@ -218,6 +242,7 @@ export class PlacementEditor {
     // By now other images may be wanted.
     if (wanted !== this.wanted) return;
     Object.assign(this, { scene, subject, loadError });
+    this.frame.showsImage(scene?.size ?? null);
     this.frame.redraw();
     this.updateStatus();
   }
@@ -234,7 +259,7 @@ export class PlacementEditor {
     else if (!mask && subject.alpha) known = maskOf(image, "alpha", false);
     if (!known) return { ...image, cut: false };
     const cutout = cutOut(image, known);
-    return cutout && { ...cutout, cut: true };
+    return cutout && { ...cutout, cut: true, inverted: looksInverted(known) };
   }
 
   /**
@@ -270,9 +295,12 @@ export class PlacementEditor {
     if (!isLinked(this.node, "subject")) return [this.text("noSubject"), "note"];
     if (isLinked(this.node, "placements")) return [this.text("fromPlacements"), "note"];
     if (this.isRandom()) return [this.text(this.run ? "random" : "randomFirst"), "note"];
+    const inputs = /** @type {Inputs} */ (JSON.parse(this.inputs));
+    if (inputs.subject.loaded && !inputs.mask) return [this.text("noMask"), "error"];
     if (!this.scene || !this.subject) return [this.text(this.isLoading() ? "loading" : "runFirst"), "note"];
     if (!this.subject.cut) return [this.text("runForMask"), "note"];
-    const linked = FIELDS.filter((name) => isLinked(this.node, name));
+    if (this.subject.inverted) return [this.text("invertedMask"), "error"];
+    const linked = FIELDS.filter((name) => isFixed(this.node, name));
     if (linked.length) return [this.text("fromLink", { names: linked.join(", ") }), "note"];
     const placement = /** @type {Placement} */ (this.placement());
     if (geometry.visibleShare(placement, this.subject.size, this.scene.size) === 0)
@@ -331,7 +359,7 @@ export class PlacementEditor {
   place(placement) {
     const limits = Object.fromEntries(geometry.NUMBERS.map((name) => [name, widgetOf(this.node, name)?.options ?? {}]));
     const rounded = geometry.rounded(placement, limits);
-    for (const name of FIELDS) if (isLinked(this.node, name)) rounded[name] = this.values()[name];
+    for (const name of FIELDS) if (isFixed(this.node, name)) rounded[name] = this.values()[name];
     this.unwritten = rounded;
     if (!this.gestures.gesture || performance.now() - this.writtenAt > WRITE_MS) this.writeWidgets();
     this.frame.redraw();
@@ -342,7 +370,7 @@ export class PlacementEditor {
    * @param {Record<string, any>} values
    */
   setFields(values) {
-    for (const name of FIELDS) if (!isLinked(this.node, name)) setValue(this.node, name, values[name]);
+    for (const name of FIELDS) if (!isFixed(this.node, name)) setValue(this.node, name, values[name]);
   }
 
   /**
@@ -399,9 +427,26 @@ export class PlacementEditor {
     return geometry.cornersOf(placement, subject.size, scene.size).map((point) => toFrame(this.view, point));
   }
 
+  /**
+   * Where the handles of the subject's box are: those that would be outside the canvas stand at its border.
+   * @param {Placement} placement
+   * @returns {{ corners: Point[], turn: Point }}
+   */
+  handles(placement) {
+    const corners = this.corners(placement);
+    const { width, height } = this.frameSize;
+    /** @param {Point} point */
+    const inside = ({ x, y }) => ({
+      x: Math.min(Math.max(x, HANDLE_INSET), width - HANDLE_INSET),
+      y: Math.min(Math.max(y, HANDLE_INSET), height - HANDLE_INSET),
+    });
+    return { corners: corners.map(inside), turn: inside(geometry.rotationHandle(corners)) };
+  }
+
   /** @param {CanvasRenderingContext2D} context @param {Size} size */
   draw(context, size) {
     if (!this.scene) return;
+    this.frameSize = size;
     this.view = fitted(this.scene.size, size, Math.min(MARGIN, size.width / 8, size.height / 8));
     const placement = this.placement();
     const widgets = Object.fromEntries(["feather", "ring", "shadow"].map((name) => [name, valueOf(this.node, name)]));
@@ -414,8 +459,9 @@ export class PlacementEditor {
       reach: Number(widgets.ring) + Math.floor(2.66 * Number(widgets.feather) + 0.5) || 0,
       shadow: widgets.shadow === true,
       guides: this.gestures.guides,
+      earlier: this.earlier(),
       corners: placement && this.subject ? this.corners(placement) : [],
-      handles: this.editable(),
+      handles: placement && this.editable() ? this.handles(placement) : null,
     });
   }
 }

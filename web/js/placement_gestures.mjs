@@ -48,9 +48,9 @@ export class PlacementGestures {
     const scene = /** @type {LoadedImage} */ (this.editor.scene),
       subject = /** @type {LoadedImage} */ (this.editor.subject);
     const reach = coarse ? 2 * HANDLE_REACH : HANDLE_REACH;
-    const corners = this.editor.corners(placement);
-    if (nearest([geometry.rotationHandle(corners)], at, reach) === 0) return { mode: "turn", corner: -1 };
-    const corner = nearest(corners, at, reach);
+    const handles = this.editor.handles(placement);
+    if (nearest([handles.turn], at, reach) === 0) return { mode: "turn", corner: -1 };
+    const corner = nearest(handles.corners, at, reach);
     if (corner >= 0) return { mode: "size", corner };
     const inside = geometry.covers(placement, subject.size, scene.size, toImage(this.editor.view, at));
     return inside ? { mode: "move", corner: -1 } : null;
@@ -96,7 +96,10 @@ export class PlacementGestures {
     if (mode === "pinch") {
       if (to.length === 2) this.editor.place(geometry.pinched(start, scene, from, to));
     } else if (mode === "size") {
-      this.editor.place(geometry.sized(start, subject, scene, corner, to[0], altKey));
+      // The corner moves as the pointer does: its handle may stand beside it.
+      const { x, y } = geometry.cornersOf(start, subject, scene)[corner];
+      const moved = { x: x + to[0].x - from[0].x, y: y + to[0].y - from[0].y };
+      this.editor.place(geometry.sized(start, subject, scene, corner, moved, altKey));
     } else if (mode === "turn") {
       const turned = geometry.turned(start, scene, from[0], to[0]);
       const steps = Math.round(turned.rotation / STEP_DEGREES) * STEP_DEGREES;

@@ -1,15 +1,19 @@
 /** Draws the placement editor. What does not change between frames is cached at its size on screen. */
 
 import { createCanvas } from "./images.mjs";
-import { boxOf, outlinesOf } from "./mask_outlines.mjs";
-import { boundsOf, mapped, matrixOf, rotationHandle, visibleShare } from "./placement.mjs";
-import { toFrame, within } from "./view_transform.mjs";
+import { outlineFractions } from "./mask_outlines.mjs";
+import { boundsOf, mapped, matrixOf, visibleShare } from "./placement.mjs";
+import { toFrame } from "./view_transform.mjs";
 
 /** @typedef {import("./placement.mjs").Placement} Placement */
 /** @typedef {import("./placement.mjs").Point} Point */
 /** @typedef {import("./view_transform.mjs").View} View */
 /** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
-/** @typedef {LoadedImage & { cut: boolean, mask?: import("./mask_outlines.mjs").Mask }} Subject */
+/** @typedef {import("./mask_outlines.mjs").Mask} Mask */
+/**
+ * A subject as far as it is known: `cut` out by its mask, which may look `inverted`.
+ * @typedef {LoadedImage & { cut: boolean, mask?: Mask, inverted?: boolean }} Subject
+ */
 /**
  * @typedef {object} PaintState
  * @property {LoadedImage} scene
@@ -20,17 +24,17 @@ import { toFrame, within } from "./view_transform.mjs";
  * @property {number} reach how far the harmonize mask goes beyond the subject, in scene pixels
  * @property {boolean} shadow
  * @property {import("./snapping.mjs").Guide[]} guides
+ * @property {{ subject: Subject, placement: Placement }[]} earlier what other nodes paste before, the first one first
  * @property {Point[]} corners in the frame
- * @property {boolean} handles
+ * @property {{ corners: Point[], turn: Point } | null} handles in the frame; null where nothing can be dragged
  */
 
 const SUBJECT_LINE = "#ffffff",
   HARMONIZE_LINE = "#ff8c00",
   HANDLE = "#5b9dff",
   GUIDE = "#ff4fd8";
-/** Outlines are traced on a mask of at most this size, around pixels of more than this alpha (0..255). */
-const OUTLINE_SIDE = 320,
-  OUTLINE_ALPHA = 24;
+/** Outlines are traced around pixels of more than this alpha (0..255). */
+const OUTLINE_ALPHA = 24;
 
 /** @param {string} line @returns {string} */
 const translucent = (line) => `${line}cc`;
@@ -67,11 +71,23 @@ export class PlacementPainter {
       scaled(bitmap, width * ratio, height * ratio),
     );
     context.drawImage(backdrop, view.x, view.y, width, height);
+    if (!state.result) for (const each of state.earlier) this.paintEarlier(context, view, scene, each);
     if (placement && subject) {
       if (!state.result) this.paintSubject(context, view, ratio, state, subject, placement);
       this.paintBox(context, state);
     }
     this.paintGuides(context, view, state);
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context @param {View} view @param {LoadedImage} scene
+   * @param {{ subject: Subject, placement: Placement }} earlier
+   */
+  paintEarlier(context, view, scene, { subject, placement }) {
+    context.save();
+    clipTo(context, view, scene);
+    drawPlaced(context, view, subject.bitmap, subject, matrixOf(placement, subject.size, scene.size));
+    context.restore();
   }
 
   /** @param {CanvasRenderingContext2D} context @param {View} view @param {PaintState} state */
@@ -97,14 +113,7 @@ export class PlacementPainter {
     const pixels = (scale * view.scale * ratio * subject.size.width) / subject.bitmap.width;
     const halvings = Math.min(Math.max(Math.floor(Math.log2(1 / pixels)), 0), 8);
     const bitmap = this.cached("subject", [subject.bitmap, halvings], () => halved(subject.bitmap, halvings));
-    const draw = () => {
-      context.save();
-      context.translate(view.x, view.y);
-      context.scale(view.scale, view.scale);
-      context.transform(...matrix);
-      context.drawImage(bitmap, 0, 0, subject.size.width, subject.size.height);
-      context.restore();
-    };
+    const draw = () => drawPlaced(context, view, bitmap, subject, matrix);
     const opacity = subject.cut ? 1 : 0.75;
     context.save();
     if (visibleShare(placement, subject.size, scene.size) < 1) {
@@ -125,7 +134,7 @@ export class PlacementPainter {
    * @param {Placement} placement @param {import("./placement.mjs").Matrix} matrix
    */
   paintOutlines(context, view, ratio, state, subject, mask, placement, matrix) {
-    const outlines = this.cached("outlines", [mask], () => outlinesIn(mask));
+    const outlines = this.cached("outlines", [mask], () => outlineFractions(mask, OUTLINE_ALPHA));
     const onto = ({ x, y }) => mapped(matrix, { x: x * subject.size.width, y: y * subject.size.height });
     const points = outlines.map((outline) => outline.map(onto));
     if (!points.length) return;
@@ -179,7 +188,7 @@ export class PlacementPainter {
         const [topLeft, topRight] = corners;
         strokeLine(
           context,
-          [{ x: (topLeft.x + topRight.x) / 2, y: (topLeft.y + topRight.y) / 2 }, rotationHandle(corners)],
+          [{ x: (topLeft.x + topRight.x) / 2, y: (topLeft.y + topRight.y) / 2 }, handles.turn],
           false,
         );
       }
@@ -187,11 +196,11 @@ export class PlacementPainter {
     if (handles) {
       context.setLineDash([]);
       context.fillStyle = "#ffffff";
-      for (const { x, y } of corners) {
+      for (const { x, y } of handles.corners) {
         context.fillRect(x - 4, y - 4, 8, 8);
         context.strokeRect(x - 4, y - 4, 8, 8);
       }
-      const { x, y } = rotationHandle(corners);
+      const { x, y } = handles.turn;
       context.beginPath();
       context.arc(x, y, 5, 0, 7);
       context.fill();
@@ -207,6 +216,19 @@ function strokeLine(context, points, closed) {
   for (const { x, y } of points) context.lineTo(x, y);
   if (closed) context.closePath();
   context.stroke();
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context @param {View} view @param {CanvasImageSource} bitmap of the subject
+ * @param {Subject} subject @param {import("./placement.mjs").Matrix} matrix from the subject's pixels to the scene's
+ */
+function drawPlaced(context, view, bitmap, { size }, matrix) {
+  context.save();
+  context.translate(view.x, view.y);
+  context.scale(view.scale, view.scale);
+  context.transform(...matrix);
+  context.drawImage(bitmap, 0, 0, size.width, size.height);
+  context.restore();
 }
 
 /** @param {CanvasRenderingContext2D} context @param {View} view @param {LoadedImage} scene */
@@ -227,25 +249,6 @@ function scaled(bitmap, width, height) {
 /** @param {CanvasImageSource & import("./placement.mjs").Size} bitmap @param {number} times */
 function halved(bitmap, times) {
   return times ? scaled(bitmap, bitmap.width / 2 ** times, bitmap.height / 2 ** times) : bitmap;
-}
-
-/**
- * A mask's outlines, in fractions of the mask's width and height.
- * @param {import("./mask_outlines.mjs").Mask} mask
- * @returns {Point[][]}
- */
-function outlinesIn(mask) {
-  const { width, height } = within(mask, OUTLINE_SIDE);
-  /** @type {import("./mask_outlines.mjs").Mask} */
-  const small = { data: new Uint8Array(width * height), width, height };
-  for (let y = 0; y < height; y++) {
-    const row = Math.floor(((y + 0.5) * mask.height) / height) * mask.width;
-    for (let x = 0; x < width; x++)
-      small.data[y * width + x] = mask.data[row + Math.floor(((x + 0.5) * mask.width) / width)];
-  }
-  if (!boxOf(small, OUTLINE_ALPHA)) return [];
-  const outlines = outlinesOf(small, OUTLINE_ALPHA).filter((outline) => outline.length > 3);
-  return outlines.map((outline) => outline.map(({ x, y }) => ({ x: x / width, y: y / height })));
 }
 
 /**

@@ -3,8 +3,9 @@
 import { hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
 import { loadImage, maskOf, createCanvas } from "./images.mjs";
-import { asFile, imageAtInput, isLinked } from "./input_images.mjs";
-import { setValue, valueOf } from "./node_widgets.mjs";
+import { outlineFractions } from "./mask_outlines.mjs";
+import { asFile, imageAtInput, isLinked, originOf } from "./input_images.mjs";
+import { isFixed, setValue, valueOf } from "./node_widgets.mjs";
 import { RecentMap } from "./recent_map.mjs";
 import * as prompt from "./segment_prompt.mjs";
 import { translate } from "./translations.mjs";
@@ -16,6 +17,7 @@ import { fitted, nearest, toFrame, toImage } from "./view_transform.mjs";
 /** @typedef {import("./editor_frame.mjs").EditorPointer} EditorPointer */
 /** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
 /** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
+/** @typedef {{ dark: CanvasImageSource, outlines: Point[][] }} ShownMask */
 /**
  * A pressed pointer: on a point (its index), or on the image (-1), for a new point of that kind or a new box.
  * @typedef {{ kind: Kind, index: number, from: Point, pressed: Point, moved: boolean }} Press
@@ -25,7 +27,10 @@ const MARGIN = 6,
   POINT_REACH = 9,
   CLICK_REACH = 4;
 const WIDGETS = { positive: "positive_points", negative: "negative_points", box: "box" };
-const COLORS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff", mask: [255, 140, 0, 110] };
+const COLORS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff" };
+/** How much of the image's light is taken where the mask is 0, of 255; and the mask's value at its outline. */
+const DARKER = 150,
+  MASK_EDGE = 127;
 
 /** How many runs are remembered, of all nodes together. */
 const MAX_RUNS = 128;
@@ -42,25 +47,30 @@ export class PointPicker {
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
-    this.frame = new EditorFrame(this.text("pickerLabel"), this.text("pickerHelp"), {
-      draw: (context, size) => this.draw(context, size),
-      press: (pointer) => this.press(pointer),
-      drag: ([pointer]) => this.drag(pointer),
-      release: (_, canceled) => this.release(canceled),
-      hover: (at) => (at && this.hit(at) ? "move" : "crosshair"),
-      key: () => false,
-      keyboardReleased: () => {},
-      closed: () => {},
-      wheel: () => false,
-      enter: () => this.refresh(),
-      passToGraph: (event) => frontend.passToGraph(event),
-    });
+    this.frame = new EditorFrame(
+      this.text("pickerLabel"),
+      this.text("pickerHelp"),
+      {
+        draw: (context, size) => this.draw(context, size),
+        press: (pointer) => this.press(pointer),
+        drag: ([pointer]) => this.drag(pointer),
+        release: (_, canceled) => this.release(canceled),
+        hover: (at) => (at && this.hit(at) ? "move" : "crosshair"),
+        key: () => false,
+        keyboardReleased: () => {},
+        closed: () => {},
+        wheel: () => false,
+        enter: () => this.refresh(),
+        passToGraph: (event) => frontend.passToGraph(event),
+      },
+      [this.text("large"), this.text("largeHelp")],
+    );
     this.maskButton = this.frame.addButton(this.text("mask"), this.text("maskHelp"), () => this.toggleMask());
     this.frame.addButton(this.text("clear"), this.text("clearHelp"), () => this.clear());
     /** @type {LoadedImage | null} */
     this.image = null;
-    /** @type {CanvasImageSource | null} */
-    this.tint = null;
+    /** The mask of the last run: dark where it is 0, and its outlines. @type {ShownMask | null} */
+    this.mask = null;
     /** What is loaded or being loaded, as JSON. */
     this.wanted = "";
     /** What was drawn last, as JSON. */
@@ -129,7 +139,7 @@ export class PointPicker {
    */
   async load(file, stored, wanted) {
     let image = null,
-      tint = null,
+      mask = null,
       loadError = "";
     try {
       image = file ? await loadImage(this.frontend.urlOf(file)) : null;
@@ -138,16 +148,17 @@ export class PointPicker {
     }
     // An image whose mask is gone can still get points.
     const run = stored ? await loadImage(this.frontend.urlOf(stored)).catch(() => null) : null;
-    if (run) tint = tinted(maskOf(run, "alpha", false));
+    if (run) mask = shownMask(maskOf(run, "alpha", false));
     if (wanted !== this.wanted) return;
-    Object.assign(this, { image, tint, loadError });
+    Object.assign(this, { image, mask, loadError });
+    this.frame.showsImage(image?.size ?? null);
     this.frame.redraw();
     this.updateStatus();
   }
 
   updateStatus() {
     this.maskButton.setAttribute("aria-pressed", String(this.showsMask()));
-    this.maskButton.disabled = !this.tint;
+    this.maskButton.disabled = !this.mask;
     this.frame.showStatus(...this.status());
   }
 
@@ -160,10 +171,20 @@ export class PointPicker {
     if (this.loadError) return [this.loadError, "error"];
     if (!isLinked(this.node, "image")) return [this.text("noImage"), "note"];
     if (!this.image) return [this.text(JSON.parse(this.inputs).file ? "loading" : "runFirst"), "note"];
-    const linked = Object.values(WIDGETS).filter((name) => isLinked(this.node, name));
+    if (!isLinked(this.node, "segmenter")) return [this.text("noSegmenter"), "error"];
+    const linked = Object.values(WIDGETS).filter((name) => isFixed(this.node, name));
     if (linked.length) return [this.text("fromLink", { names: linked.join(", ") }), "note"];
     const { width, height } = this.image.size;
+    if (this.needsPrompt() && !now.positive.length && !now.box)
+      return [`${width}×${height} · ${this.text("noPrompt")}`, "note"];
     return [`${width}×${height} · +${now.positive.length} −${now.negative.length}${now.box ? " · ▭" : ""}`, "note"];
+  }
+
+  /** Whether the segmenter finds nothing without points or a box: of ours, only GrabCut. */
+  needsPrompt() {
+    if (["boxes", "rough_mask"].some((name) => isLinked(this.node, name))) return false;
+    const from = originOf(this.node, "segmenter")?.node;
+    return from?.type === "PhDLoadSegmenter" && String(valueOf(from, "model")).startsWith("grabcut");
   }
 
   /** @param {any} output The `ui` output of a run. */
@@ -186,10 +207,9 @@ export class PointPicker {
     try {
       for (const kind of /** @type {const} */ (["positive", "negative"])) {
         const points = change[kind];
-        if (points && !isLinked(this.node, WIDGETS[kind]))
-          setValue(this.node, WIDGETS[kind], prompt.pointsText(points));
+        if (points && !isFixed(this.node, WIDGETS[kind])) setValue(this.node, WIDGETS[kind], prompt.pointsText(points));
       }
-      if (change.box !== undefined && !isLinked(this.node, WIDGETS.box)) {
+      if (change.box !== undefined && !isFixed(this.node, WIDGETS.box)) {
         setValue(this.node, WIDGETS.box, prompt.boxText(change.box));
       }
     } finally {
@@ -281,7 +301,10 @@ export class PointPicker {
     const whole = /** @type {const} */ ([x, y, width * scale, height * scale]);
     context.imageSmoothingQuality = "high";
     context.drawImage(this.image.bitmap, ...whole);
-    if (this.tint && this.showsMask()) context.drawImage(this.tint, ...whole);
+    if (this.mask && this.showsMask()) {
+      context.drawImage(this.mask.dark, ...whole);
+      strokeOutlines(context, this.mask.outlines, this.view, this.image.size);
+    }
     const now = this.prompt();
     if (typeof now === "string") return;
     const box = this.newBox ?? now.box;
@@ -325,19 +348,42 @@ function mark(context, { x, y }, kind) {
   context.stroke();
 }
 
-/** @param {import("./mask_outlines.mjs").Mask} mask @returns {HTMLCanvasElement} Color where the mask is. */
-function tinted({ data, width, height }) {
+/**
+ * What shows a mask on an image of any color: everything outside it is darkened.
+ * @param {import("./mask_outlines.mjs").Mask} mask
+ * @returns {ShownMask}
+ */
+function shownMask(mask) {
+  const { data, width, height } = mask;
   const { canvas, context } = createCanvas(width, height);
   const pixels = context.createImageData(width, height);
-  const [red, green, blue, alpha] = COLORS.mask;
   // A plain loop, because a million pixels must not block the page.
-  const { data: tint } = pixels;
-  for (let index = 0, at = 0; index < data.length; index++, at += 4) {
-    tint[at] = red;
-    tint[at + 1] = green;
-    tint[at + 2] = blue;
-    tint[at + 3] = (alpha * data[index]) / 255;
-  }
+  for (let index = 0; index < data.length; index++) pixels.data[4 * index + 3] = (DARKER * (255 - data[index])) / 255;
   context.putImageData(pixels, 0, 0);
-  return canvas;
+  return { dark: canvas, outlines: outlineFractions(mask, MASK_EDGE) };
+}
+
+/**
+ * Lines that are seen on any color: white on black.
+ * @param {CanvasRenderingContext2D} context @param {Point[][]} outlines in fractions of the image
+ * @param {import("./view_transform.mjs").View} view @param {import("./placement.mjs").Size} size of the image
+ */
+function strokeOutlines(context, outlines, view, { width, height }) {
+  const path = new Path2D();
+  for (const outline of outlines) {
+    outline.forEach(({ x, y }, index) => {
+      const at = toFrame(view, { x: x * width, y: y * height });
+      if (index) path.lineTo(at.x, at.y);
+      else path.moveTo(at.x, at.y);
+    });
+    path.closePath();
+  }
+  for (const [color, wide] of /** @type {const} */ ([
+    ["#000000", 2.5],
+    ["#ffffff", 1.25],
+  ])) {
+    context.strokeStyle = color;
+    context.lineWidth = wide;
+    context.stroke(path);
+  }
 }

@@ -1,0 +1,57 @@
+"""What ComfyUI's page gets about the nodes beyond their schemas: search words, and widgets that are folded away.
+
+Both are words of newer schemas. They are added to the node's description here, so that they work in every version: the
+page has long known them.
+"""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+# What people type who look for what a node does, by node id.
+SEARCH_ALIASES = {
+    "PhDLoadSegmenter": ["u2net", "grabcut", "sam", "segment anything", "deeplab", "remove background", "matting"],
+    "PhDSegment": ["cut out", "cutout", "remove background", "matting", "grabcut", "sam", "mask", "segmentation"],
+    "PhDPasteBlend": [
+        "paste subject", "insert object", "composite", "collage", "shadow", "poisson", "seamless", "blend",
+        "place object",
+    ],
+    "PhDCrop": ["crop and stitch", "inpaint crop"],
+    "PhDMaskedInpaintSampler": ["inpaint", "langevin", "lanpaint", "repaint", "differential", "outpaint"],
+    "PhDHarmonizeSampler": ["harmonize", "harmonise", "relight", "blend in", "match light"],
+    "PhDMaskedLangevin": ["inpaint", "langevin", "lanpaint", "repaint", "differential"],
+    "PhDIdentityAnchor": ["ilvr", "detail", "relight", "keep subject"],
+    "PhDStitch": ["uncrop", "crop and stitch", "relight", "seamless", "before after", "detail transfer"],
+    "PhDLoadDemoModel": ["tiny model", "example model"],
+}  # fmt: skip
+
+# Widgets that few people need, by node id; the page shows them on request. A widget that has a link is always shown.
+RARE_WIDGETS = {
+    "PhDSegment": ["box", "positive_points", "negative_points", "candidate"],
+    "PhDPasteBlend": ["feather", "shadow", "blend", "light_match", "visible", "paste_into_one"],
+    "PhDCrop": ["multiple"],
+    "PhDMaskedInpaintSampler": ["sampler_name", "scheduler", "method", "step_size", "lambda_strength"],
+    "PhDHarmonizeSampler": [
+        "sampler_name", "scheduler", "method", "step_size", "lambda_strength", "anchor", "subject_only", "num_seeds",
+    ],
+    "PhDMaskedLangevin": ["step_size", "lambda_strength"],
+    "PhDStitch": ["luma_only", "color_fix", "num_seeds", "relight_strength"],
+}  # fmt: skip
+
+
+def with_node_info(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """Adds SEARCH_ALIASES and RARE_WIDGETS to a node's description for the page."""
+    describe = node.GET_NODE_INFO_V1
+    node_id = node.GET_SCHEMA().node_id
+
+    def described() -> dict[str, Any]:
+        info = describe()
+        info["search_aliases"] = SEARCH_ALIASES.get(node_id, [])
+        for inputs in info["input"].values():
+            for name in set(RARE_WIDGETS.get(node_id, [])) & set(inputs):
+                kind, *options = inputs[name]
+                inputs[name] = (kind, {**(options[0] if options else {}), "advanced": True})
+        return info
+
+    node.GET_NODE_INFO_V1 = staticmethod(described)
+    return node

@@ -1,0 +1,54 @@
+/**
+ * What our nodes said in their last run. It is kept here, because the frontend forgets it when a run ends, and because
+ * undo and a reload of the workflow make nodes anew.
+ */
+
+import { RecentMap } from "./recent_map.mjs";
+
+/** @typedef {import("./message_line.mjs").Said} Said */
+/** @typedef {import("./warnings.mjs").ApiEvents} ApiEvents */
+
+/** How many nodes are remembered. */
+const MAX_NODES = 256;
+/** @type {RecentMap<string, Said>} */
+const said = new RecentMap(MAX_NODES);
+
+/** @param {any} node */
+const keyOf = (node) => `${node.graph?.id ?? ""}:${node.id}`;
+
+/** @param {any} node @returns {Said | undefined} */
+export function saidBy(node) {
+  return said.get(keyOf(node));
+}
+
+/**
+ * Records what our nodes say, while they run and when they have finished or failed.
+ * @param {ApiEvents} api
+ * @param {(id: string) => any} nodeOf our node with an id of the prompt, or undefined
+ * @param {(node: any) => void} changed
+ * @param {(node: any, message: string) => void} failed
+ */
+export function listenForMessages(api, nodeOf, changed, failed) {
+  /** @param {unknown} id @param {Said} what */
+  const record = (id, what) => {
+    const node = nodeOf(String(id));
+    if (!node) return undefined;
+    said.set(keyOf(node), what);
+    changed(node);
+    return node;
+  };
+  api.addEventListener("progress_text", ({ detail }) => {
+    if (detail?.nodeId && typeof detail.text === "string") record(detail.nodeId, { text: detail.text, kind: "note" });
+  });
+  api.addEventListener("executed", ({ detail }) => {
+    const { text, phd_warnings: warnings } = detail?.output ?? {};
+    if (!Array.isArray(text)) return;
+    const kind = Array.isArray(warnings) && warnings.length ? "warning" : "note";
+    record(detail.display_node ?? detail.node, { text: text.join("\n"), kind });
+  });
+  api.addEventListener("execution_error", ({ detail }) => {
+    const text = String(detail?.exception_message ?? "").trim();
+    const node = text && record(detail.node_id, { text, kind: "error" });
+    if (node) failed(node, text);
+  });
+}
