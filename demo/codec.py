@@ -77,6 +77,13 @@ class PatchCodec(nn.Module):
         self.synthesis.copy_((vectors / scale).T.reshape(shape))
         self.mean.copy_(mean.reshape(3, PATCH, PATCH))
 
+    def mean_colors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean color of a patch, in [-1,1], as a linear function of its latent: factors [CHANNELS,3] and bias [3].
+
+        Exact for the linear inverse, which the refinement only sharpens.
+        """
+        return self.synthesis.mean((2, 3)), self.mean.mean((1, 2))
+
     def encode(self, image: torch.Tensor) -> torch.Tensor:
         offset = (self.analysis * self.mean).sum((1, 2, 3))
         return F.conv2d(image, self.analysis, -offset, stride=PATCH)

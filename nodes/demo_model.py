@@ -47,6 +47,10 @@ def load_model(prediction: str = FLOW) -> comfy.model_patcher.ModelPatcher:
     model = build_model(dtype, cast, offload_device, prediction)
     unet = model.diffusion_model if prediction == FLOW else model.diffusion_model.flow
     unet.load_state_dict(weights)
+    # For ComfyUI's latent previews, as latent formats of other models have them.
+    factors, bias = load_codec().mean_colors()
+    model.latent_format.latent_rgb_factors = factors.tolist()
+    model.latent_format.latent_rgb_factors_bias = bias.tolist()
     return comfy.model_patcher.ModelPatcher(model.eval(), load_device=load_device, offload_device=offload_device)
 
 
@@ -63,10 +67,15 @@ def load_clip() -> comfy.sd.CLIP:
     return clip
 
 
-def load_vae() -> comfy.sd.VAE:
-    """The codec as a VAE."""
+def load_codec() -> PatchCodec:
     codec = PatchCodec()
     codec.load_state_dict({name: value.float() for name, value in read_weights("codec").items()})
+    return codec
+
+
+def load_vae() -> comfy.sd.VAE:
+    """The codec as a VAE."""
+    codec = load_codec()
     # ComfyUI's VAE class does not know this codec. A pixel-space VAE, which has no weights, is created in its place
     # and then gets the codec.
     vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)})

@@ -12,7 +12,8 @@ from .compat import newer
 from .validate import check_choice, check_numbers
 
 METHODS = [*MASKED_METHODS, PLAIN]
-CUSTOM = "custom"
+# The second one is what a new node has; a prompt over the API that names none gives its own steps.
+CUSTOM, BALANCED = "custom", "balanced"
 # Steps and inner steps, by the preset's name.
 Presets = Mapping[str, tuple[int, int]]
 INPAINT_PRESETS: Presets = {"fast": (10, 2), "balanced": (15, 3), "best": (20, 5)}
@@ -110,7 +111,7 @@ def schedule_inputs(
         io.Combo.Input(
             "preset",
             options=[CUSTOM, *presets],
-            default=SamplerWidgets.preset,
+            default=BALANCED,
             optional=True,
             tooltip=f"Sets steps, inner steps and jump count: {preset_costs(presets)}. At cfg 1 (distilled models) "
             f"there are at most {GENTLE_INNER_STEPS} inner steps.",

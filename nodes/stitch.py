@@ -18,7 +18,7 @@ from .compat import newer
 from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
 from .interrupts import interruptible
-from .ui import HAS_UI, Message, outlined, show
+from .ui import HAS_UI, Message, outlined, preview, show, stored_for_page
 from .validate import check_numbers, check_socket
 
 # Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
@@ -201,7 +201,8 @@ class PhDStitch(io.ComfyNode):
         check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
         images, masks, reports, found = stitch_batch(batch, window, edge_fade, options)
         previews = (outlined(array) for pair in zip(images, masks, strict=True) for array in pair)
-        ui = show(previews, messages + resized + cut_off + found) | {"phd_report": reports}
+        before = stored_for_page(preview(item(composites, index)) for index in range(batch.count))
+        ui = show(previews, messages + resized + cut_off + found) | {"phd_report": reports, "phd_before": before}
         return io.NodeOutput(torch.from_numpy(images), torch.from_numpy(masks), json.dumps(reports), ui=ui)
 
 

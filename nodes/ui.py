@@ -148,8 +148,12 @@ def show(previews: Iterable[np.ndarray], messages: Iterable[Message]) -> dict[st
     Args:
         previews: uint8 [H,W,3] or [H,W,4]. Give a generator: without a page they are not even drawn.
     """
-    stored = [] if listening_page() is None else [store_preview(image) for image in previews]
-    return {"images": stored, **show_text(messages)}
+    return {"images": stored_for_page(previews), **show_text(messages)}
+
+
+def stored_for_page(previews: Iterable[np.ndarray]) -> list[dict[str, str]]:
+    """Stores previews, see `show`, and returns their names; none without a page that could show them."""
+    return [] if listening_page() is None else [store_preview(image) for image in previews]
 
 
 def store_preview(image: np.ndarray) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Candidate:
     def sampled(self, node, latents: torch.Tensor, prompts: list[str], mask, **settings) -> tuple:
         """A node's outputs for latents [B,C,h,w] with one prompt each; the negative prompt is empty."""
         positive, negative = self.conditioning(prompts), self.conditioning([""] * len(prompts))
-        settings = {**widget_defaults(node), **settings}
+        settings = {**widget_defaults(node), "preset": "custom", **settings}
         return node.execute(self.model, positive, negative, {"samples": latents}, mask, **settings).result
 
     @torch.no_grad()

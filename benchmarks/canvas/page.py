@@ -3,7 +3,7 @@
 import math
 
 from devtools.browser import Browser
-from devtools.comfyui_page import build_graph, paste_nodes, show_editor, wait_for_status
+from devtools.comfyui_page import CANVAS, FIND, build_graph, paste_nodes, show_editor, wait_for_status
 
 TURNS = 3
 
@@ -77,6 +77,35 @@ window.phdFrames = null
 const requests = performance.getEntriesByType("resource").filter(entry => entry.startTime >= window.phdStart)
 return { frames, long: window.phdLong, ...window.phdSpent, requests: requests.map(entry => entry.name) }
 """
+# Rows of widgets that a node of a type shows when it is new, without the editor.
+ROWS = """
+const [type, isNodes2] = arguments
+app.clean()
+app.graph.clear()
+const node = LiteGraph.createNode(type)
+app.graph.add(node)
+node.pos = [100, 150]
+app.canvas.ds.scale = 1
+app.canvas.ds.offset = [0, 0]
+app.canvas.setDirty(true, true)
+const shown = isNodes2
+    ? () => [...document.querySelectorAll(`[data-node-id="${node.id}"] .lg-node-widget`)].map(e => e.dataset.widgetName)
+    : () => node.widgets.filter(widget => node.isWidgetVisible(widget)).map(widget => widget.name)
+let frames = 20
+return new Promise(done => {
+    const next = () => (frames-- > 0 ? requestAnimationFrame(next) : done(shown().filter(n => n !== "phd_canvas").length))
+    next()
+})
+"""
+UNDO = """
+const { changeTracker } = app.extensionManager.workflow.activeWorkflow
+changeTracker.captureCanvasState()
+return app.extensionManager.command.execute("Comfy.Undo").then(() => true)
+"""
+PICKER = {
+    "image": {"type": "LoadImage", "at": [-420, 0], "values": {"image": "bench_scene.png"}},
+    "segment": {"type": "PhDSegment", "at": [0, 0], "width": 460, "extra": 0, "links": {"image": ["image", 0]}},
+}
 LOADED = """
 const ours = performance.getEntriesByType("resource").filter(entry => entry.name.startsWith(arguments[0]))
 return [Math.min(...ours.map(e => e.startTime)), Math.max(...ours.map(e => e.responseEnd)), ours.length]
@@ -99,3 +128,24 @@ def drag(browser: Browser, start: tuple[float, float], moves: int) -> dict:
     browser.script(START)
     browser.drag(start, *points, pause=4)
     return browser.script(STOP)
+
+
+def works_after_undo(browser: Browser, nodes: dict[str, dict], name: str, widget: str) -> bool:
+    """Whether a drag in the editor of node `name` sets a widget, also after an undo has made the node anew."""
+    node = build_graph(browser, nodes)[name]
+    show_editor(browser, node)
+    browser.wait_for(FIND + "return Boolean(canvas().width > 300)", node, seconds=30)
+    value = FIND + f"return widget('{widget}').value"
+    for again in (False, True):
+        if again:
+            browser.script(UNDO)
+            browser.wait_frames(12)
+            show_editor(browser, node)
+        before = browser.script(value, node)
+        x, y, width, height = browser.script(CANVAS, node)
+        center = (x + 0.5 * width, y + 0.55 * height)
+        browser.drag(center, (center[0] - 60, center[1] - 40), steps=5)
+        browser.wait_frames()
+        if browser.script(value, node) == before:
+            return False
+    return True

@@ -23,7 +23,7 @@ from benchmarks.common import table
 from benchmarks.common.images import texture
 from benchmarks.common.table import Section, shortened, show
 from devtools.browser import Browser, browsing
-from devtools.comfyui_page import RENDERERS, open_comfyui, use_renderer
+from devtools.comfyui_page import RENDERERS, open_comfyui, paste_nodes, use_renderer
 from devtools.paths import ROOT
 from devtools.processes import MissingError
 from devtools.server import Server, as_png, serving
@@ -39,6 +39,12 @@ WANTED = {
     "gzip_kb": ("<=", 60),
     "load_ms": ("<=", 100),
     "requests_while_dragging": ("==", 0),
+    "rows_PhDSegment": ("<=", 5),
+    "rows_PhDPasteBlend": ("<=", 8),
+    "rows_PhDMaskedInpaintSampler": ("<=", 6),
+    "rows_PhDHarmonizeSampler": ("<=", 6),
+    "rows_PhDStitch": ("<=", 4),
+    "undo_alive": ("==", 1),
 }
 TIMES = ("fps_ratio", "handler_p95_ms", "longest_task_ms", "load_ms")
 # How often each node is dragged; `--quick` drags once.
@@ -136,11 +142,37 @@ def measure_dragging(
     return section
 
 
+def measure_rows(browser: Browser, name: str) -> Section:
+    section = Section(f"Rows of widgets on a new node, {name}")
+    for node in (figure.removeprefix("rows_") for figure in WANTED if figure.startswith("rows_")):
+        rows = browser.script(page.ROWS, node, RENDERERS[name])
+        section.row(node, f"{rows:9d}")
+        section.figures[f"rows_{node}_{name}"] = rows
+    return section
+
+
+def measure_undo(browser: Browser, name: str) -> Section:
+    """A drag, an undo, and a drag again, in both editors."""
+    section = Section(f"Editors that work after an undo, {name}")
+    paste = paste_nodes("bench_scene.png", "bench_subject.png", width=620)
+    alive = {
+        "Paste & Blend": page.works_after_undo(browser, paste, "paste", "x"),
+        "Segment": page.works_after_undo(browser, page.PICKER, "segment", "box"),
+    }
+    for editor, works in alive.items():
+        section.row(editor, "      yes" if works else "       no")
+    section.figures[f"undo_alive_{name}"] = int(all(alive.values()))
+    return section
+
+
 def worst(figures: dict) -> Section:
     """The figures of the worse of the two renderers."""
     section = Section("Both renderers: the worse of the two")
     for name, pick in (("fps_ratio", min), ("handler_p95_ms", max), ("longest_task_ms", max)):
         section.figures[name] = pick(value for key, value in figures.items() if key.startswith(f"{name}_"))
+    for name in (name for name in WANTED if name.startswith("rows_")):
+        section.figures[name] = max(value for key, value in figures.items() if key.startswith(f"{name}_"))
+    section.figures["undo_alive"] = min(value for key, value in figures.items() if key.startswith("undo_alive_"))
     name = "requests_while_dragging"
     section.figures[name] = sum(value for key, value in figures.items() if key.startswith(f"{name}_"))
     return section
@@ -156,6 +188,8 @@ def measure_page(browser: Browser, server: Server, options: argparse.Namespace) 
     for name in list(RENDERERS)[: 1 if options.quick else 2]:
         use_renderer(browser, name)
         yield measure_dragging(browser, name, size, moves, rounds, options.out)
+        yield measure_rows(browser, name)
+        yield measure_undo(browser, name)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ HIGH = 0.9
 @functools.cache
 def defaults() -> dict:
     """The widgets of Harmonize Sampler as a user finds them, but cfg 1: an exact model needs no guidance."""
-    return {**widget_defaults("PhDHarmonizeSampler"), "cfg": 1.0, "seed": 5}
+    return {**widget_defaults("PhDHarmonizeSampler"), "preset": "custom", "cfg": 1.0, "seed": 5}
 
 
 @dataclass(frozen=True)

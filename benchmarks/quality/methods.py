@@ -87,11 +87,8 @@ def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
     inputs |= {"latent": chunk.latent, "mask": chunk.mask, "subject_mask": chunk.matte}
     if reference:
         inputs |= {"reference": chunk.reference, "reference_positive": chunk.reference_positive}
-    return call(
-        "PhDHarmonizeSampler",
-        **inputs,
-        **{**widget_defaults("PhDHarmonizeSampler"), "cfg": CFG, "scheduler": SCHEDULER, "seed": seed, **settings},
-    )
+    inputs |= {**widget_defaults("PhDHarmonizeSampler"), "preset": "custom", "cfg": CFG, "scheduler": SCHEDULER}
+    return call("PhDHarmonizeSampler", **{**inputs, "seed": seed, **settings})
 
 
 def stitched(

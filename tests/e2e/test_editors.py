@@ -376,6 +376,34 @@ def test_a_random_placement_cannot_be_dragged_and_can_be_kept(page, renderer, ke
     assert paste.value("placement") == "manual"
 
 
+def test_stitch_shows_before_and_after_beside_a_line_that_is_dragged(page, renderer, keep):
+    nodes = paste_nodes("editor_scene.png", "editor_subject.png", feather=0, ring=16)
+    nodes["sampled"] = {"type": "LoadImage", "at": [-420, 1300], "values": {"image": "editor_scene.png"}}
+    links = {"background": ["background", 0], "composite": ["paste", 0], "sampled": ["sampled", 0]}
+    links |= {"subject_mask": ["paste", 2], "harmonize_mask": ["paste", 4]}
+    # Only the model's own pixels: the subject is gone, as nothing else is in them.
+    values = {"detail": 0.0, "color_fix": 0.0}
+    nodes["stitch"] = {"type": "PhDStitch", "at": [520, 0], "links": links, "values": values}
+    nodes["preview"] = {"type": "PreviewImage", "at": [1020, 0], "links": {"images": ["stitch", 0]}}
+    ids = build_graph(page, nodes)
+    show_editor(page, ids["stitch"])
+    page.script(RUN)
+    wait_for_status(page, ids["stitch"], "identity", seconds=120)
+    # By now it has the image's shape.
+    page.wait_for(FIND + "return canvas().clientHeight > 0.6 * canvas().clientWidth", ids["stitch"], seconds=30)
+    show_editor(page, ids["stitch"])
+    keep("before_after")
+    x, y, width, height = page.script(CANVAS, ids["stitch"])
+    left, right = (round(x + width / 2 + by) for by in (-12, 12))
+    row = round(y + height * 0.6 + 20)
+    seen = page.screenshot().astype(int)
+    assert seen[row, left] == pytest.approx([20, 230, 20], abs=12)
+    assert seen[row, right].max() < 130
+    page.drag((x + width / 2, y + 30), (x + width - 8, y + 30), steps=4)
+    page.wait_frames()
+    assert page.screenshot().astype(int)[row, right] == pytest.approx([230, 20, 20], abs=12)
+
+
 def numbers(text: str) -> list[float]:
     return [float(number) for number in text.replace(";", ",").split(",")] if text else []
 

@@ -121,6 +121,7 @@ def address(tmp_path_factory):
 def window(chromium):
     """A window of these tests' own: the first one keeps ComfyUI's page."""
     with chromium.new_window():
+        chromium.console()  # not that of the pages before
         yield chromium
 
 

@@ -4,6 +4,7 @@ import shutil
 
 import comfy.model_sampling
 import cv2
+import numpy as np
 import pytest
 import torch
 from node_support import Taken, module, refused, run_node
@@ -195,3 +196,18 @@ def test_two_loads_do_not_share_state(loaded):
     again = run_node("PhDLoadDemoModel").values
     assert again[0].model is not loaded[0].model
     assert torch.equal(encode(again[1], "a cat"), encode(loaded[1], "a cat"))
+
+
+def test_comfyuis_latent_preview_shows_the_image(loaded):
+    import latent_preview
+
+    model, _, vae = loaded
+    image = astronaut(256, 256)
+    latent = vae.encode(image)
+    shown_by = latent_preview.Latent2RGBPreviewer(
+        model.model.latent_format.latent_rgb_factors, model.model.latent_format.latent_rgb_factors_bias
+    )
+    shown = torch.from_numpy(np.array(shown_by.decode_latent_to_preview(latent))) / 255
+    reduced = torch.nn.functional.avg_pool2d(image.movedim(-1, 1), 8)[0].movedim(0, -1)
+    assert shown.shape == reduced.shape
+    assert (shown - reduced).abs().mean() < 0.02

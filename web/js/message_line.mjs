@@ -2,7 +2,7 @@
 
 const STYLE = `
 .phd-messages { flex: none; box-sizing: border-box; width: 100%; font: 11px/1.3 system-ui, sans-serif;
-  color: var(--input-text, #ddd); white-space: pre-line; overflow: auto; user-select: text; max-height: 90px; }
+  color: var(--input-text, #ddd); white-space: pre-line; overflow: auto; user-select: text; max-height: 120px; }
 .phd-messages[hidden] { display: none; }
 .phd-messages[data-kind="warning"] { color: color-mix(in srgb, #ffb020 75%, var(--input-text, #ddd)); }
 .phd-messages[data-kind="error"] { color: color-mix(in srgb, #ff4d4d 75%, var(--input-text, #ddd)); }
@@ -10,7 +10,7 @@ const STYLE = `
 /** CSS pixels of a row of text, and about that of a letter. */
 const ROW = 14.3,
   LETTER = 5.6,
-  MAX_ROWS = 6;
+  MAX_ROWS = 8;
 
 /** @typedef {"note" | "warning" | "error"} Kind */
 /** What a node said in its last run. @typedef {{ text: string, kind: Kind }} Said */

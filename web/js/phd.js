@@ -12,6 +12,7 @@ import { attachEditor, attachMessages, refreshAll, showMessages } from "./dom_wi
 import { PlacementEditor } from "./placement_editor.mjs";
 import { PointPicker } from "./point_picker.mjs";
 import { listenForMessages } from "./run_messages.mjs";
+import { ResultView } from "./result_view.mjs";
 import { runToNodes } from "./run_to_node.mjs";
 import { translate } from "./translations.mjs";
 import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
@@ -51,7 +52,7 @@ const frontend = {
 };
 
 /** @type {Record<string, new (node: any, frontend: Frontend) => Editor>} The editors by the ids of their nodes. */
-const EDITORS = { PhDPasteBlend: PlacementEditor, PhDSegment: PointPicker };
+const EDITORS = { PhDPasteBlend: PlacementEditor, PhDSegment: PointPicker, PhDStitch: ResultView };
 
 const WARNING_MS = 8000,
   ERROR_MS = 20000;

@@ -2,9 +2,9 @@
 
 import { hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
-import { loadImage, maskOf, createCanvas } from "./images.mjs";
-import { outlineFractions } from "./mask_outlines.mjs";
+import { loadImage, maskOf } from "./images.mjs";
 import { asFile, imageAtInput, isLinked, originOf } from "./input_images.mjs";
+import { paintMask, shownMask } from "./mask_overlay.mjs";
 import { isFixed, setValue, valueOf } from "./node_widgets.mjs";
 import { RecentMap } from "./recent_map.mjs";
 import * as prompt from "./segment_prompt.mjs";
@@ -17,7 +17,6 @@ import { fitted, nearest, toFrame, toImage } from "./view_transform.mjs";
 /** @typedef {import("./editor_frame.mjs").EditorPointer} EditorPointer */
 /** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
 /** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
-/** @typedef {{ dark: CanvasImageSource, outlines: Point[][] }} ShownMask */
 /**
  * A pressed pointer: on a point (its index), or on the image (-1), for a new point of that kind or a new box.
  * @typedef {{ kind: Kind, index: number, from: Point, pressed: Point, moved: boolean }} Press
@@ -28,9 +27,6 @@ const MARGIN = 6,
   CLICK_REACH = 4;
 const WIDGETS = { positive: "positive_points", negative: "negative_points", box: "box" };
 const COLORS = { positive: "#3ddc84", negative: "#ff5252", box: "#5b9dff" };
-/** How much of the image's light is taken where the mask is 0, of 255; and the mask's value at its outline. */
-const DARKER = 150,
-  MASK_EDGE = 127;
 
 /** How many runs are remembered, of all nodes together. */
 const MAX_RUNS = 128;
@@ -69,7 +65,7 @@ export class PointPicker {
     this.frame.addButton(this.text("clear"), this.text("clearHelp"), () => this.clear());
     /** @type {LoadedImage | null} */
     this.image = null;
-    /** The mask of the last run: dark where it is 0, and its outlines. @type {ShownMask | null} */
+    /** The mask of the last run: dark where it is 0, and its outlines. @type {import("./mask_overlay.mjs").ShownMask | null} */
     this.mask = null;
     /** What is loaded or being loaded, as JSON. */
     this.wanted = "";
@@ -301,10 +297,7 @@ export class PointPicker {
     const whole = /** @type {const} */ ([x, y, width * scale, height * scale]);
     context.imageSmoothingQuality = "high";
     context.drawImage(this.image.bitmap, ...whole);
-    if (this.mask && this.showsMask()) {
-      context.drawImage(this.mask.dark, ...whole);
-      strokeOutlines(context, this.mask.outlines, this.view, this.image.size);
-    }
+    if (this.mask && this.showsMask()) paintMask(context, this.mask, this.view, this.image.size);
     const now = this.prompt();
     if (typeof now === "string") return;
     const box = this.newBox ?? now.box;
@@ -346,44 +339,4 @@ function mark(context, { x, y }, kind) {
   }
   context.lineWidth = 1.5;
   context.stroke();
-}
-
-/**
- * What shows a mask on an image of any color: everything outside it is darkened.
- * @param {import("./mask_outlines.mjs").Mask} mask
- * @returns {ShownMask}
- */
-function shownMask(mask) {
-  const { data, width, height } = mask;
-  const { canvas, context } = createCanvas(width, height);
-  const pixels = context.createImageData(width, height);
-  // A plain loop, because a million pixels must not block the page.
-  for (let index = 0; index < data.length; index++) pixels.data[4 * index + 3] = (DARKER * (255 - data[index])) / 255;
-  context.putImageData(pixels, 0, 0);
-  return { dark: canvas, outlines: outlineFractions(mask, MASK_EDGE) };
-}
-
-/**
- * Lines that are seen on any color: white on black.
- * @param {CanvasRenderingContext2D} context @param {Point[][]} outlines in fractions of the image
- * @param {import("./view_transform.mjs").View} view @param {import("./placement.mjs").Size} size of the image
- */
-function strokeOutlines(context, outlines, view, { width, height }) {
-  const path = new Path2D();
-  for (const outline of outlines) {
-    outline.forEach(({ x, y }, index) => {
-      const at = toFrame(view, { x: x * width, y: y * height });
-      if (index) path.lineTo(at.x, at.y);
-      else path.moveTo(at.x, at.y);
-    });
-    path.closePath();
-  }
-  for (const [color, wide] of /** @type {const} */ ([
-    ["#000000", 2.5],
-    ["#ffffff", 1.25],
-  ])) {
-    context.strokeStyle = color;
-    context.lineWidth = wide;
-    context.stroke(path);
-  }
 }

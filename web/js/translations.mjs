@@ -46,6 +46,17 @@ const ENGLISH = {
   asRun: "result of the last run",
   warningFrom: "Warning from {node}",
   notRun: "The graph cannot be run to this node",
+  resultLabel: "The image before and after",
+  resultHelp: "Drag the line to compare the composite, on its left, with the finished image. Arrow keys move it.",
+  resultMaskHelp: "Shows what may differ from the background; everything else is darkened.",
+  nextHelp: "Shows the next image of the batch.",
+  noResult: "Run once to compare before and after.",
+  before: "Before",
+  after: "After",
+  light: "light {gain}",
+  identity: "identity {value}",
+  neglected: "the model left the subject as it was",
+  suppressed: "the model painted the subject away",
 };
 
 /** @type {Record<TextKey, string>} */
@@ -94,6 +105,18 @@ const FRENCH = {
   asRun: "résultat du dernier passage",
   warningFrom: "Avertissement de {node}",
   notRun: "Le graphe ne peut pas être exécuté jusqu'à ce nœud",
+  resultLabel: "L'image avant et après",
+  resultHelp:
+    "Glisser la ligne pour comparer le composite, à gauche, avec l'image finie. Les flèches la déplacent aussi.",
+  resultMaskHelp: "Montre ce qui peut différer de l'arrière-plan ; le reste est assombri.",
+  nextHelp: "Montre l'image suivante du lot.",
+  noResult: "Lancez une fois pour comparer avant et après.",
+  before: "Avant",
+  after: "Après",
+  light: "lumière {gain}",
+  identity: "identité {value}",
+  neglected: "le modèle a laissé le sujet tel quel",
+  suppressed: "le modèle a effacé le sujet",
 };
 
 /** @type {Record<TextKey, string>} */
@@ -138,6 +161,17 @@ const CHINESE = {
   asRun: "上次运行的结果",
   warningFrom: "来自 {node} 的警告",
   notRun: "无法运行到此节点",
+  resultLabel: "处理前后的图片",
+  resultHelp: "拖动分隔线，比较左侧的合成图与成品图。方向键也可移动它。",
+  resultMaskHelp: "显示可能与背景不同的部分；其余部分变暗。",
+  nextHelp: "显示批次中的下一张图片。",
+  noResult: "运行一次即可比较前后。",
+  before: "之前",
+  after: "之后",
+  light: "光照 {gain}",
+  identity: "相似度 {value}",
+  neglected: "模型没有改变主体",
+  suppressed: "模型抹去了主体",
 };
 
 /** @type {Record<string, Partial<typeof ENGLISH>>} */
