@@ -93,7 +93,8 @@ const shown = isNodes2
     : () => node.widgets.filter(widget => node.isWidgetVisible(widget)).map(widget => widget.name)
 let frames = 20
 return new Promise(done => {
-    const next = () => (frames-- > 0 ? requestAnimationFrame(next) : done(shown().filter(n => n !== "phd_canvas").length))
+    const rows = () => shown().filter(name => name !== "phd_canvas").length
+    const next = () => (frames-- > 0 ? requestAnimationFrame(next) : done(rows()))
     next()
 })
 """

@@ -390,7 +390,7 @@ def test_stitch_shows_before_and_after_beside_a_line_that_is_dragged(page, rende
     page.script(RUN)
     wait_for_status(page, ids["stitch"], "identity", seconds=120)
     # By now it has the image's shape.
-    page.wait_for(FIND + "return canvas().clientHeight > 0.6 * canvas().clientWidth", ids["stitch"], seconds=30)
+    page.wait_for(FIND + "return canvas().clientHeight > 0.55 * canvas().clientWidth", ids["stitch"], seconds=30)
     show_editor(page, ids["stitch"])
     keep("before_after")
     x, y, width, height = page.script(CANVAS, ids["stitch"])

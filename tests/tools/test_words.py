@@ -30,7 +30,7 @@ RETIRED_IN_CODE = {
     r"\bdoubts?\b": "write variance, or uncertain",
     r"\bstepper\b": "write solver",
     # A search word may be British: it is what people type.
-    r"(colour|grey|centre|\bharmonis(?!e"))": "write American English",
+    r"(colour|grey|centre|\bharmonis(?!e\"))": "write American English",
 }
 
 
