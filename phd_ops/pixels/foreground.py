@@ -51,7 +51,11 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
         size = Size.of(means)
         if coarser > 1:
             foreground, background = (spread(color, size) for color in (foreground, background))
-            foreground, background = separate(means, alpha_means, (foreground, background), RIDGE)
+            # The colors take the place of the means.
+            for rows in bands(*means.shape[:2]):
+                wider = foreground[rows], background[rows]
+                means[rows, :, :3], alpha_means[rows, :, :3] = separate(means[rows], alpha_means[rows], wider, RIDGE)
+            foreground, background = means[..., :3], alpha_means[..., :3]
     # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
     means, alpha_means = means[soft], alpha_means[soft]
     foreground, background = (spread(color, Size.of(image))[soft] for color in (foreground, background))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..interrupt import bands, by_bands, check, waiting
+from ..interrupt import bands, by_bands, waiting
 from .geometry import Size, bounding_box
 from .resample import blur
 
@@ -168,9 +168,11 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     # A frame of outside pixels joins every region that touches the border.
     framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, labels = waiting(cv2.connectedComponents, framed, connectivity=4)
-    check()
-    holes = (framed == 1) & (labels != labels[0, 0])
-    return np.where(holes[1:-1, 1:-1], np.float32(1), mask)
+    around = labels[0, 0]
+    return by_bands(
+        lambda band, label, outer: np.where((outer == 1) & (label != around), np.float32(1), band),
+        mask, labels[1:-1, 1:-1], framed[1:-1, 1:-1],
+    )  # fmt: skip
 
 
 def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..interrupt import check
+from ..interrupt import by_bands, check
 from ..pixels.geometry import Size
 from ..pixels.masks import LEAST_ALPHA
 from ..pixels.paste import subject_box
@@ -54,7 +54,8 @@ def find_subjects(
         if clipped is None:
             continue
         # A network in 16 bits may overflow to NaN, which counts as background.
-        mask = visible(np.nan_to_num(segment(colors, clipped), nan=0.0).clip(0, 1), alpha)
+        found = by_bands(lambda band: np.nan_to_num(band, nan=0.0).clip(0, 1), segment(colors, clipped))
+        mask = visible(found, alpha)
         mask = visible(refine_mask(mask, colors, clipped, refinement), alpha)
         if subject_box(mask) is not None:
             whole = np.maximum(whole, mask)
