@@ -43,15 +43,19 @@ class Execution:
 class WorkflowError(Exception):
     """A workflow that ComfyUI refuses, or a node that failed.
 
-    node_id and node_type are None where the error is not one node's. traceback is that of the failed node.
+    node_id and node_type are None where the error is not one node's. traceback is that of the failed node, error_type
+    the name of what it raised; both are empty where ComfyUI refused the workflow.
     """
 
-    def __init__(self, node_id: str | None, node_type: str | None, message: str, traceback: str = ""):
+    def __init__(
+        self, node_id: str | None, node_type: str | None, message: str, traceback: str = "", error_type: str = ""
+    ):
         super().__init__(message if node_id is None else f"Node {node_id} ({node_type}): {message}")
         self.node_id = node_id
         self.node_type = node_type
         self.message = message
         self.traceback = traceback
+        self.error_type = error_type
 
 
 def set_directories(input: Path, output: Path, temp: Path) -> None:
@@ -187,7 +191,8 @@ def raise_failed(status_messages: list[tuple[str, dict]]) -> None:
     for event, data in status_messages:
         if event == "execution_error":
             message = data["exception_message"].strip()
-            raise WorkflowError(data["node_id"], data["node_type"], message, "".join(data["traceback"]))
+            traceback, error_type = "".join(data["traceback"]), data["exception_type"]
+            raise WorkflowError(data["node_id"], data["node_type"], message, traceback, error_type)
         if event == "execution_interrupted":
             raise WorkflowError(data["node_id"], data["node_type"], "the run was interrupted.")
 

@@ -2,6 +2,7 @@
 
 import comfy.model_base
 import comfy.model_patcher
+import comfy.supported_models
 import torch
 
 
@@ -16,3 +17,24 @@ def patcher(model: comfy.model_base.BaseModel) -> comfy.model_patcher.ModelPatch
                 weight.fill_(0.0 if name.endswith("bias") else 1.0)
     cpu = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
+
+
+UNET = {
+    "image_size": 32, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2],
+    "transformer_depth": [0, 0], "transformer_depth_output": [0, 0, 0, 0], "transformer_depth_middle": 1,
+    "context_dim": 32, "num_heads": 4, "use_spatial_transformer": True, "use_linear_in_transformer": False,
+    "legacy": False, "adm_in_channels": None, "dtype": torch.float32, "use_temporal_attention": False,
+}  # fmt: skip
+
+
+def tiny_model(family: str, in_channels: int = 4, latent_format=None) -> comfy.model_patcher.ModelPatcher:
+    """ComfyUI's own UNet and BaseModel, with few channels and seeded weights. `family` names a ModelType."""
+    out_channels = 4 if latent_format is None else latent_format.latent_channels
+    config = comfy.supported_models.SD15({**UNET, "in_channels": in_channels, "out_channels": out_channels})
+    if latent_format is not None:
+        config.latent_format = latent_format
+    kind = getattr(comfy.model_base.ModelType, family)
+    model = comfy.model_base.BaseModel(config, kind, device=torch.device("cpu"))
+    if in_channels == 9:
+        model.set_inpaint()
+    return patcher(model)

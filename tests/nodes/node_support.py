@@ -12,46 +12,11 @@ import numpy as np
 import torch
 
 import nodes as core
+from devtools.any_value import Given, Taken
 from devtools.comfyui import PACK, ROOT, load_pack
 from devtools.executor import Execution, WorkflowError, run_workflow
 from devtools.tiny_networks import patcher
-
-
-class Anything(str):
-    """A socket type that fits every other one."""
-
-    def __ne__(self, other):
-        return False
-
-    __eq__ = str.__eq__
-    __hash__ = str.__hash__
-
-
-ANYTHING = Anything("*")
-
-
-class Given:
-    """A value of a test, as the output of a node."""
-
-    values: dict[str, object] = {}
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"name": ("STRING",)}})
-    RETURN_TYPES = (ANYTHING,)
-    FUNCTION = "give"
-
-    def give(self, name):
-        return (self.values[name],)
-
-
-class Taken:
-    """An output node for nodes that are none themselves."""
-
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"value": (ANYTHING,)}})
-    RETURN_TYPES = ()
-    OUTPUT_NODE = True
-    FUNCTION = "take"
-
-    def take(self, value):
-        return {}
+from devtools.tiny_networks import tiny_model as tiny_model
 
 
 @dataclass(frozen=True)
@@ -135,27 +100,6 @@ def block(height: int, width: int, top: int, left: int, bottom: int, right: int,
     mask = torch.zeros(batch, height, width)
     mask[:, top:bottom, left:right] = 1
     return mask
-
-
-UNET = {
-    "image_size": 32, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2],
-    "transformer_depth": [0, 0], "transformer_depth_output": [0, 0, 0, 0], "transformer_depth_middle": 1,
-    "context_dim": 32, "num_heads": 4, "use_spatial_transformer": True, "use_linear_in_transformer": False,
-    "legacy": False, "adm_in_channels": None, "dtype": torch.float32, "use_temporal_attention": False,
-}  # fmt: skip
-
-
-def tiny_model(family: str, in_channels: int = 4, latent_format=None) -> comfy.model_patcher.ModelPatcher:
-    """ComfyUI's own UNet and BaseModel, with few channels and seeded weights. `family` names a ModelType."""
-    out_channels = 4 if latent_format is None else latent_format.latent_channels
-    config = comfy.supported_models.SD15({**UNET, "in_channels": in_channels, "out_channels": out_channels})
-    if latent_format is not None:
-        config.latent_format = latent_format
-    kind = getattr(comfy.model_base.ModelType, family)
-    model = comfy.model_base.BaseModel(config, kind, device=torch.device("cpu"))
-    if in_channels == 9:
-        model.set_inpaint()
-    return patcher(model)
 
 
 def tiny_flux(in_channels: int = 16) -> comfy.model_patcher.ModelPatcher:
