@@ -159,14 +159,15 @@ def stored_for_page(previews: Iterable[np.ndarray]) -> list[dict[str, str]]:
 def store_preview(image: np.ndarray) -> dict[str, str]:
     """Stores a preview, uint8 [H,W,3] or [H,W,4]; returns the name under which ComfyUI's server gives it."""
     if image.shape[-1] == 4:
-        ending, options = "webp", [cv2.IMWRITE_WEBP_QUALITY, PREVIEW_QUALITY]
-        encoded = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), options)[1]
+        ending, quality, order = ".webp", cv2.IMWRITE_WEBP_QUALITY, cv2.COLOR_RGBA2BGRA
     else:
-        ending, options = "jpg", [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY]
-        encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
+        ending, quality, order = ".jpg", cv2.IMWRITE_JPEG_QUALITY, cv2.COLOR_RGB2BGR
+    # Some builds of OpenCV have no WebP.
+    ending, options = (ending, [quality, PREVIEW_QUALITY]) if cv2.haveImageWriter(ending) else (".png", [])
+    _, encoded = cv2.imencode(ending, cv2.cvtColor(image, order), options)
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"phd_{uuid.uuid4().hex}.{ending}"
+    name = f"phd_{uuid.uuid4().hex}{ending}"
     (folder / name).write_bytes(encoded.tobytes())
     return {"filename": name, "subfolder": "", "type": "temp"}
 

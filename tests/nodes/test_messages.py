@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import comfy_extras.nodes_easycache
+import cv2
 import folder_paths
 import numpy as np
 import pytest
@@ -95,6 +96,13 @@ def test_previews_for_a_page_are_small_jpegs_and_webps_where_they_have_alpha(pag
     assert [path.suffix for path in paths] == [".jpg", ".webp"]
     with Image.open(paths[1]) as image:
         assert np.array_equal(np.asarray(image)[..., 3], noise[..., 3])  # the editors read masks from it
+
+
+def test_where_opencv_has_no_webp_a_preview_with_alpha_is_a_png(monkeypatch):
+    monkeypatch.setattr(cv2, "haveImageWriter", lambda ending: ending == ".jpg")
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 4), np.uint8)
+    with Image.open(Path(folder_paths.get_temp_directory(), ui.store_preview(image)["filename"])) as stored:
+        assert stored.format == "PNG" and np.array_equal(np.asarray(stored), image)
 
 
 def test_a_warning_outside_a_run_is_only_logged(server_with, caplog):

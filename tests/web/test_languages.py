@@ -44,3 +44,19 @@ def test_a_translated_tooltip_has_the_same_numbers_as_the_english_one(language):
         if path[-1] == "tooltip":
             for pattern in (r"1 = ", r"\b\d{2,4}\b"):
                 assert sorted(re.findall(pattern, words)) == sorted(re.findall(pattern, english[path])), path
+
+
+def commands(language: str) -> dict:
+    return json.loads((LOCALES / language / "commands.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_language_names_every_command(language):
+    assert set(commands(language)) == set(commands("en"))
+    assert all(commands(language)[name]["label"] != command["label"] for name, command in commands("en").items())
+
+
+def test_the_english_names_of_commands_are_those_in_the_code():
+    code = (LOCALES.parent / "web" / "js" / "phd.js").read_text(encoding="utf-8")
+    for command in commands("en").values():
+        assert f'label: "{command["label"]}"' in code
