@@ -69,8 +69,10 @@ class Corrected:
             return self.exact(x, h)
         x = self.exact(x, h / 2)
         now = self.pull(x)
-        x, self.frozen = x + (now - self.frozen) * h, now
-        return self.exact(x, h / 2)
+        # The correction already has the change of C, so the second half step keeps the old one.
+        x = self.exact(x + (now - self.frozen) * h, h / 2)
+        self.frozen = now
+        return x
 
 
 def former(

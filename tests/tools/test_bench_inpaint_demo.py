@@ -1,9 +1,11 @@
 """The scores of `dev.py bench inpaint` on the demo model: what they measure, how sure they are, and what is kept."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.inpaint.scores import Square, fine_energy, paired_interval, score, texture_strength
 from benchmarks.inpaint.stored import RUN, Stored, key_of, publish, read
@@ -96,6 +98,28 @@ def test_a_published_row_replaces_one_of_the_same_run(tmp_path):
     publish([{"key": "a", **run}, {"key": "b", **other}], file)
     publish([{"key": "c", **run}], file)
     assert sorted(read(file)) == ["b", "c"]
+
+
+def test_a_corrected_step_counts_the_change_of_the_force_once(comfyui):
+    """By hand for the force 2 x at rate 1: half a step with the old force, the change, half a step with the old one."""
+    from benchmarks.common.rival_loops import Corrected
+
+    steps = Corrected(lambda x: 2 * x, torch.tensor(1.0), 1.0, torch.zeros_like)
+    x, h = torch.tensor(1.0), 0.5
+    half, whole = math.exp(-h / 2), math.exp(-h)
+    first = whole + (1 - whole) * 2
+    middle = half * first + (1 - half) * 2
+    second = half * (middle + (2 * middle - 2) * h) + (1 - half) * 2
+    assert float(steps.step(x, h)) == pytest.approx(first)
+    assert float(steps.step(torch.tensor(first), h)) == pytest.approx(second)
+
+
+def test_lanpaint_makes_no_inner_steps_at_the_last_level_and_none_in_pure_noise(comfyui):
+    from benchmarks.common.rival_loops import lanpaint_inner_steps
+
+    sigmas = torch.tensor([1.0, 0.7, 0.2, 0.0])
+    assert lanpaint_inner_steps(sigmas, True, 5, pinned=False) == [0, 5, 0]
+    assert lanpaint_inner_steps(torch.tensor([30.0, 1.0, 0.1, 0.0]), False, 4, pinned=True) == [4, 2, 0]
 
 
 def test_the_figures_with_bounds_are_the_worst_of_all_cells(comfyui):
