@@ -125,6 +125,11 @@ class PasteEditor(Editor):
         self.drag(start, start + by, steps=steps)
         return start + by
 
+    def drag_subject_from(self, x: float, by) -> None:
+        """Drags a subject whose x, as a fraction of the scene, another node's widget has."""
+        start = np.array([x * SCENE.width, self.center()[1]])
+        self.drag(start, start + by)
+
     def corners(self) -> np.ndarray:
         box = np.array([[0, 0], [BLOCK[2], 0], [BLOCK[2], BLOCK[3]], [0, BLOCK[3]]], float)
         return mapped(self.placement.matrix(Size(*BLOCK[2:]), SCENE), box)
@@ -755,6 +760,16 @@ def test_the_editor_works_inside_a_subgraph(page, renderer, keep):
         wanted = paste.drag_subject([-80, -60])
         keep("subgraph")
         assert np.abs(paste.center() - wanted).max() <= 2
+        # A number that the subgraph shows outside is the editor's as well.
+        show_outside = """
+        made.subgraph.addInput("x", "FLOAT").connect(node.inputs.find(input => input.name === "x"), node)
+        """
+        outside = "return made.node.widgets.find(widget => widget.name === 'x').value"
+        page.script(FIND + show_outside, paste.id)
+        paste.wait_until(SIZE)
+        before = page.script(outside)
+        paste.drag_subject_from(before, [64, 0])
+        assert page.script(outside) == pytest.approx(before + 0.1, abs=0.005)
         page.script(RUN)
         paste.wait_until(AS_RUN)
     finally:

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { resendCached } from "../../web/js/cached_outputs.mjs";
 
 /** An imitation of ComfyUI's `api` with one run in its history, and what was sent again. */
-function makeApi(outputs) {
+function makeApi(outputs, meta = { 7: { display_node: "3" } }) {
   const listeners = {},
     sent = [],
     fetched = [];
@@ -13,7 +13,7 @@ function makeApi(outputs) {
     dispatchCustomEvent: (name, detail) => sent.push([name, detail]),
     fetchApi: async (path) => {
       fetched.push(path);
-      return { json: async () => ({ run: { outputs, meta: { 7: { display_node: "3" } } } }) };
+      return { json: async () => ({ run: { outputs, meta } }) };
     },
   };
   const send = (name, detail) => Promise.all((listeners[name] ?? []).map((listener) => listener({ detail })));
@@ -40,4 +40,12 @@ test("nothing is fetched where ComfyUI has sent it itself, and nothing where not
   await send("executed", { node: "7", output: { text: ["seven"] } });
   await send("executing", null);
   assert.deepEqual([sent, fetched], [[], []]);
+});
+
+test("a result that was cached under another id is shown on the node that has it now", async () => {
+  const { api, sent, send } = makeApi({ 7: { text: [] } }, { 7: { node_id: "3:7", display_node: "3:7" } });
+  resendCached(api, () => true);
+  await send("execution_cached", { prompt_id: "run", nodes: ["7"] });
+  await send("executing", null);
+  assert.equal(sent[0][1].display_node, "7");
 });

@@ -33,7 +33,9 @@ export function resendCached(api, isOurs) {
     const { outputs, meta } = (await (await api.fetchApi(`/history/${id}`)).json())[id] ?? {};
     for (const node of nodes) {
       if (!outputs?.[node]) continue;
-      const shown = meta?.[node]?.display_node ?? node;
+      // A result may have been cached when the node had another id: at another level of subgraphs.
+      const { node_id: ran = node, display_node: shownAt = node } = meta?.[node] ?? {};
+      const shown = ran === node ? shownAt : node;
       api.dispatchCustomEvent("executed", { node, display_node: shown, output: outputs[node], prompt_id: id });
     }
   });

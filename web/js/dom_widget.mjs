@@ -1,7 +1,7 @@
 /** Attaches an editor, or a line with messages, to its node: a DOM widget without a value of its own. */
 
 import { MessageLine } from "./message_line.mjs";
-import { rareWidgets, updateRows } from "./rows.mjs";
+import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
 
 /** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
@@ -68,6 +68,7 @@ export function refreshAll() {
 /** Shows the widgets of a node that matter, from now on. @param {any} node @param {Frontend} frontend */
 function keepFolded(node, frontend) {
   const rare = rareWidgets(node);
+  restUnusedSeed(node);
   /** What the node was folded for. @type {unknown} */
   let drawn;
   folds.set(node, () => {

@@ -79,6 +79,23 @@ export function updateRows(node, rare, isNodes2) {
   }
 }
 
+/**
+ * Lets a seed change by itself between runs only while it has an effect: a changed one runs everything after it again.
+ * @param {any} node
+ */
+export function restUnusedSeed(node) {
+  const control = node.widgets?.find(({ name }) => name === "control_after_generate");
+  const useful = USEFUL[node.comfyClass]?.control_after_generate;
+  if (!control || !useful) return;
+  for (const name of ["beforeQueued", "afterQueued"]) {
+    const change = control[name];
+    control[name] = function (...values) {
+      if (useful((each) => node.widgets.find((widget) => widget.name === each)?.value, node))
+        return change?.apply(this, values);
+    };
+  }
+}
+
 /** @param {any} node @returns {Set<string>} The names of its widgets that the server calls advanced. */
 export function rareWidgets(node) {
   const { required = {}, optional = {} } = node.constructor?.nodeData?.input ?? {};
