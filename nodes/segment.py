@@ -30,7 +30,7 @@ class PhDSegment(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PhDSegment",
-            display_name="Segment",
+            display_name="Segment / Cut Out Subject",
             category="PhD",
             description="Finds the subject in an image: its mask, its cut-out and its box.",
             inputs=[

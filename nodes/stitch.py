@@ -152,7 +152,7 @@ class PhDStitch(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PhDStitch",
-            display_name="Stitch",
+            display_name="Stitch & Relight",
             category="PhD",
             description=(
                 "Puts the harmonized image back. The subject keeps its own detail under the model's light; "
