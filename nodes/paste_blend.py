@@ -15,7 +15,7 @@ from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
 from .interrupts import interruptible
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
-from .ui import HAS_UI, Message, listening_page, outlined, preview, show, store_preview
+from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_numbers, check_socket
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
@@ -197,7 +197,7 @@ def paste_jobs(
 ) -> tuple[list[dict[int, Placement]], list[Message]]:
     """Makes every composite on its canvas; returns the placements in each, and messages."""
     made = [paste_image(canvas, job, where, options, shadow) for canvas, job in zip(canvases, jobs, strict=True)]
-    return [placements for placements, _ in made], [message for _, messages in made for message in messages]
+    return [placements for placements, _ in made], by_image([messages for _, messages in made])
 
 
 def canvas_preview(canvas: Canvas) -> np.ndarray:

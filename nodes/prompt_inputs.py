@@ -11,7 +11,7 @@ from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters.prompt import Prompt, one_per_box
 from .images import item, pixels
-from .ui import Message
+from .ui import Message, by_image
 
 # No image is this wide. Coordinates beyond it, NaN and infinity are mistakes.
 MAX_COORDINATE = 1e6
@@ -120,16 +120,16 @@ def prompts_per_image(
     """
     prompts, messages = [], []
     for index in range(count):
+        messages.append([])
         one = prompt if boxes is None else dataclasses.replace(prompt, box=None)
         own = np.zeros((0, 4)) if boxes is None else boxes[index]
         mask = None if rough is None else item(rough, index)
         pointed = one.box is not None or len(own) > 0 or len(one.positive) > 0
         if mask is not None and not (mask > 0.5).any():
             where = "nothing is pointed at" if not pointed else "the box and the points decide"
-            text = f"rough_mask is empty for image {index + 1} (nowhere above 0.5): {where}."
-            messages.append(Message(text, warning=True))
+            messages[-1].append(Message(f"rough_mask is empty (nowhere above 0.5): {where}.", warning=True))
             mask = None
         one = dataclasses.replace(one, rough=mask)
         nothing = not pointed and mask is None and (boxes is not None or rough is not None)
         prompts.append([] if nothing else [one] if boxes is None else one_per_box(one, own))
-    return prompts, messages
+    return prompts, by_image(messages)

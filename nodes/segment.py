@@ -19,7 +19,7 @@ from .images import as_images, as_masks, as_tensor, common_batch
 from .interrupts import interruptible
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
-from .ui import HAS_UI, Message, preview, show
+from .ui import HAS_UI, Message, by_image, preview, show
 from .validate import check_choice, check_numbers, check_socket
 
 BoundingBox = io.Custom("BOUNDING_BOX")
@@ -216,13 +216,9 @@ def segment_images(
 
 
 def messages_of(subjects: list[Subjects]) -> list[Message]:
-    """The messages about each image, in order."""
-    messages = []
-    for number, found in enumerate(subjects, 1):
-        messages += [Message(text) for text in found.messages]
-        if not found.separate:
-            messages.append(Message(f"No subject found in image {number}: its mask is empty.", warning=True))
-    return messages
+    """The messages about all images."""
+    nothing = Message("No subject found: the mask is empty.", warning=True)
+    return by_image([[*map(Message, found.messages), *([] if found.separate else [nothing])] for found in subjects])
 
 
 def first_box(boxes: list[Box | None]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from .compat import newer
 from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
 from .interrupts import interruptible
-from .ui import HAS_UI, Message, outlined, preview, show, stored_for_page
+from .ui import HAS_UI, Message, by_image, outlined, preview, show, stored_for_page
 from .validate import check_numbers, check_socket
 
 # Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
@@ -305,8 +305,8 @@ def stitch_batch(
         put_back(images[index][window.slices], stitched, in_range=batch.given is batch.scenes)
         masks[index][window.slices] = stitched.used
         reports.append(report_of(stitched, layers.matte))
-        messages += ignored + messages_of(stitched, layers.matte, reports[-1], options.color_fix)
-    return images, masks, reports, messages
+        messages.append(ignored + messages_of(stitched, layers.matte, reports[-1], options.color_fix))
+    return images, masks, reports, by_image(messages)
 
 
 def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:

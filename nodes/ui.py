@@ -15,8 +15,8 @@ import contextvars
 import logging
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,30 @@ class Message:
 
     text: str
     warning: bool = False
+
+
+def by_image(messages: Sequence[Sequence[Message]]) -> list[Message]:
+    """The messages about each image of a batch in one list. Those that are not about all images name theirs."""
+    numbers: dict[Message, list[int]] = {}
+    for number, own in enumerate(messages, 1):
+        for message in dict.fromkeys(own):
+            numbers.setdefault(message, []).append(number)
+    return [
+        message if len(of) == len(messages) else replace(message, text=f"{name_images(of)}: {message.text}")
+        for message, of in numbers.items()
+    ]
+
+
+def name_images(numbers: list[int]) -> str:
+    """Ascending numbers of images as they stand in a message: "Image 3", or "Images 1 to 4, 7"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    named = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"Image{'s' * (len(numbers) > 1)} {', '.join(named)}"
 
 
 class Page(NamedTuple):

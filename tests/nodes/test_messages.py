@@ -152,6 +152,25 @@ def test_an_empty_mask_in_a_batch_gives_no_message_but_its_own(paste_into_one):
     assert "The mask of subject 2 is empty" in text and "surround" not in text
 
 
+def test_messages_about_some_images_of_a_batch_name_them_and_those_about_all_do_not():
+    everywhere, some = ui.Message("a"), ui.Message("b", warning=True)
+    found = ui.by_image(
+        [[everywhere, some], [everywhere, some, some], [everywhere, some], [everywhere], [everywhere, some]]
+    )
+    assert found == [everywhere, ui.Message("Images 1 to 3, 5: b", warning=True)]
+    assert ui.by_image([[everywhere]]) == [everywhere]
+    assert ui.by_image([[], [some], []]) == [ui.Message("Image 2: b", warning=True)]
+    assert ui.by_image([[some], [some], []]) == [ui.Message("Images 1, 2: b", warning=True)]
+
+
+def test_in_a_batch_every_image_s_light_is_told_apart():
+    scene, mask = make_image(60, 80), block(60, 80, 20, 30, 40, 50)
+    given = {"background": scene, "composite": scene, "subject_mask": mask, "harmonize_mask": mask}
+    ran = run_node("PhDStitch", **given, sampled=torch.cat([scene, 0.5 * scene]))
+    assert [text.split(" the")[0] for text in ran.text if "model" in text] == ["Image 1: The model changed nothing in"]
+    assert any(text.startswith("Image 2: Light on the subject: ") for text in ran.text)
+
+
 def test_what_is_said_inside_a_sampler_is_gathered_in_order_and_all_of_it_stands_on_the_node(page):
     with CurrentNodeContext("prompt", "7"), ui.gathered() as messages:
         ui.tell("57 model calls")

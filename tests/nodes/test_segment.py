@@ -75,7 +75,7 @@ def test_nothing_found_is_an_empty_mask_and_a_sentence():
     ran = run_node("PhDSegment", image=scene(batch=2), segmenter=finds(np.zeros((60, 80))))
     assert not ran.values[0].any()
     assert ran.values[2] == {"x": 0, "y": 0, "width": 0, "height": 0}
-    assert ran.text == [f"No subject found in image {index}: its mask is empty." for index in (1, 2)]
+    assert ran.text == ["No subject found: the mask is empty."]
 
 
 def test_a_box_beside_the_image_finds_nothing():
@@ -255,7 +255,7 @@ def test_boxes_for_another_number_of_images_are_refused():
 def test_no_detection_is_no_subject_and_not_the_whole_image(segmenter, boxes):
     ran = run_node("PhDSegment", image=scene(), segmenter=segmenter(), boxes=boxes, box="20, 10, 40, 40")
     assert not ran.values[0].any()
-    assert ran.text == ["No subject found in image 1: its mask is empty."]
+    assert ran.text == ["No subject found: the mask is empty."]
 
 
 def test_points_still_point_at_the_subject_where_no_box_was_detected():
@@ -269,7 +269,7 @@ def test_an_empty_rough_mask_leaves_the_box_to_decide_and_gives_a_message():
     alone = run_node("PhDSegment", **given).values[0]
     ran = run_node("PhDSegment", **given, rough_mask=torch.zeros(1, 64, 64))
     assert torch.equal(ran.values[0], alone) and overlap(alone, SQUARE) > 0.9
-    text = "rough_mask is empty for image 1 (nowhere above 0.5): the box and the points decide."
+    text = "rough_mask is empty (nowhere above 0.5): the box and the points decide."
     assert text in ran.text and text in ran.execution.outputs["node"]["phd_warnings"]
 
 
@@ -277,7 +277,7 @@ def test_an_empty_rough_mask_leaves_the_box_to_decide_and_gives_a_message():
 def test_an_empty_rough_mask_alone_points_at_nothing(segmenter):
     ran = run_node("PhDSegment", image=scene(), segmenter=segmenter(), rough_mask=torch.zeros(1, 60, 80))
     assert not ran.values[0].any()
-    assert ran.text[0].startswith("rough_mask is empty for image 1") and "No subject found" in ran.text[1]
+    assert ran.text[0].startswith("rough_mask is empty") and "No subject found" in ran.text[1]
 
 
 BOTH = {"boxes": [[FIRST], []], "rough_mask": torch.cat([torch.zeros(1, 60, 80), block(60, 80, 30, 40, 40, 60)])}
