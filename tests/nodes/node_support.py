@@ -15,8 +15,8 @@ import nodes as core
 from devtools.any_value import Given, Taken
 from devtools.comfyui import PACK, ROOT, load_pack
 from devtools.executor import Execution, WorkflowError, run_workflow
-from devtools.tiny_networks import patcher
 from devtools.tiny_networks import UNET as UNET
+from devtools.tiny_networks import patcher
 from devtools.tiny_networks import tiny_model as tiny_model
 
 
