@@ -11,7 +11,10 @@ from comfy_api.latest import io
 # What people type who look for what a node does, by node id.
 SEARCH_ALIASES = {
     "PhDLoadSegmenter": ["u2net", "grabcut", "sam", "segment anything", "deeplab", "remove background", "matting"],
-    "PhDSegment": ["cut out", "cutout", "remove background", "matting", "grabcut", "sam", "mask", "segmentation"],
+    "PhDSegment": [
+        "cut out", "cutout", "remove background", "matting", "grabcut", "sam", "segment anything", "mask",
+        "segmentation",
+    ],
     "PhDPasteBlend": [
         "paste subject", "insert object", "composite", "collage", "shadow", "poisson", "seamless", "blend",
         "place object",
