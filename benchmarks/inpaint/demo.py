@@ -230,7 +230,7 @@ def ratio_to_best(figures: dict[str, dict]) -> float:
     return figures["ours"]["l1"] / min(score["l1"] for name, score in figures.items() if name != "ours")
 
 
-def pictures(network: Network, cfg: float, count: int = 4) -> list[tuple[str, np.ndarray]]:
+def sheet_images(network: Network, cfg: float, count: int = 4) -> list[tuple[str, np.ndarray]]:
     """Some backgrounds side by side, uint8 [H,count W,3], inpainted by every loop at the middle limit of calls."""
     given = backgrounds.chunk(SPLIT, 0).few(count)
     empty = given.truth.copy()

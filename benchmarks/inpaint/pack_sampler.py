@@ -6,7 +6,7 @@ own code, which has to lie in ComfyUI's custom_nodes. A pack may replace parts o
     python -m benchmarks.inpaint.pack_sampler LanPaint LanPaint_KSamplerAdvanced \\
         '{"steps": 10, "LanPaint_NumSteps": 5}' --on curves
 
-Pictures go through the node one at a time, since not every node runs a batch as it runs its items. Widgets that are not
+Images go through the node one at a time, since not every node runs a batch as it runs its items. Widgets that are not
 named keep the node's own defaults, but for those that both have in common: euler, cfg, and the schedule of the others.
 """
 
@@ -67,7 +67,7 @@ def widgets_of(node: type) -> dict:
 
 
 def run(node: type, widgets: dict, sockets: dict) -> torch.Tensor:
-    """The latent that a node makes of one picture."""
+    """The latent that a node makes of one image."""
     names = {**node.INPUT_TYPES()["required"], **node.INPUT_TYPES().get("optional", {})}
     given = {**widgets_of(node), **widgets, **sockets}
     result = getattr(node(), node.FUNCTION)(**{name: value for name, value in given.items() if name in names})

@@ -137,7 +137,7 @@ def measure_demo(scenes: int, seeds: int) -> tuple[dict, list, dict[str, float]]
         by_cfg.setdefault(f"cfg{cell.cfg:g}", {})[str(cell.calls)] = found[cell]
     summary = Section("Demo model: the worst of all cells", figures=demo.bounded(found))
     show(summary, demo.WANTED)
-    images = [picture for cfg in demo.CFGS[:2] for picture in demo.pictures(demo.Network(plain=True), cfg)]
+    images = [image for cfg in demo.CFGS[:2] for image in demo.sheet_images(demo.Network(plain=True), cfg)]
     return scores, images, summary.figures
 
 
