@@ -13,11 +13,11 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
 from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.resample import resize
+from .checked import checked
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
-from .interrupts import interruptible
 from .ui import HAS_UI, Message, outlined, show
-from .validate import check_numbers, check_socket
+from .validate import check_socket
 
 Crop = io.Custom("PHD_CROP")
 LEAST_SIDE = 64
@@ -127,7 +127,7 @@ class PhDCrop(io.ComfyNode):
         )
 
     @classmethod
-    @interruptible
+    @checked
     def execute(  # noqa: PLR0913
         cls,
         composite: torch.Tensor,
@@ -140,7 +140,6 @@ class PhDCrop(io.ComfyNode):
         model: Any = None,
         subject_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        check_numbers(context=context)
         if model is not None:
             check_socket("model", model, ModelPatcher, "a MODEL")
             own_side, own_multiple = model_size(model)

@@ -13,6 +13,7 @@ import torch
 from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec
+from .checked import checked
 from .compat import newer
 from .demo_networks import FLOW, MODELS, TEXT_WIDTH, DemoClip, DemoTokenizer, build_model
 from .validate import check_choice
@@ -133,6 +134,7 @@ class PhDLoadDemoModel(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, prediction: str = FLOW) -> io.NodeOutput:
         check_choice("prediction", prediction, [*MODELS])
         return io.NodeOutput(load_model(prediction), load_clip(), load_vae())

@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
+from .checked import checked
 from .compat import newer
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
@@ -93,6 +94,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(  # noqa: PLR0913
         cls,
         model: Any,

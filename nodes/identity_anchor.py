@@ -7,11 +7,12 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored, noise_share
+from .checked import checked
 from .comfy_sampler import is_flow
 from .compat import newer
 from .latents import checked_samples, subject_share
 from .ui import HAS_UI, Message, show_text
-from .validate import check_choice, check_numbers
+from .validate import check_choice
 
 STRENGTH = 0.5
 
@@ -87,10 +88,10 @@ class PhDIdentityAnchor(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls, model: Any, latent: dict, subject_mask: torch.Tensor, strength: float = STRENGTH, anchor: str = RELIGHT
     ) -> io.NodeOutput:
-        check_numbers(strength=strength)
         check_choice("anchor", anchor, list(ANCHORS))
         samples = checked_samples(model, latent, "latent")
         subject = subject_share(subject_mask, samples)

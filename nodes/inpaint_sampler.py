@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from .checked import checked
 from .compat import newer
 from .sample import Prompts, sample_latents
 from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
@@ -31,6 +32,7 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model: Any,

@@ -28,6 +28,8 @@ def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
     if samples.ndim not in (4, 5) or 0 in samples.shape:
         shape = tuple(samples.shape)
         raise ValueError(f"{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]; this one is {shape}.")
+    # Noise is drawn in the latent's own type.
+    samples = samples if samples.is_floating_point() else samples.float()
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     wanted = model.get_model_object("latent_format")
     if samples.shape[1] != wanted.latent_channels:

@@ -20,6 +20,7 @@ from ..phd_ops.segmenters.grabcut import grabcut
 from ..phd_ops.segmenters.onnx_salient import SalientModel
 from ..phd_ops.segmenters.prompt import Prompt
 from ..phd_ops.segmenters.sam import SamSegmenter
+from .checked import checked
 from .compat import newer
 from .validate import check_choice
 
@@ -166,5 +167,6 @@ class PhDLoadSegmenter(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model: str) -> io.NodeOutput:
         return io.NodeOutput(load_segmenter(model))

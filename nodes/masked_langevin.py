@@ -5,10 +5,11 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..phd_ops.latents.solvers import SOLVERS
+from .checked import checked
 from .comfy_sampler import MASKED_METHODS, LoopWidgets, MaskedSampler
 from .compat import newer
 from .sampler_inputs import inner_inputs, jump_inputs
-from .validate import check_choice, check_numbers
+from .validate import check_choice
 
 
 class PhDMaskedLangevin(io.ComfyNode):
@@ -40,9 +41,9 @@ class PhDMaskedLangevin(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, **widgets: Any) -> io.NodeOutput:
         loop = LoopWidgets(**widgets)
         check_choice("method", loop.method, MASKED_METHODS)
         check_choice("sampler_name", loop.sampler_name, list(SOLVERS))
-        check_numbers(step_size=loop.step_size, lambda_strength=loop.lambda_strength)
         return io.NodeOutput(MaskedSampler(loop.settings()))

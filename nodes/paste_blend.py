@@ -11,12 +11,12 @@ from ..phd_ops.interrupt import bands, copy
 from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
+from .checked import checked
 from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
-from .interrupts import interruptible
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
-from .validate import check_choice, check_numbers, check_socket
+from .validate import check_choice, check_socket
 
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.
@@ -84,7 +84,7 @@ class PhDPasteBlend(io.ComfyNode):
         )
 
     @classmethod
-    @interruptible
+    @checked
     def execute(  # noqa: PLR0913
         cls,
         background: torch.Tensor,
@@ -112,7 +112,6 @@ class PhDPasteBlend(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("placement", placement, PLACEMENTS)
         check_choice("blend", blend, BLENDS)
-        check_numbers(feather=feather, size_min=size_min, size_max=size_max, light_match=light_match, visible=visible)
         lines = placement_lines(placements)
         of_scenes, messages = read_scenes(background, earlier_subjects, earlier_inpaint)
         of_subjects, notes = read_subjects(subject, subject_mask, lines)

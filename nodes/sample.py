@@ -19,7 +19,7 @@ from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .ui import warn
-from .validate import check_choice, check_conditioning, check_numbers
+from .validate import check_choice, check_conditioning
 
 # Keys of the wrappers by which ComfyUI's caches skip model calls.
 STEP_CACHES = ("easycache", "lazycache")
@@ -64,7 +64,6 @@ class Options:
 
     def check(self) -> None:
         check_choice("anchor", self.anchor, list(ANCHORS))
-        check_numbers(identity=self.identity)
 
     @property
     def presets(self) -> Presets:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..phd_ops.latents.masked_langevin import MaskedLangevin
 from .comfy_sampler import LANGEVIN, MASKED_METHODS, NAMES, PLAIN, LoopWidgets
 from .compat import newer
-from .validate import check_choice, check_numbers
+from .validate import check_choice
 
 METHODS = [*MASKED_METHODS, PLAIN]
 # The second one is what a new node has; a prompt over the API that names none gives its own steps.
@@ -39,9 +39,6 @@ class SamplerWidgets(LoopWidgets):
         check_choice("scheduler", self.scheduler, comfy.samplers.KSampler.SCHEDULERS)
         check_choice("method", self.method, METHODS)
         check_choice("preset", self.preset, [CUSTOM, *presets])
-        check_numbers(
-            cfg=self.cfg, denoise=self.denoise, step_size=self.step_size, lambda_strength=self.lambda_strength
-        )
 
 
 def apply_preset(presets: Presets, preset: str, cfg: float, steps: int, inner_steps: float) -> tuple[int, float]:

@@ -14,13 +14,13 @@ from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
 from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
+from .checked import checked
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch
-from .interrupts import interruptible
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import HAS_UI, Message, by_image, preview, show
-from .validate import check_choice, check_numbers, check_socket
+from .validate import check_choice, check_socket
 
 BoundingBox = io.Custom("BOUNDING_BOX")
 
@@ -138,7 +138,7 @@ class PhDSegment(io.ComfyNode):
         )
 
     @classmethod
-    @interruptible
+    @checked
     def execute(  # noqa: PLR0913
         cls,
         image: torch.Tensor,
@@ -158,7 +158,6 @@ class PhDSegment(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("keep", keep, KEEP)
         check_choice("candidate", candidate, CANDIDATES)
-        check_numbers(threshold=threshold)
         check_socket("segmenter", segmenter, LoadedSegmenter, "the segmenter of Load Segmenter")
         images, rough, messages = with_rough_masks(as_images(image, "image"), rough_mask)
         size = Size.of(images[0])

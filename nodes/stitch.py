@@ -14,12 +14,12 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size
 from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.stitch import Layers, Stitched, StitchOptions, fade_in_window, narrow_change, stitch
+from .checked import checked
 from .compat import newer
 from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
-from .interrupts import interruptible
 from .ui import HAS_UI, Message, by_image, outlined, preview, show, stored_for_page
-from .validate import check_numbers, check_socket
+from .validate import check_socket
 
 # Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
 VAE_GRIDS = (4, 8, 16, 32, 64)
@@ -165,7 +165,7 @@ class PhDStitch(io.ComfyNode):
         )
 
     @classmethod
-    @interruptible
+    @checked
     def execute(  # noqa: PLR0913
         cls,
         background: torch.Tensor,
@@ -185,9 +185,6 @@ class PhDStitch(io.ComfyNode):
         relight_strength: float = 1.0,
     ) -> io.NodeOutput:
         options = StitchOptions(detail, keep_surround, luma_only, color_fix, relight_strength)
-        check_numbers(
-            detail=detail, keep_surround=keep_surround, color_fix=color_fix, relight_strength=relight_strength
-        )
         check_crop(crop, subject_mask=subject_mask, harmonize_mask=harmonize_mask)
         given, composites = as_given(background, "background")[..., :3], as_images(composite, "composite")[..., :3]
         scenes = in_range(given)

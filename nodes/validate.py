@@ -1,7 +1,10 @@
-"""Checks of widget values that ComfyUI does not make itself."""
+"""Checks of inputs that ComfyUI does not make itself."""
 
-import math
+import numbers
 from collections.abc import Sequence
+
+import numpy as np
+from comfy_api.latest import io
 
 from ..phd_ops.quote import quoted
 
@@ -30,8 +33,17 @@ def check_conditioning(name: str, value: object) -> None:
         raise ValueError(f"{name} is {quoted(value)}; connect a prompt, such as from CLIP Text Encode, to it.")
 
 
-def check_numbers(**values: float) -> None:
-    """Refuses NaN in a widget, which ComfyUI's check of the widget's range lets pass. Names are the widgets'."""
-    for name, value in values.items():
-        if math.isnan(value):
-            raise ValueError(f"{name} is {value}; it must be a number.")
+def check_widget(given: io.Input, value: object) -> None:
+    """Refuses a number, text or truth value that is of another type than the widget's, or out of its range."""
+    fits, wanted = True, ""
+    if isinstance(given, (io.Int.Input, io.Float.Input)):
+        kind, name = (numbers.Integral, "whole number") if isinstance(given, io.Int.Input) else (numbers.Real, "number")
+        # A NaN compares as false.
+        fits = isinstance(value, kind) and given.min <= value <= given.max
+        wanted = f"a {name} from {given.min} to {given.max}"
+    elif isinstance(given, io.Boolean.Input):
+        fits, wanted = isinstance(value, (bool, np.bool_)), "true or false"
+    elif isinstance(given, io.String.Input):
+        fits, wanted = isinstance(value, str), "text"
+    if not fits:
+        raise ValueError(f"{given.id} is {quoted(value)}; it must be {wanted}.")

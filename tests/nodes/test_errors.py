@@ -78,6 +78,30 @@ def test_what_is_of_a_wrong_type_on_a_socket_is_named_with_what_came_and_what_to
         assert str(ROOT) in str(raised.path)
 
 
+WIDGETS = {
+    f"{kind}, {given.id}": (kind, given)
+    for kind, node in NODES.items()
+    for given in node.GET_SCHEMA().inputs
+    if isinstance(given, (io.Int.Input, io.Float.Input, io.Boolean.Input, io.String.Input))
+    and given.default is not None
+}
+
+
+@pytest.mark.parametrize("widget", list(WIDGETS))
+def test_what_does_not_belong_on_a_widget_is_named_when_it_comes_through_a_link(widget):
+    """ComfyUI checks what is written on a widget, and lets any value and number through a link."""
+    kind, given = WIDGETS[widget]
+    values = [torch.zeros(2), [None], {}, object()]
+    if hasattr(given, "min"):
+        values += [given.min - 1, given.max + 1, "5"] + ([float("nan")] if given.io_type == "FLOAT" else [1.5])
+    else:
+        values += [5]
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{given.id} is .*; it must be ") as error:
+            NODES[kind].execute(**good(kind) | {given.id: value})
+        assert "\n" not in str(error.value)
+
+
 TEXTS = {
     f"{kind}, {given.id}": (kind, given.id)
     for kind, node in NODES.items()

@@ -325,7 +325,7 @@ def test_all_optional_inputs_run_in_the_executor():
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"identity": float("nan")}, "identity is nan; it must be a number."),
+        ({"identity": float("nan")}, "identity is nan; it must be a number from 0.0 to 1.0."),
         ({"identity": 1.5}, "1.5"),
         ({"anchor": "relit"}, "relit"),
         ({"num_seeds": 0}, "num_seeds"),

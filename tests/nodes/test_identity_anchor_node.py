@@ -296,7 +296,7 @@ def test_strength_0_passes_the_model_through():
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"strength": float("nan")}, "strength is nan; it must be a number."),
+        ({"strength": float("nan")}, "strength is nan; it must be a number from 0.0 to 1.0."),
         ({"strength": 1.5}, "1.5"),
         ({"strength": -0.5}, "-0.5"),
         ({"anchor": "relit"}, "relit"),

@@ -32,7 +32,7 @@ def checks(monkeypatch):
     class Checks(list):
         limit = -1
 
-    made, interrupts = Checks(), module("nodes.interrupts")
+    made, interrupts = Checks(), module("nodes.checked")
     # The number of checks must not depend on the machine.
     monkeypatch.setattr(module("phd_ops.interrupt"), "PATIENCE", 60)
     check = interrupts.throw_exception_if_processing_interrupted
