@@ -32,7 +32,8 @@ import { toFrame } from "./view_transform.mjs";
 const SUBJECT_LINE = "#ffffff",
   HARMONIZE_LINE = "#ff8c00",
   HANDLE = "#5b9dff",
-  GUIDE = "#ff4fd8";
+  GUIDE = "#ff4fd8",
+  DARK_EDGE = "#00000080";
 /** Outlines are traced around pixels of more than this alpha (0..255). */
 const OUTLINE_ALPHA = 24;
 
@@ -272,10 +273,16 @@ function drawOutlines(outlines, origin, scale, ratio, reach, margin, size) {
   const { canvas, context } = createCanvas(size.width * ratio, size.height * ratio);
   context.scale(ratio, ratio);
   context.lineJoin = "round";
+  // Dark edges, so that the lines are seen on any color.
   if (reach > 1) {
-    context.strokeStyle = translucent(HARMONIZE_LINE);
-    context.lineWidth = 2 * reach + 1.5;
-    context.stroke(path);
+    for (const [color, wide] of /** @type {const} */ ([
+      [DARK_EDGE, 3.5],
+      [translucent(HARMONIZE_LINE), 1.5],
+    ])) {
+      context.strokeStyle = color;
+      context.lineWidth = 2 * reach + wide;
+      context.stroke(path);
+    }
     context.globalCompositeOperation = "destination-out";
     context.strokeStyle = "#000000";
     context.lineWidth = 2 * reach - 1.5;
@@ -283,8 +290,13 @@ function drawOutlines(outlines, origin, scale, ratio, reach, margin, size) {
     context.fill(path, "evenodd");
     context.globalCompositeOperation = "source-over";
   }
-  context.strokeStyle = translucent(SUBJECT_LINE);
-  context.lineWidth = 1;
-  context.stroke(path);
+  for (const [color, wide] of /** @type {const} */ ([
+    [DARK_EDGE, 2.5],
+    [translucent(SUBJECT_LINE), 1],
+  ])) {
+    context.strokeStyle = color;
+    context.lineWidth = wide;
+    context.stroke(path);
+  }
   return canvas;
 }
