@@ -52,7 +52,12 @@ const frontend = {
 };
 
 /** @type {Record<string, new (node: any, frontend: Frontend) => Editor>} The editors by the ids of their nodes. */
-const EDITORS = { PhDPasteBlend: PlacementEditor, PhDSegment: PointPicker, PhDStitch: ResultView };
+const EDITORS = {
+  PhDPasteBlend: PlacementEditor,
+  PhDInsertSubject: PlacementEditor,
+  PhDSegment: PointPicker,
+  PhDStitch: ResultView,
+};
 
 const WARNING_MS = 8000,
   ERROR_MS = 20000;

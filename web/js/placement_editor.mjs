@@ -46,6 +46,13 @@ export class PlacementEditor {
    */
   static runs = new RecentMap(MAX_RUNS);
 
+  /**
+   * The node -> the output in which a run placed its subject. Insert Subject has several outputs in a run, one after
+   * another, of which the frontend keeps the last.
+   * @type {RecentMap<string, any>}
+   */
+  static placed = new RecentMap(MAX_RUNS);
+
   /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
@@ -159,12 +166,13 @@ export class PlacementEditor {
     };
     this.inputs = JSON.stringify(inputs);
     const output = this.frontend.outputsOf(this.node);
-    this.run = runFrom(output);
+    this.run = runFrom(output) ?? (output && runFrom(PlacementEditor.placed.get(this.key())));
     const recorded = this.run && PlacementEditor.runs.get(this.run.scene.filename);
     if (recorded && recorded.inputs !== this.inputs) this.run = null;
     this.asRun = recorded?.settings === this.settings();
     // Also for a node that undo or a reload made anew: the frontend still has the output of its last run.
-    const count = output?.images?.length ?? 0;
+    const shown = imagesIn(output),
+      count = shown.length;
     if (count !== this.images) hidePreview(this.node, (this.images = count));
     const wanted = JSON.stringify(this.run ?? inputs);
     if (wanted !== this.wanted) {
@@ -172,11 +180,10 @@ export class PlacementEditor {
       this.loadError = "";
       this.load(inputs, wanted);
     }
-    const images = (this.run && this.asRun && output?.images) || [];
-    this.showResult(images.length === 1 ? asFile(images[0]) : undefined);
-    const shown = ["feather", "ring", "shadow"].map((name) => valueOf(this.node, name));
+    this.showResult(this.run && this.asRun && count === 1 ? asFile(shown[0]) : undefined);
+    const widgets = ["feather", "ring", "shadow"].map((name) => valueOf(this.node, name));
     const earlier = this.earlier().map(({ placement, subject }) => [placement, subject.size]);
-    const state = JSON.stringify([this.placement(), this.isPlacedByRun(), shown, earlier]);
+    const state = JSON.stringify([this.placement(), this.isPlacedByRun(), widgets, earlier]);
     if (state !== this.drawnState) {
       this.drawnState = state;
       this.frame.redraw();
@@ -296,7 +303,8 @@ export class PlacementEditor {
     if (isLinked(this.node, "placements")) return [this.text("fromPlacements"), "note"];
     if (this.isRandom()) return [this.text(this.run ? "random" : "randomFirst"), "note"];
     const inputs = /** @type {Inputs} */ (JSON.parse(this.inputs));
-    if (inputs.subject.loaded && !inputs.mask) return [this.text("noMask"), "error"];
+    const isFound = isLinked(this.node, "segmenter");
+    if (inputs.subject.loaded && !inputs.mask && !isFound) return [this.text("noMask"), "error"];
     if (!this.scene || !this.subject) return [this.text(this.isLoading() ? "loading" : "runFirst"), "note"];
     if (!this.subject.cut) return [this.text("runForMask"), "note"];
     if (this.subject.inverted) return [this.text("invertedMask"), "error"];
@@ -330,9 +338,14 @@ export class PlacementEditor {
   /** @param {any} output The `ui` output of a run. */
   ran(output) {
     const run = runFrom(output);
+    if (run) PlacementEditor.placed.set(this.key(), output);
     this.refresh();
     if (run) PlacementEditor.runs.set(run.scene.filename, { inputs: this.inputs, settings: this.settings() });
     this.refresh();
+  }
+
+  key() {
+    return `${this.node.graph?.id ?? ""}:${this.node.id}`;
   }
 
   changed() {
@@ -469,6 +482,12 @@ export class PlacementEditor {
 /** @param {LoadedImage} image @param {number[]} size @returns {LoadedImage} */
 function withSize(image, [width, height]) {
   return { ...image, size: { width, height } };
+}
+
+/** @param {any} output of a run @returns {any[]} The images that it made; Stitch has a mask after each of its images. */
+function imagesIn(output) {
+  const images = output?.images ?? [];
+  return output?.phd_report ? images.filter((_, index) => index % 2 === 0) : images;
 }
 
 /** @param {any} output @returns {Run | null} What Paste & Blend stored; null where it is missing or malformed. */

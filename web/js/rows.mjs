@@ -35,7 +35,9 @@ const USEFUL = {
     size_min: isRandom,
     size_max: isRandom,
     visible: isRandom,
+    min_visible: isRandom,
   },
+  PhDInsertSubject: { x: isPlacedByHand, y: isPlacedByHand, size: isPlacedByHand },
   PhDSegment: {
     class_name: (_, node) => mayBe("deeplab", node),
     candidate: (_, node) => mayBe("sam", node),
