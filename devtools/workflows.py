@@ -199,11 +199,10 @@ def stages(api: dict) -> dict[str, str]:
 
 
 def size_of(info: dict) -> list[int]:
-    """A node's width and height without its title bar, and without the rows that the page folds away."""
+    """A node's width and height without its title bar."""
     inputs = inputs_of(info)
     height = SLOT * max(sum(not is_widget(kind, options) for _, kind, options in inputs), len(info["output"])) + 14
-    rare = {name for name, _, options in inputs if options.get("advanced")}
-    height += WIDGET * sum(name not in rare for name, _, _ in widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
+    height += WIDGET * len(widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
     uploads = any(options.get("image_upload") for _, _, options in inputs)
     shows = uploads or info.get("output_node") or info.get("name") in PREVIEWS
     return [WIDTH, height + IMAGE * bool(shows)]

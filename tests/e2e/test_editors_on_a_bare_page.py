@@ -266,6 +266,14 @@ def test_a_recreated_node_still_shows_the_several_images_of_its_last_run(bare):
     assert browser.script("return Object.hasOwn(node, 'onDrawBackground')") is False
 
 
+def test_a_stored_workflow_has_no_hole_where_the_editor_is(bare):
+    browser = bare("PlacementEditor")
+    stored = browser.script(
+        "const stored = { widgets_values: [] }; node.onSerialize(stored); return stored.widgets_values"
+    )
+    assert stored == browser.script("return node.widgets.slice(1).map(widget => widget.value)")
+
+
 def test_wheel_and_middle_button_are_passed_to_the_graph(bare):
     browser = bare("PlacementEditor")
     (x, y) = places(browser, 18, [200, 100])[0]

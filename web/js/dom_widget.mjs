@@ -135,8 +135,13 @@ export function attachEditor(node, editor, frontend) {
     // The classic renderer draws after every change, also of nodes upstream.
     onDraw: frame.showingErrors(() => editor.refresh()),
   });
-  // Above the other widgets.
+  // Above the other widgets. Older frontends leave a hole in a workflow's values for a widget that is not stored, and
+  // do not expect one when they read them.
   node.widgets.unshift(node.widgets.pop());
+  addHook(node, "onSerialize", (stored) => {
+    const values = node.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value);
+    if (stored.widgets_values) stored.widgets_values = values;
+  });
   node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
   keepFolded(node, frontend);
   frame.sizeChanged();

@@ -59,6 +59,16 @@ function mayBe(kind, node) {
   return !other.test(model);
 }
 
+const NO_ROW = () => [0, -4];
+
+/** @param {any} widget @param {boolean} hidden */
+function hide(widget, hidden) {
+  widget.hidden = hidden;
+  // Older frontends keep a row of this height and 4 more for a hidden widget.
+  if (hidden) widget.computeSize ??= NO_ROW;
+  else if (widget.computeSize === NO_ROW) delete widget.computeSize;
+}
+
 /**
  * Shows the widgets of a node that matter now.
  *
@@ -77,7 +87,7 @@ export function updateRows(node, rare, isNodes2) {
     const isUseless = !linked && useful[widget.name]?.(value, node) === false;
     if (rare.has(widget.name)) widget.advanced = isRare;
     if (rare.has(widget.name) || widget.name in useful)
-      widget.hidden = isUseless || (isRare && !isNodes2 && !node.showAdvanced);
+      hide(widget, isUseless || (isRare && !isNodes2 && !node.showAdvanced));
   }
 }
 
