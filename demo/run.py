@@ -173,7 +173,6 @@ def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
         reset(nodes["Crop Around Subject"], "context")
         reset(nodes["Masked Inpaint Sampler"], "cfg", "scheduler")
         reset(nodes["Harmonize Sampler"], "cfg", "scheduler", "denoise", "identity")
-        reset(nodes["Stitch"], "keep_surround")
 
 
 def run(options: argparse.Namespace, on_progress: Progress | None = None) -> Demo:

@@ -12,8 +12,9 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size
+from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.resample import resize
-from ..phd_ops.pixels.stitch import Layers, Stitched, StitchOptions, fade_in_window, narrow_change, stitch
+from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change, stitch
 from .checked import checked
 from .compat import newer
 from .crop import Crop
@@ -44,13 +45,13 @@ def required_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "keep_surround",
-            default=0.0,
+            default=1.0,
             min=0.0,
             max=1.0,
             step=0.05,
             tooltip=(
-                "0: the model's own pixels around the subject. 1: the background's pixels, darker where the model "
-                "painted a shadow. Use it with weak models, or when nothing needs inpainting there."
+                "1: around the subject the background's pixels stay, darker where the model painted a shadow, unless "
+                "it painted something new. 0: the model's own pixels, as for a surround that was inpainted."
             ),
         ),
         io.Int.Input(
@@ -58,7 +59,10 @@ def required_inputs() -> list[io.Input]:
             default=12,
             min=0,
             max=256,
-            tooltip="Width in pixels over which the new surround fades into the background, inside the mask.",
+            tooltip=(
+                "Most pixels over which the result fades into the background, inside the mask. Where the mask is "
+                "narrow the fade is narrower too, so that the model's work is not lost."
+            ),
         ),
     ]
 
@@ -174,7 +178,7 @@ class PhDStitch(io.ComfyNode):
         subject_mask: torch.Tensor,
         harmonize_mask: torch.Tensor,
         detail: float = 0.9,
-        keep_surround: float = 0.0,
+        keep_surround: float = 1.0,
         edge_fade: int = 12,
         luma_only: bool = False,
         color_fix: float = 1.0,
@@ -239,12 +243,14 @@ class Batch:
         matte, change = item(self.mattes, index), item(self.changes, index)
         taken = change if self.changed is None else narrow_change(change, item(self.changed, index), matte, window)
         at = window.slices
+        fade, shadow_fade = fades_in_window(taken, window, edge_fade)
         return Layers(
             background=item(self.scenes, index)[at],
             composite=item(self.composites, index)[at],
             matte=matte[at],
             change=change[at],
-            fade=fade_in_window(taken, window, edge_fade),
+            fade=fade,
+            shadow_fade=shadow_fade,
         )
 
     def results(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray] | None, list[Message]]:

@@ -20,6 +20,12 @@ LEAST_ALPHA = 1 / 255
 TOLERANCE = 0.02
 # The former, with what rounding to 8 or 11 bits (float16) may add.
 FAINT = TOLERANCE + 2**-17
+# A feather inside a mask is no wider than this share of the mask's local radius: a disc then loses 1/24 to it, and a
+# band half of that.
+FEATHER_SHARE = 1 / 24
+# Local radii are measured in these steps, from the least one for which such a feather is wider than half a pixel; and
+# in large images on a grid of at most so many pixels.
+THICKNESS_LEAST, THICKNESS_RATIO, THICKNESS_STEP = 12.0, 2**0.5, 4
 
 
 def as_mask(mask: torch.Tensor) -> torch.Tensor:
@@ -141,11 +147,46 @@ def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
     return np.minimum(soft, 1, out=soft)
 
 
-def ramp(mask: np.ndarray, outside: float, inside: float) -> np.ndarray:
-    """A linear feather: 0 at `outside` pixels outside the mask's edge, rising to 1 at `inside` pixels inside it."""
-    if outside + inside <= 0.5:
-        return (mask > 0.5).astype(np.float32)
-    return np.clip((signed_distance(mask) + outside) / (outside + inside), 0, 1)
+def ramp(depth: np.ndarray, width: float) -> np.ndarray:
+    """A linear feather inside a mask: 0 at its edge, rising to 1 at `width` pixels inside it.
+
+    Args:
+        depth: the mask's `signed_distance`.
+    """
+    return (depth > 0).astype(np.float32) if width <= 0.5 else np.clip(depth / np.float32(width), 0, 1)
+
+
+def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
+    """A linear feather inside a mask, no wider than a small share of the mask's own width there.
+
+    However small or thin a part of the mask is, its feather takes less than 5 % of it.
+
+    Args:
+        depth: the mask's `signed_distance`.
+        width: of the feather in pixels, at most; it is reached where the mask is at least 48 times as wide.
+    """
+    widths = np.minimum(np.float32(width), local_radius(depth, width / FEATHER_SHARE) * np.float32(FEATHER_SHARE))
+    return np.clip(depth / np.maximum(widths, 0.5), 0, 1, dtype=np.float32)
+
+
+def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
+    """Radius in pixels of the largest disc that fits into a mask and covers a pixel, float32 [H,W].
+
+    This is local thickness (Hildebrand and Ruegsegger 1997), rounded down to one of a few radii of up to `most`; below
+    the least of them it is 0.
+
+    Args:
+        depth: the mask's `signed_distance`.
+    """
+    step = max(1, min(THICKNESS_STEP, max(depth.shape) // 512))
+    coarse, radius = depth[::step, ::step], THICKNESS_LEAST
+    largest = np.zeros(coarse.shape, np.float32)
+    # A pixel in a corner of the grid may be cut off from the disc that covers it by the rounding of both.
+    slack = 1.0 if step == 1 else 1.5 * step
+    while radius < most * THICKNESS_RATIO and (centers := coarse >= min(radius, most)).any():
+        largest[distance_to(centers) * step < min(radius, most) + slack] = min(radius, most)
+        radius *= THICKNESS_RATIO
+    return cv2.resize(largest, depth.shape[::-1], interpolation=cv2.INTER_NEAREST) * (depth > 0)
 
 
 def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Stitching: what a model made of a composite goes back into the untouched image.
 
-The subject keeps its own pixels and takes the model's light; around it the model's pixels fade into the background's.
+The subject keeps its own pixels and takes the model's light. Around it the background's pixels stay, under the model's
+shadow, but where the model painted something new. Everywhere else in the mask the model's pixels are taken.
 
 Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W] in 0..1.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,44 +14,15 @@ import cv2
 import numpy as np
 
 from .geometry import Box, Size, bounding_box
-from .masks import beyond, ramp, resize_mask
-from .relight import Light, LightReader, is_flat, light_sigma, log_light, read_light, relight, shadow_gain
+from .layers import Layers, Slices
+from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance
+from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import resize
+from .surround import Surround, find_surround
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_color_shift
 
 # How far outside the mask a latent cell's change can reach, in pixels of the sampled image.
 VAE_REACH = 16
-
-Slices = tuple[slice, slice]
-
-
-@dataclass(frozen=True, eq=False)
-class Layers:
-    """A window of a pasted scene: all that stitching needs besides the model's work, of one size.
-
-    Attributes:
-        background: the scene before anything was pasted, [H,W,3].
-        composite: after pasting, [H,W,3].
-        matte: the subject's alpha in the composite, [H,W].
-        change: what the model was allowed to change, [H,W].
-        fade: how far the surround takes the model's pixels, from `fade_in_window`, [H,W].
-    """
-
-    background: np.ndarray
-    composite: np.ndarray
-    matte: np.ndarray
-    change: np.ndarray
-    fade: np.ndarray
-
-    @cached_property
-    def used(self) -> np.ndarray:
-        """The composite mask, [H,W]: where it is 0, the background stays."""
-        return np.maximum(self.matte, self.fade)
-
-    def cut(self, slices: Slices) -> "Layers":
-        """The same of a part of the window."""
-        arrays = (self.background, self.composite, self.matte, self.change, self.fade)
-        return Layers(*(array[slices] for array in arrays))
 
 
 @dataclass(frozen=True)
@@ -60,14 +31,15 @@ class StitchOptions:
 
     Attributes:
         detail: 0 gives the subject the model's pixels, 1 its own texture under the model's light.
-        keep_surround: 0 gives the surround the model's pixels, 1 its own texture under the model's shadow.
+        keep_surround: 0 gives a subject's surround the model's pixels; 1 its own under the model's shadow, where the
+            model painted nothing new, see `surround.py`.
         luma_only: takes brightness from the model but not color.
         color_fix: 0..1, how much of the VAE's color shift is removed.
         strength: of the change of light, see `read_light`.
     """
 
     detail: float = 0.9
-    keep_surround: float = 0.0
+    keep_surround: float = 1.0
     luma_only: bool = False
     color_fix: float = 1.0
     strength: float = 1.0
@@ -111,60 +83,57 @@ def narrow_change(change: np.ndarray, changed: np.ndarray, matte: np.ndarray, wi
     return narrowed
 
 
-def fade_in_window(change: np.ndarray, window: Box, width: float) -> np.ndarray:
-    """How far a window's surround takes the model's pixels: 1 inside `change`, fading to 0 at its edge.
+def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far a window takes the model's pixels, and how far its shadow: 1 inside `change`, fading to 0 at its edge.
 
-    It also fades where the window ends inside the image, but not at the image's own border.
+    Both also fade where the window ends inside the image, but not at the image's own border. A shadow has all of the
+    width for it. What a model painted would mostly be lost that way where the mask is small: see `narrow_ramp`.
 
     Args:
         change: what may change, of the whole image [H,W].
         width: of the fade, in pixels; it lies inside.
     Returns:
-        float32 [h,w], of the window.
+        Two of float32 [h,w], of the window.
     """
     wider = window.grown(1).inside(Size.of(change))
     inner = window.moved(-wider.x, -wider.y).slices
     framed = np.zeros(wider.size[::-1], np.float32)
     framed[inner] = change[window.slices]
-    return ramp(framed, 0, width)[inner]
+    depth = signed_distance(framed)
+    return narrow_ramp(depth, width)[inner], ramp(depth, width)[inner]
 
 
 def join(
-    layers: Layers,
-    harmonized: np.ndarray,
-    gain: np.ndarray,
-    shadow: np.ndarray | float = 1.0,
-    options: StitchOptions = PLAIN_STITCH,
-) -> np.ndarray:
+    layers: Layers, harmonized: np.ndarray, gain: np.ndarray, surround: Surround | None, detail: float = 0.9
+) -> tuple[np.ndarray, np.ndarray]:
     """Joins a harmonized image with its background, pixel by pixel.
 
     Args:
         harmonized: what the model made of the composite, [H,W,3].
         gain: of the subject's light, from `read_light`.
-        shadow: of the surround, from `shadow_gain`.
-        options: `detail` and `keep_surround` count here.
+        surround: what stays of the background's pixels around the subject; None if nothing does.
+        detail: as in StitchOptions.
     Returns:
-        [H,W,3], equal to the background in every bit where both matte and fade are 0.
+        The image [H,W,3], and the composite mask [H,W]: where it is 0, the image is the background in every bit.
     """
     background, composite = layers.background, layers.composite
-    alpha, rest, fade = layers.matte[..., None], 1 - layers.matte[..., None], layers.fade[..., None]
-    keep_surround = np.float32(options.keep_surround)
+    alpha, rest = layers.matte[..., None], 1 - layers.matte[..., None]
     # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is relit or
     # replaced, so that neither is mixed in a second time.
     ours = composite - rest * background
     own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, 1 / 255), 0, 1), composite)
     # What no mix of subject and scene explains (a blend other than alpha) is kept as it is.
     own = alpha * relight(own, gain) + (alpha > 0) * (ours - alpha * own)
-    behind = background
-    if keep_surround > 0:
-        behind = background + keep_surround * fade * (relight(background, shadow) - background)
+    behind, painted, used = background, layers.fade, layers.reached
+    if surround is not None:
+        shadow = surround.on_background(layers)
+        behind, painted = surround.darken(background, shadow), layers.fade * (1 - surround.kept)
+        used = np.maximum(layers.matte, painted + shadow)
     subject = np.clip(harmonized - rest * behind, 0, alpha)
-    subject = subject + np.float32(options.detail) * (own - subject)
+    subject = subject + np.float32(detail) * (own - subject)
     around = np.clip(harmonized - subject, 0, rest)
-    if keep_surround > 0:
-        around = around + keep_surround * (rest * relight(background, shadow) - around)
-    image = subject + rest * background + fade * (around - rest * background)
-    return np.where((alpha > 0) | (fade > 0), np.clip(image, 0, 1), background)
+    image = subject + rest * behind + painted[..., None] * (around - rest * background)
+    return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,14 +181,6 @@ class ModelWindow:
         untouched = beyond(self.touched, VAE_REACH)
         return fit_color_shift(sampled, self.composite, untouched if untouched.any() else 1 - self.touched)
 
-    def shadow(self, harmonized: np.ndarray) -> np.ndarray:
-        """`shadow_gain` around what changed, float32 [h,w]; 1 further out."""
-        gain, box = np.ones(self.size[::-1], np.float32), bounding_box(self.touched)
-        if box is not None:
-            beside = box.grown(math.ceil(light_sigma(self.matte))).inside(self.size).slices
-            gain[beside] = shadow_gain(harmonized[beside], self.composite[beside], self.matte[beside])[..., 0]
-        return gain
-
 
 def stitch(
     layers: Layers,
@@ -235,29 +196,30 @@ def stitch(
         references: what it made of the light reference, one for each of `sampled`. With them, light is estimated from
             the difference between the two results.
     """
-    full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.used)
+    full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
     window = ModelWindow.of(layers, worked)
     if region is None or all(np.array_equal(one, window.composite) for one in sampled):
         # The model changed nothing, so it is the composite that goes back, to the bit.
-        image = np.where(layers.used[..., None] > 0, layers.composite, layers.background)
-        return Stitched(image, layers.used, NO_SHIFT)
+        image = np.where(layers.reached[..., None] > 0, layers.composite, layers.background)
+        return Stitched(image, layers.reached, NO_SHIFT)
 
     shift = window.color_shift(sampled[0])
     results = [shift.apply(one, options.color_fix) for one in sampled]
-    gain, shadow, light, identity = np.ones_like(layers.composite), 1.0, None, 1.0
+    gain, surround, light, identity = np.ones_like(layers.composite), None, None, 1.0
     if window.subject is not None:
         fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
         light = light_on_subject(window, results, fixed, options)
         gain = cv2.resize(light.gain, full, interpolation=cv2.INTER_LINEAR)
-    if options.keep_surround > 0 and window.touched.any():
-        shadow = cv2.resize(window.shadow(results[0]), full, interpolation=cv2.INTER_LINEAR)[region.slices][..., None]
-    image = layers.background.copy()
-    harmonized = resize(results[0], full)[region.slices]
-    image[region.slices] = join(layers.cut(region.slices), harmonized, gain[region.slices], shadow, options)
+    image, used = layers.background.copy(), np.zeros_like(layers.matte)
+    near, part = region.slices, layers.cut(region.slices)
+    harmonized = resize(results[0], full)[near]
+    if light is not None and options.keep_surround > 0:
+        surround = find_surround(part, harmonized, worked.width / full.width, options.keep_surround)
+    image[near], used[near] = join(part, harmonized, gain[near], surround, options.detail)
     if light is not None:
         light = replace(light, gain=gain)
         identity = window.reader.identity(log_light(resize(image, worked)[window.subject]))
-    return Stitched(image, layers.used, shift, light, identity)
+    return Stitched(image, used, shift, light, identity)
 
 
 def light_on_subject(

@@ -205,7 +205,7 @@ def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
     shadow = torch.zeros(1, 120, 160)
     shadow[:, 60:, :] = 1
     sampled = composite * 0.7
-    given = {"color_fix": 0.0, "edge_fade": 0, "changed": shadow[:, ::8, ::8]}
+    given = {"color_fix": 0.0, "edge_fade": 0, "keep_surround": 0.0, "changed": shadow[:, ::8, ::8]}
     image, mask, _ = stitch(background, composite, matte, change, sampled, **given).values
     # Along the edge of the latent cells it is one or the other.
     rows = torch.arange(120)[None, :, None]
@@ -217,12 +217,15 @@ def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
     assert torch.equal(nowhere[1], matte)
 
 
-def test_items_of_a_batch_equal_the_same_item_alone():
+@pytest.mark.parametrize("subject", [0.0, 1.0])
+def test_items_of_a_batch_equal_the_same_item_alone(subject):
     background, composite, matte, change = pasted(60, 80, batch=3)
-    together = stitch(background, composite, matte[:1], change[:1], 1 - composite).values
+    matte = subject * matte
+    sampled = (0.9 * composite + 0.1 * torch.rand(composite.shape, generator=torch.Generator().manual_seed(1))) ** 1.1
+    together = stitch(background, composite, matte[:1], change[:1], sampled).values
     for index in range(3):
         one = slice(index, index + 1)
-        alone = stitch(background[one], composite[one], matte[:1], change[:1], 1 - composite[one]).values
+        alone = stitch(background[one], composite[one], matte[:1], change[:1], sampled[one]).values
         assert torch.equal(together[0][one], alone[0])
         assert torch.equal(together[1][one], alone[1])
 

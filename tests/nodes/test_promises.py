@@ -66,11 +66,28 @@ def test_the_feather_widget_means_pixels(sigma):
 
 @pytest.mark.parametrize("width", [0, 4, 10])
 def test_the_edge_fade_widget_means_pixels(width):
-    pasted = paste(feather=0.0, ring=20)
-    mask = stitch(pasted, painted(pasted[0]), edge_fade=width)[1][0, 60]
-    rising = mask[40:60]
-    assert not mask[:40].any()
-    assert rising.tolist() == pytest.approx([min(1, (i + 0.5) / width) if width else 1 for i in range(20)], abs=1e-5)
+    # At most: in a mask less than 48 times as wide it fades over fewer pixels.
+    scene = make_image(560, 560, seed=3)
+    given = {"background": scene, "composite": scene, "sampled": painted(scene), "edge_fade": width}
+    given |= {"subject_mask": torch.zeros(1, 560, 560), "harmonize_mask": block(560, 560, 20, 20, 540, 540)}
+    mask = run_node("PhDStitch", **given).values[1][0, 280]
+    assert not mask[:20].any()
+    rising = mask[20:40].tolist()
+    assert rising == pytest.approx([min(1, (i + 0.5) / width) if width else 1 for i in range(20)], abs=1e-5)
+
+
+@pytest.mark.parametrize("edge", ["upright", "slanted"])
+@pytest.mark.parametrize("width", [3, 21])
+def test_of_a_narrow_mask_nothing_is_lost_to_the_fade(width, edge):
+    scene = make_image(160, 160, seed=3)
+    y, x = torch.meshgrid(torch.arange(160.0), torch.arange(160.0), indexing="ij")
+    across = x - 80 if edge == "upright" else (x - 0.6 * y - 30) / 1.36**0.5
+    mask = (across.abs() < width / 2).float()[None]
+    given = {"background": scene, "composite": scene, "sampled": 1 - scene, "color_fix": 0.0}
+    image, _, _ = run_node("PhDStitch", **given, subject_mask=0 * mask, harmonize_mask=mask).values
+    share = (image - scene).abs().sum() / ((1 - 2 * scene).abs() * mask[..., None]).sum()
+    assert share >= 0.95
+    assert torch.equal(image[mask == 0], scene[mask == 0])
 
 
 @pytest.mark.parametrize("pixels", [-9, -1, 1, 16])

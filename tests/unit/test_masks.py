@@ -18,6 +18,8 @@ from phd_ops.pixels.masks import (
     grow,
     keep_components,
     largest_component,
+    local_radius,
+    narrow_ramp,
     ramp,
     resize_mask,
     ring,
@@ -125,17 +127,38 @@ def test_mask_and_ring_make_the_grown_mask(seed, width):
 def test_a_ramp_inside_is_never_outside(seed, width):
     mask = cv2.GaussianBlur(np.random.default_rng(seed).random((24, 31)).astype(np.float32), (0, 0), 2)
     mask = (mask > 0.5).astype(np.float32)
-    soft = ramp(mask, 0, width)
-    assert not soft[mask == 0].any()
-    assert (soft[mask == 1] > 0).all()
-    assert soft.max() <= 1
+    depth = signed_distance(mask)
+    for soft in (ramp(depth, width), narrow_ramp(depth, width)):
+        assert not soft[mask == 0].any()
+        assert (soft[mask == 1] > 0).all()
+        assert soft.max() <= 1
+    assert (narrow_ramp(depth, width) >= ramp(depth, width)).all()
 
 
 def test_a_ramp_inside_rises_linearly_to_1():
     mask = np.float32([[0, 0, 1, 1, 1, 1, 1, 1]] * 2)
-    assert ramp(mask, 0, 4)[0].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
-    assert (ramp(mask, 0, 0) == mask).all()
-    assert (ramp(np.ones((4, 4), np.float32), 0, 3) == 1).all()
+    depth = signed_distance(mask)
+    assert ramp(depth, 4)[0].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
+    assert (ramp(depth, 0) == mask).all()
+    assert (ramp(signed_distance(np.ones((4, 4), np.float32)), 3) == 1).all()
+
+
+@pytest.mark.parametrize("radius", [20, 60, 180])
+def test_the_local_radius_is_that_of_the_disc_that_fits_in(radius):
+    mask = disc_of(400, radius)
+    found = local_radius(signed_distance(mask), 500)[mask > 0]
+    # Rounded down to the next of the radii that are tried.
+    assert radius / 2**0.5 - 1 < found.max() <= radius
+    assert (found == found.max()).mean() > 0.95
+    # A thin line keeps its own, also where it hangs on the disc.
+    mask[199:202] = 1
+    line = local_radius(signed_distance(mask), 500)[200, : 200 - radius - 8]
+    assert not line.any()
+
+
+def disc_of(side, radius):
+    y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
+    return (np.hypot(x, y) < radius).astype(np.float32)
 
 
 def test_feather_crosses_one_half_at_the_edge_and_does_not_fade_at_the_border():
@@ -325,15 +348,6 @@ def test_bands_without_width_are_the_mask_and_the_rest():
 def test_bands_of_nothing_and_of_everything(value, core, context):
     found = bands(np.full((6, 7), value, np.float32), 3, 3)
     assert [band.mean() for band in found] == [core, 0, 0, context]
-
-
-def test_a_ramp_on_both_sides_rises_through_the_edge():
-    mask = np.float32([[0] * 6 + [1] * 6] * 2)
-    # Distances -5.5 .. 5.5; 4 outside and 2 inside: (d + 4) / 6.
-    assert ramp(mask, 4, 2)[0] == pytest.approx(
-        [0, 0, 0.5 / 6, 1.5 / 6, 2.5 / 6, 3.5 / 6, 4.5 / 6, 5.5 / 6, 1, 1, 1, 1]
-    )
-    assert ramp(mask, 3, 3)[0, 5:7] == pytest.approx([2.5 / 6, 3.5 / 6])
 
 
 @pytest.mark.parametrize("sigma", [1.5, 6])

@@ -9,10 +9,11 @@ from image_support import GAIN, disc, make_image, shifted
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.geometry import Box, Size
-from phd_ops.pixels.masks import ramp
+from phd_ops.pixels.layers import Layers
 from phd_ops.pixels.relight import MAX_GAIN, change_of_light, relight
 from phd_ops.pixels.resample import resize
-from phd_ops.pixels.stitch import Layers, StitchOptions, fade_in_window, join, narrow_change, stitch
+from phd_ops.pixels.stitch import StitchOptions, fades_in_window, join, narrow_change, stitch
+from phd_ops.pixels.surround import Surround
 
 
 @pytest.fixture
@@ -26,11 +27,11 @@ def pieces():
     return images | {"matte": matte, "change": change, "gain": gain}
 
 
-def joined(pieces, shadow=1.0, **options):
+def joined(pieces, surround=None, detail=0.9):
     """The joined image and the composite mask."""
-    layers = Layers(pieces["background"], pieces["composite"], pieces["matte"], pieces["change"], pieces["change"])
-    image = join(layers, pieces["harmonized"], pieces["gain"], shadow, StitchOptions(**options))
-    return image, layers.used
+    change = pieces["change"]
+    layers = Layers(pieces["background"], pieces["composite"], pieces["matte"], change, change, change)
+    return join(layers, pieces["harmonized"], pieces["gain"], surround, detail)
 
 
 @pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
@@ -80,17 +81,24 @@ def test_stitching_what_was_not_changed_gives_the_composite_back_soft_rim_and_al
 
 
 def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
-    image, _ = joined(pieces, detail=1, keep_surround=1.0, shadow=np.float32(0.5))
+    image, _ = joined(pieces, Surround(np.ones((48, 48), np.float32), np.full((48, 48), 0.5, np.float32)), detail=1)
     ring = (pieces["change"] == 1) & (pieces["matte"] == 0)
     assert ring.any()
     expected = linear_to_srgb(srgb_to_linear(pieces["background"]) * 0.5)
     assert image[ring] == pytest.approx(expected[ring], abs=1e-6)
 
 
+def layered(change, width, **images):
+    return Layers(**images, change=change, **dict(zip(("fade", "shadow_fade"), fades_of(change, width), strict=True)))
+
+
+def fades_of(change, width):
+    return fades_in_window(change, Box(0, 0, *Size.of(change)), width)
+
+
 def stitched(window, blend, sampled, reference=None, **more):
     references = None if reference is None else [reference]
-    layers = Layers(**window, fade=ramp(window["change"], 0, blend))
-    return stitch(layers, [sampled], references, StitchOptions(**more))
+    return stitch(layered(**window, width=blend), [sampled], references, StitchOptions(**more))
 
 
 @pytest.fixture
@@ -119,7 +127,9 @@ def test_a_window_of_which_nothing_was_made_goes_back_to_the_bit(window, size, d
 @pytest.mark.parametrize("size", [(160, 120), (320, 240), (96, 72)])
 def test_a_color_shift_of_the_model_is_taken_off(window, size):
     given = resize(window["composite"], Size(*size))
-    done, left = (stitched(window, 0, sampled=shifted(given), color_fix=fix, detail=0) for fix in (1, 0))
+    done, left = (
+        stitched(window, 0, sampled=shifted(given), color_fix=fix, detail=0, keep_surround=0) for fix in (1, 0)
+    )
     assert done.shift.pixels > 1000
     assert done.shift.gain == pytest.approx(GAIN, abs=1e-3)
     # Off the soft rim, where subject and surround are taken apart first.
@@ -131,7 +141,7 @@ def test_a_color_shift_of_the_model_is_taken_off(window, size):
 
 def test_what_the_model_painted_is_not_taken_for_a_shift(window):
     sampled = np.where(window["change"][..., None] > 0, window["composite"] * 0.6, window["composite"])
-    done = stitched(window, 0, sampled=sampled, detail=0)
+    done = stitched(window, 0, sampled=sampled, detail=0, keep_surround=0)
     assert done.shift.gain.tolist() == [1, 1, 1] and done.shift.offset.tolist() == [0, 0, 0]
     inside = (done.used == 1) & np.isin(window["matte"], (0, 1))
     assert done.image[inside] == pytest.approx((window["composite"] * 0.6)[inside], abs=1e-5)
@@ -176,7 +186,7 @@ def test_whatever_the_options_the_outside_is_the_backgrounds(
     sampled, reference = (rng.random((size[1], size[0], 3), dtype=np.float32) for _ in range(2))
     arrays = [background, composite, sampled, matte, change, reference]
     copies = [array.copy() for array in arrays]
-    layers = Layers(background, composite, matte, change, ramp(change, 0, blend))
+    layers = layered(change, blend, background=background, composite=composite, matte=matte)
     options = StitchOptions(detail, keep_surround, luma_only, color_fix)
     done = stitch(layers, [sampled], [reference] if with_reference else None, options)
     outside = done.used == 0
@@ -205,7 +215,7 @@ def test_what_the_model_did_to_all_is_not_done_twice_at_a_soft_edge(detail):
     harmonized = linear_to_srgb(srgb_to_linear(composite) * np.float32(0.5))
     gain = np.exp(change_of_light(harmonized, composite, composite, matte))
     whole = np.ones_like(matte)
-    image = join(Layers(background, composite, matte, whole, whole), harmonized, gain, options=StitchOptions(detail))
+    image, _ = join(Layers(background, composite, matte, whole, whole, whole), harmonized, gain, None, detail)
     assert np.abs(image - harmonized).max() * 255 < (0.5 if detail == 0 else 6)
 
 
@@ -222,11 +232,17 @@ def test_what_the_sampler_left_as_it_was_does_not_change_outside_the_subject():
 def test_a_window_fades_where_it_ends_inside_the_image_and_not_at_its_border():
     change = np.zeros((40, 60), np.float32)
     change[20:, 10:50] = 1
-    fade = fade_in_window(change, Box(10, 20, 40, 20), 8)
+    window = Box(10, 20, 40, 20)
+    _, fade = fades_in_window(change, window, 8)
     assert fade.shape == (20, 40)
     # The mask ends with the window on three sides; the fourth is the image's.
     assert fade[0].max() < 0.1 and fade[:, 0].max() < 0.1 and fade[:, -1].max() < 0.1
     assert fade[-1, 20] == 1
+    # What the model painted fades too, where the mask is wide enough.
+    wide = cv2.resize(change, None, fx=16, fy=16, interpolation=cv2.INTER_NEAREST)
+    fade, _ = fades_in_window(wide, Box(*(16 * side for side in window)), 8)
+    assert fade[0, 320] < 0.1 and fade[160, 0] < 0.1 and fade[160, -1] < 0.1
+    assert fade[-1, 320] == 1
 
 
 def test_of_several_seeds_light_is_averaged_and_the_first_is_shown(window):
@@ -234,10 +250,9 @@ def test_of_several_seeds_light_is_averaged_and_the_first_is_shown(window):
         np.where(window["change"][..., None] > 0, linear_to_srgb(srgb_to_linear(window["composite"]) * gain), 0.5)
         for gain in (0.5, 0.7)
     ]
-    fade = ramp(window["change"], 0, 4)
-    layers, options = Layers(**window, fade=fade), StitchOptions(color_fix=0, detail=1)
+    layers, options = layered(**window, width=4), StitchOptions(color_fix=0, detail=1, keep_surround=0)
     one, other, both = (stitch(layers, some, None, options) for some in ([runs[0]], [runs[1]], runs))
-    core, ring = window["matte"] == 1, (fade == 1) & (window["matte"] == 0)
+    core, ring = window["matte"] == 1, (layers.fade == 1) & (window["matte"] == 0)
     brightness = [float(np.log(done.light.gain[core]).mean()) for done in (one, both, other)]
     assert brightness == sorted(brightness)
     assert np.array_equal(both.image[ring], one.image[ring])
@@ -272,3 +287,165 @@ def test_bad_subjects_leave_gains_within_bounds_and_nothing_infinite(window, kin
         else:
             assert 1 / MAX_GAIN - 1e-5 <= done.light.gain.min() <= done.light.gain.max() <= MAX_GAIN + 1e-4
             assert np.isfinite(done.light.gain).all() and -1.001 <= done.light.identity <= 1.001
+
+
+def shape(kind, size, degrees=0):
+    """A dot of a radius, or a band of a width through the whole image, [200,200]."""
+    y, x = np.mgrid[0:200, 0:200] - 99.3
+    angle = np.deg2rad(degrees)
+    away = np.hypot(x, y) if kind == "dot" else 2 * np.abs(y * np.cos(angle) - x * np.sin(angle))
+    return (away < size).astype(np.float32)
+
+
+def inpainted(change, width=12.0, matte=None):
+    """A scene that a model made lighter where it may, in some channels more than in others; the scene, its result, and
+    what was stitched."""
+    scene = make_image(len(change), 4, 0.1, 0.5)
+    sampled = scene + change[..., None] * np.float32([0.4, 0.3, 0.2])
+    matte = np.zeros_like(change) if matte is None else matte
+    return scene, sampled, stitch(layered(change, width, background=scene, composite=scene, matte=matte), [sampled])
+
+
+SHAPES = [("dot", 4), ("dot", 24), ("dot", 64)] + [("band", width) for width in (3, 21, 60)]
+
+
+@pytest.mark.parametrize("width", [12, 64])
+@pytest.mark.parametrize("degrees", [0, 90, 30, 45])
+@pytest.mark.parametrize(("kind", "size"), SHAPES)
+def test_what_the_model_painted_arrives_however_small_or_thin_the_mask(kind, size, degrees, width):
+    change = shape(kind, size, degrees)
+    scene, sampled, done = inpainted(change, width)
+    share = np.abs(done.image - scene).sum() / np.abs(sampled - scene).sum()
+    assert share >= 0.95
+    assert np.array_equal(done.image[change == 0], scene[change == 0])
+
+
+def test_a_thin_line_arrives_though_it_hangs_on_a_wide_part():
+    change = np.maximum(shape("dot", 60), shape("band", 3))
+    line = (change > 0) & (shape("dot", 64) == 0)
+    scene, sampled, done = inpainted(change)
+    assert done.image[line] == pytest.approx(sampled[line], abs=1e-5)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 100), (199, 199), (100, 100)])
+def test_a_mask_of_one_pixel_takes_the_models(at):
+    change = np.zeros((200, 200), np.float32)
+    change[at] = 1
+    scene, sampled, done = inpainted(change)
+    assert done.image[at] == pytest.approx(sampled[at], abs=1e-5)
+    assert (done.image != scene).any(axis=2).sum() == 1
+
+
+def test_a_mask_of_the_whole_image_takes_the_models_up_to_the_border():
+    _, sampled, done = inpainted(np.ones((200, 200), np.float32))
+    assert done.image == pytest.approx(sampled, abs=1e-5)
+
+
+def test_a_wide_mask_has_the_fade_that_was_asked_for():
+    change = np.zeros((600, 600), np.float32)
+    change[20:580, 20:580] = 1
+    fade, shadow_fade = fades_of(change, 8)
+    wanted = [min(1, (n + 0.5) / 8) for n in range(12)]
+    assert fade[300, 20:32].tolist() == pytest.approx(wanted, abs=1e-6)
+    assert shadow_fade[300, 20:32].tolist() == pytest.approx(wanted, abs=1e-6)
+
+
+def pasted(noise=0.0, ring=10):
+    """A subject pasted into a scene: the layers without fades, and what a model with that noise makes of them."""
+    y, x = np.mgrid[0:160, 0:160].astype(np.float32)
+    scene = np.stack([0.4 + x / 600, 0.5 + y / 600, 0.6 - x / 700], -1) + 0.05 * (make_image(160, 1) - 0.5)
+    matte = (np.hypot(x - 80, y - 70) < 30).astype(np.float32)
+    change = (np.hypot(x - 80, y - 70) < 30 + ring).astype(np.float32)
+    composite = np.where(matte[..., None] > 0, np.float32([0.7, 0.3, 0.2]), scene).astype(np.float32)
+    rough = cv2.GaussianBlur(np.random.default_rng(5).standard_normal((160, 160, 3)).astype(np.float32), (0, 0), 2)
+    sampled = composite + (noise / rough.std()) * rough * change[..., None]
+    window = {"background": scene.astype(np.float32), "composite": composite, "matte": matte, "change": change}
+    return window, np.clip(sampled, 0, 1)
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05, 0.1])
+def test_around_a_subject_the_backgrounds_pixels_stay_where_the_model_was_only_inexact(noise):
+    window, sampled = pasted(noise)
+    ring = (window["change"] > 0) & (window["matte"] == 0)
+    error = {
+        keep: np.square(stitched(window, 12, sampled, keep_surround=keep).image - window["background"])[ring].mean()
+        for keep in (0, 1)
+    }
+    assert error[1] < 0.1 * error[0]
+    done = stitched(window, 12, sampled)
+    still = (done.used == 0) & ring
+    assert still.any() and np.array_equal(done.image[still], window["background"][still])
+
+
+def test_a_shadow_around_a_subject_arrives_on_the_backgrounds_own_texture():
+    window, sampled = pasted(0.02, ring=40)
+    y, x = np.mgrid[0:160, 0:160]
+    shadow = 1 - 0.5 * np.exp(-0.5 * (np.square((y - 100) / 14) + np.square((x - 80) / 20)))[..., None]
+    sampled = linear_to_srgb(srgb_to_linear(sampled) * np.where(window["change"][..., None] > 0, shadow, 1))
+    done = stitched(window, 12, sampled)
+    under = (window["matte"] == 0) & (shadow[..., 0] < 0.7)
+    found = np.log(srgb_to_linear(done.image) / srgb_to_linear(window["background"]))[under]
+    assert found.mean() == pytest.approx(float(np.log(shadow[under]).mean()), abs=0.12)
+    # One gain for all channels: the background's own pixels, darker.
+    assert found.std(axis=1).max() < 0.02
+
+
+def test_what_the_model_painted_anew_beside_a_subject_is_kept():
+    window, sampled = pasted(0.02, ring=40)
+    y, x = np.mgrid[0:160, 0:160]
+    thing = (np.hypot(x - 122, y - 70) < 9) & (window["matte"] == 0)
+    sampled[thing] = (0.9, 0.9, 0.1)
+    done = stitched(window, 12, sampled)
+    core = np.hypot(x - 122, y - 70) < 6
+    assert done.image[core] == pytest.approx(sampled[core], abs=0.02)
+
+
+@pytest.mark.parametrize("hole", ["cut away", "filled"])
+def test_a_hole_beside_a_subject_takes_the_models_pixels(hole):
+    """A hole in the composite, or one of a single color in the background too, as bright as what belongs there."""
+    window, sampled = pasted(0.01, ring=40)
+    y, x = np.mgrid[0:160, 0:160]
+    part = (np.abs(x - 120) < 14) & (np.abs(y - 70) < 14) & (window["matte"] == 0)
+    sampled = sampled.copy()
+    if hole == "filled":
+        sampled[part] += 0.1 * np.sign(np.sin(x[part] / 2) * np.sin(y[part] / 2))[:, None] + np.float32(
+            [0.08, 0, -0.08]
+        )
+        window["background"][part] = 0.5
+    window["composite"][part] = 0.5
+    done = stitched(window, 12, sampled)
+    inner = cv2.erode(part.astype(np.uint8), np.ones((5, 5))) > 0
+    assert done.image[inner] == pytest.approx(sampled[inner], abs=1e-3)
+
+
+def test_a_plain_wall_around_a_subject_is_no_hole():
+    window, sampled = pasted(0.03, ring=30)
+    outside, error = window["matte"] == 0, np.abs(sampled - window["composite"])
+    for name in ("background", "composite"):
+        window[name][outside] = 1
+    sampled[outside] = 1 - error[outside]
+    done = stitched(window, 12, sampled)
+    # What is left is a faint shadow, no noise.
+    assert np.abs(cv2.Laplacian(done.image[..., 1], cv2.CV_32F))[cv2.erode(np.uint8(outside), None) > 0].max() < 0.01
+    assert done.image[outside].min() > 0.95
+
+
+def test_a_part_of_the_mask_without_a_subject_takes_the_models_pixels():
+    window, sampled = pasted(0.02)
+    other = np.zeros((160, 160), bool)
+    other[140:156, 20:60] = True
+    window["change"][other] = 1
+    sampled[other] = np.clip(sampled[other] + 0.04, 0, 1)
+    done = stitched(window, 12, sampled)
+    assert done.image[other] == pytest.approx(sampled[other], abs=1e-5)
+
+
+@pytest.mark.parametrize("keep", [0.0, 1.0])
+def test_soft_masks_and_subjects_at_the_border_leave_the_outside(keep):
+    window, sampled = pasted(0.1)
+    soft = {name: cv2.GaussianBlur(window[name], (0, 0), 3) for name in ("matte", "change")}
+    for rows in (slice(0, 160), slice(40, 120), slice(70, 72)):
+        part = {name: (soft.get(name, layer))[rows] for name, layer in window.items()}
+        done = stitched(part, 12, sampled[rows], keep_surround=keep)
+        assert np.array_equal(done.image[done.used == 0], part["background"][done.used == 0])
+        assert np.isfinite(done.image).all() and not done.used[np.maximum(part["matte"], part["change"]) == 0].any()

@@ -1,0 +1,39 @@
+"""The layers that are stitched: background, composite, and the masks that say what each pixel may take."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+Slices = tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """A window of a pasted scene: all that stitching needs besides the model's work, of one size.
+
+    Attributes:
+        background: the scene before anything was pasted, [H,W,3].
+        composite: after pasting, [H,W,3].
+        matte: the subject's alpha in the composite, [H,W].
+        change: what the model was allowed to change, [H,W].
+        fade: how far the surround takes the model's pixels, [H,W].
+        shadow_fade: how far it takes the model's shadow, [H,W]. Both are from `fades_in_window`.
+    """
+
+    background: np.ndarray
+    composite: np.ndarray
+    matte: np.ndarray
+    change: np.ndarray
+    fade: np.ndarray
+    shadow_fade: np.ndarray
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """All that stitching may change, [H,W]: where it is 0, the background stays."""
+        return np.maximum(self.matte, self.fade)
+
+    def cut(self, slices: Slices) -> "Layers":
+        """The same of a part of the window."""
+        arrays = (self.background, self.composite, self.matte, self.change, self.fade, self.shadow_fade)
+        return Layers(*(array[slices] for array in arrays))

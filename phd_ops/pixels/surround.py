@@ -1,0 +1,151 @@
+"""A subject's surround: which of the background's own pixels stay there, and where a model's take their place.
+
+Around a pasted subject the background is right already, but for the shadow that the subject casts. A model redraws it
+all the same, with errors that show as a halo. So the background's pixels stay, under the model's shadow, unless the
+model painted something new, or had to, since the composite has a hole there.
+
+Images are float32 [H,W,3] sRGB in 0..1, masks [H,W].
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..interrupt import waiting
+from .geometry import Size
+from .layers import Layers
+from .masks import resize_mask
+from .relight import relight, shadow_gain
+from .resample import resize
+
+# In pixels: what is finer is texture, which no two drawings of a surround have in common.
+SCALE = 4.0
+# Surrounds are looked at in an image of at most so many pixels a side.
+MOST_SIDE = 512
+# A change of the surround is new beyond so many times the usual (median) one, within these bounds, and wholly new
+# beyond twice that. Chosen on validation scenes of RelitScenes, with the demo model.
+TIMES_USUAL, LEAST_NEW, MOST_NEW = 8.0, 0.1, 0.3
+# A composite that differs from its background by more, outside the subject, was cut away there.
+CUT_AWAY = 8 / 255
+# A hole filled with one color has at least so many pixels that differ from their neighbors by less than this.
+FILLED_PIXELS, FILLED = 256, 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Surround:
+    """What stays of the background around a subject.
+
+    Attributes:
+        kept: how far the background's pixels stay, [H,W]; 0 off the surround.
+        gain: of the model's shadow on them, [H,W], from `shadow_gain`.
+    """
+
+    kept: np.ndarray
+    gain: np.ndarray
+
+    def on_background(self, layers: Layers) -> np.ndarray:
+        """How far the background's pixels take the shadow, [H,W]."""
+        return np.where((self.gain < 1) & (layers.matte < 1), self.kept * layers.shadow_fade, np.float32(0))
+
+    def darken(self, background: np.ndarray, shadow: np.ndarray) -> np.ndarray:
+        """The background [H,W,3] under the shadow, as far as it takes it."""
+        dark = shadow > 0
+        if not dark.any():
+            return background
+        darker, own = background.copy(), background[dark]
+        darker[dark] = own + shadow[dark][:, None] * (relight(own, self.gain[dark][:, None]) - own)
+        return darker
+
+
+def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: float) -> Surround | None:
+    """What stays of the background around the subject; None if there is nothing around it.
+
+    Args:
+        harmonized: what the model made of the composite, of the layers' size.
+        scale: the size it was made at, as a share of that size.
+        keep: how much of the background stays at most, 0..1.
+    """
+    near = parts_with_subject(layers.change, layers.matte)
+    near &= (layers.matte > 0) | is_background(layers.background, layers.composite)
+    ring = (near & (layers.matte == 0)).astype(np.float32)
+    full = Size.of(ring)
+    scale = min(1.0, scale, MOST_SIDE / max(full))
+    size = Size(*(max(1, round(scale * side)) for side in full))
+    ring, matte = resize_mask(ring, *size), resize_mask(layers.matte, *size)
+    if not (ring > 0.5).any():
+        return None
+    background, composite, harmonized = (
+        resize(image, size) for image in (layers.background, layers.composite, harmonized)
+    )
+    gain = shadow_gain(harmonized, composite, matte)
+    kept = kept_share(background, relight(background, gain), harmonized, ring)
+    kept, gain = (cv2.resize(field, full, interpolation=cv2.INTER_LINEAR) for field in (kept, gain))
+    return Surround(np.where(near, np.float32(keep) * kept, np.float32(0)), gain)
+
+
+def parts_with_subject(change: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The connected parts of what may change that touch the subject, bool [H,W]. Parts of their own are no surround."""
+    touched = (change > 0) | (matte > 0)
+    count, labels = labeled(touched)
+    has_subject = np.zeros(count, bool)
+    has_subject[labels[matte > 0]] = True
+    return touched if has_subject[1:].all() else has_subject[labels]
+
+
+def is_background(background: np.ndarray, composite: np.ndarray) -> np.ndarray:
+    """Where a composite shows its background, not a hole cut into it, bool [H,W]."""
+    apart = cv2.absdiff(background, composite)
+    return cv2.max(cv2.max(*cv2.split(apart)[:2]), cv2.extractChannel(apart, 2)) <= CUT_AWAY
+
+
+def kept_share(background: np.ndarray, shaded: np.ndarray, harmonized: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    """How far the background's pixels stay around a subject, float32 [H,W]: 0 where the model painted something new.
+
+    Args:
+        shaded: the background under the model's shadow.
+        harmonized: what the model made of it.
+        ring: 0..1, the surround, without the subject and without what was cut away; not empty.
+    Returns:
+        A little beyond the ring it goes on as at its edge.
+    """
+    change = harmonized - shaded
+    holes = filled_holes(background, change, ring)
+    weight = np.where(holes, np.float32(0), ring)
+    size = np.abs(smoothed(change, weight)).max(axis=2)
+    seen = size[weight > 0.5]
+    usual = float(np.median(seen)) if len(seen) else 0.0
+    new = min(max(TIMES_USUAL * usual, LEAST_NEW), MOST_NEW)
+    return np.where(holes, np.float32(0), np.clip(2 - size / np.float32(new), 0, 1))
+
+
+def smoothed(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Values [H,W,3] averaged over a Gaussian of SCALE, by weight [H,W]; 0 out of reach of any weight."""
+    weighted = cv2.merge([*cv2.split(values * weight[..., None]), weight])
+    blurred = waiting(cv2.GaussianBlur, weighted, (0, 0), SCALE)
+    return blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
+
+
+def filled_holes(background: np.ndarray, change: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    """Holes of a scene that are filled with one color, and that the model painted over, bool [H,W].
+
+    A white studio wall is of one color as well, but there the model paints what it was given.
+    """
+    square = np.ones((3, 3), np.uint8)
+    spread = waiting(cv2.dilate, background, square) - waiting(cv2.erode, background, square)
+    flat = (spread.max(axis=2) < FILLED) & (ring > 0)
+    count, labels = labeled(flat)
+    if count == 1:
+        return np.zeros(flat.shape, bool)
+    pixels, power = (
+        np.bincount(labels[flat], weights=weights, minlength=count)
+        for weights in (None, np.square(change[flat]).mean(axis=1))
+    )
+    holes = (pixels >= FILLED_PIXELS) & (power > LEAST_NEW**2 * pixels)
+    return cv2.dilate(holes[labels].astype(np.uint8), square) > 0
+
+
+def labeled(mask: np.ndarray) -> tuple[int, np.ndarray]:
+    """The connected parts of a mask bool [H,W]: their number plus one, and each pixel's part [H,W]; 0 is outside."""
+    count, labels = waiting(cv2.connectedComponents, mask.astype(np.uint8), connectivity=8)
+    return count, np.asarray(labels, np.int32)
