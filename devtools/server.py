@@ -59,10 +59,10 @@ def custom_node_arguments(comfyui: Path) -> list[str]:
 
 
 class Server:
-    """A client of a running ComfyUI."""
+    """A client of a running ComfyUI, whose process is `pid` where it is known."""
 
-    def __init__(self, address: str):
-        self.address = address
+    def __init__(self, address: str, pid: int | None = None):
+        self.address, self.pid = address, pid
 
     def get(self, path: str, **query) -> requests.Response:
         answer = requests.get(self.address + path, params=query, timeout=60)
@@ -123,7 +123,7 @@ def serving(folder: Path) -> Iterator[Server]:
         command = server_command(comfyui, arguments, on_cpu=True)
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        server = Server(f"http://127.0.0.1:{port}")
+        server = Server(f"http://127.0.0.1:{port}", process.pid)
         wait_until_up(server, process, log)
         yield server
     finally:
