@@ -92,7 +92,7 @@ def run(drawn: Any, node: type) -> tuple[list | None, tuple[str, str]]:
 
 
 def kind_of(error: Any, inputs: set[str]) -> tuple[str, str]:
-    """The kind of a WorkflowError: "refused" where ComfyUI refused the prompt, or the pack in a sentence about an input.
+    """The kind of a WorkflowError: "refused" where ComfyUI refused the prompt, or the pack by naming an input.
 
     Args:
         inputs: the ids of the node's inputs.
