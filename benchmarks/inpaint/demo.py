@@ -66,8 +66,7 @@ def ours(cfg: float, calls: int) -> Loop:
 
 
 def repaint(cfg: float, calls: int) -> Loop:
-    count = REPAINT_COUNTS[calls]
-    return repaint_loop(calls // count, count)
+    return repaint_loop(*REPAINT_TUNED[tuned_for(cfg)][calls])
 
 
 def repaint_loop(steps: int, count: int) -> Loop:
@@ -86,18 +85,24 @@ def lanpaint(steps: int, inner: int, step: float, guide: float, pinned: bool = F
 
 
 def lanpaint_tuned(cfg: float, calls: int) -> Loop:
-    return lanpaint(**LANPAINT_TUNED[cfg if cfg in CFGS else 4.0][calls])
+    return lanpaint(*LANPAINT_TUNED[tuned_for(cfg)][calls])
 
 
-# The best of `grid.py` on the validation split.
-REPAINT_COUNTS = {20: 4, 57: 5, 115: 5}
+def tuned_for(cfg: float) -> float:
+    """Which of the rivals' settings serve at a guidance."""
+    return 1.0 if cfg == 1 else 4.0
+
+
+# The best trials on the validation split with at most 20, 60 and 120 calls, by cfg; see README.md. With guidance, and
+# above 60 calls, the best makes fewer calls than it may. LanPaint: steps, inner steps, length, lambda.
 LANPAINT_TUNED = {
-    cfg: {
-        20: {"steps": 5, "inner": 4, "step": 1.0, "guide": 10.0},
-        57: {"steps": 10, "inner": 5, "step": 1.0, "guide": 10.0},
-        115: {"steps": 20, "inner": 5, "step": 1.0, "guide": 10.0},
-    }
-    for cfg in CFGS
+    1.0: {20: (4, 8, 0.5, 10.0), 57: (4, 28, 1.0, 10.0), 115: (4, 28, 1.0, 10.0)},
+    4.0: {20: (5, 5, 0.2, 10.0), 57: (6, 13, 0.1, 20.0), 115: (6, 13, 0.1, 20.0)},
+}
+# RePaint: steps, jump count.
+REPAINT_TUNED = {
+    1.0: {20: (5, 4), 57: (6, 10), 115: (6, 10)},
+    4.0: {20: (5, 4), 57: (5, 4), 115: (5, 4)},
 }
 LOOPS = {"ours": ours, "lanpaint_tuned": lanpaint_tuned, "repaint": repaint, "core": core_euler}
 
@@ -145,7 +150,8 @@ def measured(loop: Loop, network: Network, cfg: float, seed: int, first: int, sp
     what = {
         "network": network.name, "split": split, "loop": loop.label, "cfg": cfg, "seed": seed, "first": first,
     }  # fmt: skip
-    key = key_of(what, (*loop.code, *SCORING))
+    settings = str(loop.sampler().extra_options.get("settings"))
+    key = key_of({**what, "settings": settings}, (*loop.code, *SCORING))
     if key not in stored.rows:
         given = backgrounds.chunk(split, first)
         images, calls = backgrounds.inpaint(network, given, loop.steps, loop.sampler, cfg, seed * SEED_STEP + first)

@@ -21,7 +21,7 @@ from benchmarks.inpaint.processes import Setting, karras
 # Model calls that a rival may make beside ours with 20 (or 28), 57 and 115.
 LIMITS = {20: 20, 57: 60, 115: 120}
 # Outer steps of the trials by count of calls; the inner steps are as many as the limit leaves.
-STEPS = {20: (7, 5, 4, 3), 57: (20, 15, 10, 6, 5, 4), 115: (30, 20, 10, 8, 6)}
+STEPS = {20: (7, 5, 4, 3), 57: (20, 15, 10, 6, 5, 4), 115: (30, 20, 10, 8, 6, 4)}
 # Up to 1 and 50, as its widgets allow.
 LENGTHS, LAMBDAS = (0.1, 0.2, 0.5, 1.0), (5.0, 10.0, 20.0, 50.0)
 JUMP_COUNTS = {20: (2, 3, 4, 5), 57: (2, 3, 5, 10), 115: (3, 5, 10, 20)}
