@@ -18,9 +18,11 @@ from benchmarks.inpaint import backgrounds, scores
 from benchmarks.inpaint.backgrounds import CHUNK, Network
 from benchmarks.inpaint.exact import core, masked, rival
 from benchmarks.inpaint.scores import paired_interval, texture_strength
-from benchmarks.inpaint.stored import Stored, key_of, publish
+from benchmarks.inpaint.stored import Code, Stored, key_of, publish
 from devtools.comfyui import load_pack
 from devtools.paths import DEMO_WEIGHTS, ROOT
+from phd_ops.latents.noise import add_noise, renoise, signal
+from phd_ops.latents.solvers import euler, euler_ancestral, levels
 
 COUNTS = (20, 57, 115)
 CFGS = (1.0, 4.0, 7.0)
@@ -38,9 +40,10 @@ WANTED = {
 SEED_STEP = 1_000_000
 LATENTS = ROOT / "phd_ops" / "latents"
 # What a loop's scores depend on, besides its settings.
-OUR_CODE = (*LATENTS.glob("*.py"), ROOT / "nodes" / "comfy_sampler.py")
-STEPS_CODE = (LATENTS / "noise.py", LATENTS / "solvers.py")
-REPAINT_CODE = (LATENTS / "repaint.py", LATENTS / "masked_latent.py", *STEPS_CODE)
+NODES = ROOT / "nodes"
+OUR_CODE = (*LATENTS.glob("*.py"), NODES / "comfy_sampler.py", *NODES.glob("guidance.py"))
+STEPS_CODE = (euler, euler_ancestral, levels, signal, add_noise, renoise)
+REPAINT_CODE = (LATENTS / "repaint.py", *STEPS_CODE)
 RIVAL_CODE = (Path(rivals.__file__), *STEPS_CODE)
 SCORING = (Path(backgrounds.__file__), Path(scores.__file__), *DEMO_WEIGHTS.glob("*.safetensors"))
 
@@ -52,7 +55,7 @@ class Loop:
     label: str
     steps: int
     sampler: Callable
-    code: tuple[Path, ...]
+    code: tuple[Code, ...]
 
 
 def ours(cfg: float, calls: int) -> Loop:

@@ -8,8 +8,9 @@ one loop leaves the scores of the others valid, and an interrupted run continues
 import ast
 import functools
 import hashlib
+import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from devtools.paths import CACHE
@@ -20,12 +21,17 @@ MEASURED = CACHE / "bench_inpaint_demo.jsonl"
 RUN = ("network", "split", "loop", "cfg", "seed", "first")
 
 
+# A file, or a function where only that matters.
+Code = Path | Callable
+
+
 @functools.cache
-def content(file: Path) -> bytes:
-    """A file as it is when first asked for; of Python, the code without comments, docstrings and layout."""
-    if file.suffix != ".py":
-        return hashlib.sha256(file.read_bytes()).digest()
-    return ast.dump(without_docstrings(ast.parse(file.read_text()))).encode()
+def content(code: Code) -> bytes:
+    """Code as it is when first asked for, without comments, docstrings and layout; of other files, a hash."""
+    if isinstance(code, Path) and code.suffix != ".py":
+        return hashlib.sha256(code.read_bytes()).digest()
+    text = code.read_text() if isinstance(code, Path) else inspect.getsource(code)
+    return ast.dump(without_docstrings(ast.parse(text))).encode()
 
 
 def without_docstrings(tree: ast.Module) -> ast.Module:
@@ -37,11 +43,11 @@ def without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def key_of(what: dict, files: Iterable[Path]) -> str:
-    """16 hexadecimal digits for settings (plain values) and the content of files."""
+def key_of(what: dict, code: Iterable[Code]) -> str:
+    """16 hexadecimal digits for settings (plain values) and code."""
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
-    for file in sorted(files):
-        digest.update(content(file))
+    for part in sorted(map(content, code)):
+        digest.update(part)
     return digest.hexdigest()[:16]
 
 

@@ -80,6 +80,11 @@ def test_a_key_changes_with_settings_and_code_but_not_with_comments(tmp_path):
     assert len({key(code), key(code, cfg=4.0), key("def step(x):\n    return x + 2\n")}) == 3
 
 
+def test_a_key_may_depend_on_one_function_of_a_file():
+    assert key_of({}, [texture_strength]) == key_of({}, [texture_strength])
+    assert key_of({}, [texture_strength]) != key_of({}, [fine_energy])
+
+
 def test_stored_rows_are_read_back_and_a_cut_line_is_left_out(tmp_path):
     file = tmp_path / "results" / "rows.jsonl"
     Stored(file).add("a", {"l1": [1.5, 2.0]})
