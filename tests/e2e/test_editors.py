@@ -770,8 +770,18 @@ def test_the_editor_works_inside_a_subgraph(page, renderer, keep):
         before = page.script(outside)
         paste.drag_subject_from(before, [64, 0])
         assert page.script(outside) == pytest.approx(before + 0.1, abs=0.005)
+        # The result comes while the subgraph is not shown: once, in the editor.
+        page.script("app.canvas.setGraph(app.graph.rootGraph ?? app.graph)")
         page.script(RUN)
+        page.wait_for("return Object.values(app.nodeOutputs).some(output => output.phd_placement)", seconds=120)
+        page.script("app.canvas.openSubgraph(made.subgraph, made.node)")
+        page.wait_for("return app.canvas.graph === made.subgraph", seconds=30)
+        page.wait_frames(20)
+        paste.show()
         paste.wait_until(AS_RUN)
+        names = page.script(FIND + "return node.widgets.map(widget => widget.name)", paste.id)
+        assert [name for name in names if name.startswith("$$")] == []
+        assert not page.script(FIND + "return Boolean(node.imgs?.length)", paste.id)
     finally:
         page.script("app.canvas.setGraph(app.graph.rootGraph ?? app.graph)")
 
