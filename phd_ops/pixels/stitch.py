@@ -15,7 +15,7 @@ import numpy as np
 
 from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
-from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance
+from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance, stabilize
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import resize
 from .surround import Surround, find_surround
@@ -90,7 +90,7 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     width for it. What a model painted would mostly be lost that way where the mask is small: see `narrow_ramp`.
 
     Args:
-        change: what may change, of the whole image [H,W].
+        change: what may change, of the whole image [H,W]; between 0 and 1 it is a share, as at a soft edge.
         width: of the fade, in pixels; it lies inside.
     Returns:
         Two of float32 [h,w], of the window.
@@ -99,8 +99,9 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     inner = window.moved(-wider.x, -wider.y).slices
     framed = np.zeros(wider.size[::-1], np.float32)
     framed[inner] = change[window.slices]
-    depth = signed_distance(framed)
-    return narrow_ramp(depth, width)[inner], ramp(depth, width)[inner]
+    share = stabilize(framed)
+    depth = signed_distance(share, 0)
+    return (share * narrow_ramp(depth, width))[inner], (share * ramp(depth, width))[inner]
 
 
 def join(

@@ -327,6 +327,15 @@ def test_a_thin_line_arrives_though_it_hangs_on_a_wide_part():
     assert done.image[line] == pytest.approx(sampled[line], abs=1e-5)
 
 
+def test_a_soft_mask_takes_as_much_of_the_models_pixels_as_it_says():
+    change = cv2.GaussianBlur(shape("dot", 40), (0, 0), 4)
+    scene, sampled, done = inpainted(change, width=0)
+    soft = np.where(change > 0.02, np.where(change >= 0.98, 1, change), 0)[..., None]
+    # Nearly opaque is opaque, see `stabilize`.
+    assert done.image == pytest.approx(scene + soft * (sampled - scene), abs=0.01)
+    assert np.array_equal(done.image[change == 0], scene[change == 0])
+
+
 @pytest.mark.parametrize("at", [(0, 0), (0, 100), (199, 199), (100, 100)])
 def test_a_mask_of_one_pixel_takes_the_models(at):
     change = np.zeros((200, 200), np.float32)
