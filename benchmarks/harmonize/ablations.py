@@ -11,7 +11,7 @@ import torch
 from benchmarks.common.table import Section
 from benchmarks.harmonize.methods import Case, harmonize, ours, stitch, with_reference
 from benchmarks.harmonize.scenes import SIDE
-from benchmarks.harmonize.score import Made, as_text, made, score
+from benchmarks.harmonize.score import RING, Made, around, as_text, made, score
 from devtools.comfyui import load_pack
 
 COARSE = 4
@@ -29,8 +29,8 @@ INPAINT = {
     "step_size": 1.0,
     "lambda_strength": 5.0,
 }
-# Width of the ring in cells, and how much too bright it starts.
-RING, WRONG_LIGHT = 2, 1.0
+# How much too bright the ring starts.
+WRONG_LIGHT = 1.0
 
 
 def dilated(subject: torch.Tensor, cells: int) -> torch.Tensor:
@@ -123,8 +123,8 @@ def reference_runs(case: Case) -> Iterator[tuple[str, Made]]:
 def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
     """A ring around the subject has the wrong light. It is inpainted first and then kept or harmonized, or neither."""
     subject, stale = case.scenes.subject, case.scenes.composite.clone()
-    both = dilated(subject, RING)
-    ring = both & ~subject
+    ring = around(subject)
+    both = subject | ring
     stale[:, ring] += WRONG_LIGHT
     first = harmonize(case, composite=stale, mask=ring, **INPAINT)
     for key, label, given, mask, earlier_calls in (
@@ -135,6 +135,17 @@ def order_runs(case: Case) -> Iterator[tuple[str, Made]]:
         done = ours(case, composite=given, mask=mask)
         images, _ = stitch(case, done.scene, composite=given, mask=mask, edge_fade=0)
         yield key, made(label, images, earlier_calls + done.calls)
+
+
+def ring_runs(case: Case) -> Iterator[tuple[str, Made]]:
+    """The model may change a ring around the subject too, which is right as it is."""
+    both = case.scenes.subject | around(case.scenes.subject)
+    done = with_reference(case, mask=both)
+    for key, label, changes in (
+        ("ring", f"ring of {RING} harmonized too", {}),
+        ("ring_models", "the same, keep_surround 0: the model's pixels in the ring", {"keep_surround": 0.0}),
+    ):
+        yield key, made(label, stitch(case, done.scene, done.reference, mask=both, **changes)[0], done.calls)
 
 
 def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict]]:
@@ -150,6 +161,6 @@ def measure(case: Case, whole: dict[str, Made]) -> tuple[Section, dict[str, dict
     for key, result in itertools.chain(single_runs(case), order_runs(case)):
         row(key, result.label, result)
     row("with_reference", "with reference, unchanged", whole["with_reference"])
-    for key, result in reference_runs(case):
+    for key, result in itertools.chain(reference_runs(case), ring_runs(case)):
         row(key, result.label, result)
     return section, figures

@@ -17,7 +17,7 @@ OWN = ("ours", "with_reference")
 # Not a rival: it is given the subject's texture and albedo.
 FLOOR = "best_possible"
 PROMPTS = {"right": "right prompt", "wrong": "wrong prompt", "none": "no prompt"}
-JSON_KEYS = ("fmse", "identity", "calls")
+JSON_KEYS = ("fmse", "identity", "edge", "ring", "calls")
 TITLES = {"own_color": "Own color, which the prompt names", "same_color": "The background's color"}
 
 # Scores of a method by figure; of methods by name; of strata and prompts by name.

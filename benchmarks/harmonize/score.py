@@ -15,6 +15,8 @@ from benchmarks.harmonize.scenes import DOUBLE, SIDE, log_light, squared_error
 SHOWN = 2
 # In cells; anything finer counts as the subject's texture.
 TEXTURE_SIGMA = 2.0
+# Width in cells of the ring around a subject.
+RING = 2
 
 
 def local_linear(subject: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -53,6 +55,20 @@ def edge_error(light: torch.Tensor, case: Case) -> float:
     return wrong / due
 
 
+def around(subject: torch.Tensor) -> torch.Tensor:
+    """The ring of RING cells around the subject, bool [576]; neighbors share an edge."""
+    grown = subject.view(1, 1, SIDE, SIDE).to(DOUBLE)
+    for _ in range(RING):
+        rows = torch.nn.functional.max_pool2d(grown, (3, 1), 1, (1, 0))
+        grown = torch.maximum(rows, torch.nn.functional.max_pool2d(grown, (1, 3), 1, (0, 1)))
+    return (grown > 0).flatten() & ~subject
+
+
+def ring_error(light: torch.Tensor, case: Case) -> float:
+    """Mean squared error of the ring around the subject: a halo shows here."""
+    return float((light - case.scenes.truth)[:, around(case.scenes.subject)].square().mean())
+
+
 @dataclass(frozen=True)
 class Made:
     """The result of a method on a case.
@@ -85,6 +101,7 @@ def score(result: Made, case: Case) -> dict[str, float]:
         "identity": float(identity(light, case).mean()),
         "calls": result.calls,
         "edge": edge_error(light, case),
+        "ring": ring_error(light, case),
         "worse": float((errors > squared_error(case.scenes.composite, case.scenes)).double().mean()),
     }
 
@@ -92,5 +109,5 @@ def score(result: Made, case: Case) -> dict[str, float]:
 def as_text(row: dict[str, float]) -> str:
     return (
         f"{row['calls']:4d} calls  fMSE {row['fmse']:.4f}  identity {row['identity']:6.3f}"
-        f"  edge {row['edge']:.3f}  worse than paste {100 * row['worse']:5.1f} %"
+        f"  edge {row['edge']:.3f}  ring {row['ring']:.4f}  worse than paste {100 * row['worse']:5.1f} %"
     )

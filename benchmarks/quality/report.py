@@ -72,6 +72,7 @@ def figures_of(results: dict[int, list[Result]], own: dict[str, Result]) -> dict
     return figures | {
         "with_reference_identity": ours.mean("identity"),
         "with_reference_calls": ours.calls,
+        "with_reference_ring_vs_paste": ours.mean("ring") / own["paste"].mean("ring"),
         "outside_equal": all(result.mean("outside_equal") == 1 for result in stitched),
     }
 

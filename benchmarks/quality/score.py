@@ -19,7 +19,7 @@ BAND = 1 / 32
 DARKEST = 2e-3
 # Ground that is darker than the background by this share counts as shadow.
 SHADOW = 0.08
-FIGURES = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal")
+FIGURES = ("fmse", "de00", "light", "identity", "boundary", "ring", "seam", "shadow_iou", "outside_equal")
 
 
 def smoothed(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
@@ -69,6 +69,28 @@ def boundary_error(image: np.ndarray, scene: Scene) -> float:
     return wrong / max(due, 1e-12)
 
 
+def surround(scene: Scene) -> np.ndarray:
+    """The ground that may change, bool [S,S]: a halo shows here."""
+    return (scene.harmonize_mask > 0) & (np.maximum(scene.matte, scene.true_matte) == 0)
+
+
+def ring_error(image: np.ndarray, scene: Scene) -> float:
+    """Mean square error over the ground around the subject; NaN where none may change."""
+    ring = surround(scene)
+    return float(np.square(image - scene.truth)[ring].mean()) if ring.any() else math.nan
+
+
+def seam_error(image: np.ndarray, scene: Scene) -> float:
+    """Mean square error of the steps across the outer edge of what may change; NaN where there is no such edge."""
+    ring, outside = surround(scene), np.maximum(scene.harmonize_mask, scene.true_matte) == 0
+    steps = []
+    for axis in (0, 1):
+        ours, beyond = (np.moveaxis(mask, axis, 0) for mask in (ring, outside))
+        edge = ours[1:] & beyond[:-1] | ours[:-1] & beyond[1:]
+        steps.append(np.square(np.diff(np.moveaxis(image - scene.truth, axis, 0), axis=0))[edge])
+    return float(np.concatenate(steps).mean()) if any(map(len, steps)) else math.nan
+
+
 def shadow_iou(image: np.ndarray, scene: Scene) -> float:
     """Intersection over union of the ground that got darker and the true shadow; NaN where there is no shadow."""
     ground = np.maximum(scene.matte, scene.true_matte) == 0
@@ -100,6 +122,8 @@ def score(image: np.ndarray, scene: Scene) -> dict[str, float]:
         "light": light_error(image, scene, inside),
         "identity": identity(image, scene, inside),
         "boundary": boundary_error(image, scene),
+        "ring": ring_error(image, scene),
+        "seam": seam_error(image, scene),
         "shadow_iou": shadow_iou(image, scene),
         "outside_equal": outside_equal(image, scene),
     }

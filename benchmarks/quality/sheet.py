@@ -23,7 +23,7 @@ GIVEN = ("background", "exemplar", "composite")
 # Columns of the contact sheet, at the main level of model calls.
 COLUMNS = ("with_reference", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
 COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2"}
-SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "shadow_iou", "outside_equal", "seconds")
+SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "ring", "seam", "shadow_iou", "outside_equal", "seconds")
 
 
 def image_file(folder: Path, run: Run, number: int) -> Path:

@@ -1,7 +1,8 @@
 """What `bench quality` has measured so far: a CSV file with one row for every scene, method and seed.
 
 Rows are appended as soon as a chunk of scenes is done, so that an interrupted run continues where it stopped. A row is
-used only for the weights and settings that it was made with; rows of others stay in the file.
+used only for the weights and settings that it was made with; rows of others stay in the file. A file with other columns
+is of an older version of the benchmark: it is written anew.
 """
 
 import csv
@@ -48,7 +49,7 @@ class Store:
     def __init__(self, file: Path):
         self.file = file
         self.rows: dict[Run, dict[int, dict]] = {}
-        if not file.is_file():
+        if not has_columns(file):
             return
         with file.open(newline="") as lines:
             for row in csv.DictReader(lines):
@@ -67,8 +68,8 @@ class Store:
     def add(self, run: Run, rows: dict[int, dict]) -> None:
         """Appends rows by scene number; they are on disk when this returns."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not self.file.is_file()
-        with self.file.open("a", newline="") as lines:
+        fresh = not has_columns(self.file)
+        with self.file.open("w" if fresh else "a", newline="") as lines:
             writer = csv.DictWriter(lines, COLUMNS)
             if fresh:
                 writer.writeheader()
@@ -79,6 +80,14 @@ class Store:
             lines.flush()
             os.fsync(lines.fileno())
         self.rows.setdefault(run, {}).update(rows)
+
+
+def has_columns(file: Path) -> bool:
+    """Whether there is such a file, with these columns."""
+    if not file.is_file():
+        return False
+    with file.open(newline="") as lines:
+        return next(csv.reader(lines), None) == list(COLUMNS)
 
 
 def ends_a_line(file: Path) -> bool:

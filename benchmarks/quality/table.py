@@ -1,6 +1,7 @@
 """Means with paired bootstrap intervals, as rows of the table, as Markdown and as JSON."""
 
 import functools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from relit_scenes.descriptions import STRATA
 SAME, OWN = "same color", tuple(stratum for stratum in STRATA if stratum != "same color")
 GROUPS = {"own_color": OWN, "same_color": (SAME,)}
 RESAMPLES = 4000
+IN_JSON = ("fmse", "identity", "boundary", "ring", "seam", "shadow_iou")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def line(result: Result, paste: Result) -> str:
         f"light {result.mean('light'):.3f}",
         f"identity {result.mean('identity'):.3f}",
         f"edge {result.mean('boundary'):.2f}",
+        f"ring {result.mean('ring'):.4f}",
+        f"seam {result.mean('seam'):.4f}",
         f"shadow {result.mean('shadow_iou'):.2f}",
         f"outside {'equal' if result.mean('outside_equal') == 1 else 'differs'}",
         f"{1000 * result.mean('seconds'):6.0f} ms",
@@ -101,7 +105,9 @@ def line(result: Result, paste: Result) -> str:
 
 
 def as_json(result: Result) -> dict:
-    figures = {name: shortened(result.mean(name)) for name in ("fmse", "identity", "boundary")}
+    means = {name: result.mean(name) for name in IN_JSON}
+    # JSON has no word for a mean that is not known.
+    figures = {name: None if math.isnan(mean) else shortened(mean) for name, mean in means.items()}
     return {**figures, "fmse_ci": [shortened(end) for end in interval(result.values["fmse"])], "calls": result.calls}
 
 
@@ -110,8 +116,8 @@ def markdown(compared: list[Result], plan) -> str:
     count = int(np.isin(compared[0].stratum, OWN).sum())
     lines = [
         f"| {count} scenes of the {plan.split} split, {plan.seeds} seed{'s' if plan.seeds > 1 else ''} "
-        "| calls | fMSE [95 %] | ΔE00 | light | identity | edge | better than the paste |",
-        "|---|---|---|---|---|---|---|---|",
+        "| calls | fMSE [95 %] | ΔE00 | light | identity | edge | ring | better than the paste |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     own = [result.of(OWN) for result in compared]
     paste = next(result for result in own if result.name == "paste")
@@ -122,6 +128,6 @@ def markdown(compared: list[Result], plan) -> str:
             f"| {strong}{result.label.split(':')[0]}{strong} | {result.calls} "
             f"| {result.mean('fmse'):.4f} [{low:.4f}, {high:.4f}] | {result.mean('de00'):.1f} "
             f"| {result.mean('light'):.3f} | {result.mean('identity'):.2f} | {result.mean('boundary'):.2f} "
-            f"| {100 * better(result, paste):.0f} % |"
+            f"| {result.mean('ring'):.4f} | {100 * better(result, paste):.0f} % |"
         )
     return "\n".join(lines) + "\n"

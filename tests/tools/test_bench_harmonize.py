@@ -47,7 +47,7 @@ def test_the_last_line_is_json_with_all_figures(figures):
         assert set(figures[part]) >= set(OWN)
     for part in (*STRATA, "wrong_prompt", "no_prompt", "ablations"):
         for score in figures[part].values():
-            assert set(score) == {"fmse", "identity", "calls"}
+            assert set(score) == {"fmse", "identity", "edge", "ring", "calls"}
             assert np.isfinite(list(score.values())).all()
 
 
@@ -106,6 +106,12 @@ def test_a_mask_that_does_not_cover_the_subject_keeps_the_wrong_light(figures):
     assert worth["no_inner_steps"] > 2 * worth["ours"]
     studios = [worth[f"reference_{kind}"] for kind in ("studio", "white_studio", "dark_studio")]
     assert max(studios) < 1.3 * worth["ours"]
+
+
+def test_around_the_subject_stitch_keeps_the_background(figures):
+    rings = figures["ablations"]
+    assert rings["ring"]["ring"] < 0.2 * rings["ring_models"]["ring"]
+    assert rings["ring"]["fmse"] < 1.5 * rings["with_reference"]["fmse"]
 
 
 def test_the_images_are_drawn(benchmark):

@@ -21,7 +21,7 @@ from benchmarks.quality.measure import measure_method
 from benchmarks.quality.plan import RESULTS, Plan
 from benchmarks.quality.score import FIGURES, score
 from benchmarks.quality.store import Run, Store
-from benchmarks.quality.table import OWN, Result, gathered, interval, over_seeds, ratio_interval
+from benchmarks.quality.table import IN_JSON, OWN, Result, gathered, interval, over_seeds, ratio_interval
 from devtools.executor import load_core_extras
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from relit_scenes import subjects
@@ -55,7 +55,32 @@ def row(value: float = 0.5) -> dict:
 def test_the_truth_has_no_error(given):
     figures = score(given.truth, given)
     assert figures["fmse"] == figures["de00"] == figures["light"] == figures["boundary"] == 0
+    assert figures["ring"] == figures["seam"] == 0
     assert figures["shadow_iou"] > 0.9
+
+
+def test_a_halo_is_an_error_of_the_ring_and_of_its_seam(given):
+    halo = given.truth.copy()
+    halo[(given.harmonize_mask > 0) & (np.maximum(given.matte, given.true_matte) == 0)] += 0.1
+    figures = score(halo, given)
+    assert figures["ring"] == pytest.approx(0.01, rel=1e-3) and figures["seam"] == pytest.approx(0.01, rel=1e-3)
+    assert figures["fmse"] == 0
+    # The subject's own error is no halo.
+    halo = given.truth.copy()
+    halo[given.true_matte > 0] += 0.1
+    figures = score(halo, given)
+    assert figures["ring"] == figures["seam"] == 0
+
+
+def test_a_file_of_an_older_version_is_written_anew(tmp_path):
+    file, run = tmp_path / "rows.csv", Run("weights", "test", "ours", 36, "", 0)
+    Store(file).add(run, {0: row()})
+    lines = file.read_text().splitlines()
+    file.write_text(lines[0].replace(",ring", "") + "\n" + lines[1] + "\n")
+    older = Store(file)
+    assert older.missing(run, 1) == [0]
+    older.add(run, {0: row(0.25)})
+    assert Store(file).rows[run][0]["ring"] == 0.25 and len(file.read_text().splitlines()) == 2
 
 
 def test_fmse_is_the_mean_square_over_the_subject(given):
@@ -260,7 +285,7 @@ def test_a_workflow_is_scored_beside_the_paste_and_measured_once(scored, tmp_pat
     assert status == 0 and printed["n"] == 8
     for group in ("own_color", "same_color"):
         assert {*printed[group]} == {"workflow", "paste"}
-        assert {*printed[group]["workflow"]} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
+        assert {*printed[group]["workflow"]} == {*IN_JSON, "fmse_ci", "calls"}
     assert printed["own_color"]["workflow"]["calls"] == 4
     assert printed["own_color"]["workflow"]["fmse"] != printed["own_color"]["paste"]["fmse"]
     rows = Store(tmp_path / "quality_scenes.csv").rows
@@ -383,7 +408,7 @@ def test_the_last_line_is_json_with_all_figures(printed):
     for group in ("own_color", "same_color"):
         assert {"ours", "with_reference", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*printed[group]}
         for figures in printed[group].values():
-            assert {*figures} == {"fmse", "fmse_ci", "identity", "boundary", "calls"}
+            assert {*figures} == {*IN_JSON, "fmse_ci", "calls"}
             assert figures["fmse_ci"][0] <= figures["fmse"] <= figures["fmse_ci"][1]
     assert {*printed["strata"]} == {*STRATA} and printed["outside_equal"] is True
 
