@@ -37,6 +37,20 @@ def test_a_language_has_all_texts(language):
             assert other[path].strip() and other[path] != words, path
 
 
+PAGES = sorted(LOCALES.parent.joinpath("web", "docs").glob("*/*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_a_translated_help_page_is_complete(page):
+    """Pages that are not translated are shown in English."""
+    assert page.stem in OTHERS
+    own, english = page.read_text(encoding="utf-8"), page.parent.with_suffix(".md").read_text(encoding="utf-8")
+    for name in texts("en")[page.parent.name].get("inputs", {}):
+        assert f"`{name}`" in own, name
+    for mark in (r"^#+ ", r"^- ", r"!\["):
+        assert len(re.findall(mark, own, re.MULTILINE)) == len(re.findall(mark, english, re.MULTILINE)), mark
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_translated_tooltip_has_the_same_numbers_as_the_english_one(language):
     english = dict(leaves(texts("en")))
