@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops.interrupt import bands, copy, waiting
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size
 from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.resample import resize
@@ -290,7 +291,9 @@ def mirror_margin(reference: np.ndarray, target: Size) -> np.ndarray:
 
 def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
     """Writes a result into its window of the background [h,w,3]. Values outside 0..1 stay where nothing changed."""
-    window[...] = stitched.image if in_range else np.where(stitched.used[..., None] > 0, stitched.image, window)
+    for rows in bands(*stitched.used.shape):
+        changed = in_range or stitched.used[rows][..., None] > 0
+        window[rows] = np.where(changed, stitched.image[rows], window[rows])
 
 
 def stitch_batch(
@@ -304,9 +307,9 @@ def stitch_batch(
         layers = batch.layers(index, window, edge_fade)
         results, reference_results, ignored = batch.results(index)
         stitched = stitch(layers, results, reference_results, options)
-        images[index] = item(batch.given, index)
+        copy(item(batch.given, index), images[index])
         put_back(images[index][window.slices], stitched, in_range=batch.given is batch.scenes)
-        masks[index][window.slices] = stitched.used
+        copy(stitched.used, masks[index][window.slices])
         reports.append(report_of(stitched, layers.matte))
         messages.append(ignored + messages_of(stitched, layers.matte, reports[-1], options.color_fix))
     return images, masks, reports, by_image(messages)
@@ -398,7 +401,9 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     # Without a subject, identity is undefined.
     identity = stitched.identity if matte.any() else None
     sampled = identity if light is None else light.identity
-    gain = [1.0] * 3 if light is None else np.average(light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
+    gain = [1.0] * 3
+    if light is not None:
+        gain = waiting(np.average, light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
     return {
         "gain": [round(float(value), 3) for value in gain],
         "light_by": "none" if light is None else light.by,

@@ -10,6 +10,8 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
+import time
 import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -164,7 +166,7 @@ def main(first: int, count: int) -> None:
     from benchmarks.soak.inputs import draw
     from devtools.any_value import Given, Taken
 
-    core.NODE_CLASS_MAPPINGS.update(PhDTestGiven=Given, PhDTestTaken=Taken)
+    core.NODE_CLASS_MAPPINGS.update(PhDTestGiven=Given, PhDTestTaken=Taken)  # type: ignore[attr-defined]
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -175,7 +177,7 @@ def main(first: int, count: int) -> None:
             found = finding(draw(seed, nodes), nodes)
             if found is not None:
                 print(json.dumps(asdict(found)), flush=True)
-    print(json.dumps({"done": True}), flush=True)
+    print(json.dumps({"over": True}), flush=True)
 
 
 def call_nodes(first: int, count: int, seconds: float = float("inf")) -> tuple[int, list[Finding]]:
@@ -184,30 +186,26 @@ def call_nodes(first: int, count: int, seconds: float = float("inf")) -> tuple[i
     Args:
         seconds: after these no more calls are made.
     """
-    import time
-
     end, seed, findings = time.monotonic() + seconds, first, []
     while seed < first + count and time.monotonic() < end:
         command = [sys.executable, "-m", "benchmarks.soak.calls", str(seed), str(first + count - seed)]
-        with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
-            begun, done = seed, False
+        with tempfile.TemporaryFile("w+") as errors:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
+            begun, over = seed, False
             assert process.stdout is not None
             for line in process.stdout:
-                if not line.startswith("{"):
-                    continue
-                said = json.loads(line)
-                begun, done = said.get("begun", begun), "done" in said
+                said = json.loads(line) if line.startswith("{") else {}
+                begun, over = said.get("begun", begun), "over" in said or time.monotonic() > end
                 if "kind" in said:
                     findings.append(Finding(**said))
                     print(f"  ! {findings[-1]}", flush=True)
-                if time.monotonic() > end:
+                if over:
                     process.kill()
-                    done = True
-                    break
-        if not done:
-            findings.append(Finding("dead process", begun, message=f"exit status {process.returncode}"))
+            process.wait()
+            errors.seek(0)
+            last = (errors.read().strip().splitlines() or [""])[-1]
+        if not over:
+            findings.append(Finding("dead process", begun, message=f"exit status {process.returncode}: {last}"))
             print(f"  ! {findings[-1]}", flush=True)
         seed = begun + 1
     return seed - first, findings

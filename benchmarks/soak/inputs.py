@@ -115,7 +115,7 @@ def latent(source: Source) -> dict:
     height, width = source.cells
     batch = source.batch if source.chance(0.8) else 1
     channels = source.random.choices((4, 16, 1), (92, 4, 4))[0]
-    found = {"samples": source.broken_somewhere(4 * source.noise(batch, channels, height, width) - 2)}
+    found: dict[str, Any] = {"samples": source.broken_somewhere(4 * source.noise(batch, channels, height, width) - 2)}
     if source.chance(0.2):
         found["noise_mask"] = source.broken_somewhere(source.noise(batch, 1, 8 * height, 8 * width).round())
     if source.chance(0.1):

@@ -68,7 +68,7 @@ def works(side: int, nodes: dict[str, type]) -> dict[str, tuple[str, Callable[[]
 @contextlib.contextmanager
 def watched(heard: Callable[[], None]):
     """Calls `heard` with every check that a node makes."""
-    checked = sys.modules[f"{PACK}.nodes.checked"]
+    checked: Any = sys.modules[f"{PACK}.nodes.checked"]
     original = checked.throw_exception_if_processing_interrupted
 
     def check() -> None:

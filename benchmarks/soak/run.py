@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     if options.hours:
         # Half of the time for calls, and half for runs.
         amounts, seconds = replace(amounts, calls=10**9, runs=10**9), 1800 * options.hours
-    figures = measure_calls(options.seed, amounts.calls, seconds)
+    figures: dict[str, float] = measure_calls(options.seed, amounts.calls, seconds)
     figures |= measure_interrupts(amounts)
     for name, value in measure_server(amounts, options.seed, seconds).items():
         figures[name] = figures.get(name, 0) + value
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dev.py bench soak", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="dev.py bench soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, within a minute")
     parser.add_argument("--hours", type=float, metavar="H", help="as many calls and runs as fit into so many hours")
     parser.add_argument("--seed", type=int, default=0, help="of the first call, and of the first broken prompt")
@@ -81,7 +81,7 @@ def measure_calls(seed: int, count: int, seconds: float) -> dict[str, float]:
     made, findings = call_nodes(seed, count, seconds)
     kinds = Counter(finding.kind for finding in findings)
     section = Section(f"{made} calls of nodes with random inputs")
-    section.figures = {
+    section.figures |= {
         "calls": made,
         "crashes": kinds["crash"] + kinds["dead process"],
         "unnamed_refusals": kinds["unnamed refusal"] / max(1, made),

@@ -3,9 +3,7 @@
 import copy
 import hashlib
 import json
-import os
 import random
-import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -256,7 +254,7 @@ def kill(folder: Path, count: int, log: Log) -> Section:
             if number < count:
                 server.post(small_prompt(4))
                 time.sleep(drawn.uniform(0, 1))
-                os.kill(server.pid, signal.SIGKILL)
+                psutil.Process(server.pid).kill()
     log.unequal += len(set(hashes)) != 1 or not hashes[0]
     section = Section(f"{count} servers killed during a run")
     section.row("the next one gives the same image", str(len(set(hashes)) == 1))

@@ -33,7 +33,7 @@ class Layers:
         """All that stitching may change, [H,W]: where it is 0, the background stays."""
         return np.maximum(self.matte, self.fade)
 
-    def cut(self, slices: Slices) -> "Layers":
-        """The same of a part of the window."""
+    def cut(self, slices: Slices | slice) -> "Layers":
+        """The same of a part of the window, or of some of its rows."""
         arrays = (self.background, self.composite, self.matte, self.change, self.fade, self.shadow_fade)
         return Layers(*(array[slices] for array in arrays))

@@ -13,6 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from ..interrupt import bands, by_bands, copy, waiting
 from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
 from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance, stabilize
@@ -201,22 +202,30 @@ def stitch(
     window = ModelWindow.of(layers, worked)
     if region is None or all(np.array_equal(one, window.composite) for one in sampled):
         # The model changed nothing, so it is the composite that goes back, to the bit.
-        image = np.where(layers.reached[..., None] > 0, layers.composite, layers.background)
+        def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
+            return np.where(reached[..., None] > 0, composite, background)
+
+        image = by_bands(back, layers.reached, layers.composite, layers.background)
         return Stitched(image, layers.reached, NO_SHIFT)
 
     shift = window.color_shift(sampled[0])
     results = [shift.apply(one, options.color_fix) for one in sampled]
-    gain, surround, light, identity = np.ones_like(layers.composite), None, None, 1.0
+    gain, surround, light, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, None, 1.0
     if window.subject is not None:
         fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
         light = light_on_subject(window, results, fixed, options)
-        gain = cv2.resize(light.gain, full, interpolation=cv2.INTER_LINEAR)
-    image, used = layers.background.copy(), np.zeros_like(layers.matte)
+        gain = waiting(cv2.resize, light.gain, full, interpolation=cv2.INTER_LINEAR)
+    image, used = np.empty_like(layers.composite), np.zeros_like(layers.matte)
+    copy(layers.background, image)
     near, part = region.slices, layers.cut(region.slices)
     harmonized = resize(results[0], full)[near]
     if light is not None and options.keep_surround > 0:
         surround = find_surround(part, harmonized, worked.width / full.width, options.keep_surround)
-    image[near], used[near] = join(part, harmonized, gain[near], surround, options.detail)
+    for rows in bands(*harmonized.shape[:2]):
+        beside = None if surround is None else surround.cut(rows)
+        image[near][rows], used[near][rows] = join(
+            part.cut(rows), harmonized[rows], gain[near][rows], beside, options.detail
+        )
     if light is not None:
         light = replace(light, gain=gain)
         identity = window.reader.identity(log_light(resize(image, worked)[window.subject]))

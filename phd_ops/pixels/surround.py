@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..interrupt import waiting
+from ..interrupt import by_bands, waiting
 from .geometry import Size
 from .layers import Layers
 from .masks import resize_mask
@@ -43,6 +43,9 @@ class Surround:
 
     kept: np.ndarray
     gain: np.ndarray
+
+    def cut(self, rows: slice) -> "Surround":
+        return Surround(self.kept[rows], self.gain[rows])
 
     def on_background(self, layers: Layers) -> np.ndarray:
         """How far the background's pixels take the shadow, [H,W]."""
@@ -80,8 +83,9 @@ def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: fl
     )
     gain = shadow_gain(harmonized, composite, matte)
     kept = kept_share(background, relight(background, gain), harmonized, ring)
-    kept, gain = (cv2.resize(field, full, interpolation=cv2.INTER_LINEAR) for field in (kept, gain))
-    return Surround(np.where(near, np.float32(keep) * kept, np.float32(0)), gain)
+    kept, gain = (waiting(cv2.resize, field, full, interpolation=cv2.INTER_LINEAR) for field in (kept, gain))
+    kept = by_bands(lambda inside, share: np.where(inside, np.float32(keep) * share, np.float32(0)), near, kept)
+    return Surround(kept, gain)
 
 
 def parts_with_subject(change: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -95,8 +99,12 @@ def parts_with_subject(change: np.ndarray, matte: np.ndarray) -> np.ndarray:
 
 def is_background(background: np.ndarray, composite: np.ndarray) -> np.ndarray:
     """Where a composite shows its background, not a hole cut into it, bool [H,W]."""
-    apart = cv2.absdiff(background, composite)
-    return cv2.max(cv2.max(*cv2.split(apart)[:2]), cv2.extractChannel(apart, 2)) <= CUT_AWAY
+
+    def is_alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        apart = cv2.absdiff(one, other)
+        return cv2.max(cv2.max(*cv2.split(apart)[:2]), cv2.extractChannel(apart, 2)) <= CUT_AWAY
+
+    return by_bands(is_alike, background, composite)
 
 
 def kept_share(background: np.ndarray, shaded: np.ndarray, harmonized: np.ndarray, ring: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..interrupt import by_bands
 from .resample import reduce
 
 # A color shift is measured on the means of cells this wide, in which a VAE's noise averages out; with fewer cells than
@@ -32,7 +33,11 @@ class ColorShift:
         """Removes the shift from an image [H,W,3], by a strength in 0..1."""
         if strength == 0 or not (self.gain != 1).any() and not self.offset.any():
             return image
-        return np.clip(image + np.float32(strength) * (image * self.gain + self.offset - image), 0, 1)
+
+        def shifted(band: np.ndarray) -> np.ndarray:
+            return np.clip(band + np.float32(strength) * (band * self.gain + self.offset - band), 0, 1)
+
+        return by_bands(shifted, image)
 
 
 NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
