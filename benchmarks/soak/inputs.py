@@ -14,6 +14,8 @@ from devtools.tiny_networks import tiny_model
 
 # The largest value that is drawn for a number whose work grows with it.
 MOST = {"steps": 3, "inner_steps": 2, "jump_length": 3, "jump_count": 3, "side": 128, "num_seeds": 3, "multiple": 32}
+# ComfyUI's dpm_adaptive makes smaller and smaller steps without end where a latent is not finite, as in KSampler.
+ENDLESS = ("dpm_adaptive",)
 # Shares of calls with none, one, two and three broken inputs.
 BROKEN = (35, 45, 15, 5)
 SIDES = (8, 96)
@@ -179,7 +181,7 @@ WIDGETS: dict[str, Callable[[Source, Any], Any]] = {
     "INT": whole,
     "FLOAT": number,
     "BOOLEAN": lambda source, given: source.chance(0.5),
-    "COMBO": lambda source, given: source.random.choice(given.options),
+    "COMBO": lambda source, given: source.random.choice([one for one in given.options if one not in ENDLESS]),
 }
 SOCKETS: dict[str, Callable[[Source], Any]] = {
     "IMAGE": image, "MASK": mask, "LATENT": latent, "MODEL": model, "CONDITIONING": conditioning,
