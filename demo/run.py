@@ -19,9 +19,11 @@ from devtools.contact_sheet import contact_sheet
 from devtools.executor import Execution, Progress, WorkflowError, run_workflow, set_directories
 from devtools.paths import ROOT
 
-WORKFLOW = ROOT / "example_workflows" / "api" / "phd_demo.json"
+WORKFLOW = ROOT / "demo" / "workflow.json"
 # Smaller images are refused.
 MIN_SIDE = 32
+# The samplers whose results are shown besides the nodes' own, by the labels of their tiles.
+STEPS = {"inpainted (crop)": "Masked Inpaint Sampler", "harmonized (crop)": "Harmonize Sampler"}
 CHECKPOINT_TYPES = (".safetensors", ".ckpt", ".pt", ".pth")
 
 
@@ -168,11 +170,20 @@ def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
         folder_paths.add_model_folder_path("checkpoints", str(file.parent), is_default=True)
         loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": file.name}}
         nodes["Load Demo Model"].update(loader, _meta={"title": "Load Checkpoint"})
-        # The window takes the size of the model, and what suits the demo model alone is undone.
-        nodes["Crop Around Subject"]["inputs"] |= {"model": [node_titled(workflow, "Load Checkpoint"), 0], "side": 0}
+        # What suits the demo model alone is undone.
         reset(nodes["Crop Around Subject"], "context")
         reset(nodes["Masked Inpaint Sampler"], "cfg", "scheduler")
-        reset(nodes["Harmonize Sampler"], "cfg", "scheduler", "denoise", "identity")
+        reset(nodes["Harmonize Sampler"], "cfg", "scheduler", "denoise", "anchor_strength")
+
+
+def add_steps(workflow: dict) -> None:
+    """Adds nodes that decode what each sampler made, for the sheet of steps."""
+    vae = workflow[node_titled(workflow, "Stitch")]["inputs"]["vae"]
+    for label, title in STEPS.items():
+        inputs = {"samples": [node_titled(workflow, title), 0], "vae": vae}
+        decode = {"class_type": "VAEDecode", "inputs": inputs, "_meta": {"title": label}}
+        show = {"class_type": "PreviewImage", "inputs": {"images": [label, 0]}, "_meta": {"title": f"Preview {label}"}}
+        workflow |= {label: decode, f"preview {label}": show}
 
 
 def run(options: argparse.Namespace, on_progress: Progress | None = None) -> Demo:
@@ -195,6 +206,7 @@ def run(options: argparse.Namespace, on_progress: Progress | None = None) -> Dem
             Image.merge("RGB", [mask] * 3).save(inputs / "phd_mask.png")
         comfyui.register_pack()
         bind(workflow, options, has_mask=mask is not None)
+        add_steps(workflow)
         execution = execute(workflow, options, on_progress)
     return collect(workflow, execution, options, np.asarray(background))
 
@@ -232,10 +244,9 @@ def collect(workflow: dict, execution: Execution, options: argparse.Namespace, b
     tiles = [
         ("exemplar", image_of("Exemplar")),
         ("subject mask", image_of("Segment")),
-        ("paste", image_of("Paste & Blend")),
-        ("inpaint mask", image_of("Paste & Blend", 3)),
-        ("inpainted (crop)", image_of("VAE Decode (inpainted)")),
-        ("harmonized (crop)", image_of("VAE Decode (harmonized)")),
+        ("paste", image_of("Paste & Blend", 1)),
+        ("inpaint mask", image_of("Paste & Blend", 4)),
+        *((label, image_of(label)) for label in STEPS),
         ("final", final),
         ("black = untouched", image_of("Stitch", 1)),
     ]

@@ -3,10 +3,12 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .crop import PhDCrop
+from .demo_images import PhDLoadDemoImages
 from .demo_model import PhDLoadDemoModel
 from .harmonize_sampler import PhDHarmonizeSampler
 from .identity_anchor import PhDIdentityAnchor
 from .inpaint_sampler import PhDMaskedInpaintSampler
+from .insert_subject import PhDInsertSubject
 from .load_segmenter import PhDLoadSegmenter
 from .masked_langevin import PhDMaskedLangevin
 from .node_info import with_node_info
@@ -28,6 +30,8 @@ class PhDExtension(ComfyExtension):
             PhDIdentityAnchor,
             PhDStitch,
             PhDLoadDemoModel,
+            PhDLoadDemoImages,
+            PhDInsertSubject,
         ]
         return [with_node_info(node) for node in nodes]
 

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import comfy.latent_formats
+import comfy.sd
 import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -12,15 +14,19 @@ from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
 from ..phd_ops.pixels.masks import FAINT, resize_mask
+from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import resize
 from .checked import checked
+from .companions import Companions, with_companions
 from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
+from .paste_inputs import Paste
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_socket
 
 Crop = io.Custom("PHD_CROP")
 LEAST_SIDE = 64
+MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
@@ -60,66 +66,28 @@ class PhDCrop(io.ComfyNode):
             display_name="Crop Around Subject",
             category="PhD",
             description="Cuts the window that the model works in. It slides inside the image and never pads.",
-            inputs=[
-                io.Image.Input("composite", tooltip="The scene with the subject in it, from Paste & Blend."),
-                io.Mask.Input("inpaint_mask", tooltip="1 = the ring to inpaint, from Paste & Blend."),
-                io.Mask.Input(
-                    "harmonize_mask", tooltip="1 = what may change, from Paste & Blend. The window is centered on it."
-                ),
-                io.Int.Input(
-                    "side",
-                    default=512,
-                    min=0,
-                    max=4096,
-                    step=8,
-                    tooltip=(
-                        "The model's image size: 512 for SD 1.5, 1024 for SDXL and Flux, 256 for the demo model. "
-                        "0: that of the connected model."
-                    ),
-                ),
-                io.Float.Input(
-                    "context",
-                    default=1.6,
-                    min=1.0,
-                    max=8.0,
-                    step=0.05,
-                    tooltip=(
-                        "Window side divided by the longer side of what may change. Larger: the model sees more of the "
-                        "scene."
-                    ),
-                ),
-                io.Int.Input(
-                    "multiple",
-                    optional=True,
-                    default=8,
-                    min=1,
-                    max=128,
-                    tooltip="The target's sides are multiples of this; a connected model may ask for more.",
-                    **newer(io.Int.Input, advanced=True),
-                ),
-                io.Image.Input(
-                    "reference", optional=True, tooltip="The reference from Paste & Blend, cut by the same window."
-                ),
-                io.Model.Input(
-                    "model",
-                    optional=True,
-                    tooltip="The model that will sample the window. Its image size and latent grid are used.",
-                ),
-                io.Mask.Input(
-                    "subject_mask", optional=True, tooltip="1 = subject, the subject_matte from Paste & Blend."
-                ),
-            ],
+            inputs=[*window_inputs(), *scene_inputs(), *model_inputs()],
             outputs=[
-                io.Image.Output(display_name="composite", tooltip="The window of the composite, at the model's size."),
-                io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint, in the window."),
-                io.Mask.Output(display_name="harmonize_mask", tooltip="1 = what may change, in the window."),
-                Crop.Output(display_name="crop", tooltip="Where the window lies; goes into Stitch."),
+                Crop.Output(display_name="crop", tooltip="Where the window lies, and the paste; goes into Stitch."),
                 io.Image.Output(
-                    display_name="reference", tooltip="The window of the reference (of the composite without one)."
+                    display_name="cropped_image", tooltip="The window of the composite, at the model's size."
+                ),
+                io.Mask.Output(display_name="cropped_inpaint_mask", tooltip="1 = the ring to inpaint, in the window."),
+                io.Mask.Output(display_name="cropped_harmonize_mask", tooltip="1 = what may change, in the window."),
+                io.Image.Output(
+                    display_name="cropped_reference",
+                    tooltip="The window of the reference (of the composite without one).",
                 ),
                 io.Mask.Output(
-                    display_name="subject_mask",
+                    display_name="cropped_subject_matte",
                     tooltip="1 = subject, in the window (without one: the harmonize_mask without the ring).",
+                ),
+                io.Latent.Output(
+                    display_name="latent",
+                    tooltip=(
+                        "The encoded window, for the samplers. It brings its masks and the light reference along. "
+                        "Needs vae."
+                    ),
                 ),
             ],
             **HAS_UI,
@@ -130,49 +98,175 @@ class PhDCrop(io.ComfyNode):
     @checked
     def execute(  # noqa: PLR0913
         cls,
-        composite: torch.Tensor,
-        inpaint_mask: torch.Tensor,
-        harmonize_mask: torch.Tensor,
-        side: int = 512,
+        side: int = 0,
         context: float = 1.6,
         multiple: int = 8,
+        paste: PastedScenes | None = None,
+        composite: torch.Tensor | None = None,
+        inpaint_mask: torch.Tensor | None = None,
+        harmonize_mask: torch.Tensor | None = None,
         reference: torch.Tensor | None = None,
+        subject_matte: torch.Tensor | None = None,
         model: Any = None,
-        subject_mask: torch.Tensor | None = None,
+        vae: Any = None,
     ) -> io.NodeOutput:
-        if model is not None:
-            check_socket("model", model, ModelPatcher, "a MODEL")
-            own_side, own_multiple = model_size(model)
-            side, multiple = side or own_side, math.lcm(multiple, own_multiple)
-        if side < LEAST_SIDE:
-            raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
-        composites = as_images(composite, "composite")[..., :3]
-        inpaints, messages = as_masks(inpaint_mask, composites, "inpaint_mask")
-        harmonizes, resized = as_masks(harmonize_mask, composites, "harmonize_mask")
-        messages += resized
-        references = read_reference(reference, composites)
-        batches = {"composite": composites, "inpaint_mask": inpaints, "harmonize_mask": harmonizes}
-        batches["reference"] = references
-        if subject_mask is not None:
-            batches["subject_mask"], resized = as_masks(subject_mask, composites, "subject_mask")
-            messages += resized
+        side, multiple = working_size(model, side, multiple)
+        given = {"composite": composite, "inpaint_mask": inpaint_mask, "harmonize_mask": harmonize_mask}
+        given |= {"reference": reference, "subject_matte": subject_matte}
+        pasted, given = with_paste(paste, given)
+        batches, messages = read_scenes(given)
         count = common_batch(**batches)
-        subjects = batches.get("subject_mask", np.clip(harmonizes - inpaints, 0, 1))
-        window = window_around(harmonizes, side, context, multiple)
-        images, masks = cut_images(composites, count, window), cut_masks(harmonizes, count, window)
+        check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
+        window = window_around(batches["harmonize_mask"], side, context, multiple)
+        images = {name: as_tensor(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
+        masks = {name: as_tensor(cut_masks(batches[name], count, window)) for name in MASKS}
+        crop = PasteCrop(window.box, window.target, window.scene, pasted)
+        latent = {} if vae is None else encoded(vae, images, masks, crop)
+        pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
+        shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
         return io.NodeOutput(
-            as_tensor(images),
-            as_tensor(cut_masks(inpaints, count, window)),
-            as_tensor(masks),
-            window,
-            as_tensor(images if reference is None else cut_images(references, count, window)),
-            as_tensor(cut_masks(subjects, count, window)),
-            ui=show(
-                (outlined(*pair) for pair in zip(images, masks, strict=True)),
-                messages + window_messages(window, bool(harmonizes.any())),
-            )
-            | {"phd_window": [window_as_data(window)]},
+            crop,
+            images["composite"],
+            masks["inpaint_mask"],
+            masks["harmonize_mask"],
+            images["reference"],
+            masks["subject_matte"],
+            latent,
+            ui=show(shown, messages + window_messages(crop, bool(batches["harmonize_mask"].any())))
+            | {"phd_window": [window_as_data(crop)]},
         )
+
+
+def window_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "side",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            tooltip=(
+                "0: the image size of the connected model. Otherwise the size itself: 512 for SD 1.5, 1024 for SDXL "
+                "and Flux, 256 for the demo model."
+            ),
+        ),
+        io.Float.Input(
+            "context",
+            default=1.6,
+            min=1.0,
+            max=8.0,
+            step=0.05,
+            tooltip=(
+                "Window side divided by the longer side of what may change. Larger: the model sees more of the scene."
+            ),
+        ),
+        io.Int.Input(
+            "multiple",
+            optional=True,
+            default=8,
+            min=1,
+            max=128,
+            tooltip="The target's sides are multiples of this; a connected model may ask for more.",
+            **newer(io.Int.Input, advanced=True),
+        ),
+    ]
+
+
+def scene_inputs() -> list[io.Input]:
+    """Their order is that of the outputs, so that a bypassed node hands each of them on in its place."""
+    rare = newer(io.Mask.Input, advanced=True)
+    return [
+        Paste.Input("paste", optional=True, tooltip="From Paste & Blend. Without it, connect the next inputs."),
+        io.Image.Input(
+            "composite", optional=True, tooltip="Instead of the paste's: the scene with the subject in it.", **rare
+        ),
+        io.Mask.Input(
+            "inpaint_mask", optional=True, tooltip="Instead of the paste's: 1 = the ring to inpaint.", **rare
+        ),
+        io.Mask.Input(
+            "harmonize_mask",
+            optional=True,
+            tooltip="Instead of the paste's: 1 = what may change. The window is centered on it.",
+            **rare,
+        ),
+        io.Image.Input(
+            "reference",
+            optional=True,
+            tooltip="Instead of the paste's: the light reference, cut by the same window.",
+            **rare,
+        ),
+        io.Mask.Input("subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject.", **rare),
+    ]
+
+
+def model_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input(
+            "model",
+            optional=True,
+            tooltip="The model that will sample the window. Its image size and latent grid are used.",
+        ),
+        io.Vae.Input("vae", optional=True, tooltip="Encodes the window: the output latent needs it."),
+    ]
+
+
+def working_size(model: Any, side: int, multiple: int) -> tuple[int, int]:
+    """The window's side in pixels, and what its sides are multiples of."""
+    if model is not None:
+        check_socket("model", model, ModelPatcher, "a MODEL")
+        own_side, own_multiple = model_size(model)
+        side, multiple = side or own_side, math.lcm(multiple, own_multiple)
+    if side < LEAST_SIDE:
+        raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
+    return side, multiple
+
+
+def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[PastedScenes | None, dict[str, Any]]:
+    """The connected inputs by name, and the paste's in place of those that are not; and the paste with all of them."""
+    connected = {name: value for name, value in given.items() if value is not None}
+    if paste is not None:
+        check_socket("paste", paste, PastedScenes, "the paste of Paste & Blend")
+        changed = replace(paste, **connected) if connected else paste
+        return changed, {name: getattr(changed, name) for name in given}
+    for name in ("composite", "inpaint_mask", "harmonize_mask"):
+        if given[name] is None:
+            raise ValueError(f"{name} is not connected: connect the paste of Paste & Blend, or {name} itself.")
+    return None, given
+
+
+def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Message]]:
+    """Images and masks as batches of one size, by the names of their inputs; and messages."""
+    composites = as_images(given["composite"], "composite")[..., :3]
+    batches, messages = {"composite": composites}, []
+    for name in MASKS:
+        if given[name] is not None:
+            batches[name], resized = as_masks(given[name], composites, name)
+            messages += resized
+    batches["reference"] = read_reference(given["reference"], composites)
+    if given["subject_matte"] is None:
+        batches["subject_matte"] = np.clip(batches["harmonize_mask"] - batches["inpaint_mask"], 0, 1)
+    return batches, messages
+
+
+def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
+    """Refuses the two masks in each other's places: what is inpainted is a part of what may change."""
+    inpaint, harmonize = inpaints > 0, harmonizes > 0
+    if harmonize.any() and (inpaint & ~harmonize).any() and not (harmonize & ~inpaint).any():
+        raise ValueError(
+            "inpaint_mask covers all of harmonize_mask and more: the two are swapped, so connect each to its own name."
+        )
+
+
+def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
+    """The window as a LATENT with its companions, encoded as VAE Encode does."""
+    check_socket("vae", vae, comfy.sd.VAE, "a VAE")
+    original = vae.encode(images["composite"])
+    same = torch.equal(images["composite"], images["reference"])
+    reference = original if same else vae.encode(images["reference"])
+    inpaint, harmonize, matte = (masks[name] for name in MASKS)
+    return with_companions(
+        {"samples": original}, Companions(crop, inpaint, harmonize, matte, original, reference, vae=vae)
+    )
 
 
 def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np.ndarray:

@@ -41,6 +41,12 @@ class DemoConfig(comfy.supported_models_base.BASE):
     """
 
     image_side = 256
+    # What suits it of the pack's nodes, for Insert Subject.
+    node_settings = {
+        "PhDCrop": {"context": 1.35},
+        "PhDMaskedInpaintSampler": {"cfg": 2.0, "scheduler": "beta"},
+        "PhDHarmonizeSampler": {"cfg": 2.0, "scheduler": "beta", "denoise": 0.6, "anchor_strength": 1.0},
+    }
     unet_config = {
         "image_size": 32,
         "in_channels": CHANNELS + 1,

@@ -1,5 +1,6 @@
 """PhDHarmonizeSampler: gives the pasted subject the light of the scene."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
 from .checked import checked
+from .companions import companions_of, given_mask, with_companions, without_companions
 from .compat import newer
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
@@ -25,27 +27,34 @@ class PhDHarmonizeSampler(io.ComfyNode):
             category="PhD",
             description="Redraws the pasted subject in the scene's light, with the same model and a short schedule.",
             inputs=[
-                *model_inputs("1 = what may change: subject and ring. Without it, the latent's noise mask is used."),
+                *model_inputs(
+                    "1 = what may change: subject and ring. Without it: the latent's noise mask, or that of its crop."
+                ),
                 io.Latent.Input(
-                    "reference",
+                    "reference_latent",
                     optional=True,
-                    tooltip="The encoded light reference. It is sampled beside the scene, with the same noise.",
+                    tooltip="Instead of the latent's own: the encoded light reference. It is sampled beside the scene, "
+                    "with the same noise.",
+                    **rare,
                 ),
                 *schedule_inputs(steps=5, denoise=0.75, presets=HARMONIZE_PRESETS, sampler_name="dpmpp_2m"),
                 io.Mask.Input(
-                    "subject_mask",
+                    "subject_matte",
                     optional=True,
-                    tooltip="1 = subject, in the latent's image. identity needs it, and subject_only changes nothing "
-                    "else.",
+                    tooltip="Instead of the latent's own: 1 = subject, in the latent's image. anchor_strength holds "
+                    "it, and subject_only changes nothing else.",
+                    **rare,
                 ),
                 io.Latent.Input(
                     "original_latent",
                     optional=True,
-                    tooltip="The encoded composite from before inpainting. Used only for the output `changed`.",
+                    tooltip="Instead of the latent's own: the encoded composite from before inpainting. Used only for "
+                    "the output `changed`.",
+                    **rare,
                 ),
                 io.Float.Input(
-                    "identity",
-                    default=Options.identity,
+                    "anchor_strength",
+                    default=Options.anchor_strength,
                     min=0.0,
                     max=1.0,
                     step=0.05,
@@ -102,29 +111,39 @@ class PhDHarmonizeSampler(io.ComfyNode):
         negative: list,
         latent: dict,
         mask: torch.Tensor | None = None,
-        reference: dict | None = None,
+        reference_latent: dict | None = None,
         reference_positive: list | None = None,
-        subject_mask: torch.Tensor | None = None,
+        subject_matte: torch.Tensor | None = None,
         original_latent: dict | None = None,
-        identity: float = Options.identity,
+        anchor_strength: float = Options.anchor_strength,
         anchor: str = Options.anchor,
         subject_only: bool = False,
         num_seeds: int = Options.num_seeds,
         **widgets: Any,
     ) -> io.NodeOutput:
-        original = checked_samples(model, latent, "latent")
-        if original_latent is not None:
-            original = checked_like(model, original_latent, original, "original_latent")
-        if subject_only:
-            if subject_mask is None:
-                raise ValueError(
-                    "subject_only changes nothing but the subject: connect subject_mask, or switch it off."
-                )
-            mask = subject_mask
-        prompts = Prompts(positive, negative, reference_positive)
-        options = Options(True, reference, subject_mask, identity, anchor, num_seeds)
+        scene = checked_samples(model, latent, "latent")
         with gathered() as messages:
+            held = companions_of(latent)
+            if held is not None:
+                subject_matte = held.subject_matte if subject_matte is None else subject_matte
+                reference_latent = held.as_latent(held.reference, reference_latent)
+                if held.original is not None and held.original.shape == scene.shape:
+                    original_latent = held.as_latent(held.original, original_latent)
+            original = scene
+            if original_latent is not None:
+                original = checked_like(model, original_latent, scene, "original_latent")
+            if subject_only and subject_matte is None:
+                raise ValueError(
+                    "subject_only changes nothing but the subject: connect subject_matte, or switch it off."
+                )
+            mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
+            prompts = Prompts(positive, negative, reference_positive)
+            options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
             latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
         harmonized = latents[0]["samples"][: len(original)]
         changed = changed_cells(original.to(harmonized), harmonized).cpu()
+        if held is not None:
+            sampled_reference = latents[1]["samples"] if len(latents) > 1 else None
+            held = replace(held, sampled_reference=sampled_reference, changed=changed, num_seeds=num_seeds)
+            latents = [with_companions(latents[0], held), *map(without_companions, latents[1:])]
         return io.NodeOutput(latents[0], latents[-1], changed, ui=as_ui(messages))

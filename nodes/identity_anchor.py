@@ -71,7 +71,7 @@ class PhDIdentityAnchor(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="Any model. It is not changed; the output is a patched copy."),
                 io.Latent.Input("latent", tooltip="The latent to be sampled, whose subject is to stay the same."),
-                io.Mask.Input("subject_mask", tooltip="1 = subject, in the latent's image."),
+                io.Mask.Input("subject_matte", tooltip="1 = subject, in the latent's image."),
                 io.Float.Input(
                     "strength",
                     default=STRENGTH,
@@ -90,14 +90,14 @@ class PhDIdentityAnchor(io.ComfyNode):
     @classmethod
     @checked
     def execute(
-        cls, model: Any, latent: dict, subject_mask: torch.Tensor, strength: float = STRENGTH, anchor: str = RELIGHT
+        cls, model: Any, latent: dict, subject_matte: torch.Tensor, strength: float = STRENGTH, anchor: str = RELIGHT
     ) -> io.NodeOutput:
         check_choice("anchor", anchor, list(ANCHORS))
         samples = checked_samples(model, latent, "latent")
-        subject = subject_share(subject_mask, samples)
+        subject = subject_share(subject_matte, samples)
         if strength == 0:
             return io.NodeOutput(model)
         if not subject.any():
-            text = "The subject_mask is empty, so there is nothing to hold: the model passes through unchanged."
+            text = "The subject_matte is empty, so there is nothing to hold: the model passes through unchanged."
             return io.NodeOutput(model, ui=show_text([Message(text, warning=True)]))
         return io.NodeOutput(anchored_model(model, samples, subject, strength, anchor))

@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from .checked import checked
+from .companions import companions_of, given_mask
 from .compat import newer
 from .sample import Prompts, sample_latents
 from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
@@ -21,7 +22,9 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
             category="PhD",
             description="Inpaints the masked region of a latent so that it agrees with the rest, with any model.",
             inputs=[
-                *model_inputs("1 = to be inpainted, in pixels. Without it, the latent's own noise mask is used."),
+                *model_inputs(
+                    "1 = to be inpainted, in pixels. Without it: the latent's noise mask, or that of its crop."
+                ),
                 *schedule_inputs(steps=15, denoise=1.0, presets=INPAINT_PRESETS, sampler_name="euler"),
             ],
             outputs=[
@@ -44,5 +47,6 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         prompts = Prompts(positive, negative)
         with gathered() as messages:
+            mask = given_mask(mask, latent, companions_of(latent), "inpaint_mask")
             latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets))
         return io.NodeOutput(*latents, ui=as_ui(messages))

@@ -18,7 +18,9 @@ def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
     check_socket(name, latent, dict, "a LATENT")
     samples = latent.get("samples")
     if samples is None:
-        raise ValueError(f"{name} holds no samples: connect a latent, such as from VAE Encode.")
+        raise ValueError(
+            f"{name} holds no samples: connect vae to Crop Around Subject, or a latent such as from VAE Encode."
+        )
     if getattr(samples, "is_nested", False):
         raise ValueError(
             f"{name} holds several tensors (a joint audio and video latent), which this node cannot mask: connect the "
@@ -117,10 +119,10 @@ def checked_places(latent: dict, count: int) -> list[int]:
 
 def subject_share(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """The subject's share of each latent cell, [N,1,h,w] with N 1 or the latent's, or [B,1,T,h,w] for videos."""
-    cells = share(named_mask(mask, "subject_mask"), *samples.shape[-2:])
+    cells = share(named_mask(mask, "subject_matte"), *samples.shape[-2:])
     if samples.ndim == 5:
-        return frame_mask(cells, len(samples), samples.shape[2], "subject_mask", mean=True)
+        return frame_mask(cells, len(samples), samples.shape[2], "subject_matte", mean=True)
     if len(cells) not in (1, len(samples)):
         counts = f"{len(cells)} items, but the latent has {len(samples)}"
-        raise ValueError(f"subject_mask has {counts}: use one mask, or one for each.")
+        raise ValueError(f"subject_matte has {counts}: use one mask, or one for each.")
     return cells[:, None]

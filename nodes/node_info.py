@@ -26,12 +26,16 @@ SEARCH_ALIASES = {
     "PhDIdentityAnchor": ["ilvr", "detail", "relight", "keep subject"],
     "PhDStitch": ["uncrop", "crop and stitch", "relight", "seamless", "before after", "detail transfer"],
     "PhDLoadDemoModel": ["tiny model", "example model"],
+    "PhDLoadDemoImages": ["example images", "sample images"],
+    "PhDInsertSubject": [
+        "paste subject", "insert object", "composite", "relight", "harmonise", "uncrop", "crop and stitch", "shadow",
+    ],
 }  # fmt: skip
 
 # Widgets that few people need, by node id; the page shows them on request. A widget that has a link is always shown.
 RARE_WIDGETS = {
     "PhDSegment": ["box", "positive_points", "negative_points", "candidate"],
-    "PhDPasteBlend": ["feather", "shadow", "blend", "light_match", "visible", "paste_into_one"],
+    "PhDPasteBlend": ["feather", "shadow", "blend", "color_match", "min_visible", "paste_into_one"],
     "PhDCrop": ["multiple"],
     "PhDMaskedInpaintSampler": ["sampler_name", "scheduler", "method", "step_size", "lambda_strength"],
     "PhDHarmonizeSampler": [

@@ -11,6 +11,7 @@ from ..phd_ops.interrupt import bands, copy
 from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
+from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from .checked import checked
 from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
@@ -87,7 +88,6 @@ class PhDPasteBlend(io.ComfyNode):
     @checked
     def execute(  # noqa: PLR0913
         cls,
-        background: torch.Tensor,
         subject: torch.Tensor,
         placement: str = "manual",
         x: float = 0.5,
@@ -102,26 +102,35 @@ class PhDPasteBlend(io.ComfyNode):
         size_min: float = 0.4,
         size_max: float = 0.8,
         blend: str = "alpha",
-        light_match: float = 0.0,
-        visible: float = 0.75,
+        color_match: float = 0.0,
+        min_visible: float = 0.75,
         paste_into_one: bool = False,
-        subject_mask: torch.Tensor | None = None,
+        background: torch.Tensor | None = None,
+        paste: PastedScenes | None = None,
         earlier_subjects: torch.Tensor | None = None,
         earlier_inpaint: torch.Tensor | None = None,
+        subject_mask: torch.Tensor | None = None,
         placements: str | None = None,
     ) -> io.NodeOutput:
         check_choice("placement", placement, PLACEMENTS)
         check_choice("blend", blend, BLENDS)
         lines = placement_lines(placements)
-        of_scenes, messages = read_scenes(background, earlier_subjects, earlier_inpaint)
+        earlier = {"earlier_subjects": earlier_subjects, "earlier_inpaint": earlier_inpaint}
+        if paste is not None:
+            background, earlier = chained(paste, background, earlier)
+        of_scenes, messages = read_scenes(background, earlier)
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
         jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
-        drawn = RandomPlacement(seed, (size_min, size_max), visible) if placement == "random" else None
+        drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
         where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
-        placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, light_match, ring), shadow)
+        placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, color_match, ring), shadow)
         ui = show(map(canvas_preview, canvases), notes + messages + found) | placement_ui(jobs, placed)
-        return io.NodeOutput(*map(torch.from_numpy, batch), placements_used(jobs, placed), ui=ui)
+        composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
+        first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
+        used = placements_used(jobs, placed)
+        pasted = PastedScenes(first, composite, reference, matte, inpaint, harmonize, used)
+        return io.NodeOutput(pasted, composite, used, matte, inpaint, reference, harmonize, ui=ui)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +148,26 @@ class Job:
     subjects: dict[int, Subject]
 
 
+def chained(
+    paste: PastedScenes, background: torch.Tensor | None, earlier: dict[str, torch.Tensor | None]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor | None]]:
+    """The scene and the masks, by the names of their inputs, of an earlier paste that one more subject goes into."""
+    check_socket("paste", paste, PastedScenes, "the paste of an earlier Paste & Blend")
+    for name, given in {"background": background, **earlier}.items():
+        if given is not None:
+            raise ValueError(f"paste and {name} are both connected: paste brings its own, so disconnect {name}.")
+    return paste.composite, dict(zip(EARLIER, (paste.subject_matte, paste.inpaint_mask), strict=True))
+
+
 def read_scenes(
-    background: torch.Tensor, earlier_subjects: torch.Tensor | None, earlier_inpaint: torch.Tensor | None
+    background: torch.Tensor | None, earlier: dict[str, torch.Tensor | None]
 ) -> tuple[dict[str, np.ndarray], list[Message]]:
     """The inputs that belong to a scene, as batches by their names."""
+    if background is None:
+        raise ValueError("background is not connected: connect a scene, or the paste of an earlier Paste & Blend.")
     scenes = as_given(background, "background")[..., :3]
-    earlier, messages = earlier_masks(scenes, earlier_subjects, earlier_inpaint)
-    return {"background": scenes, **earlier}, messages
+    masks, messages = earlier_masks(scenes, earlier)
+    return {"background": scenes, **masks}, messages
 
 
 def read_subjects(
@@ -178,7 +200,7 @@ def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[
 
 
 def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarray]]:
-    """Canvases, and the arrays [B,H,W,...] that they are views of, in the order of the node's outputs.
+    """Canvases, and the arrays [B,H,W,...] that they are views of: composites, references, and the three masks.
 
     One array of each kind serves the whole batch: no image is copied to be stacked.
     """
@@ -329,11 +351,11 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
 
 
 def earlier_masks(
-    scenes: np.ndarray, subjects: torch.Tensor | None, inpaint: torch.Tensor | None
+    scenes: np.ndarray, given: dict[str, torch.Tensor | None]
 ) -> tuple[dict[str, np.ndarray], list[Message]]:
     """The connected ones of EARLIER, [B,H,W] at the scenes' size, by the names of their inputs."""
     masks, messages = {}, []
-    for name, mask in zip(EARLIER, (subjects, inpaint), strict=True):
+    for name, mask in given.items():
         if mask is not None:
             masks[name], resized = as_masks(mask, scenes, name)
             messages += resized

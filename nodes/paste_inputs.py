@@ -5,24 +5,18 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.paste import BLENDS
 from .compat import newer
 
+Paste = io.Custom("PHD_PASTE")
 PLACEMENTS = ("manual", "random")
 
 
 def paste_inputs() -> list[io.Input]:
     return [
-        *image_inputs(),
+        io.Image.Input("subject", tooltip="The exemplar image, or a cut-out with alpha (RGBA)."),
         *placement_inputs(),
         *edge_inputs(),
         *random_inputs(),
         *advanced_inputs(),
         *optional_sockets(),
-    ]
-
-
-def image_inputs() -> list[io.Input]:
-    return [
-        io.Image.Input("background", tooltip="The scene that the subject is pasted into."),
-        io.Image.Input("subject", tooltip="The exemplar image, or a cut-out with alpha (RGBA)."),
     ]
 
 
@@ -149,7 +143,7 @@ def advanced_inputs() -> list[io.Input]:
             **rare,
         ),
         io.Float.Input(
-            "light_match",
+            "color_match",
             optional=True,
             default=0.0,
             min=0.0,
@@ -159,7 +153,7 @@ def advanced_inputs() -> list[io.Input]:
             **rare,
         ),
         io.Float.Input(
-            "visible",
+            "min_visible",
             optional=True,
             default=0.75,
             min=0.0,
@@ -182,43 +176,63 @@ def advanced_inputs() -> list[io.Input]:
 
 
 def optional_sockets() -> list[io.Input]:
+    """Their order is such that a bypassed node hands on the scene, or the paste, that it was given."""
+    rare = newer(io.Mask.Input, advanced=True)
     return [
-        io.Mask.Input(
-            "subject_mask",
+        io.Image.Input(
+            "background",
             optional=True,
-            tooltip="1 = subject, at the subject image's size. Not needed when the subject has alpha.",
+            tooltip="The scene that the subject is pasted into. Not needed with paste.",
+        ),
+        Paste.Input(
+            "paste",
+            optional=True,
+            tooltip="From an earlier Paste & Blend, instead of background: one more subject goes into its scene.",
         ),
         io.Mask.Input(
             "earlier_subjects",
             optional=True,
-            tooltip="1 = subjects already in the background (subject_matte of the Paste & Blend before this one).",
+            tooltip="Without paste: 1 = subjects already in the background.",
+            **rare,
         ),
         io.Mask.Input(
             "earlier_inpaint",
             optional=True,
-            tooltip="1 = still to be inpainted (inpaint_mask of the Paste & Blend before this one). It is kept.",
+            tooltip="Without paste: 1 = still to be inpainted, from an earlier paste. It is kept.",
+            **rare,
+        ),
+        io.Mask.Input(
+            "subject_mask",
+            optional=True,
+            tooltip="1 = subject, at the subject image's size. Not needed when the subject has alpha.",
         ),
         io.String.Input(
             "placements",
             optional=True,
             force_input=True,
             tooltip=(
-                "One placement per line for each subject, as placement_used gives them. They replace x, y, size, "
+                "One placement per line for each subject, as placements_used gives them. They replace x, y, size, "
                 "rotation and flip."
             ),
+            **newer(io.String.Input, advanced=True),
         ),
     ]
 
 
 def paste_outputs() -> list[io.Output]:
+    """Their order is such that a bypassed node hands on what it was given in their places."""
     return [
+        Paste.Output(
+            display_name="paste",
+            tooltip="The composite with all that belongs to it, for Crop Around Subject, Stitch, or one more paste.",
+        ),
         io.Image.Output(display_name="composite", tooltip="The scene with the subject in it."),
+        io.String.Output(display_name="placements_used", tooltip="The placement as JSON, also when it was random."),
+        io.Mask.Output(display_name="subject_matte", tooltip="1 = subject, as composited, at the scene's size."),
+        io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint around the subject."),
         io.Image.Output(
             display_name="reference",
             tooltip="The light reference: the exemplar in its own light, moved as the subject is.",
         ),
-        io.Mask.Output(display_name="subject_matte", tooltip="1 = subject, as composited, at the scene's size."),
-        io.Mask.Output(display_name="inpaint_mask", tooltip="1 = the ring to inpaint around the subject."),
         io.Mask.Output(display_name="harmonize_mask", tooltip="1 = what harmonizing may change: subject and ring."),
-        io.String.Output(display_name="placement_used", tooltip="The placement as JSON, also when it was random."),
     ]

@@ -51,14 +51,14 @@ class Options:
     Attributes:
         harmonizes: the mean light is wanted, not one sample; the presets are Harmonize Sampler's.
         reference: a LATENT that is sampled beside the scene, with the same masks and the same noise.
-        subject_mask, identity, anchor: hold the subject with an identity anchor; nothing without a mask.
+        subject_matte, anchor_strength, anchor: hold the subject with an identity anchor; nothing without a mask.
         num_seeds: how many times the items are run.
     """
 
     harmonizes: bool = False
     reference: dict | None = None
-    subject_mask: torch.Tensor | None = None
-    identity: float = 0.5
+    subject_matte: torch.Tensor | None = None
+    anchor_strength: float = 0.5
     anchor: str = RELIGHT
     num_seeds: int = 1
 
@@ -147,7 +147,7 @@ def batches_of(model: Any, scene: torch.Tensor, options: Options) -> list[torch.
     """The scene's items, and the reference's if it differs, once per seed."""
     batches = [scene]
     if options.reference is not None:
-        reference = checked_like(model, options.reference, scene, "reference")
+        reference = checked_like(model, options.reference, scene, "reference_latent")
         # Without an exemplar's surroundings the composite stands in for its reference; both runs would be the same.
         if not torch.equal(reference, scene):
             batches.append(reference)
@@ -302,16 +302,16 @@ def sample_part(run: Run, part: Part, callback: Callable) -> torch.Tensor:
 
 def held_subject(options: Options, scene: torch.Tensor) -> torch.Tensor | None:
     """Where an identity anchor holds. All of the noise mask would include the ring, and with it the old light."""
-    if options.subject_mask is None or options.identity <= 0:
+    if options.subject_matte is None or options.anchor_strength <= 0:
         return None
-    return subject_share(options.subject_mask, scene)
+    return subject_share(options.subject_matte, scene)
 
 
 def held_model(run: Run, samples: torch.Tensor) -> Any:
     """The model, with an identity anchor at `samples` if the subject is to be held."""
     if run.subject is None:
         return run.model
-    return anchored_model(run.model, samples, run.subject, run.options.identity, run.options.anchor, fades=True)
+    return anchored_model(run.model, samples, run.subject, run.options.anchor_strength, run.options.anchor, fades=True)
 
 
 def collect(latent: dict, batches: list[torch.Tensor], options: Options) -> list[dict]:

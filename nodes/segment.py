@@ -123,7 +123,7 @@ class PhDSegment(io.ComfyNode):
                 io.Image.Output(
                     display_name="cutout", tooltip="RGBA: the subject without its old background's colors."
                 ),
-                BoundingBox.Output(display_name="box", tooltip="The box around the subject, in pixels."),
+                BoundingBox.Output(display_name="subject_box", tooltip="The box around the subject, in pixels."),
                 io.Mask.Output(
                     display_name="subjects",
                     is_output_list=True,

@@ -18,8 +18,8 @@ from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change, stitch
 from .checked import checked
 from .compat import newer
-from .crop import Crop
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
+from .stitch_inputs import read_sockets, stitch_sockets
 from .ui import HAS_UI, Message, by_image, outlined, preview, show, stored_for_page
 from .validate import check_socket
 
@@ -29,13 +29,8 @@ VAE_GRIDS = (4, 8, 16, 32, 64)
 STRETCHED = 0.02
 
 
-def required_inputs() -> list[io.Input]:
+def blend_inputs() -> list[io.Input]:
     return [
-        io.Image.Input("background", tooltip="The scene before anything was pasted."),
-        io.Image.Input("composite", tooltip="The whole composite from Paste & Blend."),
-        io.Image.Input("sampled", tooltip="The harmonized latent, decoded by VAE Decode."),
-        io.Mask.Input("subject_mask", tooltip="1 = subject, the subject_matte from Paste & Blend."),
-        io.Mask.Input("harmonize_mask", tooltip="1 = what may change, from Paste & Blend."),
         io.Float.Input(
             "detail",
             default=0.9,
@@ -93,23 +88,6 @@ def light_inputs() -> list[io.Input]:
 
 def optional_inputs() -> list[io.Input]:
     return [
-        Crop.Input("crop", optional=True, tooltip="From Crop Around Subject, if the sampled image is its window."),
-        io.Image.Input(
-            "sampled_reference",
-            optional=True,
-            tooltip=(
-                "The decoded light reference, if one was harmonized. The light is then estimated from the difference "
-                "between the two results."
-            ),
-        ),
-        io.Mask.Input(
-            "changed",
-            optional=True,
-            tooltip=(
-                "1 = takes the model's pixels around the subject; from Harmonize Sampler. Without it: all of "
-                "harmonize_mask."
-            ),
-        ),
         io.Int.Input(
             "num_seeds",
             optional=True,
@@ -163,7 +141,7 @@ class PhDStitch(io.ComfyNode):
                 "Puts the harmonized image back. The subject keeps its own detail under the model's light; "
                 "every pixel outside the returned mask is the background's, bit for bit."
             ),
-            inputs=[*required_inputs(), *light_inputs(), *optional_inputs()],
+            inputs=[*stitch_sockets(), *blend_inputs(), *light_inputs(), *optional_inputs()],
             outputs=stitch_outputs(),
             **HAS_UI,
             **newer(io.Schema, search_aliases=["uncrop", "relight", "detail transfer"]),
@@ -171,36 +149,35 @@ class PhDStitch(io.ComfyNode):
 
     @classmethod
     @checked
-    def execute(  # noqa: PLR0913
+    def execute(
         cls,
-        background: torch.Tensor,
-        composite: torch.Tensor,
-        sampled: torch.Tensor,
-        subject_mask: torch.Tensor,
-        harmonize_mask: torch.Tensor,
         detail: float = 0.9,
         keep_surround: float = 1.0,
         edge_fade: int = 12,
         luma_only: bool = False,
         color_fix: float = 1.0,
-        crop: CropWindow | None = None,
-        sampled_reference: torch.Tensor | None = None,
-        changed: torch.Tensor | None = None,
         num_seeds: int = 1,
         relight_strength: float = 1.0,
+        **sockets: Any,
     ) -> io.NodeOutput:
         options = StitchOptions(detail, keep_surround, luma_only, color_fix, relight_strength)
-        check_crop(crop, subject_mask=subject_mask, harmonize_mask=harmonize_mask)
-        given, composites = as_given(background, "background")[..., :3], as_images(composite, "composite")[..., :3]
+        read = read_sockets(sockets, num_seeds)
+        crop = read.crop
+        check_crop(crop, subject_matte=read.subject_matte, harmonize_mask=read.harmonize_mask)
+        given = as_given(read.background, "background")[..., :3]
+        composites = as_images(read.composite, "composite")[..., :3]
         scenes = in_range(given)
-        runs = by_seed(sampled, "sampled", num_seeds)
-        references = None if sampled_reference is None else by_seed(sampled_reference, "sampled_reference", num_seeds)
-        mattes, messages = as_masks(subject_mask, scenes, "subject_mask")
-        changes, resized = as_masks(harmonize_mask, scenes, "harmonize_mask")
-        new = None if changed is None else named_mask(changed, "changed").numpy()
+        runs = by_seed(read.sampled, "sampled", read.num_seeds)
+        references = None
+        if read.sampled_reference is not None:
+            references = by_seed(read.sampled_reference, "sampled_reference", read.num_seeds)
+        mattes, messages = as_masks(read.subject_matte, scenes, "subject_matte")
+        changes, resized = as_masks(read.harmonize_mask, scenes, "harmonize_mask")
+        new = None if read.changed is None else named_mask(read.changed, "changed").numpy()
         batch = Batch(given, scenes, composites, runs, references, mattes, changes, new, crop)
         window, cut_off = find_window(Size.of(scenes[0]), Size.of(composites[0]), Size.of(runs[0][0]), crop)
         check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
+        check_masks(batch)
         images, masks, reports, found = stitch_batch(batch, window, edge_fade, options)
         previews = (outlined(array) for pair in zip(images, masks, strict=True) for array in pair)
         before = stored_for_page(preview(item(composites, index)) for index in range(batch.count))
@@ -234,7 +211,7 @@ class Batch:
     @cached_property
     def count(self) -> int:
         batches = {"background": self.scenes, "composite": self.composites, "sampled": self.runs[0]}
-        batches |= {"subject_mask": self.mattes, "harmonize_mask": self.changes}
+        batches |= {"subject_matte": self.mattes, "harmonize_mask": self.changes}
         batches |= {} if self.references is None else {"sampled_reference": self.references[0]}
         batches |= {} if self.changed is None else {"changed": self.changed}
         return common_batch(**batches)
@@ -327,6 +304,31 @@ def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
             )
 
 
+def check_masks(batch: Batch) -> None:
+    """Refuses masks in each other's places, and inpaint_mask in the place of harmonize_mask."""
+    for index in range(batch.count):
+        matte, change = item(batch.mattes, index), item(batch.changes, index)
+        if not matte.any() or not change.any():
+            continue
+        left_out = (matte > 0.5) & (change == 0)
+        # A subject's pixels differ from the background's; a ring's do not.
+        if left_out.any() and is_equal_at(left_out, item(batch.composites, index), item(batch.scenes, index)):
+            raise ValueError(
+                "subject_matte covers more than harmonize_mask, where nothing was pasted: the two are swapped, so "
+                "connect each to its own name."
+            )
+        if not (change[matte > 0] > 0).any():
+            raise ValueError(
+                "harmonize_mask leaves out the whole subject, as inpaint_mask does: connect harmonize_mask of Paste & "
+                "Blend."
+            )
+
+
+def is_equal_at(mask: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two images [H,W,3] are the same where a mask [H,W] is true."""
+    return one.shape == other.shape and np.array_equal(one[mask], other[mask])
+
+
 def find_window(scene: Size, composite: Size, sampled: Size, crop: CropWindow | None) -> tuple[Box, list[Message]]:
     """The part of the scene that was sampled; and a message if the VAE cut off the rest."""
     if composite != scene:
@@ -352,7 +354,7 @@ def check_sampled(scene: Size, crop: CropWindow | None, **batches: list[np.ndarr
     whole = scene if crop is None else crop.target
     for name, runs in batches.items():
         size = whole if runs is None else Size.of(runs[0][0])
-        if may_show(size, whole):
+        if may_show(size, whole) and not (crop is not None and size == scene != whole):
             continue
         if crop is None:
             wrong = f"{name} is {pixels(size)}, which cannot be all of a background of {pixels(whole)}"

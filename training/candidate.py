@@ -97,10 +97,10 @@ class Candidate:
         scene, reference = (
             self.codec.encode(as_images([getattr(case, name) for case in cases])) for name in ("composite", "reference")
         )
-        settings = {"subject_mask": subject, **changes}
+        settings = {"subject_matte": subject, **changes}
         if reference_prompts is None:
             samples = {"samples": reference}
-            done = self.sampled(self.harmonize, scene, prompts, mask, reference=samples, **settings)
+            done = self.sampled(self.harmonize, scene, prompts, mask, reference_latent=samples, **settings)
         else:
             # Two runs with the same seed have the same noise.
             done = [

@@ -32,7 +32,7 @@ RUNS = (
     ("defaults", "wrong", {}),
     ("defaults", "none", {}),
     ("defaults", OWN_PROMPTS, {}),
-    ("identity 0", "right", {"identity": 0.0}),
+    ("identity 0", "right", {"anchor_strength": 0.0}),
     ("denoise 0.6", "right", {"denoise": 0.6}),
     ("denoise 0.45", "right", {"denoise": 0.45}),
     *(("no inner steps", prompt, PLAIN_STEPS) for prompt in ("right", "wrong", "none", OWN_PROMPTS)),

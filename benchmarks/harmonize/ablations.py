@@ -86,7 +86,7 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
     yield run("no_inner_steps", "no inner steps", steps=17, inner_steps=0)
     yield run("no_guidance", "lambda_strength 0: the known region keeps its noise", lambda_strength=0.0)
     yield run("seeds_4", "the mean light of 4 seeds", num_seeds=4)
-    bare = ours(case, identity=0.0)
+    bare = ours(case, anchor_strength=0.0)
     yield "no_relight", made("no relight, no anchor: the model's own pixels", case.decoded(bare.scene), bare.calls)
     done = ours(case)
     with mock.patch.object(load_pack().phd_ops.local_linear, "local_linear_smooth", gaussian_smooth):

@@ -118,9 +118,9 @@ def harmonize(
         "mask": torch.from_numpy(case.pixels(case.scenes.subject if mask is None else mask))[None],
     }
     if node == "PhDHarmonizeSampler":
-        inputs["subject_mask"] = torch.from_numpy(case.matte)[None]
+        inputs["subject_matte"] = torch.from_numpy(case.matte)[None]
     if reference is not None:
-        inputs["reference"] = as_latent(reference)
+        inputs["reference_latent"] = as_latent(reference)
     with count_model_calls() as count:
         latents = call(node, **inputs, **settings)
     return Harmonized(
@@ -153,7 +153,7 @@ def stitch(
 
     def stitch_part(part: slice) -> tuple[np.ndarray, bool]:
         inputs = {"background": case.backgrounds[part], "composite": composites[part]}
-        inputs |= {"sampled": sampled(scene, part), "subject_mask": case.matte[None], "harmonize_mask": change[None]}
+        inputs |= {"sampled": sampled(scene, part), "subject_matte": case.matte[None], "harmonize_mask": change[None]}
         if reference is not None:
             inputs["sampled_reference"] = sampled(reference, part)
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}

@@ -68,7 +68,7 @@ def own_results(case: Case, prompt: str) -> dict[str, list[Made]]:
         images, equal = methods.stitch(case, done.scene, done.reference)
         results[name] = [made(f"{label}, {PROMPTS[prompt]}", images, done.calls, equal)]
     if prompt == "right":
-        bare = methods.ours(case, prompt, identity=0.0)
+        bare = methods.ours(case, prompt, anchor_strength=0.0)
         results["langevin"] = [made("masked Langevin, no relight", case.decoded(bare.scene), bare.calls)]
     return results
 
@@ -102,7 +102,7 @@ def measure_prompts(case: Case) -> tuple[Parts, list[Made]]:
         results += chosen.values()
         for label, row in rows:
             section.row(label, as_text(row))
-    high = methods.with_reference(case, "none", denoise=methods.HIGH, identity=0.0)
+    high = methods.with_reference(case, "none", denoise=methods.HIGH, anchor_strength=0.0)
     images, equal = methods.stitch(case, high.scene, high.reference)
     label = f"ours, with reference, no prompt, denoise {methods.HIGH:g}, no anchor"
     results.append(made(label, images, high.calls, equal))

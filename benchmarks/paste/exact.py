@@ -127,7 +127,7 @@ def cropped_scene() -> np.ndarray:
     scene, mask = texture(Size(600, 480), 2), disc(480, 90, 1)
     mask = np.pad(mask, ((0, 0), (60, 60)))
     masks = {"inpaint_mask": tensor(mask), "harmonize_mask": tensor(mask)}
-    images, *_ = call("PhDCrop", composite=tensor(scene), **masks, side=256)
+    _, images, *_ = call("PhDCrop", composite=tensor(scene), **masks, side=256)
     return images[0].numpy()
 
 
@@ -175,17 +175,14 @@ def measure_tone(sizes: Sizes) -> Section:
 
 def through_the_nodes(background, exemplar, mask, blend: str, seed: int) -> list[bool]:
     """Paste & Blend, Crop, noise in place of a model, Stitch: whether pixels outside each mask stay bit-equal."""
-    composite, _, matte, inpaint, harmonize, _ = call(
+    pasted, composite, _, matte, *_ = call(
         "PhDPasteBlend", background=background, subject=exemplar, subject_mask=mask, placement="random", seed=seed,
         size_min=0.1, size_max=0.9, rotation=37.0 * seed, flip=bool(seed % 2), blend=blend, feather=2.0, ring=12,
-        light_match=0.5 * (seed % 2),
+        color_match=0.5 * (seed % 2),
     )  # fmt: skip
-    crop = call("PhDCrop", composite=composite, inpaint_mask=inpaint, harmonize_mask=harmonize, side=128)
-    sampled = torch.rand(crop[0].shape, generator=torch.Generator().manual_seed(seed))
-    image, used, _ = call(
-        "PhDStitch", background=background, composite=composite, sampled=sampled, subject_mask=matte,
-        harmonize_mask=harmonize, crop=crop[3],
-    )  # fmt: skip
+    crop, window, *_ = call("PhDCrop", paste=pasted, side=128)
+    sampled = torch.rand(window.shape, generator=torch.Generator().manual_seed(seed))
+    image, used, _ = call("PhDStitch", crop=crop, sampled=sampled)
     pairs = ((composite, matte), (image, used))
     return [torch.equal(result[mask == 0], background[mask == 0]) for result, mask in pairs]
 
@@ -224,13 +221,10 @@ def identity_stitch() -> bool:
     """Whether a crop that no model changed is stitched back bit-equal, for enlarged and reduced windows."""
     background, exemplar = tensor(texture(Size(203, 161), 6)), tensor(texture(Size(96, 96), 7))
     inputs = {"background": background, "subject": exemplar, "subject_mask": tensor(disc(96, 40, 6))}
-    composite, _, matte, inpaint, harmonize, _ = call("PhDPasteBlend", **inputs, rotation=20.0)
+    pasted, composite, *_ = call("PhDPasteBlend", **inputs, rotation=20.0)
     for side in (64, 128, 256):
-        crop = call("PhDCrop", composite=composite, inpaint_mask=inpaint, harmonize_mask=harmonize, side=side)
-        image, *_ = call(
-            "PhDStitch", background=background, composite=composite, sampled=crop[0], subject_mask=matte,
-            harmonize_mask=harmonize, crop=crop[3],
-        )  # fmt: skip
+        crop, window, *_ = call("PhDCrop", paste=pasted, side=side)
+        image, *_ = call("PhDStitch", crop=crop, sampled=window)
         if not torch.equal(image, composite):
             return False
     return True

@@ -45,7 +45,7 @@ def node_per_item(scene: int, subject: int) -> float:
     def run(inputs: tuple[np.ndarray, ...], items: int):
         background, exemplar, mask = (torch.from_numpy(array)[None] for array in inputs)
         lines = [Placement(0.4 + 0.05 * number, 0.5, 0.5, 25.0).to_text() for number in range(items)]
-        return node.execute(background, exemplar, subject_mask=mask, placements="\n".join(lines))
+        return node.execute(exemplar, background=background, subject_mask=mask, placements="\n".join(lines))
 
     with temporary_folders():
         run(images(64, 32), ITEMS)

@@ -46,7 +46,7 @@ def paste_runners(sizes: Sizes, size: float) -> dict[str, Callable]:
         f"cv2.warpAffine + alpha, {scale}": lambda: rivals.straight_alpha(scene, exemplar, matte, matrix),
         f"ours, {scale}": ours(),
         **{f"ours, {blend}": ours(blend) for blend in BLENDS[1:]},
-        "ours, light_match 1": ours("alpha", 1.0),
+        "ours, color_match 1": ours("alpha", 1.0),
         "ours, the reference alone (warp_exemplar)": lambda: warp_exemplar(
             Subject(exemplar, matte), where, Size.of(scene)
         ),
@@ -141,15 +141,14 @@ def node_runners(size: Size, subject: int) -> dict[str, Callable]:
     background, exemplar = tensor(texture(size, 0)), tensor(texture(Size(subject, subject), 1))
     inputs = {"background": background, "subject": exemplar, "subject_mask": tensor(disc(subject, 0.45 * subject, 6))}
     inputs |= {"size": 0.9 * subject / min(size), "y": 0.5, "rotation": 25.0}
-    composite, _, matte, inpaint, harmonize, _ = call("PhDPasteBlend", **inputs)
-    cut = {"composite": composite, "inpaint_mask": inpaint, "harmonize_mask": harmonize}
-    cut["side"] = max(64, subject // 2)
-    sampled, _, _, crop, *_ = call("PhDCrop", **cut)
-    given = {"background": background, "composite": composite, "sampled": sampled * 0.9, "subject_mask": matte}
+    pasted, *_ = call("PhDPasteBlend", **inputs)
+    cut = {"paste": pasted, "side": max(64, subject // 2)}
+    crop, sampled, *_ = call("PhDCrop", **cut)
+    given = {"crop": crop, "sampled": sampled * 0.9}
     return {
         "Paste & Blend": lambda: call("PhDPasteBlend", **inputs),
         "Crop": lambda: call("PhDCrop", **cut),
-        "Stitch": lambda: call("PhDStitch", **given, harmonize_mask=harmonize, crop=crop),
+        "Stitch": lambda: call("PhDStitch", **given),
         "one plain copy of the background": background.clone,
     }
 

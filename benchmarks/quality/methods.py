@@ -84,9 +84,9 @@ CLASSICAL = (
 def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
     """Outputs of PhDHarmonizeSampler, with its defaults for all settings that are not given."""
     inputs = {"model": chunk.model.model, "positive": chunk.positive, "negative": chunk.negative}
-    inputs |= {"latent": chunk.latent, "mask": chunk.mask, "subject_mask": chunk.matte}
+    inputs |= {"latent": chunk.latent, "mask": chunk.mask, "subject_matte": chunk.matte}
     if reference:
-        inputs |= {"reference": chunk.reference, "reference_positive": chunk.reference_positive}
+        inputs |= {"reference_latent": chunk.reference, "reference_positive": chunk.reference_positive}
     inputs |= {**widget_defaults("PhDHarmonizeSampler"), "preset": "custom", "cfg": CFG, "scheduler": SCHEDULER}
     return call("PhDHarmonizeSampler", **{**inputs, "seed": seed, **settings})
 
@@ -100,7 +100,7 @@ def stitched(
         inputs["sampled_reference"] = chunk.model.decoded(reference)
     inputs = {name: torch.from_numpy(images) for name, images in inputs.items()}
     inputs |= {
-        "subject_mask": chunk.matte,
+        "subject_matte": chunk.matte,
         "harmonize_mask": chunk.mask,
         "detail": 1.0,
         "num_seeds": num_seeds,
@@ -144,7 +144,7 @@ def langevin(steps: int, **settings) -> Callable[[Chunk, int], np.ndarray]:
     """The masked Langevin loop alone: the decoded latent, without the shape anchor and without Stitch."""
 
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, *_ = harmonized(chunk, seed, False, steps=steps, identity=0.0, **settings)
+        latent, *_ = harmonized(chunk, seed, False, steps=steps, anchor_strength=0.0, **settings)
         return chunk.model.decoded(latent)
 
     return run

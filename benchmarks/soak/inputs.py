@@ -200,6 +200,14 @@ def sound(source: Source, given: io.Input) -> Any:
 
 def made_by_a_node(source: Source, io_type: str) -> Any:
     """A value of one of the pack's own types: what one of its nodes gives."""
+    if io_type == "PHD_PASTE":
+        return (
+            source.nodes["PhDPasteBlend"]
+            .execute(**plain_inputs("PhDPasteBlend", source.nodes["PhDPasteBlend"]))
+            .result[0]
+        )
+    if io_type == "PHD_CROP":
+        return source.nodes["PhDCrop"].execute(paste=made_by_a_node(source, "PHD_PASTE"), side=64).result[0]
     for name, node in source.nodes.items():
         schema = node.GET_SCHEMA()
         slots = [output.io_type for output in schema.outputs]
@@ -219,7 +227,7 @@ def plain_inputs(name: str, node: type) -> dict[str, Any]:
     simple |= {"LATENT": {"samples": torch.zeros(1, 4, 8, 8)}, "CONDITIONING": [[torch.zeros(1, 4, 32), {}]]}
     inputs = {}
     for given in node.GET_SCHEMA().inputs:
-        if not given.optional or given.io_type == "MASK" and name == "PhDPasteBlend" and given.id == "subject_mask":
+        if not given.optional or name == "PhDPasteBlend" and given.id in ("background", "subject_mask"):
             default = getattr(given, "default", None)
             inputs[given.id] = simple.get(given.io_type, default)
             if given.id in MOST and isinstance(default, int):
@@ -248,7 +256,8 @@ def wrong(source: Source, given: io.Input) -> Any:
 def draw(seed: int, nodes: dict[str, type]) -> Drawn:
     """The call that a seed stands for."""
     source = Source(seed, nodes)
-    name = source.random.choice(list(nodes))
+    # A node that expands into others gets links where others get values.
+    name = source.random.choice([name for name, node in nodes.items() if not node.GET_SCHEMA().enable_expand])
     given = nodes[name].GET_SCHEMA().inputs
     inputs = {each.id: sound(source, each) for each in given if not each.optional or source.chance(0.5)}
     linked = {each.id for each in given if each.io_type not in WIDGETS or source.chance(0.1)}

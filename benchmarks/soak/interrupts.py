@@ -43,7 +43,7 @@ def works(side: int, nodes: dict[str, type]) -> dict[str, tuple[str, Callable[[]
         given = images(side)
         small = torch.nn.functional.interpolate(given["composite"].movedim(-1, 1), (min(side, 1024),) * 2, mode="area")
         scenes = {"background": given["scene"], "composite": given["composite"]}
-        masks = {"subject_mask": given["mask"], "harmonize_mask": (given["mask"] > 0).float()}
+        masks = {"subject_matte": given["mask"], "harmonize_mask": (given["mask"] > 0).float()}
         return {**scenes, **masks, "sampled": 0.9 * small.movedim(1, -1).contiguous()}
 
     def crop() -> dict:
@@ -58,7 +58,7 @@ def works(side: int, nodes: dict[str, type]) -> dict[str, tuple[str, Callable[[]
     return {
         "Paste & Blend": ("PhDPasteBlend", paste),
         "Paste & Blend, multi-band": ("PhDPasteBlend", lambda: paste(blend="multi-band", feather=16.0)),
-        "Paste & Blend, Poisson": ("PhDPasteBlend", lambda: paste(blend="Poisson", light_match=0.5)),
+        "Paste & Blend, Poisson": ("PhDPasteBlend", lambda: paste(blend="Poisson", color_match=0.5)),
         "Stitch": ("PhDStitch", stitch),
         "Segment": ("PhDSegment", segment),
         "Crop Around Subject": ("PhDCrop", crop),

@@ -14,8 +14,8 @@ import requests
 
 from benchmarks.common.table import Section
 from benchmarks.soak.calls import REFUSALS, Finding
+from devtools.paths import ROOT
 from devtools.server import Server, as_png, serving
-from devtools.workflows import WORKFLOWS
 
 SIDE, LARGE = 96, 2048
 # Every so many runs an earlier one is repeated, which must give the same image.
@@ -30,7 +30,7 @@ KNOWN = {
 
 
 def demo() -> dict:
-    return json.loads((WORKFLOWS / "api" / "phd_demo.json").read_text(encoding="utf-8"))
+    return json.loads((ROOT / "demo" / "workflow.json").read_text(encoding="utf-8"))
 
 
 def small_prompt(seed: int) -> dict:

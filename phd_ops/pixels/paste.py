@@ -52,13 +52,13 @@ class PasteOptions:
     Attributes:
         softness: sigma in scene pixels of the Gaussian that softens the boundary; it blurs alpha, never color.
         blend: one of BLENDS, see `blend.py`.
-        light_match: 0..1, how far the subject's color statistics move to those of the ring around it.
+        color_match: 0..1, how far the subject's color statistics move to those of the ring around it.
         ring: width of that ring in scene pixels.
     """
 
     softness: float = 0.0
     blend: str = "alpha"
-    light_match: float = 0.0
+    color_match: float = 0.0
     ring: int = 24
 
 
@@ -198,8 +198,8 @@ def paste(
 def blend_in(scene: np.ndarray, placed: Placed, options: PasteOptions) -> None:
     """Blends a placed subject into its region of a scene [H,W,3], in place."""
     colors, part = placed.colors, scene[placed.region.slices]
-    if options.light_match > 0:
-        colors = blending.match_colors(colors, placed.alpha, scene, placed.region, options.ring, options.light_match)
+    if options.color_match > 0:
+        colors = blending.match_colors(colors, placed.alpha, scene, placed.region, options.ring, options.color_match)
     if options.blend == "multi-band":
         part[...] = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(options.softness))
     elif options.blend == "alpha":

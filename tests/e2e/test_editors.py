@@ -109,7 +109,7 @@ class PasteEditor(Editor):
 
     def __init__(self, browser, status: str = SIZE, **values):
         nodes = paste_nodes("editor_scene.png", "editor_subject.png", **{"feather": 0, "ring": 16} | values)
-        nodes["preview"] = {"type": "PreviewImage", "at": [520, 0], "links": {"images": ["paste", 0]}}
+        nodes["preview"] = {"type": "PreviewImage", "at": [520, 0], "links": {"images": ["paste", 1]}}
         super().__init__(browser, nodes, "paste", status)
 
     @property
@@ -384,8 +384,7 @@ def test_a_random_placement_cannot_be_dragged_and_can_be_kept(page, renderer, ke
 def test_stitch_shows_before_and_after_beside_a_line_that_is_dragged(page, renderer, keep):
     nodes = paste_nodes("editor_scene.png", "editor_subject.png", feather=0, ring=16)
     nodes["sampled"] = {"type": "LoadImage", "at": [-420, 1300], "values": {"image": "editor_scene.png"}}
-    links = {"background": ["background", 0], "composite": ["paste", 0], "sampled": ["sampled", 0]}
-    links |= {"subject_mask": ["paste", 2], "harmonize_mask": ["paste", 4]}
+    links = {"sampled": ["sampled", 0], "paste": ["paste", 0]}
     # Only the model's own pixels: the subject is gone, as nothing else is in them.
     values = {"detail": 0.0, "color_fix": 0.0}
     nodes["stitch"] = {"type": "PhDStitch", "at": [520, 0], "links": links, "values": values}
@@ -491,7 +490,7 @@ FAULTS = {
     "an empty file": ('app.graph.nodes[0].widgets[0].value = "empty.png"', "cannot be shown"),
     "a number of the wrong type": ('widget("x").value = "left"', "must be a number"),
     "a number out of range": ('widget("size").value = -3', "must be a number"),
-    "no background": ("node.disconnectInput(0)", "Connect a background"),
+    "no background": ("node.disconnectInput(1)", "Connect a background"),
     "a muted source": ("app.graph.nodes[0].mode = 2", "Run once"),
 }
 
@@ -796,7 +795,7 @@ def test_a_node_that_was_collapsed_can_be_edited_again(paste):
 
 
 def test_the_shipped_workflow_opens_and_no_console_message_is_ours(page, renderer, keep):
-    workflow = json.loads((WORKFLOWS / "phd_demo.json").read_text(encoding="utf-8"))
+    workflow = json.loads((WORKFLOWS / "Step by step (all nodes).json").read_text(encoding="utf-8"))
     page.console()
     page.script("return app.loadGraphData(arguments[0]).then(() => true)", workflow)
     (paste_id,) = (node["id"] for node in workflow["nodes"] if node["type"] == "PhDPasteBlend")

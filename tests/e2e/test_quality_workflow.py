@@ -60,7 +60,7 @@ def test_a_workflow_that_the_server_rejects_is_reported(scored, server):
     assert status == 2 and "the server rejects it" in message
     failing = short()
     failing["11"]["inputs"]["subject_only"] = True
-    del failing["11"]["inputs"]["subject_mask"]
+    del failing["11"]["inputs"]["subject_matte"]
     status, _, message = scored(failing, "--server", server.address)
     assert (
         status == 2

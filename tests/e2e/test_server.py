@@ -20,8 +20,8 @@ pytestmark = pytest.mark.e2e
 
 
 def shipped_prompt() -> dict:
-    """The shipped workflow with fewer steps."""
-    workflow = json.loads((WORKFLOWS / "api" / "phd_demo.json").read_text(encoding="utf-8"))
+    """The demo's workflow with fewer steps."""
+    workflow = json.loads((ROOT / "demo" / "workflow.json").read_text(encoding="utf-8"))
     for node in workflow.values():
         if "inner_steps" in node["inputs"]:
             node["inputs"] |= {"preset": "custom", "steps": 2, "inner_steps": 1}
@@ -224,7 +224,7 @@ def test_the_script_on_the_page_about_the_api_runs(server, answers, tmp_path, ca
     workflow.write_text(json.dumps(shipped_prompt()), encoding="utf-8")
     for written, here in (
         ("http://127.0.0.1:8188", server.address),
-        ("example_workflows/api/phd_demo.json", workflow.as_posix()),
+        ("demo/workflow.json", workflow.as_posix()),
     ):
         assert script.count(written) == 1
         script = script.replace(written, here)

@@ -1,9 +1,13 @@
 import os
 import sys
 import types
+from pathlib import Path
 
+import cv2
 import pytest
 import torch
+
+from devtools.package_images import photograph_path
 
 # Set to 1 to write schema.json and locales/en/nodeDefs.json anew from the nodes' schemas.
 REGENERATE = "PHD_REGENERATE"
@@ -12,6 +16,16 @@ REGENERATE = "PHD_REGENERATE"
 @pytest.fixture(autouse=True)
 def registered(pack):
     """Every test here needs the pack in ComfyUI's registry."""
+
+
+@pytest.fixture(scope="module")
+def demo_images(comfyui):
+    """The images of the shipped workflows, in ComfyUI's input folder."""
+    import folder_paths
+
+    for name, photograph in (("phd_exemplar", "astronaut"), ("phd_background", "rocket")):
+        image = cv2.imread(str(photograph_path(photograph)))
+        cv2.imwrite(str(Path(folder_paths.get_input_directory()) / f"{name}.png"), image)
 
 
 @pytest.fixture

@@ -82,6 +82,12 @@ def refused(kind: str, **inputs) -> str:
     raise AssertionError(f"{kind} took its inputs.")
 
 
+def pasted_parts(values: list) -> tuple:
+    """Of Paste & Blend's outputs: composite, reference, subject matte, inpaint and harmonize mask, and placements."""
+    _, composite, placements, matte, inpaint, reference, harmonize = values
+    return composite, reference, matte, inpaint, harmonize, placements
+
+
 def module(name: str):
     """One of the pack's own modules, such as "nodes.stitch"."""
     load_pack()
@@ -134,7 +140,7 @@ def random_latent(batch: int = 1, height: int = 8, width: int = 8, seed: int = 7
 
 EXPECTED_IDS = [
     "PhDLoadSegmenter", "PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDMaskedInpaintSampler", "PhDHarmonizeSampler",
-    "PhDMaskedLangevin", "PhDIdentityAnchor", "PhDStitch", "PhDLoadDemoModel",
+    "PhDMaskedLangevin", "PhDIdentityAnchor", "PhDStitch", "PhDLoadDemoModel", "PhDLoadDemoImages", "PhDInsertSubject",
 ]  # fmt: skip
 
 NODE_TESTS = Path(__file__).resolve().parent

@@ -51,10 +51,17 @@ def inpaint(model, latent, mask=None, method="masked Langevin", positive=None, n
 
 def harmonize(model, latent, mask=None, reference=None, method="masked Langevin", **changes):
     node = module("nodes.harmonize_sampler").PhDHarmonizeSampler
-    settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
+    settings = {**SCHEDULE, **INNER, "anchor_strength": 0.0, **changes}
     reference = None if reference is None else {"samples": reference}
     out = node.execute(
-        model, prompt(1), prompt(2), {"samples": latent}, method=method, mask=mask, reference=reference, **settings
+        model,
+        prompt(1),
+        prompt(2),
+        {"samples": latent},
+        method=method,
+        mask=mask,
+        reference_latent=reference,
+        **settings,
     )
     return [latent["samples"] for latent in out.args if isinstance(latent, dict)]
 

@@ -28,7 +28,7 @@ def crop(composite, matte, change, **changes):
 
 
 def stitch(background, composite, matte, change, sampled, **changes):
-    given = {"background": background, "composite": composite, "sampled": sampled, "subject_mask": matte}
+    given = {"background": background, "composite": composite, "sampled": sampled, "subject_matte": matte}
     return run_node("PhDStitch", **given, harmonize_mask=change, **changes)
 
 
@@ -38,7 +38,7 @@ def test_the_crop_itself_stitched_back_leaves_the_background(height, width, deta
     background, composite, matte, change = pasted(height, width)
     cropped = crop(composite, matte, change, side=96)
     image, mask = stitch(
-        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
+        background, composite, matte, change, cropped.values[1], crop=cropped.values[0], detail=detail
     ).values[:2]
     assert image.shape == background.shape and mask.shape == matte.shape
     assert torch.equal(image[mask == 0], background[mask == 0])
@@ -51,7 +51,7 @@ def test_with_full_detail_the_crop_itself_gives_the_composite(height, width):
     background, composite, matte, change = pasted(height, width)
     cropped = crop(composite, matte, change, side=96)
     image, _ = stitch(
-        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=1.0, edge_fade=256
+        background, composite, matte, change, cropped.values[1], crop=cropped.values[0], detail=1.0, edge_fade=256
     ).values[:2]
     torch.testing.assert_close(image[matte == 1], composite[matte == 1], rtol=0, atol=2e-5)
 
@@ -69,7 +69,7 @@ def test_whatever_the_model_made_the_background_stays(sampled, given):
     background, composite, matte, change = pasted(61, 83)
     values = {"bright": torch.ones(1, 96, 96, 3), "dark": torch.zeros(1, 96, 96, 3), "noise": make_image(96, 96)}
     cropped = crop(composite, matte, change, side=96)
-    image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[3], **given).values[
+    image, mask = stitch(background, composite, matte, change, values[sampled], crop=cropped.values[0], **given).values[
         :2
     ]
     assert torch.equal(image[mask == 0], background[mask == 0])
@@ -194,7 +194,7 @@ def test_light_is_averaged_over_seeds_and_every_scene_has_its_own():
 
 def test_images_that_seeds_cannot_share_are_refused():
     background, composite, matte, change = pasted(60, 80)
-    given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
+    given = {"background": background, "composite": composite, "subject_matte": matte, "harmonize_mask": change}
     message = refused("PhDStitch", **given, sampled=composite.repeat(3, 1, 1, 1), num_seeds=2)
     assert message.startswith("sampled has 3 images, which cannot be 2 runs of the same scenes: set num_seeds")
 
@@ -233,7 +233,7 @@ def test_items_of_a_batch_equal_the_same_item_alone(subject):
 def test_the_window_gives_a_message_and_its_parts_have_one_size():
     background, composite, matte, change = pasted(120, 160)
     ran = crop(composite, matte, change, side=128, context=1.5, reference=background)
-    image_, inpaint, harmonize, window, reference, subject = ran.values
+    window, image_, inpaint, harmonize, reference, subject, _ = ran.values
     assert image_.shape == reference.shape == (1, window.target.height, window.target.width, 3)
     assert inpaint.shape == harmonize.shape == subject.shape == image_.shape[:3]
     assert window.target.width % 8 == window.target.height % 8 == 0
@@ -244,13 +244,13 @@ def test_the_window_gives_a_message_and_its_parts_have_one_size():
 def test_without_a_reference_the_reference_is_the_composite():
     _, composite, matte, change = pasted(60, 80)
     ran = crop(composite, matte, change, side=96)
-    assert torch.equal(ran.values[0], ran.values[4])
+    assert torch.equal(ran.values[1], ran.values[4])
 
 
 def test_an_empty_mask_gives_the_whole_image_and_a_message():
     _, composite, matte, change = pasted(60, 80)
     ran = crop(composite, matte, torch.zeros_like(change), side=96)
-    assert tuple(ran.values[3].box) == (0, 0, 80, 60)
+    assert tuple(ran.values[0].box) == (0, 0, 80, 60)
     assert "The harmonize_mask is empty: the window is the whole image." in ran.text
 
 
@@ -258,7 +258,7 @@ def test_the_window_holds_all_that_may_change_and_lies_inside():
     background = make_image(100, 100)
     for top, left in ((0, 0), (80, 80), (0, 80), (45, 45)):
         change = block(100, 100, top, left, top + 20, left + 20)
-        box = crop(background, change, change, side=64).values[3].box
+        box = crop(background, change, change, side=64).values[0].box
         assert 0 <= box.x <= left and left + 20 <= box.x + box.width <= 100
         assert 0 <= box.y <= top and top + 20 <= box.y + box.height <= 100
 
@@ -267,7 +267,7 @@ def test_the_window_holds_all_that_may_change_and_lies_inside():
 def test_gray_and_rgba_images_work(channels):
     background, composite, matte, change = pasted(60, 80)
     fits = {1: background[..., :1], 4: torch.cat([background, torch.ones(1, 60, 80, 1)], -1)}[channels]
-    assert crop(fits, matte, change, side=96).values[0].shape[-1] == 3
+    assert crop(fits, matte, change, side=96).values[1].shape[-1] == 3
     image, mask = stitch(fits, composite, matte, change, fits).values[:2]
     assert torch.equal(image[mask == 0], fits[..., :3].expand(1, 60, 80, 3)[mask == 0])
 
@@ -284,7 +284,7 @@ def test_masks_of_another_size_are_brought_to_the_image_s():
 @pytest.mark.parametrize(("height", "width"), [(60, 80), (61, 383), (300, 200)])
 def test_the_windows_sides_are_multiples(multiple, height, width):
     _, composite, matte, change = pasted(height, width)
-    window = crop(composite, matte, change, side=256, multiple=multiple).values[3]
+    window = crop(composite, matte, change, side=256, multiple=multiple).values[0]
     assert window.target.width % multiple == window.target.height % multiple == 0
     assert window.target.width * window.target.height == pytest.approx(256**2, rel=0.4)
 
@@ -292,17 +292,17 @@ def test_the_windows_sides_are_multiples(multiple, height, width):
 def test_without_a_side_the_window_takes_the_models():
     _, composite, matte, change = pasted(60, 80)
     for model, side in ((tiny_model("EPS"), 512), (run_node("PhDLoadDemoModel").values[0], 256)):
-        target = crop(composite, matte, change, side=0, context=1.0, model=model).values[3].target
+        target = crop(composite, matte, change, side=0, context=1.0, model=model).values[0].target
         assert target.width * target.height == pytest.approx(side**2, rel=0.05)
         # A side that was given stays.
-        target = crop(composite, matte, change, side=128, model=model).values[3].target
+        target = crop(composite, matte, change, side=128, model=model).values[0].target
         assert target.width * target.height == pytest.approx(128**2, rel=0.1)
 
 
 def test_a_model_with_a_coarser_grid_asks_for_more():
     _, composite, matte, change = pasted(60, 80)
     for given, multiple in ((8, 16), (24, 48), (64, 64)):
-        target = crop(composite, matte, change, side=0, multiple=given, model=tiny_flux()).values[3].target
+        target = crop(composite, matte, change, side=0, multiple=given, model=tiny_flux()).values[0].target
         assert target.width % multiple == target.height % multiple == 0
         assert target.width * target.height == pytest.approx(1024**2, rel=0.1)
 
@@ -321,7 +321,7 @@ def test_a_crop_stitched_back_is_the_composite_to_the_bit(height, width, side, d
     background, composite, matte, change = pasted(height, width)
     cropped = crop(composite, matte, change, side=side)
     image, mask = stitch(
-        background, composite, matte, change, cropped.values[0], crop=cropped.values[3], detail=detail
+        background, composite, matte, change, cropped.values[1], crop=cropped.values[0], detail=detail
     ).values[:2]
     assert torch.equal(image, torch.where(mask[..., None] > 0, composite, background))
     assert torch.equal(image, composite)
@@ -331,16 +331,16 @@ def test_a_color_shift_is_removed_and_gives_a_message():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=128, context=2.5)
     gain, offset = torch.tensor([1.05, 1.0, 0.95]), torch.tensor([-0.02, 0.01, 0.02])
-    sampled = (cropped.values[0] - offset) / gain
+    sampled = (cropped.values[1] - offset) / gain
     given = (background, composite, matte, change, sampled)
-    fixed = stitch(*given, crop=cropped.values[3], detail=0.0)
+    fixed = stitch(*given, crop=cropped.values[0], detail=0.0)
     messages = [text for text in fixed.text if text.startswith("Color shift removed: ")]
     assert len(messages) == 1
     assert "×1.050, ×1.000, ×0.950; -5.1, +2." in messages[0] and ", +5.1 levels (red, green, blue), by " in messages[0]
     assert int(messages[0].split(" by ")[1].split()[0]) > 1000
-    left = stitch(*given, crop=cropped.values[3], detail=0.0, color_fix=0.0)
+    left = stitch(*given, crop=cropped.values[0], detail=0.0, color_fix=0.0)
     assert not any("Color shift" in text for text in left.text)
-    unshifted = stitch(*given[:4], cropped.values[0] + 1e-6, crop=cropped.values[3], detail=0.0)
+    unshifted = stitch(*given[:4], cropped.values[1] + 1e-6, crop=cropped.values[0], detail=0.0)
     assert (fixed.values[0] - unshifted.values[0]).abs().max() * 255 < 0.1
     assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
 
@@ -350,7 +350,7 @@ def test_every_node_shows_its_images(page):
     cropped = crop(composite, matte, change, side=96)
     assert len(cropped.execution.outputs["node"]["images"]) == 2
     # The image and the mask that was used, for each.
-    done = stitch(background, composite, matte, change, cropped.values[0], crop=cropped.values[3])
+    done = stitch(background, composite, matte, change, cropped.values[1], crop=cropped.values[0])
     assert len(done.execution.outputs["node"]["images"]) == 4
 
 
@@ -369,7 +369,7 @@ def test_inputs_are_left_as_they_were():
 def test_a_window_in_a_large_scene_is_no_larger():
     # The subject's surroundings decide, not the scene.
     change = block(1100, 2000, 500, 900, 560, 980)
-    window = crop(make_image(1100, 2000), change, change, side=256, context=1.5).values[3]
+    window = crop(make_image(1100, 2000), change, change, side=256, context=1.5).values[0]
     assert window.box.size == (120, 120)
     assert window.target == (256, 256)
 
@@ -390,18 +390,18 @@ def test_a_mask_that_ends_with_the_window_still_fades():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=64, context=1.0)
     image, mask = stitch(
-        background, composite, matte, change, 0.7 * cropped.values[0], crop=cropped.values[3], color_fix=0.0
+        background, composite, matte, change, 0.7 * cropped.values[1], crop=cropped.values[0], color_fix=0.0
     ).values[:2]
     rows, columns = change[0].any(1).nonzero().flatten(), change[0].any(0).nonzero().flatten()
     assert mask[0, rows[0]].max() < 0.1 and mask[0, :, columns[0]].max() < 0.1
 
 
-@pytest.mark.parametrize("name", ["subject_mask", "harmonize_mask"])
+@pytest.mark.parametrize("name", ["subject_matte", "harmonize_mask"])
 def test_a_mask_of_the_window_is_refused_in_words(name):
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=64)
-    given = {"background": background, "composite": composite, "sampled": cropped.values[0], "crop": cropped.values[3]}
-    masks = {"subject_mask": matte, "harmonize_mask": change, name: cropped.values[2]}
+    given = {"background": background, "composite": composite, "sampled": cropped.values[1], "crop": cropped.values[0]}
+    masks = {"subject_matte": matte, "harmonize_mask": change, name: cropped.values[3]}
     message = refused("PhDStitch", **given, **masks)
     assert message.startswith(f"{name} is ") and "connect the whole mask from Paste & Blend" in message
 
@@ -410,24 +410,26 @@ def test_the_subject_goes_through_the_window_as_the_other_masks_do():
     _, composite, matte, change = pasted(120, 160)
     soft = 0.7 * matte
     soft[:, 50:60, 60:70] = 0.2
-    ran = crop(composite, matte, change, side=128, subject_mask=soft)
+    ran = crop(composite, matte, change, side=128, subject_matte=soft)
     # Another mask's place shows what is done to a mask.
     given = {"composite": composite, "inpaint_mask": soft, "harmonize_mask": change, "side": 128}
-    assert torch.equal(ran.values[5], run_node("PhDCrop", **given).values[1])
-    assert ran.values[5].shape == ran.values[2].shape and ran.values[5].max() == pytest.approx(0.7, abs=1e-3)
+    assert torch.equal(ran.values[5], run_node("PhDCrop", **given).values[2])
+    assert ran.values[5].shape == ran.values[3].shape and ran.values[5].max() == pytest.approx(0.7, abs=1e-3)
     # The window is around what may change, whatever the subject.
-    assert ran.values[3] == crop(composite, matte, change, side=128).values[3]
+    assert ran.values[0] == crop(composite, matte, change, side=128).values[0]
 
 
 def test_without_a_subject_it_is_what_may_change_but_not_the_ring():
     _, composite, matte, change = pasted(120, 160)
     assert torch.equal(
         crop(composite, matte, change, side=128).values[5],
-        crop(composite, matte, change, side=128, subject_mask=matte).values[5],
+        crop(composite, matte, change, side=128, subject_matte=matte).values[5],
     )
     # A ring beyond what may change takes nothing away that is not there.
-    given = {"composite": composite, "inpaint_mask": torch.ones_like(change), "harmonize_mask": change, "side": 128}
-    assert not run_node("PhDCrop", **given).values[5].any()
+    ring = torch.ones_like(change)
+    ring[:, 60, 80] = 0
+    given = {"composite": composite, "inpaint_mask": ring, "harmonize_mask": change, "side": 128}
+    assert (run_node("PhDCrop", **given).values[5] > 0.5).sum() <= 4
 
 
 @pytest.mark.parametrize("batches", [(1, 1, 3), (1, 3, 1), (3, 1, 1), (3, 1, None), (1, 3, None), (3, 3, 3)])
@@ -436,7 +438,7 @@ def test_subjects_of_a_batch_are_cut_one_by_one(batches):
     _, composite, matte, change = pasted(120, 160, batch=3)
     mattes = matte * torch.tensor([1, 0.5, 0.25])[:, None, None]
     given = [composite[: batches[0]], mattes[: batches[1]], change[: batches[1]]]
-    subject = {} if batches[2] is None else {"subject_mask": mattes[: batches[2]]}
+    subject = {} if batches[2] is None else {"subject_matte": mattes[: batches[2]]}
     together = crop(*given, side=96, **subject).values[5]
     assert together.shape[0] == 3
     for index in range(3):
@@ -448,16 +450,18 @@ def test_subjects_of_a_batch_are_cut_one_by_one(batches):
 def test_a_subject_mask_of_another_size_is_resized_to_the_images_and_gives_a_message():
     _, composite, matte, change = pasted(60, 80)
     large = matte.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    ran = crop(composite, matte, change, side=96, subject_mask=large)
-    assert torch.equal(ran.values[5], crop(composite, matte, change, side=96, subject_mask=matte).values[5])
-    assert "subject_mask is 160×120 pixels and was resized to its image's 80×60 pixels." in ran.text
+    ran = crop(composite, matte, change, side=96, subject_matte=large)
+    assert torch.equal(ran.values[5], crop(composite, matte, change, side=96, subject_matte=matte).values[5])
+    assert "subject_matte is 160×120 pixels and was resized to its image's 80×60 pixels." in ran.text
 
 
 def test_subjects_that_fit_no_batch_and_no_mask_are_refused():
     _, composite, matte, change = pasted(60, 80, batch=2)
-    given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change}
-    assert "subject_mask has 3" in refused("PhDCrop", **given, subject_mask=torch.ones(3, 60, 80))
-    assert refused("PhDCrop", **given, subject_mask=torch.ones(1, 3, 60, 80)).startswith("subject_mask: A mask must be")
+    given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change, "side": 64}
+    assert "subject_matte has 3" in refused("PhDCrop", **given, subject_matte=torch.ones(3, 60, 80))
+    assert refused("PhDCrop", **given, subject_matte=torch.ones(1, 3, 60, 80)).startswith(
+        "subject_matte: A mask must be"
+    )
 
 
 def faint_black():
@@ -466,7 +470,7 @@ def faint_black():
 
 
 def test_the_window_is_around_what_may_change_though_its_black_is_not_0():
-    window = crop(make_image(256, 256), faint_black(), faint_black(), side=64).values[3]
+    window = crop(make_image(256, 256), faint_black(), faint_black(), side=64).values[0]
     assert tuple(window.box) == (76, 76, 103, 103)
 
 
@@ -494,8 +498,8 @@ def equal(one, other):
 def test_values_outside_0_to_1_stay_outside_the_mask(options, windowed):
     background, composite, matte, change = pasted(60, 80)
     cropped = crop(composite, matte, change, side=96, context=1.0)
-    given = {"crop": cropped.values[3]} if windowed else {}
-    for sampled in (cropped.values[0], 1 - cropped.values[0]) if windowed else (composite, 1 - composite):
+    given = {"crop": cropped.values[0]} if windowed else {}
+    for sampled in (cropped.values[1], 1 - cropped.values[1]) if windowed else (composite, 1 - composite):
         image, mask, _ = stitch(wild(background), composite, matte, change, sampled, **given, **options).values
         assert (mask > 0).any() and equal(image[mask == 0], wild(background)[mask == 0])
         assert image[mask > 0].min() >= 0 and image[mask > 0].max() <= 1
@@ -510,7 +514,7 @@ def test_values_outside_0_to_1_stay_outside_the_mask(options, windowed):
 def test_what_the_vae_cut_off_inside_a_crop_is_not_stretched(cell, size):
     background, composite, matte, change = pasted(448, 592)
     whole = geometry.Size(592, 448)
-    window = geometry.CropWindow(geometry.Box(0, 0, *whole), whole, whole)
+    window = module("phd_ops.pixels.pasted_scenes").PasteCrop(geometry.Box(0, 0, *whole), whole, whole)
     sampled = composite * 0.9
     top, left = 448 % cell // 2, 592 % cell // 2
     cut = sampled[:, top : top + size[1], left : left + size[0]]
@@ -524,24 +528,24 @@ def test_what_the_vae_cut_off_inside_a_crop_is_not_stretched(cell, size):
 def test_an_unchanged_window_whose_margin_the_vae_cut_off_goes_back_to_the_bit():
     background, composite, matte, change = pasted(120, 160)
     cropped = crop(composite, matte, change, side=128)
-    target = cropped.values[3].target
+    target = cropped.values[0].target
     height, width = (side // 16 * 16 for side in (target.height, target.width))
     top, left = (target.height - height) // 2, (target.width - width) // 2
-    cut = cropped.values[0][:, top : top + height, left : left + width]
-    image, _, _ = stitch(background, composite, matte, change, cut, crop=cropped.values[3]).values
+    cut = cropped.values[1][:, top : top + height, left : left + width]
+    image, _, _ = stitch(background, composite, matte, change, cut, crop=cropped.values[0]).values
     assert torch.equal(image, composite)
 
 
 def test_a_window_is_not_stretched_over_the_whole_scene():
     background, composite, matte, change = pasted(427, 640)
-    given = {"background": background, "composite": composite, "subject_mask": matte, "harmonize_mask": change}
+    given = {"background": background, "composite": composite, "subject_matte": matte, "harmonize_mask": change}
     message = refused("PhDStitch", **given, sampled=make_image(120, 136))
     assert message.startswith("sampled is 136×120 pixels, which cannot be all of a background of 640×427 pixels")
     message = refused("PhDStitch", **given, sampled=composite, sampled_reference=make_image(120, 136))
     assert message.startswith("sampled_reference is 136×120 pixels")
     cropped = crop(composite, matte, change, side=128)
-    target = cropped.values[3].target
-    message = refused("PhDStitch", **given, sampled=make_image(64, 640), crop=cropped.values[3])
+    target = cropped.values[0].target
+    message = refused("PhDStitch", **given, sampled=make_image(64, 640), crop=cropped.values[0])
     assert f"sampled is 640×64 pixels, which cannot be the crop's window of {target.width}×{target.height}" in message
 
 

@@ -11,7 +11,18 @@ import json
 import pytest
 import torch
 from comfy_api.latest import io
-from node_support import ROOT, block, make_image, module, prompt, random_latent, refused, run_node, tiny_model
+from node_support import (
+    ROOT,
+    block,
+    make_image,
+    module,
+    pasted_parts,
+    prompt,
+    random_latent,
+    refused,
+    run_node,
+    tiny_model,
+)
 
 SCENE = make_image(60, 80)
 MASK = block(60, 80, 20, 30, 40, 50)
@@ -28,10 +39,13 @@ def good(kind):
     if "Sampler" in kind:
         return {**model_and_latent(), "positive": prompt(1), "negative": prompt(2), "steps": 1}
     if kind == "PhDIdentityAnchor":
-        return {**model_and_latent(), "subject_mask": block(64, 64, 16, 16, 48, 48)}
+        return {**model_and_latent(), "subject_matte": block(64, 64, 16, 16, 48, 48)}
+    if kind == "PhDInsertSubject":
+        linked = {"background": ["1", 0], "subject": ["1", 1], "vae": ["2", 2], "clip": ["2", 1]}
+        return {"model": model_and_latent()["model"], **linked}
     if kind == "PhDStitch":
         images = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
-        return {**images, "subject_mask": MASK, "harmonize_mask": MASK}
+        return {**images, "subject_matte": MASK, "harmonize_mask": MASK}
     return {}
 
 
@@ -116,7 +130,7 @@ def test_of_a_long_text_in_a_widget_at_most_120_characters_are_quoted(widget):
     inputs = NODES[kind].GET_SCHEMA().inputs
     required = {other.id: getattr(other, "default", None) for other in inputs if not other.optional}
     try:
-        shown = NODES[kind].execute(**required | good(kind) | {name: "x" * 10_000}).ui
+        shown = NODES[kind].execute(**required | good(kind) | {name: "x" * 10_000}).ui or {"text": []}
         said = " ".join(shown["text"])
     except ValueError as error:
         said = str(error)
@@ -131,7 +145,7 @@ def test_a_long_placement_is_not_quoted_whole(text):
 
 
 def other_crop():
-    return run_node("PhDCrop", **good("PhDCrop") | {"composite": make_image(50, 70)}).values[3]
+    return run_node("PhDCrop", **good("PhDCrop") | {"composite": make_image(50, 70)}).values[0]
 
 
 IMAGES = {
@@ -143,7 +157,7 @@ IMAGES = {
 MASKS = {
     "PhDPasteBlend": ["subject_mask", "earlier_subjects"],
     "PhDCrop": ["inpaint_mask", "harmonize_mask"],
-    "PhDStitch": ["subject_mask", "harmonize_mask"],
+    "PhDStitch": ["subject_matte", "harmonize_mask"],
 }
 BATCHED = {kind: [*IMAGES[kind], *MASKS[kind]] for kind in MASKS}
 
@@ -206,6 +220,7 @@ def test_nan_and_values_out_of_range_are_taken(kind):
     wild = SCENE.clone()
     wild[0, :5], wild[0, 5:10], wild[0, 10:15] = torch.nan, torch.inf, -3.0
     values = list(run_node(kind, **good(kind) | dict.fromkeys(IMAGES[kind], wild)).values)
+    values = list(pasted_parts(values)) if kind == "PhDPasteBlend" else values
     if "background" in IMAGES[kind]:
         # Outside its mask the background keeps its own values.
         outside = values[2 if kind == "PhDPasteBlend" else 1] == 0
@@ -254,10 +269,10 @@ PASTE, CROP, STITCH = "PhDPasteBlend", "PhDCrop", "PhDStitch"
 TAKEN = {
     "empty subject mask": (PASTE, {"subject_mask": EMPTY}, "empty: the scene passes through unchanged"),
     "empty mask to crop": (CROP, {"inpaint_mask": EMPTY, "harmonize_mask": EMPTY}, "the window is the whole image"),
-    "empty masks to stitch": (STITCH, {"subject_mask": EMPTY, "harmonize_mask": EMPTY}, "passes through unchanged"),
+    "empty masks to stitch": (STITCH, {"subject_matte": EMPTY, "harmonize_mask": EMPTY}, "passes through unchanged"),
     "all-ones subject mask": (PASTE, {"subject_mask": FULL}, ""),
     "all-ones masks to crop": (CROP, {"inpaint_mask": FULL, "harmonize_mask": FULL}, "Window 80×60 at (0, 0)"),
-    "all-ones masks to stitch": (STITCH, {"subject_mask": FULL, "harmonize_mask": FULL}, ""),
+    "all-ones masks to stitch": (STITCH, {"subject_matte": FULL, "harmonize_mask": FULL}, ""),
     "all-ones earlier subjects": (PASTE, {"earlier_subjects": FULL}, ""),
     "subject off the canvas": (PASTE, {"x": -3.0}, "lies wholly outside the scene"),
     "subject far off the canvas": (PASTE, at(x=1e4, y=-1e4), "lies wholly outside the scene"),
@@ -284,7 +299,11 @@ TAKEN = {
     "context wider than the image": (CROP, {"context": 8.0}, "Window 80×60"),
     "ring wider than the image": (PASTE, {"ring": 512}, ""),
     "sampled image of one pixel": (STITCH, {"sampled": ONE}, ""),
-    "largest smallest size": (PASTE, {"placement": "random", "size_min": 8.0, "size_max": 0.01, "visible": 1.0}, ""),
+    "largest smallest size": (
+        PASTE,
+        {"placement": "random", "size_min": 8.0, "size_max": 0.01, "min_visible": 1.0},
+        "",
+    ),
 }
 
 
@@ -298,7 +317,7 @@ def test_bad_input_that_is_taken_gives_an_image_and_a_message(case):
         if isinstance(value, torch.Tensor):
             assert value.isfinite().all() and value.min() >= 0 and value.max() <= 1
     if kind == PASTE:
-        composite, _, matte, inpaint, harmonize, _ = ran.values
+        composite, _, matte, inpaint, harmonize, _ = pasted_parts(ran.values)
         assert torch.equal(composite[matte == 0], given["background"][matte == 0])
         assert not ((inpaint > 0) & (matte > 0)).any()
         assert torch.equal(harmonize > 0, (inpaint > 0) | (matte > 0))
@@ -312,7 +331,8 @@ def test_bad_input_that_is_taken_gives_an_image_and_a_message(case):
 @pytest.mark.parametrize("case", [case for case, (kind, *_) in TAKEN.items() if kind == PASTE])
 def test_every_blend_takes_it_too(case, changes):
     _, given, _ = TAKEN[case]
-    composite, _, matte, *_ = run_node(PASTE, **good(PASTE) | given | changes | {"light_match": 1.0}).values
+    values = run_node(PASTE, **good(PASTE) | given | changes | {"color_match": 1.0}).values
+    composite, _, matte, *_ = pasted_parts(values)
     background = given.get("background", SCENE)
     assert torch.equal(composite[matte == 0], background[matte == 0]) and composite.isfinite().all()
 
@@ -367,7 +387,7 @@ def test_bad_input_that_is_refused_is_named(case):
     ("kind", "name"),
     [
         *((PASTE, name) for name in ("x", "y", "size", "rotation")),
-        *((PASTE, name) for name in ("feather", "light_match", "visible", "size_min", "size_max")),
+        *((PASTE, name) for name in ("feather", "color_match", "min_visible", "size_min", "size_max")),
         (CROP, "context"),
         *((STITCH, name) for name in ("detail", "keep_surround", "color_fix", "relight_strength")),
     ],

@@ -17,10 +17,10 @@ def outputs(net, latent, mask=MASK, method="masked Langevin", **changes):
     """The node's three outputs."""
     node = module("nodes.harmonize_sampler").PhDHarmonizeSampler
     latent = latent if isinstance(latent, dict) else {"samples": latent}
-    for name in ("reference", "original_latent"):
+    for name in ("reference_latent", "original_latent"):
         if name in changes:
             changes[name] = {"samples": changes[name]}
-    settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
+    settings = {**SCHEDULE, **INNER, "anchor_strength": 0.0, **changes}
     return node.execute(net, prompt(1), prompt(2), latent, mask=mask, method=method, **settings).args
 
 
@@ -37,8 +37,10 @@ def anchored(net, latent, mask, strength, anchor):
 def test_at_their_defaults_the_optional_inputs_change_nothing(method):
     latent, how = random_latent(batch=2), {"method": method, "denoise": 0.6}
     old = sampled(model("EPS"), latent, **how)
-    new = {"subject_mask": SUBJECT, "original_latent": random_latent(batch=2, seed=4), "subject_only": False}
-    assert torch.equal(sampled(model("EPS"), latent, identity=0.0, anchor="restyle", num_seeds=1, **new, **how), old)
+    new = {"subject_matte": SUBJECT, "original_latent": random_latent(batch=2, seed=4), "subject_only": False}
+    assert torch.equal(
+        sampled(model("EPS"), latent, anchor_strength=0.0, anchor="restyle", num_seeds=1, **new, **how), old
+    )
     if method in ("RePaint", "plain"):
         assert torch.equal(inpaint(model("EPS"), latent, MASK, **how), old)
 
@@ -47,7 +49,7 @@ def test_at_their_defaults_the_optional_inputs_change_nothing(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_identity_is_an_identity_anchor_on_the_model(method, anchor):
     latent, how = random_latent(batch=2), {"method": method, "denoise": 0.6}
-    ours = sampled(model("EPS"), latent, subject_mask=SUBJECT, identity=0.5, anchor=anchor, **how)
+    ours = sampled(model("EPS"), latent, subject_matte=SUBJECT, anchor_strength=0.5, anchor=anchor, **how)
     assert torch.equal(ours, sampled(anchored(model("EPS"), latent, SUBJECT, 0.5, anchor), latent, **how))
     assert not torch.allclose(ours, sampled(model("EPS"), latent, **how), atol=0.05)
 
@@ -68,22 +70,22 @@ def test_identity_fades_with_the_noise_s_share(family, sigma, share):
 
 def test_where_identity_is_not_given_it_is_what_the_widget_shows():
     latent = random_latent()
-    node, how = module("nodes.harmonize_sampler").PhDHarmonizeSampler, {**SCHEDULE, **INNER, "subject_mask": SUBJECT}
+    node, how = module("nodes.harmonize_sampler").PhDHarmonizeSampler, {**SCHEDULE, **INNER, "subject_matte": SUBJECT}
     given = (model("EPS"), prompt(1), prompt(2), {"samples": latent})
     done = node.execute(*given, mask=MASK, method="masked Langevin", **how).args[0]["samples"]
-    (widget,) = (item for item in node.GET_SCHEMA().inputs if item.id == "identity")
-    assert torch.equal(done, sampled(model("EPS"), latent, subject_mask=SUBJECT, identity=widget.default))
+    (widget,) = (item for item in node.GET_SCHEMA().inputs if item.id == "anchor_strength")
+    assert torch.equal(done, sampled(model("EPS"), latent, subject_matte=SUBJECT, anchor_strength=widget.default))
 
 
 def test_identity_without_a_subject_mask_holds_nothing():
     latent = random_latent()
-    assert torch.equal(sampled(model("EPS"), latent, identity=0.5), sampled(model("EPS"), latent))
+    assert torch.equal(sampled(model("EPS"), latent, anchor_strength=0.5), sampled(model("EPS"), latent))
 
 
 def test_identity_holds_a_reference_at_its_own_latent():
     scene, reference = random_latent(seed=1), random_latent(seed=2)
-    how = {"identity": 1.0, "anchor": "restyle", "subject_mask": SUBJECT, "denoise": 0.6}
-    ours = outputs(model("EPS"), scene, reference=reference, **how)
+    how = {"anchor_strength": 1.0, "anchor": "restyle", "subject_matte": SUBJECT, "denoise": 0.6}
+    ours = outputs(model("EPS"), scene, reference_latent=reference, **how)
     # With the same noise, as each would have alone.
     for done, latent in ((ours[0], scene), (ours[1], reference)):
         torch.testing.assert_close(done["samples"], sampled(model("EPS"), latent, **how), rtol=1e-3, atol=1e-3)
@@ -91,28 +93,28 @@ def test_identity_holds_a_reference_at_its_own_latent():
 
 def test_each_item_is_held_by_its_own_mask_with_every_seed():
     latent, masks = random_latent(batch=2), torch.cat([SUBJECT, torch.zeros_like(SUBJECT)])
-    how = {"subject_mask": masks, "anchor": "restyle", "num_seeds": 2}
-    unheld, held = (sampled(model("EPS"), latent, identity=identity, **how) for identity in (0.0, 1.0))
+    how = {"subject_matte": masks, "anchor": "restyle", "num_seeds": 2}
+    unheld, held = (sampled(model("EPS"), latent, anchor_strength=identity, **how) for identity in (0.0, 1.0))
     moved = (unheld - held).abs().amax((1, 2, 3)) > 0.05
     assert moved.tolist() == [True, False, True, False]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_subject_only_changes_the_subject_alone(method):
-    latent, how = random_latent(), {"method": method, "identity": 0.3}
-    ours = sampled(model("EPS"), latent, subject_only=True, subject_mask=SUBJECT, **how)
-    assert torch.equal(ours, sampled(model("EPS"), latent, SUBJECT, subject_mask=SUBJECT, **how))
+    latent, how = random_latent(), {"method": method, "anchor_strength": 0.3}
+    ours = sampled(model("EPS"), latent, subject_only=True, subject_matte=SUBJECT, **how)
+    assert torch.equal(ours, sampled(model("EPS"), latent, SUBJECT, subject_matte=SUBJECT, **how))
     changed = (ours - latent).abs().amax((0, 1)) > 1e-3
     assert torch.equal(changed, SUBJECT[0, ::8, 4::8] + SUBJECT[0, ::8, ::8] > 0)
     # The latent's own mask makes no difference.
     noted = {"samples": latent, "noise_mask": torch.ones(1, 64, 64)}
-    assert torch.equal(sampled(model("EPS"), noted, None, subject_only=True, subject_mask=SUBJECT, **how), ours)
+    assert torch.equal(sampled(model("EPS"), noted, None, subject_only=True, subject_matte=SUBJECT, **how), ours)
 
 
 def test_subject_only_without_a_subject_mask_is_refused():
     given = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, "subject_only": True}
     message = refused("PhDHarmonizeSampler", **given, latent={"samples": random_latent()}, method="plain")
-    assert message == "subject_only changes nothing but the subject: connect subject_mask, or switch it off."
+    assert message == "subject_only changes nothing but the subject: connect subject_matte, or switch it off."
 
 
 SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m"]
@@ -171,11 +173,11 @@ def test_without_inner_steps_every_second_seed_starts_from_the_opposite_noise(me
 def test_a_reference_is_sampled_with_the_same_noise(method, mask):
     latent, how = random_latent(batch=2), {"method": method, "num_seeds": 3, "denoise": 0.6}
     # Nearly equal, for an equal one is not run.
-    scene, reference, changed = outputs(model("EPS"), latent, mask, reference=latent + 1e-6, **how)
+    scene, reference, changed = outputs(model("EPS"), latent, mask, reference_latent=latent + 1e-6, **how)
     assert scene["samples"].shape == reference["samples"].shape == (6, 4, 8, 8) and changed.shape == (2, 8, 8)
     torch.testing.assert_close(scene["samples"], reference["samples"], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(scene["samples"], sampled(model("EPS"), latent, mask, **how), rtol=1e-4, atol=1e-4)
-    other = outputs(model("EPS"), latent, mask, reference=random_latent(batch=2, seed=9), **how)
+    other = outputs(model("EPS"), latent, mask, reference_latent=random_latent(batch=2, seed=9), **how)
     torch.testing.assert_close(other[0]["samples"], scene["samples"], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(other[1]["samples"], reference["samples"], atol=0.1)
 
@@ -183,9 +185,9 @@ def test_a_reference_is_sampled_with_the_same_noise(method, mask):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_reference_s_own_prompt_is_the_reference_s_alone(method):
     scene, reference = random_latent(seed=1), random_latent(seed=2)
-    how = {"method": method, "denoise": 0.6, "num_seeds": 2, "identity": 0.5, "subject_mask": SUBJECT}
+    how = {"method": method, "denoise": 0.6, "num_seeds": 2, "anchor_strength": 0.5, "subject_matte": SUBJECT}
     shared, alike, apart = (
-        [out["samples"] for out in outputs(model("EPS"), scene, reference=reference, **prompts, **how)[:2]]
+        [out["samples"] for out in outputs(model("EPS"), scene, reference_latent=reference, **prompts, **how)[:2]]
         for prompts in ({}, {"reference_positive": prompt(1)}, {"reference_positive": prompt(3)})
     )
     torch.testing.assert_close(alike, shared, rtol=0, atol=ROUNDING)
@@ -225,11 +227,17 @@ def test_no_seed_of_a_run_is_near_another():
 
 @pytest.mark.parametrize(
     "more",
-    [{"identity": 0.5}, {"num_seeds": 3}, {"subject_only": True}, {"original_latent": random_latent(seed=5)}, {}],
+    [
+        {"anchor_strength": 0.5},
+        {"num_seeds": 3},
+        {"subject_only": True},
+        {"original_latent": random_latent(seed=5)},
+        {},
+    ],
     ids=lambda more: next(iter(more), "nothing"),
 )
 def test_no_optional_input_costs_a_model_call(more, model_calls):
-    outputs(model("EPS"), random_latent(), subject_mask=SUBJECT, reference=random_latent(seed=9), **more)
+    outputs(model("EPS"), random_latent(), subject_matte=SUBJECT, reference_latent=random_latent(seed=9), **more)
     assert len(model_calls) == 3 + 2 * 2
 
 
@@ -237,9 +245,9 @@ def test_no_optional_input_costs_a_model_call(more, model_calls):
 @pytest.mark.parametrize("how", [{"mask": torch.zeros(1, 64, 64)}, {"denoise": 0.0}], ids=["empty mask", "denoise 0"])
 def test_where_nothing_is_sampled_all_passes_through_as_often_as_there_are_seeds(method, how, model_calls):
     latent, reference = random_latent(batch=2), random_latent(batch=2, seed=9)
-    how = {"method": method, "identity": 0.5, **how}
+    how = {"method": method, "anchor_strength": 0.5, **how}
     for seeds in (1, 3):
-        scene, beside, changed = outputs(model("EPS"), latent, reference=reference, num_seeds=seeds, **how)
+        scene, beside, changed = outputs(model("EPS"), latent, reference_latent=reference, num_seeds=seeds, **how)
         assert torch.equal(scene["samples"], latent.repeat(seeds, 1, 1, 1))
         assert torch.equal(beside["samples"], reference.repeat(seeds, 1, 1, 1))
         assert changed.shape == (2, 8, 8) and not changed.any()
@@ -248,9 +256,11 @@ def test_where_nothing_is_sampled_all_passes_through_as_often_as_there_are_seeds
 
 def test_an_empty_subject_changes_nothing_or_with_subject_only_passes_through(model_calls):
     latent, empty = random_latent(), torch.zeros(1, 64, 64)
-    assert torch.equal(sampled(model("EPS"), latent, subject_mask=empty, identity=1.0), sampled(model("EPS"), latent))
+    assert torch.equal(
+        sampled(model("EPS"), latent, subject_matte=empty, anchor_strength=1.0), sampled(model("EPS"), latent)
+    )
     model_calls.clear()
-    assert torch.equal(sampled(model("EPS"), latent, subject_mask=empty, subject_only=True), latent)
+    assert torch.equal(sampled(model("EPS"), latent, subject_matte=empty, subject_only=True), latent)
     assert not model_calls
 
 
@@ -287,7 +297,7 @@ def test_changed_is_of_the_first_seed():
 def test_a_video_has_changed_frame_by_frame_and_its_subject_is_held_so():
     latent = random_latent(3, channels=16).movedim(0, 1)[None]
     net, masks = tiny_wan(), SUBJECT * torch.tensor([1.0, 0, 1])[:, None, None]
-    how = {"subject_only": True, "subject_mask": masks, "identity": 0.5}
+    how = {"subject_only": True, "subject_matte": masks, "anchor_strength": 0.5}
     scene, _, changed = outputs(net, latent, None, **how)
     assert torch.equal(scene["samples"][:, :, 1], latent[:, :, 1])
     assert changed.shape == (3, 8, 8) and changed.mean((1, 2)).gt(0).tolist() == [True, False, True]
@@ -297,7 +307,7 @@ def test_a_video_has_changed_frame_by_frame_and_its_subject_is_held_so():
 
 def test_the_model_s_options_are_left_as_they_were():
     net = model("EPS").clone()
-    outputs(net, random_latent(), subject_mask=SUBJECT, identity=0.5, num_seeds=2)
+    outputs(net, random_latent(), subject_matte=SUBJECT, anchor_strength=0.5, num_seeds=2)
     assert "sampler_post_cfg_function" not in net.model_options
     assert net.model_options == model("EPS").model_options
 
@@ -311,11 +321,16 @@ def test_all_optional_inputs_run_in_the_executor():
     }
     given |= {
         "mask": MASK,
-        "subject_mask": SUBJECT,
+        "subject_matte": SUBJECT,
         "original_latent": {"samples": random_latent(seed=4)},
         "method": METHODS[0],
     }
-    given |= {"reference": {"samples": random_latent(seed=9)}, "identity": 0.5, "anchor": "restyle", "num_seeds": 2}
+    given |= {
+        "reference_latent": {"samples": random_latent(seed=9)},
+        "anchor_strength": 0.5,
+        "anchor": "restyle",
+        "num_seeds": 2,
+    }
     ran = run_node("PhDHarmonizeSampler", **given, **SCHEDULE, **INNER, subject_only=True)
     assert ran.execution.model_calls["node"] == 3 + 2 * 2
     scene, reference, changed = ran.values
@@ -325,8 +340,8 @@ def test_all_optional_inputs_run_in_the_executor():
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"identity": float("nan")}, "identity is nan; it must be a number from 0.0 to 1.0."),
-        ({"identity": 1.5}, "1.5"),
+        ({"anchor_strength": float("nan")}, "anchor_strength is nan; it must be a number from 0.0 to 1.0."),
+        ({"anchor_strength": 1.5}, "1.5"),
         ({"anchor": "relit"}, "relit"),
         ({"num_seeds": 0}, "num_seeds"),
         ({"num_seeds": 17}, "num_seeds"),
@@ -337,7 +352,10 @@ def test_all_optional_inputs_run_in_the_executor():
         ({"original_latent": {"samples": random_latent(batch=2)}}, "(1, 4, 8, 8); this one is (2, 4, 8, 8)"),
         ({"original_latent": {}}, "original_latent holds no samples"),
         ({"reference_positive": []}, "reference_positive is empty: connect a prompt"),
-        ({"subject_mask": torch.ones(3, 64, 64), "identity": 0.5}, "subject_mask has 3 items, but the latent has 1"),
+        (
+            {"subject_matte": torch.ones(3, 64, 64), "anchor_strength": 0.5},
+            "subject_matte has 3 items, but the latent has 1",
+        ),
         ({"method": "plain", "latent": {"samples": random_latent(2), "batch_index": [3]}}, "batch_index names 1"),
     ],
 )
@@ -350,13 +368,13 @@ def test_bad_input_is_named(changes, part):
 @pytest.mark.parametrize(
     "name",
     [
-        *("model", "positive", "negative", "latent", "mask", "reference", "reference_positive", "subject_mask"),
+        *("model", "positive", "negative", "latent", "mask", "reference_latent", "reference_positive", "subject_matte"),
         "original_latent",
     ],
 )
 def test_a_number_on_a_socket_is_named(name):
     good = {"model": model("EPS"), "positive": prompt(1), "negative": prompt(2), "mask": MASK, **SCHEDULE, **INNER}
-    good |= {"latent": {"samples": random_latent()}, "identity": 0.5}
+    good |= {"latent": {"samples": random_latent()}, "anchor_strength": 0.5}
     assert refused("PhDHarmonizeSampler", **{**good, name: 5}).startswith(f"{name} is 5; connect ")
     if name in ("model", "positive", "negative", "latent"):
         assert refused("PhDHarmonizeSampler", **{**good, name: None}).startswith(f"{name} is None; connect ")

@@ -24,7 +24,7 @@ def extras(registered):
 
 
 def anchor(net, latent, mask=SUBJECT, strength=1.0, band="restyle"):
-    given = {"model": net, "latent": {"samples": latent}, "subject_mask": mask}
+    given = {"model": net, "latent": {"samples": latent}, "subject_matte": mask}
     return run_node("PhDIdentityAnchor", **given, strength=strength, anchor=band).values[0]
 
 
@@ -285,7 +285,7 @@ def test_a_mask_of_another_size_and_a_latent_of_half_precision_work():
 def test_an_empty_mask_passes_the_model_through_with_a_warning(caplog):
     net = model("EPS")
     assert anchor(net, random_latent(), torch.zeros(1, 64, 64)) is net
-    assert "The subject_mask is empty" in caplog.text
+    assert "The subject_matte is empty" in caplog.text
 
 
 def test_strength_0_passes_the_model_through():
@@ -300,19 +300,19 @@ def test_strength_0_passes_the_model_through():
         ({"strength": 1.5}, "1.5"),
         ({"strength": -0.5}, "-0.5"),
         ({"anchor": "relit"}, "relit"),
-        ({"subject_mask": torch.ones(3, 64, 64)}, "subject_mask has 3 items, but the latent has 1"),
-        ({"subject_mask": torch.ones(1, 3, 64, 64)}, "subject_mask: A mask must be [H,W]"),
+        ({"subject_matte": torch.ones(3, 64, 64)}, "subject_matte has 3 items, but the latent has 1"),
+        ({"subject_matte": torch.ones(1, 3, 64, 64)}, "subject_matte: A mask must be [H,W]"),
         ({"latent": {}}, "latent holds no samples"),
         ({"latent": {"samples": [1, 2]}}, "latent is [1, 2]; connect a LATENT to it."),
         ({"latent": 5}, "latent is 5; connect a LATENT to it."),
         ({"model": None}, "model is None; connect a MODEL to it."),
-        ({"subject_mask": None}, "subject_mask is None; connect a MASK to it."),
+        ({"subject_matte": None}, "subject_matte is None; connect a MASK to it."),
         ({"latent": {"samples": torch.ones(1, 16, 8, 8)}}, "latent has 16 channels, but the model works on 4"),
         ({"latent": {"samples": torch.ones(1, 4, 3, 8, 8)}}, "a video; this model works on images"),
     ],
 )
 def test_bad_input_is_named(changes, part):
-    good = {"model": model("EPS"), "latent": {"samples": random_latent()}, "subject_mask": SUBJECT}
+    good = {"model": model("EPS"), "latent": {"samples": random_latent()}, "subject_matte": SUBJECT}
     assert part in refused("PhDIdentityAnchor", **{**good, **changes})
 
 

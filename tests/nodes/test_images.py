@@ -103,7 +103,7 @@ def test_of_a_large_scene_the_nodes_show_small_images(page):
     assert shown_sizes(pasted) == [(1024, 299)]
     cropped = run_node("PhDCrop", composite=scene, inpaint_mask=mask, harmonize_mask=mask, side=64, context=8.0)
     assert all(max(size) <= 1024 for size in shown_sizes(cropped))
-    given = {"background": scene, "composite": scene, "sampled": scene, "subject_mask": mask, "harmonize_mask": mask}
+    given = {"background": scene, "composite": scene, "sampled": scene, "subject_matte": mask, "harmonize_mask": mask}
     assert shown_sizes(run_node("PhDStitch", **given)) == [(1024, 299)] * 2
 
 
@@ -113,7 +113,7 @@ def test_the_mask_that_stitch_used_is_what_it_shows(page):
         "background": scene,
         "composite": scene,
         "sampled": 1 - scene,
-        "subject_mask": mask,
+        "subject_matte": mask,
         "harmonize_mask": mask,
     }
     ran = run_node("PhDStitch", **given)

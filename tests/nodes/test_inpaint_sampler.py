@@ -531,7 +531,7 @@ def test_progress_runs_over_both_runs_of_a_reference():
     run_in_executor(
         "PhDHarmonizeSampler",
         method="plain",
-        reference={"samples": random_latent(seed=9)},
+        reference_latent={"samples": random_latent(seed=9)},
         on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
     )
     done = [done for done, total in seen if total == 2 * SCHEDULE["steps"]]

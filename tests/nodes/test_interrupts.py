@@ -14,7 +14,7 @@ INPUTS = {
     "PhDPasteBlend": {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "blend": "multi-band"},
     "PhDCrop": {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64},
     "PhDStitch": {
-        "background": SCENE, "composite": 0.9 * SCENE, "sampled": 0.8 * SCENE, "subject_mask": MASK,
+        "background": SCENE, "composite": 0.9 * SCENE, "sampled": 0.8 * SCENE, "subject_matte": MASK,
         "harmonize_mask": MASK,
     },
 }  # fmt: skip

@@ -165,7 +165,7 @@ def test_messages_about_some_images_of_a_batch_name_them_and_those_about_all_do_
 
 def test_in_a_batch_every_image_s_light_is_told_apart():
     scene, mask = make_image(60, 80), block(60, 80, 20, 30, 40, 50)
-    given = {"background": scene, "composite": scene, "subject_mask": mask, "harmonize_mask": mask}
+    given = {"background": scene, "composite": scene, "subject_matte": mask, "harmonize_mask": mask}
     ran = run_node("PhDStitch", **given, sampled=torch.cat([scene, 0.5 * scene]))
     assert [text.split(" the")[0] for text in ran.text if "model" in text] == ["Image 1: The model changed nothing in"]
     assert any(text.startswith("Image 2: Light on the subject: ") for text in ran.text)
@@ -231,7 +231,7 @@ def test_the_window_of_a_crop_and_the_box_of_each_segmented_image_are_data():
     image, mask = make_image(60, 80), block(60, 80, 20, 30, 40, 50)
     cropped = run_node("PhDCrop", composite=image, inpaint_mask=mask, harmonize_mask=mask, side=64, context=2.0)
     (window,) = cropped.execution.outputs["node"]["phd_window"]
-    assert window == {**cropped.values[3].box._asdict(), "target_width": 64, "target_height": 64}
+    assert window == {**cropped.values[0].box._asdict(), "target_width": 64, "target_height": 64}
     finds = SimpleNamespace(masks=iter([mask[0].numpy(), np.zeros((60, 80), np.float32)]))
     segmenter = module("nodes.load_segmenter").LoadedSegmenter("test", lambda *_: next(finds.masks), False)
     ran = run_node("PhDSegment", image=image.repeat(2, 1, 1, 1), segmenter=segmenter, refine_edge=0)

@@ -1,10 +1,11 @@
 """PhDPasteBlend, through the real executor."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
-from node_support import block, make_image, refused, run_node
+from node_support import block, make_image, pasted_parts, refused, run_node
 
 SCENE, EXEMPLAR = make_image(60, 80, seed=1), make_image(40, 50, seed=2)
 SUBJECT = block(40, 50, 10, 15, 30, 35)
@@ -15,7 +16,8 @@ def paste(background=SCENE, subject=EXEMPLAR, **changes):
     given = {"placement": "manual", "x": 0.5, "y": 0.5, "size": 0.4, "ring": 6, "feather": 1.0, **changes}
     if subject.shape[-1] != 4:
         given.setdefault("subject_mask", SUBJECT)
-    return run_node("PhDPasteBlend", background=background, subject=subject, **given)
+    ran = run_node("PhDPasteBlend", background=background, subject=subject, **given)
+    return dataclasses.replace(ran, values=pasted_parts(ran.values))
 
 
 def test_the_scene_is_untouched_outside_the_masks():
@@ -201,7 +203,7 @@ def test_later_in_the_chain_is_in_front():
     assert torch.equal(second[COMPOSITE][only_first], first[COMPOSITE][only_first])
 
 
-@pytest.mark.parametrize("changes", [{}, {"shadow": True}, {"blend": "multi-band"}, {"light_match": 0.7}])
+@pytest.mark.parametrize("changes", [{}, {"shadow": True}, {"blend": "multi-band"}, {"color_match": 0.7}])
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_batch_of_subjects_together_is_the_chain(count, changes):
     lines = "\n".join(line(*where) for where in WHERE[:count])
@@ -264,7 +266,7 @@ def test_no_placements_are_no_placements():
 def test_items_of_a_batch_do_not_depend_on_each_other():
     masks = torch.stack([SUBJECT[0], 0.5 * SUBJECT[0], torch.rand(40, 50, generator=torch.Generator().manual_seed(0))])
     scenes = make_image(60, 80, batch=3, seed=9)
-    given = {"light_match": 0.5, "blend": "multi-band", "rotation": 20.0}
+    given = {"color_match": 0.5, "blend": "multi-band", "rotation": 20.0}
     batch = paste(scenes, THREE, subject_mask=masks, **given).values
     for index in range(3):
         one = slice(index, index + 1)
@@ -325,16 +327,16 @@ def test_inputs_are_left_as_they_were():
     }
     copies = {name: value.clone() for name, value in given.items()}
     for blend in ("alpha", "multi-band", "Poisson", "Poisson mixed"):
-        paste(**given, blend=blend, light_match=1.0, shadow=True)
+        paste(**given, blend=blend, color_match=1.0, shadow=True)
     paste(**given, x=-3.0)
     paste(**given | {"subject_mask": torch.zeros(1, 40, 50)})
     assert all(torch.equal(given[name], copies[name]) for name in given)
 
 
 @pytest.mark.parametrize("blend", ["alpha", "multi-band", "Poisson", "Poisson mixed"])
-@pytest.mark.parametrize("light_match", [0.0, 1.0])
-def test_every_blend_leaves_the_scene_outside_the_matte(blend, light_match):
-    composite, _, matte, *_ = paste(blend=blend, light_match=light_match, rotation=12.0, x=0.1).values
+@pytest.mark.parametrize("color_match", [0.0, 1.0])
+def test_every_blend_leaves_the_scene_outside_the_matte(blend, color_match):
+    composite, _, matte, *_ = paste(blend=blend, color_match=color_match, rotation=12.0, x=0.1).values
     assert torch.equal(composite[matte == 0], SCENE[matte == 0])
     assert not torch.equal(composite[matte == 1], SCENE[matte == 1])
 
@@ -414,11 +416,11 @@ def test_earlier_masks_whose_black_is_not_0_are_those_with_a_black_of_0():
 
 
 @pytest.mark.parametrize("blend", ["alpha", "multi-band", "Poisson", "Poisson mixed"])
-@pytest.mark.parametrize("light_match", [0.0, 1.0])
-def test_values_outside_0_to_1_stay_outside_the_matte(blend, light_match):
+@pytest.mark.parametrize("color_match", [0.0, 1.0])
+def test_values_outside_0_to_1_stay_outside_the_matte(blend, color_match):
     scene = SCENE * 6.3 - 0.3
     scene[:, 0, 0], scene[:, 1, 1], scene[:, 2, 2], scene[:, 30, 40] = torch.nan, torch.inf, -torch.inf, torch.nan
-    composite, _, matte, *_ = paste(scene, blend=blend, light_match=light_match).values
+    composite, _, matte, *_ = paste(scene, blend=blend, color_match=color_match).values
     assert torch.equal(composite[matte == 0].nan_to_num(7), scene[matte == 0].nan_to_num(7))
     assert (matte > 0).any() and composite[matte > 0].min() >= 0 and composite[matte > 0].max() <= 1
     assert torch.equal(paste(scene, x=-3.0).values[COMPOSITE].nan_to_num(7), scene.nan_to_num(7))

@@ -7,14 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from node_support import block, make_image, run_node
+from node_support import block, make_image, pasted_parts, run_node
 
 SCENE, EXEMPLAR, SUBJECT = make_image(120, 160, seed=1), make_image(60, 60, seed=2), block(60, 60, 10, 10, 50, 50)
 
 
 def paste(background=SCENE, **changes):
     given = {"x": 0.5, "y": 0.5, "size": 40 / 120, "ring": 12, "feather": 1.5, **changes}
-    return run_node("PhDPasteBlend", background=background, subject=EXEMPLAR, subject_mask=SUBJECT, **given).values
+    given |= {"background": background, "subject": EXEMPLAR, "subject_mask": SUBJECT}
+    return pasted_parts(run_node("PhDPasteBlend", **given).values)
 
 
 def crop(pasted, **changes):
@@ -25,7 +26,7 @@ def crop(pasted, **changes):
 
 def stitch(pasted, sampled, **changes):
     given = {"background": SCENE, "composite": pasted[0], "sampled": sampled}
-    return run_node("PhDStitch", **given, subject_mask=pasted[2], harmonize_mask=pasted[4], **changes).values
+    return run_node("PhDStitch", **given, subject_matte=pasted[2], harmonize_mask=pasted[4], **changes).values
 
 
 def painted(window, seed=0):
@@ -37,10 +38,10 @@ def painted(window, seed=0):
 @pytest.mark.parametrize("blend", ["alpha", "multi-band", "Poisson", "Poisson mixed"])
 @pytest.mark.parametrize("detail", [0.0, 0.9])
 def test_nothing_else_moves(blend, detail):
-    pasted = paste(blend=blend, light_match=0.5, rotation=17.0)
+    pasted = paste(blend=blend, color_match=0.5, rotation=17.0)
     assert torch.equal(pasted[0][pasted[2] == 0], SCENE[pasted[2] == 0])
     window = crop(pasted)
-    image, mask = stitch(pasted, painted(window[0]), crop=window[3], detail=detail)[:2]
+    image, mask = stitch(pasted, painted(window[1]), crop=window[0], detail=detail)[:2]
     assert 0.02 < (mask > 0).float().mean() < 0.5
     assert torch.equal(image[mask == 0], SCENE[mask == 0])
     assert not torch.equal(image[mask > 0], SCENE[mask > 0])
@@ -148,7 +149,7 @@ def test_the_subject_stays_itself_and_takes_the_models_light():
 
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.0, 0.5), (0.5, 1.0), (0.5, 0.5)])
 def test_the_window_slides_inside_the_image_and_never_pads(x, y):
-    window = crop(paste(x=x, y=y), context=2.0)[3]
+    window = crop(paste(x=x, y=y), context=2.0)[0]
     assert window.box.inside(window.scene) == window.box
     assert (window.scene.width, window.scene.height) == (160, 120)
 
@@ -157,5 +158,5 @@ def test_the_window_slides_inside_the_image_and_never_pads(x, y):
 def test_everything_untouched_comes_back_exactly(detail):
     pasted = paste()
     window = crop(pasted)
-    image, mask = stitch(pasted, window[0], crop=window[3], detail=detail)[:2]
+    image, mask = stitch(pasted, window[1], crop=window[0], detail=detail)[:2]
     assert torch.equal(image, torch.where(mask[..., None] > 0, pasted[0], SCENE))

@@ -433,8 +433,10 @@ def test_what_belongs_to_an_item_stays_with_it_beside_a_reference_and_with_sever
 def harmonize_with(net, latent, reference, prompts, **changes):
     latent = latent if isinstance(latent, dict) else {"samples": latent}
     node = module("nodes.harmonize_sampler").PhDHarmonizeSampler
-    settings = {**SCHEDULE, **INNER, "identity": 0.0, **changes}
-    made = node.execute(net, **prompts, latent=latent, mask=MASK, reference={"samples": reference}, **settings).args
+    settings = {**SCHEDULE, **INNER, "anchor_strength": 0.0, **changes}
+    made = node.execute(
+        net, **prompts, latent=latent, mask=MASK, reference_latent={"samples": reference}, **settings
+    ).args
     return [made[0]["samples"], made[1]["samples"]]
 
 
@@ -445,10 +447,10 @@ def test_a_run_in_parts_counts_its_calls_and_its_progress_over_all_of_them(model
         "PhDHarmonizeSampler",
         **{**SCHEDULE, **INNER, **prompts, "model": of_kind("EPS, 9 channels in"), "latent": {"samples": latent}},
         mask=MASK,
-        reference={"samples": latent.flip(-1)},
+        reference_latent={"samples": latent.flip(-1)},
         method="masked Langevin",
         num_seeds=2,
-        identity=0.0,
+        anchor_strength=0.0,
         on_progress=lambda node, done, total: seen.append((done, total)) if node == "node" else None,
     )
     calls = len(model_calls)

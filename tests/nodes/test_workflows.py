@@ -7,12 +7,11 @@ import json
 import shutil
 from pathlib import Path
 
-import cv2
 import execution
 import folder_paths
 import pytest
 import torch
-from node_support import EXPECTED_IDS, NODE_TESTS, ROOT, to_save
+from node_support import EXPECTED_IDS, NODE_TESTS, ROOT, module, to_save
 
 import nodes
 from devtools.executor import run_workflow
@@ -20,20 +19,29 @@ from devtools.package_images import photograph_path, read_rgb
 
 WORKFLOWS = sorted((ROOT / "example_workflows" / "api").glob("*.json"))
 # As users of earlier releases have saved them. They are never written again.
+SAMPLERS = ("PhDMaskedInpaintSampler", "PhDHarmonizeSampler")
+# The nodes that give the finished image and its mask.
+FINISHING = ("PhDStitch", "PhDInsertSubject")
 OLDER = sorted((NODE_TESTS / "older_workflows").glob("*/*_api.json"))
 
 
+pytestmark = pytest.mark.usefixtures("demo_images")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def images(comfyui):
-    for name, photograph in (("phd_exemplar", "astronaut"), ("phd_background", "rocket")):
-        image = cv2.imread(str(photograph_path(photograph)))
-        cv2.imwrite(str(Path(folder_paths.get_input_directory()) / f"{name}.png"), image)
+def small_presets(pack):
+    """Insert Subject has no number of steps, only presets."""
+    presets = module("nodes.sampler_inputs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets.INPAINT_PRESETS, "fast", (2, 1))
+        patch.setitem(presets.HARMONIZE_PRESETS, "fast", (2, 1))
+        yield
 
 
 def quick(workflow):
     """The same graph with as little sampling as shows that it runs."""
     for node in workflow.values():
-        for name, least in (("preset", "custom"), ("steps", 2), ("inner_steps", 1), ("side", 128)):
+        for name, least in (("preset", "custom"), ("steps", 2), ("inner_steps", 1), ("side", 128), ("quality", "fast")):
             if name in node["inputs"]:
                 node["inputs"][name] = least
     return workflow
@@ -45,28 +53,37 @@ def run_quickly(path):
     return workflow, run_workflow(workflow)
 
 
-def test_phd_demo_is_shipped():
-    assert "phd_demo" in [path.stem for path in WORKFLOWS]
+def test_the_templates_are_shipped():
+    assert [path.stem for path in WORKFLOWS] == ["Insert a subject (CPU demo)", "Step by step (all nodes)"]
+
+
+def test_templates_have_nobody_s_own_images_and_points():
+    for path in WORKFLOWS:
+        workflow = json.loads(path.read_text(encoding="utf-8"))
+        assert not any(node["class_type"].startswith("LoadImage") for node in workflow.values())
+        for node in workflow.values():
+            assert not any(node["inputs"].get(name) for name in ("box", "positive_points", "negative_points"))
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *OLDER], ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_runs_and_keeps_the_background(path):
     workflow, execution = run_quickly(path)
-    (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "PhDStitch")
-    image, mask = execution.results[stitch][:2]
-    background = execution.results[workflow[stitch]["inputs"]["background"][0]][0]
+    (last,) = (node_id for node_id, node in workflow.items() if node["class_type"] in FINISHING)
+    image, mask = execution.results[last][:2]
+    sources = ("Background", "Load Demo Images")
+    (background,) = (node_id for node_id, node in workflow.items() if node["_meta"]["title"] in sources)
+    background = execution.results[background][0]
     assert torch.equal(image[mask == 0], background[mask == 0])
     assert 0 < (mask > 0).float().mean() < 0.9
     assert not torch.equal(image[mask > 0], background[mask > 0])
     for node_id, node in workflow.items():
-        sampler = node["class_type"] in ("PhDMaskedInpaintSampler", "PhDHarmonizeSampler")
         # Flow models have no inner steps at pure noise: two calls there, three elsewhere.
-        assert execution.model_calls[node_id] in ((2, 3) if sampler else (0,))
+        assert execution.model_calls[node_id] in ((2, 3) if node["class_type"] in SAMPLERS else (0,))
 
 
 def test_saves_the_background_s_own_pixels(tmp_path):
-    workflow, execution = run_quickly(ROOT / "example_workflows" / "api" / "phd_demo.json")
-    (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "PhDStitch")
+    workflow, execution = run_quickly(WORKFLOWS[0])
+    (stitch,) = (node_id for node_id, node in workflow.items() if node["class_type"] in FINISHING)
     (save,) = (node_id for node_id, node in workflow.items() if node["class_type"] == "SaveImage")
     (shown,) = execution.outputs[save]["images"]
     saved = shutil.copy(Path(folder_paths.get_output_directory()) / shown["subfolder"] / shown["filename"], tmp_path)
@@ -115,9 +132,9 @@ def test_a_shipped_workflow_ends_by_saving_an_image_and_is_not_run_in_part(path)
     assert ends <= {"SaveImage", "PreviewImage"} and "SaveImage" in ends
     workflow = {node_id: node for node_id, node in workflow.items() if node["class_type"] != "PreviewImage"}
     assert is_queued(workflow)
-    for sampler in ("PhDMaskedInpaintSampler", "PhDHarmonizeSampler"):
-        broken = copy.deepcopy(workflow)
-        for node in broken.values():
-            if node["class_type"] == sampler:
-                node["inputs"]["steps"] = 0
-        assert not is_queued(broken)
+    for node_id, node in workflow.items():
+        for name, wrong in (("steps", 0), ("light", -1.0)):
+            if name in node["inputs"]:
+                broken = copy.deepcopy(workflow)
+                broken[node_id]["inputs"][name] = wrong
+                assert not is_queued(broken)

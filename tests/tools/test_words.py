@@ -14,7 +14,7 @@ RETIRED = {
     r"\bcontrols?\b(?! after generate)": "ControlNet; write reference or light reference",
     r"`guidance`": "CFG; write lambda_strength",
     r"`differential`|\bdifferential (method|relight)": "Differential Diffusion; write soft mask, or with reference",
-    r"`(literal|before|seeds|together|colour_fix|sampled_control)`": "an old name of an input",
+    r"`(literal|seeds|together|colour_fix|sampled_control)`": "an old name of an input",
     r"\bpictures?\b": "write image",
     r"\btold\b|\btells?\b": "write what it is: message, prompt, setting",
     r"\b(craft|door|house|rooms?(?! for)|believes?|beliefs?|leans?|leant|stale-lit)\b": "a metaphor",

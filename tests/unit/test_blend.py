@@ -279,7 +279,7 @@ def test_without_a_ring_or_a_subject_nothing_is_matched(matching):
 def test_a_light_match_changes_the_subject_and_nothing_else():
     scene, exemplar, matte = flat(80, 0.2, 0.3, 0.6), flat(60, 0.8, 0.6, 0.3), disc(60, 20)
     plain, matched = (
-        paste(scene, Subject(exemplar, matte), Placement(size=0.5), PasteOptions(1, light_match=m)) for m in (0, 1)
+        paste(scene, Subject(exemplar, matte), Placement(size=0.5), PasteOptions(1, color_match=m)) for m in (0, 1)
     )
     assert np.array_equal(plain.matte, matched.matte)
     assert np.array_equal(matched.composite[matched.matte == 0], scene[matched.matte == 0])

@@ -567,12 +567,12 @@ def test_a_rotation_of_a_thousand_million_degrees_is_one_modulo_360():
 
 
 @given(st.integers(0, 2**32), st.sampled_from(BLENDS), st.floats(0, 1), st.floats(0, 4), st.floats(0.1, 1.2))
-def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, light_match, softness, size):
+def test_no_blend_and_no_match_touches_a_pixel_without_matte(seed, blend, color_match, softness, size):
     rng = np.random.default_rng(seed)
     scene, exemplar, matte = make_image(60, 50, seed), make_image(40, 40, seed + 1), disc(40, 14, 3)
     x, y, rotation = rng.uniform(-0.1, 1.1), rng.uniform(-0.1, 1.1), rng.uniform(0, 360)
     pasted = paste(
-        scene, Subject(exemplar, matte), Placement(x, y, size, rotation), PasteOptions(softness, blend, light_match)
+        scene, Subject(exemplar, matte), Placement(x, y, size, rotation), PasteOptions(softness, blend, color_match)
     )
     outside = pasted.matte == 0
     assert np.array_equal(pasted.composite[outside], scene[outside])

@@ -129,6 +129,18 @@ test("a chain of Paste & Blend nodes shows the scene it began with", () => {
   assert.deepEqual(imageAtInput(node, "background", none).file, FILE);
 });
 
+test("a paste, its crop and the result show the scene that the paste began with", () => {
+  const graph = new Graph();
+  graph.load("a.png");
+  graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
+  const next = graph.add("PhDPasteBlend", { inputs: [["paste", [2, 0], "PHD_PASTE"]] });
+  graph.add("PhDCrop", { inputs: [["paste", [3, 0], "PHD_PASTE"]] });
+  graph.add("PhDStitch", { inputs: [["crop", [4, 0], "PHD_CROP"]] });
+  const last = graph.add("PhDPasteBlend", { inputs: [["background", [5, 0]]] });
+  assert.deepEqual(imageAtInput(next, "paste", none).file, FILE);
+  assert.deepEqual(imageAtInput(last, "background", none).file, FILE);
+});
+
 test("a circle of links gives nothing", () => {
   const graph = new Graph();
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });

@@ -33,10 +33,14 @@ const SUBGRAPH_INPUT = -10;
 /** A longer chain of reroutes and subgraphs is taken for a circle. */
 const MAX_STEPS = 200;
 /**
- * PhD nodes whose image output shows the same scene as one of their inputs: output slot -> input.
- * @type {Record<string, string[]>}
+ * PhD nodes whose outputs show the same scene as one of their inputs, the first of these that is linked, by output slot.
+ * @type {Record<string, Record<number, string[]>>}
  */
-const SCENE_INPUTS = { PhDPasteBlend: ["background"], PhDStitch: ["composite"] };
+const SCENE_INPUTS = {
+  PhDPasteBlend: { 0: ["paste", "background"], 1: ["paste", "background"] },
+  PhDCrop: { 0: ["composite", "paste"] },
+  PhDStitch: { 0: ["composite", "crop", "paste"] },
+};
 
 /**
  * The node that computes an input's value, past reroutes, bypassed nodes and subgraphs; null where there is none.
@@ -141,10 +145,15 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
     const file = lastImage(from, outputsOf);
     return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
-  const passed = SCENE_INPUTS[from.type]?.[slot];
+  const passed = SCENE_INPUTS[from.type]?.[slot]?.find((input) => isLinked(from, input));
   if (!passed) return { origin: keyOf(origin) };
   const source = imageAtInput(from, passed, outputsOf, depth + 1);
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
+}
+
+/** @param {any} node a Paste & Blend @returns {string} The input that brings its scene. */
+export function sceneInput(node) {
+  return isLinked(node, "paste") ? "paste" : "background";
 }
 
 /**
@@ -171,9 +180,9 @@ function changeBy(node, outputsOf) {
 export function earlierPastes(node) {
   /** @type {any[]} */
   const found = [];
-  for (let from = originOf(node, "background")?.node; from?.type === "PhDPasteBlend" && !found.includes(from);) {
+  for (let from = originOf(node, sceneInput(node))?.node; from?.type === "PhDPasteBlend" && !found.includes(from);) {
     found.unshift(from);
-    from = originOf(from, "background")?.node;
+    from = originOf(from, sceneInput(from))?.node;
   }
   return found;
 }

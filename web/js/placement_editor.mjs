@@ -3,7 +3,7 @@
 import { editorOf, hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
 import { cutOut, loadImage, maskOf } from "./images.mjs";
-import { asFile, earlierPastes, imageAtInput, isLinked, maskAtInput } from "./input_images.mjs";
+import { asFile, earlierPastes, imageAtInput, isLinked, maskAtInput, sceneInput } from "./input_images.mjs";
 import { looksInverted } from "./mask_outlines.mjs";
 import { isFixed, setValue, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
@@ -158,7 +158,7 @@ export class PlacementEditor {
   /** Reads the graph, and loads and draws what has changed. */
   refresh() {
     const inputs = {
-      scene: imageAtInput(this.node, "background", this.frontend.outputsOf),
+      scene: imageAtInput(this.node, sceneInput(this.node), this.frontend.outputsOf),
       subject: imageAtInput(this.node, "subject", this.frontend.outputsOf),
       mask: isLinked(this.node, "subject_mask")
         ? maskAtInput(this.node, "subject_mask", this.frontend.outputsOf)
@@ -298,7 +298,7 @@ export class PlacementEditor {
       invalid = this.isPlacedByRun() ? null : geometry.invalidNumber(values);
     if (invalid) return [this.text("badNumber", { ...invalid, value: JSON.stringify(invalid.value) }), "error"];
     if (this.loadError) return [this.loadError, "error"];
-    if (!isLinked(this.node, "background")) return [this.text("noScene"), "note"];
+    if (!isLinked(this.node, sceneInput(this.node))) return [this.text("noScene"), "note"];
     if (!isLinked(this.node, "subject")) return [this.text("noSubject"), "note"];
     if (isLinked(this.node, "placements")) return [this.text("fromPlacements"), "note"];
     if (this.isRandom()) return [this.text(this.run ? "random" : "randomFirst"), "note"];

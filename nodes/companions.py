@@ -1,0 +1,131 @@
+"""What a LATENT brings along from Crop Around Subject: masks, light reference and original, under one key of its
+dict.
+
+ComfyUI's nodes copy a LATENT's dict, and this key with it, though they may change the samples. Nodes that make a new
+dict drop it; then the samplers' own sockets must be connected.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from ..phd_ops.pixels.pasted_scenes import PasteCrop
+from .images import pixels
+from .ui import warn
+
+KEY = "phd"
+NO_MASK = (
+    "No mask: none is connected, and the latent brings none, so everything may change. The latent of Crop Around "
+    "Subject brings its masks along, unless a node in between dropped them."
+)
+BY_HAND = "connect its masks and references by the samplers' own sockets"
+
+
+@dataclass(frozen=True, eq=False)
+class Companions:
+    """The companions of a cropped latent. One item of a batch may serve all.
+
+    Attributes:
+        crop: the window that the latent shows.
+        inpaint_mask, harmonize_mask, subject_matte: of the window, in pixels, [B,h,w].
+        original, reference: the encoded composite and light reference, of the latent's shape when it was cut. None
+            where they no longer fit.
+        sampled_reference: the reference after harmonizing; None before, or where there was none to sample.
+        changed: latent cells that harmonizing changed, [B,h,w]; None before.
+        num_seeds: how many runs of the scenes the latent holds.
+        vae: the VAE that encoded it.
+    """
+
+    crop: PasteCrop
+    inpaint_mask: torch.Tensor
+    harmonize_mask: torch.Tensor
+    subject_matte: torch.Tensor
+    original: torch.Tensor | None = None
+    reference: torch.Tensor | None = None
+    sampled_reference: torch.Tensor | None = None
+    changed: torch.Tensor | None = None
+    num_seeds: int = 1
+    vae: Any = None
+
+    @staticmethod
+    def as_latent(own: torch.Tensor | None, connected: dict | None) -> dict | None:
+        """The connected LATENT, or else a companion as one."""
+        return connected if connected is not None or own is None else {"samples": own}
+
+    def taken(self, places: Sequence[int]) -> "Companions":
+        """Those of the scenes at these places, in this order."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        batches = {name: value for name, value in values.items() if isinstance(value, torch.Tensor) and len(value) > 1}
+        crop = self.crop if self.crop.pasted is None else replace(self.crop, pasted=self.crop.pasted.taken(places))
+        return replace(self, crop=crop, **{name: batch[list(places)] for name, batch in batches.items()})
+
+
+def with_companions(latent: dict, companions: Companions) -> dict:
+    return {**latent, KEY: companions}
+
+
+def without_companions(latent: dict) -> dict:
+    return {name: value for name, value in latent.items() if name != KEY}
+
+
+def companions_of(latent: dict) -> Companions | None:
+    """A LATENT's companions, fitted to its samples; None where it has none, or is no LATENT at all.
+
+    Of an enlarged latent the references are left out, with a warning. Of a batch that was split or repeated, each item
+    gets its own.
+
+    Raises:
+        ValueError: the latent was cut or joined with others, so that they do not fit.
+    """
+    held, samples = (latent.get(KEY), latent.get("samples")) if isinstance(latent, dict) else (None, None)
+    if not isinstance(held, Companions) or not isinstance(samples, torch.Tensor) or held.original is None:
+        return held if isinstance(held, Companions) else None
+    if samples.shape[1:] != held.original.shape[1:]:
+        held = resized(held, samples)
+    return held if held.num_seeds > 1 else of_items(held, latent, len(samples))
+
+
+def resized(held: Companions, samples: torch.Tensor) -> Companions:
+    """The companions of a latent that was scaled since it was cut."""
+    assert held.original is not None  # `companions_of` has looked
+    (height, width), (own_height, own_width) = samples.shape[-2:], held.original.shape[-2:]
+    # Scaled sides are rounded to whole cells.
+    if abs(width * own_height - height * own_width) > own_height + own_width:
+        cut = f"latent is {width}×{height} cells, but Crop Around Subject made {own_width}×{own_height}"
+        raise ValueError(f"{cut}: it was cut since, so its masks do not fit. Scale it evenly, or {BY_HAND}.")
+    warn("The latent was scaled after Crop Around Subject: its light reference no longer fits and is left out.")
+    return replace(held, reference=None, sampled_reference=None)
+
+
+def of_items(held: Companions, latent: dict, count: int) -> Companions:
+    """The companions of the items that a latent holds now, of `count`."""
+    assert held.original is not None  # `companions_of` has looked
+    own, index = len(held.original), latent.get("batch_index")
+    if count == own:
+        return held
+    if index is None and count % own == 0:
+        return held.taken([place % own for place in range(count)])
+    if index is not None and len(index) == count == len(set(index)):
+        return held.taken([int(place) % own for place in index])
+    wrong = f"latent has {count} items, but Crop Around Subject made {own}"
+    raise ValueError(f"{wrong}: it was joined with others, so its masks do not fit. Sample them apart, or {BY_HAND}.")
+
+
+def given_mask(mask: torch.Tensor | None, latent: dict, held: Companions | None, name: str) -> torch.Tensor | None:
+    """A sampler's mask: the connected one, else the latent's noise mask, else the companion called `name`.
+
+    Raises:
+        ValueError: the connected mask is the whole image's, while the latent shows a window.
+    """
+    if held is not None and isinstance(mask, torch.Tensor):
+        size, crop = tuple(mask.shape[-2:][::-1]), held.crop
+        if size == crop.scene != crop.target:
+            window = f"mask is {pixels(crop.scene)}, the whole image's, but the latent shows a window"
+            raise ValueError(f"{window}: connect {name.replace('_', ' ')} of Crop Around Subject, or nothing.")
+    if mask is not None or not isinstance(latent, dict) or latent.get("noise_mask") is not None:
+        return mask
+    if held is None:
+        warn(NO_MASK)
+    return None if held is None else getattr(held, name)

@@ -1,0 +1,49 @@
+"""PhDLoadDemoImages: two photographs and a mask that come with the pack, so that its templates run at once."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from .compat import newer
+
+FOLDER = Path(__file__).resolve().parent.parent / "demo" / "images"
+
+
+def read_image(name: str) -> np.ndarray:
+    """demo/images/`name`.png as float32 [H,W,3] RGB, or [H,W] of a gray file, in 0..1."""
+    file = FOLDER / f"{name}.png"
+    # Read by Python, as OpenCV cannot open every path on Windows.
+    data = np.frombuffer(file.read_bytes(), np.uint8) if file.is_file() else np.zeros(0, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise FileNotFoundError(f"demo/images/{file.name} is missing or damaged; reinstall the pack.")
+    return (image[..., ::-1] if image.ndim == 3 else image).astype(np.float32) / 255
+
+
+class PhDLoadDemoImages(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PhDLoadDemoImages",
+            display_name="Load Demo Images",
+            category="PhD",
+            description=(
+                "Two photographs that come with the pack, to try the nodes: a rocket on its launch pad, and an "
+                "astronaut with her mask. For your own images use Load Image."
+            ),
+            inputs=[],
+            outputs=[
+                io.Image.Output(display_name="background", tooltip="A launch pad at dusk (SpaceX, CC0)."),
+                io.Image.Output(display_name="subject", tooltip="An astronaut (NASA, public domain)."),
+                io.Mask.Output(display_name="subject_mask", tooltip="1 = the astronaut."),
+            ],
+            **newer(io.Schema, search_aliases=["example images", "sample images"]),
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        images = (read_image(name) for name in ("background", "subject", "subject_mask"))
+        return io.NodeOutput(*(torch.from_numpy(np.ascontiguousarray(image))[None] for image in images))

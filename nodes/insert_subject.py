@@ -1,0 +1,226 @@
+"""PhDInsertSubject: the whole way from two images to the finished one, as one node.
+
+It runs nothing itself: it expands into the pack's own nodes, and ComfyUI caches, reports and interrupts each of them.
+"""
+
+from typing import Any
+
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+from comfy_execution.graph_utils import GraphBuilder, Node, is_link
+
+from ..phd_ops.quote import quoted
+from .checked import checked
+from .compat import newer
+from .crop import PhDCrop
+from .harmonize_sampler import PhDHarmonizeSampler
+from .inpaint_sampler import PhDMaskedInpaintSampler
+from .load_segmenter import Segmenter
+from .paste_blend import PhDPasteBlend
+from .paste_inputs import PLACEMENTS, placement_inputs
+from .sampler_inputs import HARMONIZE_PRESETS
+from .segment import PhDSegment
+from .stitch import PhDStitch
+from .validate import check_choice, check_socket
+
+QUALITIES = tuple(HARMONIZE_PRESETS)
+MOST_SEED = 0xFFFFFFFFFFFFFFFF
+# The inputs that are handed on as links, not as values: the nodes inside are cached by where a value comes from.
+AS_LINK = {"rawLink": True}
+
+
+class PhDInsertSubject(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PhDInsertSubject",
+            display_name="Insert Subject",
+            category="PhD",
+            description=(
+                "Puts the subject of one image into another, in the scene's light: pastes, inpaints, harmonizes and "
+                "stitches. Every pixel outside the returned mask is the background's, bit for bit."
+            ),
+            inputs=[*image_inputs(), *model_inputs(), *setting_inputs()],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The finished image, at the background's size."),
+                io.Mask.Output(display_name="mask", tooltip="The composite mask used: 0 = the background's own pixel."),
+                io.Image.Output(display_name="before", tooltip="The subject as pasted, before the model worked."),
+                io.String.Output(display_name="report", tooltip="JSON, as of Stitch: light, identity, and warnings."),
+            ],
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
+            enable_expand=True,
+            **newer(io.Schema, search_aliases=["paste subject", "insert object", "composite", "relight", "uncrop"]),
+        )
+
+    @classmethod
+    @checked
+    def execute(  # noqa: PLR0913
+        cls,
+        background: Any,
+        subject: Any,
+        model: Any,
+        vae: Any,
+        prompt: str = "",
+        quality: str = "balanced",
+        light: float = 1.0,
+        seed: int = 0,
+        placement: str = "manual",
+        x: float = 0.5,
+        y: float = 0.6,
+        size: float = 0.6,
+        rotation: float = 0.0,
+        flip: bool = False,
+        subject_mask: Any = None,
+        segmenter: Any = None,
+        clip: Any = None,
+        positive: Any = None,
+        negative: Any = None,
+    ) -> io.NodeOutput:
+        check_choice("quality", quality, QUALITIES)
+        check_choice("placement", placement, PLACEMENTS)
+        check_socket("model", model, ModelPatcher, "a MODEL")
+        check_link("background", background, "an IMAGE")
+        check_link("subject", subject, "an IMAGE")
+        check_link("vae", vae, "a VAE")
+        given = {"subject_mask": (subject_mask, "a MASK"), "segmenter": (segmenter, "the segmenter of Load Segmenter")}
+        given |= {"clip": (clip, "a CLIP"), "positive": (positive, "a prompt"), "negative": (negative, "a prompt")}
+        for name, (value, wanted) in given.items():
+            if value is not None:
+                check_link(name, value, wanted)
+        graph, own = GraphBuilder(), settings_of(model)
+        linked = cls.link_to("model", model)
+        if subject_mask is None and segmenter is not None:
+            subject_mask = add(graph, PhDSegment, image=subject, segmenter=segmenter).out(0)
+        positive, negative = prompts(graph, prompt, clip, positive, negative)
+        where = {"placement": placement, "x": x, "y": y, "size": size, "rotation": rotation, "flip": flip}
+        paste = add(
+            graph,
+            PhDPasteBlend,
+            own,
+            background=background,
+            subject=subject,
+            subject_mask=subject_mask,
+            seed=seed,
+            **where,
+        )
+        crop = add(graph, PhDCrop, own, paste=paste.out(0), model=linked, vae=vae)
+        sampling = {"model": linked, "positive": positive, "negative": negative, "preset": quality}
+        inpainted = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling)
+        after = (seed + 1) % (MOST_SEED + 1)
+        harmonized = add(graph, PhDHarmonizeSampler, own, latent=inpainted.out(0), seed=after, **sampling)
+        stitch = add(graph, PhDStitch, own, crop=crop.out(0), latent=harmonized.out(0), vae=vae, relight_strength=light)
+        image, mask, report = (stitch.out(slot) for slot in range(3))
+        return io.NodeOutput(image, mask, paste.out(1), report, expand=graph.finalize())
+
+    @classmethod
+    def link_to(cls, name: str, value: Any) -> Any:
+        """The link of an input whose value is needed as well; the value where it has none."""
+        if cls.hidden is None:
+            return value
+        link = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"].get(name)
+        return link if is_link(link) else value
+
+
+def check_link(name: str, value: Any, wanted: str) -> None:
+    """Refuses what is no link, as null or a number written into a prompt. `name` is the input's."""
+    if not is_link(value):
+        raise ValueError(f"{name} is {quoted(value)}; connect {wanted} to it.")
+
+
+def image_inputs() -> list[io.Input]:
+    return [
+        io.Image.Input("background", tooltip="The scene that the subject goes into.", extra_dict=AS_LINK),
+        io.Image.Input(
+            "subject", tooltip="An image that shows the subject, or a cut-out with alpha (RGBA).", extra_dict=AS_LINK
+        ),
+        io.Mask.Input(
+            "subject_mask",
+            optional=True,
+            tooltip="1 = subject, at the subject image's size. Not needed with alpha, or with a segmenter.",
+            extra_dict=AS_LINK,
+        ),
+        Segmenter.Input(
+            "segmenter",
+            optional=True,
+            tooltip="From Load Segmenter: finds the subject where no subject_mask is connected.",
+            extra_dict=AS_LINK,
+        ),
+    ]
+
+
+def model_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="Any image model: SD 1.5, SDXL, SD 3, Flux and others. It is not changed."),
+        io.Vae.Input("vae", tooltip="The model's VAE.", extra_dict=AS_LINK),
+        io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt.", extra_dict=AS_LINK),
+        io.Conditioning.Input(
+            "positive", optional=True, tooltip="Instead of the prompt: an encoded one.", extra_dict=AS_LINK
+        ),
+        io.Conditioning.Input(
+            "negative", optional=True, tooltip="What to avoid. Without it, an empty prompt.", extra_dict=AS_LINK
+        ),
+    ]
+
+
+def setting_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "prompt",
+            default="",
+            multiline=True,
+            tooltip="Describes the finished image: the whole scene, the subject and its color included.",
+        ),
+        io.Combo.Input(
+            "quality",
+            options=list(QUALITIES),
+            default="balanced",
+            tooltip="The preset of both samplers. Better takes more model calls.",
+        ),
+        io.Float.Input(
+            "light",
+            default=1.0,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            tooltip="How far the subject's light moves toward the scene's: 0 not at all, 1 as estimated.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=MOST_SEED,
+            control_after_generate=True,
+            tooltip="Seed of all noise, and of a random placement.",
+        ),
+        *placement_inputs(),
+    ]
+
+
+def settings_of(model: Any) -> dict[str, dict[str, Any]]:
+    """What a model wants of the nodes inside, by their ids: its own wish, or cfg 1 for distilled guidance."""
+    config = model.model.model_config
+    own = getattr(config, "node_settings", None)
+    if own is not None:
+        return own
+    distilled = config.unet_config.get("guidance_embed")
+    samplers = (PhDMaskedInpaintSampler, PhDHarmonizeSampler)
+    return {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in samplers} if distilled else {}
+
+
+def add(graph: GraphBuilder, node: type[io.ComfyNode], own: dict[str, dict[str, Any]] = {}, **inputs: Any) -> Node:
+    """Adds one of the pack's nodes: its defaults, what the model wants of it, and its inputs that are not None."""
+    schema = node.GET_SCHEMA()
+    defaults = {item.id: item.default for item in schema.inputs if getattr(item, "default", None) is not None}
+    given = {name: value for name, value in inputs.items() if value is not None}
+    return graph.node(schema.node_id, **defaults | own.get(schema.node_id, {}) | given)
+
+
+def prompts(graph: GraphBuilder, text: str, clip: Any, positive: Any, negative: Any) -> tuple[Any, Any]:
+    """Both prompts: the connected ones, or encoded by clip."""
+    if clip is None and (positive is None or negative is None):
+        raise ValueError("clip is not connected: connect one, or both positive and negative.")
+    if positive is None:
+        positive = graph.node("CLIPTextEncode", clip=clip, text=text).out(0)
+    if negative is None:
+        negative = graph.node("CLIPTextEncode", clip=clip, text="").out(0)
+    return positive, negative

@@ -1,0 +1,178 @@
+"""The sockets of PhDStitch: what each of them brings, and whether they belong together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.sd
+import torch
+from comfy_api.latest import io
+
+from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
+from .companions import Companions, companions_of
+from .compat import newer
+from .crop import Crop
+from .paste_inputs import Paste
+from .validate import check_socket
+
+SCENE_PARTS = ("background", "composite", "subject_matte", "harmonize_mask")
+SAMPLED_PARTS = ("sampled", "sampled_reference", "changed")
+
+
+def stitch_sockets() -> list[io.Input]:
+    """Their order is such that a bypassed node hands on the sampled image and the mask of what may change."""
+    rare = newer(io.Mask.Input, advanced=True)
+    return [
+        Crop.Input("crop", optional=True, tooltip="From Crop Around Subject: the window, and the paste that it is of."),
+        io.Latent.Input(
+            "latent", optional=True, tooltip="From the last sampler. It brings the sampled light reference along."
+        ),
+        io.Vae.Input(
+            "vae",
+            optional=True,
+            tooltip="Decodes the latent. Not needed with a latent of Crop Around Subject, which brings its own.",
+        ),
+        Paste.Input(
+            "paste", optional=True, tooltip="Without a crop: the paste whose whole composite was sampled or edited."
+        ),
+        io.Image.Input(
+            "sampled", optional=True, tooltip="Instead of latent: the image that a model made of the composite."
+        ),
+        io.Image.Input("background", optional=True, tooltip="Instead of the paste's: the scene itself.", **rare),
+        io.Image.Input("composite", optional=True, tooltip="Instead of the paste's: the whole composite.", **rare),
+        io.Mask.Input(
+            "harmonize_mask",
+            optional=True,
+            tooltip="Instead of the paste's: 1 = what may change, in the whole image.",
+            **rare,
+        ),
+        io.Mask.Input(
+            "subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject, in the whole image.", **rare
+        ),
+        io.Image.Input(
+            "sampled_reference",
+            optional=True,
+            tooltip=(
+                "Instead of the latent's: the decoded light reference. The light is estimated from the difference "
+                "between the two results."
+            ),
+            **rare,
+        ),
+        io.Mask.Input(
+            "changed",
+            optional=True,
+            tooltip=(
+                "Instead of the latent's: 1 = takes the model's pixels around the subject. Without it: all of "
+                "harmonize_mask."
+            ),
+            **rare,
+        ),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class StitchGiven:
+    """What is stitched, wherever it came from.
+
+    Attributes:
+        background, composite: IMAGEs of the whole scenes.
+        subject_matte, harmonize_mask: MASKs of the whole scenes.
+        sampled, sampled_reference: IMAGEs, of the window if there is a crop.
+        changed: a MASK of the same.
+        crop: None for the whole scene.
+        num_seeds: how many runs of the scenes the sampled images are.
+    """
+
+    background: torch.Tensor
+    composite: torch.Tensor
+    subject_matte: torch.Tensor
+    harmonize_mask: torch.Tensor
+    sampled: torch.Tensor
+    sampled_reference: torch.Tensor | None
+    changed: torch.Tensor | None
+    crop: PasteCrop | None
+    num_seeds: int
+
+
+def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
+    """What is connected, by the sockets' names; what the latent, the crop and the paste bring where they are not."""
+    crop, paste, latent = (sockets.get(name) for name in ("crop", "paste", "latent"))
+    if crop is not None:
+        check_socket("crop", crop, PasteCrop, "the crop of Crop Around Subject")
+    if paste is not None:
+        check_socket("paste", paste, PastedScenes, "the paste of Paste & Blend")
+    sampled: dict[str, Any] = {name: sockets.get(name) for name in SAMPLED_PARTS}
+    if sockets.get("vae") is not None:
+        check_socket("vae", sockets["vae"], comfy.sd.VAE, "a VAE")
+    if latent is not None:
+        check_socket("latent", latent, dict, "a LATENT")
+        if not isinstance(latent.get("samples"), torch.Tensor):
+            raise ValueError("latent holds no samples: connect the latent of a sampler.")
+        held = companions_of(latent)
+        check_window(held, crop)
+        vae = held.vae if held is not None and sockets.get("vae") is None else sockets.get("vae")
+        own = decoded(latent, held, vae, needs_image=sampled["sampled"] is None)
+        sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
+        if held is not None:
+            # Of a batch that was split, the latent knows which scenes are its own.
+            crop, num_seeds = held.crop, held.num_seeds
+    if sampled["sampled"] is None:
+        raise ValueError("sampled is not connected: connect latent and vae, or an image to sampled.")
+    scene = scene_parts(sockets, crop, paste)
+    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds)
+
+
+def decoded(latent: dict, held: Companions | None, vae: Any, *, needs_image: bool) -> dict[str, torch.Tensor | None]:
+    """The images of a latent and of its reference, as VAE Decode gives them, and its mask of what changed."""
+    found: dict[str, torch.Tensor | None] = dict.fromkeys(SAMPLED_PARTS)
+    if held is not None:
+        found["changed"] = held.changed
+    if not needs_image:
+        return found
+    if vae is None:
+        raise ValueError("latent is connected, but vae is not: connect the VAE of the model that sampled it.")
+    found["sampled"] = decode(vae, latent["samples"])
+    if held is not None and held.sampled_reference is not None:
+        found["sampled_reference"] = decode(vae, held.sampled_reference)
+    return found
+
+
+def decode(vae: Any, samples: torch.Tensor) -> torch.Tensor:
+    """IMAGEs [B,H,W,3]; the frames of videos one after another."""
+    images = vae.decode(samples)
+    return images.flatten(0, 1) if images.ndim == 5 else images
+
+
+def check_window(held: Companions | None, crop: PasteCrop | None) -> None:
+    """Refuses a latent's window without its crop, and with the crop of another window or paste."""
+    if held is None:
+        return
+    if crop is None:
+        without = "crop is not connected, but latent shows the window of a crop"
+        raise ValueError(f"{without}: connect the crop of the Crop Around Subject that made the latent.")
+    if held.crop != crop or not are_of_one_paste(held.crop.pasted, crop.pasted):
+        raise ValueError("crop and latent come from different crops: connect both of the same Crop Around Subject.")
+
+
+def are_of_one_paste(own: PastedScenes | None, whole: PastedScenes | None) -> bool:
+    """Whether a latent's scenes are the crop's, or some of them in another order."""
+    if own is None or whole is None:
+        return own is whole
+    return len(own.composite) != len(whole.composite) or own.is_same(whole)
+
+
+def scene_parts(
+    sockets: Mapping[str, Any], crop: PasteCrop | None, paste: PastedScenes | None
+) -> dict[str, torch.Tensor]:
+    """The whole scenes' images and masks by their sockets' names."""
+    held = None if crop is None else crop.pasted
+    found: dict[str, Any] = {}
+    if paste is not None and held is not None and not paste.is_same(held):
+        raise ValueError("crop was cut from another paste than the connected one: disconnect paste, or cut this one.")
+    source = held or paste
+    for name in SCENE_PARTS:
+        value = sockets.get(name)
+        found[name] = value if value is not None or source is None else getattr(source, name)
+        if found[name] is None:
+            raise ValueError(f"{name} is not connected: connect the crop of a paste, a paste, or {name} itself.")
+    return found

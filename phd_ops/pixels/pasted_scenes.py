@@ -1,0 +1,65 @@
+"""What a paste hands on to the later steps, as one value: composites with all that belongs to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from .geometry import CropWindow, Size
+
+
+@dataclass(frozen=True, eq=False)
+class PastedScenes:
+    """A batch of composites. All tensors are float32, of one height and width; one item of a batch may serve all.
+
+    Attributes:
+        background: the scenes before anything was pasted, [B,H,W,3], as given: values may lie outside 0..1.
+        composite: [B,H,W,3].
+        reference: the light references, [B,H,W,3].
+        subject_matte: all subjects, as composited, [B,H,W].
+        inpaint_mask: the rings around them, [B,H,W].
+        harmonize_mask: subjects and rings, [B,H,W].
+        placements: a line of JSON for each subject of the last paste.
+    """
+
+    background: torch.Tensor
+    composite: torch.Tensor
+    reference: torch.Tensor
+    subject_matte: torch.Tensor
+    inpaint_mask: torch.Tensor
+    harmonize_mask: torch.Tensor
+    placements: str = ""
+
+    @property
+    def size(self) -> Size:
+        return Size(self.composite.shape[2], self.composite.shape[1])
+
+    def taken(self, places: Sequence[int]) -> "PastedScenes":
+        """The scenes at these places, in this order."""
+        chosen = {name: batch[list(places)] for name, batch in self.tensors().items() if len(batch) > 1}
+        return replace(self, **chosen)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+
+    def is_same(self, other: "PastedScenes") -> bool:
+        """Whether both hold the same images and masks."""
+        pairs = zip(self.tensors().values(), other.tensors().values(), strict=True)
+        return self is other or all(are_equal(one, two) for one, two in pairs)
+
+
+def are_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are equal in every bit; NaN, as in HDR images, equals NaN."""
+    return one is other or (one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True))
+
+
+@dataclass(frozen=True, eq=False)
+class PasteCrop(CropWindow):
+    """A window, and the scenes that it was cut from.
+
+    Attributes:
+        pasted: None where the images were connected one by one, and no background is known.
+    """
+
+    pasted: PastedScenes | None = None

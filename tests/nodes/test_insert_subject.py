@@ -1,0 +1,143 @@
+"""PhDInsertSubject: the long graph in one node."""
+
+import copy
+import json
+
+import pytest
+import torch
+from node_support import NODE_TESTS, ROOT, make_image, module, run_node, tiny_flux, tiny_model
+
+from devtools.executor import WorkflowError, new_executor, run_workflow
+
+TEMPLATE = ROOT / "example_workflows" / "api" / "Insert a subject (CPU demo).json"
+BY_HAND = NODE_TESTS / "by_hand" / "phd_demo.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_presets(pack):
+    presets = module("nodes.sampler_inputs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets.INPAINT_PRESETS, "fast", (2, 1))
+        patch.setitem(presets.HARMONIZE_PRESETS, "fast", (2, 0))
+        yield
+
+
+def template(**changes):
+    workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    workflow["3"]["inputs"] |= {"quality": "fast", **changes}
+    return workflow
+
+
+def by_hand():
+    """The graph with a wire for everything, with the images and the settings of Insert Subject."""
+    workflow = json.loads(BY_HAND.read_text(encoding="utf-8"))
+    workflow["1"] = {"class_type": "PhDLoadDemoImages", "inputs": {}}
+    workflow["5"]["inputs"] |= {"background": ["1", 0], "subject": ["1", 1], "subject_mask": ["1", 2], "feather": 1.5}
+    workflow["16"]["inputs"]["background"] = ["1", 0]
+    for node_id in ("2", "3", "4", "17"):
+        del workflow[node_id]
+    for node_id in ("11", "14"):
+        workflow[node_id]["inputs"]["preset"] = "fast"
+    workflow["17"] = {"class_type": "PreviewImage", "inputs": {"images": ["16", 0]}}
+    return workflow
+
+
+def test_its_image_is_that_of_the_long_graph():
+    long = run_workflow(by_hand())
+    short = run_workflow(template())
+    image, mask, before, report = short.results["3"]
+    assert torch.equal(image, long.results["16"][0]) and torch.equal(mask, long.results["16"][1])
+    assert torch.equal(before, long.results["5"][1])
+    assert json.loads(report) == json.loads(long.results["16"][2])
+    assert len(template()) <= 8
+
+
+def test_only_what_depends_on_a_changed_widget_runs_again():
+    executor = new_executor()
+    first = run_workflow(template(), executor=executor)
+    again = run_workflow(template(light=1.5), executor=executor)
+    assert sum(first.model_calls.values()) > 0 and sum(again.model_calls.values()) == 0
+    assert not torch.equal(first.results["3"][0], again.results["3"][0])
+
+
+def test_a_segmenter_finds_the_subject_where_there_is_no_mask():
+    workflow = template()
+    workflow["8"] = {"class_type": "PhDLoadSegmenter", "inputs": {"model": "grabcut (no weights)"}}
+    del workflow["3"]["inputs"]["subject_mask"]
+    workflow["3"]["inputs"]["segmenter"] = ["8", 0]
+    with pytest.raises(WorkflowError) as error:
+        run_workflow(workflow)
+    # GrabCut itself needs a box or a point.
+    assert error.value.node_type == "PhDInsertSubject" and "needs a box or positive points" in error.value.message
+
+
+def test_encoded_prompts_take_the_place_of_clip():
+    workflow = template()
+    for node_id, text in (("8", workflow["3"]["inputs"]["prompt"]), ("9", "")):
+        workflow[node_id] = {"class_type": "CLIPTextEncode", "inputs": {"clip": ["2", 1], "text": text}}
+    del workflow["3"]["inputs"]["clip"]
+    workflow["3"]["inputs"] |= {"positive": ["8", 0], "negative": ["9", 0], "prompt": "ignored"}
+    ours, wanted = run_workflow(workflow), run_workflow(template())
+    assert torch.equal(ours.results["3"][0], wanted.results["3"][0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "start"),
+    [
+        ({"clip": None}, "clip is not connected: connect one, or both positive and negative."),
+        ({"background": None}, "background is None; connect an IMAGE"),
+        ({"subject_mask": None}, "subject has no alpha and no subject_mask is connected"),
+        ({"quality": "perfect"}, "quality"),
+        ({"light": float("nan")}, "light is nan"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(changes, start):
+    with pytest.raises(WorkflowError) as error:
+        run_workflow(template(**changes))
+    assert start in error.value.message and "\n" not in error.value.message
+
+
+def test_one_image_for_both_and_several_nodes_run():
+    workflow = template(background=["1", 1])
+    workflow["5"] = copy.deepcopy(workflow["3"])
+    workflow["5"]["inputs"]["x"] = 0.3
+    workflow["6"] = {"class_type": "PreviewImage", "inputs": {"images": ["5", 0]}}
+    results = run_workflow(workflow).results
+    subject = results["1"][1]
+    for node_id in ("3", "5"):
+        image, mask = results[node_id][:2]
+        assert torch.equal(image[mask == 0], subject[mask == 0])
+    assert not torch.equal(results["3"][0], results["5"][0])
+
+
+def test_the_settings_are_asked_of_the_model():
+    settings = module("nodes.insert_subject").settings_of
+    demo = run_node("PhDLoadDemoModel").values[0]
+    assert settings(demo)["PhDCrop"] == {"context": 1.35}
+    assert settings(tiny_model("EPS")) == {}
+    assert settings(tiny_flux())["PhDHarmonizeSampler"] == {"cfg": 1.0}
+
+
+def test_a_wish_of_a_model_names_inputs_of_our_nodes(pack):
+    demo = run_node("PhDLoadDemoModel").values[0]
+    for node_id, widgets in module("nodes.insert_subject").settings_of(demo).items():
+        assert set(widgets) <= {item.id for item in pack[node_id].GET_SCHEMA().inputs}
+
+
+def test_the_demo_images_are_the_demo_s_own():
+    from devtools.package_images import photograph_path, read_rgb
+
+    background, subject, mask = run_node("PhDLoadDemoImages").values
+    assert torch.equal(subject[0], torch.from_numpy(read_rgb(photograph_path("astronaut"))))
+    assert background.shape[1:3] == (427, 640) and mask.shape == subject.shape[:3]
+    assert 0.4 < mask.mean() < 0.6 and make_image(2, 2).dtype == mask.dtype
+
+
+def test_a_missing_demo_image_is_named(monkeypatch, tmp_path):
+    demo_images = module("nodes.demo_images")
+    monkeypatch.setattr(demo_images, "FOLDER", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"demo/images/background.png is missing or damaged; reinstall"):
+        demo_images.PhDLoadDemoImages.execute()
+    (tmp_path / "background.png").write_bytes(b"no image")
+    with pytest.raises(FileNotFoundError, match="missing or damaged"):
+        demo_images.PhDLoadDemoImages.execute()
