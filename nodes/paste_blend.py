@@ -365,7 +365,7 @@ def earlier_masks(
 def placement_lines(text: str | None) -> list[str]:
     """One line for each subject; a single NOT_PLACED where nothing was given."""
     if text is not None:
-        check_socket("placements", text, str, "a text, such as placement_used of a Paste & Blend,")
+        check_socket("placements", text, str, "a text, such as placements_used of a Paste & Blend,")
     return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
 
 
