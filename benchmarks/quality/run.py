@@ -24,7 +24,7 @@ PARTS = ("codec", "text", "unet")
 
 WANTED = {
     "with_reference_vs_best_rival": ("<=", 0.5),
-    "with_reference_vs_paste": ("<=", 0.35),
+    "with_reference_vs_paste": ("<=", 0.4),
     "with_reference_identity": (">=", 0.95),
     "with_reference_calls": ("<=", 36),
     "with_reference_ring_vs_paste": ("<=", 1),

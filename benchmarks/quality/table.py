@@ -95,7 +95,7 @@ def line(result: Result, paste: Result) -> str:
         f"identity {result.mean('identity'):.3f}",
         f"edge {result.mean('boundary'):.2f}",
         f"ring {result.mean('ring'):.4f}",
-        f"seam {result.mean('seam'):.4f}",
+        f"seam {result.mean('seam'):.6f}",
         f"shadow {result.mean('shadow_iou'):.2f}",
         f"outside {'equal' if result.mean('outside_equal') == 1 else 'differs'}",
         f"{1000 * result.mean('seconds'):6.0f} ms",
