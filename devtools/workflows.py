@@ -26,10 +26,10 @@ STAGES = {
 COLORS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
 
 # The nodes that show images without being output nodes.
-PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch"}
+PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch", "PhDInsertSubject"}
 
 # In the frontend's pixels, as LiteGraph lays nodes out; the gap leaves room for the footer that "Nodes 2.0" adds.
-WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 290, 30, 20, 24, 90, 280
+WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 340, 30, 20, 24, 90, 280
 NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
 
 
@@ -199,10 +199,11 @@ def stages(api: dict) -> dict[str, str]:
 
 
 def size_of(info: dict) -> list[int]:
-    """A node's width and height without its title bar."""
+    """A node's width and height without its title bar, and without the rows that the page folds away."""
     inputs = inputs_of(info)
     height = SLOT * max(sum(not is_widget(kind, options) for _, kind, options in inputs), len(info["output"])) + 14
-    height += WIDGET * len(widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
+    rare = {name for name, _, options in inputs if options.get("advanced")}
+    height += WIDGET * sum(name not in rare for name, _, _ in widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
     uploads = any(options.get("image_upload") for _, _, options in inputs)
     shows = uploads or info.get("output_node") or info.get("name") in PREVIEWS
     return [WIDTH, height + IMAGE * bool(shows)]

@@ -43,6 +43,7 @@ RARE_WIDGETS = {
     ],
     "PhDMaskedLangevin": ["step_size", "lambda_strength"],
     "PhDStitch": ["luma_only", "color_fix", "num_seeds", "relight_strength"],
+    "PhDInsertSubject": ["rotation", "flip"],
 }  # fmt: skip
 
 

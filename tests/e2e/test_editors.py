@@ -408,6 +408,33 @@ def test_stitch_shows_before_and_after_beside_a_line_that_is_dragged(page, rende
     assert page.screenshot().astype(int)[row, right] == pytest.approx([230, 20, 20], abs=12)
 
 
+def test_insert_subject_shows_its_result_and_lets_the_subject_be_dragged_on(page, renderer, keep):
+    nodes = {
+        "background": {"type": "LoadImage", "at": [-420, 0], "values": {"image": "editor_scene.png"}},
+        "subject": {"type": "LoadImage", "at": [-420, 460], "values": {"image": "editor_subject.png"}},
+        "invert": {"type": "InvertMask", "at": [-420, 900], "links": {"mask": ["subject", 1]}},
+        "demo": {"type": "PhDLoadDemoModel", "at": [-420, 1000]},
+    }
+    links = {"background": ["background", 0], "subject": ["subject", 0], "subject_mask": ["invert", 0]}
+    links |= {"model": ["demo", 0], "clip": ["demo", 1], "vae": ["demo", 2]}
+    # Another seed for each renderer: what is cached would not be run again.
+    values = {"quality": "fast", "size": 0.3, "seed": list(RENDERERS).index(renderer)}
+    insert = {"type": "PhDInsertSubject", "at": [0, 0], "width": 460, "extra": 0, "links": links, "values": values}
+    preview = {"type": "PreviewImage", "at": [520, 0], "links": {"images": ["insert", 0]}}
+    ids = build_graph(page, nodes | {"insert": insert, "preview": preview})
+    show_editor(page, ids["insert"])
+    wait_for_status(page, ids["insert"], SIZE)
+    page.script(RUN)
+    wait_for_status(page, ids["insert"], AS_RUN, seconds=180)
+    keep("insert_subject")
+    show_editor(page, ids["insert"])
+    x, y, width, height = page.script(CANVAS, ids["insert"])
+    before = page.script(VALUE, ids["insert"], "x")
+    center = (x + width / 2, y + height * 0.58)
+    page.drag(center, (center[0] - 60, center[1]), steps=4)
+    assert page.script(VALUE, ids["insert"], "x") < before - 0.05
+
+
 def numbers(text: str) -> list[float]:
     return [float(number) for number in text.replace(";", ",").split(",")] if text else []
 

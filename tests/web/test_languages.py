@@ -1,4 +1,4 @@
-"""Every language other than English is complete, and keeps the names of sockets and the numbers."""
+"""Every language other than English is complete, names widgets in its own words, and keeps the names of sockets."""
 
 import json
 import re
@@ -8,6 +8,15 @@ import pytest
 
 LOCALES = Path(__file__).resolve().parent.parent.parent / "locales"
 OTHERS = sorted(path.name for path in LOCALES.iterdir() if path.name != "en")
+
+
+SCHEMA = json.loads((LOCALES.parent / "tests" / "nodes" / "schema.json").read_text(encoding="utf-8"))
+WIDGET_TYPES = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
+
+
+def is_widget(node: str, group: str, name: str) -> bool:
+    """Whether an entry is a widget. `placements` is text that comes by a link only."""
+    return group == "inputs" and SCHEMA[node]["inputs"][name]["type"] in WIDGET_TYPES and name != "placements"
 
 
 def texts(language: str) -> dict:
@@ -31,10 +40,19 @@ def test_a_language_has_all_texts(language):
     english, other = dict(leaves(texts("en"))), dict(leaves(texts(language)))
     assert set(other) == set(english)
     for path, words in english.items():
-        if path[-1] == "name":  # the help pages and the tooltips name sockets as they are
+        if path[-1] == "name" and not is_widget(*path[:3]):  # help pages and tooltips name sockets as they are
             assert other[path] == words
         else:
             assert other[path].strip() and other[path] != words, path
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_widget_has_the_same_name_on_every_node(language):
+    english, names = dict(leaves(texts("en"))), {}
+    for path, words in leaves(texts(language)):
+        if path[-1] == "name" and is_widget(*path[:3]):
+            names.setdefault(english[path], set()).add(words)
+    assert {name: found for name, found in names.items() if len(found) > 1} == {}
 
 
 PAGES = sorted(LOCALES.parent.joinpath("web", "docs").glob("*/*.md"))

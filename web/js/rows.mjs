@@ -34,7 +34,6 @@ const USEFUL = {
     control_after_generate: isRandom,
     size_min: isRandom,
     size_max: isRandom,
-    visible: isRandom,
     min_visible: isRandom,
   },
   PhDInsertSubject: { x: isPlacedByHand, y: isPlacedByHand, size: isPlacedByHand },
