@@ -601,7 +601,7 @@ def test_the_second_of_two_chained_nodes_shows_where_the_first_ones_subject_is_n
     const other = node.clone()
     app.graph.add(other)
     other.pos = [600, 0]
-    node.connect(0, other, "background")
+    node.connect(0, other, "paste")
     app.graph.nodes[1].connect(0, other, "subject")
     app.graph.nodes[2].connect(0, other, "subject_mask")
     const value = (name, to) => { other.widgets.find(w => w.name === name).value = to }
@@ -610,7 +610,7 @@ def test_the_second_of_two_chained_nodes_shows_where_the_first_ones_subject_is_n
     const shown = LiteGraph.createNode("PreviewImage")
     app.graph.add(shown)
     shown.pos = [0, 2000]
-    other.connect(0, shown, "images")
+    other.connect(1, shown, "images")
     return [other.id, shown.id]
     """
     first = paste.id
