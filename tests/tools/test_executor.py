@@ -159,5 +159,6 @@ def test_gives_the_message_of_a_node_that_fails(monkeypatch, caplog):
     assert (caught.value.node_id, caught.value.node_type) == ("2", "Failing")
     assert caught.value.message == "the image is too small."
     assert "in fail" in caught.value.traceback
+    assert caught.value.error_type == "ValueError"
     # ComfyUI logs a warning of its own about models that other tests still hold.
     assert not [record for record in caplog.records if record.module != "model_management"]

@@ -10,11 +10,13 @@ import pytest
 from phd_ops import interrupt
 from phd_ops.interrupt import bands, by_bands, check, checking, waiting
 from phd_ops.pixels.foreground import cut_out
-from phd_ops.pixels.geometry import Placement, Size
+from phd_ops.pixels.geometry import Box, Placement, Size
+from phd_ops.pixels.layers import Layers
 from phd_ops.pixels.masks import fill_holes, grow, stabilize
 from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste, warp_exemplar
 from phd_ops.pixels.relight import log_light, pixel_weight
 from phd_ops.pixels.resample import blur, resize
+from phd_ops.pixels.stitch import StitchOptions, fades_in_window, stitch
 from phd_ops.segmenters.find_subjects import find_subjects
 from phd_ops.segmenters.prompt import Prompt
 from phd_ops.segmenters.refine_mask import MaskRefinement
@@ -46,7 +48,15 @@ def segmented():
     return find_subjects(lambda colors, prompt: MATTE, IMAGE, prompts, refinement).mask
 
 
+def stitched():
+    change = grow(MATTE, 8)
+    layers = Layers(SCENE, pasted(blend="alpha"), MATTE, change, *fades_in_window(change, Box(0, 0, WIDTH, HEIGHT), 4))
+    sampled = np.clip(0.8 * layers.composite + 0.05, 0, 1)
+    return stitch(layers, [resize(sampled, Size(88, 72))], options=StitchOptions(keep_surround=0.7)).image
+
+
 WORK = {
+    "stitch": stitched,
     **{f"paste, {blend}": lambda blend=blend: pasted(blend=blend, softness=6.0) for blend in BLENDS},
     "paste, reduced": lambda: paste(SCENE, SUBJECT, Placement(size=0.3)).composite,
     "light reference": lambda: warp_exemplar(SUBJECT, PLACEMENT, Size(200, 150))[0],
