@@ -39,7 +39,7 @@ def stop():
 
 
 def pasted(**options):
-    return paste(SCENE, SUBJECT, PLACEMENT, PasteOptions(light_match=0.5, **options)).composite
+    return paste(SCENE, SUBJECT, PLACEMENT, PasteOptions(color_match=0.5, **options)).composite
 
 
 def segmented():
