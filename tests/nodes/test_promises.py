@@ -70,7 +70,7 @@ def test_the_edge_fade_widget_means_pixels(width):
     # At most: in a mask less than 48 times as wide it fades over fewer pixels.
     scene = make_image(560, 560, seed=3)
     given = {"background": scene, "composite": scene, "sampled": painted(scene), "edge_fade": width}
-    given |= {"subject_mask": torch.zeros(1, 560, 560), "harmonize_mask": block(560, 560, 20, 20, 540, 540)}
+    given |= {"subject_matte": torch.zeros(1, 560, 560), "harmonize_mask": block(560, 560, 20, 20, 540, 540)}
     mask = run_node("PhDStitch", **given).values[1][0, 280]
     assert not mask[:20].any()
     rising = mask[20:40].tolist()
@@ -85,7 +85,7 @@ def test_of_a_narrow_mask_nothing_is_lost_to_the_fade(width, edge):
     across = x - 80 if edge == "upright" else (x - 0.6 * y - 30) / 1.36**0.5
     mask = (across.abs() < width / 2).float()[None]
     given = {"background": scene, "composite": scene, "sampled": 1 - scene, "color_fix": 0.0}
-    image, _, _ = run_node("PhDStitch", **given, subject_mask=0 * mask, harmonize_mask=mask).values
+    image, _, _ = run_node("PhDStitch", **given, subject_matte=0 * mask, harmonize_mask=mask).values
     share = (image - scene).abs().sum() / ((1 - 2 * scene).abs() * mask[..., None]).sum()
     assert share >= 0.95
     assert torch.equal(image[mask == 0], scene[mask == 0])
