@@ -203,7 +203,8 @@ def size_of(info: dict) -> list[int]:
     inputs = inputs_of(info)
     height = SLOT * max(sum(not is_widget(kind, options) for _, kind, options in inputs), len(info["output"])) + 14
     rare = {name for name, _, options in inputs if options.get("advanced")}
-    height += WIDGET * sum(name not in rare for name, _, _ in widgets(info)) + TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
+    height += WIDGET * sum(name not in rare for name, _, _ in widgets(info))
+    height += TEXT * sum(bool(options.get("multiline")) for _, _, options in inputs)
     uploads = any(options.get("image_upload") for _, _, options in inputs)
     shows = uploads or info.get("output_node") or info.get("name") in PREVIEWS
     return [WIDTH, height + IMAGE * bool(shows)]

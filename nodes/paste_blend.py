@@ -225,6 +225,14 @@ def canvas_preview(canvas: Canvas) -> np.ndarray:
     return outlined(canvas.composite, canvas.masks.matte, canvas.masks.harmonize)
 
 
+def placed_at(placement: Placement) -> str:
+    flipped = ", flipped" if placement.flip else ""
+    return (
+        f"Placed at x {placement.x:.3g}, y {placement.y:.3g}, with size {placement.size:.3g} and rotation "
+        f"{placement.rotation:.3g}°{flipped}."
+    )
+
+
 def paste_image(
     canvas: Canvas, job: Job, where: PlacementWidgets, options: PasteOptions, shadow: bool
 ) -> tuple[dict[int, Placement], list[Message]]:
@@ -248,7 +256,7 @@ def paste_image(
         if untouched is not None:
             untouched &= pasted.matte == 0
         share = visible_share(placement, subject.box.size, canvas.size)
-        messages.append(Message(placement.to_text()))
+        messages.append(Message(placed_at(placement)))
         messages += hidden(number, bool(pasted.matte.any()), share, where.least_visible(number))
         if alone and not subject.is_cutout:
             has_reference = True

@@ -202,7 +202,7 @@ def test_a_page_gets_texts_and_small_previews(server, answers):
 @pytest.mark.parametrize("features", [None, {}])
 def test_a_program_on_the_websocket_gets_no_frames_of_text_and_no_previews(server, answers, features):
     before, prompt = temporary_files(server), changed_prompt(3 + (features is None))
-    prompt[only(prompt, "SaveImage")]["inputs"]["images"] = [only(prompt, "PhDPasteBlend"), 0]
+    prompt[only(prompt, "SaveImage")]["inputs"]["images"] = [only(prompt, "PhDPasteBlend"), 1]
     frames, events, history = run_with_client(server, prompt, features)
     assert TEXT_FRAME not in frames and "executed" in events
     assert temporary_files(server) == before
