@@ -139,7 +139,13 @@ def decoded(latent: dict, held: Companions | None, vae: Any, *, needs_image: boo
 
 def decode(vae: Any, samples: torch.Tensor) -> torch.Tensor:
     """IMAGEs [B,H,W,3]; the frames of videos one after another."""
-    images = vae.decode(samples)
+    try:
+        images = vae.decode(samples)
+    except RuntimeError:
+        if samples.ndim > 1 and samples.shape[1] != vae.latent_channels:
+            counts = f"{samples.shape[1]} channels, but the VAE works on {vae.latent_channels}"
+            raise ValueError(f"latent has {counts}: connect the VAE of the model that sampled it.") from None
+        raise
     return images.flatten(0, 1) if images.ndim == 5 else images
 
 

@@ -1,6 +1,7 @@
 """Prompts for a real ComfyUI server: the API demo made small, over and over, broken, interrupted and killed."""
 
 import copy
+import functools
 import hashlib
 import json
 import random
@@ -29,13 +30,15 @@ KNOWN = {
 }
 
 
+@functools.cache
 def demo() -> dict:
+    """The demo's workflow in the API format; not to be changed."""
     return json.loads((ROOT / "demo" / "workflow.json").read_text(encoding="utf-8"))
 
 
 def small_prompt(seed: int) -> dict:
     """The API demo on small images with the fewest steps; its seeds and placement are drawn."""
-    drawn, prompt = random.Random(seed), demo()
+    drawn, prompt = random.Random(seed), copy.deepcopy(demo())
     for node in prompt.values():
         inputs, kind = node["inputs"], node["class_type"]
         if "Sampler" in kind:

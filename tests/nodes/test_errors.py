@@ -144,6 +144,13 @@ def test_a_long_placement_is_not_quoted_whole(text):
     assert message.startswith("placements, line 1") and "x" * 100 in message and "x" * 121 not in message
 
 
+def test_a_latent_of_another_vae_is_refused_with_both_channel_counts():
+    vae = run_node("PhDLoadDemoModel").values[2]
+    inputs = {name: value for name, value in good("PhDStitch").items() if name != "sampled"}
+    message = refused("PhDStitch", **inputs, latent={"samples": random_latent()}, vae=vae)
+    assert message.startswith(f"latent has 4 channels, but the VAE works on {vae.latent_channels}: connect")
+
+
 def other_crop():
     return run_node("PhDCrop", **good("PhDCrop") | {"composite": make_image(50, 70)}).values[0]
 
