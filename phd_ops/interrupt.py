@@ -85,7 +85,8 @@ def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, *
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=call, daemon=True)
+    # Python waits for it at its end: OpenCV cannot be stopped in the middle of a call.
+    thread = threading.Thread(target=call)
     thread.start()
     check()
     while thread.join(PATIENCE) or thread.is_alive():

@@ -108,8 +108,10 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
         return np.full(mask.shape, np.inf, np.float32)
     # Of the two distances one is 0 everywhere.
     distance = distance_to(~inside)
-    distance -= distance_to(inside)
-    distance += np.where(inside, np.float32(-0.5), np.float32(0.5))
+    other = distance_to(inside)
+    for rows in bands(*distance.shape):
+        distance[rows] -= other[rows]
+        distance[rows] += np.where(inside[rows], np.float32(-0.5), np.float32(0.5))
     return distance
 
 
@@ -153,7 +155,9 @@ def ramp(depth: np.ndarray, width: float) -> np.ndarray:
     Args:
         depth: the mask's `signed_distance`.
     """
-    return (depth > 0).astype(np.float32) if width <= 0.5 else np.clip(depth / np.float32(width), 0, 1)
+    if width <= 0.5:
+        return (depth > 0).astype(np.float32)
+    return by_bands(lambda band: np.clip(band / np.float32(width), 0, 1), depth)
 
 
 def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
@@ -165,8 +169,12 @@ def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
         depth: the mask's `signed_distance`.
         width: of the feather in pixels, at most; it is reached where the mask is at least 48 times as wide.
     """
-    widths = np.minimum(np.float32(width), local_radius(depth, width / FEATHER_SHARE) * np.float32(FEATHER_SHARE))
-    return np.clip(depth / np.maximum(widths, 0.5), 0, 1, dtype=np.float32)
+
+    def feathered(band: np.ndarray, radius: np.ndarray) -> np.ndarray:
+        widths = np.minimum(np.float32(width), radius * np.float32(FEATHER_SHARE))
+        return np.clip(band / np.maximum(widths, 0.5), 0, 1, dtype=np.float32)
+
+    return by_bands(feathered, depth, local_radius(depth, width / FEATHER_SHARE))
 
 
 def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
@@ -186,7 +194,8 @@ def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
     while radius < most * THICKNESS_RATIO and (centers := coarse >= min(radius, most)).any():
         largest[distance_to(centers) * step < min(radius, most) + slack] = min(radius, most)
         radius *= THICKNESS_RATIO
-    return cv2.resize(largest, depth.shape[::-1], interpolation=cv2.INTER_NEAREST) * (depth > 0)
+    largest = waiting(cv2.resize, largest, depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return by_bands(lambda radius, band: radius * (band > 0), largest, depth)
 
 
 def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
