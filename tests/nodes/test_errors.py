@@ -144,6 +144,15 @@ def test_a_long_placement_is_not_quoted_whole(text):
     assert message.startswith("placements, line 1") and "x" * 100 in message and "x" * 121 not in message
 
 
+def test_a_latent_of_whole_numbers_is_sampled_as_one_of_floats():
+    given, samples = good("PhDMaskedInpaintSampler"), random_latent().round()
+    whole, floats = (
+        run_node("PhDMaskedInpaintSampler", **given | {"latent": {"samples": each}}).values[0]["samples"]
+        for each in (samples.long(), samples)
+    )
+    assert torch.equal(whole, floats)
+
+
 def test_a_latent_of_another_vae_is_refused_with_both_channel_counts():
     vae = run_node("PhDLoadDemoModel").values[2]
     inputs = {name: value for name, value in good("PhDStitch").items() if name != "sampled"}
