@@ -43,6 +43,6 @@ def test_a_workflow_of_an_earlier_release_opens_and_runs(page, server, path):
     assert opened["missing"] == []
     for node in opened["output"].values():
         # As little sampling as shows that it runs.
-        least = {"preset": "custom", "steps": 2, "inner_steps": 0, "side": 128}
+        least = {"preset": "custom", "steps": 2, "inner_steps": 0, "side": 128, "quality": "fast"}
         node["inputs"] |= {name: value for name, value in least.items() if name in node["inputs"]}
     assert server.run(opened["output"])["status"]["status_str"] == "success"
