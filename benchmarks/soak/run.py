@@ -87,8 +87,8 @@ def measure_calls(seed: int, count: int, seconds: float) -> dict[str, float]:
         "unnamed_refusals": kinds["unnamed refusal"] / max(1, made),
         "unequal_reruns": kinds["unequal rerun"],
     }
-    for name, count in section.figures.items():
-        section.row(name, f"{count:g}")
+    for name, value in section.figures.items():
+        section.row(name, f"{value:g}")
     show(section, WANTED)
     return section.figures
 
