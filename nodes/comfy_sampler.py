@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_base
-import comfy.model_management
 import comfy.model_sampling
 import comfy.samplers
 import torch
@@ -20,6 +19,7 @@ from ..phd_ops.latents.seeds import item_seed, loop_generator
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import EULER, SOLVERS
 from ..phd_ops.pixels.masks import zero_black
+from .guidance import guided_model
 from .ui import tell, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
@@ -214,19 +214,22 @@ def sample_masked(
         given = {"extra_args": {**extra_args, "denoise_mask": plan.noise_mask}, **sampler.extra_options}
         return sampler.sampler_function(model, x, sigmas, callback=callback, disable=disable, **given)
 
-    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        return model(x, sigma, **{**extra_args, "denoise_mask": None})
+    made: list[int] = []
 
     def report(call: dict) -> None:
-        progress.update()
+        made.append(call["i"])
+        progress.update(call["i"] + 1 - progress.n)
         if callback is not None:
             callback(call)
 
     seeds = settings.seeds or [item_seed(extra_args.get("seed") or 0, place) for place in range(len(x))]
     latent = MaskedLatent(model.latent_image, plan.masked, model.noise, list(map(loop_generator, seeds)), plan.flow)
     with tqdm(total=plan.calls, disable=disable) as progress:
-        return settings.loop.sample(denoise, x, sigmas, latent, report, warn_unstable)
+        x = settings.loop.sample(guided_model(model, extra_args), x, sigmas, latent, report, warn_unstable)
+    saved = plan.calls - len(made)
+    if saved > 0:
+        tell(f"{saved} model calls were saved: more inner steps would only have added to the model's own errors.")
+    return x
 
 
 def check_positive(guider: Any) -> None:

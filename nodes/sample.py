@@ -156,7 +156,7 @@ def batches_of(model: Any, scene: torch.Tensor, options: Options) -> list[torch.
 
 def schedule(model: Any, widgets: SamplerWidgets, presets: Presets) -> tuple[torch.Tensor, SamplerWidgets]:
     """The noise levels, and the widgets after the preset."""
-    steps, inner_steps = apply_preset(presets, widgets.preset, widgets.cfg, widgets.steps, widgets.inner_steps)
+    steps, inner_steps = apply_preset(presets, widgets.preset, widgets.steps, widgets.inner_steps)
     widgets = dataclasses.replace(widgets, steps=steps, inner_steps=inner_steps)
     sigmas = comfy.samplers.KSampler(
         model, steps, model.load_device, widgets.sampler_name, widgets.scheduler, widgets.denoise, model.model_options

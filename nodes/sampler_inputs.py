@@ -16,10 +16,8 @@ METHODS = [*MASKED_METHODS, PLAIN]
 CUSTOM, BALANCED = "custom", "balanced"
 # Steps and inner steps, by the preset's name.
 Presets = Mapping[str, tuple[int, int]]
-INPAINT_PRESETS: Presets = {"fast": (10, 2), "balanced": (15, 3), "best": (20, 5)}
+INPAINT_PRESETS: Presets = {"fast": (10, 2), "balanced": (19, 2), "best": (20, 5)}
 HARMONIZE_PRESETS: Presets = {"fast": (4, 2), "balanced": (5, 3), "best": (6, 6)}
-# Distilled and guidance-embedded models run at cfg 1. There a preset makes no more inner steps than this.
-GENTLE_INNER_STEPS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +39,9 @@ class SamplerWidgets(LoopWidgets):
         check_choice("preset", self.preset, [CUSTOM, *presets])
 
 
-def apply_preset(presets: Presets, preset: str, cfg: float, steps: int, inner_steps: float) -> tuple[int, float]:
+def apply_preset(presets: Presets, preset: str, steps: int, inner_steps: float) -> tuple[int, float]:
     """Steps and inner steps after a preset."""
-    if preset == CUSTOM:
-        return steps, inner_steps
-    steps, inner_steps = presets[preset]
-    return steps, min(inner_steps, GENTLE_INNER_STEPS) if cfg == 1 else inner_steps
+    return (steps, inner_steps) if preset == CUSTOM else presets[preset]
 
 
 def within(calls: int, levels: int) -> tuple[float, int]:
@@ -110,8 +105,7 @@ def schedule_inputs(
             options=[CUSTOM, *presets],
             default=BALANCED,
             optional=True,
-            tooltip=f"Sets steps, inner steps and jump count: {preset_costs(presets)}. At cfg 1 (distilled models) "
-            f"there are at most {GENTLE_INNER_STEPS} inner steps.",
+            tooltip=f"Sets steps, inner steps and jump count: {preset_costs(presets)}.",
         ),
         *jump_inputs(optional=True),
     ]

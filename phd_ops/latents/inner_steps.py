@@ -6,9 +6,9 @@ from .masked_latent import any_known, any_masked
 from .noise import LEAST_SIGNAL, signal
 from .solvers import levels
 
-# Bands of sigma / a, for data of deviation 1. Inner steps go where noise and signal are of similar strength, and fewer
-# of them below the knee: farther down an estimate's own error is large against the noise and would accumulate.
-BAND, KNEE = (0.2, 3.0), 2.0
+# Bands of sigma / a, for data of deviation 1: inner steps go where noise and signal are of similar strength. How far
+# down a network's own error lets them go, `contraction.py` finds out during the run.
+BAND = (0.1, 3.0)
 # For harmonizing: the light and color of a whole subject change only at stronger noise, and its fine structure need
 # not be sampled well.
 HARMONIZE_BAND = (0.5, 10.0)
@@ -20,11 +20,9 @@ def allocate(sigmas: torch.Tensor, inner_steps: float, flow: bool, band: tuple[f
     ratios = [float(sigma / max(signal(sigma, flow), LEAST_SIGNAL)) for sigma, _ in pairs]
     able = [i for i, (sigma, sigma_next) in enumerate(pairs) if can_take_inner_steps(sigma, sigma_next, flow)]
     chosen = [i for i in able if band[0] <= ratios[i] <= band[1]] or able
-    weights = [min(1.0, ratios[i] / KNEE) for i in chosen]
-    calls, passed, given = [1] * len(pairs), 0.0, 0
-    for i, weight in zip(chosen, weights, strict=True):
-        passed += weight
-        more = round(inner_steps * (len(pairs) - 1) * passed / sum(weights)) - given
+    calls, given = [1] * len(pairs), 0
+    for place, i in enumerate(chosen, start=1):
+        more = round(inner_steps * (len(pairs) - 1) * place / len(chosen)) - given
         calls[i] += more
         given += more
     return calls

@@ -10,7 +10,9 @@ regions change, and one model call is enough for both:
   estimate with strength lambda = 1 / leak, as the guided ("BiG") score of LanPaint does (arXiv 2502.03491).
 - Masked region. Inner steps resample it around the estimate, x = a estimate + sigma z: Langevin steps of full length.
   A frozen estimate loses variance; extrapolating it over the calls (Adams-Bashforth) restores it.
-- Inner steps are made where noise and signal are of similar strength; see `inner_steps.py`.
+- Inner steps are made where noise and signal are of similar strength (`inner_steps.py`), without guidance
+  (`guidance.py`), and only as far down as the network's own errors allow (`contraction.py`). The calls that this saves
+  are not made.
 
 Harmonizing needs the mean of what could be there, not one sample. With `antithetic`, every inner step flips the sign of
 the noise, so that its effect on coarse structure cancels and light settles at its mean, while every latent still is the
@@ -23,6 +25,8 @@ from typing import NamedTuple
 
 import torch
 
+from .contraction import LARGEST_RATIO, LEAST_VALUES, ContractionCheck, inverse_variance
+from .guidance import GuidedModel, Model, Prediction
 from .inner_steps import BAND, allocate, items_with_inner_steps
 from .masked_latent import Mask, MaskedLatent, any_masked, masked_at
 from .noise import LEAST_SIGNAL, add_noise, append_dims, item_noise, signal
@@ -31,7 +35,6 @@ from .solvers import (
     EULER,
     EULER_ANCESTRAL,
     Callback,
-    Model,
     ModelCall,
     OnUnstable,
     check_finite,
@@ -40,11 +43,10 @@ from .solvers import (
     euler_ancestral,
     finite_items,
     levels,
-    model_call,
 )
 
 # The least leak of the known region's noise: with less, it stops looking like noise.
-LEAST_LEAK = 0.02
+LEAST_LEAK = 0.01
 # Share of the estimate's change from call to call that is added to it.
 EXTRAPOLATION = 0.5
 # Limits on growth. The known region's noise: this many times natural noise. An estimate: this many times the strength
@@ -52,6 +54,9 @@ EXTRAPOLATION = 0.5
 # strength at the level's first call and the square of it since inner steps began. A lower limit within a level would
 # clip random highs but not lows, and so bias the result.
 RUNAWAY = 2.0
+# What guidance may add to an estimate, as a share of its strength, as the norm threshold of adaptive projected guidance
+# limits it (arXiv 2410.02416). At high noise levels, where the estimate is still weak, cfg would otherwise decide it.
+GUIDANCE_LIMIT = 0.3
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,12 @@ class MaskedLangevin:
     solver: str = EULER
     inner_steps: float = 2
     step_size: float = 1.0
-    lambda_strength: float = 5.0
+    lambda_strength: float = 10.0
     band: tuple[float, float] = BAND
     antithetic: bool = False
 
     def count_calls(self, sigmas: torch.Tensor, mask: Mask, flow: bool) -> int:
-        """Model calls of `sample`: none at a level where nothing is masked, one where nothing is known."""
+        """Most model calls of `sample`: none at a level where nothing is masked, one where nothing is known."""
         return sum(level.calls for level in self.plan(sigmas, mask, flow) if level.items.any())
 
     def plan(self, sigmas: torch.Tensor, mask: Mask, flow: bool) -> Iterator["Level"]:
@@ -94,7 +99,7 @@ class MaskedLangevin:
     @torch.no_grad()
     def sample(
         self,
-        model: Model,
+        model: Model | GuidedModel,
         x: torch.Tensor,
         sigmas: torch.Tensor,
         latent: MaskedLatent,
@@ -104,11 +109,11 @@ class MaskedLangevin:
         """Samples the masked region of a latent, given the rest.
 
         Args:
-            model: (x [B,C,...], sigma [B]) -> the estimate of the clean latent.
+            model: (x [B,C,...], sigma [B]) -> the estimate of the clean latent, or a GuidedModel.
             x: noisy start [B,C,...], at level sigmas[0].
             sigmas: falling noise levels [N+1], the last usually 0.
             latent: the known latent and the masked region.
-            callback: called after every model call.
+            callback: called after every model call; its i counts calls that were saved too.
             on_unstable: called once if an estimate is infinite or NaN, with the step size (None: before any inner
                 step). That item's previous estimate then replaces it, and the item's later corrections are half as
                 long. The number of calls stays. A first estimate that is not finite raises ValueError.
@@ -117,7 +122,7 @@ class MaskedLangevin:
         """
         if len(sigmas) < 2:
             return x
-        run = Run(self, latent, model_call(model, callback), x, on_unstable)
+        run = Run(self, latent, ModelCall(model, callback), x, on_unstable)
         for level in self.plan(sigmas, latent.mask, latent.flow):
             if level.items.any():
                 run.sample_level(level)
@@ -146,16 +151,18 @@ class Level(NamedTuple):
 
 
 class Estimates(NamedTuple):
-    """The estimate of a model call, and the one to step with: extrapolated over the calls, and limited in strength."""
+    """The guided estimate of a model call, the unguided one, and the one to step with: extrapolated over the calls, and
+    limited in strength."""
 
     denoised: torch.Tensor
+    unguided: torch.Tensor
     extrapolated: torch.Tensor
 
 
 class Previous(NamedTuple):
-    """The estimate of the call before, and for which items it was made, bool [B,1,...]."""
+    """The unguided estimate of the call before, and for which items it was made, bool [B,1,...]."""
 
-    denoised: torch.Tensor
+    unguided: torch.Tensor
     items: torch.Tensor
 
 
@@ -189,16 +196,26 @@ class Run:
         self.initial_strength = torch.zeros_like(self.weight)
         self.strength_limit = self.initial_strength
         self.has_estimate = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self.contraction = ContractionCheck(x)
         self.previous: Previous | None = None
         self.multistep: Multistep | None = None
-        self.masked = torch.zeros_like(self.has_estimate)
+        self.masked = self.moved = self.unstable = torch.zeros_like(self.has_estimate)
         self.made_inner_step = self.was_unstable = False
 
     def sample_level(self, level: Level) -> None:
         """Inner steps at a level, then the step to the next."""
+        self.contraction.begin_level()
+        self.moved = torch.zeros_like(self.has_estimate)
         for remaining in reversed(range(1, level.calls)):
-            self.inner_step(level, self.estimate(level, remaining).extrapolated)
-        self.outer_step(level, self.estimate(level, 0))
+            items = level.inner & self.contraction.passed
+            if not items.any():
+                self.call.place += remaining
+                break
+            estimates = self.estimate(level, items, remaining)
+            if remaining < level.calls - 1:
+                self.check_contraction(level, items, estimates.unguided)
+            self.inner_step(level, items & self.contraction.passed, estimates.extrapolated)
+        self.outer_step(level, self.estimate(level, level.items, 0))
         self.masked = level.masked
 
     def skip_level(self, level: Level) -> None:
@@ -211,67 +228,100 @@ class Run:
         """The result. After a schedule that stops early the known region has its initial noise, for what comes next."""
         return torch.where(self.masked, self.x, self.latent.known_at(sigma, self.latent.noise))
 
-    def estimate(self, level: Level, remaining: int) -> Estimates:
-        """Calls the model and updates the known region's noise; remaining: the calls left at this level."""
-        self.x = torch.where(level.masked, self.x, self.latent.known_at(level.sigma, self.known_noise))
-        denoised = self.call(self.x, level.sigma, level.masked, self.latent.known)
-        denoised = self.replace_unstable(level, denoised)
-        if any(level.has_inner) and self.settings.lambda_strength > 0:
-            self.correct_known_noise(level, denoised)
-        extrapolated = self.extrapolate(level, denoised, remaining) if level.calls > 1 else denoised
-        usable = signal(level.sigma, self.latent.flow) > LEAST_SIGNAL
-        self.previous = Previous(denoised, append_dims(level.items, self.x)) if usable else None
-        return Estimates(denoised, extrapolated)
+    def estimate(self, level: Level, items: torch.Tensor, remaining: int) -> Estimates:
+        """Calls the model and updates the known region's noise.
 
-    def replace_unstable(self, level: Level, denoised: torch.Tensor) -> torch.Tensor:
+        Args:
+            items: for which the call is made, bool [B] or [1].
+            remaining: the calls left at this level. Those before the last are for inner steps, without guidance.
+        """
+        self.x = torch.where(level.masked, self.x, self.latent.known_at(level.sigma, self.known_noise))
+        prediction = self.call(self.x, level.sigma, level.masked, self.latent.known, guided=not remaining)
+        prediction = self.replace_unstable(items, prediction)
+        if self.settings.inner_steps > 0 and prediction.denoised is not prediction.unguided:
+            prediction = limit_guidance(prediction, level.masked)
+        denoised, unguided, _ = prediction
+        if any(level.has_inner) and self.settings.lambda_strength > 0:
+            self.correct_known_noise(level, items, prediction)
+        extrapolated = denoised
+        if remaining or self.moved.any():
+            extrapolated = self.extrapolate(level, items, prediction, remaining)
+        if signal(level.sigma, self.latent.flow) <= LEAST_SIGNAL:
+            self.previous = None
+        else:
+            made = append_dims(items, self.x)
+            if self.previous is None:
+                self.previous = Previous(unguided, made)
+            else:
+                latest = torch.where(made, unguided, self.previous.unguided)
+                self.previous = Previous(latest, made | self.previous.items)
+        return Estimates(denoised, unguided, extrapolated)
+
+    def replace_unstable(self, items: torch.Tensor, prediction: Prediction) -> Prediction:
         """Replaces what is not finite by the estimate before it, or by the known latent."""
-        unstable = level.items & ~finite_items(denoised)
+        denoised, unguided, covered = prediction
+        unstable = self.unstable = items & ~(finite_items(denoised) & finite_items(unguided))
         if unstable.any():
             check_finite(denoised, unstable & ~self.has_estimate)
+            check_finite(unguided, unstable & ~self.has_estimate)
             fallback = self.latent.known
             if self.previous is not None:
-                fallback = torch.where(self.previous.items, self.previous.denoised, fallback)
+                fallback = torch.where(self.previous.items, self.previous.unguided, fallback)
             denoised = torch.where(denoised.isfinite(), denoised, fallback)
+            unguided = torch.where(unguided.isfinite(), unguided, fallback)
             self.weight = torch.where(append_dims(unstable, self.x), self.weight / 2, self.weight)
             if not self.was_unstable and self.on_unstable is not None:
                 self.on_unstable(self.settings.step_size if self.made_inner_step else None)
             self.was_unstable = True
-        self.has_estimate = self.has_estimate | level.items
-        return denoised
+        self.has_estimate = self.has_estimate | items
+        return Prediction(denoised, unguided, covered)
 
-    def correct_known_noise(self, level: Level, denoised: torch.Tensor) -> None:
+    def correct_known_noise(self, level: Level, items: torch.Tensor, prediction: Prediction) -> None:
         """Corrects the known region's noise by the prediction error, for the items with inner steps."""
         sigma, flow = level.sigma, self.latent.flow
         leak = noise_leak(sigma, flow, self.settings.lambda_strength)
-        guided = guided_noise(self.known_noise, self.latent.known, denoised, sigma, flow, leak, self.weight)
-        held = append_dims(level.inner, self.x) & ~level.masked
+        guided = guided_noise(self.known_noise, self.latent.known, prediction.unguided, sigma, flow, leak, self.weight)
+        held = append_dims(level.inner & items, self.x) & ~level.masked
+        if prediction.covered is not None:
+            held = held & prediction.covered
         self.known_noise = torch.where(held, bounded(guided, RUNAWAY, held), self.known_noise)
 
-    def extrapolate(self, level: Level, denoised: torch.Tensor, remaining: int) -> torch.Tensor:
+    def check_contraction(self, level: Level, items: torch.Tensor, unguided: torch.Tensor) -> None:
+        """Ends the inner steps of items in which the network's errors would grow.
+
+        When harmonizing it does not: scene and reference must take the same steps, for their errors to cancel.
+        """
+        ratio = level.sigma / signal(level.sigma, self.latent.flow)
+        if self.settings.antithetic or ratio > LARGEST_RATIO:
+            return
+        figure = inverse_variance(self.x, unguided, level.sigma, level.masked, self.latent.flow)
+        enough = level.masked.expand_as(self.x).flatten(1).sum(1) >= LEAST_VALUES
+        self.contraction.observe(figure, items & ~self.unstable, enough)
+
+    def extrapolate(self, level: Level, items: torch.Tensor, prediction: Prediction, remaining: int) -> torch.Tensor:
         """The estimate extrapolated over the calls, and limited in strength."""
         if remaining == level.calls - 1:
-            self.limit_strength(level, denoised)
-        estimate = denoised
+            self.limit_strength(level, items, prediction.unguided)
+        estimate = prediction.unguided if remaining else prediction.denoised
         if self.previous is not None and (remaining or self.settings.solver == DPMPP_2M):
             # The step to the next level is shorter than one that draws all noise anew.
             share = self.weight * (EXTRAPOLATION if remaining else EXTRAPOLATION / 2)
-            estimate = torch.where(
-                self.previous.items, denoised + share * (denoised - self.previous.denoised), denoised
-            )
+            change = prediction.unguided - self.previous.unguided
+            estimate = torch.where(self.previous.items, estimate + share * change, estimate)
         return bounded(estimate, self.strength_limit, level.masked)
 
-    def limit_strength(self, level: Level, denoised: torch.Tensor) -> None:
+    def limit_strength(self, level: Level, items: torch.Tensor, unguided: torch.Tensor) -> None:
         """Sets how strong estimates may become at this level, from its first; see `RUNAWAY`."""
-        first = strength(denoised, level.masked)
-        begins = append_dims(level.inner, self.x) & (self.initial_strength == 0)
-        self.initial_strength = torch.where(begins, first, self.initial_strength)
+        first, made = strength(unguided, level.masked), append_dims(items, self.x)
+        self.initial_strength = torch.where(made & (self.initial_strength == 0), first, self.initial_strength)
         limit = torch.minimum(RUNAWAY * first, RUNAWAY**2 * self.initial_strength).maximum(first)
         known = strength(self.latent.known, ~level.masked).clamp(min=1)
-        self.strength_limit = limit.maximum(RUNAWAY * known)
+        self.strength_limit = torch.where(made, limit.maximum(RUNAWAY * known), self.strength_limit)
 
-    def inner_step(self, level: Level, estimate: torch.Tensor) -> None:
-        """Resamples the masked region at the same level, around an estimate."""
-        self.made_inner_step, moves = True, append_dims(level.inner, self.x)
+    def inner_step(self, level: Level, items: torch.Tensor, estimate: torch.Tensor) -> None:
+        """Resamples the masked region of items (bool [B] or [1]) at the same level, around an estimate."""
+        self.made_inner_step, moves = True, append_dims(items, self.x)
+        self.moved = self.moved | items
         mean = signal(level.sigma, self.latent.flow) * estimate
         if self.settings.antithetic:
             # Flipped as a whole: a mixture with the noise before would be too weak.
@@ -279,8 +329,7 @@ class Run:
             moved = mean + level.sigma * self.masked_noise
         else:
             kept = 1 - self.weight * min(1.0, self.settings.step_size)
-            items = level.has_inner * (len(self.x) // len(level.has_inner))
-            noise = item_noise(self.x, self.latent.generators, items)
+            noise = item_noise(self.x, self.latent.generators, items.expand(len(self.x)).tolist())
             moved = langevin_step(self.x, mean, level.sigma, kept, noise)
         self.x = torch.where(moves, moved, self.x)
 
@@ -295,9 +344,9 @@ class Run:
             )
         else:
             self.x = euler(self.x, target, sigma, sigma_next)
-            if self.settings.antithetic and level.calls > 1:
+            if self.settings.antithetic and self.moved.any():
                 # An Euler step would keep the noise that the estimate has just responded to.
-                moves = append_dims(level.inner, self.x)
+                moves = append_dims(self.moved, self.x)
                 self.masked_noise = torch.where(moves, -self.masked_noise, self.masked_noise)
                 self.x = torch.where(moves, add_noise(target, self.masked_noise, sigma_next, flow), self.x)
         # A region that is masked only later starts from here.
@@ -315,8 +364,8 @@ class Run:
             flow = self.latent.flow
             second = dpmpp_2m_estimate(denoised, last.denoised, last.sigma, level.sigma, level.sigma_next, flow)
             target = torch.where(same, second, denoised)
-        if level.calls > 1:
-            target = torch.where(append_dims(level.inner, self.x), estimates.extrapolated, target)
+        if self.moved.any():
+            target = torch.where(append_dims(self.moved, self.x), estimates.extrapolated, target)
         return target
 
 
@@ -345,6 +394,13 @@ def langevin_step(
 ) -> torch.Tensor:
     """x around `mean`, with a share `kept` of its noise and the rest drawn anew."""
     return mean + kept * (x - mean) + (1 - kept * kept) ** 0.5 * sigma * noise
+
+
+def limit_guidance(prediction: Prediction, masked: torch.Tensor) -> Prediction:
+    """Limits what guidance adds over the masked region to a share of the estimate; see `GUIDANCE_LIMIT`."""
+    unguided = prediction.unguided
+    added = bounded(prediction.denoised - unguided, GUIDANCE_LIMIT * strength(unguided, masked), masked)
+    return prediction._replace(denoised=unguided + added)
 
 
 def strength(x: torch.Tensor, region: torch.Tensor) -> torch.Tensor:

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 
 import torch
 
+from .guidance import GuidedModel, Model
 from .masked_latent import Mask, MaskedLatent, any_known, any_masked, masked_at
 from .noise import append_dims, item_noise, renoise
 from .solvers import (
     EULER_ANCESTRAL,
     Callback,
-    Model,
     ModelCall,
     OnUnstable,
     check_finite,
     euler,
     euler_ancestral,
     levels,
-    model_call,
 )
 
 
@@ -62,7 +61,7 @@ class RePaint:
     @torch.no_grad()
     def sample(
         self,
-        model: Model,
+        model: Model | GuidedModel,
         x: torch.Tensor,
         sigmas: torch.Tensor,
         latent: MaskedLatent,
@@ -76,7 +75,7 @@ class RePaint:
         """
         if len(sigmas) < 2:
             return x
-        run, pairs = Run(self, latent, model_call(model, callback), x), list(levels(sigmas))
+        run, pairs = Run(self, latent, ModelCall(model, callback), x), list(levels(sigmas))
         repeated = items_to_repeat(latent.mask, sigmas).expand(len(x))
         for first, last, repeat in self.stretches(len(pairs)):
             items = repeated if repeat else torch.ones_like(repeated)
@@ -118,7 +117,7 @@ class Run:
         self.x = torch.where(kept, self.x, self.latent.known_at(sigma, self.noise(held)))
         fresh = self.noise((held | asked if self.ancestral else held) & (sigma_next > 0))
         if asked.any():
-            denoised = self.call(self.x, sigma, masked, known)
+            denoised = self.call(self.x, sigma, masked, known).denoised
             check_finite(denoised, asked)
             denoised = torch.where(masked, denoised, known)
             if self.ancestral:

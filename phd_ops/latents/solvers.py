@@ -3,19 +3,15 @@
 All in k-diffusion's style: sigma is a 0-d tensor, `denoised` is the model's estimate of the clean latent.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 
 import torch
 
+from .guidance import GuidedModel, Model, Prediction, as_guided
 from .noise import renoise, signal
 
 SOLVERS = EULER, EULER_ANCESTRAL, DPMPP_2M = "euler", "euler_ancestral", "dpmpp_2m"
 
-# (x [B,C,...], sigma [B]) -> the estimate of the clean latent.
-Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-# (x, sigma, masked, known) -> the estimate of the clean latent, for a whole batch at one level.
-ModelCall = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 # Gets {"x", "i", "sigma", "sigma_hat", "denoised"} after every model call; i counts the calls.
 Callback = Callable[[dict], None]
 # Called when an estimate is not finite, with the step size, or None before any inner step.
@@ -42,19 +38,26 @@ def check_finite(denoised: torch.Tensor, items: torch.Tensor) -> None:
         )
 
 
-def model_call(model: Model, callback: Callback | None) -> ModelCall:
-    """Calls a model for a whole batch at one level and reports to the callback."""
-    count = itertools.count()
+class ModelCall:
+    """Calls a model for a whole batch at one level and reports to the callback.
 
-    def call(x: torch.Tensor, sigma: torch.Tensor, masked: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        denoised = model(x, sigma * x.new_ones([len(x)]))
-        i = next(count)
-        if callback is not None:
-            shown = torch.where(masked, denoised, known)
-            callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": shown})
-        return denoised
+    Attributes:
+        place: the number of the next call in the plan of a run. A run that saves calls raises it.
+    """
 
-    return call
+    def __init__(self, model: Model | GuidedModel, callback: Callback | None) -> None:
+        self.model, self.callback, self.place = as_guided(model), callback, 0
+
+    def __call__(
+        self, x: torch.Tensor, sigma: torch.Tensor, masked: torch.Tensor, known: torch.Tensor, guided: bool = True
+    ) -> Prediction:
+        predict = self.model.guided if guided else self.model.unguided
+        prediction = predict(x, sigma * x.new_ones([len(x)]))
+        if self.callback is not None:
+            shown = torch.where(masked, prediction.denoised, known)
+            self.callback({"x": x, "i": self.place, "sigma": sigma, "sigma_hat": sigma, "denoised": shown})
+        self.place += 1
+        return prediction
 
 
 def euler(x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, sigma_next: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import re
 import types
 
 import comfy.cli_args
@@ -182,7 +183,7 @@ def test_repaint_s_model_calls_grow_with_its_jumps(model_calls):
 
 PRESETS = [
     (inpaint, "fast", 28),
-    (inpaint, "balanced", 57),
+    (inpaint, "balanced", 55),
     (inpaint, "best", 115),
     (harmonize, "fast", 10),
     (harmonize, "balanced", 17),
@@ -219,14 +220,18 @@ def test_the_tooltip_and_the_help_page_state_a_preset_s_calls(run, preset, calls
     assert f"| {calls} |" in row
 
 
-def test_a_preset_makes_fewer_inner_steps_at_cfg_1(model_calls, messages):
+def test_a_preset_sets_steps_and_inner_steps():
     apply, presets = module("nodes.sampler_inputs").apply_preset, module("nodes.sampler_inputs").INPAINT_PRESETS
-    assert apply(presets, "custom", 1.0, 3, 9) == (3, 9)
-    assert apply(presets, "best", 4.0, 3, 9) == (20, 5)
-    assert apply(presets, "best", 1.0, 3, 9) == (20, 2)
-    inpaint(quick_model("EPS"), random_latent(), MASK, preset="best", cfg=1.0)
-    assert len(model_calls) == 20 + 19 * 2
-    assert messages == ["masked Langevin: 58 model calls."]
+    assert apply(presets, "custom", 3, 9) == (3, 9)
+    assert apply(presets, "best", 3, 9) == (20, 5)
+
+
+def test_saved_calls_are_told(messages):
+    """The untrained network errs too much for inner steps at every level."""
+    inpaint(model("EPS"), random_latent(), MASK, steps=8, inner_steps=8)
+    (planned,) = re.findall(r"masked Langevin: (\d+) model calls\.", "\n".join(messages))
+    (saved,) = re.findall(r"^(\d+) model calls were saved: ", "\n".join(messages), re.MULTILINE)
+    assert 0 < int(saved) < int(planned) == 8 + 7 * 8
 
 
 @pytest.fixture
@@ -346,7 +351,7 @@ def test_with_a_binary_mask_the_soft_mask_method_is_masked_langevin():
 
 
 @pytest.mark.parametrize("bad", [1, 4, 5])
-def test_an_estimate_that_is_not_finite_is_replaced_and_reported(bad, caplog):
+def test_an_estimate_that_is_not_finite_is_replaced_and_reported(bad, caplog, planned_calls):
     calls, patched = [], model("EPS").clone()
 
     def wrapper(apply, arguments):
@@ -447,7 +452,7 @@ def run_in_executor(kind, **more):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_progress_runs_over_all_calls(method):
+def test_progress_runs_over_all_calls(method, planned_calls):
     seen = []
     ran = run_in_executor(
         "PhDMaskedInpaintSampler",
@@ -474,7 +479,7 @@ def test_every_call_has_a_preview(method, monkeypatch, model_calls):
     assert all(kind == "JPEG" and image.size == (8, 8) for kind, image, _ in previews)
 
 
-def test_both_samplers_run_in_the_executor():
+def test_both_samplers_run_in_the_executor(planned_calls):
     for kind, slots in (("PhDMaskedInpaintSampler", 1), ("PhDHarmonizeSampler", 3)):
         ran = run_in_executor(kind)
         assert len(ran.values) == slots
@@ -622,7 +627,7 @@ def test_without_inner_steps_there_are_no_more_calls_than_steps(model_calls):
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 12), (2, 4, 8, 8)])
 def test_a_reference_of_another_shape_is_refused(shape):
-    with pytest.raises(ValueError, match="reference must be") as caught:
+    with pytest.raises(ValueError, match="reference_latent must be") as caught:
         harmonize(model("EPS"), random_latent(), MASK, torch.ones(shape))
     assert "(1, 4, 8, 8)" in str(caught.value) and str(shape) in str(caught.value)
 

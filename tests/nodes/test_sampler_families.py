@@ -212,7 +212,8 @@ def test_models_that_concatenate_a_mask_get_what_ksampler_gives_them(kind, metho
     ours = read_concat(net, lambda net: inpaint(net, latent, MASK, method=method, **prompts))
     core = read_concat(net, lambda net: ksampler(net, latent, MASK, **prompts))
     assert core[0].abs().sum() > 0
-    assert all(torch.equal(given, core[0]) for given in ours)
+    # Inner steps run the positive prompt alone.
+    assert all(torch.equal(given, core[0][: len(given)]) for given in ours)
 
 
 def named_prompts():

@@ -198,7 +198,7 @@ def counted(run=sample, **options):
     def denoise(x, sigma):
         assert sigma.shape == (len(x),)
         seen.append(sigma)
-        return x / (1 + sigma.view(-1, 1, 1))
+        return x / (1 + sigma.view(-1, 1, 1) ** 2)
 
     run(denoise=denoise, callback=reported.append, **options)
     assert [call["i"] for call in reported] == list(range(len(seen)))

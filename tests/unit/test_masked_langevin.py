@@ -345,8 +345,8 @@ def test_an_estimate_that_is_not_finite_halves_the_step_is_reported_once_and_cos
     assert x.isfinite().all()
     assert reported == [0.8]
     assert len(calls) == MaskedLangevin(inner_steps=5).count_calls(schedule(flow, 6), process()[4], flow)
-    # A level begins anew with half the step: its posterior is hardly worse for it.
-    assert len(bad) > 1 or wasserstein(x) < 1.3 * undisturbed_distance(flow)
+    # Later steps are half as long, so that the posterior is somewhat worse.
+    assert len(bad) > 1 or wasserstein(x) < 1.7 * undisturbed_distance(flow)
 
 
 @functools.cache

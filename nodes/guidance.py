@@ -1,0 +1,103 @@
+"""A ComfyUI model as `phd_ops.latents.guidance` takes it: its estimates with guidance and without, by public hooks."""
+
+import math
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import torch
+
+from ..phd_ops.latents.guidance import GuidedModel, Prediction
+
+# ComfyUI's hook in whose place its batch of positive and negative is run.
+BATCH = "sampler_calc_cond_batch_function"
+
+
+def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
+    """The GuidedModel of a run.
+
+    What guiders other than ComfyUI's own combine cannot be told apart: both estimates are then the guider's.
+
+    Args:
+        model: what ComfyUI's KSAMPLER passes to a sampling function.
+        arguments: its further arguments.
+    """
+    guider, options = model.inner_model, arguments.get("model_options", {})
+
+    def denoise(x: torch.Tensor, sigma: torch.Tensor, **changed: Any) -> torch.Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return model(x, sigma, **{**arguments, "model_options": {**options, **changed}, "denoise_mask": None})
+
+    def predict(x: torch.Tensor, sigma: torch.Tensor, guided: bool) -> Prediction:
+        region = covered(guider.conds["positive"], x, sigma)
+        if region is None and not adds_guidance(guider):
+            return whole(x, sigma)
+        batch = Batch(guider, alone=not guided and adds_guidance(guider), partial=region is not None)
+        denoised = denoise(x, sigma, **{BATCH: batch.run})
+        unguided = batch.positive if guided and adds_guidance(guider) else denoised
+        if region is None:
+            return Prediction(denoised, unguided)
+        others = covered(guider.conds.get("negative") or [], x, sigma)
+        unguided = unguided if batch.negative is None else torch.where(region, unguided, batch.negative)
+        return Prediction(denoised, unguided, torch.ones_like(region) if others is None else region | others)
+
+    def whole(x: torch.Tensor, sigma: torch.Tensor) -> Prediction:
+        denoised = denoise(x, sigma)
+        return Prediction(denoised, denoised)
+
+    if not is_standard(guider) or BATCH in options:
+        return GuidedModel(whole, whole)
+    return GuidedModel(lambda x, sigma: predict(x, sigma, True), lambda x, sigma: predict(x, sigma, False))
+
+
+def is_standard(guider: Any) -> bool:
+    """Whether a guider combines one positive and one negative prompt as ComfyUI's own does."""
+    return getattr(type(guider), "predict_noise", None) is comfy.samplers.CFGGuider.predict_noise
+
+
+def adds_guidance(guider: Any) -> bool:
+    """Whether ComfyUI's own guider goes beyond the positive prompt's estimate. Below cfg 1 it goes back from it."""
+    return guider.cfg > 1 and not math.isclose(guider.cfg, 1)
+
+
+class Batch:
+    """Stands in for ComfyUI's batch of positive and negative in one model call, and keeps their estimates.
+
+    Args:
+        alone: gives the positive's estimate for both, whose difference, and with it guidance, is then none.
+        partial: the positive does not cover the image, so that the negative is needed in any case.
+    """
+
+    def __init__(self, guider: Any, alone: bool, partial: bool) -> None:
+        self.conds, self.partial = guider.conds, partial
+        self.alone = alone or math.isclose(guider.cfg, 1)
+        self.positive: torch.Tensor = torch.empty(0)
+        self.negative: torch.Tensor | None = None
+
+    def run(self, call: dict[str, Any]) -> list[torch.Tensor]:
+        negative = None if self.alone and not self.partial else self.conds.get("negative")
+        conds = [self.conds["positive"], negative]
+        given = call["input"], call["sigma"], call["model_options"]
+        found = comfy.samplers.calc_cond_batch(call["model"], conds, *given)
+        self.positive, self.negative = found[0], found[1] if negative else None
+        return [found[0], found[0]] if self.alone else found
+
+
+def covered(conds: list[dict], x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor | None:
+    """Where any of some prompts makes an estimate at a level, as bool of x's shape; None: everywhere.
+
+    Prompts may have masks, areas and a range of steps. Elsewhere ComfyUI's estimate is 0.
+    """
+    if any(not ({"mask", "area", "timestep_start", "timestep_end"} & cond.keys()) for cond in conds):
+        return None
+    found = torch.zeros_like(x, dtype=torch.bool)
+    for cond in conds:
+        part = comfy.samplers.get_area_and_mult(cond, x, sigma)
+        if part is None:
+            continue
+        window = found
+        dims = 0 if part.area is None else len(part.area) // 2
+        for dim in range(dims):
+            window = window.narrow(dim + 2, part.area[dims + dim], part.area[dim])
+        window |= part.mult > 0
+    return found

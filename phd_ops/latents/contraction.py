@@ -1,0 +1,83 @@
+"""Whether a network's errors grow under inner steps, judged by the run itself.
+
+An inner step replaces x by a D(x) + sigma z. On coarse structure an exact denoiser of data with variance v acts as the
+factor v / (v + s²), s = sigma / a, which is below 1: what one step adds, the next ones take back. A network's error
+moves that factor. An estimate that is too strong, or off by a constant, brings it to 1 and beyond, and the error grows
+with every inner step; one that is too weak takes away what should stay.
+
+v is unknown, but for an exact denoiser (1 / factor - 1) / s² = 1 / v is the same at every level, and rises slowly where
+finer structure comes to dominate. So the first level with inner steps is the reference, and where the figure leaves
+its range, the item takes no more inner steps.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from .noise import signal
+
+# Cells over which structure counts as coarse.
+COARSE_CELLS = 5
+# The range of 1 / v: from a share of the largest so far to a multiple of the first.
+LEAST, MOST = 0.85, 1.5
+# Above this s the factor is so small that its reciprocal is noise.
+LARGEST_RATIO = 3.0
+# The least number of masked values per item for the figure to mean something.
+LEAST_VALUES = 64
+# Calls of a level whose figures are averaged before one counts; the level's first still holds the step before it.
+LEAST_CALLS = 2
+
+
+def coarse(x: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
+    """The mean over a square of cells of what is masked, [B,C,...] -> [B,·,H,W]; 0 where nothing is masked."""
+    maps = [v.expand_as(x).to(torch.float32) for v in (x, masked)]
+    # Frames of a video count as channels; a sequence has one row.
+    values, inside = (v.flatten(1, -3) if v.ndim > 3 else v.unsqueeze(2) for v in maps)
+    near = [F.avg_pool2d(v, COARSE_CELLS, 1, COARSE_CELLS // 2) for v in (values * inside, inside)]
+    return near[0] / near[1].clamp(min=1e-6) * inside
+
+
+def inverse_variance(
+    x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, masked: torch.Tensor, flow: bool
+) -> torch.Tensor:
+    """1 / v of the module's text for every item, [B], from the estimate `denoised` for x at a level."""
+    a = signal(sigma, flow)
+    noisy = coarse(x / a, masked)
+    change = coarse(denoised - x / a, masked)
+    energy = noisy.square().flatten(1).sum(1).clamp(min=1e-12)
+    factor = 1 + (change * noisy).flatten(1).sum(1) / energy
+    return (1 / factor.clamp(min=0.05) - 1) / float((sigma / a) ** 2)
+
+
+class ContractionCheck:
+    """Which items may take inner steps; see the module's text. An item does not depend on its batch.
+
+    Attributes:
+        passed: bool [B]; once False it stays False.
+    """
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.passed = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        self.first = x.new_full((len(x),), torch.nan, dtype=torch.float32)
+        self.largest = self.first
+        self.sum = self.calls = torch.zeros_like(self.first)
+
+    def begin_level(self) -> None:
+        """Takes the last level's figure as a reference and forgets its calls."""
+        mean = torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
+        self.first = torch.where(self.first.isnan(), mean, self.first)
+        self.largest = torch.fmax(self.largest, mean)
+        self.sum = self.calls = torch.zeros_like(self.first)
+
+    def observe(self, figure: torch.Tensor, items: torch.Tensor, enough: torch.Tensor) -> None:
+        """Takes in a call after the level's first.
+
+        Args:
+            figure: `inverse_variance`, [B].
+            items: the items whose call it was, bool [B] or [1].
+            enough: those with enough masked values for the figure to mean something, bool [B] or [1].
+        """
+        self.sum, self.calls = self.sum + torch.where(items, figure, 0), self.calls + items.to(self.calls)
+        mean = torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
+        # Comparisons with NaN, where a figure or its reference is missing, are False.
+        failed = (mean < LEAST * self.largest) | (mean > MOST * self.first) | (mean < 0)
+        self.passed = self.passed & ~(failed & items & enough)
