@@ -64,7 +64,7 @@ def ours(cfg: float, calls: int) -> Loop:
     steps, inner = 7, 2
     if calls > 20:
         preset = {57: "balanced", 115: "best"}[calls]
-        steps, inner = inputs.apply_preset(inputs.INPAINT_PRESETS, preset, cfg, 0, 0)
+        steps, inner = inputs.apply_preset(inputs.INPAINT_PRESETS, preset, 0, 0)
     return Loop(f"ours, {steps} × {inner}", steps, masked("masked Langevin", inner_steps=inner), OUR_CODE)
 
 

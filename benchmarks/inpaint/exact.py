@@ -32,7 +32,7 @@ class Method:
 def masked(method: str, **changes) -> Callable:
     """The pack's own sampler with its nodes' defaults."""
     sampler = load_pack().nodes.comfy_sampler
-    defaults = {"sampler_name": "euler", "inner_steps": 3, "step_size": 1.0, "lambda_strength": 5.0}
+    defaults = {"sampler_name": "euler", "inner_steps": 3, "step_size": 1.0, "lambda_strength": 10.0}
     settings = sampler.LoopWidgets(method=method, **(defaults | changes)).settings()
     return lambda: sampler.MaskedSampler(settings)
 

@@ -60,7 +60,7 @@ def latent(side: int) -> dict:
 def ours(model, given: dict, steps: int, inner_steps: int, method: str = "masked Langevin") -> torch.Tensor:
     """PhDMaskedInpaintSampler."""
     settings = {"cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-    loop = {"method": method, "inner_steps": inner_steps, "step_size": 1.0, "lambda_strength": 5.0}
+    loop = {"method": method, "inner_steps": inner_steps, "step_size": 1.0, "lambda_strength": 10.0}
     node = load_pack().nodes.inpaint_sampler.PhDMaskedInpaintSampler
     (result,) = node.execute(model, prompt(), prompt(), given, seed=3, steps=steps, **settings, **loop).args
     return result["samples"]
