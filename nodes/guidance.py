@@ -16,7 +16,7 @@ BATCH = "sampler_calc_cond_batch_function"
 def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
     """The GuidedModel of a run.
 
-    What guiders other than ComfyUI's own combine cannot be told apart: both estimates are then the guider's.
+    Other guiders than ComfyUI's own combine estimates in ways of their own: both estimates are then the guider's.
 
     Args:
         model: what ComfyUI's KSAMPLER passes to a sampling function.
@@ -95,9 +95,8 @@ def covered(conds: list[dict], x: torch.Tensor, sigma: torch.Tensor) -> torch.Te
         part = comfy.samplers.get_area_and_mult(cond, x, sigma)
         if part is None:
             continue
-        window = found
-        dims = 0 if part.area is None else len(part.area) // 2
-        for dim in range(dims):
-            window = window.narrow(dim + 2, part.area[dims + dim], part.area[dim])
+        window, area = found, part.area or []
+        for dim in range(len(area) // 2):
+            window = window.narrow(dim + 2, area[len(area) // 2 + dim], area[dim])
         window |= part.mult > 0
     return found

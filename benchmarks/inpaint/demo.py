@@ -41,7 +41,7 @@ SEED_STEP = 1_000_000
 LATENTS = ROOT / "phd_ops" / "latents"
 # What a loop's scores depend on, besides its settings.
 NODES = ROOT / "nodes"
-OUR_CODE = (*LATENTS.glob("*.py"), NODES / "comfy_sampler.py", *NODES.glob("guidance.py"))
+OUR_CODE = (*LATENTS.glob("*.py"), NODES / "comfy_sampler.py", NODES / "guidance.py")
 STEPS_CODE = (euler, euler_ancestral, levels, signal, add_noise, renoise)
 REPAINT_CODE = (LATENTS / "repaint.py", *STEPS_CODE)
 RIVAL_CODE = (Path(rivals.__file__), *STEPS_CODE)
