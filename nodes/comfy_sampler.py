@@ -1,5 +1,6 @@
 """The masked samplers of `phd_ops` as a SAMPLER of ComfyUI, for any guider: every sampler node runs this."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint",
 # The methods that have a loop of their own.
 MASKED_METHODS = [LANGEVIN, SOFT_MASK, REPAINT]
 NAMES = ", ".join(SOLVERS)
+# Keys of the wrappers by which ComfyUI's EasyCache and LazyCache skip model calls.
+STEP_CACHES = ("easycache", "lazycache")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Plan:
     Attributes:
         message: what runs.
         warning: what differs from what was asked; empty if nothing does.
+        loop: the loop and its settings.
         masked: the loop's masked region; None: ComfyUI's own sampler runs instead.
         flow: the model family.
         calls: the loop's model calls; only ComfyUI knows those of its sampler.
@@ -86,6 +90,7 @@ class Plan:
 
     message: str
     warning: str = ""
+    loop: MaskedLangevin | RePaint | None = None
     masked: Mask | None = None
     flow: bool = False
     calls: int = 0
@@ -133,9 +138,18 @@ def plan_run(
         return plan_plain(guider.inner_model, mask, model_options, settings)
     flow = is_flow(guider.inner_model.model_sampling)
     masked = masked_region(guider, sigmas, mask, model_options, method)
-    calls = settings.loop.count_calls(sigmas, masked, flow)
-    warning = "" if name in SOLVERS else f"{method} does not support {name} and uses euler. It supports {NAMES}."
-    return Plan(f"{method}: {calls} model calls.", warning, masked, flow, calls)
+    loop, warnings = settings.loop, []
+    if name not in SOLVERS:
+        warnings.append(f"{method} does not support {name} and uses euler. It supports {NAMES}.")
+    if isinstance(loop, MaskedLangevin) and step_caches(guider.model_patcher):
+        # Both would work with estimates of other noise, and be wrong.
+        loop = dataclasses.replace(loop, inner_steps=0, lambda_strength=0.0)
+        warnings.append(
+            "The model's step cache (EasyCache or LazyCache) repeats old estimates, so that inner steps are left out "
+            "and the known region is not corrected. Take the cache off the model to get both."
+        )
+    calls = loop.count_calls(sigmas, masked, flow)
+    return Plan(f"{method}: {calls} model calls.", " ".join(warnings), loop, masked, flow, calls)
 
 
 def plan_plain(
@@ -148,6 +162,11 @@ def plan_plain(
     # A function on the model may still hold some of the mask back.
     noise_mask = mask if "denoise_mask_function" in model_options else None
     return Plan(f"The whole latent may change, so {plain}", noise_mask=noise_mask)
+
+
+def step_caches(model: Any) -> list[tuple[str, str]]:
+    """The kinds and keys of a MODEL's wrappers that are ComfyUI's step caches."""
+    return [(kind, key) for kind, held in model.wrappers.items() for key in STEP_CACHES if held.get(key)]
 
 
 def masked_region(
@@ -209,7 +228,7 @@ def sample_masked(
         options = extra_args.get("model_options", {})
         plan = plan_run(model.inner_model, sigmas, extra_args.get("denoise_mask"), options, settings)
     plan.announce()
-    if plan.masked is None:
+    if plan.masked is None or plan.loop is None:
         sampler = comfy.samplers.sampler_object(settings.sampler_name)
         given = {"extra_args": {**extra_args, "denoise_mask": plan.noise_mask}, **sampler.extra_options}
         return sampler.sampler_function(model, x, sigmas, callback=callback, disable=disable, **given)
@@ -225,7 +244,7 @@ def sample_masked(
     seeds = settings.seeds or [item_seed(extra_args.get("seed") or 0, place) for place in range(len(x))]
     latent = MaskedLatent(model.latent_image, plan.masked, model.noise, list(map(loop_generator, seeds)), plan.flow)
     with tqdm(total=plan.calls, disable=disable) as progress:
-        x = settings.loop.sample(guided_model(model, extra_args), x, sigmas, latent, report, warn_unstable)
+        x = plan.loop.sample(guided_model(model, extra_args), x, sigmas, latent, report, warn_unstable)
     saved = plan.calls - len(made)
     if saved > 0:
         tell(f"{saved} model calls were saved: more inner steps would only have added to the model's own errors.")

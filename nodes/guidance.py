@@ -34,6 +34,9 @@ def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
             return whole(x, sigma)
         batch = Batch(guider, alone=not guided and adds_guidance(guider), partial=region is not None)
         denoised = denoise(x, sigma, **{BATCH: batch.run})
+        if batch.positive is None:
+            # A cache gave an old estimate, of other noise: the known region must not be corrected by it.
+            return Prediction(denoised, denoised, torch.zeros_like(x, dtype=torch.bool))
         unguided = batch.positive if guided and adds_guidance(guider) else denoised
         if region is None:
             return Prediction(denoised, unguided)
@@ -71,7 +74,7 @@ class Batch:
     def __init__(self, guider: Any, alone: bool, partial: bool) -> None:
         self.conds, self.partial = guider.conds, partial
         self.alone = alone or math.isclose(guider.cfg, 1)
-        self.positive: torch.Tensor = torch.empty(0)
+        self.positive: torch.Tensor | None = None
         self.negative: torch.Tensor | None = None
 
     def run(self, call: dict[str, Any]) -> list[torch.Tensor]:

@@ -14,15 +14,12 @@ import torch
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
 from ..phd_ops.latents.noise import opposite_pairs
 from ..phd_ops.latents.seeds import item_seed, run_seed
-from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
+from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain, step_caches
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .ui import warn
 from .validate import check_choice, check_conditioning
-
-# Keys of the wrappers by which ComfyUI's caches skip model calls.
-STEP_CACHES = ("easycache", "lazycache")
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def without_step_cache(model: Any) -> Any:
 
     Their threshold counts the change from step to step, and inner steps stay at one level.
     """
-    cached = [(kind, key) for kind, held in model.wrappers.items() for key in STEP_CACHES if held.get(key)]
+    cached = step_caches(model)
     if not cached:
         return model
     warn("The model's step cache (EasyCache or LazyCache) is not used here: this method needs every estimate.")

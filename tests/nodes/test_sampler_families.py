@@ -471,3 +471,23 @@ def test_a_step_cache_on_the_model_is_not_used_and_reported_once(cache, method, 
     for ours, wanted in zip(done, harmonize_with(net, latent, latent.flip(-1), named_prompts(), **how), strict=True):
         assert torch.equal(ours, wanted)
     assert cached.wrappers["outer_sample"]
+
+
+@pytest.mark.parametrize("cache", ["EasyCacheNode", "LazyCacheNode"])
+def test_as_a_sampler_the_loop_does_without_inner_steps_on_a_model_with_a_step_cache(cache, caplog):
+    """It cannot take the cache off the model that another node samples with."""
+    latent, mask = latent_of("EPS"), MASK[:, None, ::8, ::8]
+    (cached,) = getattr(comfy_extras.nodes_easycache, cache).execute(of_kind("EPS"), 0.2, 0.15, 0.95, False).args
+    widgets = {"method": "masked Langevin", "sampler_name": "euler", "inner_steps": 3, "step_size": 1.0}
+    loop = module("nodes.comfy_sampler").LoopWidgets(**widgets, lambda_strength=5.0)
+
+    def sampled(sampler):
+        sigmas = comfy.samplers.calculate_sigmas(cached.get_model_object("model_sampling"), "simple", 6)
+        noise, prompts = comfy.sample.prepare_noise(latent, 1), named_prompts().values()
+        return comfy.sample.sample_custom(
+            cached, noise, 4.0, sampler, sigmas, *prompts, latent, noise_mask=mask, disable_pbar=True, seed=1
+        )
+
+    ours = sampled(module("nodes.comfy_sampler").MaskedSampler(loop.settings()))
+    torch.testing.assert_close(ours, sampled(comfy.samplers.sampler_object("euler")), rtol=1e-4, atol=1e-4)
+    assert caplog.text.count("step cache") == 1
