@@ -28,12 +28,21 @@ LEAST_CALLS = 2
 
 
 def coarse(x: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-    """The mean over a square of cells of what is masked, [B,C,...] -> [B,·,H,W]; 0 where nothing is masked."""
-    maps = [v.expand_as(x).to(torch.float32) for v in (x, masked)]
-    # Frames of a video count as channels; a sequence has one row.
-    values, inside = (v.flatten(1, -3) if v.ndim > 3 else v.unsqueeze(2) for v in maps)
-    near = [F.avg_pool2d(v, COARSE_CELLS, 1, COARSE_CELLS // 2) for v in (values * inside, inside)]
-    return near[0] / near[1].clamp(min=1e-6) * inside
+    """The mean over a square of cells of what is masked, of x's shape [B,C,...]; 0 where nothing is masked.
+
+    Frames and channels are taken one by one. masked: bool, broadcasts to x.
+    """
+    if x.ndim == 3:
+        # A sequence is an image of one row.
+        return coarse(x.unsqueeze(2), masked.unsqueeze(2)).squeeze(2)
+    inside = masked.to(torch.float32)
+    return pooled(x.to(torch.float32) * inside) / pooled(inside).clamp(min=1e-6) * inside
+
+
+def pooled(maps: torch.Tensor) -> torch.Tensor:
+    """The mean over a square of cells around every cell, with zeros beyond the edge, [...,H,W]."""
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    return F.avg_pool2d(flat, COARSE_CELLS, 1, COARSE_CELLS // 2).view(maps.shape)
 
 
 def inverse_variance(
