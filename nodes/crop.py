@@ -221,9 +221,14 @@ def working_size(model: Any, side: int, multiple: int) -> tuple[int, int]:
     return side, multiple
 
 
+def as_batch(value: Any) -> Any:
+    """A mask [H,W] as [1,H,W]: a later split of the latent takes items, not rows."""
+    return value[None] if isinstance(value, torch.Tensor) and value.ndim == 2 else value
+
+
 def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[PastedScenes | None, dict[str, Any]]:
     """The connected inputs by name, and the paste's in place of those that are not; and the paste with all of them."""
-    connected = {name: value for name, value in given.items() if value is not None}
+    connected = {name: as_batch(value) for name, value in given.items() if value is not None}
     if paste is not None:
         check_socket("paste", paste, PastedScenes, "the paste of Paste & Blend")
         changed = replace(paste, **connected) if connected else paste

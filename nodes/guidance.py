@@ -11,6 +11,8 @@ from ..phd_ops.latents.guidance import GuidedModel, Prediction
 
 # ComfyUI's hook in whose place its batch of positive and negative is run.
 BATCH = "sampler_calc_cond_batch_function"
+# Its list of functions that get the combined estimate.
+AFTER_CFG = "sampler_post_cfg_function"
 
 
 def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
@@ -33,11 +35,19 @@ def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
         if region is None and not adds_guidance(guider):
             return whole(x, sigma)
         batch = Batch(guider, alone=not guided and adds_guidance(guider), partial=region is not None)
-        denoised = denoise(x, sigma, **{BATCH: batch.run})
-        if batch.positive is None:
+        combined: list[torch.Tensor] = []
+
+        def keep(call: dict[str, Any]) -> torch.Tensor:
+            combined.append(call["denoised"])
+            return call["denoised"]
+
+        further = [keep, *options.get(AFTER_CFG, [])]
+        denoised = denoise(x, sigma, **{BATCH: batch.run, AFTER_CFG: further})
+        if batch.positive is None or not combined:
             # A cache gave an old estimate, of other noise: the known region must not be corrected by it.
             return Prediction(denoised, denoised, torch.zeros_like(x, dtype=torch.bool))
-        unguided = batch.positive if guided and adds_guidance(guider) else denoised
+        # What other functions add to the combined estimate, such as an identity anchor, is no guidance.
+        unguided = denoised - (combined[-1] - batch.positive) if guided and adds_guidance(guider) else denoised
         if region is None:
             return Prediction(denoised, unguided)
         others = covered(guider.conds.get("negative") or [], x, sigma)
@@ -78,7 +88,9 @@ class Batch:
         self.negative: torch.Tensor | None = None
 
     def run(self, call: dict[str, Any]) -> list[torch.Tensor]:
-        negative = None if self.alone and not self.partial else self.conds.get("negative")
+        # A patch of the model may need the negative's run.
+        needed = self.partial or call["model_options"].get("disable_cfg1_optimization")
+        negative = None if self.alone and not needed else self.conds.get("negative")
         conds = [self.conds["positive"], negative]
         given = call["input"], call["sigma"], call["model_options"]
         found = comfy.samplers.calc_cond_batch(call["model"], conds, *given)
@@ -102,4 +114,4 @@ def covered(conds: list[dict], x: torch.Tensor, sigma: torch.Tensor) -> torch.Te
         for dim in range(len(area) // 2):
             window = window.narrow(dim + 2, area[len(area) // 2 + dim], area[dim])
         window |= part.mult > 0
-    return found
+    return None if found.all() else found

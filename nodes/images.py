@@ -92,6 +92,6 @@ def item(batch: Any, index: int) -> Any:
 def as_tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     """Arrays of one shape as a float32 batch."""
     batch = np.empty((len(arrays), *arrays[0].shape), np.float32)
-    for out, array in zip(batch, arrays, strict=True):
-        copy(array, out)
+    for index, array in enumerate(arrays):
+        copy(array, batch[index])
     return torch.from_numpy(batch)

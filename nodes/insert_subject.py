@@ -207,12 +207,14 @@ def settings_of(model: Any) -> dict[str, dict[str, Any]]:
     return {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in samplers} if distilled else {}
 
 
-def add(graph: GraphBuilder, node: type[io.ComfyNode], own: dict[str, dict[str, Any]] = {}, **inputs: Any) -> Node:
+def add(
+    graph: GraphBuilder, node: type[io.ComfyNode], own: dict[str, dict[str, Any]] | None = None, **inputs: Any
+) -> Node:
     """Adds one of the pack's nodes: its defaults, what the model wants of it, and its inputs that are not None."""
     schema = node.GET_SCHEMA()
     defaults = {item.id: item.default for item in schema.inputs if getattr(item, "default", None) is not None}
     given = {name: value for name, value in inputs.items() if value is not None}
-    return graph.node(schema.node_id, **defaults | own.get(schema.node_id, {}) | given)
+    return graph.node(schema.node_id, **defaults | (own or {}).get(schema.node_id, {}) | given)
 
 
 def prompts(graph: GraphBuilder, text: str, clip: Any, positive: Any, negative: Any) -> tuple[Any, Any]:

@@ -173,7 +173,7 @@ def scene_parts(
     """The whole scenes' images and masks by their sockets' names."""
     held = None if crop is None else crop.pasted
     found: dict[str, Any] = {}
-    if paste is not None and held is not None and not paste.is_same(held):
+    if paste is not None and held is not None and not are_of_one_paste(held, paste):
         raise ValueError("crop was cut from another paste than the connected one: disconnect paste, or cut this one.")
     source = held or paste
     for name in SCENE_PARTS:

@@ -162,7 +162,7 @@ class PromptedNetwork(Network):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of error: its label, what makes the process, cfg, and the schedule's share of a run's outer steps."""
+    """A kind of error: its label, what makes the process, and cfg."""
 
     label: str
     process: Callable[[int, int], Erring | Distilled | Prompted]
@@ -205,7 +205,7 @@ def curve_model(process: Erring | Distilled | Prompted) -> comfy.model_patcher.M
 
 
 def sample(kind: Kind, method: Method, curves: int, chains: int, seed: int) -> dict[str, float]:
-    """Scores of a whole run through ComfyUI, and its model calls for each item."""
+    """Scores of a whole run through ComfyUI, and its model calls."""
     process = kind.process(curves, chains)
     known = process.curves[:, None].repeat(1, chains, 1)
     known[..., HOLE] = 0

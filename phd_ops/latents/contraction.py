@@ -7,7 +7,8 @@ with every inner step; one that is too weak takes away what should stay.
 
 v is unknown, but for an exact denoiser (1 / factor - 1) / s² = 1 / v is the same at every level, and rises slowly where
 finer structure comes to dominate. So the first level with inner steps is the reference, and where the figure leaves
-its range, the item takes no more inner steps.
+its range, the item takes no more inner steps. It needs two calls after a level's first: levels with fewer than three
+inner steps are not checked.
 """
 
 import torch
@@ -36,7 +37,7 @@ def coarse(x: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
         # A sequence is an image of one row.
         return coarse(x.unsqueeze(2), masked.unsqueeze(2)).squeeze(2)
     inside = masked.to(torch.float32)
-    return pooled(x.to(torch.float32) * inside) / pooled(inside).clamp(min=1e-6) * inside
+    return pooled(x.to(torch.float32) * inside).div_(pooled(inside).clamp(min=1e-6)).mul_(inside)
 
 
 def pooled(maps: torch.Tensor) -> torch.Tensor:
@@ -50,10 +51,9 @@ def inverse_variance(
 ) -> torch.Tensor:
     """1 / v of the module's text for every item, [B], from the estimate `denoised` for x at a level."""
     a = signal(sigma, flow)
-    noisy = coarse(x / a, masked)
-    change = coarse(denoised - x / a, masked)
-    energy = noisy.square().flatten(1).sum(1).clamp(min=1e-12)
-    factor = 1 + (change * noisy).flatten(1).sum(1) / energy
+    # The least-squares factor between x / a and the estimate.
+    noisy, clean = coarse(x, masked).flatten(1), coarse(denoised, masked).flatten(1)
+    factor = a * torch.linalg.vecdot(clean, noisy) / torch.linalg.vecdot(noisy, noisy).clamp(min=1e-12)
     return (1 / factor.clamp(min=0.05) - 1) / float((sigma / a) ** 2)
 
 
@@ -70,11 +70,15 @@ class ContractionCheck:
         self.largest = self.first
         self.sum = self.calls = torch.zeros_like(self.first)
 
-    def begin_level(self) -> None:
-        """Takes the last level's figure as a reference and forgets its calls."""
+    def begin_level(self, changed: torch.Tensor) -> None:
+        """Takes the last level's figure as a reference and forgets its calls.
+
+        changed: the items whose masked region is another one from here on, bool [B] or [1]; they get new references.
+        """
         mean = torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
         self.first = torch.where(self.first.isnan(), mean, self.first)
         self.largest = torch.fmax(self.largest, mean)
+        self.first, self.largest = (torch.where(changed, torch.nan, figure) for figure in (self.first, self.largest))
         self.sum = self.calls = torch.zeros_like(self.first)
 
     def observe(self, figure: torch.Tensor, items: torch.Tensor, enough: torch.Tensor) -> None:

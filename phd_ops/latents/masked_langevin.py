@@ -199,12 +199,13 @@ class Run:
         self.contraction = ContractionCheck(x)
         self.previous: Previous | None = None
         self.multistep: Multistep | None = None
-        self.masked = self.moved = self.unstable = torch.zeros_like(self.has_estimate)
+        self.moved = self.unstable = torch.zeros_like(self.has_estimate)
+        self.masked = append_dims(self.moved, x)
         self.made_inner_step = self.was_unstable = False
 
     def sample_level(self, level: Level) -> None:
         """Inner steps at a level, then the step to the next."""
-        self.contraction.begin_level()
+        self.contraction.begin_level((level.masked != self.masked).flatten(1).any(1))
         self.moved = torch.zeros_like(self.has_estimate)
         for remaining in reversed(range(1, level.calls)):
             items = level.inner & self.contraction.passed

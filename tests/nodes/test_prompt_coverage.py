@@ -46,9 +46,11 @@ def test_what_no_prompt_covers_is_not_leaned_on():
     assert distance(HOLE, HOLE, 1.0) == pytest.approx(leaning_nowhere, rel=0.02)
 
 
-def run_guider(positive, negative, cfg, sigma):
+def run_guider(positive, negative, cfg, sigma, patch=None):
     """The GuidedModel of a run at one call: its two Predictions, and how many prompts each ran."""
     model, counts, found = curve_oracle("EPS", SETTING.process), [], []
+    if patch is not None:
+        patch(model)
     apply = model.model.apply_model
 
     def counted(x, *args, **kwargs):
@@ -87,7 +89,7 @@ def test_the_negative_stands_in_where_the_positive_covers_nothing(cfg):
     (guided, unguided), _ = run_guider(HOLE, WHOLE, cfg, 1.0)
     (whole, _), _ = run_guider(WHOLE, WHOLE, cfg, 1.0)
     for prediction in (guided, unguided):
-        assert prediction.covered.all()
+        assert prediction.covered is None or prediction.covered.all()
         torch.testing.assert_close(prediction.unguided, whole.unguided)
 
 
@@ -95,3 +97,33 @@ def test_a_prompt_outside_its_range_of_steps_covers_nothing():
     late = [[torch.zeros(1, 1, 1), {"start_percent": 0.9, "end_percent": 1.0}]]
     (guided, _), _ = run_guider(late, late, 1.0, 20.0)
     assert not guided.covered.any() and math.isclose(float(guided.denoised.abs().max()), 0)
+
+
+@pytest.mark.parametrize("cfg", [1.0, 4.0])
+def test_what_a_function_adds_after_cfg_is_no_guidance(cfg):
+    """Such as an identity anchor: it acts in every call alike."""
+
+    def patch(model):
+        model.set_model_sampler_post_cfg_function(lambda call: call["denoised"] + 0.3)
+
+    (guided, unguided), _ = run_guider(WHOLE, WHOLE, cfg, 1.0, patch)
+    (plain, _), _ = run_guider(WHOLE, WHOLE, cfg, 1.0)
+    torch.testing.assert_close(guided.unguided, unguided.unguided)
+    torch.testing.assert_close(guided.denoised, plain.denoised + 0.3)
+
+
+def test_a_patch_that_needs_the_negative_gets_it_in_every_call():
+    def patch(model):
+        model.set_model_sampler_post_cfg_function(lambda call: call["denoised"], disable_cfg1_optimization=True)
+
+    _, counts = run_guider(WHOLE, WHOLE, 4.0, 1.0, patch)
+    assert counts == [2, 2]
+
+
+def test_prompts_that_take_turns_cover_the_image():
+    halves = [
+        [[torch.zeros(1, 1, 1), {"start_percent": start, "end_percent": start + 0.5}] for start in (0.0, 0.5)]
+        for _ in range(2)
+    ]
+    (guided, _), counts = run_guider(*halves, 4.0, 1.0)
+    assert guided.covered is None and counts == [2, 1]
