@@ -8,13 +8,12 @@ from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
 from .checked import checked
-from .comfy_sampler import LANGEVIN, SOFT_MASK
 from .companions import companions_of, given_mask, with_companions, without_companions
 from .compat import newer
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .sample import Options, Prompts, sample_latents
-from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, SEED_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
+from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
 
 
@@ -139,12 +138,8 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 )
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
             prompts = Prompts(positive, negative, reference_positive)
-            settings, apart = SamplerWidgets(**widgets), False
-            if held is not None and num_seeds == 1 and settings.method in (LANGEVIN, SOFT_MASK):
-                settings, num_seeds = with_seeds(settings)
-                apart = num_seeds > 1
-            options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds, apart)
-            latents = sample_latents(model, prompts, latent, mask, settings, options)
+            options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
+            latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
         harmonized = latents[0]["samples"][: len(original)]
         changed = changed_cells(original.to(harmonized), harmonized).cpu()
         if held is not None:
@@ -152,11 +147,3 @@ class PhDHarmonizeSampler(io.ComfyNode):
             held = replace(held, sampled_reference=sampled_reference, changed=changed, num_seeds=num_seeds)
             latents = [with_companions(latents[0], held), *map(without_companions, latents[1:])]
         return io.NodeOutput(latents[0], latents[-1], changed, ui=as_ui(messages))
-
-
-def with_seeds(widgets: SamplerWidgets) -> tuple[SamplerWidgets, int]:
-    """The widgets with a preset as steps and seeds, without inner steps, and the number of seeds."""
-    if widgets.preset not in SEED_PRESETS:
-        return widgets, 1
-    steps, seeds = SEED_PRESETS[widgets.preset]
-    return replace(widgets, preset=CUSTOM, steps=steps, inner_steps=0), seeds

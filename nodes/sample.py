@@ -50,7 +50,6 @@ class Options:
         reference: a LATENT that is sampled beside the scene, with the same masks and the same noise.
         subject_matte, anchor_strength, anchor: hold the subject with an identity anchor; nothing without a mask.
         num_seeds: how many times the items are run.
-        apart: each seed is run alone, so that more seeds need no more memory.
     """
 
     harmonizes: bool = False
@@ -59,7 +58,6 @@ class Options:
     anchor_strength: float = 0.5
     anchor: str = RELIGHT
     num_seeds: int = 1
-    apart: bool = False
 
     def check(self) -> None:
         check_choice("anchor", self.anchor, list(ANCHORS))
@@ -199,8 +197,7 @@ def parts_of(run: Run, batches: list[torch.Tensor]) -> list[Part]:
     plain = runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
     seeds = [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
     noise = noise_of(run, seeds)
-    apart = run.options.apart or holds_items(run.model, prompts, run.prompts.negative)
-    if len(batches) * len(seeds) > 1 and apart:
+    if len(batches) * len(seeds) > 1 and holds_items(run.model, prompts, run.prompts.negative):
         count = len(run.scene)
         return [
             Part(part, prompts[place], own, masked_sampler(run, [seed]), seed)

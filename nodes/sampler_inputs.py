@@ -18,9 +18,6 @@ CUSTOM, BALANCED = "custom", "balanced"
 Presets = Mapping[str, tuple[int, int]]
 INPAINT_PRESETS: Presets = {"fast": (10, 2), "balanced": (19, 2), "best": (20, 5)}
 HARMONIZE_PRESETS: Presets = {"fast": (4, 2), "balanced": (5, 3), "best": (6, 6)}
-# Harmonize's presets as steps and seeds, without inner steps: about as many calls, and closer to the true light. Used
-# where Stitch learns the number of seeds from the latent.
-SEED_PRESETS: Presets = {"fast": (5, 2), "balanced": (4, 4), "best": (6, 6)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,18 +133,6 @@ def test_the_samplers_find_their_masks_and_references(cropped, demo):
     assert KEY not in ours[1]
 
 
-@pytest.mark.parametrize(("preset", "steps", "seeds"), [("fast", 5, 2), ("balanced", 4, 4), ("best", 6, 6)])
-def test_a_preset_is_steps_and_seeds_for_a_latent_that_tells_stitch_their_number(cropped, demo, preset, steps, seeds):
-    latent = cropped[1][6]
-    by_preset = sample("PhDHarmonizeSampler", demo, latent, preset=preset)[0]
-    chosen = sample("PhDHarmonizeSampler", demo, latent, steps=steps, inner_steps=0, num_seeds=seeds)[0]
-    assert by_preset[KEY].num_seeds == seeds and len(by_preset["samples"]) == seeds * len(latent["samples"])
-    torch.testing.assert_close(by_preset["samples"], chosen["samples"], rtol=1e-3, atol=1e-3)
-    bare = {"samples": latent["samples"]}
-    alone = sample("PhDHarmonizeSampler", demo, bare, mask=cropped[1][3], preset=preset)[0]
-    assert len(alone["samples"]) == len(latent["samples"])
-
-
 def quick(path, **changes):
     workflow = json.loads(path.read_text(encoding="utf-8"))
     for node in workflow.values():

@@ -34,7 +34,7 @@ def small_presets(pack):
     presets = module("nodes.sampler_inputs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.INPAINT_PRESETS, "fast", (2, 1))
-        patch.setitem(presets.SEED_PRESETS, "fast", (2, 2))
+        patch.setitem(presets.HARMONIZE_PRESETS, "fast", (2, 1))
         yield
 
 
