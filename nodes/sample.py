@@ -158,6 +158,11 @@ def schedule(model: Any, widgets: SamplerWidgets, presets: Presets) -> tuple[tor
     sigmas = comfy.samplers.KSampler(
         model, steps, model.load_device, widgets.sampler_name, widgets.scheduler, widgets.denoise, model.model_options
     ).sigmas
+    if not sigmas.isfinite().all():
+        raise ValueError(
+            f"scheduler {widgets.scheduler} gives no finite noise levels for steps {steps}: raise steps, or choose "
+            "another scheduler."
+        )
     if widgets.preset != CUSTOM and len(sigmas) > 1:
         inner_steps, jump_count = within(steps + (steps - 1) * int(inner_steps), len(sigmas) - 1)
         widgets = dataclasses.replace(widgets, inner_steps=inner_steps, jump_count=jump_count)

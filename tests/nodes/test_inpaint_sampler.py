@@ -649,3 +649,9 @@ def test_strengths_on_a_black_that_is_not_0_stay():
     latent = random_latent()
     found = grid.latent_mask(mask, {}, latent, soft=True)
     assert torch.equal(found[0, 0, :2, 0], mask[0, [0, 8], 0]) and found.count_nonzero() == 2
+
+
+def test_a_schedule_that_is_not_finite_is_refused():
+    """As ComfyUI's kl_optimal gives for a single step, where it divides by 0."""
+    with pytest.raises(ValueError, match="scheduler kl_optimal gives no finite noise levels for steps 1"):
+        inpaint(quick_model("EPS"), random_latent(), MASK, scheduler="kl_optimal", steps=1)
