@@ -51,9 +51,16 @@ def inverse_variance(
 ) -> torch.Tensor:
     """1 / v of the module's text for every item, [B], from the estimate `denoised` for x at a level."""
     a = signal(sigma, flow)
+    products = squares = x.new_zeros(len(x), dtype=torch.float32)
+    # A few channels at a time, for less memory.
+    for some_x, some_denoised, some_masked in zip(
+        *(part.chunk(4, 1) for part in (x, denoised, masked.expand_as(x))), strict=True
+    ):
+        noisy, clean = coarse(some_x, some_masked).flatten(1), coarse(some_denoised, some_masked).flatten(1)
+        products = products + torch.linalg.vecdot(clean, noisy)
+        squares = squares + torch.linalg.vecdot(noisy, noisy)
     # The least-squares factor between x / a and the estimate.
-    noisy, clean = coarse(x, masked).flatten(1), coarse(denoised, masked).flatten(1)
-    factor = a * torch.linalg.vecdot(clean, noisy) / torch.linalg.vecdot(noisy, noisy).clamp(min=1e-12)
+    factor = a * products / squares.clamp(min=1e-12)
     return (1 / factor.clamp(min=0.05) - 1) / float((sigma / a) ** 2)
 
 

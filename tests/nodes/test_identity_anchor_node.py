@@ -119,7 +119,7 @@ def advanced(net, latent, mask, method="masked Langevin", seed=SCHEDULE["seed"])
 
 
 @pytest.mark.parametrize("method", ["masked Langevin", "soft mask", "RePaint"])
-def test_an_anchor_works_behind_a_guider_with_masked_langevin(method):
+def test_an_anchor_works_behind_a_guider_with_masked_langevin(method, planned_calls):
     latent, own = random_latent(), random_latent(seed=5)
     before, after, out = estimates(model("EPS"), own, lambda net: advanced(net, latent, MASK, method))
     assert len(before) == 7
