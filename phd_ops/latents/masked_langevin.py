@@ -91,10 +91,8 @@ class MaskedLangevin:
         for (sigma, sigma_next), planned in zip(levels(sigmas), calls, strict=True):
             masked = masked_at(mask, sigma)
             inner = items_with_inner_steps(masked, sigma, sigma_next, flow) & (self.inner_steps > 0)
-            has_inner = inner.tolist()
-            yield Level(
-                sigma, sigma_next, masked, any_masked(masked), inner, has_inner, planned if any(has_inner) else 1
-            )
+            any_inner = bool(inner.any())
+            yield Level(sigma, sigma_next, masked, any_masked(masked), inner, any_inner, planned if any_inner else 1)
 
     @torch.no_grad()
     def sample(
@@ -137,7 +135,8 @@ class Level(NamedTuple):
     Attributes:
         masked: the masked region, bool, broadcasts to the latent.
         items: which items have any, bool [B] or [1].
-        inner, has_inner: which items take inner steps, as a tensor and as a list.
+        inner: the items whose known region is corrected, and which may take inner steps, bool [B] or [1].
+        any_inner: whether there are any.
         calls: model calls at this level.
     """
 
@@ -146,16 +145,22 @@ class Level(NamedTuple):
     masked: torch.Tensor
     items: torch.Tensor
     inner: torch.Tensor
-    has_inner: list[bool]
+    any_inner: bool
     calls: int
 
 
+class Items(NamedTuple):
+    """Some items of a batch, as bool [B] and as a list, since reading a tensor from a GPU waits for all of its work."""
+
+    each: torch.Tensor
+    listed: list[bool]
+
+
 class Estimates(NamedTuple):
-    """The guided estimate of a model call, the unguided one, and the one to step with: extrapolated over the calls, and
-    limited in strength."""
+    """The guided estimate of a model call, and the one to step with: extrapolated over the calls, and limited in
+    strength."""
 
     denoised: torch.Tensor
-    unguided: torch.Tensor
     extrapolated: torch.Tensor
 
 
@@ -199,25 +204,34 @@ class Run:
         self.contraction = ContractionCheck(x)
         self.previous: Previous | None = None
         self.multistep: Multistep | None = None
-        self.moved = self.unstable = torch.zeros_like(self.has_estimate)
-        self.masked = append_dims(self.moved, x)
+        # The items that made an inner step at this level, bool [B]; None: none did.
+        self.moved: torch.Tensor | None = None
+        self.unstable = torch.zeros_like(self.has_estimate)
+        self.masked = append_dims(self.unstable, x)
         self.made_inner_step = self.was_unstable = False
 
     def sample_level(self, level: Level) -> None:
         """Inner steps at a level, then the step to the next."""
         self.contraction.begin_level((level.masked != self.masked).flatten(1).any(1))
-        self.moved = torch.zeros_like(self.has_estimate)
-        for remaining in reversed(range(1, level.calls)):
-            items = level.inner & self.contraction.passed
-            if not items.any():
-                self.call.place += remaining
-                break
-            estimates = self.estimate(level, items, remaining)
-            if remaining < level.calls - 1:
-                self.check_contraction(level, items, estimates.unguided)
-            self.inner_step(level, items & self.contraction.passed, estimates.extrapolated)
+        self.moved = None
+        saved = self.inner_steps(level) if level.calls > 1 else 0
+        self.call.place += saved
         self.outer_step(level, self.estimate(level, level.items, 0))
         self.masked = level.masked
+
+    def inner_steps(self, level: Level) -> int:
+        """The inner steps at a level; returns how many of its calls were saved."""
+        items = self.passing(level)
+        for remaining in reversed(range(1, level.calls)):
+            if not any(items.listed):
+                return remaining
+            items = self.inner_step(level, items, remaining)
+        return 0
+
+    def passing(self, level: Level) -> Items:
+        """The items that take an inner step at a level."""
+        each = level.inner & self.contraction.passed
+        return Items(each, each.tolist())
 
     def skip_level(self, level: Level) -> None:
         """Where nothing is masked, the known latent goes to the next level without a model call."""
@@ -229,34 +243,31 @@ class Run:
         """The result. After a schedule that stops early the known region has its initial noise, for what comes next."""
         return torch.where(self.masked, self.x, self.latent.known_at(sigma, self.latent.noise))
 
-    def estimate(self, level: Level, items: torch.Tensor, remaining: int) -> Estimates:
+    def estimate(self, level: Level, items: torch.Tensor, remaining: int, complete: bool = True) -> Estimates:
         """Calls the model and updates the known region's noise.
 
         Args:
             items: for which the call is made, bool [B] or [1].
             remaining: the calls left at this level. Those before the last are for inner steps, without guidance.
+            complete: the items are all for which the level has calls; others keep their previous estimate.
         """
         self.x = torch.where(level.masked, self.x, self.latent.known_at(level.sigma, self.known_noise))
         prediction = self.call(self.x, level.sigma, level.masked, self.latent.known, guided=not remaining)
         prediction = self.replace_unstable(items, prediction)
         if self.settings.inner_steps > 0 and prediction.denoised is not prediction.unguided:
             prediction = limit_guidance(prediction, level.masked)
-        denoised, unguided, _ = prediction
-        if any(level.has_inner) and self.settings.lambda_strength > 0:
+        if level.any_inner and self.settings.lambda_strength > 0:
             self.correct_known_noise(level, items, prediction)
-        extrapolated = denoised
-        if remaining or self.moved.any():
+        extrapolated = prediction.denoised
+        if remaining or self.moved is not None:
             extrapolated = self.extrapolate(level, items, prediction, remaining)
-        if signal(level.sigma, self.latent.flow) <= LEAST_SIGNAL:
-            self.previous = None
-        else:
-            made = append_dims(items, self.x)
-            if self.previous is None:
-                self.previous = Previous(unguided, made)
-            else:
-                latest = torch.where(made, unguided, self.previous.unguided)
-                self.previous = Previous(latest, made | self.previous.items)
-        return Estimates(denoised, unguided, extrapolated)
+        made, usable = append_dims(items, self.x), signal(level.sigma, self.latent.flow) > LEAST_SIGNAL
+        latest = Previous(prediction.unguided, made)
+        if not complete and self.previous is not None:
+            kept = torch.where(made, prediction.unguided, self.previous.unguided)
+            latest = Previous(kept, made | self.previous.items)
+        self.previous = latest if usable else None
+        return Estimates(prediction.denoised, extrapolated)
 
     def replace_unstable(self, items: torch.Tensor, prediction: Prediction) -> Prediction:
         """Replaces what is not finite by the estimate before it, or by the known latent."""
@@ -287,17 +298,18 @@ class Run:
             held = held & prediction.covered
         self.known_noise = torch.where(held, bounded(guided, RUNAWAY, held), self.known_noise)
 
-    def check_contraction(self, level: Level, items: torch.Tensor, unguided: torch.Tensor) -> None:
-        """Ends the inner steps of items in which the network's errors would grow.
+    def check_contraction(self, level: Level, items: Items, unguided: torch.Tensor) -> Items:
+        """The items that go on: the inner steps of those in which the network's errors would grow end.
 
-        When harmonizing it does not: scene and reference must take the same steps, for their errors to cancel.
+        When harmonizing all go on: scene and reference must take the same steps, for their errors to cancel.
         """
         ratio = level.sigma / signal(level.sigma, self.latent.flow)
         if self.settings.antithetic or ratio > LARGEST_RATIO:
-            return
+            return items
         figure = inverse_variance(self.x, unguided, level.sigma, level.masked, self.latent.flow)
-        enough = level.masked.expand_as(self.x).flatten(1).sum(1) >= LEAST_VALUES
-        self.contraction.observe(figure, items & ~self.unstable, enough)
+        values = level.masked.flatten(1).sum(1) * (self.x[0].numel() // level.masked[0].numel())
+        self.contraction.observe(figure, items.each & ~self.unstable, values >= LEAST_VALUES)
+        return self.passing(level)
 
     def extrapolate(self, level: Level, items: torch.Tensor, prediction: Prediction, remaining: int) -> torch.Tensor:
         """The estimate extrapolated over the calls, and limited in strength."""
@@ -307,8 +319,9 @@ class Run:
         if self.previous is not None and (remaining or self.settings.solver == DPMPP_2M):
             # The step to the next level is shorter than one that draws all noise anew.
             share = self.weight * (EXTRAPOLATION if remaining else EXTRAPOLATION / 2)
-            change = prediction.unguided - self.previous.unguided
-            estimate = torch.where(self.previous.items, estimate + share * change, estimate)
+            estimate = torch.where(
+                self.previous.items, estimate + share * (prediction.unguided - self.previous.unguided), estimate
+            )
         return bounded(estimate, self.strength_limit, level.masked)
 
     def limit_strength(self, level: Level, items: torch.Tensor, unguided: torch.Tensor) -> None:
@@ -319,10 +332,18 @@ class Run:
         known = strength(self.latent.known, ~level.masked).clamp(min=1)
         self.strength_limit = torch.where(made, limit.maximum(RUNAWAY * known), self.strength_limit)
 
-    def inner_step(self, level: Level, items: torch.Tensor, estimate: torch.Tensor) -> None:
-        """Resamples the masked region of items (bool [B] or [1]) at the same level, around an estimate."""
-        self.made_inner_step, moves = True, append_dims(items, self.x)
-        self.moved = self.moved | items
+    def inner_step(self, level: Level, items: Items, remaining: int) -> Items:
+        """A model call, and a resampling of what still passes after it. Returns that."""
+        estimate = self.estimate(level, items.each, remaining, complete=all(items.listed)).extrapolated
+        if self.previous is not None and remaining < level.calls - 1:
+            items = self.check_contraction(level, items, self.previous.unguided)
+        self.resample(level, items, estimate)
+        return items
+
+    def resample(self, level: Level, items: Items, estimate: torch.Tensor) -> None:
+        """Resamples the masked region of some items at the same level, around an estimate."""
+        self.made_inner_step, moves = True, append_dims(items.each, self.x)
+        self.moved = items.each if self.moved is None else self.moved | items.each
         mean = signal(level.sigma, self.latent.flow) * estimate
         if self.settings.antithetic:
             # Flipped as a whole: a mixture with the noise before would be too weak.
@@ -330,7 +351,7 @@ class Run:
             moved = mean + level.sigma * self.masked_noise
         else:
             kept = 1 - self.weight * min(1.0, self.settings.step_size)
-            noise = item_noise(self.x, self.latent.generators, items.expand(len(self.x)).tolist())
+            noise = item_noise(self.x, self.latent.generators, items.listed)
             moved = langevin_step(self.x, mean, level.sigma, kept, noise)
         self.x = torch.where(moves, moved, self.x)
 
@@ -345,7 +366,7 @@ class Run:
             )
         else:
             self.x = euler(self.x, target, sigma, sigma_next)
-            if self.settings.antithetic and self.moved.any():
+            if self.settings.antithetic and self.moved is not None:
                 # An Euler step would keep the noise that the estimate has just responded to.
                 moves = append_dims(self.moved, self.x)
                 self.masked_noise = torch.where(moves, -self.masked_noise, self.masked_noise)
@@ -365,7 +386,7 @@ class Run:
             flow = self.latent.flow
             second = dpmpp_2m_estimate(denoised, last.denoised, last.sigma, level.sigma, level.sigma_next, flow)
             target = torch.where(same, second, denoised)
-        if self.moved.any():
+        if self.moved is not None:
             target = torch.where(append_dims(self.moved, self.x), estimates.extrapolated, target)
         return target
 
