@@ -6,7 +6,7 @@ From a script, after `benchmarks.common.comfyui.start_comfyui()`:
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from benchmarks.common import rival_loops as rivals
 from benchmarks.common.table import Section
 from benchmarks.inpaint import backgrounds, scores
 from benchmarks.inpaint.backgrounds import CHUNK, Network
-from benchmarks.inpaint.exact import core, masked, rival
+from benchmarks.inpaint.exact import Method, core, masked, rival
 from benchmarks.inpaint.scores import paired_interval, texture_strength
 from benchmarks.inpaint.stored import Code, Stored, key_of, publish
 from devtools.comfyui import load_pack
@@ -49,12 +49,9 @@ SCORING = (Path(backgrounds.__file__), Path(scores.__file__), *DEMO_WEIGHTS.glob
 
 
 @dataclass(frozen=True)
-class Loop:
-    """A loop: its settings in words, its outer steps, a function that makes its SAMPLER, and the code it runs."""
+class Loop(Method):
+    """A loop with the code it runs. Its label is its settings."""
 
-    label: str
-    steps: int
-    sampler: Callable
     code: tuple[Code, ...]
 
 

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
 import torch
@@ -12,7 +13,7 @@ import torch
 from benchmarks.common import rival_loops as rivals
 from benchmarks.common.oracle import FAMILIES
 from benchmarks.common.table import Section
-from benchmarks.inpaint.processes import LENGTH, Setting, curve_oracle, karras, latent_mask
+from benchmarks.inpaint.processes import LENGTH, Curves, Setting, curve_oracle, karras, known_latent, latent_mask
 from devtools.comfyui import load_pack
 from devtools.model_calls import count_model_calls
 
@@ -86,15 +87,29 @@ def methods() -> dict[str, Method]:
 
 
 def sample(method: Method, setting: Setting, seed: int, family: str = "EPS") -> tuple[torch.Tensor, int]:
-    """Samples [curves,chains,64] of a whole run through ComfyUI, and its model calls."""
-    model, latent = curve_oracle(family, setting.process), setting.latent()
+    """A run on an exact model, see `run`."""
+    return run(curve_oracle(family, setting.process), setting.process, method, seed, flow=family == "FLOW")
+
+
+def run(
+    model: comfy.model_patcher.ModelPatcher,
+    process: Curves,
+    method: Method,
+    seed: int,
+    *,
+    flow: bool = False,
+    prompts: tuple[list, list] = (PROMPT, PROMPT),
+    cfg: float = 1.0,
+) -> tuple[torch.Tensor, int]:
+    """Samples [curves,chains,64] of a whole run through ComfyUI, and its model calls. prompts: positive, negative."""
+    latent = known_latent(process)
     noise = comfy.sample.prepare_noise(latent, seed)
     with count_model_calls() as count:
         samples = comfy.sample.sample_custom(
-            model, noise, 1.0, method.sampler(), karras(method.steps, family == "FLOW"), PROMPT, PROMPT, latent,
+            model, noise, cfg, method.sampler(), karras(method.steps, flow), *prompts, latent,
             noise_mask=latent_mask(), disable_pbar=True, seed=seed,
         )  # fmt: skip
-    return samples.double().view(-1, setting.chains, LENGTH), count.calls
+    return samples.double().view(-1, process.chains, LENGTH), count.calls
 
 
 def scored(method: Method, setting: Setting, family: str = "EPS") -> dict[str, float]:

@@ -66,7 +66,7 @@ def on_curves(count: int) -> None:
     setting, rows = Setting(SPLIT, 24, 96, (1,)), []
     for trial in every(count):
         loop = trial.loop(karras(trial.steps, False), False, LIMITS[count])
-        rows.append((exact.scored(exact.Method(loop.label, loop.steps, loop.sampler), setting), loop.label))
+        rows.append((exact.scored(loop, setting), loop.label))
     for jumps in JUMP_COUNTS[count]:
         method = exact.repaint(LIMITS[count] // jumps, jumps)
         rows.append((exact.scored(method, setting), method.label))

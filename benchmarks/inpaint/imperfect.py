@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import comfy.model_patcher
-import comfy.sample
 import torch
 
 from benchmarks.common.oracle import Network, oracle
 from benchmarks.common.table import Section
-from benchmarks.inpaint.exact import Method, methods
+from benchmarks.inpaint.exact import Method, methods, run
 from benchmarks.inpaint.processes import (
     CHAINS,
     DOUBLE,
@@ -27,15 +26,12 @@ from benchmarks.inpaint.processes import (
     Mixture,
     as_latent,
     conditional,
-    covariance,
     drawn,
-    karras,
     kernel,
-    latent_mask,
+    process,
     root,
     wasserstein,
 )
-from devtools.model_calls import count_model_calls
 
 WANTED = {"imperfect_worst_ratio": ("<=", 1.0)}
 # Loops with the same limit of model calls as `ours_60`.
@@ -170,13 +166,11 @@ class Kind:
 
 
 def erring(error: Callable[[float], Error], strength: float) -> Callable[[int, int], Erring]:
-    return lambda curves, chains: Erring(
-        Gaussian(drawn(curves, LENGTH, seed=0) @ root(covariance()).T, chains), error(strength)
-    )
+    return lambda curves, chains: Erring(process("curves", curves, chains), error(strength))
 
 
 def distilled(curves: int, chains: int) -> Distilled:
-    return Distilled(drawn(curves, LENGTH, seed=0) @ root(covariance()).T, chains)
+    return Distilled(process("curves", curves, chains).curves, chains)
 
 
 KINDS = {
@@ -206,19 +200,10 @@ def curve_model(process: Erring | Distilled | Prompted) -> comfy.model_patcher.M
 
 def sample(kind: Kind, method: Method, curves: int, chains: int, seed: int) -> dict[str, float]:
     """Scores of a whole run through ComfyUI, and its model calls."""
-    process = kind.process(curves, chains)
-    known = process.curves[:, None].repeat(1, chains, 1)
-    known[..., HOLE] = 0
-    latent = as_latent(known).float()
+    of_kind = kind.process(curves, chains)
     positive, negative = ([[torch.full((1, 1, 1), value), {}]] for value in (1.0, 0.0))
-    with count_model_calls() as count:
-        samples = comfy.sample.sample_custom(
-            curve_model(process), comfy.sample.prepare_noise(latent, seed), kind.cfg, method.sampler(),
-            karras(method.steps, flow=False), positive, negative, latent,
-            noise_mask=latent_mask(), disable_pbar=True, seed=seed,
-        )  # fmt: skip
-    score = process.score(samples.double().view(-1, chains, LENGTH))
-    return {**score, "calls": count.calls}
+    samples, calls = run(curve_model(of_kind), of_kind, method, seed, prompts=(positive, negative), cfg=kind.cfg)
+    return {**of_kind.score(samples), "calls": calls}
 
 
 def scored(kind: Kind, method: Method, curves: int, chains: int, seeds: tuple[int, ...]) -> dict[str, float]:

@@ -6,6 +6,7 @@ its own: one sample of the same curve.
 
 import functools
 from dataclasses import dataclass
+from typing import Protocol
 
 import comfy.model_patcher
 import numpy as np
@@ -188,6 +189,13 @@ class Mixture:
 Process = Gaussian | Mixture
 
 
+class Curves(Protocol):
+    """Any process: its curves [curves,64], known outside of the hole, and how many chains inpaint each."""
+
+    curves: torch.Tensor
+    chains: int
+
+
 @functools.cache
 def process(name: str, curves: int, chains: int) -> Process:
     """proto: one curve. curves: that many of the same normal process. mixture: a mixture of four.
@@ -210,6 +218,13 @@ def as_latent(curves: torch.Tensor) -> torch.Tensor:
 def latent_mask() -> torch.Tensor:
     """[1,1,1,64], 1 in the hole."""
     return hole_mask().float().view(1, 1, 1, LENGTH)
+
+
+def known_latent(process: Curves) -> torch.Tensor:
+    """The known curves of a process with zeros in the hole: a start must hold no trace of the truth."""
+    known = process.curves[:, None].repeat(1, process.chains, 1)
+    known[..., HOLE] = 0
+    return as_latent(known).float()
 
 
 class CurveFormat(OracleFormat):
@@ -239,10 +254,7 @@ class Setting:
         return process(self.name, self.curves, self.chains)
 
     def latent(self) -> torch.Tensor:
-        """The known curves with zeros in the hole: a start must hold no trace of the truth."""
-        known = self.process.curves[:, None].repeat(1, self.chains, 1)
-        known[..., HOLE] = 0
-        return as_latent(known).float()
+        return known_latent(self.process)
 
 
 def karras(steps: int, flow: bool) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from node_support import module
 
 from benchmarks.inpaint import exact
-from benchmarks.inpaint.processes import Setting, curve_oracle, karras, latent_mask
+from benchmarks.inpaint.processes import Setting, curve_oracle, latent_mask
 
 SETTING = Setting("curves", 8, 32, (1,))
 WHOLE = [[torch.zeros(1, 1, 1), {}]]
@@ -27,13 +27,10 @@ HOLE = masked_to(latent_mask()[0])
 
 
 def distance(positive, negative, cfg, **changes):
-    latent, steps = SETTING.latent(), 15
-    sampler = exact.masked("masked Langevin", inner_steps=3, **changes)()
-    samples = comfy.sample.sample_custom(
-        curve_oracle("EPS", SETTING.process), comfy.sample.prepare_noise(latent, 1), cfg, sampler, karras(steps, False),
-        positive, negative, latent, noise_mask=latent_mask(), disable_pbar=True, seed=1,
-    )  # fmt: skip
-    return SETTING.process.score(samples.double().view(-1, SETTING.chains, samples.shape[-1]))["relw2"]
+    method = exact.Method("ours", 15, exact.masked("masked Langevin", inner_steps=3, **changes))
+    model = curve_oracle("EPS", SETTING.process)
+    samples, _ = exact.run(model, SETTING.process, method, 1, prompts=(positive, negative), cfg=cfg)
+    return SETTING.process.score(samples)["relw2"]
 
 
 @pytest.mark.parametrize("cfg", [1.0, 2.0, 4.0])
