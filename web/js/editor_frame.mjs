@@ -6,6 +6,7 @@
 
 import { LargeView } from "./large_view.mjs";
 import { MessageLine } from "./message_line.mjs";
+import { addStyle } from "./page_style.mjs";
 import { keepTouches } from "./touches.mjs";
 
 /** @typedef {import("./placement.mjs").Point} Point */
@@ -58,21 +59,13 @@ const TALLEST = 1.2;
 /** The middle button in `PointerEvent.buttons`. */
 const MIDDLE = 4;
 
-function addStyle() {
-  if (document.getElementById("phd-editor-style")) return;
-  const style = document.createElement("style");
-  style.id = "phd-editor-style";
-  style.textContent = STYLE;
-  document.head.append(style);
-}
-
 export class EditorFrame {
   /**
    * @param {string} label @param {string} help @param {Handlers} handlers
    * @param {[string, string]} large name and help of the button that opens the editor in a large window
    */
   constructor(label, help, handlers, large) {
-    addStyle();
+    addStyle("phd-editor-style", STYLE);
     this.handlers = /** @type {Handlers} */ (
       Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [name, this.showingErrors(handler)]))
     );

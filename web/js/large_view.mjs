@@ -1,5 +1,7 @@
 /** Shows an element in a large window over the page, and puts it back where it was. */
 
+import { addStyle } from "./page_style.mjs";
+
 const STYLE = `
 dialog.phd-large { width: 94vw; height: 92vh; max-width: none; max-height: none; padding: 12px; box-sizing: border-box;
   border: 1px solid var(--border-color, #4e4e4e); border-radius: 8px; background: var(--comfy-menu-bg, #353535); }
@@ -19,12 +21,7 @@ export class LargeView {
   /** Opens the window, or closes it where it is open. */
   open() {
     if (this.dialog) return this.close();
-    if (!document.getElementById("phd-large-style")) {
-      const style = document.createElement("style");
-      style.id = "phd-large-style";
-      style.textContent = STYLE;
-      document.head.append(style);
-    }
+    addStyle("phd-large-style", STYLE);
     this.dialog = document.createElement("dialog");
     this.dialog.className = "phd-large";
     this.element.replaceWith(this.place);

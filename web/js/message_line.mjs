@@ -1,5 +1,7 @@
 /** A line on a node with the messages of its last run, which stays until the next run. */
 
+import { addStyle } from "./page_style.mjs";
+
 const STYLE = `
 .phd-messages { flex: none; box-sizing: border-box; width: 100%; font: 11px/1.3 system-ui, sans-serif;
   color: var(--input-text, #ddd); white-space: pre-line; overflow: auto; user-select: text; max-height: 120px; }
@@ -18,12 +20,7 @@ const ROW = 14.3,
 export class MessageLine {
   /** @param {() => void} sizeChanged */
   constructor(sizeChanged) {
-    if (!document.getElementById("phd-messages-style")) {
-      const style = document.createElement("style");
-      style.id = "phd-messages-style";
-      style.textContent = STYLE;
-      document.head.append(style);
-    }
+    addStyle("phd-messages-style", STYLE);
     this.element = document.createElement("div");
     this.element.className = "phd-messages";
     this.element.setAttribute("role", "log");
