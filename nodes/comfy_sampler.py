@@ -20,7 +20,7 @@ from ..phd_ops.latents.seeds import item_seed, loop_generator
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import EULER, SOLVERS
 from ..phd_ops.pixels.masks import zero_black
-from .guidance import guided_model
+from .guidance import guided_model, is_standard
 from .ui import tell, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
@@ -233,10 +233,11 @@ def sample_masked(
         given = {"extra_args": {**extra_args, "denoise_mask": plan.noise_mask}, **sampler.extra_options}
         return sampler.sampler_function(model, x, sigmas, callback=callback, disable=disable, **given)
 
-    made: list[int] = []
+    made = 0
 
     def report(call: dict) -> None:
-        made.append(call["i"])
+        nonlocal made
+        made += 1
         progress.update(call["i"] + 1 - progress.n)
         if callback is not None:
             callback(call)
@@ -245,7 +246,7 @@ def sample_masked(
     latent = MaskedLatent(model.latent_image, plan.masked, model.noise, list(map(loop_generator, seeds)), plan.flow)
     with tqdm(total=plan.calls, disable=disable) as progress:
         x = plan.loop.sample(guided_model(model, extra_args), x, sigmas, latent, report, warn_unstable)
-    saved = plan.calls - len(made)
+    saved = plan.calls - made
     if saved > 0:
         tell(f"{saved} model calls were saved: more inner steps would only have added to the model's own errors.")
     return x
@@ -253,9 +254,8 @@ def sample_masked(
 
 def check_positive(guider: Any) -> None:
     """Without a prompt ComfyUI does not run the model at all, and takes its estimate to be 0."""
-    standard = getattr(type(guider), "predict_noise", None) is comfy.samplers.CFGGuider.predict_noise
     conds = getattr(guider, "conds", {})
-    if (standard or "positive" in conds) and not conds.get("positive"):
+    if (is_standard(guider) or "positive" in conds) and not conds.get("positive"):
         raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode, to it.")
 
 

@@ -91,7 +91,6 @@ class PhDCrop(io.ComfyNode):
                 ),
             ],
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["crop and stitch", "inpaint crop"]),
         )
 
     @classmethod

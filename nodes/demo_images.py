@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from .compat import newer
-
 FOLDER = Path(__file__).resolve().parent.parent / "demo" / "images"
 
 
@@ -40,7 +38,6 @@ class PhDLoadDemoImages(io.ComfyNode):
                 io.Image.Output(display_name="subject", tooltip="An astronaut (NASA, public domain)."),
                 io.Mask.Output(display_name="subject_mask", tooltip="1 = the astronaut."),
             ],
-            **newer(io.Schema, search_aliases=["example images", "sample images"]),
         )
 
     @classmethod

@@ -14,7 +14,6 @@ from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec
 from .checked import checked
-from .compat import newer
 from .demo_networks import FLOW, MODELS, TEXT_WIDTH, DemoClip, DemoTokenizer, build_model
 from .validate import check_choice
 
@@ -130,7 +129,6 @@ class PhDLoadDemoModel(io.ComfyNode):
                 ),
                 io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 8×8 pixels to 32 channels."),
             ],
-            **newer(io.Schema, search_aliases=["tiny model", "example model"]),
         )
 
     @classmethod

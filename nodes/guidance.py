@@ -7,7 +7,7 @@ import comfy.model_management
 import comfy.samplers
 import torch
 
-from ..phd_ops.latents.guidance import GuidedModel, Prediction
+from ..phd_ops.latents.guidance import GuidedModel, Prediction, as_guided
 
 # ComfyUI's hook in whose place its batch of positive and negative is run.
 BATCH = "sampler_calc_cond_batch_function"
@@ -30,11 +30,16 @@ def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
         comfy.model_management.throw_exception_if_processing_interrupted()
         return model(x, sigma, **{**arguments, "model_options": {**options, **changed}, "denoise_mask": None})
 
+    plain = as_guided(denoise)
+    if not is_standard(guider) or BATCH in options:
+        return plain
+    adds = adds_guidance(guider)
+
     def predict(x: torch.Tensor, sigma: torch.Tensor, guided: bool) -> Prediction:
         region = covered(guider.conds["positive"], x, sigma)
-        if region is None and not adds_guidance(guider):
-            return whole(x, sigma)
-        batch = Batch(guider, alone=not guided and adds_guidance(guider), partial=region is not None)
+        if region is None and not adds:
+            return plain.guided(x, sigma)
+        batch = Batch(guider, alone=adds and not guided, partial=region is not None)
         combined: list[torch.Tensor] = []
 
         def keep(call: dict[str, Any]) -> torch.Tensor:
@@ -47,19 +52,13 @@ def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
             # A cache gave an old estimate, of other noise: the known region must not be corrected by it.
             return Prediction(denoised, denoised, torch.zeros_like(x, dtype=torch.bool))
         # What other functions add to the combined estimate, such as an identity anchor, is no guidance.
-        unguided = denoised - (combined[-1] - batch.positive) if guided and adds_guidance(guider) else denoised
+        unguided = denoised - (combined[-1] - batch.positive) if adds and guided else denoised
         if region is None:
             return Prediction(denoised, unguided)
         others = covered(guider.conds.get("negative") or [], x, sigma)
         unguided = unguided if batch.negative is None else torch.where(region, unguided, batch.negative)
         return Prediction(denoised, unguided, torch.ones_like(region) if others is None else region | others)
 
-    def whole(x: torch.Tensor, sigma: torch.Tensor) -> Prediction:
-        denoised = denoise(x, sigma)
-        return Prediction(denoised, denoised)
-
-    if not is_standard(guider) or BATCH in options:
-        return GuidedModel(whole, whole)
     return GuidedModel(lambda x, sigma: predict(x, sigma, True), lambda x, sigma: predict(x, sigma, False))
 
 

@@ -99,7 +99,6 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 ),
             ],
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["harmonize", "relight", "blend in"]),
         )
 
     @classmethod

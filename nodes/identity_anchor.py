@@ -84,7 +84,6 @@ class PhDIdentityAnchor(io.ComfyNode):
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For any sampler, with any other patches.")],
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["ilvr", "detail", "relight", "keep subject"]),
         )
 
     @classmethod

@@ -7,7 +7,6 @@ from comfy_api.latest import io
 
 from .checked import checked
 from .companions import companions_of, given_mask
-from .compat import newer
 from .sample import Prompts, sample_latents
 from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
@@ -31,7 +30,6 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
                 io.Latent.Output(display_name="latent", tooltip="The inpainted latent; unchanged outside the mask.")
             ],
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
         )
 
     @classmethod

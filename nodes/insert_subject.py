@@ -11,7 +11,6 @@ from comfy_execution.graph_utils import GraphBuilder, Node, is_link
 
 from ..phd_ops.quote import quoted
 from .checked import checked
-from .compat import newer
 from .crop import PhDCrop
 from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
@@ -49,7 +48,6 @@ class PhDInsertSubject(io.ComfyNode):
             ],
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             enable_expand=True,
-            **newer(io.Schema, search_aliases=["paste subject", "insert object", "composite", "relight", "uncrop"]),
         )
 
     @classmethod

@@ -21,7 +21,6 @@ from ..phd_ops.segmenters.onnx_salient import SalientModel
 from ..phd_ops.segmenters.prompt import Prompt
 from ..phd_ops.segmenters.sam import SamSegmenter
 from .checked import checked
-from .compat import newer
 from .validate import check_choice
 
 GRABCUT = "grabcut (no weights)"
@@ -163,7 +162,6 @@ class PhDLoadSegmenter(io.ComfyNode):
                 ),
             ],
             outputs=[Segmenter.Output(display_name="segmenter", tooltip="Goes into Segment.")],
-            **newer(io.Schema, search_aliases=["u2net", "grabcut", "background removal", "sam", "deeplab"]),
         )
 
     @classmethod

@@ -7,7 +7,6 @@ from comfy_api.latest import io
 from ..phd_ops.latents.solvers import SOLVERS
 from .checked import checked
 from .comfy_sampler import MASKED_METHODS, LoopWidgets, MaskedSampler
-from .compat import newer
 from .sampler_inputs import inner_inputs, jump_inputs
 from .validate import check_choice
 
@@ -37,7 +36,6 @@ class PhDMaskedLangevin(io.ComfyNode):
                 *jump_inputs(optional=False),
             ],
             outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced or SamplerCustom.")],
-            **newer(io.Schema, search_aliases=["inpaint", "langevin", "lanpaint", "repaint", "differential"]),
         )
 
     @classmethod

@@ -13,7 +13,6 @@ from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from .checked import checked
-from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
@@ -81,7 +80,6 @@ class PhDPasteBlend(io.ComfyNode):
             inputs=paste_inputs(),
             outputs=paste_outputs(),
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["composite", "collage", "insert object"]),
         )
 
     @classmethod

@@ -134,7 +134,6 @@ class PhDSegment(io.ComfyNode):
                 ),
             ],
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["mask", "cut out", "remove background", "segmentation"]),
         )
 
     @classmethod

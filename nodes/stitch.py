@@ -144,7 +144,6 @@ class PhDStitch(io.ComfyNode):
             inputs=[*stitch_sockets(), *blend_inputs(), *light_inputs(), *optional_inputs()],
             outputs=stitch_outputs(),
             **HAS_UI,
-            **newer(io.Schema, search_aliases=["uncrop", "relight", "detail transfer"]),
         )
 
     @classmethod
