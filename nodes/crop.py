@@ -18,7 +18,6 @@ from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import resize
 from .checked import checked
 from .companions import Companions, with_companions
-from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
 from .paste_inputs import Paste
 from .ui import HAS_UI, Message, outlined, show
@@ -166,35 +165,27 @@ def window_inputs() -> list[io.Input]:
             min=1,
             max=128,
             tooltip="The target's sides are multiples of this; a connected model may ask for more.",
-            **newer(io.Int.Input, advanced=True),
         ),
     ]
 
 
 def scene_inputs() -> list[io.Input]:
     """Their order is that of the outputs, so that a bypassed node hands each of them on in its place."""
-    rare = newer(io.Mask.Input, advanced=True)
     return [
         Paste.Input("paste", optional=True, tooltip="From Paste & Blend. Without it, connect the next inputs."),
-        io.Image.Input(
-            "composite", optional=True, tooltip="Instead of the paste's: the scene with the subject in it.", **rare
-        ),
-        io.Mask.Input(
-            "inpaint_mask", optional=True, tooltip="Instead of the paste's: 1 = the ring to inpaint.", **rare
-        ),
+        io.Image.Input("composite", optional=True, tooltip="Instead of the paste's: the scene with the subject in it."),
+        io.Mask.Input("inpaint_mask", optional=True, tooltip="Instead of the paste's: 1 = the ring to inpaint."),
         io.Mask.Input(
             "harmonize_mask",
             optional=True,
             tooltip="Instead of the paste's: 1 = what may change. The window is centered on it.",
-            **rare,
         ),
         io.Image.Input(
             "reference",
             optional=True,
             tooltip="Instead of the paste's: the light reference, cut by the same window.",
-            **rare,
         ),
-        io.Mask.Input("subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject.", **rare),
+        io.Mask.Input("subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject."),
     ]
 
 

@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from ..phd_ops.latents.mask_grid import changed_cells
 from .checked import checked
 from .companions import companions_of, given_mask, with_companions, without_companions
-from .compat import newer
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .sample import Options, Prompts, sample_latents
@@ -20,7 +19,6 @@ from .ui import HAS_UI, as_ui, gathered
 class PhDHarmonizeSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        rare = newer(io.Boolean.Input, advanced=True)
         return io.Schema(
             node_id="PhDHarmonizeSampler",
             display_name="Harmonize Sampler",
@@ -35,7 +33,6 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Instead of the latent's own: the encoded light reference. It is sampled beside the scene, "
                     "with the same noise.",
-                    **rare,
                 ),
                 *schedule_inputs(steps=5, denoise=0.75, presets=HARMONIZE_PRESETS, sampler_name="dpmpp_2m"),
                 io.Mask.Input(
@@ -43,14 +40,12 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Instead of the latent's own: 1 = subject, in the latent's image. anchor_strength holds "
                     "it, and subject_only changes nothing else.",
-                    **rare,
                 ),
                 io.Latent.Input(
                     "original_latent",
                     optional=True,
                     tooltip="Instead of the latent's own: the encoded composite from before inpainting. Used only for "
                     "the output `changed`.",
-                    **rare,
                 ),
                 io.Float.Input(
                     "anchor_strength",
@@ -69,7 +64,6 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Change the subject only, as in the paper, and keep the ring as it was inpainted. Off is "
                     "recommended: light then fits better.",
-                    **rare,
                 ),
                 io.Int.Input(
                     "num_seeds",
@@ -79,7 +73,6 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Runs this many seeds in one batch. Set the same number in Stitch, which averages their "
                     "light, not their pixels.",
-                    **rare,
                 ),
                 io.Conditioning.Input(
                     "reference_positive",

@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored, noise_share
 from .checked import checked
 from .comfy_sampler import is_flow
-from .compat import newer
 from .latents import checked_samples, subject_share
 from .ui import HAS_UI, Message, show_text
 from .validate import check_choice
@@ -56,7 +55,6 @@ def anchor_input(**options: Any) -> io.Combo.Input:
         tooltip="relight keeps the subject's fine structure and lets its light change. restyle keeps its coarse colors "
         "and lets its texture change.",
         **options,
-        **newer(io.Combo.Input, advanced=True),
     )
 
 

@@ -1,7 +1,7 @@
-"""What ComfyUI's page gets about the nodes beyond their schemas: search words, and widgets that are folded away.
+"""What ComfyUI's page gets about the nodes beyond their schemas: search words, and inputs that are folded away.
 
-Both are words of newer schemas. They are added to the node's description here, so that they work in every version: the
-page has long known them.
+Both are words of newer schemas. They stand here only, and are added to the node's description, so that they work in
+every version: the page has long known them.
 """
 
 from typing import Any
@@ -32,23 +32,31 @@ SEARCH_ALIASES = {
     ],
 }  # fmt: skip
 
-# Widgets that few people need, by node id; the page shows them on request. A widget that has a link is always shown.
-RARE_WIDGETS = {
+# Inputs that few people need, by node id: the page shows these widgets on request. A widget that has a link is always
+# shown. What another widget makes useless is no matter of this list; the page hides it (web/js/rows.mjs).
+ADVANCED_INPUTS = {
     "PhDSegment": ["box", "positive_points", "negative_points", "candidate"],
-    "PhDPasteBlend": ["feather", "shadow", "blend", "color_match", "min_visible", "paste_into_one"],
-    "PhDCrop": ["multiple"],
+    "PhDPasteBlend": [
+        "feather", "shadow", "blend", "color_match", "min_visible", "paste_into_one",
+        "earlier_subjects", "earlier_inpaint", "placements",
+    ],
+    "PhDCrop": ["multiple", "composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte"],
     "PhDMaskedInpaintSampler": ["sampler_name", "scheduler", "method", "step_size", "lambda_strength"],
     "PhDHarmonizeSampler": [
         "sampler_name", "scheduler", "method", "step_size", "lambda_strength", "anchor", "subject_only", "num_seeds",
+        "reference_latent", "subject_matte", "original_latent",
     ],
     "PhDMaskedLangevin": ["step_size", "lambda_strength"],
-    "PhDStitch": ["luma_only", "color_fix", "num_seeds", "relight_strength"],
+    "PhDStitch": [
+        "luma_only", "color_fix", "num_seeds", "relight_strength",
+        "background", "composite", "harmonize_mask", "subject_matte", "sampled_reference", "changed",
+    ],
     "PhDInsertSubject": ["rotation", "flip"],
 }  # fmt: skip
 
 
 def with_node_info(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """Adds SEARCH_ALIASES and RARE_WIDGETS to a node's description for the page."""
+    """Adds SEARCH_ALIASES and ADVANCED_INPUTS to a node's description for the page."""
     describe = node.GET_NODE_INFO_V1
     node_id = node.GET_SCHEMA().node_id
 
@@ -56,7 +64,7 @@ def with_node_info(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         info = describe()
         info["search_aliases"] = SEARCH_ALIASES.get(node_id, [])
         for inputs in info["input"].values():
-            for name in set(RARE_WIDGETS.get(node_id, [])) & set(inputs):
+            for name in set(ADVANCED_INPUTS.get(node_id, [])) & set(inputs):
                 kind, *options = inputs[name]
                 inputs[name] = (kind, {**(options[0] if options else {}), "advanced": True})
         return info

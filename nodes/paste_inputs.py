@@ -3,7 +3,6 @@
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.paste import BLENDS
-from .compat import newer
 
 Paste = io.Custom("PHD_PASTE")
 PLACEMENTS = ("manual", "random")
@@ -89,13 +88,11 @@ def edge_inputs() -> list[io.Input]:
             "shadow",
             default=False,
             tooltip="Adds an ellipse on the ground to the inpaint mask: room for a contact shadow.",
-            **newer(io.Boolean.Input, advanced=True),
         ),
     ]
 
 
 def random_inputs() -> list[io.Input]:
-    rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
             "seed",
@@ -104,7 +101,6 @@ def random_inputs() -> list[io.Input]:
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=True,
             tooltip="Seed of the random placement; item i of a batch uses seed + i.",
-            **rare,
         ),
         io.Float.Input(
             "size_min",
@@ -113,7 +109,6 @@ def random_inputs() -> list[io.Input]:
             max=8.0,
             step=0.01,
             tooltip="Smallest size that random placement draws.",
-            **rare,
         ),
         io.Float.Input(
             "size_max",
@@ -122,13 +117,11 @@ def random_inputs() -> list[io.Input]:
             max=8.0,
             step=0.01,
             tooltip="Largest size that random placement draws.",
-            **rare,
         ),
     ]
 
 
 def advanced_inputs() -> list[io.Input]:
-    rare = newer(io.Float.Input, advanced=True)
     return [
         io.Combo.Input(
             "blend",
@@ -140,7 +133,6 @@ def advanced_inputs() -> list[io.Input]:
                 "structure over a narrow one. Poisson takes the scene's colors at the subject's edge. Use the last "
                 "two when the cut-out includes a margin of similar background."
             ),
-            **rare,
         ),
         io.Float.Input(
             "color_match",
@@ -150,7 +142,6 @@ def advanced_inputs() -> list[io.Input]:
             max=1.0,
             step=0.05,
             tooltip="Moves the subject's color statistics toward those of the scene around it; 0 leaves them alone.",
-            **rare,
         ),
         io.Float.Input(
             "min_visible",
@@ -160,7 +151,6 @@ def advanced_inputs() -> list[io.Input]:
             max=1.0,
             step=0.05,
             tooltip="Smallest share of the subject's box that random placement keeps inside the scene.",
-            **rare,
         ),
         io.Boolean.Input(
             "paste_into_one",
@@ -170,14 +160,12 @@ def advanced_inputs() -> list[io.Input]:
                 "Pastes a batch of subjects (or placements) into the same image, the first one at the back. "
                 "Otherwise each gets an image of its own."
             ),
-            **rare,
         ),
     ]
 
 
 def optional_sockets() -> list[io.Input]:
     """Their order is such that a bypassed node hands on the scene, or the paste, that it was given."""
-    rare = newer(io.Mask.Input, advanced=True)
     return [
         io.Image.Input(
             "background",
@@ -193,13 +181,11 @@ def optional_sockets() -> list[io.Input]:
             "earlier_subjects",
             optional=True,
             tooltip="Without paste: 1 = subjects already in the background.",
-            **rare,
         ),
         io.Mask.Input(
             "earlier_inpaint",
             optional=True,
             tooltip="Without paste: 1 = still to be inpainted, from an earlier paste. It is kept.",
-            **rare,
         ),
         io.Mask.Input(
             "subject_mask",
@@ -214,7 +200,6 @@ def optional_sockets() -> list[io.Input]:
                 "One placement per line for each subject, as placements_used gives them. They replace x, y, size, "
                 "rotation and flip."
             ),
-            **newer(io.String.Input, advanced=True),
         ),
     ]
 

@@ -8,7 +8,6 @@ from comfy_api.latest import io
 
 from ..phd_ops.latents.masked_langevin import MaskedLangevin
 from .comfy_sampler import LANGEVIN, MASKED_METHODS, NAMES, PLAIN, LoopWidgets
-from .compat import newer
 from .validate import check_choice
 
 METHODS = [*MASKED_METHODS, PLAIN]
@@ -65,7 +64,6 @@ def schedule_inputs(
     *, steps: int, denoise: float, presets: Presets, sampler_name: str, cfg: float = 4.0, inner_steps: int = 3
 ) -> list[io.Input]:
     """The widgets that both samplers share, each with its own defaults."""
-    rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
             "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="Seed of all noise."
@@ -79,10 +77,9 @@ def schedule_inputs(
             options=comfy.samplers.KSampler.SAMPLERS,
             default=sampler_name,
             tooltip=f"Base sampler. The masked methods support {NAMES}; plain and unmasked runs support all.",
-            **rare,
         ),
         io.Combo.Input(
-            "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple", tooltip="Noise schedule.", **rare
+            "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple", tooltip="Noise schedule."
         ),
         io.Float.Input(
             "denoise",
@@ -117,7 +114,6 @@ def preset_costs(presets: Presets) -> str:
 
 
 def inner_inputs(inner_steps: int) -> list[io.Input]:
-    rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
             "inner_steps",
@@ -134,7 +130,6 @@ def inner_inputs(inner_steps: int) -> list[io.Input]:
             max=5.0,
             step=0.05,
             tooltip="Share of the noise that each inner step replaces. 1 and above: all of it.",
-            **rare,
         ),
         io.Float.Input(
             "lambda_strength",
@@ -143,13 +138,11 @@ def inner_inputs(inner_steps: int) -> list[io.Input]:
             max=50.0,
             step=0.5,
             tooltip="Lambda: how strongly masked and known regions are made to agree. 0 = off.",
-            **rare,
         ),
     ]
 
 
 def jump_inputs(optional: bool) -> list[io.Input]:
-    rare = newer(io.Float.Input, advanced=True)
     return [
         io.Int.Input(
             "jump_length",
@@ -158,7 +151,6 @@ def jump_inputs(optional: bool) -> list[io.Input]:
             max=100,
             optional=optional,
             tooltip="RePaint only: how many steps each jump goes back.",
-            **rare,
         ),
         io.Int.Input(
             "jump_count",
@@ -167,6 +159,5 @@ def jump_inputs(optional: bool) -> list[io.Input]:
             max=100,
             optional=optional,
             tooltip="RePaint only: how often each stretch is run. Model calls grow by this factor.",
-            **rare,
         ),
     ]

@@ -15,7 +15,6 @@ from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
 from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
 from .checked import checked
-from .compat import newer
 from .images import as_images, as_masks, as_tensor, common_batch
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
@@ -104,7 +103,6 @@ class PhDSegment(io.ComfyNode):
                     default=CANDIDATES[0],
                     optional=True,
                     tooltip="For SAM, which proposes three masks: the one with the best score, or the largest.",
-                    **newer(io.Combo.Input, advanced=True),
                 ),
                 BoundingBox.Input(
                     "boxes",

@@ -17,7 +17,6 @@ from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change, stitch
 from .checked import checked
-from .compat import newer
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
 from .stitch_inputs import read_sockets, stitch_sockets
 from .ui import HAS_UI, Message, by_image, outlined, preview, show, stored_for_page
@@ -69,7 +68,6 @@ def light_inputs() -> list[io.Input]:
             "luma_only",
             default=False,
             tooltip="Takes brightness from the model but not color.",
-            **newer(io.Boolean.Input, advanced=True),
         ),
         io.Float.Input(
             "color_fix",
@@ -81,7 +79,6 @@ def light_inputs() -> list[io.Input]:
             tooltip=(
                 "Removes the VAE's color shift, measured where nothing was to change. 1 removes all of it, 0 none."
             ),
-            **newer(io.Float.Input, advanced=True),
         ),
     ]
 
@@ -98,7 +95,6 @@ def optional_inputs() -> list[io.Input]:
                 "As in Harmonize Sampler: the sampled images are this many runs of each scene, and their light is "
                 "averaged."
             ),
-            **newer(io.Int.Input, advanced=True),
         ),
         io.Float.Input(
             "relight_strength",
@@ -111,7 +107,6 @@ def optional_inputs() -> list[io.Input]:
                 "How far the subject's light moves: 0 not at all, 1 as estimated. A model that moves the light only "
                 "part of the way, as at low denoise, needs more."
             ),
-            **newer(io.Float.Input, advanced=True),
         ),
     ]
 

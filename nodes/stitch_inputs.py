@@ -10,7 +10,6 @@ from comfy_api.latest import io
 
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from .companions import Companions, companions_of
-from .compat import newer
 from .crop import Crop
 from .paste_inputs import Paste
 from .validate import check_socket
@@ -21,7 +20,6 @@ SAMPLED_PARTS = ("sampled", "sampled_reference", "changed")
 
 def stitch_sockets() -> list[io.Input]:
     """Their order is such that a bypassed node hands on the sampled image and the mask of what may change."""
-    rare = newer(io.Mask.Input, advanced=True)
     return [
         Crop.Input("crop", optional=True, tooltip="From Crop Around Subject: the window, and the paste that it is of."),
         io.Latent.Input(
@@ -38,16 +36,15 @@ def stitch_sockets() -> list[io.Input]:
         io.Image.Input(
             "sampled", optional=True, tooltip="Instead of latent: the image that a model made of the composite."
         ),
-        io.Image.Input("background", optional=True, tooltip="Instead of the paste's: the scene itself.", **rare),
-        io.Image.Input("composite", optional=True, tooltip="Instead of the paste's: the whole composite.", **rare),
+        io.Image.Input("background", optional=True, tooltip="Instead of the paste's: the scene itself."),
+        io.Image.Input("composite", optional=True, tooltip="Instead of the paste's: the whole composite."),
         io.Mask.Input(
             "harmonize_mask",
             optional=True,
             tooltip="Instead of the paste's: 1 = what may change, in the whole image.",
-            **rare,
         ),
         io.Mask.Input(
-            "subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject, in the whole image.", **rare
+            "subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject, in the whole image."
         ),
         io.Image.Input(
             "sampled_reference",
@@ -56,7 +53,6 @@ def stitch_sockets() -> list[io.Input]:
                 "Instead of the latent's: the decoded light reference. The light is estimated from the difference "
                 "between the two results."
             ),
-            **rare,
         ),
         io.Mask.Input(
             "changed",
@@ -65,7 +61,6 @@ def stitch_sockets() -> list[io.Input]:
                 "Instead of the latent's: 1 = takes the model's pixels around the subject. Without it: all of "
                 "harmonize_mask."
             ),
-            **rare,
         ),
     ]
 

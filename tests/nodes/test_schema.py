@@ -86,19 +86,17 @@ def test_unknown_schema_words_are_dropped():
     assert newer(constructor) == {}
 
 
-def test_what_the_page_gets_beyond_the_schemas_is_about_nodes_and_widgets_that_there_are(pack):
+def test_what_the_page_gets_beyond_the_schemas_is_about_nodes_and_inputs_that_there_are(pack):
     info = module("nodes.node_info")
     assert set(info.SEARCH_ALIASES) == set(pack)
-    for node_id, names in info.RARE_WIDGETS.items():
+    for node_id, names in info.ADVANCED_INPUTS.items():
         assert set(names) <= {item.id for item in pack[node_id].GET_SCHEMA().inputs}, node_id
 
 
 @pytest.mark.parametrize("node_id", EXPECTED_IDS)
-def test_rare_widgets_are_advanced_and_nodes_have_search_words_in_every_version(pack, node_id):
+def test_one_list_names_the_advanced_inputs_and_the_search_words_in_every_version(pack, node_id):
     info, described = module("nodes.node_info"), pack[node_id].GET_NODE_INFO_V1()
     assert described["search_aliases"] == info.SEARCH_ALIASES[node_id]
     options = {name: spec[1] for group in described["input"].values() for name, spec in group.items() if spec[1:]}
     advanced = {name for name, words in options.items() if isinstance(words, dict) and words.get("advanced")}
-    assert advanced >= set(info.RARE_WIDGETS.get(node_id, []))
-    if node_id not in info.RARE_WIDGETS:
-        assert not advanced
+    assert advanced == set(info.ADVANCED_INPUTS.get(node_id, []))
