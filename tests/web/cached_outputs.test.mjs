@@ -49,3 +49,17 @@ test("a result that was cached under another id is shown on the node that has it
   await send("executing", null);
   assert.equal(sent[0][1].display_node, "7");
 });
+
+for (const [problem, fetchApi] of /** @type {const} */ ([
+  ["the server is gone", () => Promise.reject(new TypeError("Failed to fetch"))],
+  ["the answer is not JSON", async () => new Response("502 Bad Gateway")],
+  ["the run is not in the history", async () => new Response("{}")],
+  ["the answer is null", async () => new Response("null")],
+]))
+  test(`nothing is sent and nothing fails where ${problem}`, async () => {
+    const { api, sent, send } = makeApi({});
+    resendCached(Object.assign(api, { fetchApi }), () => true);
+    await send("execution_cached", { prompt_id: "run", nodes: ["7"] });
+    await send("executing", null);
+    assert.deepEqual(sent, []);
+  });

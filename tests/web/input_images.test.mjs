@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isLinked, maskAtInput, namedFile, originOf, imageAtInput } from "../../web/js/input_images.mjs";
+import { earlierPastes, isLinked, maskAtInput, namedFile, originOf, imageAtInput } from "../../web/js/input_images.mjs";
 
 /** As much of litegraph as the module uses. */
 class Graph {
@@ -141,10 +141,34 @@ test("a paste, its crop and the result show the scene that the paste began with"
   assert.deepEqual(imageAtInput(last, "background", none).file, FILE);
 });
 
+test("the scene of Insert Subject and its earlier subject are known behind it before a run", () => {
+  const graph = new Graph();
+  graph.load("a.png");
+  const outputs = ["IMAGE", "MASK", "IMAGE", "STRING"];
+  const first = graph.add("PhDInsertSubject", { inputs: [["background", [1, 0]]], outputs });
+  const second = graph.add("PhDInsertSubject", { inputs: [["background", [2, 0]]], outputs });
+  const third = graph.add("PhDPasteBlend", { inputs: [["background", [3, 2]]] });
+  assert.deepEqual(imageAtInput(second, "background", none).file, FILE);
+  assert.deepEqual(imageAtInput(third, "background", none).file, FILE);
+  assert.deepEqual(earlierPastes(second), [first]);
+  assert.deepEqual(earlierPastes(third), [first, second]);
+});
+
+test("an earlier subject is also known behind the Stitch of its paste", () => {
+  const graph = new Graph();
+  graph.load("a.png");
+  const first = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
+  graph.add("PhDCrop", { inputs: [["paste", [2, 0], "PHD_PASTE"]] });
+  graph.add("PhDStitch", { inputs: [["crop", [3, 0], "PHD_CROP"]] });
+  const node = graph.add("PhDPasteBlend", { inputs: [["background", [4, 0]]] });
+  assert.deepEqual(earlierPastes(node), [first]);
+});
+
 test("a circle of links gives nothing", () => {
   const graph = new Graph();
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
   assert.deepEqual(imageAtInput(node, "background", none), {});
+  assert.deepEqual(earlierPastes(node), [node]);
   graph.add("Reroute", { inputs: [["", [2, 0], "*"]] });
   assert.equal(originOf(graph.nodes[1], ""), null);
 });

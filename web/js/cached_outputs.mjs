@@ -30,7 +30,7 @@ export function resendCached(api, isOurs) {
     if (detail !== null || !cached.size) return;
     const [id, nodes] = [prompt, cached];
     cached = new Set();
-    const { outputs, meta } = (await (await api.fetchApi(`/history/${id}`)).json())[id] ?? {};
+    const { outputs, meta } = await historyOf(api, id);
     for (const node of nodes) {
       if (!outputs?.[node]) continue;
       // A result may have been cached when the node had another id: at another level of subgraphs.
@@ -39,4 +39,18 @@ export function resendCached(api, isOurs) {
       api.dispatchCustomEvent("executed", { node, display_node: shown, output: outputs[node], prompt_id: id });
     }
   });
+}
+
+/**
+ * A run as it stands in the history; nothing where the server does not give it: what was shown stays then.
+ * @param {Api} api @param {string} id of the prompt
+ * @returns {Promise<{ outputs?: Record<string, any>, meta?: Record<string, any> }>}
+ */
+async function historyOf(api, id) {
+  try {
+    const runs = await (await api.fetchApi(`/history/${id}`)).json();
+    return runs?.[id] ?? {};
+  } catch {
+    return {};
+  }
 }

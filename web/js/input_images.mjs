@@ -40,7 +40,10 @@ const SCENE_INPUTS = {
   PhDPasteBlend: { 0: ["paste", "background"], 1: ["paste", "background"] },
   PhDCrop: { 0: ["composite", "paste"] },
   PhDStitch: { 0: ["composite", "crop", "paste"] },
+  PhDInsertSubject: { 0: ["background"], 2: ["background"] },
 };
+/** The nodes that paste a subject into their scene. */
+const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
 
 /**
  * The node that computes an input's value, past reroutes, bypassed nodes and subgraphs; null where there is none.
@@ -145,13 +148,18 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
     const file = lastImage(from, outputsOf);
     return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
-  const passed = SCENE_INPUTS[from.type]?.[slot]?.find((input) => isLinked(from, input));
+  const passed = passedScene(origin);
   if (!passed) return { origin: keyOf(origin) };
   const source = imageAtInput(from, passed, outputsOf, depth + 1);
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
 }
 
-/** @param {any} node a Paste & Blend @returns {string} The input that brings its scene. */
+/** @param {Origin} origin @returns {string | undefined} The input of its node whose scene this output shows. */
+function passedScene({ node, slot }) {
+  return SCENE_INPUTS[node.type]?.[slot]?.find((input) => isLinked(node, input));
+}
+
+/** @param {any} node one that pastes @returns {string} The input that brings its scene. */
 export function sceneInput(node) {
   return isLinked(node, "paste") ? "paste" : "background";
 }
@@ -175,16 +183,17 @@ function changeBy(node, outputsOf) {
 
 /**
  * The nodes that paste subjects into a node's scene before it does, the first one first.
- * @param {any} node a Paste & Blend @returns {any[]}
+ * @param {any} node one that pastes @returns {any[]}
  */
 export function earlierPastes(node) {
-  /** @type {any[]} */
-  const found = [];
-  for (let from = originOf(node, sceneInput(node))?.node; from?.type === "PhDPasteBlend" && !found.includes(from);) {
-    found.unshift(from);
-    from = originOf(from, sceneInput(from))?.node;
+  const found = new Set();
+  let origin = originOf(node, sceneInput(node));
+  for (let step = 0; origin && step < MAX_STEPS; step++) {
+    if (PASTES.includes(origin.node.type)) found.add(origin.node);
+    const passed = passedScene(origin);
+    origin = passed ? originOf(origin.node, passed) : null;
   }
-  return found;
+  return [...found].reverse();
 }
 
 /**

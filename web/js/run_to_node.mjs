@@ -30,12 +30,26 @@ export function addTargets(prompt, graph, nodes) {
 }
 
 /**
+ * Calls a hook of all widgets, as the frontend does around each run: seeds change by it, before or after the run.
+ * @param {any} graph the root graph @param {"beforeQueued" | "afterQueued"} hook
+ */
+function callWidgets(graph, hook) {
+  for (const { nodes } of [graph, ...(graph.subgraphs?.values() ?? [])])
+    for (const node of nodes) for (const widget of node.widgets ?? []) widget[hook]?.({ isPartialExecution: true });
+}
+
+/**
  * Queues the graph of the page as far as some nodes. Rejects where ComfyUI refuses the prompt.
  * @param {{ rootGraph?: any, graph: any, graphToPrompt: () => Promise<any> }} app
  * @param {{ queuePrompt: (number: number, prompt: any, options: any) => Promise<any> }} api @param {any[]} nodes
  */
 export async function runToNodes(app, api, nodes) {
+  const graph = app.rootGraph ?? app.graph;
+  callWidgets(graph, "beforeQueued");
   const prompt = await app.graphToPrompt();
-  const partialExecutionTargets = addTargets(prompt.output, app.rootGraph ?? app.graph, nodes);
-  if (partialExecutionTargets.length) await api.queuePrompt(0, prompt, { partialExecutionTargets });
+  const partialExecutionTargets = addTargets(prompt.output, graph, nodes);
+  if (!partialExecutionTargets.length) return;
+  await api.queuePrompt(0, prompt, { partialExecutionTargets });
+  callWidgets(graph, "afterQueued");
+  graph.setDirtyCanvas?.(true, false);
 }
