@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import requests
+import scipy.stats
 
 from benchmarks.common.table import Section
 from benchmarks.soak.calls import REFUSALS, Finding
@@ -170,10 +171,22 @@ def soak(server: Server, folder: Path, count: int, seconds: float, log: Log) -> 
     temp = sum(file.stat().st_size for file in (folder / "temp").rglob("*") if file.is_file()) / 2**20
     # The first third fills the caches.
     steady = resident[len(resident) // 3 :]
-    slope = 100 * float(np.polyfit(np.arange(len(steady)), steady, 1)[0]) if len(steady) > 2 else 0.0
-    section.row("resident memory", f"{steady[0] if steady else 0:.0f} MB, then {slope:+.2f} MB per 100 runs")
+    slope, low, high = growth(steady)
+    text = f"{slope:+.2f} [{low:+.2f}, {high:+.2f}] MB per 100 runs"
+    section.row("resident memory", f"{steady[0] if steady else 0:.0f} MB, then {text}")
     section.figures |= {"rss_slope_mb_per_100": slope, "temp_mb_per_run": temp / max(1, log.runs)}
     return section
+
+
+def growth(resident: list[float]) -> tuple[float, float, float]:
+    """Growth per 100 runs, and the ends of its 95 % interval, of memory in MB after each run.
+
+    The slope is Theil and Sen's: memory also goes up in single large steps, which would decide a least-squares fit.
+    """
+    if len(resident) < 3:
+        return 0.0, 0.0, 0.0
+    slope, _, low, high = scipy.stats.theilslopes(resident)
+    return 100 * float(slope), 100 * float(low), 100 * float(high)
 
 
 def break_prompts(server: Server, count: int, first: int, log: Log) -> Section:

@@ -91,3 +91,13 @@ def test_same_tells_bits_apart():
 
     assert same([torch.tensor([1.0, float("nan")])], [torch.tensor([1.0, float("nan")])])
     assert not same([torch.tensor([1.0])], [torch.tensor([1.0 + 1e-7])]) and not same({"a": 1}, {"a": 2})
+
+
+def test_growth_of_memory_is_not_decided_by_one_large_step():
+    from benchmarks.soak.server import growth
+
+    rising = [500 + 0.02 * run + 0.01 * (run % 3) for run in range(300)]
+    slope, low, high = growth([value + 40 * (run > 250) for run, value in enumerate(rising)])
+    assert slope == pytest.approx(2, rel=0.3) and low <= slope <= high
+    assert growth(rising)[0] == pytest.approx(2, rel=0.01)
+    assert growth([500.0]) == (0, 0, 0)
