@@ -1,0 +1,317 @@
+"""Registration: how an image that a model returned lies on the image that the model was given.
+
+Edit models shift, zoom and crop what they return. The motion is found where nothing was to change: first among the
+exact ways in which models resize images, then as a shift, a zoom with rotation, or an affine map, whichever is the
+simplest that explains what is seen. A motion that is not needed is not applied.
+
+Images are float32 [H,W,3] sRGB in 0..1, masks [H,W]. Coordinates are continuous, see `geometry.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..interrupt import check, waiting
+from .geometry import Box, Size, mapped
+from .masks import beyond, resize_mask
+from .motion import LEAST_POINTS, agreeing, distances, find_motion, fit, is_as_good, rough_motion
+from .resample import reduce, resample
+from .resizings import Resizing, resizings
+
+# Longer sides in pixels of the images that motion is looked for in: roughly, then exactly.
+COARSE, FINE = 256, 1024
+# Smaller images, by their longer side, tell nothing of a motion.
+SMALLEST = 128
+# What is finer than this, in pixels of those images, is structure; what is coarser is light.
+STRUCTURE = 8.0
+# Contrast in sRGB below which structure is mostly noise, and the least that a point has.
+NOISE, LEAST_CONTRAST = 4 / 255, 2 / 255
+# Points are at least so far apart, and tracked in windows so wide.
+MOST_POINTS, APART, WINDOW = 1200, 8, 21
+# In pixels: a point that is tracked there and back ends no farther from where it began.
+RETURNED = 0.3
+# Correlation of structure below which two images do not show the same thing.
+ALIKE = 0.3
+# The least share of the points that are tracked must agree: elsewhere the model may have changed the image.
+LEAST_SHARE = 0.25
+# Distance from what changed, in pixels of the images that motion is looked for in: structure spreads so far.
+CLEAR = 12
+# In pixels of the given image: a motion that explains no more than this is not applied.
+NOT_NEEDED = 0.08
+# Beyond these, images are turned or enlarged on purpose: a zoom by more, and degrees.
+MOST_ZOOM, MOST_TURN = 2.0, 15.0
+# In SIFT: descriptors that match are so much nearer than the next best ones (Lowe 2004).
+LOWE = 0.75
+
+MATCHED, PLAIN, COVERED, UNLIKE = "matched", "plain", "covered", "unlike"
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """How a returned image lies on the given one.
+
+    Attributes:
+        status: MATCHED; PLAIN: there is too little structure, or there are too few pixels; COVERED: nothing was to stay
+            unchanged; UNLIKE: it shows something else.
+        how: the size's part of it, as in `Resizing`.
+        matrix: float64 [2,3], continuous coordinates of the returned image to the given one's.
+        motion: what is in it beyond the size's part: "none", or a key of MODELS.
+        residual: median distance in pixels of the given image that is left at the points; NaN unless matched.
+        moved: largest motion at a corner of the given image, beyond the way in which it was resized, in its pixels.
+        points: how many points agree.
+    """
+
+    status: str
+    how: str
+    matrix: np.ndarray
+    motion: str = "none"
+    residual: float = float("nan")
+    moved: float = 0.0
+    points: int = 0
+
+    @property
+    def is_plain_resize(self) -> bool:
+        """Whether the returned image shows all of the given one and nothing else."""
+        return self.motion == "none" and self.how in ("same size", "resized")
+
+
+def gray(image: np.ndarray, side: int) -> np.ndarray:
+    """A gray image, float32, whose longer side is at most `side` pixels."""
+    shown = image if image.ndim == 2 else waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
+    return reduce(shown, scaled_size(Size.of(image), side))
+
+
+def scaled_size(size: Size, side: int) -> Size:
+    """The size of an image reduced to a longer side of at most `side`."""
+    scale = min(1.0, side / max(size))
+    return Size(*(max(1, round(length * scale)) for length in size))
+
+
+def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A gray image without its light and tone: float32 [H,W], about -3..3; and its local contrast (sRGB).
+
+    Args:
+        seen: [H,W], 0 where the image shows nothing.
+    """
+    weight = np.ones_like(image) if seen is None else seen
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values * weight, (0, 0), STRUCTURE) / total
+
+    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), STRUCTURE), 1e-3)
+    fine = (image - mean(image)) * weight
+    contrast = np.sqrt(np.maximum(mean(fine**2), 0))
+    return fine / np.hypot(contrast, NOISE), contrast
+
+
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Structure as the 8-bit image that OpenCV tracks points in."""
+    return np.clip(128 + 40 * values, 0, 255).astype(np.uint8)
+
+
+def scaling(size: Size, to: Size) -> np.ndarray:
+    """The matrix [2,3] from coordinates of an image to those of the image resized."""
+    return np.column_stack([np.diag([to.width / size.width, to.height / size.height]), [0, 0]])
+
+
+def joined(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The affine matrix [2,3] of one map after another."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def inverted(matrix: np.ndarray) -> np.ndarray:
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A given image at a size that motion is looked for in.
+
+    Attributes:
+        size: of the given image.
+        image: its structure [h,w].
+        usable: bool [h,w], where it has structure and nothing was to change.
+        unchanged: bool [h,w], where nothing was to change.
+    """
+
+    size: Size
+    image: np.ndarray
+    usable: np.ndarray
+    unchanged: np.ndarray
+
+    @classmethod
+    def of(cls, given: np.ndarray, unchanged: np.ndarray, side: int) -> "View":
+        check()
+        small = gray(given, side)
+        image, contrast = structure(small)
+        changed = resize_mask(1 - unchanged, *Size.of(small))
+        clear = beyond((changed > 0.02).astype(np.float32), CLEAR)
+        return cls(Size.of(given), image, clear & (contrast > LEAST_CONTRAST), clear)
+
+    @property
+    def to_small(self) -> np.ndarray:
+        return scaling(self.size, Size.of(self.image))
+
+    def warped(self, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The structure of a returned gray image, moved onto the view; and where it shows any, bool [h,w]."""
+        check()
+        size, onto = Size.of(self.image), joined(self.to_small, matrix)
+        seen = covered(Size.of(returned), onto, size)
+        image, _ = structure(resample(returned, onto, size, cv2.BORDER_REPLICATE), seen)
+        return image, seen > 0.5
+
+    def likeness(self, returned: np.ndarray, matrix: np.ndarray) -> float:
+        """Correlation of the structure where nothing was to change, at most 1."""
+        image, seen = self.warped(returned, matrix)
+        used = self.usable & seen
+        one, other = self.image[used], image[used]
+        power = float((one**2).sum() * (other**2).sum())
+        return float((one * other).sum()) / power**0.5 if power > 0 else 0.0
+
+    def points(self) -> np.ndarray:
+        """Points that can be tracked, float32 [N,2] in OpenCV's coordinates."""
+        mask = self.usable.astype(np.uint8)
+        found = cv2.goodFeaturesToTrack(eight_bits(self.image), MOST_POINTS, 0.01, APART, mask=mask)
+        return np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2)
+
+    def tracked(self, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where points of the given image lie in the returned one that a matrix has moved there.
+
+        Returns:
+            The moved points and the still ones [N,2], in coordinates of the given image.
+        """
+        start = self.points()
+        if len(start) < LEAST_POINTS:
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        image, seen = self.warped(returned, matrix)
+        ours, theirs = eight_bits(self.image), eight_bits(image)
+        options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": 3, "criteria": (3, 30, 0.005)}
+        end, found, _ = cv2.calcOpticalFlowPyrLK(ours, theirs, start, start.copy(), **options)
+        back, again, _ = cv2.calcOpticalFlowPyrLK(theirs, ours, end, end.copy(), **options)
+        good = (found.ravel() > 0) & (again.ravel() > 0) & (np.linalg.norm(back - start, axis=1) < RETURNED)
+        column, row = np.clip(np.rint(end).astype(int), 0, np.array(Size.of(seen)) - 1).T
+        good &= seen[row, column]
+        to_given = inverted(self.to_small)
+        moved, still = (mapped(to_given, points[good].astype(float) + 0.5) for points in (end, start))
+        return moved, still
+
+
+def covered(returned: Size, matrix: np.ndarray, size: Size) -> np.ndarray:
+    """Where an image of size `returned`, moved by a matrix, shows anything; float32 [H,W] in 0..1."""
+    return resample(np.ones(returned[::-1], np.float32), matrix, size, cv2.BORDER_CONSTANT, cv2.INTER_LINEAR)
+
+
+def register(
+    given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray, ways: Sequence[Resizing] | None = None
+) -> Registration:
+    """Finds how a returned image lies on the given one.
+
+    Args:
+        given: what the model was given, [H,W,3].
+        returned: what it made of that, [h,w,3] of any size.
+        unchanged: [H,W], 1 where nothing was to change.
+        ways: in which it may have been resized; by default all of `resizings`.
+    """
+    size, came = Size.of(given), Size.of(returned)
+    ways = list(ways or resizings(came, size))
+    coarse = View.of(given, unchanged, COARSE)
+    if not coarse.unchanged.any():
+        return Registration(COVERED, ways[0].how, ways[0].matrix)
+    fine = View.of(given, unchanged, FINE)
+    if len(fine.points()) < LEAST_POINTS or max(came) < SMALLEST:
+        return Registration(PLAIN, ways[0].how, ways[0].matrix)
+    shade = gray(returned, max(came))
+    best = max(ways, key=lambda way: coarse.likeness(shade, way.matrix))
+    points = None
+    for guess in (guess_by_tracking, guess_by_features):
+        start = guess(coarse, fine, shade, best.matrix)
+        points = None if start is None else tracked_again(fine, shade, start)
+        if points is not None:
+            break
+    if points is None:
+        return Registration(UNLIKE, best.how, best.matrix)
+    return settled(*points, best, ways, size)
+
+
+def guess_by_tracking(coarse: View, fine: View, returned: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
+    """A matrix that is right to a few pixels, by points that are tracked in small images; None where they disagree."""
+    moved, still = coarse.tracked(returned, matrix)
+    motion = rough_motion(moved, still, coarse.size)
+    if motion is not None and 2 * motion[1].sum() >= len(moved):
+        matrix = joined(motion[0], matrix)
+    return matrix if coarse.likeness(returned, matrix) >= ALIKE else None
+
+
+def guess_by_features(coarse: View, fine: View, returned: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
+    """A matrix by matched features (SIFT), which finds large motions; None where they disagree."""
+    sift = cv2.SIFT.create(4 * MOST_POINTS)
+    small = reduce(returned, scaled_size(Size.of(returned), FINE))
+    image, _ = structure(small)
+    ours = waiting(sift.detectAndCompute, eight_bits(fine.image), fine.unchanged.astype(np.uint8))
+    theirs = waiting(sift.detectAndCompute, eight_bits(image), None)
+    if ours[1] is None or theirs[1] is None or len(theirs[1]) < 2:
+        return None
+    pairs = waiting(cv2.BFMatcher(cv2.NORM_L2).knnMatch, ours[1], theirs[1], k=2)
+    good = [pair[0] for pair in pairs if pair[0].distance < LOWE * pair[1].distance]
+    to_given, to_returned = inverted(fine.to_small), inverted(scaling(Size.of(returned), Size.of(small)))
+    still = mapped(to_given, np.array([ours[0][match.queryIdx].pt for match in good], float).reshape(-1, 2) + 0.5)
+    moved = mapped(to_returned, np.array([theirs[0][match.trainIdx].pt for match in good], float).reshape(-1, 2) + 0.5)
+    moved = mapped(matrix, moved)
+    agreed = agreeing(moved, still)
+    if agreed.sum() < LEAST_POINTS:
+        return None
+    found, _ = fit("zoom and rotation", moved[agreed], still[agreed])
+    zoom, turn = abs(np.linalg.det(found[:, :2])) ** 0.5, np.degrees(np.arctan2(found[1, 0], found[0, 0]))
+    return joined(found, matrix) if 1 / MOST_ZOOM < zoom < MOST_ZOOM and abs(turn) < MOST_TURN else None
+
+
+def tracked_again(view: View, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points in the returned image and in the given one, [N,2] each, that agree; None where too few do.
+
+    They are tracked twice: where the images already lie on each other, tracking is more exact.
+    """
+    for _ in range(2):
+        moved, still = view.tracked(returned, matrix)
+        motion = rough_motion(moved, still, view.size)
+        if motion is None or motion[1].sum() < LEAST_SHARE * len(moved):
+            return None
+        closer, agreed = motion
+        points = mapped(inverted(matrix), moved[agreed]), still[agreed]
+        matrix = joined(closer, matrix)
+    return points if view.likeness(returned, matrix) >= ALIKE else None
+
+
+def settled(
+    points: np.ndarray, still: np.ndarray, best: Resizing, ways: Sequence[Resizing], size: Size
+) -> Registration:
+    """The simplest registration that explains the points: an exact way of resizing, or one with a motion.
+
+    Args:
+        points: in the returned image.
+        best: the way that motion is measured from.
+    """
+
+    def rms(way: Resizing) -> float:
+        return float(np.sqrt((distances(way.matrix, points, still) ** 2).mean()))
+
+    def residual(matrix: np.ndarray) -> float:
+        return float(np.median(distances(matrix, points, still)))
+
+    motion = find_motion(mapped(best.matrix, points), still, size)
+    exact = min(ways, key=rms)
+    if motion is None or is_as_good(rms(exact), motion.error, NOT_NEEDED):
+        return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix), 0.0, len(points))
+    apply = motion.matrix
+    if motion.model == "shift":
+        # A shift by whole pixels blurs nothing.
+        whole = np.column_stack([np.eye(2), np.round(apply[:, 2])])
+        shifted = Resizing(best.how, joined(whole, best.matrix))
+        apply = whole if is_as_good(rms(shifted), motion.error, NOT_NEEDED) else apply
+    corners = Box(0, 0, *size).corners
+    moved = float(distances(apply, corners, corners).max())
+    matrix = joined(apply, best.matrix)
+    return Registration(MATCHED, best.how, matrix, motion.model, residual(matrix), moved, len(points))
