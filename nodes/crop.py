@@ -12,6 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..phd_ops.interrupt import bands
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
 from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
@@ -245,8 +246,14 @@ def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Mess
 
 def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
     """Refuses the two masks in each other's places: what is inpainted is a part of what may change."""
-    inpaint, harmonize = inpaints > 0, harmonizes > 0
-    if harmonize.any() and (inpaint & ~harmonize).any() and not (harmonize & ~inpaint).any():
+    # Whether there is any pixel of harmonize_mask, of inpaint_mask beyond it, and of it beyond inpaint_mask.
+    harmonized = beyond = left = False
+    for rows in bands(*harmonizes.shape[1:]):
+        inpaint, harmonize = inpaints[:, rows] > 0, harmonizes[:, rows] > 0
+        harmonized |= bool(harmonize.any())
+        beyond |= bool((inpaint & ~harmonize).any())
+        left |= bool((harmonize & ~inpaint).any())
+    if harmonized and beyond and not left:
         raise ValueError(
             "inpaint_mask covers all of harmonize_mask and more: the two are swapped, so connect each to its own name."
         )

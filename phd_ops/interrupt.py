@@ -23,8 +23,8 @@ Result = TypeVar("Result")
 BAND = 2**18
 # In seconds, between two checks while a call runs.
 PATIENCE = 0.05
-# Threads that live on: OpenCV keeps 0.9 kB for every one that ever called it. A call that an interrupt left behind holds
-# one to its end.
+# Threads that live on: OpenCV keeps 0.9 kB for every one that ever called it. A call that an interrupt left behind
+# holds one to its end.
 WORKERS = concurrent.futures.ThreadPoolExecutor(4, "paste-inpaint-harmonize")
 CHECK: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
 

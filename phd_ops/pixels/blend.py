@@ -155,9 +155,8 @@ def match_colors(
         return colors
     lab = waiting(cv2.cvtColor, colors, cv2.COLOR_RGB2Lab)
     surround = waiting(cv2.cvtColor, np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)
-    (our_mean, our_std), (their_mean, their_std) = (
-        (waiting(np.mean, values, 0), waiting(np.std, values, 0)) for values in (lab[subject], surround[around])
-    )
+    our_mean, our_std = waiting(mean_and_deviation, lab, subject)
+    their_mean, their_std = waiting(mean_and_deviation, surround, around)
     # A flat subject has no contrast to stretch, and its noise must not be stretched into one.
     contrast = np.clip((their_std + 1) / (our_std + 1), 1 / 3, 3)
     for rows in bands(*alpha.shape):
@@ -165,3 +164,9 @@ def match_colors(
         matched = np.clip(cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
         lab[rows] = colors[rows] + np.float32(strength) * (matched - colors[rows])
     return lab
+
+
+def mean_and_deviation(colors: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each channel's mean and deviation, [3], over the chosen pixels (bool [H,W]) of an image [H,W,3]."""
+    values = colors[chosen]
+    return values.mean(0), values.std(0)

@@ -67,8 +67,12 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
 
 def has_faint_black(mask: torch.Tensor) -> bool:
     """Whether most of what is below .5 in a mask is nearly empty, but not empty."""
-    faint = torch.count_nonzero((mask > 0) & (mask <= FAINT))
-    return bool(faint) and bool(2 * faint > torch.count_nonzero(mask < 0.5))
+    faint = dark = 0
+    for rows in bands(*mask.shape[-2:]):
+        band = mask[..., rows, :]
+        faint += int(torch.count_nonzero((band > 0) & (band <= FAINT)))
+        dark += int(torch.count_nonzero(band < 0.5))
+    return faint > 0 and 2 * faint > dark
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..interrupt import by_bands, check, copy
+from ..interrupt import bands, by_bands, check, copy
 from . import blend as blending
 from .foreground import extend, premultiplied
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
@@ -274,10 +274,11 @@ class SceneMasks:
         check()
         if shadow:
             np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
-        # Two semitransparent layers, one over the other; exact at 0 and 1.
-        matte[...] = own + (1 - own) * matte
-        inpaint[matte > 0] = 0
-        np.maximum(matte > 0, inpaint, out=harmonize)
+        for rows in bands(*own.shape):
+            # Two semitransparent layers, one over the other; exact at 0 and 1.
+            matte[rows] = own[rows] + (1 - own[rows]) * matte[rows]
+            inpaint[rows][matte[rows] > 0] = 0
+            np.maximum(matte[rows] > 0, inpaint[rows], out=harmonize[rows])
 
 
 @dataclass(eq=False)
