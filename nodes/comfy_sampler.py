@@ -21,14 +21,13 @@ from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import EULER, SOLVERS
 from ..phd_ops.pixels.masks import zero_black
 from .guidance import guided_model, is_standard
+from .step_caches import step_caches
 from .ui import tell, warn
 
 LANGEVIN, SOFT_MASK, REPAINT, PLAIN = "masked Langevin", "soft mask", "RePaint", "plain"
 # The methods that have a loop of their own.
 MASKED_METHODS = [LANGEVIN, SOFT_MASK, REPAINT]
 NAMES = ", ".join(SOLVERS)
-# Keys of the wrappers by which ComfyUI's EasyCache and LazyCache skip model calls.
-STEP_CACHES = ("easycache", "lazycache")
 
 
 @dataclass(frozen=True)
@@ -162,11 +161,6 @@ def plan_plain(
     # A function on the model may still hold some of the mask back.
     noise_mask = mask if "denoise_mask_function" in model_options else None
     return Plan(f"The whole latent may change, so {plain}", noise_mask=noise_mask)
-
-
-def step_caches(model: Any) -> list[tuple[str, str]]:
-    """The kinds and keys of a MODEL's wrappers that are ComfyUI's step caches."""
-    return [(kind, key) for kind, held in model.wrappers.items() for key in STEP_CACHES if held.get(key)]
 
 
 def masked_region(

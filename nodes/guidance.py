@@ -7,7 +7,8 @@ import comfy.model_management
 import comfy.samplers
 import torch
 
-from ..phd_ops.latents.guidance import GuidedModel, Prediction, as_guided
+from ..phd_ops.latents.guidance import GuidedModel, Prediction
+from .step_caches import Estimate, WatchedModel
 
 # ComfyUI's hook in whose place its batch of positive and negative is run.
 BATCH = "sampler_calc_cond_batch_function"
@@ -25,41 +26,49 @@ def guided_model(model: Any, arguments: dict[str, Any]) -> GuidedModel:
         arguments: its further arguments.
     """
     guider, options = model.inner_model, arguments.get("model_options", {})
+    watched = WatchedModel(guider.inner_model.diffusion_model, options)
 
-    def denoise(x: torch.Tensor, sigma: torch.Tensor, **changed: Any) -> torch.Tensor:
+    def denoise(x: torch.Tensor, sigma: torch.Tensor, prompted: bool = True, **changed: Any) -> Estimate:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        return model(x, sigma, **{**arguments, "model_options": {**options, **changed}, "denoise_mask": None})
+        given = {**arguments, "denoise_mask": None}
 
-    plain = as_guided(denoise)
+        def run(options: dict[str, Any]) -> torch.Tensor:
+            return model(x, sigma, **{**given, "model_options": {**options, **changed}})
+
+        return watched.estimate(run) if prompted else Estimate(run(watched.options), True)
+
+    def predict_plain(x: torch.Tensor, sigma: torch.Tensor) -> Prediction:
+        denoised, made = denoise(x, sigma)
+        return Prediction(denoised, denoised, None if made else nowhere(x))
+
     if not is_standard(guider) or BATCH in options:
-        return plain
+        return GuidedModel(predict_plain, predict_plain)
     adds = adds_guidance(guider)
 
     def predict(x: torch.Tensor, sigma: torch.Tensor, guided: bool) -> Prediction:
-        region = covered(guider.conds["positive"], x, sigma)
+        region, anywhere = covered_by_prompts(guider.conds, x, sigma)
         if region is None and not adds:
-            return plain.guided(x, sigma)
+            return predict_plain(x, sigma)
         batch = Batch(guider, alone=adds and not guided, partial=region is not None)
-        combined: list[torch.Tensor] = []
-
-        def keep(call: dict[str, Any]) -> torch.Tensor:
-            combined.append(call["denoised"])
-            return call["denoised"]
-
-        further = [keep, *options.get(AFTER_CFG, [])]
-        denoised = denoise(x, sigma, **{BATCH: batch.run, AFTER_CFG: further})
-        if batch.positive is None or not combined:
+        further = [batch.keep_combined, *options.get(AFTER_CFG, [])]
+        prompted = anywhere is None or bool(anywhere.any())
+        denoised, made = denoise(x, sigma, prompted, **{BATCH: batch.run, AFTER_CFG: further})
+        positive, negative, combined = batch.take()
+        if not made or positive is None or combined is None:
             # A cache gave an old estimate, of other noise: the known region must not be corrected by it.
-            return Prediction(denoised, denoised, torch.zeros_like(x, dtype=torch.bool))
+            return Prediction(denoised, denoised, nowhere(x))
         # What other functions add to the combined estimate, such as an identity anchor, is no guidance.
-        unguided = denoised - (combined[-1] - batch.positive) if adds and guided else denoised
-        if region is None:
-            return Prediction(denoised, unguided)
-        others = covered(guider.conds.get("negative") or [], x, sigma)
-        unguided = unguided if batch.negative is None else torch.where(region, unguided, batch.negative)
-        return Prediction(denoised, unguided, torch.ones_like(region) if others is None else region | others)
+        unguided = denoised - (combined - positive) if adds and guided else denoised
+        if region is not None and negative is not None:
+            unguided = torch.where(region, unguided, negative)
+        return Prediction(denoised, unguided, anywhere)
 
     return GuidedModel(lambda x, sigma: predict(x, sigma, True), lambda x, sigma: predict(x, sigma, False))
+
+
+def nowhere(x: torch.Tensor) -> torch.Tensor:
+    """A region without any cell, as bool of x's shape."""
+    return torch.zeros_like(x, dtype=torch.bool)
 
 
 def is_standard(guider: Any) -> bool:
@@ -85,6 +94,7 @@ class Batch:
         self.alone = alone or math.isclose(guider.cfg, 1)
         self.positive: torch.Tensor | None = None
         self.negative: torch.Tensor | None = None
+        self.combined: torch.Tensor | None = None
 
     def run(self, call: dict[str, Any]) -> list[torch.Tensor]:
         # A patch of the model may need the negative's run.
@@ -95,6 +105,26 @@ class Batch:
         found = comfy.samplers.calc_cond_batch(call["model"], conds, *given)
         self.positive, self.negative = found[0], found[1] if negative else None
         return [found[0], found[0]] if self.alone else found
+
+    def keep_combined(self, call: dict[str, Any]) -> torch.Tensor:
+        """One of ComfyUI's functions after cfg; changes nothing."""
+        self.combined = call["denoised"]
+        return call["denoised"]
+
+    def take(self) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """The positive's, negative's and combined estimates of the last call, which are then no longer held."""
+        taken = self.positive, self.negative, self.combined
+        self.positive = self.negative = self.combined = None
+        return taken
+
+
+def covered_by_prompts(
+    conds: dict[str, list[dict]], x: torch.Tensor, sigma: torch.Tensor
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Where the positive prompts make an estimate at a level, and where any prompts do, see `covered`."""
+    region = covered(conds["positive"], x, sigma)
+    others = None if region is None else covered(conds.get("negative") or [], x, sigma)
+    return region, None if region is None or others is None else region | others
 
 
 def covered(conds: list[dict], x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor | None:

@@ -14,10 +14,11 @@ import torch
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
 from ..phd_ops.latents.noise import opposite_pairs
 from ..phd_ops.latents.seeds import item_seed, run_seed
-from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain, step_caches
+from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
+from .step_caches import step_caches
 from .ui import warn
 from .validate import check_choice, check_conditioning
 
