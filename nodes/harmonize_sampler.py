@@ -34,7 +34,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     tooltip="Instead of the latent's own: the encoded light reference. It is sampled beside the scene, "
                     "with the same noise.",
                 ),
-                *schedule_inputs(steps=5, denoise=0.75, presets=HARMONIZE_PRESETS, sampler_name="dpmpp_2m"),
+                *schedule_inputs(denoise=0.75, presets=HARMONIZE_PRESETS, sampler_name="dpmpp_2m"),
                 io.Mask.Input(
                     "subject_matte",
                     optional=True,

@@ -24,7 +24,7 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
                 *model_inputs(
                     "1 = to be inpainted, in pixels. Without it: the latent's noise mask, or that of its crop."
                 ),
-                *schedule_inputs(steps=15, denoise=1.0, presets=INPAINT_PRESETS, sampler_name="euler"),
+                *schedule_inputs(denoise=1.0, presets=INPAINT_PRESETS, sampler_name="euler"),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The inpainted latent; unchanged outside the mask.")

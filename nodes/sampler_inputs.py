@@ -60,10 +60,9 @@ def model_inputs(mask_tooltip: str) -> list[io.Input]:
     ]
 
 
-def schedule_inputs(
-    *, steps: int, denoise: float, presets: Presets, sampler_name: str, cfg: float = 4.0, inner_steps: int = 3
-) -> list[io.Input]:
-    """The widgets that both samplers share, each with its own defaults."""
+def schedule_inputs(*, denoise: float, presets: Presets, sampler_name: str, cfg: float = 4.0) -> list[io.Input]:
+    """The widgets that both samplers share, each with its own defaults. Steps are those of the default preset."""
+    steps, inner_steps = presets[BALANCED]
     return [
         io.Int.Input(
             "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="Seed of all noise."

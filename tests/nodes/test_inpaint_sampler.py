@@ -226,6 +226,14 @@ def test_a_preset_sets_steps_and_inner_steps():
     assert apply(presets, "best", 3, 9) == (20, 5)
 
 
+@pytest.mark.parametrize("kind", ["PhDMaskedInpaintSampler", "PhDHarmonizeSampler"])
+def test_custom_starts_from_the_steps_of_the_default_preset(kind, pack):
+    presets = module("nodes.sampler_inputs")
+    chosen = presets.INPAINT_PRESETS if kind == "PhDMaskedInpaintSampler" else presets.HARMONIZE_PRESETS
+    defaults = {item.id: getattr(item, "default", None) for item in pack[kind].GET_SCHEMA().inputs}
+    assert (defaults["steps"], defaults["inner_steps"]) == chosen[defaults["preset"]]
+
+
 def test_saved_calls_are_told(messages):
     """The untrained network errs too much for inner steps at every level."""
     inpaint(model("EPS"), random_latent(), MASK, steps=8, inner_steps=8)
