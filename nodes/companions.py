@@ -31,7 +31,7 @@ class Companions:
         crop: the window that the latent shows.
         inpaint_mask, harmonize_mask, subject_matte: of the window, in pixels, [B,h,w].
         original, reference: the encoded composite and light reference, of the latent's shape when it was cut. None
-            where they no longer fit.
+            where they no longer fit, or where there is no reference.
         sampled_reference: the reference after harmonizing; None before, or where there was none to sample.
         changed: latent cells that harmonizing changed, [B,h,w]; None before.
         num_seeds: how many runs of the scenes the latent holds.

@@ -263,8 +263,9 @@ def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Te
     """The window as a LATENT with its companions, encoded as VAE Encode does."""
     check_socket("vae", vae, comfy.sd.VAE, "a VAE")
     original = vae.encode(images["composite"])
+    # A cut-out, and several subjects, have none: two samples of one image would differ in no light.
     same = torch.equal(images["composite"], images["reference"])
-    reference = original if same else vae.encode(images["reference"])
+    reference = None if same else vae.encode(images["reference"])
     inpaint, harmonize, matte = (masks[name] for name in MASKS)
     return with_companions(
         {"samples": original}, Companions(crop, inpaint, harmonize, matte, original, reference, vae=vae)

@@ -267,7 +267,7 @@ def paste_image(
         copy(canvas.composite, canvas.reference)
         if placed:
             why = "A cut-out has" if alone else "Several subjects share"
-            text = f"{why} no surround, so there is no light reference: the composite is used instead."
+            text = f"{why} no surround, so there is no light reference: the light is estimated from the result alone."
             messages.append(Message(text))
     return placed, messages
 

@@ -106,7 +106,7 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
         held = companions_of(latent)
         check_window(held, crop)
         vae = held.vae if held is not None and sockets.get("vae") is None else sockets.get("vae")
-        own = decoded(latent, held, vae, needs_image=sampled["sampled"] is None)
+        own = decoded(latent, held, vae, {name for name in SAMPLED_PARTS if sampled[name] is None})
         sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
         if held is not None:
             # Of a batch that was split, the latent knows which scenes are its own.
@@ -117,17 +117,17 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds)
 
 
-def decoded(latent: dict, held: Companions | None, vae: Any, *, needs_image: bool) -> dict[str, torch.Tensor | None]:
-    """The images of a latent and of its reference, as VAE Decode gives them, and its mask of what changed."""
+def decoded(latent: dict, held: Companions | None, vae: Any, missing: set[str]) -> dict[str, torch.Tensor | None]:
+    """What a latent brings of SAMPLED_PARTS: its image and its reference's, as VAE Decode gives them, where they are
+    `missing`, and its mask of what changed."""
     found: dict[str, torch.Tensor | None] = dict.fromkeys(SAMPLED_PARTS)
     if held is not None:
         found["changed"] = held.changed
-    if not needs_image:
-        return found
-    if vae is None:
+    if vae is None and "sampled" in missing:
         raise ValueError("latent is connected, but vae is not: connect the VAE of the model that sampled it.")
-    found["sampled"] = decode(vae, latent["samples"])
-    if held is not None and held.sampled_reference is not None:
+    if "sampled" in missing:
+        found["sampled"] = decode(vae, latent["samples"])
+    if vae is not None and "sampled_reference" in missing and held is not None and held.sampled_reference is not None:
         found["sampled_reference"] = decode(vae, held.sampled_reference)
     return found
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ KEY = "phd"
 
 def paste(background=SCENE, subject=EXEMPLAR, **changes):
     given = {"x": 0.5, "y": 0.5, "size": 0.4, "ring": 12, "subject_mask": SUBJECT, **changes}
+    given = {name: value for name, value in given.items() if value is not None}
     given |= {} if background is None else {"background": background}
     return run_node("PhDPasteBlend", subject=subject, **given).values
 
@@ -164,6 +166,34 @@ def test_stitch_needs_no_vae_for_a_latent_that_brings_its_own(cropped, demo):
     crop, latent = cropped[1][0], cropped[1][6]
     without = run_node("PhDStitch", crop=crop, latent=latent).values
     assert torch.equal(without[0], run_node("PhDStitch", crop=crop, latent=latent, vae=demo["vae"]).values[0])
+
+
+def test_a_cut_out_takes_its_light_from_the_result_alone(demo):
+    """The composite in place of a reference would say that no light differs."""
+    alpha = torch.cat([EXEMPLAR, SUBJECT[..., None]], -1)
+    pasted = paste(subject=alpha, subject_mask=None)[0]
+    crop, *_, latent = run_node("PhDCrop", paste=pasted, model=demo["model"], vae=demo["vae"], side=64).values
+    assert torch.equal(pasted.reference, pasted.composite) and latent[KEY].reference is None
+    done = sample("PhDHarmonizeSampler", demo, latent, denoise=0.5)[0]
+    assert done[KEY].sampled_reference is None
+    ran = run_node("PhDStitch", crop=crop, latent=done)
+    assert any("estimated from the result alone" in text for text in ran.text)
+
+
+def test_an_edited_image_is_compared_with_the_latent_s_light_reference(cropped, demo):
+    """The user decoded and retouched what was sampled; the reference is still in the latent."""
+    crop, latent = cropped[1][0], cropped[1][6]
+    held = replace(latent[KEY], sampled_reference=latent[KEY].reference * 0.8)
+    edited = demo["vae"].decode(latent["samples"]) * 0.9
+    given = {"crop": crop, "latent": {**latent, KEY: held}, "sampled": edited}
+    reference = demo["vae"].decode(held.sampled_reference)
+    wanted = run_node("PhDStitch", **given, sampled_reference=reference).values
+    assert torch.equal(run_node("PhDStitch", **given).values[0], wanted[0])
+    bare = {**given, "latent": latent}
+    assert not torch.equal(run_node("PhDStitch", **bare).values[0], wanted[0])
+    # Without a VAE there is nothing to decode it with.
+    without = {**given, "latent": {**latent, KEY: replace(held, vae=None)}}
+    assert torch.equal(run_node("PhDStitch", **without).values[0], run_node("PhDStitch", **bare).values[0])
 
 
 def test_stitch_takes_a_paste_and_an_edited_image():
