@@ -30,17 +30,23 @@ class PhDLoadDemoImages(io.ComfyNode):
             category="PhD",
             description=(
                 "Two photographs that come with the pack, to try the nodes: a rocket on its launch pad, and an "
-                "astronaut with her mask. For your own images use Load Image."
+                "astronaut with her mask, also as a cut-out. For your own images use Load Image."
             ),
             inputs=[],
             outputs=[
                 io.Image.Output(display_name="background", tooltip="A launch pad at dusk (SpaceX, CC0)."),
                 io.Image.Output(display_name="subject", tooltip="An astronaut (NASA, public domain)."),
                 io.Mask.Output(display_name="subject_mask", tooltip="1 = the astronaut."),
+                io.Image.Output(
+                    display_name="cutout", tooltip="The astronaut with nothing around her, as a PNG with alpha (RGBA)."
+                ),
             ],
         )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        images = (read_image(name) for name in ("background", "subject", "subject_mask"))
+        background, subject, mask = map(read_image, ("background", "subject", "subject_mask"))
+        # Transparent pixels are black, as programs that cut out save them.
+        cutout = np.dstack([subject * (mask[..., None] > 0), mask])
+        images = (background, subject, mask, cutout)
         return io.NodeOutput(*(torch.from_numpy(np.ascontiguousarray(image))[None] for image in images))
