@@ -1,4 +1,5 @@
-"""The command line of this repository: python3 dev.py demo | test | bench NAME | serve | train STAGE | workflows."""
+"""The command line of this repository: python3 dev.py demo | test | bench NAME | serve | train STAGE | workflows |
+thumbnails."""
 
 import importlib
 import os
@@ -19,6 +20,7 @@ python3 dev.py bench NAME          run a benchmark
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train the demo model again
 python3 dev.py workflows           write example_workflows/*.json again, from the files in its folder api/
+python3 dev.py thumbnails          run those workflows, and write the images that the list of templates shows
 
 The first call sets up .venv, which takes a few minutes."""
 
@@ -102,7 +104,21 @@ def workflows(arguments):
     return 0
 
 
-COMMANDS = {"demo": demo, "test": test, "bench": bench, "serve": serve, "train": train, "workflows": workflows}
+def thumbnails(arguments):
+    from devtools.comfyui import activate, device_arguments, get_comfyui
+
+    if arguments:
+        raise UsageError(f"thumbnails takes no arguments, but got {arguments[0]!r}.")
+    activate(get_comfyui(), device_arguments())
+    from devtools.thumbnails import write_thumbnails
+
+    for path in write_thumbnails():
+        print(f"Wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+COMMANDS = {"demo": demo, "test": test, "bench": bench, "serve": serve, "train": train}
+COMMANDS |= {"workflows": workflows, "thumbnails": thumbnails}
 
 
 def replace_process(command):

@@ -116,6 +116,8 @@ def serving(folder: Path) -> Iterator[Server]:
     settings = folder / "user" / "default" / "comfy.settings.json"
     settings.parent.mkdir()
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}))
+    # The attention of the headless runs, so that both make the same image.
+    arguments.append("--use-pytorch-cross-attention")
     # Other packs in the user's ComfyUI are not loaded.
     arguments += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_FOLDER, ROOT.name]
     log = folder / "log.txt"

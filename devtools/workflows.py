@@ -1,7 +1,7 @@
 """Turns API-format workflows into the UI format that ComfyUI's frontend opens.
 
 In ComfyUI only the frontend can do this. What `example_workflows/` holds is supported: plain nodes and links, no
-subgraphs, reroutes, muted nodes or dynamic inputs.
+subgraphs, reroutes, muted nodes or dynamic inputs. `devtools.templates` has the notes beside the graphs.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from devtools.comfyui import register_pack
 from devtools.executor import load_core_extras
 from devtools.paths import ROOT
+from devtools.templates import TEMPLATES, Template
 
 WORKFLOWS = ROOT / "example_workflows"
 PACK_ID = "paste-inpaint-harmonize"
@@ -31,6 +32,10 @@ PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch", "PhDInsertSub
 # In the frontend's pixels, as LiteGraph lays nodes out; the gap leaves room for the footer that "Nodes 2.0" adds.
 WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 340, 30, 20, 24, 90, 280
 NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
+# Room at the bottom of a group for what its nodes say after a run.
+GROUP_FOOT = 110
+# A note, which only the frontend knows, and how high its text is drawn.
+NOTE, NOTE_WIDTH, NOTE_LINE, NOTE_LETTERS = "MarkdownNote", 440, 19, 64
 
 
 def object_info() -> dict:
@@ -64,9 +69,47 @@ def write_ui_workflows(info: dict) -> list[Path]:
     for path in sorted((WORKFLOWS / "api").glob("*.json")):
         ui_file = WORKFLOWS / path.name
         api = json.loads(path.read_text(encoding="utf-8"))
-        ui_file.write_text(json.dumps(to_ui(api, info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        ui = as_template(to_ui(api, info), TEMPLATES[path.stem])
+        ui_file.write_text(json.dumps(ui, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         written.append(ui_file)
     return written
+
+
+def as_template(ui: dict, template: Template) -> dict:
+    """A UI-format workflow with its note, the files that it needs, and what App mode shows."""
+    nodes = {str(node["id"]): node for node in ui["nodes"]}
+    for node_id, file in template.models.items():
+        nodes[node_id]["properties"]["models"] = [file]
+    outputs = [node["id"] for node in ui["nodes"] if node["type"] == "SaveImage"]
+    shown = {"inputs": [[int(node_id), widget] for node_id, widget in template.inputs], "outputs": outputs}
+    note = ui_note(ui["last_node_id"] + 1, template.note)
+    # Older frontends ignore linearData.
+    return ui | {
+        "last_node_id": note["id"],
+        "nodes": [*ui["nodes"], note],
+        "extra": {"linearData": shown},
+    }
+
+
+def ui_note(node_id: int, text: str) -> dict:
+    """A note at the left of the graph."""
+    lines = sum(1 + len(line) // NOTE_LETTERS for line in text.splitlines())
+    return {
+        "id": node_id,
+        "type": NOTE,
+        "pos": [-NOTE_WIDTH - GROUP_GAP, 0],
+        "size": [NOTE_WIDTH, NOTE_LINE * lines + TITLE],
+        "flags": {},
+        "order": node_id - 1,
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "title": "Note",
+        "properties": {},
+        "widgets_values": [text],
+        "color": "#432",
+        "bgcolor": "#653",
+    }
 
 
 def to_ui(api: dict, object_info: dict) -> dict:
@@ -211,7 +254,7 @@ def size_of(info: dict) -> list[int]:
 
 
 def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
-    """Gives every node its place: a block for each stage, from left to right; returns the groups around them.
+    """Gives every node its place: a block for each stage, from left to right; returns the groups around several.
 
     In a block, columns follow the links and the nodes of a column stand below one another. A block that would make
     a row too long to be read on one screen starts the next row.
@@ -233,7 +276,7 @@ def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
             y = ends[columns[name]] + TITLE
             members[name]["pos"] = [x, y]
             ends[columns[name]] = y + members[name]["size"][1] + NODE_GAP
-        height = max(ends.values()) - NODE_GAP + GROUP_PAD - top
+        height = max(ends.values()) - NODE_GAP + GROUP_FOOT - top
         groups.append({
             "id": len(groups) + 1,
             "title": title,
@@ -243,7 +286,7 @@ def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
         })  # fmt: skip
         left += width + GROUP_GAP
         bottom = max(bottom, top + height)
-    return groups
+    return groups if len(groups) > 1 else []
 
 
 def columns_of(members: dict[str, dict], api: dict) -> dict[str, int]:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from devtools import workflows as workflow
+from devtools.templates import EDITOR
 
 API_FILES = sorted((workflow.WORKFLOWS / "api").glob("*.json"))
 UI_FILES = sorted(workflow.WORKFLOWS.glob("*.json"))
@@ -26,6 +27,8 @@ def to_api(ui, object_info):
     sources = {link[0]: [str(link[1]), link[2]] for link in ui["links"]}
     api = {}
     for node in ui["nodes"]:
+        if node["type"] == workflow.NOTE:
+            continue
         names = [name for name, _, _ in workflow.widgets(object_info[node["type"]])]
         inputs = dict(zip(names, node["widgets_values"], strict=True))
         for name in ("control_after_generate", "upload"):  # widgets of the frontend alone
@@ -43,6 +46,27 @@ def test_every_workflow_has_both_forms():
 @pytest.mark.parametrize("path", API_FILES, ids=lambda path: path.stem)
 def test_both_forms_are_the_same_graph(path, object_info):
     assert to_api(read(workflow.WORKFLOWS / path.name), object_info) == read(path), REGENERATE
+
+
+@pytest.mark.parametrize("path", API_FILES, ids=lambda path: path.stem)
+def test_a_template_is_written_from_its_graph_and_its_note(path, object_info):
+    template = workflow.TEMPLATES[path.stem]
+    ui = workflow.as_template(workflow.to_ui(read(path), object_info), template)
+    assert read(workflow.WORKFLOWS / path.name) == ui, REGENERATE
+    (note,) = (node for node in ui["nodes"] if node["type"] == workflow.NOTE)
+    assert note["widgets_values"] == [template.note] and template.note.startswith(f"## {path.stem}\n")
+
+
+@pytest.mark.parametrize("path", API_FILES, ids=lambda path: path.stem)
+def test_app_mode_shows_widgets_of_the_graph_and_the_saved_image(path, object_info):
+    api, shown = read(path), read(workflow.WORKFLOWS / path.name)["extra"]["linearData"]
+    for node_id, widget in shown["inputs"]:
+        node = api[str(node_id)]
+        if widget == EDITOR:
+            assert node["class_type"] in {"PhDPasteBlend", "PhDInsertSubject"}
+        else:
+            assert widget in node["inputs"] and not workflow.is_link(node["inputs"][widget])
+    assert [api[str(node_id)]["class_type"] for node_id in shown["outputs"]] == ["SaveImage"]
 
 
 @pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)

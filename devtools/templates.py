@@ -1,0 +1,155 @@
+"""What people read in the shipped templates, what App mode shows of them, and the files that they name.
+
+The graphs themselves are in `example_workflows/api`.
+"""
+
+from dataclasses import dataclass, field
+
+EDITOR = "phd_canvas"
+# A file for Load Checkpoint that ComfyUI's own default workflow names too.
+CHECKPOINT = {
+    "name": "v1-5-pruned-emaonly-fp16.safetensors",
+    "url": (
+        "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/"
+        "v1-5-pruned-emaonly-fp16.safetensors"
+    ),
+    "directory": "checkpoints",
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a template has besides its graph.
+
+    Attributes:
+        note: Markdown, shown beside the graph.
+        inputs: what App mode shows: a node's id, and one of its widgets.
+        models: the files that a node's widgets name, by the node's id, where users may have to download them.
+    """
+
+    note: str
+    inputs: tuple[tuple[str, str], ...]
+    models: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def insert_subject_inputs(node_id: str) -> tuple[tuple[str, str], ...]:
+    return tuple((node_id, name) for name in (EDITOR, "prompt", "quality", "light", "seed"))
+
+
+CPU_DEMO = """\
+## Insert a subject (CPU demo)
+
+Puts the astronaut into the scene with the rocket, in the light of that scene. Everything it needs comes with the \
+pack.
+
+1. Press **Run**. On a CPU it takes about a minute.
+2. Drag the astronaut in **Insert Subject**, or pull a corner to resize her. Run again.
+
+**Your own images.** Replace *Load Demo Images* with two *Load Image* nodes, and describe the finished image in \
+`prompt`. The subject needs a mask: right-click its Load Image, *Open in MaskEditor*, paint the subject, and connect \
+MASK to `subject_mask`.
+
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. The demo model is very small: a real one makes \
+better images."""
+
+YOUR_CHECKPOINT = """\
+## Insert a subject (your checkpoint)
+
+Puts the astronaut into the scene with the rocket, with a model of yours.
+
+1. Choose a file in **Load Checkpoint**: any SD 1.5 or SDXL checkpoint. The template names \
+`v1-5-pruned-emaonly-fp16.safetensors`; it goes into `models/checkpoints`.
+2. Press **Run**.
+3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject, and describe the finished image \
+in `prompt`: the whole scene, with the subject and its color.
+
+**Other models.** Flux, SD 3 and others: connect their own loaders to `model`, `clip` and `vae`. With `positive` and \
+`negative` connected, `clip` and `prompt` are not needed.
+
+The subject changes too much, or is painted away: name it in the prompt. The light hardly changes: raise `light`."""
+
+CUT_OUT = """\
+## A cut-out PNG
+
+The subject has a transparent background, so it needs no mask: its alpha is the mask.
+
+1. Press **Run**.
+2. Drag the astronaut in **Insert Subject**, and run again.
+
+**Your own PNG.** Load Image drops the transparency, and gives it as MASK, where 1 is transparent. So connect Load \
+Image's IMAGE to `subject`, and its MASK through **Invert Mask** to `subject_mask`.
+
+A cut-out has no surroundings to compare its light with. Where you have the photograph that it was cut from, use \
+that with a mask: the light is estimated better."""
+
+TWO_SUBJECTS = """\
+## Two subjects
+
+`paste` leads from one **Paste & Blend** into the next: the second subject stands in front of the first one. Both \
+are inpainted and harmonized in one go.
+
+1. Press **Run**.
+2. Drag either astronaut in her own **Paste & Blend**, and run again.
+
+**More subjects.** Copy the second Paste & Blend, and connect the `paste` of the one before. The last one's `paste` \
+goes into **Crop Around Subject**."""
+
+ANOTHER_SCENE = """\
+## Another scene for a subject
+
+The subject stays, and everything else is drawn from the prompt. `ring` in **Paste & Blend** is as wide as the \
+image, so that all around the subject is inpainted.
+
+1. Press **Run**. The astronaut is now in space.
+2. Write another scene into **Prompt**. The demo model knows few: try *a rocket on a launch pad at dusk, dark blue \
+sky*.
+
+**A background to start from.** Connect your image in place of *Empty background*, and set `denoise` in **Masked \
+Inpaint Sampler** to about 0.8: its layout stays, and its look changes.
+
+**Your own model.** Replace *Load Demo Model*, set `preset` to balanced, and name the subject in the prompt too. The \
+demo model would draw it a second time."""
+
+STEP_BY_STEP = """\
+## Step by step (all nodes)
+
+What **Insert Subject** does in one node. From left to right:
+
+1. **Segment** finds the subject. Here it starts from a rough mask; with your own image, disconnect `rough_mask`, \
+then click on the subject or draw a box around it.
+2. **Paste & Blend** places it. Drag it in the editor.
+3. **Crop Around Subject** cuts the window that the model works in.
+4. **Masked Inpaint Sampler** redraws the ring around the subject.
+5. **Harmonize Sampler** gives subject and ring the light of the scene.
+6. **Stitch & Relight** puts the result back. All other pixels stay as they were.
+
+Press **Run**, or select a node and press *Run to this node* to see one step.
+
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Set `context` to 1.6, `scheduler` to simple, \
+and in Harmonize Sampler `anchor_strength` to 0.5 and `denoise` to 0.75."""
+
+TEMPLATES = {
+    "A cut-out PNG": Template(CUT_OUT, insert_subject_inputs("3")),
+    "Another scene for a subject": Template(
+        ANOTHER_SCENE, (("4", EDITOR), ("6", "text"), ("8", "denoise"), ("8", "seed"))
+    ),
+    "Insert a subject (CPU demo)": Template(CPU_DEMO, insert_subject_inputs("3")),
+    "Insert a subject (your checkpoint)": Template(
+        YOUR_CHECKPOINT, (("2", "ckpt_name"), *insert_subject_inputs("3")), {"2": CHECKPOINT}
+    ),
+    "Step by step (all nodes)": Template(
+        STEP_BY_STEP, (("4", EDITOR), ("7", "text"), ("9", "preset"), ("10", "preset"), ("11", "relight_strength"))
+    ),
+    "Two subjects": Template(
+        TWO_SUBJECTS, (("3", EDITOR), ("4", EDITOR), ("6", "text"), ("8", "preset"), ("10", "relight_strength"))
+    ),
+}
+
+
+def with_demo_model(api: dict) -> dict:
+    """An API-format workflow with Load Demo Model in the place of Load Checkpoint, whose file tests do not have."""
+    stand_in = {"class_type": "PhDLoadDemoModel", "inputs": {"prediction": "flow"}}
+    return {
+        node_id: node | stand_in if node["class_type"] == "CheckpointLoaderSimple" else node
+        for node_id, node in api.items()
+    }
