@@ -9,6 +9,7 @@ from .harmonize_sampler import PhDHarmonizeSampler
 from .identity_anchor import PhDIdentityAnchor
 from .inpaint_sampler import PhDMaskedInpaintSampler
 from .insert_subject import PhDInsertSubject
+from .learned_module import PhDApplyModule, PhDLoadModule
 from .load_segmenter import PhDLoadSegmenter
 from .masked_langevin import PhDMaskedLangevin
 from .node_info import with_node_info
@@ -32,6 +33,8 @@ class PhDExtension(ComfyExtension):
             PhDLoadDemoModel,
             PhDLoadDemoImages,
             PhDInsertSubject,
+            PhDLoadModule,
+            PhDApplyModule,
         ]
         return [with_node_info(node) for node in nodes]
 

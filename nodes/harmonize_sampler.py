@@ -11,6 +11,7 @@ from .checked import checked
 from .companions import companions_of, given_mask, with_companions, without_companions
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
+from .learned_module import has_module
 from .sample import Options, Prompts, sample_latents
 from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
@@ -121,6 +122,11 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 reference_latent = held.as_latent(held.reference, reference_latent)
                 if held.original is not None and held.original.shape == scene.shape:
                     original_latent = held.as_latent(held.original, original_latent)
+            prompts = Prompts(positive, negative, reference_positive)
+            prompts.check()
+            if has_module(positive):
+                # The module sees the light reference itself.
+                reference_latent = None
             original = scene
             if original_latent is not None:
                 original = checked_like(model, original_latent, scene, "original_latent")
@@ -129,7 +135,6 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     "subject_only changes nothing but the subject: connect subject_matte, or switch it off."
                 )
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
-            prompts = Prompts(positive, negative, reference_positive)
             options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
             latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
         harmonized = latents[0]["samples"][: len(original)]

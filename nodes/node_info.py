@@ -30,6 +30,8 @@ SEARCH_ALIASES = {
     "PhDInsertSubject": [
         "paste subject", "insert object", "composite", "relight", "harmonise", "uncrop", "crop and stitch", "shadow",
     ],
+    "PhDLoadModule": ["controlnet", "load module", "harmonize"],
+    "PhDApplyModule": ["controlnet", "apply module", "harmonize", "relight", "shadow"],
 }  # fmt: skip
 
 # Inputs that few people need, by node id: the page shows these widgets on request. A widget that has a link is always
@@ -52,6 +54,7 @@ ADVANCED_INPUTS = {
         "background", "composite", "harmonize_mask", "subject_matte", "sampled_reference", "changed",
     ],
     "PhDInsertSubject": ["rotation", "flip"],
+    "PhDApplyModule": ["subject_matte", "mask", "reference_latent"],
 }  # fmt: skip
 
 

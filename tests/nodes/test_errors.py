@@ -46,12 +46,27 @@ def good(kind):
     if kind == "PhDStitch":
         images = {"background": SCENE, "composite": SCENE, "sampled": SCENE}
         return {**images, "subject_matte": MASK, "harmonize_mask": MASK}
+    if kind == "PhDApplyModule":
+        masks = {"subject_matte": block(64, 64, 16, 16, 48, 48), "mask": block(64, 64, 8, 8, 56, 56)}
+        latent = {"samples": random_latent()}
+        return {"module": tiny_module(), "positive": prompt(1), "negative": prompt(2), "latent": latent, **masks}
     return {}
 
 
 @functools.cache
 def model_and_latent():
     return {"model": tiny_model("EPS"), "latent": {"samples": random_latent()}}
+
+
+@functools.cache
+def tiny_module():
+    """A loaded module of the tiny model, untrained."""
+    learned, network = module("nodes.learned_module"), module("nodes.module_network")
+    base = tiny_model("EPS").model
+    made = network.ModuleNetwork(4, **base.model_config.unet_config)
+    network.copy_encoder(made, base.diffusion_model)
+    config = {name: value for name, value in base.model_config.unet_config.items() if name != "dtype"}
+    return learned.LoadedModule(learned.build(made.state_dict(), config, 4), base.latent_format)
 
 
 @functools.cache
