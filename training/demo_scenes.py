@@ -5,6 +5,8 @@ a photograph). The subject takes the light of its surroundings under the gray-wo
 falls on everything, in linear light. The model is trained on such finished scenes only, never on a raw paste.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -72,9 +74,8 @@ class SceneRenderer:
         scene = cv2.resize(image[y : y + crop, x : x + crop], (side, side), interpolation=cv2.INTER_AREA)
         return (scene[:, ::-1] if rng.random() < 0.5 else scene).copy(), caption
 
-    def paste(self, rng: np.random.Generator, scene: np.ndarray) -> str:
-        """Puts one subject into `scene` (linear light, changed in place) and returns its word."""
-        side = scene.shape[0]
+    def subject(self, rng: np.random.Generator, side: int) -> tuple["Layer", str]:
+        """One subject at a random place of an image, and its word."""
         rgba, word, _ = self.subjects[rng.choice(len(self.subjects), p=self.subject_odds)]
         if rng.random() < 0.5:
             rgba = rgba[:, ::-1]
@@ -84,36 +85,68 @@ class SceneRenderer:
         small = cv2.resize(premultiplied, size, interpolation=cv2.INTER_AREA)
         x0 = int(rng.integers(-size[0] // 5, side - size[0] + size[0] // 5 + 1))
         y0 = side - size[1] if rng.random() < 0.5 else int(rng.integers(0, max(1, side - size[1] + size[1] // 5 + 1)))
-        layer = np.zeros((side, side, 4), np.float32)
+        image = np.zeros((side, side, 4), np.float32)
         top, left, bottom, right = max(0, y0), max(0, x0), min(side, y0 + size[1]), min(side, x0 + size[0])
-        layer[top:bottom, left:right] = small[top - y0 : bottom - y0, left - x0 : right - x0]
-        alpha = layer[..., 3:]
-        # Gray world: the mean of the surroundings, weighted towards the subject, is taken as their light.
-        near = cv2.GaussianBlur(alpha[..., 0], (0, 0), side / 8) * (1 - alpha[..., 0]) + 1e-4
-        mean = (scene * near[..., None]).sum((0, 1)) / near.sum()
-        light = np.exp(np.clip(GRAY_WORLD_SHARE * np.log((mean + 0.01) / GRAY), -1.6, 0.8))
-        if rng.random() < 0.5:  # a soft shadow where the subject stands
-            shadow = np.zeros((side, side), np.float32)
-            center, axes = ((left + right) // 2, bottom - 1), (max(1, (right - left) // 2), max(1, side // 24))
-            cv2.ellipse(shadow, center, axes, 0, 0, 360, 1.0, -1)
-            scene *= 1 - 0.5 * cv2.GaussianBlur(shadow, (0, 0), side / 40)[..., None]
-        scene *= 1 - alpha
-        scene += layer[..., :3] * light
-        return word
+        image[top:bottom, left:right] = small[top - y0 : bottom - y0, left - x0 : right - x0]
+        return Layer(image[..., :3], image[..., 3:], left, right, bottom), word
 
     def render(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, str]:
         """One scene: uint8 [side,side,3] sRGB and its prompt."""
         scene, prompt = self.background(rng, side)
         if rng.random() < 0.75:
-            prompt = f"{self.paste(rng, scene)}, {prompt}"
-        exposure, warmth = rng.normal(0, 0.3), rng.normal(0, 0.2)
-        angle, slope = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3)
-        v, u = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-        gradient = slope * (np.cos(angle) * u + np.sin(angle) * v)
-        scene *= np.exp(exposure + np.float32([warmth, 0, -warmth]) + gradient[..., None])
-        applies = (warmth > 0.15, warmth < -0.15, exposure > 0.25, exposure < -0.25)
-        words = [word for word, chosen in zip(LIGHT_WORDS, applies, strict=True) if chosen]
-        return (to_srgb(scene) * 255 + 0.5).astype(np.uint8), ", ".join([prompt, *words])
+            layer, word = self.subject(rng, side)
+            layer.put_into(scene, rng)
+            prompt = f"{word}, {prompt}"
+        light, words = common_light(rng, side)
+        return (to_srgb(scene * light) * 255 + 0.5).astype(np.uint8), ", ".join([prompt, *words])
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A subject at its place in an image, in linear light.
+
+    Attributes:
+        premultiplied: float32 [S,S,3], its colors times alpha.
+        alpha: [S,S,1] in 0..1.
+        left, right, bottom: of its box, in pixels.
+    """
+
+    premultiplied: np.ndarray
+    alpha: np.ndarray
+    left: int
+    right: int
+    bottom: int
+
+    def put_into(self, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Puts the subject into `scene` [S,S,3] in the light of its surroundings, half of the time with a shadow.
+
+        Changes `scene` in place. Returns that light, float32 [3], a factor.
+        """
+        side = len(scene)
+        # Gray world: the mean of the surroundings, weighted towards the subject, is taken as their light.
+        near = cv2.GaussianBlur(self.alpha[..., 0], (0, 0), side / 8) * (1 - self.alpha[..., 0]) + 1e-4
+        mean = (scene * near[..., None]).sum((0, 1)) / near.sum()
+        light = np.exp(np.clip(GRAY_WORLD_SHARE * np.log((mean + 0.01) / GRAY), -1.6, 0.8))
+        if rng.random() < 0.5:  # a soft shadow where the subject stands
+            shadow = np.zeros((side, side), np.float32)
+            center = ((self.left + self.right) // 2, self.bottom - 1)
+            axes = (max(1, (self.right - self.left) // 2), max(1, side // 24))
+            cv2.ellipse(shadow, center, axes, 0, 0, 360, 1.0, -1)
+            scene *= 1 - 0.5 * cv2.GaussianBlur(shadow, (0, 0), side / 40)[..., None]
+        scene *= 1 - self.alpha
+        scene += self.premultiplied * light
+        return light
+
+
+def common_light(rng: np.random.Generator, side: int) -> tuple[np.ndarray, list[str]]:
+    """One light for a whole image: a gain on linear light, [side,side,3], and its words where it is strong."""
+    exposure, warmth = rng.normal(0, 0.3), rng.normal(0, 0.2)
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3)
+    v, u = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    gradient = slope * (np.cos(angle) * u + np.sin(angle) * v)
+    gain = np.exp(exposure + np.float32([warmth, 0, -warmth]) + gradient[..., None])
+    applies = (warmth > 0.15, warmth < -0.15, exposure > 0.25, exposure < -0.25)
+    return gain, [word for word, chosen in zip(LIGHT_WORDS, applies, strict=True) if chosen]
 
 
 def rendered_scenes(renderer: SceneRenderer, seed: list[int], count: int, side: int) -> tuple[torch.Tensor, list[str]]:

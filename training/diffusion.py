@@ -136,10 +136,11 @@ def velocity_error(modules: nn.ModuleDict, tokenizer, clean: torch.Tensor, batch
     return velocity.float() - (noise - clean)
 
 
-def autocast() -> torch.autocast:
-    """bfloat16 where the processor supports it; the weights stay float32."""
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-    return torch.autocast("cpu", torch.bfloat16, enabled=supported)
+def autocast(device: str = "cpu") -> torch.autocast:
+    """bfloat16 where the device supports it; the weights stay float32."""
+    on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
+    supported = torch.cuda.is_bf16_supported() if device == "cuda" else on_cpu()
+    return torch.autocast(device, torch.bfloat16, enabled=supported)
 
 
 def training_loss(error: torch.Tensor, channels: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -3,6 +3,7 @@
     python3 dev.py train codec        # the autoencoder
     python3 dev.py train diffusion    # UNet (and text encoder), from the published weights on
     python3 dev.py train classifier   # recognizes the object in an image, for the benchmark
+    python3 dev.py train module       # the learned module, beside the frozen UNet
     python3 dev.py train evaluate     # measures the published weights and those in training on test scenes
     python3 dev.py train export       # writes fp16 weights and their hashes to demo/weights
 
@@ -10,22 +11,29 @@ Work in progress is stored in `.cache/demo`, with a log `<stage>.log` for each s
 """
 
 import argparse
+from pathlib import Path
 
 from training.classifier import train_classifier
 from training.codec import train_codec
 from training.diffusion import train_diffusion
 from training.evaluate import evaluate
 from training.export import export
+from training.image_folder import FolderError
+from training.module import train_demo_module
+from training.module_for_checkpoint import Request, train_on_folder
 from training.stage import WORK
+
+DEMO_STEPS = 40000
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
-    parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "evaluate", "export"])
+    parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "module", "evaluate", "export"])
     parser.add_argument("--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000)")
     parser.add_argument("--fresh", action="store_true", help="diffusion: start from random weights")
     parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
     parser.add_argument("--count", type=int, default=48, help="evaluate: number of scenes")
+    add_module_options(parser)
     options = parser.parse_args(arguments)
     WORK.mkdir(parents=True, exist_ok=True)
     if options.stage == "codec":
@@ -36,5 +44,36 @@ def main(arguments: list[str]) -> None:
         train_classifier(options.steps or 6000)
     elif options.stage == "evaluate":
         evaluate([options.only] if options.only else ["published", "training"], options.count)
+    elif options.stage == "module":
+        train_module(parser, options)
     else:
         export()
+
+
+def add_module_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("module for a checkpoint; without --base for the demo model")
+    group.add_argument("--base", type=Path, help="checkpoint of SD 1.5 or SDXL, with CLIP and VAE")
+    group.add_argument("--images", "--pictures", type=Path, help="folder of images, captions beside them as .txt")
+    group.add_argument("--masks", type=Path, help="folder of masks (white = subject) with the images' names")
+    group.add_argument("--segmenter", type=Path, help="instead of --masks: a salient-object model (.onnx)")
+    group.add_argument("--out", type=Path, help="the module, .safetensors; work in progress lies beside it")
+    group.add_argument("--side", type=int, default=Request.side, help="of the training images in pixels")
+    group.add_argument("--batch", type=int, default=Request.count, help="images in a step")
+    group.add_argument("--dry-run", action="store_true", help="measure a few steps: parameters, memory, time")
+
+
+def train_module(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """The module's stage; what is wrong with files and folders is one sentence."""
+    try:
+        if options.base is None:
+            train_demo_module(options.steps or DEMO_STEPS)
+            return
+        if options.images is None or options.out is None:
+            parser.error("--base needs --images and --out.")
+        given = {name: getattr(options, name) for name in ("base", "images", "out", "masks", "segmenter", "side")}
+        steps = options.steps or Request.steps
+        train_on_folder(Request(**given, steps=steps, count=options.batch, dry_run=options.dry_run))
+    except (FolderError, ValueError, FloatingPointError) as error:
+        parser.exit(2, f"{error}\n")
+    except OSError as error:
+        parser.exit(2, f"{error.filename or 'A file'}: {error.strerror}. The last saved checkpoint is still good.\n")

@@ -1,6 +1,7 @@
 """What every stage of training shares: its folder, its log, saving, and the learning-rate schedule."""
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -13,8 +14,8 @@ WORK = CACHE / "demo"
 class Log:
     """Prints a line and appends it to the stage's log file."""
 
-    def __init__(self, stage: str):
-        self.file = WORK / f"{stage}.log"
+    def __init__(self, stage: str, folder: Path = WORK):
+        self.file = folder / f"{stage}.log"
 
     def __call__(self, line: str) -> None:
         print(line, flush=True)
@@ -23,9 +24,12 @@ class Log:
 
 
 def save_atomically(state: dict, path: Path) -> None:
-    """Saves so that an interruption leaves the previous file intact."""
+    """Saves so that an interruption, or a loss of power, leaves the previous file intact."""
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
+    with partial.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
 
 

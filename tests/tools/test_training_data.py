@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from training import data
+from training import data, module_data
 from training.data import LEFT, RIGHT, WHOLE, RelitStore, augmented, hidden_cells
+from training.demo_scenes import Layer
+from training.module_data import PasteStore, demo_paste
 
 SIDE = 8
 
@@ -85,3 +87,60 @@ def test_without_a_subject_a_rectangle_is_hidden():
         cells = hidden_cells(rng, np.zeros((64, 64), np.uint8))
         rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
         assert cells[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+
+
+# Pastes of the learned module
+
+
+@pytest.fixture
+def pastes(monkeypatch):
+    """The seeds that were rendered, by a renderer of plain images."""
+    seeds = []
+
+    def rendered_paste(seed):
+        seeds.append(seed)
+        plain = np.full((SIDE, SIDE, 3), seed, np.uint8)
+        return module_data.Paste(plain, plain + 1, plain[..., 0], plain[..., 0], plain + 2, f"paste {seed}")
+
+    monkeypatch.setattr(module_data, "draw_scene", lambda seed, split: seed)
+    monkeypatch.setattr(module_data, "render_scene", lambda seed, side: seed)
+    monkeypatch.setattr(module_data, "rendered_paste", rendered_paste)
+    return seeds
+
+
+def test_a_store_of_pastes_renders_each_once_even_after_an_interruption(tmp_path, pastes):
+    PasteStore(tmp_path, SIDE, most=5).grow(2)
+    store = PasteStore(tmp_path, SIDE, most=5)
+    with store.prompts_file.open("a") as file:
+        file.write("paste 2, cut o")
+    again = PasteStore(tmp_path, SIDE, most=5)
+    again.grow(9)
+    assert pastes == [0, 1, 2, 3, 4]
+    drawn = [again.draw(np.random.default_rng(seed), 3) for seed in range(40)]
+    assert {paste.prompt for paste in drawn} == {"paste 0", "paste 1", "paste 2"}
+    for paste in drawn:
+        value = int(paste.prompt[-1])
+        parts = (paste.truth, paste.composite, paste.reference, paste.matte, paste.hidden)
+        assert [np.unique(part).tolist() for part in parts] == [[value], [value + 1], [value + 2], [value], [value]]
+
+
+def test_a_paste_of_the_demos_own_images_differs_from_its_truth_in_the_hidden_part_alone():
+    class Renderer:
+        """Two plain backgrounds, and a square as subject."""
+
+        def subject(self, rng, side):
+            alpha = np.zeros((side, side, 1), np.float32)
+            alpha[24:40, 24:40] = 1
+            return Layer(0.3 * alpha.repeat(3, 2), alpha, 24, 40, 40), "a square"
+
+        def background(self, rng, side):
+            return np.full((side, side, 3), rng.uniform(0.05, 0.6), np.float32), "a wall"
+
+    paste = demo_paste(Renderer(), np.random.default_rng(2), 64)
+    inside = paste.matte > 0
+    assert paste.prompt.startswith("a square, a wall")
+    assert np.abs(paste.composite[inside].astype(int) - paste.truth[inside]).mean() > 3
+    assert np.array_equal(paste.composite[inside], paste.reference[inside])
+    assert (paste.hidden[inside] > 0).all()
+    # Without its shadow, which may lie beyond the ring, the rest is the same.
+    assert (paste.composite[~inside].astype(int) >= paste.truth[~inside]).all()
