@@ -19,7 +19,7 @@ python3 dev.py test --fast         run the tests of phd_ops and of the nodes alo
 python3 dev.py bench NAME          run a benchmark
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train the demo model again
-python3 dev.py workflows           write example_workflows/*.json again, from the files in its folder api/
+python3 dev.py workflows           write example_workflows/*.json again, from its folder api/, and subgraphs/*.json
 python3 dev.py thumbnails          run those workflows, and write the images that the list of templates shows
 
 The first call sets up .venv, which takes a few minutes."""
@@ -97,9 +97,11 @@ def workflows(arguments):
     if arguments:
         raise UsageError(f"workflows takes no arguments, but got {arguments[0]!r}.")
     activate(get_comfyui())
+    from devtools.blueprint import write_blueprint
     from devtools.workflows import object_info, write_ui_workflows
 
-    for path in write_ui_workflows(object_info()):
+    info = object_info()
+    for path in [*write_ui_workflows(info), write_blueprint(info)]:
         print(f"Wrote {path.relative_to(ROOT)}")
     return 0
 

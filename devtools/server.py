@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import requests
@@ -75,6 +76,11 @@ class Server:
         answer = requests.post(self.address + "/upload/image", files=files, data={"overwrite": "true"}, timeout=60)
         answer.raise_for_status()
         assert answer.json()["name"] == name
+
+    def store(self, name: str, content: bytes) -> None:
+        """Stores a file among the user's own data, as the page does; one of that name is replaced."""
+        address = f"{self.address}/userdata/{quote(name, safe='')}"
+        requests.post(address, data=content, timeout=60).raise_for_status()
 
     def post(self, prompt: dict) -> requests.Response:
         """Queues a workflow in the API format."""

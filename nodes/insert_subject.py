@@ -3,6 +3,7 @@
 It runs nothing itself: it expands into the pack's own nodes, and ComfyUI caches, reports and interrupts each of them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
@@ -85,30 +86,13 @@ class PhDInsertSubject(io.ComfyNode):
         for name, (value, wanted) in given.items():
             if value is not None:
                 check_link(name, value, wanted)
-        graph, own = GraphBuilder(), settings_of(model)
-        linked = cls.link_to("model", model)
-        if subject_mask is None and segmenter is not None:
-            subject_mask = add(graph, PhDSegment, image=subject, segmenter=segmenter).out(0)
-        positive, negative = prompts(graph, prompt, clip, positive, negative)
-        where = {"placement": placement, "x": x, "y": y, "size": size, "rotation": rotation, "flip": flip}
-        paste = add(
-            graph,
-            PhDPasteBlend,
-            own,
-            background=background,
-            subject=subject,
-            subject_mask=subject_mask,
-            seed=seed,
-            **where,
-        )
-        crop = add(graph, PhDCrop, own, paste=paste.out(0), model=linked, vae=vae)
-        sampling = {"model": linked, "positive": positive, "negative": negative, "preset": quality}
-        inpainted = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling)
-        after = (seed + 1) % (MOST_SEED + 1)
-        harmonized = add(graph, PhDHarmonizeSampler, own, latent=inpainted.out(0), seed=after, **sampling)
-        stitch = add(graph, PhDStitch, own, crop=crop.out(0), latent=harmonized.out(0), vae=vae, relight_strength=light)
-        image, mask, report = (stitch.out(slot) for slot in range(3))
-        return io.NodeOutput(image, mask, paste.out(1), report, expand=graph.finalize())
+        graph = GraphBuilder()
+        linked = {name: value for name, (value, _) in given.items()}
+        linked |= {"background": background, "subject": subject, "vae": vae, "model": cls.link_to("model", model)}
+        widgets = {"prompt": prompt, "quality": quality, "light": light, "seed": seed, "placement": placement}
+        widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip}
+        widgets |= {"harmonize_seed": (seed + 1) % (MOST_SEED + 1)}
+        return io.NodeOutput(*chain(graph, settings_of(model), linked, widgets), expand=graph.finalize())
 
     @classmethod
     def link_to(cls, name: str, value: Any) -> Any:
@@ -192,6 +176,38 @@ def setting_inputs() -> list[io.Input]:
         ),
         *placement_inputs(),
     ]
+
+
+def chain(
+    graph: GraphBuilder, own: dict[str, dict[str, Any]], linked: Mapping[str, Any], widgets: Mapping[str, Any]
+) -> tuple[Any, Any, Any, Any]:
+    """Adds the nodes from the two images to the finished one.
+
+    Args:
+        own: what the model wants of them, see `settings_of`.
+        linked: what is connected to each socket; None, or left out, where nothing is.
+        widgets: the widgets' values, or links in their places; `harmonize_seed` is the second sampler's seed.
+
+    Returns:
+        Links to the image, the mask, the composite and the report.
+    """
+    model, vae, subject, mask = (linked.get(name) for name in ("model", "vae", "subject", "subject_mask"))
+    if mask is None and linked.get("segmenter") is not None:
+        mask = add(graph, PhDSegment, image=subject, segmenter=linked["segmenter"]).out(0)
+    connected = (linked.get(name) for name in ("clip", "positive", "negative"))
+    positive, negative = prompts(graph, widgets["prompt"], *connected)
+    seed, where = widgets["seed"], {item.id: widgets[item.id] for item in placement_inputs()}
+    images = {"background": linked["background"], "subject": subject, "subject_mask": mask}
+    paste = add(graph, PhDPasteBlend, own, **images, seed=seed, **where)
+    crop = add(graph, PhDCrop, own, paste=paste.out(0), model=model, vae=vae)
+    sampling = {"model": model, "positive": positive, "negative": negative, "preset": widgets["quality"]}
+    inpainted = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling)
+    sampling |= {"seed": widgets["harmonize_seed"]}
+    harmonized = add(graph, PhDHarmonizeSampler, own, latent=inpainted.out(0), **sampling)
+    sampled = {"crop": crop.out(0), "latent": harmonized.out(0), "vae": vae}
+    stitch = add(graph, PhDStitch, own, **sampled, relight_strength=widgets["light"])
+    image, mask_used, report = (stitch.out(slot) for slot in range(3))
+    return image, mask_used, paste.out(1), report
 
 
 def settings_of(model: Any) -> dict[str, dict[str, Any]]:

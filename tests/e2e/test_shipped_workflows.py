@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from devtools import blueprint
 from devtools.comfyui import ROOT
 from devtools.comfyui_page import RENDERERS, use_renderer
 from devtools.executor import run_workflow
@@ -111,6 +112,46 @@ def test_app_mode_finds_all_that_a_template_shows(page, name):
     shown = page.script(APP)
     assert shown["inputs"] == [widget for _, widget in TEMPLATES[name].inputs]
     assert shown["outputs"] == [str(node_id) for node_id in ui["extra"]["linearData"]["outputs"]]
+
+
+STORED = """
+const { $pinia } = document.querySelector("#vue-app").__vue_app__.config.globalProperties
+return $pinia._s.get("subgraph").fetchSubgraphs().then(() => {
+    const found = $pinia._s.get("nodeDef").blueprintNodeDefsByName
+    const { description, inputs } = found.get("SubgraphBlueprint." + arguments[0])
+    return { description, inputs: Object.keys(inputs) }
+})
+"""
+
+
+def test_the_blueprint_is_offered_with_its_description(page, server):
+    """As a user's own: ComfyUI serves those of packs from 0.3.67 on."""
+    server.store(f"subgraphs/{blueprint.NAME}.json", blueprint.FILE.read_bytes())
+    offered = page.script(STORED, blueprint.NAME)
+    assert offered["description"] == blueprint.DESCRIPTION
+    assert set(offered["inputs"]) == {*blueprint.SOCKETS, *blueprint.WIDGETS}
+
+
+ON_ITS_FACE = """
+const [node] = app.graph.nodes
+for (const [name, value] of Object.entries(arguments[0])) node.widgets.find((w) => w.name === name).value = value
+return app.graphToPrompt().then(({ output }) => [String(node.id), output])
+"""
+
+
+def test_the_blueprint_s_widgets_are_those_of_the_nodes_inside(page, server):
+    values = {"prompt": "a red apple", "quality": "fast", "light": 1.5, "seed": 7, "x": 0.25, "flip": True}
+    page.script(OPEN, json.loads(blueprint.FILE.read_text(encoding="utf-8")), blueprint.NAME)
+    node_id, output = page.script(ON_ITS_FACE, values)
+    info = object_info()["PhDInsertSubject"]["input"]["required"]
+    defaults = {name: info[name][1].get("default") for name in blueprint.WIDGETS}
+    wanted, _ = blueprint.flattened(defaults | values)
+    assert {name.removeprefix(f"{node_id}:") for name in output} == set(wanted)
+    for name, node in wanted.items():
+        ours = output[f"{node_id}:{name}"]["inputs"]
+        for entry, value in node["inputs"].items():
+            link = isinstance(value, list)
+            assert ours[entry] == ([f"{node_id}:{value[0]}", value[1]] if link else value), (name, entry)
 
 
 OLDER = sorted((ROOT / "tests" / "nodes" / "older_workflows").glob("*/*.json"))

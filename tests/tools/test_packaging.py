@@ -129,7 +129,7 @@ def test_the_archive_is_small_and_has_what_users_run_and_nothing_else(tmp_path):
             archive.write(ROOT / name, name)
     assert (tmp_path / "node.zip").stat().st_size < MOST_MEGABYTES * 2**20
     folders = {name.split("/")[0] for name in files if "/" in name}
-    assert folders == {"demo", "example_workflows", "locales", "nodes", "phd_ops", "web"}
+    assert folders == {"demo", "example_workflows", "locales", "nodes", "phd_ops", "subgraphs", "web"}
     assert {"__init__.py", "requirements.txt", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"} <= files
     assert {"demo/weights/unet.safetensors", "demo/weights/codec.safetensors"} <= files
     # What only the browser asks for: no test that loads the nodes would miss it.
