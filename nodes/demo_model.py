@@ -22,8 +22,8 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
 VOCABULARY = 49408
 
 
-def read_weights(name: str) -> dict[str, torch.Tensor]:
-    """The tensors of demo/weights/`name`.safetensors. Raises where the file is missing or damaged."""
+def weights_file(name: str) -> Path:
+    """demo/weights/`name`.safetensors. Raises where the file is missing or damaged."""
     file = WEIGHTS / f"{name}.safetensors"
     if not file.is_file():
         raise FileNotFoundError(f"The demo model's file demo/weights/{file.name} is missing; reinstall the pack.")
@@ -33,7 +33,12 @@ def read_weights(name: str) -> dict[str, torch.Tensor]:
         raise ValueError("demo/weights/sha256.json is missing or damaged; reinstall the pack.") from None
     if hashlib.sha256(file.read_bytes()).hexdigest() != published:
         raise ValueError(f"demo/weights/{file.name} is damaged: its hash is not the published one. Reinstall the pack.")
-    return comfy.utils.load_torch_file(str(file), safe_load=True)
+    return file
+
+
+def read_weights(name: str) -> dict[str, torch.Tensor]:
+    """The tensors of demo/weights/`name`.safetensors. Raises where the file is missing or damaged."""
+    return comfy.utils.load_torch_file(str(weights_file(name)), safe_load=True)
 
 
 def load_model(prediction: str = FLOW) -> comfy.model_patcher.ModelPatcher:

@@ -19,7 +19,7 @@ from ..phd_ops.quote import quoted
 from .checked import checked
 from .companions import companions_of, given_mask
 from .compat import newer
-from .demo_model import WEIGHTS
+from .demo_model import weights_file
 from .demo_networks import DemoLatent
 from .images import named_mask
 from .latents import subject_share
@@ -29,7 +29,6 @@ from .ui import HAS_UI, as_ui, gathered
 from .validate import check_choice, check_conditioning, check_socket
 
 FOLDER, ENDING = "phd", ".safetensors"
-DEMO_FILE = WEIGHTS / f"module{ENDING}"
 DEMO = "demo model's"
 # In a conditioning with a module.
 KEY = "phd"
@@ -124,10 +123,11 @@ def modules() -> list[str]:
 def load_module(name: str) -> LoadedModule:
     """A module by its name among `modules()`. Raises ValueError for other names and unreadable files."""
     check_choice("module", name, modules())
-    path = DEMO_FILE if name == DEMO else folder_paths.get_full_path(FOLDER, name)
+    if name == DEMO:
+        return read_module(weights_file("module"))
+    path = folder_paths.get_full_path(FOLDER, name)
     if path is None or not Path(path).is_file():
-        where = f"demo/weights/{DEMO_FILE.name}" if name == DEMO else f"models/{FOLDER}"
-        raise ValueError(f"module is {quoted(name)}, which is not in {where}: refresh the page, or reinstall the pack.")
+        raise ValueError(f"module is {quoted(name)}, which is no longer in models/{FOLDER}: refresh the page.")
     return read_module(Path(path))
 
 

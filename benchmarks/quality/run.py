@@ -8,6 +8,7 @@ Tables, plots and images go to benchmarks/quality/results.
     python3 dev.py bench quality                            # 200 scenes, 2 seeds, 10 / 36 / 60 / 120 calls: hours
     python3 dev.py bench quality --quick                    # 24 scenes, 1 seed, 10 and 36 calls: minutes
     python3 dev.py bench quality --workflow my_api.json     # a workflow of your own on the same scenes
+    python3 dev.py bench quality --module                   # the learned module, at 1 to 32 calls: minutes
 """
 
 import argparse
@@ -81,6 +82,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--scenes", type=scenes_of, help="number of scenes (200, quick: 24)")
     parser.add_argument("--seeds", type=int, choices=range(1, SEEDS + 1), help="1 takes half the time (2, quick: 1)")
     parser.add_argument("--workflow", type=Path, help="API workflow to be scored on the scenes")
+    parser.add_argument("--module", action="store_true", help="measure the learned module alone")
     parser.add_argument("--server", help="a running ComfyUI for --workflow, such as http://127.0.0.1:8188")
     parser.add_argument("--side", type=side_of, default=128, help="image size in pixels for --workflow (128)")
     parser.add_argument(
@@ -104,7 +106,7 @@ def main(arguments: list[str]) -> int:
     start_comfyui("--use-pytorch-cross-attention")
     import torch
 
-    from benchmarks.quality import workflow
+    from benchmarks.quality import module, workflow
     from benchmarks.quality.measure import measure
     from benchmarks.quality.report import report
     from benchmarks.quality.store import Store, weights_hash
@@ -119,6 +121,8 @@ def main(arguments: list[str]) -> int:
             if options.workflow:
                 return workflow.measure(plan, store, options.workflow, options.side, options.server, folder)
             check_weights()
+            if options.module:
+                return module.measure(plan, options.quick)
         except (ImagesMissingError, workflow.WorkflowInputError, WeightsError) as error:
             print(error, file=sys.stderr)
             return 2

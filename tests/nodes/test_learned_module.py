@@ -1,8 +1,10 @@
 """PhDLoadModule and PhDApplyModule: a module acts in every sampler, and one that does not fit is refused."""
 
 import json
+import shutil
 
 import folder_paths
+import numpy as np
 import pytest
 import torch
 from node_support import block, module, prompt, random_latent, refused, run_node, tiny_model
@@ -10,6 +12,8 @@ from safetensors.torch import save_file
 from sampler_support import SCHEDULE
 
 import nodes as core
+from relit_scenes.draw import draw_scene
+from relit_scenes.render import render_scene
 
 learned = module("nodes.learned_module")
 network = module("nodes.module_network")
@@ -230,3 +234,48 @@ def test_a_file_that_was_removed_is_named(saved):
     (saved.folder / name).unlink()
     message = refused("PhDLoadModule", module=name)
     assert name in message
+
+
+# The demo model's own
+
+
+def test_the_demos_module_brings_the_light_of_scenes_nearer_to_the_truth(pack):
+    """On scenes that it was not trained on, in one model call with the light reference."""
+    model, clip, vae = run_node("PhDLoadDemoModel").values
+    loaded = run_node("PhDLoadModule").values[0]
+    (negative,) = core.CLIPTextEncode().encode(clip, "")
+    pasted, relit = [], []
+    for seed in range(4):
+        scene = render_scene(draw_scene(seed, "validation", "mixed"), 128)
+        composite, background, reference, matte, mask = (
+            torch.from_numpy(getattr(scene, name))[None]
+            for name in ("composite", "background", "reference", "matte", "harmonize_mask")
+        )
+        latent, beside = ({"samples": vae.encode(image)} for image in (composite, reference))
+        (positive,) = core.CLIPTextEncode().encode(clip, scene.prompt)
+        prompts = run_node(
+            "PhDApplyModule", module=loaded, positive=positive, negative=negative, latent=latent, subject_matte=matte,
+            mask=mask, reference_latent=beside,
+        ).values  # fmt: skip
+        sampled = run_node(
+            "PhDHarmonizeSampler", model=model, positive=prompts[0], negative=prompts[1], latent=latent, mask=mask,
+            preset="custom", steps=1, inner_steps=0, cfg=1.0, denoise=1.0, anchor_strength=0.0,
+        ).values[0]  # fmt: skip
+        drawn = core.VAEDecode().decode(vae, sampled)[0].clamp(0, 1)
+        image = run_node(
+            "PhDStitch", background=background, composite=composite, sampled=drawn, subject_matte=matte,
+            harmonize_mask=mask, detail=1.0,
+        ).values[0]  # fmt: skip
+        inside = scene.true_matte > 0.5
+        for found, shown in ((pasted, scene.composite), (relit, image[0].numpy())):
+            found.append(np.square(shown - scene.truth)[inside].mean())
+    assert np.mean(relit) < 0.7 * np.mean(pasted), (relit, pasted)
+
+
+def test_a_damaged_file_of_the_demos_module_is_named(tmp_path, monkeypatch):
+    demo_model = module("nodes.demo_model")
+    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    file = tmp_path / "weights" / "module.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    assert "demo/weights/module.safetensors is damaged" in refused("PhDLoadModule")

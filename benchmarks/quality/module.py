@@ -1,0 +1,119 @@
+"""`bench quality --module`: the learned module on the benchmark's scenes, by prompt and number of model calls.
+
+Rows: `module` is what the model draws, `module_stitch` the paste relit by the light read off it, and `module_reference`
+the same where the module sees the light reference. Seeds and relight_strength were chosen on the validation split.
+"""
+
+import json
+
+import numpy as np
+import torch
+
+from benchmarks.common.comfyui import call
+from benchmarks.common.table import Section, exit_status, shortened, show
+from benchmarks.quality.methods import harmonized, stitched
+from benchmarks.quality.plan import Plan
+from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
+from benchmarks.quality.score import score
+
+# Calls: steps, num_seeds and Stitch's relight_strength.
+SETTINGS = {1: (1, 1, 1.2), 4: (1, 4, 1.2), 10: (1, 10, 1.2), 32: (2, 16, 1.2)}
+QUICK = (1, 4)
+# Where the bounds lie, and prompts other than the right ones are measured.
+MAIN_CALLS = 4
+PROMPTS = ("right", "none", "wrong")
+WANTED = {
+    "own_color.module_stitch": ("<=", 0.48),
+    "own_color.module_reference": ("<=", 0.38),
+    "own_color.module_reference_worse": ("<=", 0.06),
+    "own_color.module_wrong_prompt": ("<=", 1.3),
+    "own_color.module_no_prompt": ("<=", 1.15),
+    "own_color.module_shadow_iou": (">=", 0.4),
+    "own_color.module_edge": ("<=", 0.75),
+}
+
+
+def prompted(chunk: Chunk, which: str) -> list:
+    """A CONDITIONING of the scenes' own prompts, of none, or of another scene's."""
+    right = [one.prompt for one in chunk.scenes]
+    prompts = {"right": right, "none": [""] * len(right), "wrong": right[1:] + right[:1]}
+    return chunk.model.conditioning(prompts[which])
+
+
+def ran(chunk: Chunk, module: object, which: str, calls: int, with_reference: bool) -> dict[str, np.ndarray]:
+    """Images [N,S,S,3] by row, for one prompt and number of calls."""
+    steps, num_seeds, strength = SETTINGS[calls]
+    given = {"subject_matte": chunk.matte, "mask": chunk.mask, "latent": chunk.latent, "strength": 1.0}
+    if with_reference:
+        given["reference_latent"] = chunk.reference
+    positive, negative, *_ = call(
+        "PhDApplyModule", module=module, positive=prompted(chunk, which), negative=chunk.negative, **given
+    )
+    latent, *_ = harmonized(
+        chunk, 0, False, positive=positive, negative=negative, steps=steps, num_seeds=num_seeds, cfg=1.0,
+        inner_steps=0, denoise=1.0, anchor_strength=0.0,
+    )  # fmt: skip
+    name = "module_reference" if with_reference else "module_stitch"
+    images = {name: stitched(chunk, latent, num_seeds=num_seeds, relight_strength=strength)}
+    if not with_reference:
+        images["module"] = chunk.model.decoded({"samples": latent["samples"][: len(chunk)]})
+    return images
+
+
+def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int], list[dict]]:
+    """The scores of all scenes of their own color, by row, prompt and calls; the paste is ("paste", "right", 0)."""
+    model, (module,) = Model(), call("PhDLoadModule", module="demo model's")
+    found: dict[tuple[str, str, int], list[dict]] = {}
+    numbers = [number for number in range(plan.count) if stratum_of(number) != "same color"]
+    for start in range(0, len(numbers), CHUNK):
+        chunk = Chunk([scene(number, plan.split) for number in numbers[start : start + CHUNK]], model)
+        images = {("paste", "right", 0): chunk.composites}
+        for calls in levels:
+            for which in PROMPTS if calls == MAIN_CALLS else PROMPTS[:1]:
+                for with_reference in (False, True):
+                    done = ran(chunk, module, which, calls, with_reference)
+                    images |= {(name, which, calls): drawn for name, drawn in done.items()}
+        for key, drawn in images.items():
+            pairs = zip(drawn, chunk.scenes, strict=True)
+            found.setdefault(key, []).extend(score(np.asarray(image, np.float32), given) for image, given in pairs)
+    return found
+
+
+def mean(rows: list[dict], name: str) -> float:
+    return float(np.nanmean([row[name] for row in rows]))
+
+
+def section_of(found: dict[tuple[str, str, int], list[dict]]) -> Section:
+    """The table: errors as shares of the paste's, and how often the light came out worse than the paste's."""
+    paste = found["paste", "right", 0]
+    own = np.array([row["fmse"] for row in paste])
+    section = Section(f"The learned module, {len(paste)} scenes of their own color; fMSE and edge / the paste's")
+    shares, worse = {}, {}
+    for key, rows in found.items():
+        shares[key] = mean(rows, "fmse") / own.mean()
+        worse[key] = float(np.mean([row["fmse"] for row in rows] > own))
+        edge = mean(rows, "boundary") / mean(paste, "boundary")
+        text = f"{shares[key]:.3f}, worse {worse[key]:4.0%}, edge {edge:.2f}, shadow {mean(rows, 'shadow_iou'):.2f}"
+        section.row(f"{key[0]}, {key[1]} prompt, {key[2]} calls", text)
+    right, wrong, none = (("module_reference", which, MAIN_CALLS) for which in ("right", "wrong", "none"))
+    drawn = found["module", "right", MAIN_CALLS]
+    section.figures = {
+        "own_color.module": shares["module", "right", MAIN_CALLS],
+        "own_color.module_stitch": shares["module_stitch", "right", MAIN_CALLS],
+        "own_color.module_reference": shares[right],
+        "own_color.module_reference_worse": worse[right],
+        "own_color.module_wrong_prompt": shares[wrong] / shares[right],
+        "own_color.module_no_prompt": shares[none] / shares[right],
+        "own_color.module_shadow_iou": mean(drawn, "shadow_iou"),
+        "own_color.module_edge": mean(found[right], "boundary") / mean(paste, "boundary"),
+    }
+    return section
+
+
+@torch.inference_mode()
+def measure(plan: Plan, quick: bool) -> int:
+    """Prints the table and the line of JSON; the exit status is 0 where all bounds hold."""
+    section = section_of(figures_of(plan, QUICK if quick else tuple(SETTINGS)))
+    show(section, WANTED)
+    print(json.dumps({name: shortened(value) for name, value in section.figures.items()}))
+    return exit_status(WANTED, section.figures)

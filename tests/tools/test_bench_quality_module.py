@@ -1,0 +1,42 @@
+"""`bench quality --module`: its figures, and a short run."""
+
+import json
+
+import pytest
+from bench_support import has_sprites, ran
+
+from benchmarks.quality import module, run
+
+
+def rows(fmse: list[float], edge: float, shadow: float) -> list[dict]:
+    return [{"fmse": error, "boundary": edge, "shadow_iou": shadow} for error in fmse]
+
+
+def test_figures_are_shares_of_the_pastes_at_four_calls():
+    found = {("paste", "right", 0): rows([2, 4, 6], 0.5, 0.0)}
+    for which, factor in (("right", 1), ("none", 1.5), ("wrong", 2)):
+        found["module_reference", which, 4] = rows([factor, factor, 7 * factor], 0.25, 0.1)
+        found["module_stitch", which, 4] = rows([2 * factor] * 3, 0.3, 0.1)
+        found["module", which, 4] = rows([3 * factor] * 3, 0.6, 0.2)
+    figures = module.section_of(found).figures
+    assert figures == pytest.approx({
+        "own_color.module": 0.75, "own_color.module_stitch": 0.5, "own_color.module_reference": 0.75,
+        "own_color.module_reference_worse": 1 / 3, "own_color.module_wrong_prompt": 2,
+        "own_color.module_no_prompt": 1.5, "own_color.module_shadow_iou": 0.2, "own_color.module_edge": 0.5,
+    })  # fmt: skip
+    assert set(module.WANTED) <= set(figures)
+
+
+def test_calls_are_steps_times_seeds():
+    assert all(calls == steps * seeds for calls, (steps, seeds, _) in module.SETTINGS.items())
+    assert module.MAIN_CALLS in module.QUICK
+
+
+@pytest.mark.skipif(not has_sprites(), reason="needs the sprites")
+def test_a_short_run_prints_the_table_and_one_line_of_json(pack, tmp_path):
+    status, lines, _ = ran(run.main, tmp_path, "--module", "--scenes", "8")
+    figures = json.loads(lines[-1])
+    assert figures["own_color.module_reference"] < 0.8
+    # Seven of eight scenes have a color of their own.
+    assert "7 scenes of their own color" in lines[1]
+    assert status == (0 if all(" holds" in line for line in lines if "→" in line) else 1)
