@@ -1,15 +1,20 @@
-"""The color shift that a VAE puts on an image: measured where nothing was to change, and removed."""
+"""The color shift that a VAE or an edit model puts on an image: measured where nothing was to change, and removed."""
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from ..interrupt import by_bands
+from ..interrupt import bands
+from .geometry import Size
 from .resample import reduce
+from .tone_field import Cells, ToneField, fit_field
 
 # A color shift is measured on the means of cells this wide, in which a VAE's noise averages out; with fewer cells than
 # this, nothing is measured.
 CELL, LEAST_CELLS = 8, 16
+# With fewer than this, it is constant.
+LEAST_FIELD_CELLS = 100
 # How strongly the noise that is left ties a color shift's gain to 1.
 NOISE_TIE = 30.0
 # A shift too small to see counts as none: a tenth of an 8-bit level.
@@ -23,21 +28,31 @@ class ColorShift:
     Attributes:
         gain, offset: float32 [3].
         pixels: how many pixels agree with it; 0 if there were too few to measure it, and nothing is corrected.
+        field: what is added to gain and offset from place to place; None where the shift is constant.
     """
 
     gain: np.ndarray
     offset: np.ndarray
     pixels: int
+    field: ToneField | None = None
 
     def apply(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
         """Removes the shift from an image [H,W,3], by a strength in 0..1."""
-        if strength == 0 or not (self.gain != 1).any() and not self.offset.any():
+        if strength == 0 or not (self.field or (self.gain != 1).any() or self.offset.any()):
             return image
+        shifted = np.empty_like(image)
+        for rows in bands(*image.shape[:2]):
+            band = image[rows]
+            gain, offset = self.in_rows(rows, Size.of(image))
+            shifted[rows] = np.clip(band + np.float32(strength) * (band * gain + offset - band), 0, 1)
+        return shifted
 
-        def shifted(band: np.ndarray) -> np.ndarray:
-            return np.clip(band + np.float32(strength) * (band * self.gain + self.offset - band), 0, 1)
-
-        return by_bands(shifted, image)
+    def in_rows(self, rows: slice, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and offset in some rows of an image, [3] or [rows,width,3]."""
+        if self.field is None:
+            return self.gain, self.offset
+        gain, offset = self.field.in_rows(rows, size)
+        return self.gain + gain, self.offset + offset
 
 
 NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
@@ -71,17 +86,17 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     """Measures how to undo a VAE's color shift: original = gain * shifted + offset, for each channel.
 
     Only pixels that should not have changed are used. A first robust fit finds those that did change; a second one
-    uses the means of 8×8 cells of the others, in which little of the VAE's noise is left.
+    uses the means of 8×8 cells of the others, in which little of the VAE's noise is left. A shift that varies across
+    the image is fitted to the cells with a field, see `tone_field.py`.
 
     Args:
         shifted, original: float32 [H,W,3] sRGB, of one size.
         untouched: [H,W], above 0 where a pixel should be the original's.
     """
     # A clipped value is not the value that it was.
-    sound = ((np.minimum(shifted, original) > 0) & (np.maximum(shifted, original) < 1)).all(axis=2) & (untouched > 0)
-    rows, columns = (side // CELL for side in sound.shape)
+    sound = between(shifted, 0, 1) & between(original, 0, 1) & (untouched > 0)
     inside = np.flatnonzero(sound)
-    if len(inside) < LEAST_CELLS * CELL**2 or rows * columns == 0:
+    if len(inside) < LEAST_CELLS * CELL**2 or min(sound.shape) < CELL:
         return NO_SHIFT
     some = inside[:: max(1, len(inside) // 65536)]
     x, y = (image.reshape(-1, 3)[some].astype(np.float64) for image in (shifted, original))
@@ -89,24 +104,67 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():
         # The original has contrast, and the other image does not follow it: it is not the same image.
         return NO_SHIFT
-    sound &= (np.abs(original - np.float32(gain) * shifted - np.float32(offset)) < outlying).all(axis=2)
-
-    def cells(field: np.ndarray) -> np.ndarray:
-        return reduce(np.ascontiguousarray(field[: rows * CELL, : columns * CELL], np.float32), (columns, rows))
-
-    share = cells(sound)
-    full = share >= 0.5
-    if full.sum() < LEAST_CELLS:
+    every = cell_means(shifted, original, sound)
+    varying = fit_varying(every) if len(every.u) >= LEAST_FIELD_CELLS else None
+    if varying is not None:
+        return varying
+    left = original - (shifted * np.float32(gain) + np.float32(offset))
+    sound &= between(left, -outlying, outlying)
+    cells = cell_means(shifted, original, sound)
+    if len(cells.u) < LEAST_CELLS:
         return NO_SHIFT
-    x, y = (
-        cells(np.where(sound[..., None], image, 0))[full].astype(np.float64) / share[full, None]
-        for image in (shifted, original)
-    )
+    x, y = cells.shifted, cells.original
     gain, offset, outlying = robust_line(x, y, NOISE_TIE)
-    agreed = int(share[full][(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum() * CELL**2)
-    # No VAE shifts colors this far: something else was measured.
-    if (np.abs(gain - 1) > 0.5).any() or (np.abs(gain * 0.5 + offset - 0.5) > 0.25).any():
+    agreed = int(cells.pixels[(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum())
+    shift = ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
+    if not is_plausible(shift):
+        # Something else was measured.
         return NO_SHIFT
     if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < INVISIBLE:
         return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
-    return ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
+    return shift
+
+
+def fit_varying(cells: Cells) -> ColorShift | None:
+    """A shift that varies across the image; None where a constant one explains the cells as well."""
+    found = fit_field(cells, NOISE_TIE)
+    if found is None:
+        return None
+    gain, offset, field = found
+    more, added = field.at(cells.u, cells.v)
+    error = np.abs(cells.original - (gain + more) * cells.shifted - offset - added)
+    agreed = (error < np.maximum(6.9 * np.median(error, axis=0), 1e-4)).all(axis=1)
+    shift = ColorShift(gain, offset, int(cells.pixels[agreed].sum()), field)
+    return shift if is_plausible(shift) else None
+
+
+def between(image: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+    """Where all channels of an image [H,W,3] lie between two values, or two for each channel; bool [H,W]."""
+    low, high = (np.broadcast_to(np.float32(bound), 3) for bound in (low, high))
+    inner = np.nextafter(low, np.float32(np.inf)), np.nextafter(high, np.float32(-np.inf))
+    return cv2.inRange(image, *(bound.astype(float) for bound in inner)) > 0
+
+
+def cell_means(shifted: np.ndarray, original: np.ndarray, sound: np.ndarray) -> Cells:
+    """The means of two images [H,W,3] over the sound pixels of each cell that has half of them or more."""
+    height, width = sound.shape
+    rows, columns = height // CELL, width // CELL
+
+    def means(field: np.ndarray) -> np.ndarray:
+        return reduce(np.ascontiguousarray(field[: rows * CELL, : columns * CELL]), (columns, rows))
+
+    mask = sound.astype(np.uint8)
+    share = means(sound.astype(np.float32))
+    full = share >= 0.5
+    x, y = (
+        means(cv2.copyTo(image, mask))[full].astype(np.float64) / share[full, None] for image in (shifted, original)
+    )
+    row, column = np.nonzero(full)
+    u, v = ((2 * at + 1) * CELL / side - 1 for at, side in ((column, width), (row, height)))
+    return Cells(u, v, x, y, share[full] * CELL**2)
+
+
+def is_plausible(shift: ColorShift) -> bool:
+    """Whether a VAE or an edit model may shift colors this far."""
+    gain, offset = shift.in_rows(slice(0, 9), Size(9, 9))
+    return bool((np.abs(gain - 1) <= 0.5).all() and (np.abs(gain * 0.5 + offset - 0.5) <= 0.25).all())
