@@ -34,7 +34,6 @@ class Companions:
             where they no longer fit, or where there is no reference.
         sampled_reference: the reference after harmonizing; None before, or where there was none to sample.
         changed: latent cells that harmonizing changed, [B,h,w]; None before.
-        num_seeds: how many runs of the scenes the latent holds.
         vae: the VAE that encoded it.
     """
 
@@ -46,7 +45,6 @@ class Companions:
     reference: torch.Tensor | None = None
     sampled_reference: torch.Tensor | None = None
     changed: torch.Tensor | None = None
-    num_seeds: int = 1
     vae: Any = None
 
     @staticmethod
@@ -84,7 +82,7 @@ def companions_of(latent: dict) -> Companions | None:
         return held if isinstance(held, Companions) else None
     if samples.shape[1:] != held.original.shape[1:]:
         held = resized(held, samples)
-    return held if held.num_seeds > 1 else of_items(held, latent, len(samples))
+    return of_items(held, latent, len(samples))
 
 
 def resized(held: Companions, samples: torch.Tensor) -> Companions:

@@ -7,12 +7,14 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
+from ..phd_ops.latents.seeds import merge_seeds
 from .checked import checked
 from .companions import companions_of, given_mask, with_companions, without_companions
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .learned_module import has_module
-from .sample import Options, Prompts, sample_latents
+from .sample import Options, Prompts, sample_latents, with_samples
+from .sampled_seeds import SampledSeeds, with_seeds
 from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
 
@@ -72,8 +74,8 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     min=1,
                     max=16,
                     optional=True,
-                    tooltip="Runs this many seeds in one batch. Set the same number in Stitch, which averages their "
-                    "light, not their pixels.",
+                    tooltip="Runs this many seeds, one after another. The image has the first one's detail and the "
+                    "mean light of all.",
                 ),
                 io.Conditioning.Input(
                     "reference_positive",
@@ -136,11 +138,17 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 )
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
             options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
-            latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
-        harmonized = latents[0]["samples"][: len(original)]
-        changed = changed_cells(original.to(harmonized), harmonized).cpu()
+            runs = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
+        samples, *references = map(merge_seeds, runs)
+        changed = changed_cells(original.to(samples), samples).cpu()
+        harmonized = with_samples(latent, samples)
+        if len(runs[0]) > 1:
+            seeds = SampledSeeds(samples, runs[0], runs[1] if references else None)
+            harmonized = with_seeds(harmonized, seeds)
         if held is not None:
-            sampled_reference = latents[1]["samples"] if len(latents) > 1 else None
-            held = replace(held, sampled_reference=sampled_reference, changed=changed, num_seeds=num_seeds)
-            latents = [with_companions(latents[0], held), *map(without_companions, latents[1:])]
-        return io.NodeOutput(latents[0], latents[-1], changed, ui=as_ui(messages))
+            sampled_reference = references[0] if references else None
+            harmonized = with_companions(
+                harmonized, replace(held, sampled_reference=sampled_reference, changed=changed)
+            )
+        reference = with_samples(without_companions(latent), references[0]) if references else harmonized
+        return io.NodeOutput(harmonized, reference, changed, ui=as_ui(messages))

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from .checked import checked
 from .companions import companions_of, given_mask
-from .sample import Prompts, sample_latents
+from .sample import Prompts, sample_latents, with_samples
 from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
 
@@ -46,5 +46,5 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
         prompts = Prompts(positive, negative)
         with gathered() as messages:
             mask = given_mask(mask, latent, companions_of(latent), "inpaint_mask")
-            latents = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets))
-        return io.NodeOutput(*latents, ui=as_ui(messages))
+            ((samples,),) = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets))
+        return io.NodeOutput(with_samples(latent, samples), ui=as_ui(messages))

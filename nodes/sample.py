@@ -17,9 +17,10 @@ from ..phd_ops.latents.seeds import item_seed, run_seed
 from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
+from .sampled_seeds import without_seeds
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .step_caches import step_caches
-from .ui import warn
+from .ui import tell, warn
 from .validate import check_choice, check_conditioning
 
 
@@ -101,11 +102,11 @@ def sample_latents(
     mask: torch.Tensor | None,
     widgets: SamplerWidgets,
     options: Options = INPAINT,
-) -> list[dict]:
-    """Runs one masked denoising loop as KSampler would. Returns the LATENT with new samples, and the reference's.
+) -> list[torch.Tensor]:
+    """Runs one masked denoising loop as KSampler would. Returns new samples, and those of the reference if it differs,
+    each [seeds,B,C,...].
 
-    With several seeds there are as many times as many items: first all of them with the first seed, then all with the
-    next. Harmonizing without inner steps gives every second seed the opposite noise of the one before.
+    Harmonizing without inner steps gives every second seed the opposite noise of the one before.
     """
     widgets.check(options.presets)
     options.check()
@@ -115,15 +116,15 @@ def sample_latents(
     batches, places = batches_of(model, scene, options), checked_places(latent, len(scene))
     if mask is not None and not mask.any():
         warn("The mask is empty, so nothing may change: the latent passes through and no model is run.")
-        return collect(latent, batches, options)
+        return [batch[None] for batch in batches]
     if not runs_plain(widgets.method, mask, model.model, model.model_options):
         model = without_step_cache(model)
     sigmas, widgets = schedule(model, widgets, options.presets)
-    if len(sigmas) > 1:
-        subject = held_subject(options, scene)
-        run = Run(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
-        batches = sample_batches(run, batches)
-    return collect(latent, batches, options)
+    if len(sigmas) < 2:
+        return [batch[None] for batch in batches]
+    subject = held_subject(options, scene)
+    run = Run(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
+    return sample_batches(run, batches)
 
 
 def without_step_cache(model: Any) -> Any:
@@ -142,14 +143,14 @@ def without_step_cache(model: Any) -> Any:
 
 
 def batches_of(model: Any, scene: torch.Tensor, options: Options) -> list[torch.Tensor]:
-    """The scene's items, and the reference's if it differs, once per seed."""
+    """The scene's items, and the reference's if it differs."""
     batches = [scene]
     if options.reference is not None:
         reference = checked_like(model, options.reference, scene, "reference_latent")
         # Without an exemplar's surroundings the composite stands in for its reference; both runs would be the same.
         if not torch.equal(reference, scene):
             batches.append(reference)
-    return [repeated(batch, options.num_seeds) for batch in batches]
+    return batches
 
 
 def schedule(model: Any, widgets: SamplerWidgets, presets: Presets) -> tuple[torch.Tensor, SamplerWidgets]:
@@ -186,34 +187,37 @@ class Part:
 
 
 def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Samples scene and reference: in one batch, or one after another; see `parts_of`."""
+    """Samples scene and reference with every seed. Returns their results, each [seeds,B,C,...]."""
     parts = parts_of(run, batches)
     preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
     sampled = [sample_part(run, part, part_callback(preview, place, len(parts))) for place, part in enumerate(parts)]
-    return list(torch.cat(sampled).chunk(len(batches)))
+    if run.options.num_seeds > 1:
+        count = run.options.num_seeds
+        tell(f"{count} seeds, one after another: {count} times as many model calls.")
+    by_seed = torch.cat(sampled).unflatten(0, (run.options.num_seeds, len(batches), len(run.scene)))
+    return list(by_seed.unbind(1))
 
 
 def parts_of(run: Run, batches: list[torch.Tensor]) -> list[Part]:
-    """What is run at once: scene and reference with all seeds, if possible.
+    """What is run at once: scene and reference, if possible. Every seed runs alone, so that more need no more memory.
 
-    One after another where the reference has a prompt of its own, or where ComfyUI's own sampler runs, whose noise
-    depends on the batch. Every seed alone too where anything belongs to single items: ComfyUI fits it to the batch.
+    One after another where the reference has a prompt of its own, where ComfyUI's own sampler runs, whose noise
+    depends on the batch, or where anything belongs to single items: ComfyUI fits it to the batch.
     """
     prompts = [run.prompts.positive, run.prompts.reference_positive or run.prompts.positive]
-    plain = runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
+    apart = (
+        run.prompts.reference_positive is not None
+        or runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
+        or holds_items(run.model, prompts, run.prompts.negative)
+    )
+    groups = batches if apart else [torch.cat(batches)]
+    copies = len(batches) // len(groups)
     seeds = [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
-    noise = noise_of(run, seeds)
-    if len(batches) * len(seeds) > 1 and holds_items(run.model, prompts, run.prompts.negative):
-        count = len(run.scene)
-        return [
-            Part(part, prompts[place], own, masked_sampler(run, [seed]), seed)
-            for place, batch in enumerate(batches)
-            for part, own, seed in zip(batch.split(count), noise.split(count), seeds, strict=True)
-        ]
-    parts = batches if plain or run.prompts.reference_positive is not None else [torch.cat(batches)]
-    copies = len(batches) // len(parts)
-    noise, sampler = repeated(noise, copies), masked_sampler(run, seeds, copies)
-    return [Part(part, prompts[place], noise, sampler, run.widgets.seed) for place, part in enumerate(parts)]
+    return [
+        Part(group, prompt, repeated(noise, copies), masked_sampler(run, seed, copies), seed)
+        for seed, noise in zip(seeds, noise_of(run, seeds).split(len(run.scene)), strict=True)
+        for group, prompt in zip(groups, prompts, strict=False)
+    ]
 
 
 def holds_items(model: Any, prompts: list[list], negative: list) -> bool:
@@ -255,23 +259,24 @@ def noise_of(run: Run, seeds: list[int]) -> torch.Tensor:
         index = run.latent.get("batch_index")
         noise = torch.cat([comfy.sample.prepare_noise(run.scene, seed, index) for seed in seeds])
     else:
-        noise = initial_noise(repeated(run.scene, options.num_seeds), item_seeds(run, seeds))
+        each = [seed for run_seed in seeds for seed in item_seeds(run, run_seed)]
+        noise = initial_noise(repeated(run.scene, options.num_seeds), each)
     if options.harmonizes and widgets.inner_steps == 0:
         # Inner steps of harmonizing flip the noise themselves.
         noise = opposite_pairs(noise, options.num_seeds)
     return noise
 
 
-def item_seeds(run: Run, seeds: list[int]) -> list[int]:
-    """The seed of every item, for each of the run's seeds."""
-    return [item_seed(seed, place) for seed in seeds for place in run.places]
+def item_seeds(run: Run, seed: int) -> list[int]:
+    """The seed of every item, for one of the run's seeds."""
+    return [item_seed(seed, place) for place in run.places]
 
 
-def masked_sampler(run: Run, seeds: list[int], copies: int = 1) -> comfy.samplers.KSAMPLER:
-    """The SAMPLER of a part with these seeds, `copies` times."""
+def masked_sampler(run: Run, seed: int, copies: int) -> comfy.samplers.KSAMPLER:
+    """The SAMPLER of a part: the items with a seed, `copies` times."""
     if run.widgets.method == PLAIN:
         return comfy.samplers.sampler_object(run.widgets.sampler_name)
-    return MaskedSampler(run.widgets.settings((*item_seeds(run, seeds) * copies,), run.options.harmonizes))
+    return MaskedSampler(run.widgets.settings((*item_seeds(run, seed) * copies,), run.options.harmonizes))
 
 
 def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
@@ -317,8 +322,7 @@ def held_model(run: Run, samples: torch.Tensor) -> Any:
     return anchored_model(run.model, samples, run.subject, run.options.anchor_strength, run.options.anchor, fades=True)
 
 
-def collect(latent: dict, batches: list[torch.Tensor], options: Options) -> list[dict]:
-    """The latent dict with each batch as its samples, without what no longer holds."""
-    dropped = ("noise_mask", "batch_index") if options.num_seeds > 1 else ("noise_mask",)
-    kept = {name: value for name, value in latent.items() if name not in dropped}
-    return [{**kept, "samples": batch} for batch in batches]
+def with_samples(latent: dict, samples: torch.Tensor) -> dict:
+    """A LATENT with new samples, without the noise mask that they were made with and the seeds of an earlier run."""
+    kept = {name: value for name, value in latent.items() if name != "noise_mask"}
+    return {**without_seeds(kept), "samples": samples}

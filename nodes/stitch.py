@@ -92,8 +92,8 @@ def optional_inputs() -> list[io.Input]:
             min=1,
             max=16,
             tooltip=(
-                "As in Harmonize Sampler: the sampled images are this many runs of each scene, and their light is "
-                "averaged."
+                "The sampled images are this many runs of each scene, with other seeds, and their light is averaged. "
+                "Not needed with a latent of Harmonize Sampler, which brings its seeds along."
             ),
         ),
         io.Float.Input(
@@ -373,7 +373,7 @@ def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
     images = as_images(batch, name)[..., :3]
     if len(images) % seeds:
         problem = f"{name} has {len(images)} images, which cannot be {seeds} runs of the same scenes"
-        raise ValueError(f"{problem}: set num_seeds as in Harmonize Sampler.")
+        raise ValueError(f"{problem}: set num_seeds to the number of runs, or connect all of them.")
     return np.split(images, seeds)
 
 

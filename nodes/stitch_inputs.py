@@ -12,6 +12,7 @@ from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from .companions import Companions, companions_of
 from .crop import Crop
 from .paste_inputs import Paste
+from .sampled_seeds import SampledSeeds, seeds_of
 from .validate import check_socket
 
 SCENE_PARTS = ("background", "composite", "subject_matte", "harmonize_mask")
@@ -75,7 +76,7 @@ class StitchGiven:
         sampled, sampled_reference: IMAGEs, of the window if there is a crop.
         changed: a MASK of the same.
         crop: None for the whole scene.
-        num_seeds: how many runs of the scenes the sampled images are.
+        num_seeds: how many runs of the scenes the sampled images are: first all scenes of one, then of the next.
     """
 
     background: torch.Tensor
@@ -106,29 +107,38 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
         held = companions_of(latent)
         check_window(held, crop)
         vae = held.vae if held is not None and sockets.get("vae") is None else sockets.get("vae")
-        own = decoded(latent, held, vae, {name for name in SAMPLED_PARTS if sampled[name] is None})
-        sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
         if held is not None:
             # Of a batch that was split, the latent knows which scenes are its own.
-            crop, num_seeds = held.crop, held.num_seeds
+            crop = held.crop
+        seeds = seeds_of(latent) if sampled["sampled"] is sampled["sampled_reference"] is None else None
+        if seeds is not None:
+            num_seeds = len(seeds.scene)
+        own = decoded(latent, held, seeds, vae, {name for name in SAMPLED_PARTS if sampled[name] is None})
+        sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
     if sampled["sampled"] is None:
         raise ValueError("sampled is not connected: connect latent and vae, or an image to sampled.")
     scene = scene_parts(sockets, crop, paste)
     return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds)
 
 
-def decoded(latent: dict, held: Companions | None, vae: Any, missing: set[str]) -> dict[str, torch.Tensor | None]:
+def decoded(
+    latent: dict, held: Companions | None, seeds: SampledSeeds | None, vae: Any, missing: set[str]
+) -> dict[str, torch.Tensor | None]:
     """What a latent brings of SAMPLED_PARTS: its image and its reference's, as VAE Decode gives them, where they are
-    `missing`, and its mask of what changed."""
+    `missing`, and its mask of what changed. With seeds: the images of every one."""
     found: dict[str, torch.Tensor | None] = dict.fromkeys(SAMPLED_PARTS)
     if held is not None:
         found["changed"] = held.changed
     if vae is None and "sampled" in missing:
         raise ValueError("latent is connected, but vae is not: connect the VAE of the model that sampled it.")
+    samples, reference = latent["samples"], None if held is None else held.sampled_reference
+    if seeds is not None:
+        samples = seeds.scene.flatten(0, 1)
+        reference = None if seeds.reference is None else seeds.reference.flatten(0, 1)
     if "sampled" in missing:
-        found["sampled"] = decode(vae, latent["samples"])
-    if vae is not None and "sampled_reference" in missing and held is not None and held.sampled_reference is not None:
-        found["sampled_reference"] = decode(vae, held.sampled_reference)
+        found["sampled"] = decode(vae, samples)
+    if vae is not None and reference is not None and "sampled_reference" in missing:
+        found["sampled_reference"] = decode(vae, reference)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.common.table import Section
-from benchmarks.harmonize.methods import Case, harmonize, ours, stitch, with_reference
+from benchmarks.harmonize.methods import Case, harmonize, ours, own_pixels, stitch, with_reference
 from benchmarks.harmonize.scenes import SIDE
 from benchmarks.harmonize.score import RING, Made, around, as_text, made, score
 from devtools.comfyui import load_pack
@@ -87,11 +87,11 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
     yield run("no_guidance", "lambda_strength 0: the known region keeps its noise", lambda_strength=0.0)
     yield run("seeds_4", "the mean light of 4 seeds", num_seeds=4)
     bare = ours(case, anchor_strength=0.0)
-    yield "no_relight", made("no relight, no anchor: the model's own pixels", case.decoded(bare.scene), bare.calls)
+    yield "no_relight", made("no relight, no anchor: the model's own pixels", own_pixels(case, bare), bare.calls)
     done = ours(case)
     with mock.patch.object(load_pack().phd_ops.local_linear, "local_linear_smooth", gaussian_smooth):
         yield "gaussian_smoother", made("Gaussian smoother (order 0)", stitch(case, done.scene)[0], done.calls)
-    yield "anchor_alone", made("no relight, the anchor in the loop", case.decoded(done.scene), done.calls)
+    yield "anchor_alone", made("no relight, the anchor in the loop", own_pixels(case, done), done.calls)
     yield "no_anchor", made("no anchor in the loop", stitch(case, bare.scene)[0], bare.calls)
 
 

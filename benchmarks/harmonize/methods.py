@@ -123,11 +123,9 @@ def harmonize(
         inputs["reference_latent"] = as_latent(reference)
     with count_model_calls() as count:
         latents = call(node, **inputs, **settings)
-    return Harmonized(
-        as_light(latents[0]),
-        None if reference is None else as_light(latents[1]),
-        count.items // len(case),
-    )
+    seeds = latents[0].get("sampled_seeds")
+    runs = [latent["samples"] for latent in latents[:2]] if seeds is None else [seeds.scene, seeds.reference]
+    return Harmonized(as_light(runs[0]), None if reference is None else as_light(runs[1]), count.items // len(case))
 
 
 def stitch(
@@ -175,3 +173,8 @@ def ours(case: Case, prompt: str = RIGHT, **changes) -> Harmonized:
 def with_reference(case: Case, prompt: str = RIGHT, reference: torch.Tensor | None = None, **changes) -> Harmonized:
     """Relight with the reference harmonized beside the scene, at twice the model calls."""
     return ours(case, prompt, reference=case.scenes.reference if reference is None else reference, **changes)
+
+
+def own_pixels(case: Case, done: Harmonized) -> np.ndarray:
+    """The images of the first seed, as they decode."""
+    return case.decoded(done.scene[: len(case)])

@@ -46,6 +46,6 @@ def as_latent(light: torch.Tensor) -> dict:
     return {"samples": light.float().view(-1, 1, SIDE, SIDE)}
 
 
-def as_light(latent: dict) -> torch.Tensor:
-    """A LATENT as log light [N,576]."""
-    return latent["samples"].double().flatten(1)
+def as_light(samples: torch.Tensor) -> torch.Tensor:
+    """A LATENT's samples, or those of several seeds, as log light [N,576]."""
+    return samples.double().reshape(-1, SIDE * SIDE)

@@ -69,7 +69,7 @@ def own_results(case: Case, prompt: str) -> dict[str, list[Made]]:
         results[name] = [made(f"{label}, {PROMPTS[prompt]}", images, done.calls, equal)]
     if prompt == "right":
         bare = methods.ours(case, prompt, anchor_strength=0.0)
-        results["langevin"] = [made("masked Langevin, no relight", case.decoded(bare.scene), bare.calls)]
+        results["langevin"] = [made("masked Langevin, no relight", methods.own_pixels(case, bare), bare.calls)]
     return results
 
 

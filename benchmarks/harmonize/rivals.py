@@ -112,7 +112,7 @@ def core(case: Case, steps: int, denoise: float, masked: bool) -> tuple[torch.Te
             positive=prompts, negative=prompts, latent_image=latent, denoise=denoise,
         )  # fmt: skip
     first = comfy.samplers.KSampler(case.model, steps, "cpu", "euler", "simple", denoise).sigmas[0]
-    return as_light(result), count.items // len(case), float(first)
+    return as_light(result["samples"]), count.items // len(case), float(first)
 
 
 def sampled(case: Case, masked: bool, who: str, steps: tuple[int, ...], levels: tuple[float, ...]) -> list[tuple]:

@@ -91,40 +91,36 @@ def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
     return call("PhDHarmonizeSampler", **{**inputs, "seed": seed, **settings})
 
 
-def stitched(
-    chunk: Chunk, latent: dict, reference: dict | None = None, num_seeds: int = 1, relight_strength: float = 1.0
-) -> np.ndarray:
+def stitched(chunk: Chunk, latent: dict, reference: dict | None = None, relight_strength: float = 1.0) -> np.ndarray:
     """The images of PhDStitch for a sampled latent."""
-    inputs = {"background": chunk.backgrounds, "composite": chunk.composites, "sampled": chunk.model.decoded(latent)}
-    if reference is not None:
+    inputs = {"background": chunk.backgrounds, "composite": chunk.composites}
+    # A latent of several seeds brings those of its reference along.
+    if reference is not None and "sampled_seeds" not in latent:
         inputs["sampled_reference"] = chunk.model.decoded(reference)
     inputs = {name: torch.from_numpy(images) for name, images in inputs.items()}
     inputs |= {
+        "latent": latent,
+        "vae": chunk.model.vae,
         "subject_matte": chunk.matte,
         "harmonize_mask": chunk.mask,
         "detail": 1.0,
-        "num_seeds": num_seeds,
         "relight_strength": relight_strength,
     }
     return call("PhDStitch", **inputs)[0].numpy()
 
 
-def single(
-    steps: int, num_seeds: int = 1, relight_strength: float = 1.0, **settings
-) -> Callable[[Chunk, int], np.ndarray]:
+def single(relight_strength: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, *_ = harmonized(chunk, seed, False, steps=steps, num_seeds=num_seeds, **settings)
-        return stitched(chunk, latent, num_seeds=num_seeds, relight_strength=relight_strength)
+        latent, *_ = harmonized(chunk, seed, False, **settings)
+        return stitched(chunk, latent, relight_strength=relight_strength)
 
     return run
 
 
-def with_reference(
-    steps: int, num_seeds: int = 1, relight_strength: float = 1.0, **settings
-) -> Callable[[Chunk, int], np.ndarray]:
+def with_reference(relight_strength: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
-        latent, reference, _ = harmonized(chunk, seed, True, steps=steps, num_seeds=num_seeds, **settings)
-        return stitched(chunk, latent, reference, num_seeds, relight_strength)
+        latent, reference, _ = harmonized(chunk, seed, True, **settings)
+        return stitched(chunk, latent, reference, relight_strength)
 
     return run
 

@@ -54,9 +54,10 @@ def ran(chunk: Chunk, module: object, which: str, calls: int, with_reference: bo
         inner_steps=0, denoise=1.0, anchor_strength=0.0,
     )  # fmt: skip
     name = "module_reference" if with_reference else "module_stitch"
-    images = {name: stitched(chunk, latent, num_seeds=num_seeds, relight_strength=strength)}
+    images = {name: stitched(chunk, latent, relight_strength=strength)}
     if not with_reference:
-        images["module"] = chunk.model.decoded({"samples": latent["samples"][: len(chunk)]})
+        first = latent["sampled_seeds"].scene[0] if num_seeds > 1 else latent["samples"]
+        images["module"] = chunk.model.decoded({"samples": first})
     return images
 
 

@@ -1,6 +1,8 @@
-"""Seeds of batch items, of further runs and of the noise inside a loop, such that no two of them coincide."""
+"""Seeds of batch items, of further runs and of the noise inside a loop, such that no two of them coincide; and one
+latent from the results of several seeds."""
 
 import torch
+import torch.nn.functional as F
 
 # ComfyUI's seeds are below this.
 SEEDS = 2**64
@@ -27,6 +29,24 @@ def item_seed(seed: int, place: int) -> int:
 def run_seed(seed: int, run: int) -> int:
     """The seed of a further run of the same items; run 0 has `seed` itself."""
     return (seed + run * RUN_STEP) % SEEDS
+
+
+def merge_seeds(runs: torch.Tensor) -> torch.Tensor:
+    """One latent with the light of several seeds: the first one's fine structure, and the coarse structure of their
+    mean. A mean of all scales would be blurred.
+
+    Args:
+        runs: the results of each seed, [seeds,B,C,...].
+    Returns:
+        [B,C,...]; where all seeds are equal, and with a single one, the same bits.
+    """
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    added = (runs.mean(0, dtype=torch.float32) - first).reshape(-1, 1, *first.shape[-2:])
+    # Beyond the edge there is nothing to average.
+    coarse = F.avg_pool2d(added, 3, 1, 1, count_include_pad=False).view(first.shape)
+    return torch.where((runs == first).all(0), first, (first + coarse).to(first))
 
 
 def loop_generator(seed: int) -> torch.Generator:

@@ -25,7 +25,10 @@ def outputs(net, latent, mask=MASK, method="masked Langevin", **changes):
 
 
 def sampled(*args, **changes):
-    return outputs(*args, **changes)[0]["samples"]
+    """The scene's results: all items with the first seed, then all with the next."""
+    latent = outputs(*args, **changes)[0]
+    seeds = module("nodes.sampled_seeds").seeds_of(latent)
+    return latent["samples"] if seeds is None else seeds.scene.flatten(0, 1)
 
 
 def anchored(net, latent, mask, strength, anchor):
@@ -163,7 +166,8 @@ def test_without_inner_steps_every_second_seed_starts_from_the_opposite_noise(me
     latent, how = random_latent(batch=2), {"method": method, "num_seeds": 3}
     sampled(model("EPS"), latent, inner_steps=0, **how)
     sampled(model("EPS"), latent, inner_steps=1, **how)
-    paired, own = (noise.unflatten(0, (3, 2)) for noise in given)
+    # Every seed runs alone.
+    paired, own = (torch.stack(noise) for noise in (given[:3], given[3:]))
     assert torch.equal(paired[1], -paired[0]) and torch.equal(paired[::2], own[::2])
     assert not torch.allclose(own[1], -own[0], atol=0.1)
 
@@ -174,9 +178,12 @@ def test_a_reference_is_sampled_with_the_same_noise(method, mask):
     latent, how = random_latent(batch=2), {"method": method, "num_seeds": 3, "denoise": 0.6}
     # Nearly equal, for an equal one is not run.
     scene, reference, changed = outputs(model("EPS"), latent, mask, reference_latent=latent + 1e-6, **how)
-    assert scene["samples"].shape == reference["samples"].shape == (6, 4, 8, 8) and changed.shape == (2, 8, 8)
-    torch.testing.assert_close(scene["samples"], reference["samples"], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(scene["samples"], sampled(model("EPS"), latent, mask, **how), rtol=1e-4, atol=1e-4)
+    assert scene["samples"].shape == reference["samples"].shape == (2, 4, 8, 8) and changed.shape == (2, 8, 8)
+    seeds = module("nodes.sampled_seeds").seeds_of(scene)
+    assert seeds.scene.shape == seeds.reference.shape == (3, 2, 4, 8, 8)
+    torch.testing.assert_close(seeds.scene, seeds.reference, rtol=1e-3, atol=1e-3)
+    alone = sampled(model("EPS"), latent, mask, **how)
+    torch.testing.assert_close(seeds.scene.flatten(0, 1), alone, rtol=1e-4, atol=1e-4)
     other = outputs(model("EPS"), latent, mask, reference_latent=random_latent(batch=2, seed=9), **how)
     torch.testing.assert_close(other[0]["samples"], scene["samples"], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(other[1]["samples"], reference["samples"], atol=0.1)
@@ -201,14 +208,14 @@ def test_a_reference_s_own_prompt_is_the_reference_s_alone(method):
 def test_an_item_taken_out_of_its_batch_has_its_own_noise_with_every_seed():
     latent = random_latent(batch=3)
     batched = sampled(model("EPS"), latent, num_seeds=2)
-    alone = outputs(model("EPS"), {"samples": latent[1:2], "batch_index": [1]}, num_seeds=2)[0]
-    torch.testing.assert_close(alone["samples"], batched[[1, 4]], rtol=1e-4, atol=1e-4)
+    alone = sampled(model("EPS"), {"samples": latent[1:2], "batch_index": [1]}, num_seeds=2)
+    torch.testing.assert_close(alone, batched[[1, 4]], rtol=1e-4, atol=1e-4)
 
 
-def test_places_in_a_batch_are_passed_on_only_where_they_still_hold():
+def test_a_latent_keeps_its_places_in_a_batch_but_not_the_mask_it_was_sampled_with():
     latent = {"samples": random_latent(), "batch_index": [1], "noise_mask": MASK, "other": 5}
     one, two = (outputs(model("EPS"), dict(latent), num_seeds=seeds, denoise=0.6)[0] for seeds in (1, 2))
-    assert set(one) == {"samples", "batch_index", "other"} and set(two) == {"samples", "other"}
+    assert set(one) == {"samples", "batch_index", "other"} and set(two) == {*one, "sampled_seeds"}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -229,7 +236,6 @@ def test_no_seed_of_a_run_is_near_another():
     "more",
     [
         {"anchor_strength": 0.5},
-        {"num_seeds": 3},
         {"subject_only": True},
         {"original_latent": random_latent(seed=5)},
         {},
@@ -243,13 +249,13 @@ def test_no_optional_input_costs_a_model_call(more, model_calls):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("how", [{"mask": torch.zeros(1, 64, 64)}, {"denoise": 0.0}], ids=["empty mask", "denoise 0"])
-def test_where_nothing_is_sampled_all_passes_through_as_often_as_there_are_seeds(method, how, model_calls):
+def test_where_nothing_is_sampled_all_passes_through_whatever_the_number_of_seeds(method, how, model_calls):
     latent, reference = random_latent(batch=2), random_latent(batch=2, seed=9)
     how = {"method": method, "anchor_strength": 0.5, **how}
     for seeds in (1, 3):
         scene, beside, changed = outputs(model("EPS"), latent, reference_latent=reference, num_seeds=seeds, **how)
-        assert torch.equal(scene["samples"], latent.repeat(seeds, 1, 1, 1))
-        assert torch.equal(beside["samples"], reference.repeat(seeds, 1, 1, 1))
+        assert torch.equal(scene["samples"], latent) and torch.equal(beside["samples"], reference)
+        assert "sampled_seeds" not in scene
         assert changed.shape == (2, 8, 8) and not changed.any()
     assert not model_calls
 
@@ -288,10 +294,39 @@ def test_changed_compares_with_original_latent():
     assert not outputs(model("EPS"), latent, None, original_latent=latent + checks, denoise=0.0)[2].any()
 
 
-def test_changed_is_of_the_first_seed():
-    latent, how = random_latent(batch=2), {"denoise": 0.4}
-    one, three = (outputs(model("EPS"), latent, num_seeds=seeds, **how)[2] for seeds in (1, 3))
-    assert torch.equal(one, three) and one.shape == (2, 8, 8)
+def test_the_latent_of_several_seeds_has_the_detail_of_the_first_and_the_coarse_structure_of_their_mean():
+    latent, pool = random_latent(batch=2), torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    merged, _, changed = outputs(model("EPS"), latent, num_seeds=3, denoise=0.6)
+    samples, runs = merged["samples"], module("nodes.sampled_seeds").seeds_of(merged).scene
+    inside = torch.nn.functional.max_pool2d(MASK[None], 8)[0].expand_as(samples) > 0
+    expected = runs[0] + pool(runs.mean(0) - runs[0])
+    torch.testing.assert_close(samples[inside], expected[inside], rtol=1e-5, atol=1e-5)
+    assert torch.equal(samples[~inside], latent[~inside]) and changed.shape == (2, 8, 8)
+    assert not torch.allclose(samples, runs[0], atol=0.05) and not torch.allclose(samples, runs.mean(0), atol=0.05)
+
+
+def test_the_node_shows_that_seeds_multiply_the_model_calls(model_calls):
+    given = {
+        "model": model("EPS"),
+        "positive": prompt(1),
+        "negative": prompt(2),
+        "latent": {"samples": random_latent()},
+    }
+    shown = run_node(
+        "PhDHarmonizeSampler", **given, mask=MASK, method="masked Langevin", num_seeds=2, **SCHEDULE, **INNER
+    )
+    assert "2 seeds, one after another: 2 times as many model calls." in shown.text
+    assert len(model_calls) == 2 * (3 + 2 * 2)
+
+
+def test_seeds_go_with_the_items_of_a_split_batch_and_not_with_changed_ones():
+    seeds_of = module("nodes.sampled_seeds").seeds_of
+    latent = outputs(model("EPS"), random_latent(batch=3), num_seeds=2, denoise=0.6)[0]
+    whole, second = seeds_of(latent), seeds_of({**latent, "samples": latent["samples"][[2, 1]]})
+    assert torch.equal(second.scene, whole.scene[:, [2, 1]])
+    assert seeds_of({**latent, "samples": latent["samples"] + 0.1}) is None
+    again = outputs(model("EPS"), latent, num_seeds=1, denoise=0.6)[0]
+    assert "sampled_seeds" in latent and "sampled_seeds" not in again
 
 
 def test_a_video_has_changed_frame_by_frame_and_its_subject_is_held_so():
@@ -332,9 +367,9 @@ def test_all_optional_inputs_run_in_the_executor():
         "num_seeds": 2,
     }
     ran = run_node("PhDHarmonizeSampler", **given, **SCHEDULE, **INNER, subject_only=True)
-    assert ran.execution.model_calls["node"] == 3 + 2 * 2
+    assert ran.execution.model_calls["node"] == 2 * (3 + 2 * 2)
     scene, reference, changed = ran.values
-    assert scene["samples"].shape == reference["samples"].shape == (2, 4, 8, 8) and changed.shape == (1, 8, 8)
+    assert scene["samples"].shape == reference["samples"].shape == (1, 4, 8, 8) and changed.shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize(
