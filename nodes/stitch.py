@@ -403,6 +403,7 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     return {
         "gain": [round(float(value), 3) for value in gain],
         "light_by": "none" if light is None else light.by,
+        "eased": None if light is None or light.eased is None else [round(value, 3) for value in light.eased],
         "identity": None if identity is None else round(identity, 3),
         "identity_of_sampled": None if sampled is None else round(sampled, 3),
         "neglected": bool(matte.any()) if light is None else light.neglected,
@@ -445,6 +446,10 @@ def light_messages(report: dict[str, Any]) -> list[Message]:
         Message(f"Light on the subject: {gain}, estimated from {report['light_by']}."),
         Message(f"Identity {own:.2f} (the sampled image's: {sampled:.2f})."),
     ]
+    estimated, applied = (f"×{value:.2f}" for value in report["eased"] or (1, 1))
+    if estimated != applied:
+        text = f"The light was estimated to change by up to {estimated} and is eased there to {applied}."
+        messages.append(Message(text))
     if report["neglected"]:
         text = "The model left the subject as it was: raise denoise or inner steps, or check that the mask covers it."
         messages.append(Message(text))

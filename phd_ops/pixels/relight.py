@@ -26,7 +26,9 @@ LEAK = 0.4
 DARK = 0.002
 # Linear light below which a pixel is mostly noise, and the weight of a clipped pixel.
 DIM, CLIPPED = 0.02, 0.05
-MAX_GAIN = 4.0
+# No gain goes beyond MAX_GAIN, or below its inverse. What goes beyond ×EASED_GAIN approaches that limit smoothly: an
+# estimate so extreme is more often wrong than right, and would blow the subject out.
+EASED_GAIN, MAX_GAIN = 2.0, 4.0
 # In pixels: what is finer is texture however small the subject.
 LEAST_SIGMA = 4.0
 # Mean square errors of usual estimates in squared natural logs, from the result alone and from its difference to the
@@ -214,6 +216,31 @@ def shrink(estimate: Estimate, matte: np.ndarray) -> np.ndarray:
     return estimate.change * np.float32(power / (power + estimate.variance))
 
 
+def ease(change: np.ndarray) -> np.ndarray:
+    """Natural logs of gains, those beyond the log of EASED_GAIN eased so that they stay within that of MAX_GAIN.
+
+    With k and m for these two logs, x above k becomes k + (m - k) tanh((x - k) / (m - k)), whose slope at k is 1; the
+    same below -k. Everything within stays as it is, to the bit.
+    """
+    knee, limit = np.float32(math.log(EASED_GAIN)), np.float32(math.log(MAX_GAIN))
+    size = np.abs(change)
+    eased = knee + (limit - knee) * np.tanh((size - knee) / (limit - knee))
+    return np.where(size > knee, np.copysign(eased, change), change)
+
+
+def eased_extreme(change: np.ndarray, matte: np.ndarray) -> tuple[float, float] | None:
+    """The subject's gain that is furthest from 1, as estimated and as eased; None where that is the same.
+
+    Args:
+        change: natural logs of gains as estimated, [H,W,3].
+    """
+    seen = change[matte > 0.5]
+    furthest = seen.flat[np.abs(seen).argmax()] if seen.size else np.float32(0)
+    if abs(furthest) <= math.log(EASED_GAIN):
+        return None
+    return math.exp(furthest), math.exp(ease(furthest))
+
+
 @dataclass(frozen=True, eq=False)
 class Light:
     """The light that a model put on a subject.
@@ -224,6 +251,7 @@ class Light:
         identity: how far the subject in the first seed's result is still itself, see `LightReader.identity`.
         neglected: in that result, the model left the subject as it was.
         suppressed: in that result, it seems to have painted the subject away.
+        eased: the most extreme gain as estimated and as it is, see `eased_extreme`.
     """
 
     gain: np.ndarray
@@ -231,6 +259,7 @@ class Light:
     identity: float
     neglected: bool
     suppressed: bool
+    eased: tuple[float, float] | None = None
 
 
 FROM_RESULT = "the result alone"
@@ -277,12 +306,12 @@ def read_light(
         else:
             estimate = fuse(difference, estimate, matte)
             by = FROM_BOTH if estimate.variance < 0.9 * difference.variance else FROM_DIFFERENCE
-    limit = math.log(MAX_GAIN)
-    gain = np.exp(np.clip(np.float32(strength) * shrink(estimate, matte), -limit, limit))
+    change = np.float32(strength) * shrink(estimate, matte)
     identity = reader.identity(lights[0])
     moved = changes[0] if not luma_only else reader.change(lights[0], reader.log_light)
     neglected = mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE
-    return Light(gain, by, identity, neglected, is_suppressed(reader, moved, lights[0], log_light(background)))
+    suppressed = is_suppressed(reader, moved, lights[0], log_light(background))
+    return Light(np.exp(ease(change)), by, identity, neglected, suppressed, eased_extreme(change, matte))
 
 
 def is_suppressed(reader: LightReader, moved: np.ndarray, result: np.ndarray, background: np.ndarray) -> bool:

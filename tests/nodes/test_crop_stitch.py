@@ -143,6 +143,7 @@ def test_the_report_and_a_message_give_the_light():
     assert set(found) == {
         "gain",
         "light_by",
+        "eased",
         "identity",
         "identity_of_sampled",
         "neglected",
@@ -154,6 +155,19 @@ def test_the_report_and_a_message_give_the_light():
     }
     assert found["subject_pixels"] == int((matte > 0.5).sum()) and found["visible"] and not found["empty"]
     assert ran.execution.outputs["node"]["phd_report"] == [found]
+
+
+def test_light_beyond_twice_or_half_is_eased_and_the_node_says_it_with_figures():
+    background, composite, matte, change = pasted(60, 80)
+    seen = {}
+    for light in (0.8, 0.2):
+        ran = stitch(background, composite, matte, change, composite * light, color_fix=0.0)
+        ((entry,), seen[light]) = json.loads(ran.values[2]), [text for text in ran.text if "eased" in text]
+    assert seen[0.8] == []
+    estimated, applied = entry["eased"]
+    assert estimated < applied < 0.5 and min(entry["gain"]) > 0.25
+    wanted = f"The light was estimated to change by up to ×{estimated:.2f} and is eased there to ×{applied:.2f}."
+    assert seen[0.2] == [wanted]
 
 
 def test_the_report_of_an_empty_paste_is_no_perfect_score():
