@@ -20,6 +20,7 @@ from ..phd_ops.latents.seeds import item_seed, loop_generator
 from ..phd_ops.latents.soft_mask import soft_mask_schedule
 from ..phd_ops.latents.solvers import EULER, SOLVERS
 from ..phd_ops.pixels.masks import zero_black
+from ..phd_ops.sentence import sentence
 from .guidance import guided_model, is_standard
 from .step_caches import step_caches
 from .ui import tell, warn
@@ -79,7 +80,7 @@ class Plan:
 
     Attributes:
         message: what runs.
-        warning: what differs from what was asked; empty if nothing does.
+        warnings: what differs from what was asked, a sentence each.
         loop: the loop and its settings.
         masked: the loop's masked region; None: ComfyUI's own sampler runs instead.
         flow: the model family.
@@ -88,7 +89,7 @@ class Plan:
     """
 
     message: str
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
     loop: MaskedLangevin | RePaint | None = None
     masked: Mask | None = None
     flow: bool = False
@@ -98,8 +99,8 @@ class Plan:
     def announce(self) -> None:
         if self.message:
             tell(self.message)
-        if self.warning:
-            warn(self.warning)
+        for warning in self.warnings:
+            warn(warning)
 
 
 def is_flow(model_sampling: Any) -> bool:
@@ -139,28 +140,50 @@ def plan_run(
     masked = masked_region(guider, sigmas, mask, model_options, method)
     loop, warnings = settings.loop, []
     if name not in SOLVERS:
-        warnings.append(f"{method} does not support {name} and uses euler. It supports {NAMES}.")
+        warnings.append(
+            sentence(
+                "{method} does not support {name} and uses euler. It supports {supported}.",
+                method=method,
+                name=name,
+                supported=NAMES,
+            )
+        )
     if isinstance(loop, MaskedLangevin) and step_caches(guider.model_patcher):
         # Both would work with estimates of other noise, and be wrong.
         loop = dataclasses.replace(loop, inner_steps=0, lambda_strength=0.0)
         warnings.append(
-            "The model's step cache (EasyCache or LazyCache) repeats old estimates, so that inner steps are left out "
-            "and the known region is not corrected. Take the cache off the model to get both."
+            sentence(
+                "The model's step cache (EasyCache or LazyCache) repeats old estimates, so that inner "
+                "steps are left out and the known region is not corrected. Take the cache off the model "
+                "to get both."
+            )
         )
     calls = loop.count_calls(sigmas, masked, flow)
-    return Plan(f"{method}: {calls} model calls.", " ".join(warnings), loop, masked, flow, calls)
+    return Plan(
+        sentence("{method}: {calls} model calls.", method=method, calls=calls),
+        tuple(warnings),
+        loop,
+        masked,
+        flow,
+        calls,
+    )
 
 
 def plan_plain(
     model: comfy.model_base.BaseModel, mask: torch.Tensor | None, model_options: dict[str, Any], settings: Settings
 ) -> Plan:
     """The plan where ComfyUI's own sampler runs."""
-    plain = f"{settings.method} runs as plain sampling with {settings.sampler_name}."
+    plain = sentence(
+        "{method} runs as plain sampling with {sampler_name}.",
+        method=settings.method,
+        sampler_name=settings.sampler_name,
+    )
     if mask is not None and not noises_known(model):
-        return Plan("", f"This model takes its known region without noise, so {plain}", noise_mask=mask)
+        without_noise = sentence("This model takes its known region without noise, so {plain}", plain=plain)
+        return Plan("", (without_noise,), noise_mask=mask)
     # A function on the model may still hold some of the mask back.
     noise_mask = mask if "denoise_mask_function" in model_options else None
-    return Plan(f"The whole latent may change, so {plain}", noise_mask=noise_mask)
+    return Plan(sentence("The whole latent may change, so {plain}", plain=plain), noise_mask=noise_mask)
 
 
 def masked_region(
@@ -189,16 +212,24 @@ def check_model(model: Any, method: str) -> None:
     """A sampler that wraps another may pass a function in place of the model, which does not have the latent."""
     if not all(hasattr(model, name) for name in ("inner_model", "latent_image", "noise")):
         raise ValueError(
-            f"{method} needs the model's latent_image and noise, which the sampler around it (such as a detail "
-            "sampler) hides: connect Masked Langevin to the sampling node directly."
+            sentence(
+                "{method} needs the model's latent_image and noise, which the sampler around it (such as "
+                "a detail sampler) hides: connect Masked Langevin to the sampling node directly.",
+                method=method,
+            )
         )
 
 
 def warn_unstable(step_size: float | None) -> None:
     if step_size is None:
-        warn("The model's estimate was not finite (NaN); the previous estimate was used in its place.")
+        warn(sentence("The model's estimate was not finite (NaN); the previous estimate was used in its place."))
     else:
-        warn(f"The model's estimate was not finite at step_size {step_size:g}. It is halved from here on; lower it.")
+        warn(
+            sentence(
+                "The model's estimate was not finite at step_size {step_size:g}. It is halved from here on; lower it.",
+                step_size=step_size,
+            )
+        )
 
 
 def sample_masked(
@@ -242,7 +273,12 @@ def sample_masked(
         x = plan.loop.sample(guided_model(model, extra_args), x, sigmas, latent, report, warn_unstable)
     saved = plan.calls - made
     if saved > 0:
-        tell(f"{saved} model calls were saved: more inner steps would only have added to the model's own errors.")
+        tell(
+            sentence(
+                "{saved} model calls were saved: more inner steps would only have added to the model's own errors.",
+                saved=saved,
+            )
+        )
     return x
 
 
@@ -250,7 +286,7 @@ def check_positive(guider: Any) -> None:
     """Without a prompt ComfyUI does not run the model at all, and takes its estimate to be 0."""
     conds = getattr(guider, "conds", {})
     if (is_standard(guider) or "positive" in conds) and not conds.get("positive"):
-        raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode, to it.")
+        raise ValueError(sentence("{name} is empty: connect a prompt, such as from CLIP Text Encode.", name="positive"))
 
 
 class MaskedSampler(comfy.samplers.KSAMPLER):

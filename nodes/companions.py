@@ -12,15 +12,17 @@ from typing import Any
 import torch
 
 from ..phd_ops.pixels.pasted_scenes import PasteCrop
+from ..phd_ops.sentence import sentence
 from .images import pixels
 from .ui import warn
 
 KEY = "phd"
-NO_MASK = (
-    "No mask: none is connected, and the latent brings none, so everything may change. The latent of Crop Around "
-    "Subject brings its masks along, unless a node in between dropped them."
+NO_MASK = sentence(
+    "No mask: none is connected, and the latent brings none, so everything may change. The "
+    "latent of Crop Around Subject brings its masks along, unless a node in between dropped "
+    "them."
 )
-BY_HAND = "connect its masks and references by the samplers' own sockets"
+BY_HAND = sentence("connect its masks and references by the samplers' own sockets")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +93,20 @@ def resized(held: Companions, samples: torch.Tensor) -> Companions:
     (height, width), (own_height, own_width) = samples.shape[-2:], held.original.shape[-2:]
     # Scaled sides are rounded to whole cells.
     if abs(width * own_height - height * own_width) > own_height + own_width:
-        cut = f"latent is {width}×{height} cells, but Crop Around Subject made {own_width}×{own_height}"
-        raise ValueError(f"{cut}: it was cut since, so its masks do not fit. Scale it evenly, or {BY_HAND}.")
-    warn("The latent was scaled after Crop Around Subject: its light reference no longer fits and is left out.")
+        raise ValueError(
+            sentence(
+                "latent is {width}×{height} cells, but Crop Around Subject made {own_width}×{own_height}: "
+                "it was cut since, so its masks do not fit. Scale it evenly, or {advice}.",
+                width=width,
+                height=height,
+                own_width=own_width,
+                own_height=own_height,
+                advice=BY_HAND,
+            )
+        )
+    warn(
+        sentence("The latent was scaled after Crop Around Subject: its light reference no longer fits and is left out.")
+    )
     return replace(held, reference=None, sampled_reference=None)
 
 
@@ -107,8 +120,15 @@ def of_items(held: Companions, latent: dict, count: int) -> Companions:
         return held.taken([place % own for place in range(count)])
     if index is not None and len(index) == count == len(set(index)):
         return held.taken([int(place) % own for place in index])
-    wrong = f"latent has {count} items, but Crop Around Subject made {own}"
-    raise ValueError(f"{wrong}: it was joined with others, so its masks do not fit. Sample them apart, or {BY_HAND}.")
+    raise ValueError(
+        sentence(
+            "latent has {count} items, but Crop Around Subject made {own}: it was joined with others, "
+            "so its masks do not fit. Sample them apart, or {advice}.",
+            count=count,
+            own=own,
+            advice=BY_HAND,
+        )
+    )
 
 
 def given_mask(mask: torch.Tensor | None, latent: dict, held: Companions | None, name: str) -> torch.Tensor | None:
@@ -120,8 +140,14 @@ def given_mask(mask: torch.Tensor | None, latent: dict, held: Companions | None,
     if held is not None and isinstance(mask, torch.Tensor):
         size, crop = tuple(mask.shape[-2:][::-1]), held.crop
         if size == crop.scene != crop.target:
-            window = f"mask is {pixels(crop.scene)}, the whole image's, but the latent shows a window"
-            raise ValueError(f"{window}: connect {name.replace('_', ' ')} of Crop Around Subject, or nothing.")
+            raise ValueError(
+                sentence(
+                    "mask is {cut_from}, the whole image's, but the latent shows a window: connect {mask} of "
+                    "Crop Around Subject, or nothing.",
+                    cut_from=pixels(crop.scene),
+                    mask="cropped_" + name,
+                )
+            )
     if mask is not None or not isinstance(latent, dict) or latent.get("noise_mask") is not None:
         return mask
     if held is None:

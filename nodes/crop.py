@@ -17,6 +17,7 @@ from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_
 from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import resize
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
 from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
@@ -204,11 +205,15 @@ def model_inputs() -> list[io.Input]:
 def working_size(model: Any, side: int, multiple: int) -> tuple[int, int]:
     """The window's side in pixels, and what its sides are multiples of."""
     if model is not None:
-        check_socket("model", model, ModelPatcher, "a MODEL")
+        check_socket("model", model, ModelPatcher, sentence("a MODEL"))
         own_side, own_multiple = model_size(model)
         side, multiple = side or own_side, math.lcm(multiple, own_multiple)
     if side < LEAST_SIDE:
-        raise ValueError(f"side is {side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
+        raise ValueError(
+            sentence(
+                "side is {side}; it must be at least {least}, or 0 with a model connected.", side=side, least=LEAST_SIDE
+            )
+        )
     return side, multiple
 
 
@@ -221,12 +226,14 @@ def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[Paste
     """The connected inputs by name, and the paste's in place of those that are not; and the paste with all of them."""
     connected = {name: as_batch(value) for name, value in given.items() if value is not None}
     if paste is not None:
-        check_socket("paste", paste, PastedScenes, "the paste of Paste & Blend")
+        check_socket("paste", paste, PastedScenes, sentence("the paste of Paste & Blend"))
         changed = replace(paste, **connected) if connected else paste
         return changed, {name: getattr(changed, name) for name in given}
     for name in ("composite", "inpaint_mask", "harmonize_mask"):
         if given[name] is None:
-            raise ValueError(f"{name} is not connected: connect the paste of Paste & Blend, or {name} itself.")
+            raise ValueError(
+                sentence("{name} is not connected: connect the paste of Paste & Blend, or {name} itself.", name=name)
+            )
     return None, given
 
 
@@ -255,13 +262,16 @@ def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
         left |= bool((harmonize & ~inpaint).any())
     if harmonized and beyond and not left:
         raise ValueError(
-            "inpaint_mask covers all of harmonize_mask and more: the two are swapped, so connect each to its own name."
+            sentence(
+                "inpaint_mask covers all of harmonize_mask and more: the two are swapped, so connect each "
+                "to its own name."
+            )
         )
 
 
 def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
     """The window as a LATENT with its companions, encoded as VAE Encode does."""
-    check_socket("vae", vae, comfy.sd.VAE, "a VAE")
+    check_socket("vae", vae, comfy.sd.VAE, sentence("a VAE"))
     original = vae.encode(images["composite"])
     # A cut-out, and several subjects, have none: two samples of one image would differ in no light.
     same = torch.equal(images["composite"], images["reference"])
@@ -277,8 +287,11 @@ def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np
     references = composites if reference is None else as_images(reference, "reference")[..., :3]
     if references.shape[1:] != composites.shape[1:]:
         raise ValueError(
-            f"reference is {pixels(Size.of(references[0]))}, but composite is {pixels(Size.of(composites[0]))}: "
-            "connect both from the same Paste & Blend."
+            sentence(
+                "reference is {reference}, but composite is {composite}: connect both from the same Paste & Blend.",
+                reference=pixels(Size.of(references[0])),
+                composite=pixels(Size.of(composites[0])),
+            )
         )
     return references
 
@@ -311,8 +324,16 @@ def window_as_data(window: CropWindow) -> dict[str, int]:
 
 def window_messages(window: CropWindow, any_change: bool) -> list[Message]:
     box, target = window.box, window.target
-    place = f"Window {box.width}×{box.height} at ({box.x}, {box.y}), worked on at {target.width}×{target.height}."
+    place = sentence(
+        "Window {width}×{height} at ({x}, {y}), worked on at {target_width}×{target_height}.",
+        width=box.width,
+        height=box.height,
+        x=box.x,
+        y=box.y,
+        target_width=target.width,
+        target_height=target.height,
+    )
     if any_change:
         return [Message(place)]
-    empty = "The harmonize_mask is empty: the window is the whole image."
+    empty = sentence("The harmonize_mask is empty: the window is the whole image.")
     return [Message(place), Message(empty, warning=True)]

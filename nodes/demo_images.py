@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops.sentence import sentence
+
 FOLDER = Path(__file__).resolve().parent.parent / "demo" / "images"
 
 
@@ -17,7 +19,9 @@ def read_image(name: str) -> np.ndarray:
     data = np.frombuffer(file.read_bytes(), np.uint8) if file.is_file() else np.zeros(0, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
-        raise FileNotFoundError(f"demo/images/{file.name} is missing or damaged; reinstall the pack.")
+        raise FileNotFoundError(
+            sentence("demo/images/{file} is missing or damaged; reinstall the pack.", file=file.name)
+        )
     return (image[..., ::-1] if image.ndim == 3 else image).astype(np.float32) / 255
 
 

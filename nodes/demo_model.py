@@ -13,6 +13,7 @@ import torch
 from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .demo_networks import FLOW, MODELS, TEXT_WIDTH, DemoClip, DemoTokenizer, build_model
 from .validate import check_choice
@@ -26,13 +27,19 @@ def weights_file(name: str) -> Path:
     """demo/weights/`name`.safetensors. Raises where the file is missing or damaged."""
     file = WEIGHTS / f"{name}.safetensors"
     if not file.is_file():
-        raise FileNotFoundError(f"The demo model's file demo/weights/{file.name} is missing; reinstall the pack.")
+        raise FileNotFoundError(
+            sentence("The demo model's file demo/weights/{file} is missing; reinstall the pack.", file=file.name)
+        )
     try:
         published = json.loads((WEIGHTS / "sha256.json").read_text())[file.name]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError("demo/weights/sha256.json is missing or damaged; reinstall the pack.") from None
+        raise ValueError(sentence("demo/weights/sha256.json is missing or damaged; reinstall the pack.")) from None
     if hashlib.sha256(file.read_bytes()).hexdigest() != published:
-        raise ValueError(f"demo/weights/{file.name} is damaged: its hash is not the published one. Reinstall the pack.")
+        raise ValueError(
+            sentence(
+                "demo/weights/{file} is damaged: its hash is not the published one. Reinstall the pack.", file=file.name
+            )
+        )
     return file
 
 

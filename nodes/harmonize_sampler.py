@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
 from ..phd_ops.latents.seeds import merge_seeds
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import companions_of, given_mask, with_companions, without_companions
 from .identity_anchor import anchor_input
@@ -134,7 +135,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 original = checked_like(model, original_latent, scene, "original_latent")
             if subject_only and subject_matte is None:
                 raise ValueError(
-                    "subject_only changes nothing but the subject: connect subject_matte, or switch it off."
+                    sentence("subject_only changes nothing but the subject: connect subject_matte, or switch it off.")
                 )
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
             options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)

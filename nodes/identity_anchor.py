@@ -7,6 +7,7 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT, anchored, noise_share
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .comfy_sampler import is_flow
 from .latents import checked_samples, subject_share
@@ -43,8 +44,14 @@ def anchored_model(
 def check_sampled(denoised: torch.Tensor, reference: torch.Tensor) -> None:
     """The sampled latent must be the anchor's, or a batch of it."""
     if denoised.shape[1:] != reference.shape[1:] or len(denoised) % len(reference):
-        held = f"Identity Anchor holds a latent of {tuple(reference.shape)}, but {tuple(denoised.shape)} is sampled"
-        raise ValueError(f"{held}: connect the latent that the sampler starts from.")
+        raise ValueError(
+            sentence(
+                "Identity Anchor holds a latent of {shape}, but {found} is sampled: connect the latent "
+                "that the sampler starts from.",
+                shape=tuple(reference.shape),
+                found=tuple(denoised.shape),
+            )
+        )
 
 
 def anchor_input(**options: Any) -> io.Combo.Input:
@@ -95,6 +102,8 @@ class PhDIdentityAnchor(io.ComfyNode):
         if strength == 0:
             return io.NodeOutput(model)
         if not subject.any():
-            text = "The subject_matte is empty, so there is nothing to hold: the model passes through unchanged."
+            text = sentence(
+                "The subject_matte is empty, so there is nothing to hold: the model passes through unchanged."
+            )
             return io.NodeOutput(model, ui=show_text([Message(text, warning=True)]))
         return io.NodeOutput(anchored_model(model, samples, subject, strength, anchor))

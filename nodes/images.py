@@ -9,6 +9,7 @@ import torch
 from ..phd_ops.interrupt import by_bands, copy, waiting
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask, zero_black
+from ..phd_ops.sentence import sentence
 from .ui import Message
 from .validate import check_socket
 
@@ -17,18 +18,24 @@ Item = TypeVar("Item")
 
 def pixels(size: Size) -> str:
     """A size as it stands in a message."""
-    return f"{size.width}×{size.height} pixels"
+    return sentence("{width}×{height} pixels", width=size.width, height=size.height)
 
 
 def as_given(image: torch.Tensor, name: str) -> np.ndarray:
     """An IMAGE as float32 [B,H,W,C] of the given values, C 3 or 4; gray becomes RGB. `name` is the input's, for
     messages."""
-    check_socket(name, image, torch.Tensor, "an IMAGE")
+    check_socket(name, image, torch.Tensor, sentence("an IMAGE"))
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or 0 in image.shape or image.shape[-1] not in (1, 3, 4):
         shape = tuple(image.shape)
-        raise ValueError(f"{name} must be an image [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
+        raise ValueError(
+            sentence(
+                "{name} must be an image [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.",
+                name=name,
+                shape=shape,
+            )
+        )
     images = image.detach().cpu().float().numpy()
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
@@ -54,11 +61,11 @@ def as_images(image: torch.Tensor, name: str) -> np.ndarray:
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
     """A MASK as float32 [B,H,W] in 0..1, its black at 0, see `as_mask` and `zero_black`; errors name the input."""
-    check_socket(name, mask, torch.Tensor, "a MASK")
+    check_socket(name, mask, torch.Tensor, sentence("a MASK"))
     try:
         return zero_black(as_mask(mask))
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(sentence("{name}: {error}", name=name, error=error)) from None
 
 
 def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> tuple[np.ndarray, list[Message]]:
@@ -66,7 +73,12 @@ def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> tuple[np.ndarra
     masks, size = named_mask(mask, name).numpy(), Size.of(like[0])
     if Size.of(masks[0]) == size:
         return masks, []
-    text = f"{name} is {pixels(Size.of(masks[0]))} and was resized to its image's {pixels(size)}."
+    text = sentence(
+        "{name} is {own_size} and was resized to its image's {size}.",
+        name=name,
+        own_size=pixels(Size.of(masks[0])),
+        size=pixels(size),
+    )
     return np.stack([resize_mask(item, *size) for item in masks]), [Message(text)]
 
 
@@ -75,8 +87,8 @@ def common_batch(**batches: Sequence | np.ndarray) -> int:
     sizes = {name: len(batch) for name, batch in batches.items()}
     count = max(sizes.values())
     if any(size not in (1, count) for size in sizes.values()):
-        found = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise ValueError(f"Batches must be of one size, or of size 1: {found}.")
+        found = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ValueError(sentence("Batches must be of one size, or of size 1; there are {found}.", found=found))
     return count
 
 

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder, Node, is_link
 
 from ..phd_ops.quote import quoted
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .crop import PhDCrop
 from .harmonize_sampler import PhDHarmonizeSampler
@@ -77,12 +78,19 @@ class PhDInsertSubject(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("quality", quality, QUALITIES)
         check_choice("placement", placement, PLACEMENTS)
-        check_socket("model", model, ModelPatcher, "a MODEL")
-        check_link("background", background, "an IMAGE")
-        check_link("subject", subject, "an IMAGE")
-        check_link("vae", vae, "a VAE")
-        given = {"subject_mask": (subject_mask, "a MASK"), "segmenter": (segmenter, "the segmenter of Load Segmenter")}
-        given |= {"clip": (clip, "a CLIP"), "positive": (positive, "a prompt"), "negative": (negative, "a prompt")}
+        check_socket("model", model, ModelPatcher, sentence("a MODEL"))
+        check_link("background", background, sentence("an IMAGE"))
+        check_link("subject", subject, sentence("an IMAGE"))
+        check_link("vae", vae, sentence("a VAE"))
+        given = {
+            "subject_mask": (subject_mask, sentence("a MASK")),
+            "segmenter": (segmenter, sentence("the segmenter of Load Segmenter")),
+        }
+        given |= {
+            "clip": (clip, sentence("a CLIP")),
+            "positive": (positive, sentence("a prompt")),
+            "negative": (negative, sentence("a prompt")),
+        }
         for name, (value, wanted) in given.items():
             if value is not None:
                 check_link(name, value, wanted)
@@ -106,7 +114,9 @@ class PhDInsertSubject(io.ComfyNode):
 def check_link(name: str, value: Any, wanted: str) -> None:
     """Refuses what is no link, as null or a number written into a prompt. `name` is the input's."""
     if not is_link(value):
-        raise ValueError(f"{name} is {quoted(value)}; connect {wanted} to it.")
+        raise ValueError(
+            sentence("{name} is {value}; connect {wanted} to it.", name=name, value=quoted(value), wanted=wanted)
+        )
 
 
 def image_inputs() -> list[io.Input]:
@@ -234,7 +244,7 @@ def add(
 def prompts(graph: GraphBuilder, text: str, clip: Any, positive: Any, negative: Any) -> tuple[Any, Any]:
     """Both prompts: the connected ones, or encoded by clip."""
     if clip is None and (positive is None or negative is None):
-        raise ValueError("clip is not connected: connect one, or both positive and negative.")
+        raise ValueError(sentence("clip is not connected: connect one, or both positive and negative."))
     if positive is None:
         positive = graph.node("CLIPTextEncode", clip=clip, text=text).out(0)
     if negative is None:

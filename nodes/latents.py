@@ -8,37 +8,63 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..phd_ops.latents.mask_grid import cover, cover_softly, on_latent_frames, share, temporal_stride
+from ..phd_ops.sentence import sentence
 from .images import named_mask
 from .validate import check_socket
 
 
 def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
     """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
-    check_socket("model", model, ModelPatcher, "a MODEL")
-    check_socket(name, latent, dict, "a LATENT")
+    check_socket("model", model, ModelPatcher, sentence("a MODEL"))
+    check_socket(name, latent, dict, sentence("a LATENT"))
     samples = latent.get("samples")
     if samples is None:
         raise ValueError(
-            f"{name} holds no samples: connect vae to Crop Around Subject, or a latent such as from VAE Encode."
+            sentence(
+                "{name} holds no samples: connect vae to Crop Around Subject, or a latent such as from VAE Encode.",
+                name=name,
+            )
         )
     if getattr(samples, "is_nested", False):
         raise ValueError(
-            f"{name} holds several tensors (a joint audio and video latent), which this node cannot mask: connect the "
-            "latent of images alone."
+            sentence(
+                "{name} holds several tensors (a joint audio and video latent), which this node cannot "
+                "mask: connect the latent of images alone.",
+                name=name,
+            )
         )
-    check_socket(name, samples, torch.Tensor, "a LATENT")
+    check_socket(name, samples, torch.Tensor, sentence("a LATENT"))
     if samples.ndim not in (4, 5) or 0 in samples.shape:
         shape = tuple(samples.shape)
-        raise ValueError(f"{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]; this one is {shape}.")
+        raise ValueError(
+            sentence(
+                "{name} must be an image's [B,C,H,W] or a video's [B,C,T,H,W]; this one is {shape}.",
+                name=name,
+                shape=shape,
+            )
+        )
     # Noise is drawn in the latent's own type.
     samples = samples if samples.is_floating_point() else samples.float()
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     wanted = model.get_model_object("latent_format")
     if samples.shape[1] != wanted.latent_channels:
-        counts = f"{samples.shape[1]} channels, but the model works on {wanted.latent_channels}"
-        raise ValueError(f"{name} has {counts}: encode the image with the VAE that belongs to this model.")
+        raise ValueError(
+            sentence(
+                "{name} has {channels} channels, but the model works on {wanted}: encode the image with "
+                "the VAE that belongs to this model.",
+                name=name,
+                channels=samples.shape[1],
+                wanted=wanted.latent_channels,
+            )
+        )
     if samples.ndim != 2 + wanted.latent_dimensions:
-        raise ValueError(f"{name} is of shape {tuple(samples.shape)}, a video; this model works on images.")
+        raise ValueError(
+            sentence(
+                "{name} is of shape {shape}, a video; this model works on images.",
+                name=name,
+                shape=tuple(samples.shape),
+            )
+        )
     return samples
 
 
@@ -46,8 +72,14 @@ def checked_like(model: Any, other: dict, samples: torch.Tensor, name: str) -> t
     """The tensor of another LATENT, which must be of the same shape as `samples`."""
     found = checked_samples(model, other, name)
     if found.shape != samples.shape:
-        shapes = f"{tuple(samples.shape)}; this one is {tuple(found.shape)}"
-        raise ValueError(f"{name} must be a latent of the scene's shape {shapes}.")
+        raise ValueError(
+            sentence(
+                "{name} must be a latent of the scene's shape {shape}; this one is {found}.",
+                name=name,
+                shape=tuple(samples.shape),
+                found=tuple(found.shape),
+            )
+        )
     return found.to(samples)
 
 
@@ -64,7 +96,7 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
     mask = mask if mask is not None else latent.get("noise_mask")
     if mask is None:
         return None
-    check_socket("mask", mask, torch.Tensor, "a MASK")
+    check_socket("mask", mask, torch.Tensor, sentence("a MASK"))
     count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
     to_grid = cover_softly if soft else cover
     if mask.ndim == 5 and samples.ndim == 5 and mask.shape[1] == 1 and len(mask) in (1, count):
@@ -78,7 +110,13 @@ def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, 
     if frames:
         return frame_mask(to_grid(mask, *size), count, samples.shape[2])
     if len(mask) not in (1, count):
-        raise ValueError(f"mask has {len(mask)} items, but the latent has {count}: use one mask, or one for each.")
+        raise ValueError(
+            sentence(
+                "mask has {items} items, but the latent has {count}: use one mask, or one for each.",
+                items=len(mask),
+                count=count,
+            )
+        )
     return comfy.utils.repeat_to_batch_size(to_grid(mask, *size), count)[:, None]
 
 
@@ -100,9 +138,17 @@ def frame_mask(mask: torch.Tensor, count: int, frames: int, name: str = "mask", 
     elif len(mask) % count == 0 and temporal_stride(len(mask) // count, frames):
         mask = on_latent_frames(mask.view(count, -1, *size), frames, mean=mean)[:, None]
     else:
-        counts = f"{len(mask)} items, but the latent has {count} items of {frames} frames"
-        uses = "one mask, or one per item, per latent frame or image of the video, or per frame or image of every item"
-        raise ValueError(f"{name} has {counts}: use {uses}.")
+        raise ValueError(
+            sentence(
+                "{name} has {items} items, but the latent has {count} items of {frames} frames: use one "
+                "mask, or one per item, per latent frame or image of the video, or per frame or image of "
+                "every item.",
+                name=name,
+                items=len(mask),
+                count=count,
+                frames=frames,
+            )
+        )
     return mask.expand(count, 1, frames, *size)
 
 
@@ -112,8 +158,14 @@ def checked_places(latent: dict, count: int) -> list[int]:
     if places is None:
         return list(range(count))
     if len(places) != count:
-        counts = f"{len(places)} items, but the latent has {count}"
-        raise ValueError(f"latent's batch_index names {counts}: take items out of a batch with Latent From Batch.")
+        raise ValueError(
+            sentence(
+                "latent's batch_index names {items} items, but the latent has {count}: take items out of "
+                "a batch with Latent From Batch.",
+                items=len(places),
+                count=count,
+            )
+        )
     return [int(place) for place in places]
 
 
@@ -123,6 +175,11 @@ def subject_share(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     if samples.ndim == 5:
         return frame_mask(cells, len(samples), samples.shape[2], "subject_matte", mean=True)
     if len(cells) not in (1, len(samples)):
-        counts = f"{len(cells)} items, but the latent has {len(samples)}"
-        raise ValueError(f"subject_matte has {counts}: use one mask, or one for each.")
+        raise ValueError(
+            sentence(
+                "subject_matte has {items} items, but the latent has {count}: use one mask, or one for each.",
+                items=len(cells),
+                count=len(samples),
+            )
+        )
     return cells[:, None]

@@ -16,6 +16,7 @@ from comfy_api.latest import io
 from ..phd_ops.latents.mask_grid import cover
 from ..phd_ops.latents.module_condition import module_condition
 from ..phd_ops.quote import quoted
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import companions_of, given_mask
 from .compat import newer
@@ -67,12 +68,14 @@ def read_module(path: Path) -> LoadedModule:
         weights, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
     # A damaged file raises a different error for each place where the damage can be.
     except Exception:
-        raise ValueError(f"{name} cannot be read: it is cut short or damaged. Copy or train it again.") from None
+        raise ValueError(
+            sentence("{file} cannot be read: it is cut short or damaged. Copy or train it again.", file=name)
+        ) from None
     try:
         config, latent_format = read_metadata(metadata)
         return LoadedModule(build(weights, config, latent_format.latent_channels), latent_format)
     except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
+        raise ValueError(sentence("{name}: {error}", name=name, error=error)) from None
 
 
 def read_metadata(metadata: dict[str, str] | None) -> tuple[dict, comfy.latent_formats.LatentFormat]:
@@ -80,14 +83,19 @@ def read_metadata(metadata: dict[str, str] | None) -> tuple[dict, comfy.latent_f
     metadata = metadata or {}
     kind = metadata.get("format")
     if kind != FORMAT:
-        named = "no format" if kind is None else f"the format {quoted(kind)}"
-        raise ValueError(f"is no module of this pack: its metadata names {named}, not {FORMAT}.")
+        raise ValueError(
+            sentence(
+                "this is no module of this pack: its metadata's format is {value}, not {format}.",
+                value=quoted(kind),
+                format=FORMAT,
+            )
+        )
     try:
         config, latent_format = json.loads(metadata["unet_config"]), latent_format_named(metadata["latent_format"])
     except (KeyError, ValueError):
-        raise ValueError("has damaged metadata: train or copy it again.") from None
+        raise ValueError(sentence("its metadata is damaged: train or copy it again.")) from None
     if not isinstance(config, dict) or latent_format is None:
-        raise ValueError("was trained beside a model that this ComfyUI does not know: update ComfyUI.")
+        raise ValueError(sentence("it was trained beside a model that this ComfyUI does not know: update ComfyUI."))
     return config, latent_format
 
 
@@ -102,9 +110,11 @@ def build(weights: dict[str, torch.Tensor], config: dict, latent_channels: int) 
         network.load_state_dict(weights)
     # A wrong configuration fails in many places, and torch lists every tensor that is missing or of another shape.
     except Exception:
-        raise ValueError("holds other tensors than its configuration needs: train or copy it again.") from None
+        raise ValueError(
+            sentence("it holds other tensors than its configuration needs: train or copy it again.")
+        ) from None
     if not all(value.isfinite().all() for value in weights.values()):
-        raise ValueError("holds values that are not finite: train or copy it again.")
+        raise ValueError(sentence("it holds values that are not finite: train or copy it again."))
     # The hint is already on the latent grid.
     return comfy.controlnet.ControlNet(
         network.eval(), compression_ratio=1, load_device=load_device, manual_cast_dtype=cast
@@ -127,7 +137,13 @@ def load_module(name: str) -> LoadedModule:
         return read_module(weights_file("module"))
     path = folder_paths.get_full_path(FOLDER, name)
     if path is None or not Path(path).is_file():
-        raise ValueError(f"module is {quoted(name)}, which is no longer in models/{FOLDER}: refresh the page.")
+        raise ValueError(
+            sentence(
+                "module is {value}, which is no longer in models/{folder}: refresh the page.",
+                value=quoted(name),
+                folder=FOLDER,
+            )
+        )
     return read_module(Path(path))
 
 
@@ -170,17 +186,32 @@ def condition_of(
     """The module's condition [B,2C+3,h,w] from a LATENT's samples and masks in pixels."""
     if composite.ndim != 4 or composite.shape[1] != latent_format.latent_channels:
         raise ValueError(
-            f"latent is of shape {tuple(composite.shape)}, but the module reads images of "
-            f"{latent_format.latent_channels} channels: encode with the VAE of the model that it was trained beside."
+            sentence(
+                "latent is of shape {found}, but the module reads images of {wanted} channels: encode "
+                "with the VAE of the model that it was trained beside.",
+                found=tuple(composite.shape),
+                wanted=latent_format.latent_channels,
+            )
         )
     count = len(composite)
     subject = subject_share(subject_matte, composite)
     hidden = (cover(named_mask(mask, "mask"), *composite.shape[-2:]) > 0)[:, None]
     if len(hidden) not in (1, count):
-        raise ValueError(f"mask has {len(hidden)} items, but the latent has {count}: use one mask, or one for each.")
+        raise ValueError(
+            sentence(
+                "mask has {items} items, but the latent has {count}: use one mask, or one for each.",
+                items=len(hidden),
+                count=count,
+            )
+        )
     if reference is not None and reference.shape != composite.shape:
-        shapes = f"{tuple(reference.shape)}, but latent is {tuple(composite.shape)}"
-        raise ValueError(f"reference_latent is {shapes}: encode both at one size.")
+        raise ValueError(
+            sentence(
+                "reference_latent is {shape}, but latent is {found}: encode both at one size.",
+                shape=tuple(reference.shape),
+                found=tuple(composite.shape),
+            )
+        )
     subject, hidden = (cells.expand(count, -1, -1, -1) for cells in (subject, hidden))
     scaled = latent_format.process_in
     reference = None if reference is None else scaled(reference.float())
@@ -256,11 +287,13 @@ class PhDApplyModule(io.ComfyNode):
         mask: torch.Tensor | None = None,
         reference_latent: dict | None = None,
     ) -> io.NodeOutput:
-        check_socket("module", module, LoadedModule, "the module of Load PhD Module")
+        check_socket("module", module, LoadedModule, sentence("the module of Load PhD Module"))
         check_conditioning("positive", positive)
         check_conditioning("negative", negative)
         if not positive:
-            raise ValueError("positive is empty: connect a prompt, such as from CLIP Text Encode.")
+            raise ValueError(
+                sentence("{name} is empty: connect a prompt, such as from CLIP Text Encode.", name="positive")
+            )
         composite = named_samples("latent", latent)
         if strength == 0:
             return io.NodeOutput(positive, negative)
@@ -275,8 +308,10 @@ class PhDApplyModule(io.ComfyNode):
                     composite = held.original
             if subject_matte is None or mask is None:
                 raise ValueError(
-                    "The module needs the subject's matte and the mask: connect the latent of Crop Around Subject, or "
-                    "subject_matte and mask."
+                    sentence(
+                        "The module needs the subject's matte and the mask: connect the latent of Crop Around "
+                        "Subject, or subject_matte and mask."
+                    )
                 )
             reference = None if reference_latent is None else named_samples("reference_latent", reference_latent)
             if reference is not None and torch.equal(reference, composite):
@@ -289,8 +324,13 @@ class PhDApplyModule(io.ComfyNode):
 
 def named_samples(name: str, latent: dict) -> torch.Tensor:
     """A LATENT's samples. Raises ValueError where there are none; `name` is the input's."""
-    check_socket(name, latent, dict, "a LATENT")
+    check_socket(name, latent, dict, sentence("a LATENT"))
     samples = latent.get("samples")
     if not isinstance(samples, torch.Tensor):
-        raise ValueError(f"{name} holds no samples: connect vae to Crop Around Subject, or a latent of VAE Encode.")
+        raise ValueError(
+            sentence(
+                "{name} holds no samples: connect vae to Crop Around Subject, or a latent such as from VAE Encode.",
+                name=name,
+            )
+        )
     return samples

@@ -20,6 +20,7 @@ from ..phd_ops.segmenters.grabcut import grabcut
 from ..phd_ops.segmenters.onnx_salient import SalientModel
 from ..phd_ops.segmenters.prompt import Prompt
 from ..phd_ops.segmenters.sam import SamSegmenter
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .validate import check_choice
 
@@ -86,13 +87,17 @@ def read_checkpoint(path: str) -> SamSegmenter | DeepLab:
     # A damaged file raises a different error for each place where the damage can be.
     except Exception:
         raise ValueError(
-            f"{name} cannot be read: it is cut short or damaged, or it holds more than weights, which could run code "
-            "and is not loaded. Download the file again, as .safetensors if there is one."
+            sentence(
+                "{file} cannot be read: it is cut short or damaged, or it holds more than weights, which "
+                "could run code and is not loaded. Download the file again, as .safetensors if there is "
+                "one.",
+                file=name,
+            )
         ) from None
     try:
         return checkpoint.build(weights, metadata or {})
     except ValueError as error:
-        raise ValueError(f"{name} {error}".removesuffix(".") + ".") from None
+        raise ValueError(sentence("{name}: {error}", name=name, error=error)) from None
 
 
 def managed(segmenter: SamSegmenter | DeepLab) -> Callable[[np.ndarray, Prompt], np.ndarray]:
@@ -131,7 +136,13 @@ def load_segmenter(model: str) -> LoadedSegmenter:
         return LoadedSegmenter(model, find, needs_prompt=True)
     path = folder_paths.get_full_path(files[model], model)
     if path is None:
-        raise ValueError(f"model is {quoted(model)}, which is no longer in models/{files[model]}: refresh the page.")
+        raise ValueError(
+            sentence(
+                "model is {value}, which is no longer in models/{folder}: refresh the page.",
+                value=quoted(model),
+                folder=files[model],
+            )
+        )
     if path.lower().endswith(".onnx"):
         network = SalientModel(path)
         return LoadedSegmenter(model, lambda image, _: network.predict(image), needs_prompt=False)

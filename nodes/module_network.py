@@ -9,6 +9,7 @@ from comfy.ldm.modules.diffusionmodules.util import timestep_embedding
 from comfy.model_base import BaseModel
 
 from ..phd_ops.latents.module_condition import condition_channels
+from ..phd_ops.sentence import sentence
 
 FORMAT = "phd-module-1"
 # Of a UNet's configuration, what its encoder does not have.
@@ -62,9 +63,17 @@ class ModuleNetwork(ControlNet):
         """
         own = (self.latent_channels, self.context_width)
         if (latent_channels, context_width) != own:
-            wanted = f"The PhD module belongs to a model of {own[0]} latent channels and text of width {own[1]}"
-            here = f"this one has {latent_channels} and {context_width}"
-            raise ValueError(f"{wanted}, but {here}: load the module that was trained beside it.")
+            raise ValueError(
+                sentence(
+                    "The PhD module belongs to a model of {own_channels} latent channels and text of width "
+                    "{own_width}, but this one has {channels} and {width}: load the module that was trained "
+                    "beside it.",
+                    own_channels=own[0],
+                    own_width=own[1],
+                    channels=latent_channels,
+                    width=context_width,
+                )
+            )
 
 
 def copy_encoder(network: ModuleNetwork, unet: torch.nn.Module) -> None:
@@ -82,7 +91,11 @@ def copy_encoder(network: ModuleNetwork, unet: torch.nn.Module) -> None:
         name for name in own if name not in weights and not name.startswith(("zero_convs.", "middle_block_out."))
     ]
     if missing:
-        raise ValueError(f"The base's encoder has no {missing[0]}; its architecture is not one the module can copy.")
+        raise ValueError(
+            sentence(
+                "The base's encoder has no {layer}; its architecture is not one the module can copy.", layer=missing[0]
+            )
+        )
     network.load_state_dict(weights, strict=False)
     for layer in (*network.zero_convs, network.middle_block_out):
         for parameter in layer.parameters():

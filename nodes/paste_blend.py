@@ -12,6 +12,7 @@ from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_given, as_images, as_masks, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
@@ -58,7 +59,9 @@ class PlacementWidgets:
             try:
                 return Placement.from_text(line)
             except ValueError as error:
-                raise ValueError(f"placements, line {number + 1}: {error}") from None
+                raise ValueError(
+                    sentence("placements, line {number}: {error}", number=number + 1, error=error)
+                ) from None
         if self.drawn is None:
             return Placement(self.x, self.y, self.size, self.rotation, self.flip)
         seed, sizes, visible = self.drawn.seed + number, self.drawn.size_range, self.drawn.visible
@@ -150,10 +153,12 @@ def chained(
     paste: PastedScenes, background: torch.Tensor | None, earlier: dict[str, torch.Tensor | None]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor | None]]:
     """The scene and the masks, by the names of their inputs, of an earlier paste that one more subject goes into."""
-    check_socket("paste", paste, PastedScenes, "the paste of an earlier Paste & Blend")
+    check_socket("paste", paste, PastedScenes, sentence("the paste of an earlier Paste & Blend"))
     for name, given in {"background": background, **earlier}.items():
         if given is not None:
-            raise ValueError(f"paste and {name} are both connected: paste brings its own, so disconnect {name}.")
+            raise ValueError(
+                sentence("paste and {name} are both connected: paste brings its own, so disconnect {name}.", name=name)
+            )
     return paste.composite, dict(zip(EARLIER, (paste.subject_matte, paste.inpaint_mask), strict=True))
 
 
@@ -162,7 +167,9 @@ def read_scenes(
 ) -> tuple[dict[str, np.ndarray], list[Message]]:
     """The inputs that belong to a scene, as batches by their names."""
     if background is None:
-        raise ValueError("background is not connected: connect a scene, or the paste of an earlier Paste & Blend.")
+        raise ValueError(
+            sentence("background is not connected: connect a scene, or the paste of an earlier Paste & Blend.")
+        )
     scenes = as_given(background, "background")[..., :3]
     masks, messages = earlier_masks(scenes, earlier)
     return {"background": scenes, **masks}, messages
@@ -224,11 +231,10 @@ def canvas_preview(canvas: Canvas) -> np.ndarray:
 
 
 def placed_at(placement: Placement) -> str:
-    flipped = ", flipped" if placement.flip else ""
-    return (
-        f"Placed at x {placement.x:.3g}, y {placement.y:.3g}, with size {placement.size:.3g} and rotation "
-        f"{placement.rotation:.3g}°{flipped}."
-    )
+    where = {name: f"{value:.3g}" for name, value in asdict(placement).items()}
+    if placement.flip:
+        return sentence("Placed at x {x}, y {y}, with size {size} and rotation {rotation}°, flipped.", **where)
+    return sentence("Placed at x {x}, y {y}, with size {size} and rotation {rotation}°.", **where)
 
 
 def paste_image(
@@ -246,7 +252,9 @@ def paste_image(
     untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, subject in job.subjects.items():
         if subject.box is None:
-            text = f"The mask of subject {number + 1} is empty: the scene passes through unchanged."
+            text = sentence(
+                "The mask of subject {number} is empty: the scene passes through unchanged.", number=number + 1
+            )
             messages.append(Message(text, warning=True))
             continue
         placement = placed[number] = where.place(number, subject.box.size, canvas.size)
@@ -266,19 +274,31 @@ def paste_image(
     if not has_reference:
         copy(canvas.composite, canvas.reference)
         if placed:
-            why = "A cut-out has" if alone else "Several subjects share"
-            text = f"{why} no surround, so there is no light reference: the light is estimated from the result alone."
-            messages.append(Message(text))
+            shared = sentence(
+                "Several subjects share no surround, so there is no light reference: the light is "
+                "estimated from the result alone."
+            )
+            cut_out = sentence(
+                "A cut-out has no surround, so there is no light reference: the light is estimated from "
+                "the result alone."
+            )
+            messages.append(Message(cut_out if alone else shared))
     return placed, messages
 
 
 def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:
     """What to say of a subject of which `share` of its box is in the scene, and `wanted` should be."""
     if not seen:
-        why = "is too small to be seen" if share > 0 else "lies wholly outside the scene"
-        return [Message(f"Subject {number + 1} {why}.", warning=True)]
+        small = sentence("Subject {number} is too small to be seen.", number=number + 1)
+        outside = sentence("Subject {number} lies wholly outside the scene.", number=number + 1)
+        return [Message(small if share > 0 else outside, warning=True)]
     if share < wanted - 1e-6:
-        text = f"Subject {number + 1} is too large to show {wanted:.0%} of its box: {share:.0%} is shown."
+        text = sentence(
+            "Subject {number} is too large to show {wanted:.0%} of its box: {share:.0%} is shown.",
+            number=number + 1,
+            wanted=wanted,
+            share=share,
+        )
         return [Message(text)]
     return []
 
@@ -287,7 +307,14 @@ def mirrored(covered: float) -> list[Message]:
     """What to say of a reference of which the exemplar covers the share `covered`."""
     if covered >= COVERS_ALL:
         return []
-    return [Message(f"The exemplar covers {covered:.0%} of the light reference; its mirror image fills the rest.")]
+    return [
+        Message(
+            sentence(
+                "The exemplar covers {covered:.0%} of the light reference; its mirror image fills the rest.",
+                covered=covered,
+            )
+        )
+    ]
 
 
 def placements_by_subject(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[Placement | None]:
@@ -338,7 +365,7 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
     """The subjects' mattes [B,h,w]: mask or alpha, or the lesser of both, as what is transparent has no color."""
     has_alpha, messages = exemplars.shape[-1] == 4, []
     if mask is None and not has_alpha:
-        raise ValueError("subject has no alpha and no subject_mask is connected: connect one, 1 = subject.")
+        raise ValueError(sentence("subject has no alpha and no subject_mask is connected: connect one, 1 = subject."))
     if mask is None:
         mattes = exemplars[..., 3]
     else:
@@ -348,8 +375,10 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
             mattes = np.minimum(mattes, exemplars[..., 3])
     for index, matte in enumerate(mattes):
         if 0 < matte.max() < 0.5:
-            text = (
-                f"The mask of subject {index + 1} is at most {matte.max():.2f}, so the subject is pasted that faintly."
+            text = sentence(
+                "The mask of subject {number} is at most {most:.2f}, so the subject is pasted that faintly.",
+                number=index + 1,
+                most=matte.max(),
             )
             messages.append(Message(text))
     # Each pixel is judged by itself, so the batch may be one high mask.
@@ -371,7 +400,7 @@ def earlier_masks(
 def placement_lines(text: str | None) -> list[str]:
     """One line for each subject; a single NOT_PLACED where nothing was given."""
     if text is not None:
-        check_socket("placements", text, str, "a text, such as placements_used of a Paste & Blend,")
+        check_socket("placements", text, str, sentence("a text, such as placements_used of a Paste & Blend,"))
     return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
 
 

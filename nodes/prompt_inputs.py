@@ -10,6 +10,7 @@ import numpy as np
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters.prompt import Prompt, one_per_box
+from ..phd_ops.sentence import sentence
 from .images import item, pixels
 from .ui import Message, by_image
 
@@ -36,16 +37,25 @@ def parse_numbers(text: str, size: int, name: str) -> np.ndarray:
             raise ValueError
         return groups
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        example = "120, 80; 200, 90" if size == 2 else "40, 30, 200, 260"
-        what = "pairs of numbers x, y" if size == 2 else "four numbers x, y, width, height"
-        raise ValueError(f'{name} is {quoted(text)}; it must be {what}, such as "{example}".') from None
+        wanted = (
+            sentence('pairs of numbers x, y, such as "120, 80; 200, 90"')
+            if size == 2
+            else sentence('four numbers x, y, width, height, such as "40, 30, 200, 260"')
+        )
+        raise ValueError(
+            sentence("{name} is {value}; it must be {wanted}.", name=name, value=quoted(text), wanted=wanted)
+        ) from None
 
 
 def parse_box(text: str) -> np.ndarray:
     """The box in a widget's text, as float64 [1,4], or [0,4] where it is empty. Raises ValueError."""
     boxes = parse_numbers(text, 4, "box")
     if len(boxes) > 1 or (boxes[:, 2:] <= 0).any():
-        raise ValueError(f"box is {quoted(text)}; it must be one box: x, y, width, height, the last two above 0.")
+        raise ValueError(
+            sentence(
+                "box is {value}; it must be one box: x, y, width, height, the last two above 0.", value=quoted(text)
+            )
+        )
     return boxes
 
 
@@ -64,10 +74,21 @@ def as_boxes(boxes: Any, count: int) -> list[np.ndarray]:
         if not all((abs(array) < MAX_COORDINATE).all() and (array[:, 2:] > 0).all() for array in arrays):
             raise ValueError
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
-        problem = "must be boxes with x, y, width and height in pixels, width and height above 0"
-        raise ValueError(f"boxes is {quoted(boxes)}; these {problem}.") from None
+        raise ValueError(
+            sentence(
+                "boxes is {value}; these must be boxes with x, y, width and height in pixels, width and "
+                "height above 0.",
+                value=quoted(boxes),
+            )
+        ) from None
     if len(arrays) not in (1, count):
-        raise ValueError(f"boxes has lists for {len(arrays)} images, and image has {count}; the numbers must be equal.")
+        raise ValueError(
+            sentence(
+                "boxes has lists for {lists} images, and image has {count}; the numbers must be equal.",
+                lists=len(arrays),
+                count=count,
+            )
+        )
     return arrays if len(arrays) == count else arrays * count
 
 
@@ -89,7 +110,11 @@ def in_pixels(groups: np.ndarray, text: str, name: str, size: Size) -> tuple[np.
     if groups.shape[1] == 2:
         # 1 is the last pixel.
         scaled = np.minimum(scaled, np.subtract(size, 1))
-    text = f"{name} has numbers of 0 to 1 only: they are taken as fractions of the image's {pixels(size)}."
+    text = sentence(
+        "{name} has numbers of 0 to 1 only: they are taken as fractions of the image's {size}.",
+        name=name,
+        size=pixels(size),
+    )
     return scaled, [Message(text)]
 
 
@@ -126,8 +151,10 @@ def prompts_per_image(
         mask = None if rough is None else item(rough, index)
         pointed = one.box is not None or len(own) > 0 or len(one.positive) > 0
         if mask is not None and not (mask > 0.5).any():
-            where = "nothing is pointed at" if not pointed else "the box and the points decide"
-            messages[-1].append(Message(f"rough_mask is empty (nowhere above 0.5): {where}.", warning=True))
+            where = sentence("nothing is pointed at") if not pointed else sentence("the box and the points decide")
+            messages[-1].append(
+                Message(sentence("rough_mask is empty (nowhere above 0.5): {where}.", where=where), warning=True)
+            )
             mask = None
         one = dataclasses.replace(one, rough=mask)
         nothing = not pointed and mask is None and (boxes is not None or rough is not None)

@@ -14,6 +14,7 @@ import torch
 from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
 from ..phd_ops.latents.noise import opposite_pairs
 from ..phd_ops.latents.seeds import item_seed, run_seed
+from ..phd_ops.sentence import sentence
 from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
@@ -40,7 +41,9 @@ class Prompts:
         for name, prompt in named.items():
             check_conditioning(name, prompt)
             if not prompt and name != "negative":
-                raise ValueError(f"{name} is empty: connect a prompt, such as from CLIP Text Encode.")
+                raise ValueError(
+                    sentence("{name} is empty: connect a prompt, such as from CLIP Text Encode.", name=name)
+                )
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def sample_latents(
     mask = latent_mask(mask, latent, scene, soft=is_graded(widgets.method, model.model_options))
     batches, places = batches_of(model, scene, options), checked_places(latent, len(scene))
     if mask is not None and not mask.any():
-        warn("The mask is empty, so nothing may change: the latent passes through and no model is run.")
+        warn(sentence("The mask is empty, so nothing may change: the latent passes through and no model is run."))
         return [batch[None] for batch in batches]
     if not runs_plain(widgets.method, mask, model.model, model.model_options):
         model = without_step_cache(model)
@@ -135,7 +138,9 @@ def without_step_cache(model: Any) -> Any:
     cached = step_caches(model)
     if not cached:
         return model
-    warn("The model's step cache (EasyCache or LazyCache) is not used here: this method needs every estimate.")
+    warn(
+        sentence("The model's step cache (EasyCache or LazyCache) is not used here: this method needs every estimate.")
+    )
     model = model.clone()
     for kind, key in cached:
         model.remove_wrappers_with_key(kind, key)
@@ -162,8 +167,12 @@ def schedule(model: Any, widgets: SamplerWidgets, presets: Presets) -> tuple[tor
     ).sigmas
     if not sigmas.isfinite().all():
         raise ValueError(
-            f"scheduler {widgets.scheduler} gives no finite noise levels for steps {steps}: raise steps, or choose "
-            "another scheduler."
+            sentence(
+                "scheduler {scheduler} gives no finite noise levels for steps {steps}: raise steps, or "
+                "choose another scheduler.",
+                scheduler=widgets.scheduler,
+                steps=steps,
+            )
         )
     if widgets.preset != CUSTOM and len(sigmas) > 1:
         inner_steps, jump_count = within(steps + (steps - 1) * int(inner_steps), len(sigmas) - 1)
@@ -193,7 +202,7 @@ def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
     sampled = [sample_part(run, part, part_callback(preview, place, len(parts))) for place, part in enumerate(parts)]
     if run.options.num_seeds > 1:
         count = run.options.num_seeds
-        tell(f"{count} seeds, one after another: {count} times as many model calls.")
+        tell(sentence("{count} seeds, one after another: {count} times as many model calls.", count=count))
     by_seed = torch.cat(sampled).unflatten(0, (run.options.num_seeds, len(batches), len(run.scene)))
     return list(by_seed.unbind(1))
 

@@ -14,6 +14,7 @@ from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
 from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_images, as_masks, as_tensor, common_batch
 from .load_segmenter import LoadedSegmenter, Segmenter
@@ -155,7 +156,7 @@ class PhDSegment(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("keep", keep, KEEP)
         check_choice("candidate", candidate, CANDIDATES)
-        check_socket("segmenter", segmenter, LoadedSegmenter, "the segmenter of Load Segmenter")
+        check_socket("segmenter", segmenter, LoadedSegmenter, sentence("the segmenter of Load Segmenter"))
         images, rough, messages = with_rough_masks(as_images(image, "image"), rough_mask)
         size = Size.of(images[0])
         prompt, scaled = written_prompt(box, positive_points, negative_points, size)
@@ -164,7 +165,12 @@ class PhDSegment(io.ComfyNode):
         prompts, pointless = prompts_per_image(prompt, image_boxes, rough, len(images))
         messages += scaled + scaled_boxes + pointless
         if segmenter.needs_prompt and any(each.empty for own in prompts for each in own):
-            raise ValueError(f"{segmenter.name} needs a box or positive points around the subject; both are empty.")
+            raise ValueError(
+                sentence(
+                    "{segmenter} needs a box or positive points around the subject; both are empty.",
+                    segmenter=segmenter.name,
+                )
+            )
         subjects = segment_images(segmenter, images, prompts, MaskRefinement(threshold, keep, grow, refine_edge))
         messages += messages_of(subjects)
         masks = [found.mask for found in subjects]
@@ -213,7 +219,7 @@ def segment_images(
 
 def messages_of(subjects: list[Subjects]) -> list[Message]:
     """The messages about all images."""
-    nothing = Message("No subject found: the mask is empty.", warning=True)
+    nothing = Message(sentence("No subject found: the mask is empty."), warning=True)
     return by_image([[*map(Message, found.messages), *([] if found.separate else [nothing])] for found in subjects])
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..phd_ops.sentence import sentence
 from .ui import warn
 
 # Keys of the wrappers by which ComfyUI's EasyCache and LazyCache skip model calls.
@@ -74,12 +75,14 @@ class WatchedModel:
             return found
         plain = None if self.has_cache else self.without_cache(run, *self.last)
         if plain is not None:
-            warn("The model's step cache is not used from here on: this method needs every estimate.")
+            warn(sentence("The model's step cache is not used from here on: this method needs every estimate."))
             return plain
         if not self.has_cache:
             warn(
-                "The model's step cache repeats old estimates, by which the known region is not corrected. Take the "
-                "cache off the model for a better result."
+                sentence(
+                    "The model's step cache repeats old estimates, by which the known region is not "
+                    "corrected. Take the cache off the model for a better result."
+                )
             )
         self.has_cache = True
         return Estimate(self.last[1], False)

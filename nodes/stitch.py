@@ -16,6 +16,7 @@ from ..phd_ops.pixels.geometry import Box, CropWindow, Size
 from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change, stitch
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
 from .stitch_inputs import read_sockets, stitch_sockets
@@ -235,7 +236,9 @@ class Batch:
         if references is None:
             return results, None, []
         if all(map(is_same, references, results)):
-            text = "sampled_reference is the same image as sampled: the light is estimated from sampled alone."
+            text = sentence(
+                "sampled_reference is the same image as sampled: the light is estimated from sampled alone."
+            )
             return results, None, [Message(text)]
         return results, references, []
 
@@ -289,12 +292,16 @@ def stitch_batch(
 def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
     """Refuses what is no crop, and masks of the window's size in place of the whole image's. Names are the inputs'."""
     if crop is not None:
-        check_socket("crop", crop, CropWindow, "the crop of Crop Around Subject")
+        check_socket("crop", crop, CropWindow, sentence("the crop of Crop Around Subject"))
     for name, mask in masks.items():
-        check_socket(name, mask, torch.Tensor, "a MASK")
+        check_socket(name, mask, torch.Tensor, sentence("a MASK"))
         if crop is not None and tuple(mask.shape[-2:][::-1]) == crop.target != crop.scene:
             raise ValueError(
-                f"{name} is {pixels(crop.target)}, the window's size: connect the whole mask from Paste & Blend."
+                sentence(
+                    "{name} is {size}, the window's size: connect the whole mask from Paste & Blend.",
+                    name=name,
+                    size=pixels(crop.target),
+                )
             )
 
 
@@ -308,13 +315,17 @@ def check_masks(batch: Batch) -> None:
         # A subject's pixels differ from the background's; a ring's do not.
         if left_out.any() and is_equal_at(left_out, item(batch.composites, index), item(batch.scenes, index)):
             raise ValueError(
-                "subject_matte covers more than harmonize_mask, where nothing was pasted: the two are swapped, so "
-                "connect each to its own name."
+                sentence(
+                    "subject_matte covers more than harmonize_mask, where nothing was pasted: the two are "
+                    "swapped, so connect each to its own name."
+                )
             )
         if not (change[matte > 0] > 0).any():
             raise ValueError(
-                "harmonize_mask leaves out the whole subject, as inpaint_mask does: connect harmonize_mask of Paste & "
-                "Blend."
+                sentence(
+                    "harmonize_mask leaves out the whole subject, as inpaint_mask does: connect "
+                    "harmonize_mask of Paste & Blend."
+                )
             )
 
 
@@ -326,20 +337,36 @@ def is_equal_at(mask: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
 def find_window(scene: Size, composite: Size, sampled: Size, crop: CropWindow | None) -> tuple[Box, list[Message]]:
     """The part of the scene that was sampled; and a message if the VAE cut off the rest."""
     if composite != scene:
-        wrong = f"composite is {pixels(composite)}, but background is {pixels(scene)}"
-        raise ValueError(f"{wrong}: connect the composite that was made from this background.")
+        raise ValueError(
+            sentence(
+                "composite is {composite}, but background is {scene}: connect the composite that was made "
+                "from this background.",
+                composite=pixels(composite),
+                scene=pixels(scene),
+            )
+        )
     if crop is not None:
         if crop.scene != scene:
-            wrong = f"crop was cut from an image of {pixels(crop.scene)}, but background is {pixels(scene)}"
-            raise ValueError(f"{wrong}: connect the crop that was cut from this background's composite.")
+            raise ValueError(
+                sentence(
+                    "crop was cut from an image of {cut_from}, but background is {scene}: connect the crop "
+                    "that was cut from this background's composite.",
+                    cut_from=pixels(crop.scene),
+                    scene=pixels(scene),
+                )
+            )
         if decoded_window(crop.target, sampled).size == crop.target:
             return crop.box, []
-        text = f"sampled is {pixels(sampled)}: the window's margin, which the VAE cut off, stays as it is."
+        text = sentence(
+            "sampled is {sampled}: the window's margin, which the VAE cut off, stays as it is.", sampled=pixels(sampled)
+        )
         return crop.box, [Message(text)]
     window = decoded_window(scene, sampled)
     if window.size == scene:
         return window, []
-    text = f"sampled is {pixels(window.size)}: the image's margin, which the VAE cut off, stays as it is."
+    text = sentence(
+        "sampled is {size}: the image's margin, which the VAE cut off, stays as it is.", size=pixels(window.size)
+    )
     return window, [Message(text)]
 
 
@@ -351,10 +378,24 @@ def check_sampled(scene: Size, crop: CropWindow | None, **batches: list[np.ndarr
         if may_show(size, whole) and not (crop is not None and size == scene != whole):
             continue
         if crop is None:
-            wrong = f"{name} is {pixels(size)}, which cannot be all of a background of {pixels(whole)}"
-            raise ValueError(f"{wrong}: connect the crop that it was sampled from, or give it the background's shape.")
-        wrong = f"{name} is {pixels(size)}, which cannot be the crop's window of {pixels(whole)}"
-        raise ValueError(f"{wrong}: connect the image that was sampled from this crop.")
+            raise ValueError(
+                sentence(
+                    "{name} is {size}, which cannot be all of a background of {whole}: connect the crop that "
+                    "it was sampled from, or give it the background's shape.",
+                    name=name,
+                    size=pixels(size),
+                    whole=pixels(whole),
+                )
+            )
+        raise ValueError(
+            sentence(
+                "{name} is {size}, which cannot be the crop's window of {whole}: connect the image that "
+                "was sampled from this crop.",
+                name=name,
+                size=pixels(size),
+                whole=pixels(whole),
+            )
+        )
 
 
 def may_show(sampled: Size, whole: Size) -> bool:
@@ -372,8 +413,15 @@ def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
     """A batch of images as one batch for each seed: first all scenes with the first one, and so on."""
     images = as_images(batch, name)[..., :3]
     if len(images) % seeds:
-        problem = f"{name} has {len(images)} images, which cannot be {seeds} runs of the same scenes"
-        raise ValueError(f"{problem}: set num_seeds to the number of runs, or connect all of them.")
+        raise ValueError(
+            sentence(
+                "{name} has {images} images, which cannot be {seeds} runs of the same scenes: set "
+                "num_seeds to the number of runs, or connect all of them.",
+                name=name,
+                images=len(images),
+                seeds=seeds,
+            )
+        )
     return np.split(images, seeds)
 
 
@@ -420,40 +468,57 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
     if stitched.light is not None:
         messages = light_messages(report)
     elif matte.any():
-        messages = [Message("The model changed nothing in the composite: it is put back as it is.")]
+        messages = [Message(sentence("The model changed nothing in the composite: it is put back as it is."))]
     elif stitched.used.any():
-        text = "The subject's mask is empty: only its surround is taken from the sampled image."
+        text = sentence("The subject's mask is empty: only its surround is taken from the sampled image.")
         messages = [Message(text, warning=True)]
     else:
-        text = "The subject's mask is empty: the background passes through unchanged."
+        text = sentence("The subject's mask is empty: the background passes through unchanged.")
         messages = [Message(text, warning=True)]
     shift = stitched.shift
     if shift.pixels and color_fix > 0:
         gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
         offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
-        text = f"Color shift removed: {gain}; {offset} levels (red, green, blue), by {shift.pixels} pixels."
+        text = sentence(
+            "Color shift removed: {gain}; {offset} levels (red, green, blue), by {pixels} pixels.",
+            gain=gain,
+            offset=offset,
+            pixels=shift.pixels,
+        )
         messages.append(Message(text))
     return messages
 
 
 def light_messages(report: dict[str, Any]) -> list[Message]:
     """How the light moved, and whether the subject stayed itself."""
-    gain = ", ".join(
-        f"{name} ×{value:.2f}" for name, value in zip(("red", "green", "blue"), report["gain"], strict=True)
-    )
+    red, green, blue = (f"{value:.2f}" for value in report["gain"])
     own, sampled = report["identity"], report["identity_of_sampled"]
     messages = [
-        Message(f"Light on the subject: {gain}, estimated from {report['light_by']}."),
-        Message(f"Identity {own:.2f} (the sampled image's: {sampled:.2f})."),
+        Message(
+            sentence(
+                "Light on the subject: red ×{red}, green ×{green}, blue ×{blue}, estimated from {source}.",
+                red=red,
+                green=green,
+                blue=blue,
+                source=report["light_by"],
+            )
+        ),
+        Message(sentence("Identity {own:.2f} (the sampled image's: {sampled:.2f}).", own=own, sampled=sampled)),
     ]
     estimated, applied = (f"×{value:.2f}" for value in report["eased"] or (1, 1))
     if estimated != applied:
-        text = f"The light was estimated to change by up to {estimated} and is eased there to {applied}."
+        text = sentence(
+            "The light was estimated to change by up to {estimated} and is eased there to {applied}.",
+            estimated=estimated,
+            applied=applied,
+        )
         messages.append(Message(text))
     if report["neglected"]:
-        text = "The model left the subject as it was: raise denoise or inner steps, or check that the mask covers it."
+        text = sentence(
+            "The model left the subject as it was: raise denoise or inner steps, or check that the mask covers it."
+        )
         messages.append(Message(text))
     if report["suppressed"]:
-        text = "The model seems to have painted the subject away: name it in the prompt, or lower denoise."
+        text = sentence("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
         messages.append(Message(text, warning=True))
     return messages

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
+from ..phd_ops.sentence import sentence
 from .companions import Companions, companions_of
 from .crop import Crop
 from .paste_inputs import Paste
@@ -94,16 +95,16 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     """What is connected, by the sockets' names; what the latent, the crop and the paste bring where they are not."""
     crop, paste, latent = (sockets.get(name) for name in ("crop", "paste", "latent"))
     if crop is not None:
-        check_socket("crop", crop, PasteCrop, "the crop of Crop Around Subject")
+        check_socket("crop", crop, PasteCrop, sentence("the crop of Crop Around Subject"))
     if paste is not None:
-        check_socket("paste", paste, PastedScenes, "the paste of Paste & Blend")
+        check_socket("paste", paste, PastedScenes, sentence("the paste of Paste & Blend"))
     sampled: dict[str, Any] = {name: sockets.get(name) for name in SAMPLED_PARTS}
     if sockets.get("vae") is not None:
-        check_socket("vae", sockets["vae"], comfy.sd.VAE, "a VAE")
+        check_socket("vae", sockets["vae"], comfy.sd.VAE, sentence("a VAE"))
     if latent is not None:
-        check_socket("latent", latent, dict, "a LATENT")
+        check_socket("latent", latent, dict, sentence("a LATENT"))
         if not isinstance(latent.get("samples"), torch.Tensor):
-            raise ValueError("latent holds no samples: connect the latent of a sampler.")
+            raise ValueError(sentence("latent holds no samples: connect the latent of a sampler."))
         held = companions_of(latent)
         check_window(held, crop)
         vae = held.vae if held is not None and sockets.get("vae") is None else sockets.get("vae")
@@ -116,7 +117,7 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
         own = decoded(latent, held, seeds, vae, {name for name in SAMPLED_PARTS if sampled[name] is None})
         sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
     if sampled["sampled"] is None:
-        raise ValueError("sampled is not connected: connect latent and vae, or an image to sampled.")
+        raise ValueError(sentence("sampled is not connected: connect latent and vae, or an image to sampled."))
     scene = scene_parts(sockets, crop, paste)
     return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds)
 
@@ -130,7 +131,7 @@ def decoded(
     if held is not None:
         found["changed"] = held.changed
     if vae is None and "sampled" in missing:
-        raise ValueError("latent is connected, but vae is not: connect the VAE of the model that sampled it.")
+        raise ValueError(sentence("latent is connected, but vae is not: connect the VAE of the model that sampled it."))
     samples, reference = latent["samples"], None if held is None else held.sampled_reference
     if seeds is not None:
         samples = seeds.scene.flatten(0, 1)
@@ -148,8 +149,14 @@ def decode(vae: Any, samples: torch.Tensor) -> torch.Tensor:
         images = vae.decode(samples)
     except RuntimeError:
         if samples.ndim > 1 and samples.shape[1] != vae.latent_channels:
-            counts = f"{samples.shape[1]} channels, but the VAE works on {vae.latent_channels}"
-            raise ValueError(f"latent has {counts}: connect the VAE of the model that sampled it.") from None
+            raise ValueError(
+                sentence(
+                    "latent has {channels} channels, but the VAE works on {wanted}: connect the VAE of the "
+                    "model that sampled it.",
+                    channels=samples.shape[1],
+                    wanted=vae.latent_channels,
+                )
+            ) from None
         raise
     return images.flatten(0, 1) if images.ndim == 5 else images
 
@@ -159,10 +166,16 @@ def check_window(held: Companions | None, crop: PasteCrop | None) -> None:
     if held is None:
         return
     if crop is None:
-        without = "crop is not connected, but latent shows the window of a crop"
-        raise ValueError(f"{without}: connect the crop of the Crop Around Subject that made the latent.")
+        raise ValueError(
+            sentence(
+                "crop is not connected, but latent shows the window of a crop: connect the crop of the "
+                "Crop Around Subject that made the latent."
+            )
+        )
     if held.crop != crop or not are_of_one_paste(held.crop.pasted, crop.pasted):
-        raise ValueError("crop and latent come from different crops: connect both of the same Crop Around Subject.")
+        raise ValueError(
+            sentence("crop and latent come from different crops: connect both of the same Crop Around Subject.")
+        )
 
 
 def are_of_one_paste(own: PastedScenes | None, whole: PastedScenes | None) -> bool:
@@ -179,11 +192,15 @@ def scene_parts(
     held = None if crop is None else crop.pasted
     found: dict[str, Any] = {}
     if paste is not None and held is not None and not are_of_one_paste(held, paste):
-        raise ValueError("crop was cut from another paste than the connected one: disconnect paste, or cut this one.")
+        raise ValueError(
+            sentence("crop was cut from another paste than the connected one: disconnect paste, or cut this one.")
+        )
     source = held or paste
     for name in SCENE_PARTS:
         value = sockets.get(name)
         found[name] = value if value is not None or source is None else getattr(source, name)
         if found[name] is None:
-            raise ValueError(f"{name} is not connected: connect the crop of a paste, a paste, or {name} itself.")
+            raise ValueError(
+                sentence("{name} is not connected: connect the crop of a paste, a paste, or {name} itself.", name=name)
+            )
     return found

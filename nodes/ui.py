@@ -29,6 +29,7 @@ from comfy_execution.utils import get_executing_context
 
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.sentence import sentence
 from .compat import newer
 
 # Schema words of a node that returns `ui`: newer versions of ComfyUI then give it again when the node is cached.
@@ -57,21 +58,23 @@ def by_image(messages: Sequence[Sequence[Message]]) -> list[Message]:
         for message in dict.fromkeys(own):
             numbers.setdefault(message, []).append(number)
     return [
-        message if len(of) == len(messages) else replace(message, text=f"{name_images(of)}: {message.text}")
+        message if len(of) == len(messages) else replace(message, text=about_images(of, message.text))
         for message, of in numbers.items()
     ]
 
 
-def name_images(numbers: list[int]) -> str:
-    """Ascending numbers of images as they stand in a message: "Image 3", or "Images 1 to 4, 7"."""
+def about_images(numbers: list[int], message: str) -> str:
+    """A message that begins with the images that it is about, by their ascending numbers: "Images 1-4, 7: …"."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
             runs[-1].append(number)
         else:
             runs.append([number])
-    named = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return f"Image{'s' * (len(numbers) > 1)} {', '.join(named)}"
+    named = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+    if len(numbers) == 1:
+        return sentence("Image {number}: {message}", number=named, message=message)
+    return sentence("Images {numbers}: {message}", numbers=named, message=message)
 
 
 class Page(NamedTuple):

@@ -2,6 +2,8 @@
 
 import torch
 
+from ..sentence import sentence
+
 
 def condition_channels(latent_channels: int) -> int:
     """The number of channels of `module_condition` for latents of so many channels."""
@@ -29,7 +31,14 @@ def module_condition(
         ("reference", composite if reference is None else reference, composite.shape),
     ):
         if tuple(found.shape) != tuple(wanted):
-            raise ValueError(f"{name} is {tuple(found.shape)}, but the composite's latents need {tuple(wanted)}.")
+            raise ValueError(
+                sentence(
+                    "{name} is {found}, but the composite's latents need {wanted}.",
+                    name=name,
+                    found=tuple(found.shape),
+                    wanted=tuple(wanted),
+                )
+            )
     known = torch.full_like(subject, 0.0 if reference is None else 1.0)
     seen = torch.zeros_like(composite) if reference is None else reference
     return torch.cat([composite, subject.to(composite), hidden.to(composite), seen, known.to(composite)], 1)

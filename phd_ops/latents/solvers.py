@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from ..sentence import sentence
 from .guidance import GuidedModel, Model, Prediction, as_guided
 from .noise import renoise, signal
 
@@ -33,8 +34,11 @@ def check_finite(denoised: torch.Tensor, items: torch.Tensor) -> None:
     """Raises ValueError if the estimate of any of `items` (bool [B]) is not finite."""
     if not (finite_items(denoised) | ~items).all():
         raise ValueError(
-            "The model's estimate is not finite (NaN). Check that the model file is complete, that the model supports "
-            "its precision (try fp32 or bf16 instead of fp16), that latent and prompts hold no NaN, and cfg."
+            sentence(
+                "The model's estimate is not finite (NaN). Check that the model file is complete, that "
+                "the model supports its precision (try fp32 or bf16 instead of fp16), that latent and "
+                "prompts hold no NaN, and cfg."
+            )
         )
 
 

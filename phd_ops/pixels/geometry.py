@@ -12,6 +12,7 @@ import numpy as np
 
 from ..interrupt import check
 from ..quote import quoted
+from ..sentence import sentence
 
 # A window shows at least so many pixels of scene around what may change.
 LEAST_CONTEXT = 16
@@ -133,10 +134,18 @@ class Placement:
             # A NaN compares as false.
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
                 raise ValueError(
-                    f"{name} is {quoted(value)}; in a placement it must be a number from {low:g} to {high:g}."
+                    sentence(
+                        "{name} is {value}; in a placement it must be a number from {low:g} to {high:g}.",
+                        name=name,
+                        value=quoted(value),
+                        low=low,
+                        high=high,
+                    )
                 )
         if not isinstance(self.flip, (bool, np.bool_)):
-            raise ValueError(f"flip is {quoted(self.flip)}; in a placement it must be true or false.")
+            raise ValueError(
+                sentence("flip is {value}; in a placement it must be true or false.", value=quoted(self.flip))
+            )
 
     def scale(self, subject: Size, scene: Size) -> float:
         """Scene pixels per subject pixel."""
@@ -165,7 +174,11 @@ class Placement:
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or not set(values) <= set(asdict(cls())):
-            raise ValueError(f"{quoted(text)} is not a placement; one looks like this: {example}.")
+            raise ValueError(
+                sentence(
+                    "{value} is not a placement; one looks like this: {example}.", value=quoted(text), example=example
+                )
+            )
         return cls(**values)
 
 

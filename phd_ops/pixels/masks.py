@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..interrupt import bands, by_bands, waiting
+from ..sentence import sentence
 from .geometry import Size, bounding_box
 from .resample import blur
 
@@ -42,7 +43,11 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
         mask = mask[..., 0]
     if mask.ndim != 3 or 0 in mask.shape:
         shape = tuple(mask.shape)
-        raise ValueError(f"A mask must be [H,W], [B,H,W] or [B,1,H,W] with at least one pixel; this one is {shape}.")
+        raise ValueError(
+            sentence(
+                "A mask must be [H,W], [B,H,W] or [B,1,H,W] with at least one pixel; this one is {shape}.", shape=shape
+            )
+        )
     eight_bits = not mask.is_floating_point() and mask.dtype != torch.bool and bool(mask.max() > 1)
     mask = mask.detach().cpu().float()
     mask = mask / 255 if eight_bits else mask

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands, check, copy
+from ..sentence import sentence
 from . import blend as blending
 from .foreground import extend, premultiplied
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
@@ -80,7 +81,7 @@ def exemplar_matrix(box: Box | None, placement: Placement, scene: Size) -> np.nd
         ValueError: there is no box, since the matte is empty.
     """
     if box is None:
-        raise ValueError("The subject's mask is empty: there is nothing to paste.")
+        raise ValueError(sentence("The subject's mask is empty: there is nothing to paste."))
     return moved(placement.matrix(box.size, scene), Box(-box.x, -box.y, 0, 0), Box(0, 0, 0, 0))
 
 

@@ -16,6 +16,7 @@ import torch
 
 from .. import local_linear
 from ..interrupt import by_bands
+from ..sentence import sentence
 from .color import linear_to_srgb, luma, srgb_to_linear
 
 # Light is first estimated at so many times the scale that separates it from texture: nearly as one plane.
@@ -238,7 +239,7 @@ def eased_extreme(change: np.ndarray, matte: np.ndarray) -> tuple[float, float] 
     furthest = seen.flat[np.abs(seen).argmax()] if seen.size else np.float32(0)
     if abs(furthest) <= math.log(EASED_GAIN):
         return None
-    return math.exp(furthest), math.exp(ease(furthest))
+    return math.exp(furthest), math.exp(ease(np.asarray(furthest)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,10 +263,10 @@ class Light:
     eased: tuple[float, float] | None = None
 
 
-FROM_RESULT = "the result alone"
-FROM_FLAT = "the result; the light reference gets little weight, as its surround is plain or not visible"
-FROM_DIFFERENCE = "the difference to the light reference; the result disagrees and is ignored"
-FROM_BOTH = "the difference to the light reference and the result, which agree"
+FROM_RESULT = sentence("the result alone")
+FROM_FLAT = sentence("the result; the light reference gets little weight, as its surround is plain or not visible")
+FROM_DIFFERENCE = sentence("the difference to the light reference; the result disagrees and is ignored")
+FROM_BOTH = sentence("the difference to the light reference and the result, which agree")
 
 
 def read_light(

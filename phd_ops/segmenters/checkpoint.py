@@ -2,22 +2,23 @@
 
 import torch
 
+from ..sentence import sentence
 from . import deeplab, sam
 
-SUPPORTED = (
-    "supported are SAM (ViT-B, ViT-L, ViT-H), DeepLabV3+ of segmentation-models-pytorch or transformers, "
-    "DeepLabV3 of torchvision, and salient-object models as .onnx"
+SUPPORTED = sentence(
+    "supported are SAM (ViT-B, ViT-L, ViT-H), DeepLabV3+ of segmentation-models-pytorch or "
+    "transformers, DeepLabV3 of torchvision, and salient-object models as .onnx"
 )
 # Known checkpoints that are not supported: how a tensor's name begins, and what the file is.
 UNSUPPORTED = (
-    ("mask_decoder.hf_token", "a SAM-HQ checkpoint"),
-    ("sam_mask_decoder.", "a SAM 2 checkpoint"),
-    ("memory_attention.", "a SAM 2 checkpoint"),
-    ("detector.", "a SAM 3 checkpoint"),
-    ("image_encoder.patch_embed.seq.", "a MobileSAM checkpoint"),
-    ("vision_encoder.", "a SAM checkpoint in transformers' own layout"),
-    ("model.diffusion_model.", "a diffusion model"),
-    ("diffusion_model.", "a diffusion model"),
+    ("mask_decoder.hf_token", sentence("a SAM-HQ checkpoint")),
+    ("sam_mask_decoder.", sentence("a SAM 2 checkpoint")),
+    ("memory_attention.", sentence("a SAM 2 checkpoint")),
+    ("detector.", sentence("a SAM 3 checkpoint")),
+    ("image_encoder.patch_embed.seq.", sentence("a MobileSAM checkpoint")),
+    ("vision_encoder.", sentence("a SAM checkpoint in transformers' own layout")),
+    ("model.diffusion_model.", sentence("a diffusion model")),
+    ("diffusion_model.", sentence("a diffusion model")),
 )
 SAM_TENSORS = ("image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight")
 # What training tools put in front of a network's tensor names.
@@ -41,14 +42,14 @@ def build(weights: object, metadata: dict[str, str]) -> sam.SamSegmenter | deepl
     Args:
         weights: what the file holds; anything but a dict of tensors is refused.
         metadata: of a safetensors file, see `deeplab`.
-    Raises ValueError; its message is the second half of a sentence that begins with the file's name.
+    Raises ValueError; its message is what follows the file's name and a colon.
     """
     tensors = without_prefix(weights) if isinstance(weights, dict) else {}
     for start, what in UNSUPPORTED:
         if any(name.startswith(start) for name in tensors):
-            raise ValueError(f"is {what}; {SUPPORTED}")
+            raise ValueError(sentence("this is {what}; {supported}.", what=what, supported=SUPPORTED))
     if all(name in tensors for name in SAM_TENSORS):
         return sam.SamSegmenter(sam.build(tensors))
     if deeplab.library_of(tensors) is not None:
         return deeplab.build(tensors, metadata)
-    raise ValueError(f"is not a segmenter that this pack knows; {SUPPORTED}")
+    raise ValueError(sentence("this is not a segmenter that this pack knows; {supported}.", supported=SUPPORTED))

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from ..pixels.masks import resize_mask
 from ..quote import quoted
+from ..sentence import sentence
 from .labels import BACKGROUND, class_index, labels_for, normalized
 from .onnx_salient import MEAN, STD
 from .packages import import_optional
@@ -63,7 +64,12 @@ def smp_networks(classes: int, width: int, encoder: str | None) -> Iterator[Call
     smp = import_optional("segmentation_models_pytorch", "segmentation-models-pytorch")
     # Names with other characters could make timm download a network.
     if encoder is not None and not re.fullmatch(r"[\w.-]+", encoder):
-        raise ValueError(f"names the encoder {quoted(encoder)}, which segmentation-models-pytorch does not have")
+        raise ValueError(
+            sentence(
+                "its metadata names the encoder {encoder}, which segmentation-models-pytorch does not have.",
+                encoder=quoted(encoder),
+            )
+        )
     for name in ENCODERS if encoder is None else (encoder,):
         # No pretrained weights are downloaded: the checkpoint has its own.
         yield lambda name=name: smp.DeepLabV3Plus(
@@ -118,7 +124,7 @@ def build(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> "DeepLa
     """
     library = library_of(weights)
     if library is None:
-        raise ValueError("is not a DeepLab")
+        raise ValueError(sentence("this is not a DeepLab."))
     classes = weights[HEADS[library][1]].shape[0]
     if library == "segmentation-models-pytorch":
         width = weights["decoder.aspp.0.project.0.weight"].shape[0]
@@ -129,11 +135,23 @@ def build(weights: dict[str, torch.Tensor], metadata: dict[str, str]) -> "DeepLa
         network = first_match(torchvision_networks(classes), weights)
     if network is None:
         known = {"segmentation-models-pytorch": ENCODERS, "torchvision": TORCHVISION}.get(library, ("MobileNetV2",))
-        raise ValueError(f"is a DeepLab of {library}, but with none of the encoders known here: {', '.join(known)}")
+        raise ValueError(
+            sentence(
+                "this is a DeepLab of {library}, but with none of the encoders known here: {known}.",
+                library=library,
+                known=", ".join(known),
+            )
+        )
     labels = read_labels(metadata.get("labels"), classes)
     side = metadata.get("side", "512")
     if not side.isdecimal() or not STRIDE <= int(side) <= 4096:
-        raise ValueError(f"has {quoted(side)} as its input's side; it must be a whole number from {STRIDE} to 4096")
+        raise ValueError(
+            sentence(
+                "its metadata gives {value} as its input's side; it must be a whole number from {least} to 4096.",
+                value=quoted(side),
+                least=STRIDE,
+            )
+        )
     return DeepLab(network, library, labels, int(side))
 
 
@@ -147,7 +165,11 @@ def read_labels(text: str | None, classes: int) -> tuple[str, ...]:
         names = None
     labels = tuple(map(str, names)) if isinstance(names, list) else ()
     if len(labels) != classes:
-        raise ValueError(f"has {classes} classes, and its metadata names {len(labels)} of them")
+        raise ValueError(
+            sentence(
+                "it has {classes} classes, and its metadata names {named} of them.", classes=classes, named=len(labels)
+            )
+        )
     return labels
 
 

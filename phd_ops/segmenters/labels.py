@@ -3,6 +3,7 @@
 import difflib
 
 from ..quote import MOST_QUOTED, quoted
+from ..sentence import sentence
 
 BACKGROUND = "background"
 VOC = (
@@ -59,9 +60,21 @@ def class_index(name: str, labels: tuple[str, ...]) -> int:
     if normalized(name) in known:
         return known.index(normalized(name))
     near = difflib.get_close_matches(name[:MOST_QUOTED].lower(), labels, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
     names = ", ".join(label for label in labels if normalized(label) != BACKGROUND and not label.startswith("unused"))
+    if near:
+        raise ValueError(
+            sentence(
+                "class_name is {value}, which this network does not know; did you mean {near!r}? It "
+                "knows: {names}. auto takes the most frequent.",
+                value=quoted(name),
+                near=near[0],
+                names=names,
+            )
+        )
     raise ValueError(
-        f"class_name is {quoted(name)}, which this network does not know{hint} It knows: {names}. "
-        "auto takes the most frequent."
+        sentence(
+            "class_name is {value}, which this network does not know. It knows: {names}. auto takes the most frequent.",
+            value=quoted(name),
+            names=names,
+        )
     )

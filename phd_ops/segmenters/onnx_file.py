@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..sentence import sentence
+
 # What field numbers are read from.
 Buffer = bytes | mmap.mmap
 
@@ -113,5 +115,9 @@ def read_layout(path: str | Path) -> OnnxLayout:
                 raise ValueError
             return OnnxLayout(inputs, outputs)
     except (ValueError, IndexError, TypeError):
-        problem = "is not an ONNX model, or was cut short while it was copied"
-        raise ValueError(f"{Path(path).name} {problem}; get the file again.") from None
+        raise ValueError(
+            sentence(
+                "{file} is not an ONNX model, or was cut short while it was copied; get the file again.",
+                file=Path(path).name,
+            )
+        ) from None

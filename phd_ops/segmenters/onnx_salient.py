@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ..sentence import sentence
 from .onnx_file import OnnxLayout, read_layout
 
 # ImageNet statistics of RGB in 0..1.
@@ -44,11 +45,20 @@ def preprocessing_for(layout: OnnxLayout) -> Preprocessing:
     """A network's preprocessing, by the table above. Raises ValueError where it does not take one RGB image."""
     shape = layout.inputs[0].shape
     if len(layout.inputs) != 1 or len(shape) != 4 or shape[1] not in (3, None) or shape[0] not in (1, None):
-        shapes = " and ".join(str(tuple("any" if n is None else n for n in each.shape)) for each in layout.inputs)
-        raise ValueError(f"takes {shapes}; a salient-object model takes one image [1,3,height,width]")
+        shapes = ", ".join(str(tuple("any" if n is None else n for n in each.shape)) for each in layout.inputs)
+        raise ValueError(
+            sentence("it takes {shapes}; a salient-object model takes one image [1,3,height,width].", shapes=shapes)
+        )
     height, width = (side or (U2NET_SIDE if layout.outputs == 7 else DEFAULT_SIDE) for side in shape[2:])
     if max(height, width) > MOST_SIDE:
-        raise ValueError(f"takes images of {width}×{height} pixels; a salient-object model takes at most {MOST_SIDE}")
+        raise ValueError(
+            sentence(
+                "it takes images of {width}×{height} pixels; a salient-object model takes at most {most}.",
+                width=width,
+                height=height,
+                most=MOST_SIDE,
+            )
+        )
     if max(height, width) <= 512 and layout.outputs > 1:
         return Preprocessing((width, height), MEAN, STD, stretch=True)
     if layout.outputs == 1:
@@ -71,7 +81,7 @@ class SalientModel:
         try:
             self.preprocessing = preprocessing_for(layout)
         except ValueError as error:
-            raise ValueError(f"{Path(path).name} {error}.") from None
+            raise ValueError(sentence("{name}: {error}", name=Path(path).name, error=error)) from None
         self.half = layout.inputs[0].half
         try:
             self.net = cv2.dnn.readNetFromONNX(path)
@@ -84,7 +94,11 @@ class SalientModel:
         if importlib.util.find_spec("onnxruntime") is None:
             reason = " ".join(error.err.split())[:200]
             raise ValueError(
-                f"{name}: OpenCV cannot run this model ({reason}); install the package onnxruntime, which may."
+                sentence(
+                    "{file}: OpenCV cannot run this model ({reason}); install the package onnxruntime, which may.",
+                    file=name,
+                    reason=reason,
+                )
             ) from None
         import onnxruntime
 
@@ -93,7 +107,11 @@ class SalientModel:
         # onnxruntime's errors have no common base but Exception.
         except Exception as failed:
             reason = " ".join(str(failed).split())[:200]
-            raise ValueError(f"{name}: neither OpenCV nor onnxruntime can run this model ({reason}).") from None
+            raise ValueError(
+                sentence(
+                    "{file}: neither OpenCV nor onnxruntime can run this model ({reason}).", file=name, reason=reason
+                )
+            ) from None
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """The subject of an image.
@@ -110,7 +128,13 @@ class SalientModel:
             small = small / max(float(small.max()), 1e-6)
         saliency = self.run(np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
         if saliency.ndim < 2 or 0 in saliency.shape:
-            raise ValueError(f"{Path(self.path).name} gives an output of shape {saliency.shape}; a mask is needed.")
+            raise ValueError(
+                sentence(
+                    "{file} gives an output of shape {shape}; a mask is needed.",
+                    file=Path(self.path).name,
+                    shape=saliency.shape,
+                )
+            )
         saliency = saliency.reshape(-1, *saliency.shape[-2:])[0].astype(np.float32)
         low, high = float(saliency.min()), float(saliency.max())
         if not (low > -0.01 and high < 1.01):

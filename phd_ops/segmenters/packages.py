@@ -3,18 +3,32 @@
 import importlib
 from types import ModuleType
 
+from ..sentence import sentence
+
 
 def import_optional(module: str, package: str) -> ModuleType:
     """An optional package's module.
 
-    Raises ValueError where it is missing or fails to import. The message is the second half of a sentence that begins
-    with a file's name.
+    Raises ValueError where it is missing or fails to import. The message is what follows a file's name and a
+    colon.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
-        reason = "which is not installed"
+        raise ValueError(
+            sentence(
+                "it needs the package {package}, which is not installed; install it into ComfyUI's Python.",
+                package=package,
+            )
+        ) from None
     # A package whose own dependencies do not fit fails with whatever its authors chose to raise.
     except Exception as error:
-        reason = f"which cannot be imported ({' '.join(str(error).split())[:200]})"
-    raise ValueError(f"needs the package {package}, {reason}; install it into ComfyUI's Python")
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            sentence(
+                "it needs the package {package}, which cannot be imported ({reason}); install it into "
+                "ComfyUI's Python.",
+                package=package,
+                reason=reason,
+            )
+        ) from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..pixels.geometry import Size
+from ..sentence import sentence
 
 # The class name that leaves the choice to the network.
 AUTO = "auto"
@@ -72,20 +73,28 @@ def clip_to_image(prompt: Prompt, size: Size) -> tuple[Prompt | None, list[str]]
 
     The prompt is None where nothing of it lies in the image; a prompt that was empty stays as it is.
     """
-    image, messages = f"the image of {size.width}×{size.height} pixels", []
+    sides, messages = {"width": size.width, "height": size.height}, []
 
     def inside(name: str, points: np.ndarray) -> np.ndarray:
         kept = points[((points >= 0) & (points < size)).all(1)]
         if len(kept) < len(points):
-            left_out = f"{len(points) - len(kept)} of {len(points)}"
-            messages.append(f"{name}_points: {left_out} lie outside {image} and are left out.")
+            left = len(points) - len(kept)
+            messages.append(
+                sentence(
+                    "{name}: {left} of {count} lie outside the image of {width}×{height} pixels and are left out.",
+                    name=name,
+                    left=left,
+                    count=len(points),
+                    **sides,
+                )
+            )
         return kept
 
-    positive, negative = inside("positive", prompt.positive), inside("negative", prompt.negative)
+    positive, negative = inside("positive_points", prompt.positive), inside("negative_points", prompt.negative)
     clipped = dataclasses.replace(prompt, positive=positive, negative=negative)
     if prompt.box is not None:
         x, y, width, height = prompt.box
         if not (x < size.width and y < size.height and x + width > 0 and y + height > 0):
-            messages.append(f"box: it lies outside {image}.")
+            messages.append(sentence("box: it lies outside the image of {width}×{height} pixels.", **sides))
             return None, messages
     return (None if clipped.empty and not prompt.empty else clipped), messages

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..sentence import sentence
 from .packages import import_optional
 from .prompt import Prompt
 
@@ -85,7 +86,7 @@ def build(weights: dict[str, torch.Tensor]) -> Any:
         )
         network.load_state_dict({name: value.float() for name, value in weights.items()})
     except (KeyError, IndexError, ValueError, ZeroDivisionError, RuntimeError, AssertionError):
-        raise ValueError("holds parts of a SAM network, but not a complete one") from None
+        raise ValueError(sentence("it holds parts of a SAM network, but not a complete one.")) from None
     return network.eval()
 
 

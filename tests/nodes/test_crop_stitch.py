@@ -472,7 +472,7 @@ def test_a_subject_mask_of_another_size_is_resized_to_the_images_and_gives_a_mes
 def test_subjects_that_fit_no_batch_and_no_mask_are_refused():
     _, composite, matte, change = pasted(60, 80, batch=2)
     given = {"composite": composite, "inpaint_mask": matte, "harmonize_mask": change, "side": 64}
-    assert "subject_matte has 3" in refused("PhDCrop", **given, subject_matte=torch.ones(3, 60, 80))
+    assert "subject_matte: 3" in refused("PhDCrop", **given, subject_matte=torch.ones(3, 60, 80))
     assert refused("PhDCrop", **given, subject_matte=torch.ones(1, 3, 60, 80)).startswith(
         "subject_matte: A mask must be"
     )

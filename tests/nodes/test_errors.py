@@ -221,7 +221,7 @@ def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
     two = torch.cat([good(kind)[first]] * 2)
     message = refused(kind, **good(kind) | {name: three, first: two})
     assert "Batches must be of one size, or of size 1" in message
-    assert f"{name} has 3" in message and f"{first} has 2" in message
+    assert f"{name}: 3" in message and f"{first}: 2" in message
     assert run_node(kind, **good(kind)).values
 
 
@@ -378,12 +378,12 @@ REFUSED = {
     "batches of 2 and 3": (
         PASTE,
         {"background": SCENE.repeat(2, 1, 1, 1), "subject": SCENE.repeat(3, 1, 1, 1)},
-        ["background has 2", "subject has 3"],
+        ["background: 2", "subject: 3"],
     ),
     "batches pasted into one": (
         PASTE,
         {"subject": SCENE.repeat(3, 1, 1, 1), "subject_mask": MASK.repeat(2, 1, 1), "paste_into_one": True},
-        ["subject has 3", "subject_mask has 2"],
+        ["subject: 3", "subject_mask: 2"],
     ),
     "negative size": (PASTE, at(size=-1), ["placements, line 1", "size is -1", "0.0001 to 10000"]),
     "no size": (PASTE, at(size=0), ["placements, line 1", "size is 0"]),

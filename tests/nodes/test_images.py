@@ -63,7 +63,7 @@ def test_a_batch_of_1_joins_a_batch_of_any_size(sizes, count):
 def test_other_batches_are_refused_with_all_their_sizes(sizes):
     with pytest.raises(ValueError) as error:
         images.common_batch(**{f"input_{n}": np.zeros(size) for n, size in enumerate(sizes)})
-    assert all(f"input_{n} has {size}" in str(error.value) for n, size in enumerate(sizes))
+    assert all(f"input_{n}: {size}" in str(error.value) for n, size in enumerate(sizes))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (1024, 1024), (40, 3000), (2048, 512), (8, 16384)])

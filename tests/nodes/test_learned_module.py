@@ -219,13 +219,13 @@ def test_files_that_hold_no_module_are_refused_in_one_sentence(saved):
     assert "no module of this pack" in refused("PhDLoadModule", module=saved(model, metadata={"format": "pt"}))
     metadata = network.metadata(model.model)
     for changes, words in (
-        ({"unet_config": "{"}, "damaged metadata"),
+        ({"unet_config": "{"}, "its metadata is damaged"),
         ({"latent_format": "Nobody"}, "does not know"),
         ({"latent_format": "os"}, "does not know"),
         ({"unet_config": json.dumps({"model_channels": 32})}, "other tensors"),
     ):
         message = refused("PhDLoadModule", module=saved(model, metadata=metadata | changes))
-        assert words in message and message.startswith("one.safetensors ")
+        assert words in message and message.startswith("one.safetensors: ")
 
 
 def test_a_file_that_was_removed_is_named(saved):

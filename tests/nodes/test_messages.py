@@ -157,7 +157,7 @@ def test_messages_about_some_images_of_a_batch_name_them_and_those_about_all_do_
     found = ui.by_image(
         [[everywhere, some], [everywhere, some, some], [everywhere, some], [everywhere], [everywhere, some]]
     )
-    assert found == [everywhere, ui.Message("Images 1 to 3, 5: b", warning=True)]
+    assert found == [everywhere, ui.Message("Images 1-3, 5: b", warning=True)]
     assert ui.by_image([[everywhere]]) == [everywhere]
     assert ui.by_image([[], [some], []]) == [ui.Message("Image 2: b", warning=True)]
     assert ui.by_image([[some], [some], []]) == [ui.Message("Images 1, 2: b", warning=True)]

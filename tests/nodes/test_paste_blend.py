@@ -364,7 +364,7 @@ def test_a_wrong_line_of_placements_is_named():
 
 def test_lines_that_do_not_fit_the_subjects_are_counted():
     message = refused("PhDPasteBlend", background=SCENE, subject=THREE, subject_mask=SUBJECT, placements="{}\n{}")
-    assert "subject has 3" in message and "placements has 2" in message
+    assert "subject: 3" in message and "placements: 2" in message
 
 
 def test_a_later_subject_of_a_chain_has_no_reference():

@@ -340,7 +340,7 @@ def test_a_rough_mask_for_each_image_of_a_batch():
     for image in (scene(batch=2), scene()):
         assert run_node("PhDSegment", image=image, **given).values[0].sum(dim=(1, 2)).tolist() == [400, 200]
     message = refused("PhDSegment", image=scene(batch=3), **given)
-    assert "image has 3" in message and "rough_mask has 2" in message
+    assert "image: 3" in message and "rough_mask: 2" in message
 
 
 def test_transparent_pixels_are_not_subject_and_hidden_from_the_segmenter():
@@ -563,7 +563,7 @@ def test_a_truncated_file_is_named(models, ending, share):
 def test_a_checkpoint_of_another_network_is_refused_with_what_is_supported(models, content):
     torch.save(content, models / "sams" / "other.pth")
     message = refused("PhDLoadSegmenter", model="other.pth")
-    assert message.startswith("other.pth ") and ("supported are SAM" in message or "cannot be read" in message)
+    assert message.startswith("other.pth") and ("supported are SAM" in message or "cannot be read" in message)
 
 
 def test_a_missing_package_is_named_on_the_node(models, monkeypatch):

@@ -44,7 +44,7 @@ def written_texts() -> str:
             if isinstance(node, ast.JoinedStr):
                 texts.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(node.value)
+                texts.append(re.sub(r"\{\w[^}]*\}", "…", node.value))
     return "\n".join(texts)
 
 

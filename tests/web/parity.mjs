@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { cornersOf, invalidNumber, matrixOf, visibleShare } from "../../web/js/placement.mjs";
 import { boxOf } from "../../web/js/mask_outlines.mjs";
 import { inPixels, parsed } from "../../web/js/segment_prompt.mjs";
+import { templatesOf, translated } from "../../web/js/sentences.mjs";
 import { footOf } from "../../web/js/snapping.mjs";
 
 const ANSWERS = {
@@ -20,6 +21,10 @@ const ANSWERS = {
   box: ({ data, width, height }) =>
     boxOf({ data: Uint8Array.from(data), width, height }, 127) ??
     boxOf({ data: Uint8Array.from(data), width, height }, 0),
+  translated: ({ sentences, texts }) => {
+    const templates = templatesOf(sentences);
+    return texts.map((text) => translated(templates, text));
+  },
 };
 
 const cases = JSON.parse(readFileSync(0, "utf8"));

@@ -14,6 +14,7 @@ import { PointPicker } from "./point_picker.mjs";
 import { listenForMessages } from "./run_messages.mjs";
 import { ResultView } from "./result_view.mjs";
 import { runToNodes } from "./run_to_node.mjs";
+import { readLanguage, translated } from "./sentences.mjs";
 import { translate } from "./translations.mjs";
 import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
 
@@ -59,6 +60,32 @@ const EDITORS = {
   PhDStitch: ResultView,
 };
 
+/** What the user's language has beyond `translations.mjs`; null where that is English. @type {import("./sentences.mjs").Language | null} */
+let spoken = null;
+
+/** Reads the user's language. */
+async function readSpoken() {
+  spoken = await readLanguage(frontend.language());
+}
+
+/** A text of a node's in the user's language. @param {any} node @param {string} text */
+function inUsersLanguage(node, text) {
+  if (!spoken) return text;
+  const { templates, options } = spoken;
+  const shown = new Map(Object.values(options).flatMap(Object.entries));
+  for (const { name, localized_name: own } of [...(node?.outputs ?? []), ...(node?.inputs ?? [])])
+    if (own) shown.set(name, own);
+  return translated(templates, text, (name) => shown.get(name));
+}
+
+/** Shows the options of a node's combos in the user's language; their values stay. @param {any} node */
+function labelOptions(node) {
+  for (const { name, type, options } of node.widgets ?? []) {
+    if (type === "combo")
+      options.getOptionLabel ??= (value) => spoken?.options[name]?.[String(value)] ?? String(value ?? "");
+  }
+}
+
 const WARNING_MS = 8000,
   ERROR_MS = 20000;
 const RUN_TO_NODE = "PhD.RunToNode";
@@ -93,23 +120,27 @@ app.registerExtension({
   name: "PhD.Canvas",
   commands: [{ id: RUN_TO_NODE, label: "Run to this node", icon: "pi pi-step-forward", function: runToSelected }],
   getSelectionToolboxCommands: (item) => (isOurs(item) ? [RUN_TO_NODE] : []),
-  setup() {
+  async setup() {
+    app.ui.settings.addEventListener("Comfy.Locale.change", readSpoken);
     // Anything in the graph may have changed, also upstream of an editor.
     api.addEventListener("graphChanged", refreshAll);
     api.addEventListener("executed", refreshAll);
     resendCached(api, (id) => Boolean(ourNode(id)));
     app.ui.settings.addEventListener("Comfy.VueNodes.Enabled.change", refreshAll);
     listenForWarnings(api, (id, warning) => {
-      const node = anyNode(id)?.title ?? "PhD";
-      const summary = translate(frontend.language(), "warningFrom", { node });
-      app.extensionManager.toast.add({ severity: "warn", summary, detail: warning, life: WARNING_MS });
+      const node = anyNode(id);
+      const summary = translate(frontend.language(), "warningFrom", { node: node?.title ?? "PhD" });
+      const detail = inUsersLanguage(node, warning);
+      app.extensionManager.toast.add({ severity: "warn", summary, detail, life: WARNING_MS });
     });
     // The frontend's own toast only says that a node failed.
-    listenForMessages(api, ourNode, showMessages, (node, message) =>
+    listenForMessages(api, ourNode, inUsersLanguage, showMessages, (node, message) =>
       app.extensionManager.toast.add({ severity: "error", summary: node.title, detail: message, life: ERROR_MS }),
     );
+    await readSpoken();
   },
   nodeCreated(node) {
+    if (isOurs(node)) labelOptions(node);
     const Editor = EDITORS[node.comfyClass ?? ""];
     if (Editor) attachEditor(node, new Editor(node, frontend), frontend);
     else if (isOurs(node)) attachMessages(node, frontend);

@@ -25,17 +25,19 @@ export function saidBy(node) {
  * Records what our nodes say, while they run and when they have finished or failed.
  * @param {ApiEvents} api
  * @param {(id: string) => any} nodeOf our node with an id of the prompt, or undefined
+ * @param {(node: any, text: string) => string} translated a text in the user's language
  * @param {(node: any) => void} changed
  * @param {(node: any, message: string) => void} failed
  */
-export function listenForMessages(api, nodeOf, changed, failed) {
+export function listenForMessages(api, nodeOf, translated, changed, failed) {
   /** @param {unknown} id @param {Said} what */
-  const record = (id, what) => {
+  const record = (id, { text, kind }) => {
     const node = nodeOf(String(id));
-    if (!node) return undefined;
-    said.set(keyOf(node), what);
+    if (!node) return;
+    const own = translated(node, text);
+    said.set(keyOf(node), { text: own, kind });
     changed(node);
-    return node;
+    if (kind === "error") failed(node, own);
   };
   api.addEventListener("progress_text", ({ detail }) => {
     if (detail?.nodeId && typeof detail.text === "string") record(detail.nodeId, { text: detail.text, kind: "note" });
@@ -48,7 +50,6 @@ export function listenForMessages(api, nodeOf, changed, failed) {
   });
   api.addEventListener("execution_error", ({ detail }) => {
     const text = String(detail?.exception_message ?? "").trim();
-    const node = text && record(detail.node_id, { text, kind: "error" });
-    if (node) failed(node, text);
+    if (text) record(detail.node_id, { text, kind: "error" });
   });
 }
