@@ -24,6 +24,12 @@ function sourceOf(node, name) {
   return null;
 }
 
+/** @param {any} node @param {string} name @returns {string} The name of an input as its node shows it. */
+export function shownName(node, name) {
+  const slot = node.inputs?.find((input) => input.name === name);
+  return slot?.label ?? slot?.localized_name ?? name;
+}
+
 /** @param {any} node @param {string} name Whether another node gives the value of a widget. */
 export function isFixed(node, name) {
   return isLinked(node, name) && !sourceOf(node, name);

@@ -5,7 +5,7 @@ import { EditorFrame } from "./editor_frame.mjs";
 import { cutOut, loadImage, maskOf } from "./images.mjs";
 import { asFile, earlierPastes, imageAtInput, isLinked, maskAtInput, sceneInput } from "./input_images.mjs";
 import { looksInverted } from "./mask_outlines.mjs";
-import { isFixed, setValue, valueOf, widgetOf } from "./node_widgets.mjs";
+import { isFixed, setValue, shownName, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
 import { PlacementGestures } from "./placement_gestures.mjs";
 import { PlacementPainter } from "./placement_painter.mjs";
@@ -119,6 +119,11 @@ export class PlacementEditor {
   /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
   text(key, values) {
     return translate(this.frontend.language(), key, values);
+  }
+
+  /** @param {string[]} inputs @returns {string} Their names as the node shows them. */
+  names(inputs) {
+    return inputs.map((name) => shownName(this.node, name)).join(", ");
   }
 
   /** @returns {Record<string, unknown>} The five values; those that come from a link as the last run had them. */
@@ -296,7 +301,11 @@ export class PlacementEditor {
   status() {
     const values = this.values(),
       invalid = this.isPlacedByRun() ? null : geometry.invalidNumber(values);
-    if (invalid) return [this.text("badNumber", { ...invalid, value: JSON.stringify(invalid.value) }), "error"];
+    if (invalid) {
+      const { name, value } = invalid;
+      const shown = { ...invalid, name: shownName(this.node, name), value: JSON.stringify(value) };
+      return [this.text("badNumber", shown), "error"];
+    }
     if (this.loadError) return [this.loadError, "error"];
     if (!isLinked(this.node, sceneInput(this.node))) return [this.text("noScene"), "note"];
     if (!isLinked(this.node, "subject")) return [this.text("noSubject"), "note"];
@@ -309,7 +318,7 @@ export class PlacementEditor {
     if (!this.subject.cut) return [this.text("runForMask"), "note"];
     if (this.subject.inverted) return [this.text("invertedMask"), "error"];
     const linked = FIELDS.filter((name) => isFixed(this.node, name));
-    if (linked.length) return [this.text("fromLink", { names: linked.join(", ") }), "note"];
+    if (linked.length) return [this.text("fromLink", { names: this.names(linked) }), "note"];
     const placement = /** @type {Placement} */ (this.placement());
     if (geometry.visibleShare(placement, this.subject.size, this.scene.size) === 0)
       return [this.text("outside"), "error"];

@@ -5,7 +5,7 @@ import { EditorFrame } from "./editor_frame.mjs";
 import { loadImage, maskOf } from "./images.mjs";
 import { asFile, imageAtInput, isLinked, originOf } from "./input_images.mjs";
 import { paintMask, shownMask } from "./mask_overlay.mjs";
-import { isFixed, setValue, valueOf } from "./node_widgets.mjs";
+import { isFixed, setValue, shownName, valueOf } from "./node_widgets.mjs";
 import { RecentMap } from "./recent_map.mjs";
 import * as prompt from "./segment_prompt.mjs";
 import { translate } from "./translations.mjs";
@@ -89,6 +89,11 @@ export class PointPicker {
     return translate(this.frontend.language(), key, values);
   }
 
+  /** @param {string[]} inputs @returns {string} Their names as the node shows them. */
+  names(inputs) {
+    return inputs.map((name) => shownName(this.node, name)).join(", ");
+  }
+
   /** @returns {Prompt | string} The prompt, or the name of a widget that cannot be parsed. */
   prompt() {
     const size = this.image?.size ?? null;
@@ -162,14 +167,14 @@ export class PointPicker {
   status() {
     const now = this.prompt();
     if (typeof now === "string") {
-      return [this.text("badText", { name: now, value: JSON.stringify(valueOf(this.node, now)) }), "error"];
+      return [this.text("badText", { name: this.names([now]), value: JSON.stringify(valueOf(this.node, now)) }), "error"];
     }
     if (this.loadError) return [this.loadError, "error"];
     if (!isLinked(this.node, "image")) return [this.text("noImage"), "note"];
     if (!this.image) return [this.text(JSON.parse(this.inputs).file ? "loading" : "runFirst"), "note"];
     if (!isLinked(this.node, "segmenter")) return [this.text("noSegmenter"), "error"];
     const linked = Object.values(WIDGETS).filter((name) => isFixed(this.node, name));
-    if (linked.length) return [this.text("fromLink", { names: linked.join(", ") }), "note"];
+    if (linked.length) return [this.text("fromLink", { names: this.names(linked) }), "note"];
     const { width, height } = this.image.size;
     if (this.needsPrompt() && !now.positive.length && !now.box)
       return [`${width}×${height} · ${this.text("noPrompt")}`, "note"];
