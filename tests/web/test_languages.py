@@ -49,18 +49,34 @@ def test_what_has_one_name_in_english_has_one_in_every_language(language):
     assert {name: found for name, found in names.items() if len(found) > 1} == {}
 
 
-PAGES = sorted(LOCALES.parent.joinpath("web", "docs").glob("*/*.md"))
+DOCS = LOCALES.parent / "web" / "docs"
+PAGES = sorted(DOCS.glob("*/*.md"))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_node_has_a_help_page_in_every_language(language):
+    assert {page.parent.name for page in PAGES if page.stem == language} == set(texts("en"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_a_translated_help_page_is_complete(page):
-    """Pages that are not translated are shown in English."""
     assert page.stem in OTHERS
     own, english = page.read_text(encoding="utf-8"), page.parent.with_suffix(".md").read_text(encoding="utf-8")
-    for name in texts("en")[page.parent.name].get("inputs", {}):
+    node = texts("en")[page.parent.name]
+    for name in (*node.get("inputs", {}), *(output["name"] for output in node["outputs"].values())):
         assert f"`{name}`" in own, name
-    for mark in (r"^#+ ", r"^- ", r"!\["):
+    for mark in (r"^#+ ", r"^- ", r"!\[", r"^\|", r"^\*\*[^*]+[.。]\*\*"):
         assert len(re.findall(mark, own, re.MULTILINE)) == len(re.findall(mark, english, re.MULTILINE)), mark
+    assert own.startswith(f"# {texts(page.stem)[page.parent.name]['display_name']}\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_a_translated_help_page_quotes_what_the_node_says_in_its_language(page):
+    sentences = json.loads((LOCALES.parent / "web" / "languages" / f"{page.stem}.json").read_text("utf-8"))["sentences"]
+    editors = (LOCALES.parent / "web" / "js" / "translations.mjs").read_text(encoding="utf-8")
+    written = re.sub(r"\{\w+\}", "…", "\n".join([*sentences.values(), editors]))
+    for quoted in re.findall(r'\*"([^"]+)"\*', page.read_text(encoding="utf-8")):
+        assert all(part.strip(" ,:：，") in written for part in quoted.split("…")), quoted
 
 
 @pytest.mark.parametrize("language", OTHERS)
