@@ -71,16 +71,16 @@ def test_a_refusal_stands_on_the_node_in_french(french, paste):
 
 
 OPTION = (
-    FIND
-    + """
-const option = widget("placement")
-return [option.value, option.options.getOptionLabel(option.value), node.constructor.title]
-"""
+    FIND + "const { value, options } = widget('placement'); return [value, options.getOptionLabel(value), node.title]"
 )
+SLOT = FIND + "return node.inputs.find(input => input.name === arguments[1]).localized_name"
 SHOWN = "return document.body.innerText"
 
 
-def test_options_are_shown_in_french_and_keep_their_values(french, paste):
+def test_sockets_and_options_are_shown_in_french_and_keep_their_values(french, paste):
     assert french.script(OPTION, paste) == ["manual", "manuel", "Coller et fondre"]
+    assert french.script(SLOT, paste, "subject_mask") == "masque du sujet"
+    # The classic renderer draws its nodes on a canvas.
     if french.script("return Boolean(LiteGraph.vueNodesMode)"):
-        french.wait_for(contains(SHOWN, 0), "manuel", seconds=30)
+        for text in ("manuel", "masque du sujet"):
+            french.wait_for(contains(SHOWN, 0), text, seconds=30)

@@ -6,7 +6,7 @@ import re
 import string
 
 import pytest
-from test_languages import LOCALES, OTHERS, SCHEMA
+from test_languages import LOCALES, OTHERS, SCHEMA, texts
 from test_modules import answers, node  # noqa: F401
 
 ROOT = LOCALES.parent
@@ -55,6 +55,24 @@ def test_a_translated_sentence_has_the_same_values(name):
         assert set(HOLES.findall(own)) == set(HOLES.findall(english)), english
         assert own.strip() and "{{" not in english
         assert own.endswith((".", "。")) == english.endswith(".") or english.startswith("a text"), english
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_translated_sentence_names_nodes_and_inputs_as_the_page_does(name):
+    english, own, names = texts("en"), texts(name), {}
+    for node_id, entry in english.items():
+        names[entry["display_name"].split(" / ")[0]] = own[node_id]["display_name"]
+        for group in ("inputs", "outputs"):
+            for key, item in entry.get(group, {}).items():
+                if "_" in item["name"]:
+                    names[item["name"]] = own[node_id][group][key]["name"]
+    wrong = [
+        (said, wanted)
+        for said, translation in language(name)["sentences"].items()
+        for each, wanted in names.items()
+        if re.search(rf"\b{re.escape(each)}\b", HOLES.sub("", said)) and wanted.lower() not in translation.lower()
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -17,6 +17,9 @@ const ROW = 14.3,
 /** @typedef {"note" | "warning" | "error"} Kind */
 /** What a node said in its last run. @typedef {{ text: string, kind: Kind }} Said */
 
+/** The length of a line in letters. A Chinese character is as wide as two. @param {string} line */
+const lettersIn = (line) => line.length + (line.match(/[\u2e80-\uffef]/g)?.length ?? 0);
+
 export class MessageLine {
   /** @param {() => void} sizeChanged */
   constructor(sizeChanged) {
@@ -42,7 +45,7 @@ export class MessageLine {
   heightIn(width) {
     if (this.element.hidden) return 0;
     const lines = (this.element.textContent ?? "").split("\n");
-    const rows = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil((line.length * LETTER) / width)), 0);
+    const rows = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil((lettersIn(line) * LETTER) / width)), 0);
     return Math.ceil(Math.min(rows, MAX_ROWS) * ROW) + 4;
   }
 }

@@ -78,14 +78,19 @@ function inUsersLanguage(node, text) {
   return translated(templates, text, (name) => shown.get(name));
 }
 
-/** Shows the options of a node's combos in the user's language; their values stay. @param {any} node */
+/**
+ * Shows the options of a node's combos in the user's language; their values stay. The classic renderer lets the user
+ * search longer lists, such as of files, and not with labels: those keep their own words.
+ * @param {any} node
+ */
 function labelOptions(node) {
   for (const { name, type, options } of node.widgets ?? []) {
-    if (type === "combo")
-      options.getOptionLabel ??= (value) => spoken?.options[name]?.[String(value)] ?? String(value ?? "");
+    if (type === "combo" && spoken?.options[name] && options.values.length <= MOST_LABELED)
+      options.getOptionLabel = (value) => spoken?.options[name]?.[String(value)] ?? String(value ?? "");
   }
 }
 
+const MOST_LABELED = 4;
 const WARNING_MS = 8000,
   ERROR_MS = 20000;
 const RUN_TO_NODE = "PhD.RunToNode";
