@@ -34,6 +34,8 @@ def good(kind):
         return {"image": SCENE, "segmenter": segmenter(), "box": "10, 10, 50, 40"}
     if kind == "PhDPasteBlend":
         return {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "ring": 4}
+    if kind == "PhDMask":
+        return {"mask": MASK}
     if kind == "PhDCrop":
         return {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64}
     if "Sampler" in kind:
