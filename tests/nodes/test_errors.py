@@ -321,7 +321,7 @@ TAKEN = {
     "16k wide": (PASTE, wide(PASTE), ""),
     "16k wide scene": (PASTE, {"background": WIDE}, ""),
     "16k wide exemplar": (PASTE, {"subject": WIDE, "subject_mask": WIDE_MASK}, ""),
-    "16k wide to crop": (CROP, wide(CROP) | {"reference": WIDE}, "Window 640×8"),
+    "16k wide to crop": (CROP, wide(CROP) | {"reference": WIDE}, "Window 432×108"),
     "16k wide to stitch": (STITCH, wide(STITCH), ""),
     "16k high": (PASTE, {"background": WIDE.transpose(1, 2).contiguous()}, ""),
     "rotation of 1e9": (PASTE, at(rotation=1e9), ""),
