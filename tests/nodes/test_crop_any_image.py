@@ -165,6 +165,27 @@ def test_core_s_sampler_inpaints_the_latent_and_stitch_takes_it_with_the_crop_al
     assert ((mask > 0) == (MASK > 0)).all() and not torch.equal(image, SCENE)
 
 
+def test_the_latent_of_an_inpaint_model_needs_the_vae_as_a_third_wire(demo):
+    cropped = crop(side=64)
+    given = {"positive": prompt_of(demo), "negative": prompt_of(demo), "vae": demo["vae"], "noise_mask": True}
+    latent = run_node("InpaintModelConditioning", pixels=cropped.values[1], mask=cropped.values[2], **given).values[2]
+    given = {"crop": cropped.values[0], "latent": latent}
+    assert refused("PhDStitch", **given).startswith("latent is connected, but vae is not")
+    image, mask, _ = run_node("PhDStitch", **given, vae=demo["vae"]).values
+    assert torch.equal(image[mask == 0], SCENE[mask == 0]) and mask.any()
+
+
+def test_a_margin_that_the_vae_cuts_off_an_unresized_window_stays(demo):
+    cropped = crop(size_mode="no resize", multiple=1, context=1.05, vae=demo["vae"])
+    assert cropped.values[1].shape[1:3] == (72, 72)
+    cropped = crop(size_mode="no resize", multiple=1, context=1.9, vae=demo["vae"])
+    assert cropped.values[1].shape[1:3] == (76, 76) and cropped.values[6]["samples"].shape[-2:] == (9, 9)
+    ran = run_node("PhDStitch", crop=cropped.values[0], latent=cropped.values[6])
+    image, mask, _ = ran.values
+    assert torch.equal(image[mask == 0], SCENE[mask == 0]) and ((mask > 0) == (MASK > 0)).all()
+    assert any("the window's margin, which the VAE cut off" in text for text in ran.text)
+
+
 def test_our_sampler_takes_the_latent_too(demo):
     cropped = crop(side=64, model=demo["model"], vae=demo["vae"])
     given = {"model": demo["model"], "positive": prompt_of(demo), "negative": prompt_of(demo), "preset": "custom"}
