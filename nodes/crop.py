@@ -190,7 +190,9 @@ def plain_scenes(sockets: Mapping[str, Any], margins: Margins) -> tuple[PastedSc
     if mask is not None:
         masks, resized = as_masks(mask, images, "mask")
     common_batch(image=images, mask=masks)
-    return PastedScenes.without_subject(*map(torch.from_numpy, (given, images, masks))), resized
+    image = torch.from_numpy(images)
+    background = image if given is images else torch.from_numpy(given)
+    return PastedScenes.without_subject(background, image, torch.from_numpy(masks)), resized
 
 
 def extended(

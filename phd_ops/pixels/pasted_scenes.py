@@ -49,20 +49,23 @@ class PastedScenes:
         def edges(images: torch.Tensor) -> torch.Tensor:
             return torch.from_numpy(np.stack([pad(image, margins) for image in images.numpy()]))
 
-        def filled(masks: torch.Tensor, value: float) -> torch.Tensor:
+        def filled(masks: torch.Tensor, value: float = 1) -> torch.Tensor:
             size = margins.around(self.size)
             larger = masks.new_full((len(masks), size.height, size.width), value)
             larger[(slice(None), *Box(margins.left, margins.top, *self.size).slices)] = masks
             return larger
 
+        # Where one tensor stands for several parts, it does so still.
+        composite, inpaint_mask = edges(self.composite), filled(self.inpaint_mask)
+        same_masks = self.harmonize_mask is self.inpaint_mask
         return replace(
             self,
-            background=edges(self.background),
-            composite=edges(self.composite),
-            reference=edges(self.reference),
+            background=composite if self.background is self.composite else edges(self.background),
+            composite=composite,
+            reference=composite if self.reference is self.composite else edges(self.reference),
             subject_matte=filled(self.subject_matte, 0),
-            inpaint_mask=filled(self.inpaint_mask, 1),
-            harmonize_mask=filled(self.harmonize_mask, 1),
+            inpaint_mask=inpaint_mask,
+            harmonize_mask=inpaint_mask if same_masks else filled(self.harmonize_mask),
         )
 
     @property
