@@ -125,9 +125,11 @@ class PhDCrop(io.ComfyNode):
         margins = Margins(extend_left, extend_top, extend_right, extend_bottom)
         given = {name: sockets.get(name) for name in SCENE_PARTS}
         pasted, resized = plain_scenes(sockets, margins)
+        check_extension(margins, sockets)
         pasted, given = with_paste(sockets.get("paste") if pasted is None else pasted, given)
-        if any(margins):
-            pasted, given = extended(pasted, given, margins)
+        if pasted is not None and any(margins):
+            pasted = pasted.extended(margins)
+            given = {name: getattr(pasted, name) for name in given}
         batches, messages = read_scenes(given)
         kept, kept_resized = context_box(sockets, batches["composite"], margins)
         count = common_batch(**batches)
@@ -195,18 +197,13 @@ def plain_scenes(sockets: Mapping[str, Any], margins: Margins) -> tuple[PastedSc
     return PastedScenes.without_subject(background, image, torch.from_numpy(masks)), resized
 
 
-def extended(
-    pasted: PastedScenes | None, given: dict[str, Any], margins: Margins
-) -> tuple[PastedScenes, dict[str, Any]]:
-    """The scenes with margins to outpaint, and their parts by the names of the inputs."""
-    if pasted is None:
-        side = next(side for side, added in margins._asdict().items() if added)
-        raise ValueError(
-            f"extend_{side} is {getattr(margins, side)}, which needs a paste or an image: connect one, so that Stitch "
-            "gets the larger scene too."
-        )
-    larger = pasted.extended(margins)
-    return larger, {name: getattr(larger, name) for name in given}
+def check_extension(margins: Margins, sockets: Mapping[str, Any]) -> None:
+    """Refuses to extend scenes whose parts are connected one by one: Stitch would not get the larger ones."""
+    parts = [name for name in SCENE_PARTS if sockets.get(name) is not None]
+    for side, added in margins._asdict().items():
+        if added and parts:
+            ways = f"a paste or an image alone: disconnect {parts[0]}, or set it to 0"
+            raise ValueError(f"extend_{side} is {added}, which takes {ways}.")
 
 
 def context_box(

@@ -128,8 +128,11 @@ def test_a_paste_is_extended_with_all_that_belongs_to_it():
     assert cropped.values[0].scene == (160, 144)
     image, mask, _ = stitch(cropped, cropped.values[1]).values
     assert torch.equal(image[:, 24:], paste.composite) and mask[:, 12].min() == 1
+
+
+def test_scenes_whose_parts_are_connected_one_by_one_are_not_extended():
     message = refused("PhDCrop", composite=SCENE, inpaint_mask=MASK, harmonize_mask=MASK, side=64, extend_top=24)
-    assert message.startswith("extend_top is 24, which needs a paste or an image")
+    assert message == ("extend_top is 24, which takes a paste or an image alone: disconnect composite, or set it to 0.")
 
 
 def test_the_window_shows_the_context_mask():
