@@ -98,6 +98,20 @@ def test_what_may_change_at_the_border_may_change_beyond_it_and_no_subject_is_th
     assert matte[:12].max() == 0 and matte[16:28, 80].min() == 1
 
 
+def test_a_subject_in_a_window_with_margins_takes_the_light():
+    background = make_image(64, 430, seed=3)
+    matte, change = block(64, 430, 0, 150, 50, 250), block(64, 430, 0, 5, 64, 425)
+    composite = torch.where(matte[..., None] > 0, 0.8 * background.flip(2), background)
+    given = {"composite": composite, "harmonize_mask": change}
+    crop, window, *_ = run_node("PhDCrop", **given, inpaint_mask=change - matte, subject_matte=matte, side=256).values
+    assert crop.margins == (0, 22, 0, 22)
+    given |= {"background": background, "subject_matte": matte, "crop": crop, "sampled": 0.7 * window}
+    image, mask, report = run_node("PhDStitch", **given, detail=1.0, color_fix=0.0).values
+    torch.testing.assert_close(image[matte > 0], 0.7 * composite[matte > 0], rtol=0, atol=0.03)
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    assert json.loads(report)[0]["subject_pixels"] == 50 * 100
+
+
 def test_extending_gives_a_larger_image_around_the_untouched_one():
     cropped = crop(mask=None, extend_left=30, extend_bottom=20)
     window = cropped.values[0]
