@@ -110,6 +110,25 @@ Inpaint Sampler** to about 0.8: its layout stays, and its look changes.
 **Your own model.** Replace *Load Demo Model*, set `preset` to balanced, and name the subject in the prompt too. The \
 demo model would draw it a second time."""
 
+INPAINT = """\
+## Inpaint or extend any image
+
+No subject and no paste: **Crop Around Subject** takes an image, the sampler works in its window, and **Stitch** puts \
+that back. Here the image gets 96 new pixels at its left and right. All old pixels stay as they were.
+
+1. Press **Run**.
+2. Change `extend_left` and its neighbors in **Crop Around Subject**, among its advanced inputs. Run again.
+
+**Inpaint.** Replace *Load Demo Images* with *Load Image*. Right-click it, *Open in MaskEditor*, paint what is to \
+change, and connect MASK to `mask`. Set all `extend` widgets to 0. To grow or feather the mask, put **Edit Mask** in \
+between.
+
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Any sampler may stand in the place of **Masked \
+Inpaint Sampler**, such as KSampler: the latent brings its mask along. For a model or a service that takes images, \
+connect `cropped_image` and `cropped_inpaint_mask`, and what comes back to `sampled` of Stitch.
+
+**A fixed size.** Set `size_mode` to exact, and `width` and `height` to what the model wants."""
+
 STEP_BY_STEP = """\
 ## Step by step (all nodes)
 
@@ -132,6 +151,9 @@ TEMPLATES = {
     "A cut-out PNG": Template(CUT_OUT, insert_subject_inputs("3")),
     "Another scene for a subject": Template(
         ANOTHER_SCENE, (("4", EDITOR), ("6", "text"), ("8", "denoise"), ("8", "seed"))
+    ),
+    "Inpaint or extend any image": Template(
+        INPAINT, (("3", "extend_left"), ("3", "extend_right"), ("4", "text"), ("6", "preset"), ("6", "seed"))
     ),
     "Insert a subject (CPU demo)": Template(CPU_DEMO, insert_subject_inputs("3")),
     "Insert a subject (your checkpoint)": Template(

@@ -27,7 +27,7 @@ STAGES = {
 COLORS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
 
 # The nodes that show images without being output nodes.
-PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch", "PhDInsertSubject"}
+PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch", "PhDInsertSubject", "PhDMask"}
 
 # In the frontend's pixels, as LiteGraph lays nodes out; the gap leaves room for the footer that "Nodes 2.0" adds.
 WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 340, 30, 20, 24, 90, 280

@@ -11,6 +11,7 @@ from .inpaint_sampler import PhDMaskedInpaintSampler
 from .insert_subject import PhDInsertSubject
 from .learned_module import PhDApplyModule, PhDLoadModule
 from .load_segmenter import PhDLoadSegmenter
+from .mask import PhDMask
 from .masked_langevin import PhDMaskedLangevin
 from .node_info import with_node_info
 from .paste_blend import PhDPasteBlend
@@ -35,6 +36,7 @@ class PhDExtension(ComfyExtension):
             PhDInsertSubject,
             PhDLoadModule,
             PhDApplyModule,
+            PhDMask,
         ]
         return [with_node_info(node) for node in nodes]
 

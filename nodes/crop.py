@@ -1,7 +1,7 @@
 """PhDCrop: cuts the window that the model works in."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +13,24 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands
-from ..phd_ops.pixels.geometry import Box, CropWindow, Size, bounding_box, crop_window
+from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
+from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
-from ..phd_ops.pixels.resample import resize
+from ..phd_ops.pixels.resample import AUTO, RESAMPLERS, resize
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
-from .images import as_images, as_masks, as_tensor, common_batch, item, pixels
-from .paste_inputs import Paste
+from .crop_inputs import LEAST_SIDE, model_inputs, plain_inputs, scene_inputs, window_inputs
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item, pixels
 from .ui import HAS_UI, Message, outlined, show
-from .validate import check_socket
+from .validate import check_choice, check_socket
 
 Crop = io.Custom("PHD_CROP")
-LEAST_SIDE = 64
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
+SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
+# A direction may be enlarged by so much more than the other one without a message.
+STRETCHED = 0.02
 
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
@@ -66,10 +69,15 @@ class PhDCrop(io.ComfyNode):
             node_id="PhDCrop",
             display_name="Crop Around Subject",
             category="PhD",
-            description="Cuts the window that the model works in. It slides inside the image and never pads.",
-            inputs=[*window_inputs(), *scene_inputs(), *model_inputs()],
+            description=(
+                "Cuts the window that the model works in: around what was pasted, or around any mask of any image. "
+                "Stitch puts it back."
+            ),
+            inputs=[*window_inputs(), *scene_inputs(), *model_inputs(), *plain_inputs()],
             outputs=[
-                Crop.Output(display_name="crop", tooltip="Where the window lies, and the paste; goes into Stitch."),
+                Crop.Output(
+                    display_name="crop", tooltip="Where the window lies, and what it was cut from; goes into Stitch."
+                ),
                 io.Image.Output(
                     display_name="cropped_image", tooltip="The window of the composite, at the model's size."
                 ),
@@ -101,29 +109,43 @@ class PhDCrop(io.ComfyNode):
         side: int = 0,
         context: float = 1.6,
         multiple: int = 8,
-        paste: PastedScenes | None = None,
-        composite: torch.Tensor | None = None,
-        inpaint_mask: torch.Tensor | None = None,
-        harmonize_mask: torch.Tensor | None = None,
-        reference: torch.Tensor | None = None,
-        subject_matte: torch.Tensor | None = None,
-        model: Any = None,
-        vae: Any = None,
+        size_mode: str = AREA,
+        width: int = 1024,
+        height: int = 1024,
+        resampler: str = AUTO,
+        extend_left: int = 0,
+        extend_top: int = 0,
+        extend_right: int = 0,
+        extend_bottom: int = 0,
+        **sockets: Any,
     ) -> io.NodeOutput:
-        side, multiple = working_size(model, side, multiple)
-        given = {"composite": composite, "inpaint_mask": inpaint_mask, "harmonize_mask": harmonize_mask}
-        given |= {"reference": reference, "subject_matte": subject_matte}
-        pasted, given = with_paste(paste, given)
+        check_choice("size_mode", size_mode, SIZE_MODES)
+        check_choice("resampler", resampler, RESAMPLERS)
+        model, vae = sockets.get("model"), sockets.get("vae")
+        size = working_size(model, WorkingSize(size_mode, side, Size(width, height), multiple))
+        margins = Margins(extend_left, extend_top, extend_right, extend_bottom)
+        given = {name: sockets.get(name) for name in SCENE_PARTS}
+        pasted, resized = plain_scenes(sockets, margins)
+        check_extension(margins, sockets)
+        pasted, given = with_paste(sockets.get("paste") if pasted is None else pasted, given)
+        if pasted is not None and any(margins):
+            pasted = pasted.extended(margins)
+            given = {name: getattr(pasted, name) for name in given}
         batches, messages = read_scenes(given)
+        kept, kept_resized = context_box(sockets, batches["composite"], margins)
         count = common_batch(**batches)
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
-        window = window_around(batches["harmonize_mask"], side, context, multiple)
+        window = replace(window_around(batches["harmonize_mask"], size, context, kept), resampler=resampler)
         images = {name: as_tensor(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
-        masks = {name: as_tensor(cut_masks(batches[name], count, window)) for name in MASKS}
-        crop = PasteCrop(window.box, window.target, window.scene, pasted)
+        masks = {name: as_tensor(cut_masks(batches[name], count, window, name)) for name in MASKS}
+        crop = PasteCrop(window.box, window.target, window.scene, resampler, pasted=pasted)
         latent = {} if vae is None else encoded(vae, images, masks, crop)
+        if vae is not None and sockets.get("image") is not None:
+            # Both samplers would take the same mask, so that ComfyUI's own may have it too.
+            latent["noise_mask"] = masks["inpaint_mask"]
         pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
         shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
+        messages = resized + messages + kept_resized + window_messages(crop, sockets, batches["harmonize_mask"])
         return io.NodeOutput(
             crop,
             images["composite"],
@@ -132,89 +154,72 @@ class PhDCrop(io.ComfyNode):
             images["reference"],
             masks["subject_matte"],
             latent,
-            ui=show(shown, messages + window_messages(crop, bool(batches["harmonize_mask"].any())))
-            | {"phd_window": [window_as_data(crop)]},
+            ui=show(shown, messages) | {"phd_window": [window_as_data(crop)]},
         )
 
 
-def window_inputs() -> list[io.Input]:
-    return [
-        io.Int.Input(
-            "side",
-            default=0,
-            min=0,
-            max=4096,
-            step=8,
-            tooltip=(
-                "0: the image size of the connected model. Otherwise the size itself: 512 for SD 1.5, 1024 for SDXL "
-                "and Flux, 256 for the demo model."
-            ),
-        ),
-        io.Float.Input(
-            "context",
-            default=1.6,
-            min=1.0,
-            max=8.0,
-            step=0.05,
-            tooltip=(
-                "Window side divided by the longer side of what may change. Larger: the model sees more of the scene."
-            ),
-        ),
-        io.Int.Input(
-            "multiple",
-            optional=True,
-            default=8,
-            min=1,
-            max=128,
-            tooltip="The target's sides are multiples of this; a connected model may ask for more.",
-        ),
-    ]
-
-
-def scene_inputs() -> list[io.Input]:
-    """Their order is that of the outputs, so that a bypassed node hands each of them on in its place."""
-    return [
-        Paste.Input("paste", optional=True, tooltip="From Paste & Blend. Without it, connect the next inputs."),
-        io.Image.Input("composite", optional=True, tooltip="Instead of the paste's: the scene with the subject in it."),
-        io.Mask.Input("inpaint_mask", optional=True, tooltip="Instead of the paste's: 1 = the ring to inpaint."),
-        io.Mask.Input(
-            "harmonize_mask",
-            optional=True,
-            tooltip="Instead of the paste's: 1 = what may change. The window is centered on it.",
-        ),
-        io.Image.Input(
-            "reference",
-            optional=True,
-            tooltip="Instead of the paste's: the light reference, cut by the same window.",
-        ),
-        io.Mask.Input("subject_matte", optional=True, tooltip="Instead of the paste's: 1 = subject."),
-    ]
-
-
-def model_inputs() -> list[io.Input]:
-    return [
-        io.Model.Input(
-            "model",
-            optional=True,
-            tooltip="The model that will sample the window. Its image size and latent grid are used.",
-        ),
-        io.Vae.Input("vae", optional=True, tooltip="Encodes the window: the output latent needs it."),
-    ]
-
-
-def working_size(model: Any, side: int, multiple: int) -> tuple[int, int]:
-    """The window's side in pixels, and what its sides are multiples of."""
+def working_size(model: Any, size: WorkingSize) -> WorkingSize:
+    """The size that the model gets: its own side where none is given, and its grid."""
+    grid = 1
     if model is not None:
-        check_socket("model", model, ModelPatcher, sentence("a MODEL"))
-        own_side, own_multiple = model_size(model)
-        side, multiple = side or own_side, math.lcm(multiple, own_multiple)
-    if side < LEAST_SIDE:
-        raise ValueError(
-            sentence(
-                "side is {side}; it must be at least {least}, or 0 with a model connected.", side=side, least=LEAST_SIDE
-            )
-        )
-    return side, multiple
+        check_socket("model", model, ModelPatcher, "a MODEL")
+        own_side, grid = model_size(model)
+        size = replace(size, side=size.side or own_side, multiple=math.lcm(size.multiple, grid))
+    if size.mode == EXACT:
+        for name, length in size.exact._asdict().items():
+            if length % grid:
+                near = f"{length // grid * grid} or {(length // grid + 1) * grid}"
+                raise ValueError(f"{name} is {length}; for this model it must be a multiple of {grid}, such as {near}.")
+    elif size.mode != NO_RESIZE and size.side < LEAST_SIDE:
+        raise ValueError(f"side is {size.side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
+    return size
+
+
+def plain_scenes(sockets: Mapping[str, Any], margins: Margins) -> tuple[PastedScenes | None, list[Message]]:
+    """What `image` and `mask` give, as scenes without a subject; None where no image is connected. And messages."""
+    image, mask = sockets.get("image"), sockets.get("mask")
+    if image is None:
+        if mask is not None:
+            raise ValueError("mask is connected, but image is not: connect the image that it is of, or disconnect it.")
+        return None, []
+    others = [name for name in ("paste", *SCENE_PARTS) if sockets.get(name) is not None]
+    if others:
+        raise ValueError(f"image and {others[0]} are both connected: connect image with mask, or else {others[0]}.")
+    given = as_given(image, "image")[..., :3]
+    images = in_range(given)
+    if mask is None and not any(margins):
+        raise ValueError("mask is not connected: connect what may change, or extend the image at a side.")
+    masks, resized = np.zeros((1, *images.shape[1:3]), np.float32), []
+    if mask is not None:
+        masks, resized = as_masks(mask, images, "mask")
+    common_batch(image=images, mask=masks)
+    image = torch.from_numpy(images)
+    background = image if given is images else torch.from_numpy(given)
+    return PastedScenes.without_subject(background, image, torch.from_numpy(masks)), resized
+
+
+def check_extension(margins: Margins, sockets: Mapping[str, Any]) -> None:
+    """Refuses to extend scenes whose parts are connected one by one: Stitch would not get the larger ones."""
+    parts = [name for name in SCENE_PARTS if sockets.get(name) is not None]
+    for side, added in margins._asdict().items():
+        if added and parts:
+            ways = f"a paste or an image alone: disconnect {parts[0]}, or set it to 0"
+            raise ValueError(f"extend_{side} is {added}, which takes {ways}.")
+
+
+def context_box(
+    sockets: Mapping[str, Any], composites: np.ndarray, margins: Margins
+) -> tuple[Box | None, list[Message]]:
+    """The box around what the window must show besides, in the extended scene; and messages."""
+    mask = sockets.get("context_mask")
+    if mask is None:
+        return None, []
+    whole = Size.of(composites[0])
+    own = Size(whole.width - margins.left - margins.right, whole.height - margins.top - margins.bottom)
+    masks, resized = as_masks(mask, np.empty((1, own.height, own.width, 0), np.float32), "context_mask")
+    common_batch(**{"composite" if sockets.get("image") is None else "image": composites}, context_mask=masks)
+    box = bounding_box(masks.max(axis=0), FAINT)
+    return (None if box is None else box.moved(margins.left, margins.top)), resized
 
 
 def as_batch(value: Any) -> Any:
@@ -231,9 +236,8 @@ def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[Paste
         return changed, {name: getattr(changed, name) for name in given}
     for name in ("composite", "inpaint_mask", "harmonize_mask"):
         if given[name] is None:
-            raise ValueError(
-                sentence("{name} is not connected: connect the paste of Paste & Blend, or {name} itself.", name=name)
-            )
+            ways = f"the paste of Paste & Blend, an image with its mask, or {name} itself"
+            raise ValueError(f"{name} is not connected: connect {ways}.")
     return None, given
 
 
@@ -296,25 +300,23 @@ def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np
     return references
 
 
-def window_around(changes: np.ndarray, side: int, context: float, multiple: int) -> CropWindow:
+def window_around(changes: np.ndarray, size: WorkingSize, context: float, kept: Box | None) -> CropWindow:
     """One window for a whole batch, around all that may change [B,H,W], so that the crops stack."""
     scene = Size.of(changes[0])
     subject = bounding_box(changes.max(axis=0), FAINT) or Box(0, 0, *scene)
-    return crop_window(subject, scene, side, context, multiple)
-
-
-def cut(batch: np.ndarray, count: int, box: Box, to_target: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
-    return [to_target(item(batch, index)[box.slices]) for index in range(count)]
+    return crop_window(subject, scene, size, context, kept)
 
 
 def cut_images(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
     """The windows of `count` images [H,W,3], at the model's size."""
-    return cut(batch, count, window.box, lambda part: resize(part, window.target))
+    return [resize(window.cut(item(batch, index)), window.target, window.resampler) for index in range(count)]
 
 
-def cut_masks(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
-    """The windows of `count` masks [H,W], at the model's size."""
-    return cut(batch, count, window.box, lambda part: resize_mask(part, *window.target))
+def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str) -> list[np.ndarray]:
+    """The windows of `count` masks [H,W], at the model's size. Beyond the scene may change what may change at its
+    border, but no subject is there."""
+    repeat = name != "subject_matte"
+    return [resize_mask(window.cut(item(batch, index), repeat=repeat), *window.target) for index in range(count)]
 
 
 def window_as_data(window: CropWindow) -> dict[str, int]:
@@ -322,18 +324,17 @@ def window_as_data(window: CropWindow) -> dict[str, int]:
     return {**window.box._asdict(), "target_width": window.target.width, "target_height": window.target.height}
 
 
-def window_messages(window: CropWindow, any_change: bool) -> list[Message]:
-    box, target = window.box, window.target
-    place = sentence(
-        "Window {width}×{height} at ({x}, {y}), worked on at {target_width}×{target_height}.",
-        width=box.width,
-        height=box.height,
-        x=box.x,
-        y=box.y,
-        target_width=target.width,
-        target_height=target.height,
-    )
-    if any_change:
-        return [Message(place)]
-    empty = sentence("The harmonize_mask is empty: the window is the whole image.")
-    return [Message(place), Message(empty, warning=True)]
+def window_messages(window: CropWindow, sockets: Mapping[str, Any], changes: np.ndarray) -> list[Message]:
+    box, target, margins = window.box, window.target, window.margins
+    place = f"Window {box.width}×{box.height} at ({box.x}, {box.y}), worked on at {target.width}×{target.height}."
+    messages = [Message(place)]
+    if any(margins):
+        beyond = ", ".join(f"{added} px {side}" for side, added in margins._asdict().items() if added)
+        messages.append(Message(f"The window reaches beyond the image ({beyond}): its edge pixels repeat there."))
+    if window.stretch > STRETCHED:
+        text = f"To fit the size, one direction is enlarged {window.stretch:.1%} more than the other."
+        messages.append(Message(text))
+    if not changes.any():
+        name = "harmonize_mask" if sockets.get("image") is None else "mask"
+        messages.append(Message(f"The {name} is empty: the window is the whole image.", warning=True))
+    return messages

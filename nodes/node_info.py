@@ -19,7 +19,7 @@ SEARCH_ALIASES = {
         "paste subject", "insert object", "composite", "collage", "shadow", "poisson", "seamless", "blend",
         "place object",
     ],
-    "PhDCrop": ["crop and stitch", "inpaint crop"],
+    "PhDCrop": ["crop and stitch", "inpaint crop", "inpaint", "outpaint", "pad image", "crop by mask"],
     "PhDMaskedInpaintSampler": ["inpaint", "langevin", "lanpaint", "repaint", "differential", "outpaint"],
     "PhDHarmonizeSampler": ["harmonize", "harmonise", "relight", "blend in", "match light"],
     "PhDMaskedLangevin": ["inpaint", "langevin", "lanpaint", "repaint", "differential"],
@@ -32,6 +32,10 @@ SEARCH_ALIASES = {
     ],
     "PhDLoadModule": ["controlnet", "load module", "harmonize"],
     "PhDApplyModule": ["controlnet", "apply module", "harmonize", "relight", "shadow"],
+    "PhDMask": [
+        "grow mask", "expand mask", "shrink mask", "feather mask", "blur mask", "fill holes", "invert mask", "mask",
+        "remove small regions", "dilate", "erode",
+    ],
 }  # fmt: skip
 
 # Inputs that few people need, by node id: the page shows these widgets on request. A widget that has a link is always
@@ -42,7 +46,11 @@ ADVANCED_INPUTS = {
         "feather", "shadow", "blend", "color_match", "min_visible", "paste_into_one",
         "earlier_subjects", "earlier_inpaint", "placements",
     ],
-    "PhDCrop": ["multiple", "composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte"],
+    "PhDCrop": [
+        "multiple", "size_mode", "width", "height", "resampler",
+        "extend_left", "extend_top", "extend_right", "extend_bottom",
+        "composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte", "context_mask",
+    ],
     "PhDMaskedInpaintSampler": ["sampler_name", "scheduler", "method", "step_size", "lambda_strength"],
     "PhDHarmonizeSampler": [
         "sampler_name", "scheduler", "method", "step_size", "lambda_strength", "anchor", "subject_only", "num_seeds",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, copy, waiting
-from ..phd_ops.pixels.geometry import Box, CropWindow, Size
+from ..phd_ops.pixels.crop_window import CropWindow
+from ..phd_ops.pixels.geometry import Box, Margins, Size
 from ..phd_ops.pixels.layers import Layers
-from ..phd_ops.pixels.resample import resize
+from ..phd_ops.pixels.resample import pad, resize
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change, stitch
 from ..phd_ops.sentence import sentence
 from .checked import checked
@@ -158,6 +159,8 @@ class PhDStitch(io.ComfyNode):
         options = StitchOptions(detail, keep_surround, luma_only, color_fix, relight_strength)
         read = read_sockets(sockets, num_seeds)
         crop = read.crop
+        if crop is not None:
+            options = replace(options, resampler=crop.resampler)
         check_crop(crop, subject_matte=read.subject_matte, harmonize_mask=read.harmonize_mask)
         given = as_given(read.background, "background")[..., :3]
         composites = as_images(read.composite, "composite")[..., :3]
@@ -173,7 +176,7 @@ class PhDStitch(io.ComfyNode):
         window, cut_off = find_window(Size.of(scenes[0]), Size.of(composites[0]), Size.of(runs[0][0]), crop)
         check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
         check_masks(batch)
-        images, masks, reports, found = stitch_batch(batch, window, edge_fade, options)
+        images, masks, reports, found = stitch_with_margins(batch, window, edge_fade, options)
         previews = (outlined(array) for pair in zip(images, masks, strict=True) for array in pair)
         before = stored_for_page(preview(item(composites, index)) for index in range(batch.count))
         ui = show(previews, messages + resized + cut_off + found) | {"phd_report": reports, "phd_before": before}
@@ -249,7 +252,7 @@ class Batch:
         if part.size == self.crop.target:
             return sampled
         # Where the model made nothing, it changed nothing.
-        whole = resize(item(self.composites, index)[self.crop.box.slices], self.crop.target).copy()
+        whole = resize(self.crop.cut(item(self.composites, index)), self.crop.target, self.crop.resampler).copy()
         whole[part.slices] = sampled
         return whole
 
@@ -287,6 +290,34 @@ def stitch_batch(
         reports.append(report_of(stitched, layers.matte))
         messages.append(ignored + messages_of(stitched, layers.matte, reports[-1], options.color_fix))
     return images, masks, reports, by_image(messages)
+
+
+def stitch_with_margins(
+    batch: Batch, window: Box, edge_fade: float, options: StitchOptions
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]], list[Message]]:
+    """`stitch_batch`, where a crop's window may reach beyond the scenes: they get the margins that the model saw."""
+    margins = Margins() if batch.crop is None else batch.crop.margins
+    if batch.crop is None or not any(margins):
+        return stitch_batch(batch, window, edge_fade, options)
+
+    def padded(arrays: np.ndarray, *, repeat: bool = True) -> np.ndarray:
+        return np.stack([pad(array, margins, repeat=repeat) for array in arrays])
+
+    scene, scenes = batch.crop.scene, padded(batch.scenes)
+    window = window.moved(margins.left, margins.top)
+    larger = replace(
+        batch,
+        given=scenes if batch.given is batch.scenes else padded(batch.given),
+        scenes=scenes,
+        composites=padded(batch.composites),
+        mattes=padded(batch.mattes, repeat=False),
+        changes=padded(batch.changes),
+        crop=replace(batch.crop, box=window, scene=margins.around(scene)),
+    )
+    images, masks, reports, messages = stitch_batch(larger, window, edge_fade, options)
+    rows, columns = Box(margins.left, margins.top, *scene).slices
+    own = np.ascontiguousarray(images[:, rows, columns]), np.ascontiguousarray(masks[:, rows, columns])
+    return *own, reports, messages
 
 
 def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
@@ -470,8 +501,7 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
     elif matte.any():
         messages = [Message(sentence("The model changed nothing in the composite: it is put back as it is."))]
     elif stitched.used.any():
-        text = sentence("The subject's mask is empty: only its surround is taken from the sampled image.")
-        messages = [Message(text, warning=True)]
+        messages = [Message(sentence("There is no subject: in the mask are the model's own pixels."))]
     else:
         text = sentence("The subject's mask is empty: the background passes through unchanged.")
         messages = [Message(text, warning=True)]

@@ -1,4 +1,4 @@
-"""Geometry as value types: boxes, the placement of a subject in a scene, and the window that a model works in.
+"""Geometry as value types: boxes, and the placement of a subject in a scene.
 
 Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 and an image's center is width / 2.
 """
@@ -14,9 +14,6 @@ from ..interrupt import check
 from ..quote import quoted
 from ..sentence import sentence
 
-# A window shows at least so many pixels of scene around what may change.
-LEAST_CONTEXT = 16
-
 
 class Size(NamedTuple):
     """In pixels."""
@@ -28,6 +25,19 @@ class Size(NamedTuple):
     def of(cls, image: np.ndarray) -> "Size":
         """Of an [H,W] or [H,W,C] array."""
         return cls(image.shape[1], image.shape[0])
+
+
+class Margins(NamedTuple):
+    """Whole pixels at the sides of an image, none of them below 0."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def around(self, size: Size) -> Size:
+        """An image's size with them."""
+        return Size(size.width + self.left + self.right, size.height + self.top + self.bottom)
 
 
 class Box(NamedTuple):
@@ -52,6 +62,13 @@ class Box(NamedTuple):
 
     def moved(self, x: int, y: int) -> "Box":
         return self._replace(x=self.x + x, y=self.y + y)
+
+    def joined(self, other: "Box") -> "Box":
+        """The smallest box that holds both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        right = max(self.x + self.width, other.x + other.width)
+        bottom = max(self.y + self.height, other.y + other.height)
+        return Box(x, y, right - x, bottom - y)
 
     def within(self, other: "Box") -> "Box":
         """The part inside another box; its width or height is 0 where there is none."""
@@ -226,38 +243,3 @@ def random_placement(
         fits = shows(placed(0.5 + middle * (x - 0.5), 0.5 + middle * (y - 0.5), size))
         near, far = (middle, far) if fits else (near, middle)
     return placed(0.5 + near * (x - 0.5), 0.5 + near * (y - 0.5), size)
-
-
-@dataclass(frozen=True)
-class CropWindow:
-    """The window of an image that the model works in, and the size at which it works.
-
-    Attributes:
-        box: the window, wholly inside the image.
-        target: the model's image size, a multiple of the latent grid.
-        scene: the size of the image that the window was cut from.
-    """
-
-    box: Box
-    target: Size
-    scene: Size
-
-
-def crop_window(subject: Box, scene: Size, side: int, context: float = 1.6, multiple: int = 8) -> CropWindow:
-    """A window around a subject, as square as the scene allows, that slides inside the scene and never pads.
-
-    Args:
-        subject: the box that the window must contain, inside the scene.
-        side: the model's working size in pixels; the target has about side² pixels.
-        context: the window's side over the subject's longer side, at least 1.
-        multiple: the target's sides are multiples of this.
-    """
-    longest = max(subject.width, subject.height, 16)
-    # The model always needs some scene around what may change; colors are measured there too.
-    wanted = max(math.ceil(longest * context), longest + 2 * LEAST_CONTEXT)
-    width, height = min(wanted, scene.width), min(wanted, scene.height)
-    x = min(max(round(subject.x + subject.width / 2 - width / 2), 0), scene.width - width)
-    y = min(max(round(subject.y + subject.height / 2 - height / 2), 0), scene.height - height)
-    scale = side / math.sqrt(width * height)
-    target = Size(*(max(multiple, round(n * scale / multiple) * multiple) for n in (width, height)))
-    return CropWindow(Box(x, y, width, height), target, scene)

@@ -5,6 +5,7 @@ Masks are numpy float32 [H,W] in 0..1 unless a docstring says otherwise; `as_mas
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -263,3 +264,34 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 def drop_specks(mask: np.ndarray, area: float) -> np.ndarray:
     """The mask without connected parts of fewer than `area` pixels."""
     return keep_components(mask, lambda areas: areas >= area)
+
+
+@dataclass(frozen=True)
+class MaskEdit:
+    """What is done to a mask, in this order.
+
+    Attributes:
+        invert: 1 becomes 0.
+        specks: connected parts of fewer pixels are removed.
+        fill: holes are filled.
+        grow: pixels by which the edge moves out, or in if negative; the edge is then hard.
+        softness: sigma in pixels of the Gaussian that softens the edge.
+    """
+
+    invert: bool = False
+    specks: int = 0
+    fill: bool = False
+    grow: int = 0
+    softness: float = 0.0
+
+
+def edited(mask: np.ndarray, edit: MaskEdit) -> np.ndarray:
+    """A mask [H,W] after an edit. What is nearly opaque or nearly empty becomes so, see `stabilize`."""
+    made = stabilize(1 - mask if edit.invert else mask)
+    if edit.specks:
+        made = drop_specks(made, edit.specks)
+    if edit.fill:
+        made = fill_holes(made)
+    if edit.grow:
+        made = grow(made, edit.grow)
+    return feather(made, edit.softness)

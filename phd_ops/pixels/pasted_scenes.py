@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 
-from .geometry import CropWindow, Size
+from .crop_window import CropWindow
+from .geometry import Box, Margins, Size
+from .resample import pad
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,41 @@ class PastedScenes:
     inpaint_mask: torch.Tensor
     harmonize_mask: torch.Tensor
     placements: str = ""
+
+    @classmethod
+    def without_subject(cls, background: torch.Tensor, image: torch.Tensor, mask: torch.Tensor) -> "PastedScenes":
+        """Scenes to inpaint, with no subject in them.
+
+        Args:
+            background: the scenes as given, [B,H,W,3]; `image`: the same in 0..1.
+            mask: what may change, [B,H,W].
+        """
+        return cls(background, image, image, torch.zeros_like(mask[:1]), mask, mask)
+
+    def extended(self, margins: Margins) -> "PastedScenes":
+        """The scenes with margins, where their edge pixels repeat and all may change."""
+
+        def edges(images: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(np.stack([pad(image, margins) for image in images.numpy()]))
+
+        def filled(masks: torch.Tensor, value: float = 1) -> torch.Tensor:
+            size = margins.around(self.size)
+            larger = masks.new_full((len(masks), size.height, size.width), value)
+            larger[(slice(None), *Box(margins.left, margins.top, *self.size).slices)] = masks
+            return larger
+
+        # Where one tensor stands for several parts, it does so still.
+        composite, inpaint_mask = edges(self.composite), filled(self.inpaint_mask)
+        same_masks = self.harmonize_mask is self.inpaint_mask
+        return replace(
+            self,
+            background=composite if self.background is self.composite else edges(self.background),
+            composite=composite,
+            reference=composite if self.reference is self.composite else edges(self.reference),
+            subject_matte=filled(self.subject_matte, 0),
+            inpaint_mask=inpaint_mask,
+            harmonize_mask=inpaint_mask if same_masks else filled(self.harmonize_mask),
+        )
 
     @property
     def size(self) -> Size:

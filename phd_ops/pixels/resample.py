@@ -5,8 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from ..interrupt import bands, waiting
-from .geometry import Box, Size
+from ..interrupt import bands, check, waiting
+from .geometry import Box, Margins, Size
 
 # Smaller images are mirrored before a warp.
 MIRRORED_SIDE = 256
@@ -16,6 +16,11 @@ COARSE_SIGMA = 8.0
 KERNEL_REACH = 4
 
 
+# Ways to resize an image. AUTO takes means where it shrinks, and a cubic where it grows.
+AUTO, LANCZOS, BILINEAR, NEAREST = "auto", "lanczos", "bilinear", "nearest"
+RESAMPLERS = (AUTO, LANCZOS, BILINEAR, NEAREST)
+
+
 def reduce(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Reduces an image to a smaller (width, height): every pixel is the mean of those that it covers."""
     if image.shape[1::-1] == tuple(size):
@@ -23,12 +28,61 @@ def reduce(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return waiting(cv2.resize, image, size, interpolation=cv2.INTER_AREA)
 
 
-def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """Resizes an image in float: antialiased where it shrinks, cubic where it grows; itself at the same size."""
+def resize(image: np.ndarray, size: Size, resampler: str = AUTO) -> np.ndarray:
+    """Resizes an image in float, antialiased where it shrinks, but for NEAREST; itself at the same size."""
     if Size.of(image) == size:
         return image
+    if resampler in FILTERS:
+        return clip(filtered(filtered(image, 0, size.height, resampler), 1, size.width, resampler))
+    if resampler == NEAREST:
+        return waiting(cv2.resize, image, size, interpolation=cv2.INTER_NEAREST_EXACT)
     shrinks = size.width * size.height < image.shape[0] * image.shape[1]
     return clip(waiting(cv2.resize, image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))
+
+
+def triangle(x: np.ndarray) -> np.ndarray:
+    return np.clip(1 - abs(x), 0, None)
+
+
+def lanczos(x: np.ndarray) -> np.ndarray:
+    """Duchon 1979, with three lobes."""
+    return np.where(abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
+# Kernels, and how many pixels they reach to each side.
+FILTERS = {LANCZOS: (lanczos, 3.0), BILINEAR: (triangle, 1.0)}
+
+
+def filtered(image: np.ndarray, axis: int, length: int, resampler: str) -> np.ndarray:
+    """An image [H,W,...] resized along an axis by a kernel, which is as much wider as the image shrinks."""
+    kernel, reach = FILTERS[resampler]
+    whole = image.shape[axis]
+    scale = whole / length
+    wide = max(scale, 1.0)
+    centers = (np.arange(length) + 0.5) * scale
+    first = np.floor(centers - reach * wide).astype(int)
+    places = first[:, None] + np.arange(math.ceil(2 * reach * wide) + 1)
+    weights = kernel((places + 0.5 - centers[:, None]) / wide)
+    # Beyond the image there is nothing: what lies inside counts alone.
+    weights[(places < 0) | (places >= whole)] = 0
+    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    places = np.clip(places, 0, whole - 1)
+    result = np.zeros((*image.shape[:axis], length, *image.shape[axis + 1 :]), np.float32)
+    spread = [1] * image.ndim
+    spread[axis] = length
+    for tap in range(places.shape[1]):
+        check()
+        result += weights[:, tap].reshape(spread) * np.take(image, places[:, tap], axis)
+    return result
+
+
+def pad(image: np.ndarray, margins: Margins, *, repeat: bool = True) -> np.ndarray:
+    """An image [H,W,...] with margins, where its edge pixels repeat, or else 0 is; itself without any."""
+    if not any(margins):
+        return image
+    left, top, right, bottom = margins
+    border = cv2.BORDER_REPLICATE if repeat else cv2.BORDER_CONSTANT
+    return waiting(cv2.copyMakeBorder, image, top, bottom, left, right, border)
 
 
 def clip(image: np.ndarray) -> np.ndarray:

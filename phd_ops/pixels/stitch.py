@@ -18,7 +18,7 @@ from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
 from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance, stabilize
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
-from .resample import resize
+from .resample import AUTO, resize
 from .surround import Surround, find_surround
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_color_shift
 
@@ -37,6 +37,7 @@ class StitchOptions:
         luma_only: takes brightness from the model but not color.
         color_fix: 0..1, how much of the VAE's color shift is removed.
         strength: of the change of light, see `read_light`.
+        resampler: by which the window was resized, see `resize`.
     """
 
     detail: float = 0.9
@@ -44,6 +45,7 @@ class StitchOptions:
     luma_only: bool = False
     color_fix: float = 1.0
     strength: float = 1.0
+    resampler: str = AUTO
 
 
 PLAIN_STITCH = StitchOptions()
@@ -153,8 +155,8 @@ class ModelWindow:
     change: np.ndarray
 
     @classmethod
-    def of(cls, layers: Layers, size: Size) -> "ModelWindow":
-        images = (resize(image, size) for image in (layers.background, layers.composite))
+    def of(cls, layers: Layers, size: Size, resampler: str = AUTO) -> "ModelWindow":
+        images = (resize(image, size, resampler) for image in (layers.background, layers.composite))
         masks = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
         return cls(*images, *masks)
 
@@ -199,7 +201,7 @@ def stitch(
             the difference between the two results.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = ModelWindow.of(layers, worked)
+    window = ModelWindow.of(layers, worked, options.resampler)
     if region is None or all(np.array_equal(one, window.composite) for one in sampled):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -218,7 +220,7 @@ def stitch(
     image, used = np.empty_like(layers.composite), np.zeros_like(layers.matte)
     copy(layers.background, image)
     near, part = region.slices, layers.cut(region.slices)
-    harmonized = resize(results[0], full)[near]
+    harmonized = resize(results[0], full, options.resampler)[near]
     if light is not None and options.keep_surround > 0:
         surround = find_surround(part, harmonized, worked.width / full.width, options.keep_surround)
     for rows in bands(*harmonized.shape[:2]):

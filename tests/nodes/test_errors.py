@@ -34,6 +34,8 @@ def good(kind):
         return {"image": SCENE, "segmenter": segmenter(), "box": "10, 10, 50, 40"}
     if kind == "PhDPasteBlend":
         return {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "ring": 4}
+    if kind == "PhDMask":
+        return {"mask": MASK}
     if kind == "PhDCrop":
         return {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64}
     if "Sampler" in kind:
@@ -319,7 +321,7 @@ TAKEN = {
     "16k wide": (PASTE, wide(PASTE), ""),
     "16k wide scene": (PASTE, {"background": WIDE}, ""),
     "16k wide exemplar": (PASTE, {"subject": WIDE, "subject_mask": WIDE_MASK}, ""),
-    "16k wide to crop": (CROP, wide(CROP) | {"reference": WIDE}, "Window 640×8"),
+    "16k wide to crop": (CROP, wide(CROP) | {"reference": WIDE}, "Window 432×108"),
     "16k wide to stitch": (STITCH, wide(STITCH), ""),
     "16k high": (PASTE, {"background": WIDE.transpose(1, 2).contiguous()}, ""),
     "rotation of 1e9": (PASTE, at(rotation=1e9), ""),

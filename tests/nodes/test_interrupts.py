@@ -13,6 +13,7 @@ INPUTS = {
     "PhDSegment": {"image": SCENE, "box": "10, 10, 50, 40", "refine_edge": 3},
     "PhDPasteBlend": {"background": SCENE, "subject": SCENE, "subject_mask": MASK, "blend": "multi-band"},
     "PhDCrop": {"composite": SCENE, "inpaint_mask": MASK, "harmonize_mask": MASK, "side": 64},
+    "PhDMask": {"mask": MASK, "fill_holes": True, "remove_specks": 5, "grow": 3, "feather": 2.0},
     "PhDStitch": {
         "background": SCENE, "composite": 0.9 * SCENE, "sampled": 0.8 * SCENE, "subject_matte": MASK,
         "harmonize_mask": MASK,
@@ -20,9 +21,16 @@ INPUTS = {
 }  # fmt: skip
 
 
+# Any image, in a shape that it does not fill.
+INPUTS["PhDCrop of an image"] = {
+    "image": SCENE, "mask": 0 * MASK + 1, "extend_left": 9, "size_mode": "exact", "width": 64, "height": 256,
+    "resampler": "lanczos",
+}  # fmt: skip
+
+
 def run(kind):
     more = {"segmenter": run_node("PhDLoadSegmenter").values[0]} if kind == "PhDSegment" else {}
-    return run_node(kind, **INPUTS[kind], **more)
+    return run_node(kind.split()[0], **INPUTS[kind], **more)
 
 
 @pytest.fixture

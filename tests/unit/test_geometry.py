@@ -13,7 +13,6 @@ from phd_ops.pixels.geometry import (
     Size,
     bounding_box,
     box_around,
-    crop_window,
     mapped,
     outline,
     random_placement,
@@ -152,41 +151,6 @@ def test_a_tight_demand_moves_the_drawn_place_inwards_and_keeps_its_size():
 
 def test_a_subject_too_large_to_show_stands_at_the_center():
     assert random_placement(0, Size(30, 30), Size(100, 100), (5, 6)) == Placement(0.5, 0.5, 5)
-
-
-def test_a_crop_window_by_hand():
-    # Side ceil(40 * 2.5) = 100, centerd on (120, 70); works at 128.
-    window = crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=2.5)
-    assert (window.box, window.target) == (Box(70, 20, 100, 100), Size(128, 128))
-
-
-def test_a_crop_window_always_shows_some_scene():
-    # 16 px on every side, even where no context was asked for.
-    assert crop_window(Box(100, 50, 40, 40), Size(400, 300), side=128, context=1).box == Box(84, 34, 72, 72)
-
-
-def test_a_crop_window_slides_inside_the_scene():
-    window = crop_window(Box(380, 0, 20, 40), Size(400, 300), side=128, context=2)
-    assert window.box == Box(320, 0, 80, 80)
-
-
-def test_a_crop_window_keeps_the_shape_of_a_narrow_scene():
-    # All of it at about 200^2 pixels is 100 x 400; 100 = 12.5 x 8 goes to the even multiple.
-    window = crop_window(Box(0, 10, 100, 400), Size(100, 400), side=200, context=1)
-    assert (window.box, window.target) == (Box(0, 0, 100, 400), Size(96, 400))
-
-
-@given(st.data(), SIDES, SIDES, st.floats(0.5, 4), st.sampled_from([8, 16, 32]))
-def test_a_crop_window_holds_the_subject_and_never_pads(data, width, height, context, multiple):
-    scene = Size(width, height)
-    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
-    subject = Box(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
-    window = crop_window(subject, scene, 256, context, multiple)
-    assert window.box.inside(scene) == window.box
-    assert subject.inside(scene) == subject
-    assert window.box.x <= x and x + subject.width <= window.box.x + window.box.width
-    assert window.box.y <= y and y + subject.height <= window.box.y + window.box.height
-    assert all(side >= multiple and side % multiple == 0 for side in window.target)
 
 
 @pytest.mark.parametrize("name", ["x", "y", "size", "rotation"])

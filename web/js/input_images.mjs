@@ -38,7 +38,7 @@ const MAX_STEPS = 200;
  */
 const SCENE_INPUTS = {
   PhDPasteBlend: { 0: ["paste", "background"], 1: ["paste", "background"] },
-  PhDCrop: { 0: ["composite", "paste"] },
+  PhDCrop: { 0: ["composite", "paste", "image"] },
   PhDStitch: { 0: ["composite", "crop", "paste"] },
   PhDInsertSubject: { 0: ["background"], 2: ["background"] },
 };

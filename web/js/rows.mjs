@@ -10,6 +10,9 @@ const isCustom = (value) => value("preset") === "custom";
 const usesInnerSteps = (value) => /Langevin|soft/.test(String(value("method")));
 const hasInnerSteps = (value) => isCustom(value) && usesInnerSteps(value);
 const jumps = (value) => value("method") === "RePaint";
+const isExact = (value) => value("size_mode") === "exact";
+const hasMultiple = (value) => !isExact(value);
+const hasSide = (value) => hasMultiple(value) && value("size_mode") !== "no resize";
 const jumpsByHand = (value) => jumps(value) && isCustom(value);
 
 /** The widgets of both samplers that only some methods use. @type {Record<string, (value: Values) => boolean>} */
@@ -41,6 +44,7 @@ const USEFUL = {
     class_name: (_, node) => mayBe("deeplab", node),
     candidate: (_, node) => mayBe("sam", node),
   },
+  PhDCrop: { side: hasSide, multiple: hasMultiple, width: isExact, height: isExact },
   PhDMaskedInpaintSampler: OF_SAMPLERS,
   PhDHarmonizeSampler: OF_SAMPLERS,
 };
