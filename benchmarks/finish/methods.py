@@ -9,9 +9,10 @@ import numpy as np
 from benchmarks.common.images import eight_bits
 from phd_ops.pixels.align import align
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
-from phd_ops.pixels.finish import AUTO, EVERYTHING, INSIDE, OWN, Finished, finish
+from phd_ops.pixels.finish import AUTO, EVERYTHING, INSIDE, OWN, Finished, FinishOptions, finish
 from phd_ops.pixels.geometry import Box, Size
 from phd_ops.pixels.layers import Layers
+from phd_ops.pixels.register import Registration
 from phd_ops.pixels.resample import resize
 from phd_ops.pixels.stitch import fades_in_window, stitch
 from relit_scenes.render import Scene
@@ -86,24 +87,33 @@ def stitch_before(scene: Scene, returned: np.ndarray) -> np.ndarray:
     return stitch(layers_of(scene), [as_it_comes(scene, returned)]).image
 
 
-def finished(scene: Scene, returned: np.ndarray, keep: str = INSIDE, pixels: str = OWN) -> Finished:
+@dataclass(frozen=True, eq=False)
+class Ours:
+    """What Stitch makes of a returned image, and how far that had moved."""
+
+    finished: Finished
+    registration: Registration
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.finished.stitched.image
+
+
+def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE, pixels: str = OWN) -> Ours:
     layers = layers_of(scene)
     aligned = align(scene.composite, [returned], 1 - np.maximum(layers.change, layers.matte))
-    return finish(layers, aligned, edge_fade=EDGE_FADE, keep_changes=keep, subject_pixels=pixels)
+    options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep, subject_pixels=pixels)
+    return Ours(finish(layers, aligned, options=options), aligned.registrations[0])
 
 
-def ours(scene: Scene, returned: np.ndarray) -> np.ndarray:
-    return finished(scene, returned).stitched.image
-
-
-METHODS = {
+# Without ours, which gives more than an image.
+RIVALS = {
     "as_it_comes": as_it_comes,
     "mask": mask,
     "color_matched": color_matched,
     "poisson": poisson,
     "sift": sift,
     "stitch_before": stitch_before,
-    "ours": ours,
 }
 
 
@@ -122,11 +132,11 @@ class Kept:
 
 def kept_changes(scene: Scene, returned: np.ndarray, changed: np.ndarray) -> Kept:
     """changed: where the returned image was changed outside the mask, bool [S,S]."""
-    used = finished(scene, returned, EVERYTHING).stitched.used > 0
+    used = ours(scene, returned, EVERYTHING).finished.stitched.used > 0
     rest = (np.maximum(scene.harmonize_mask, scene.matte) == 0) & ~changed
     return Kept(float(used[changed].mean()), float(used[rest].mean()))
 
 
-def pose(scene: Scene, returned: np.ndarray) -> Finished:
-    """With the pixels that fit."""
-    return finished(scene, returned, EVERYTHING, AUTO)
+def with_fitting_pixels(scene: Scene, returned: np.ndarray) -> Finished:
+    """The model's pixels where the subject's own do not fit, and all that changed with them."""
+    return ours(scene, returned, EVERYTHING, AUTO).finished

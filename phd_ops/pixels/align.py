@@ -29,23 +29,21 @@ class Aligned:
     seen: np.ndarray | None
     registrations: list[Registration]
 
-    @property
-    def moved(self) -> bool:
-        """Whether any of the images had to be moved, cropped, padded or replaced."""
-        return any(found.status == UNLIKE or is_applied(found) for found in self.registrations)
-
 
 def is_applied(found: Registration) -> bool:
     return found.status == MATCHED and not found.is_plain_resize
 
 
-def align(given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray) -> Aligned:
+def align(
+    given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, *, use_unlike: bool = False
+) -> Aligned:
     """Finds how returned images lie on the given one, and moves them there. What did not move keeps every bit.
 
     Args:
         given: what the model was given.
         returned: what it made of that, one for each seed, of any size.
         unchanged: [H,W] of the given image, 1 where nothing was to change.
+        use_unlike: leaves an image that shows something else as it is, instead of using nothing of it.
     """
     registrations = [register(given, one, unchanged) for one in returned]
     first = registrations[0]
@@ -53,7 +51,7 @@ def align(given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarr
     images, seen = [], np.ones(size[::-1], bool)
     for one, found in zip(returned, registrations, strict=True):
         image = one
-        if found.status == UNLIKE:
+        if found.status == UNLIKE and not use_unlike:
             image = resize(given, size)
         elif is_applied(found):
             image, shown = brought_back(given, one, found, size)

@@ -36,6 +36,26 @@ APART, ALIKE = 24 / 255, 10 / 255
 
 
 @dataclass(frozen=True)
+class FinishOptions:
+    """How any model's image is finished.
+
+    Attributes:
+        stitch: how it is stitched.
+        edge_fade: in pixels, see `fades_in_window`.
+        keep_changes: one of KEEP_CHANGES.
+        subject_pixels: one of SUBJECT_PIXELS; AUTO takes the model's where the subject's own no longer fit.
+    """
+
+    stitch: StitchOptions = PLAIN_STITCH
+    edge_fade: float = 12
+    keep_changes: str = INSIDE
+    subject_pixels: str = OWN
+
+
+PLAIN_FINISH = FinishOptions()
+
+
+@dataclass(frozen=True)
 class Pose:
     """How a subject stands in a model's image, compared with its matte.
 
@@ -76,11 +96,7 @@ def finish(
     layers: Layers,
     aligned: Aligned,
     references: Sequence[np.ndarray] | None = None,
-    options: StitchOptions = PLAIN_STITCH,
-    *,
-    edge_fade: float = 12,
-    keep_changes: str = INSIDE,
-    subject_pixels: str = OWN,
+    options: FinishOptions = PLAIN_FINISH,
 ) -> Finished:
     """Puts what a model made of a composite back into the background, with what it changed outside the mask if asked.
 
@@ -88,26 +104,23 @@ def finish(
         layers: of the window that the model was given.
         aligned: its images of that window.
         references: as for `stitch`.
-        edge_fade: in pixels, see `fades_in_window`.
-        keep_changes: one of KEEP_CHANGES.
-        subject_pixels: one of SUBJECT_PIXELS; AUTO takes the model's where the subject's own no longer fit.
     """
-    images, full = aligned.images, Size.of(layers.composite)
+    images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
     window = ModelWindow.of(layers, Size.of(images[0]), aligned.seen)
     if all(np.array_equal(one, window.composite) for one in images):
-        return Finished(stitch(layers, images, references, options), np.zeros_like(layers.matte))
+        return Finished(stitch(layers, images, references, stitching), np.zeros_like(layers.matte))
     shift = window.color_shift(images[0])
-    harmonized = shift.apply(images[0], options.color_fix)
+    harmonized = shift.apply(images[0], stitching.color_fix)
     small = find_changes(window.composite, harmonized, aligned.seen)
     changed = np.float32(resize_mask(small, *full) > 0.5)
     pose, subject_from = SAME_POSE, OWN
     if window.subject is not None and aligned.registrations:
         pose = find_pose(window, harmonized)
-        subject_from = MODEL if subject_pixels == MODEL or (subject_pixels == AUTO and not pose.fits) else OWN
-    layers = with_changes(layers, changed, keep_changes, subject_from == MODEL, edge_fade)
-    if subject_from == MODEL:
-        options = replace(options, detail=0.0, keep_surround=0.0)
-    return Finished(stitch(layers, images, references, options, aligned.seen, shift), changed, pose, subject_from)
+    if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not pose.fits):
+        subject_from = MODEL
+        stitching = replace(stitching, detail=0.0, keep_surround=0.0)
+    layers = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
+    return Finished(stitch(layers, images, references, stitching, aligned.seen, shift), changed, pose, subject_from)
 
 
 def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:

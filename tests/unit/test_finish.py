@@ -5,8 +5,8 @@ import pytest
 from image_support import disc
 from motion_support import drawn, jpeg, pair
 
-from phd_ops.pixels.align import align
-from phd_ops.pixels.finish import AUTO, EVERYTHING, INSIDE, MODEL, OWN, TOUCHING, finish
+from phd_ops.pixels.align import align, is_applied
+from phd_ops.pixels.finish import AUTO, EVERYTHING, INSIDE, MODEL, OWN, TOUCHING, FinishOptions, finish
 from phd_ops.pixels.geometry import Box, Size
 from phd_ops.pixels.layers import Layers
 from phd_ops.pixels.register import COVERED, UNLIKE
@@ -40,13 +40,13 @@ def shifted_by(image, x, y):
 
 
 def finished(layers, returned, **options):
-    return finish(layers, align(layers.composite, [returned], unchanged(layers)), **options)
+    return finish(layers, align(layers.composite, [returned], unchanged(layers)), options=FinishOptions(**options))
 
 
 def test_an_image_that_did_not_move_gives_the_bits_of_stitch_alone():
     layers, harmonized = scene()
     aligned = align(layers.composite, [harmonized], unchanged(layers))
-    assert not aligned.moved and aligned.images[0] is harmonized and aligned.seen is None
+    assert aligned.images[0] is harmonized and aligned.seen is None
     done = finish(layers, aligned)
     assert np.array_equal(done.stitched.image, stitch(layers, [harmonized]).image)
     assert done.pose.fits and done.subject_from == OWN
@@ -69,7 +69,7 @@ def test_what_a_crop_left_out_stays_as_it_was_and_the_rest_is_relit():
     rows = slice(80, 176)
     returned = resize(np.ascontiguousarray(harmonized[rows]), Size(512, 192))
     aligned = align(layers.composite, [returned], unchanged(layers))
-    assert aligned.moved and aligned.seen is not None
+    assert aligned.seen is not None
     assert not aligned.seen[:79].any() and aligned.seen[81:175].all()
     done = finish(layers, aligned)
     light = done.stitched.light.gain[layers.matte > 0.9]
@@ -81,7 +81,7 @@ def test_what_a_crop_left_out_stays_as_it_was_and_the_rest_is_relit():
 def test_an_image_of_something_else_is_not_used():
     layers, _ = scene()
     aligned = align(layers.composite, [drawn(SIZE, seed=11)], unchanged(layers))
-    assert aligned.registrations[0].status == UNLIKE and aligned.moved
+    assert aligned.registrations[0].status == UNLIKE
     done = finish(layers, aligned)
     assert np.array_equal(
         done.stitched.image, np.where(layers.reached[..., None] > 0, layers.composite, layers.background)
@@ -101,15 +101,16 @@ def test_seeds_that_moved_differently_lie_on_each_other():
 
 def test_where_everything_may_change_nothing_is_moved():
     layers, harmonized = scene()
-    aligned = align(layers.composite, [shifted_by(harmonized, 3, 0)], np.zeros(SIZE, np.float32))
-    assert aligned.registrations[0].status == COVERED and not aligned.moved
+    returned = shifted_by(harmonized, 3, 0)
+    aligned = align(layers.composite, [returned], np.zeros(SIZE, np.float32))
+    assert aligned.registrations[0].status == COVERED and aligned.images[0] is returned
 
 
 def test_the_smaller_image_of_a_model_is_brought_back_at_its_own_resolution():
     _, returned, _ = pair(SIZE, shift=(5, 3))
     small = resize(returned, Size(160, 160))
     aligned = align(drawn(SIZE), [small], np.ones(SIZE, np.float32))
-    assert aligned.moved and Size.of(aligned.images[0]) == (160, 160)
+    assert is_applied(aligned.registrations[0]) and Size.of(aligned.images[0]) == (160, 160)
 
 
 def edited(layers, harmonized):
