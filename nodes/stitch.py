@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, copy, waiting
 from ..phd_ops.pixels.align import Aligned, align
-from ..phd_ops.pixels.finish import INSIDE, KEEP_CHANGES, OWN, SUBJECT_PIXELS, FinishOptions, finish
+from ..phd_ops.pixels.finish import AUTO, INSIDE, KEEP_CHANGES, SUBJECT_PIXELS, FinishOptions, finish
 from ..phd_ops.pixels.geometry import Box, CropWindow, Size
 from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.masks import resize_mask
@@ -136,10 +136,10 @@ def finish_inputs() -> list[io.Input]:
             "subject_pixels",
             options=list(SUBJECT_PIXELS),
             optional=True,
-            default=OWN,
+            default=AUTO,
             tooltip=(
                 "Whose pixels the subject has. own: its own, under the model's light. model: the model's, with their "
-                "outline. auto: the model's only if it gave the subject another pose or place."
+                "outline. auto: its own, unless the model gave it another pose or place."
             ),
         ),
     ]
@@ -191,7 +191,7 @@ class PhDStitch(io.ComfyNode):
         num_seeds: int = 1,
         relight_strength: float = 1.0,
         keep_changes: str = INSIDE,
-        subject_pixels: str = OWN,
+        subject_pixels: str = AUTO,
         **sockets: Any,
     ) -> io.NodeOutput:
         check_choice("keep_changes", keep_changes, KEEP_CHANGES)

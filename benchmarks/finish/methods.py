@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.common.images import eight_bits
 from phd_ops.pixels.align import align
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
-from phd_ops.pixels.finish import AUTO, EVERYTHING, INSIDE, OWN, Finished, FinishOptions, finish
+from phd_ops.pixels.finish import EVERYTHING, INSIDE, Finished, FinishOptions, finish
 from phd_ops.pixels.geometry import Box, Size
 from phd_ops.pixels.layers import Layers
 from phd_ops.pixels.register import Registration
@@ -99,10 +99,11 @@ class Ours:
         return self.finished.stitched.image
 
 
-def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE, pixels: str = OWN) -> Ours:
+def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE) -> Ours:
+    """As the node's defaults give it, but for what is kept of changes outside the mask."""
     layers = layers_of(scene)
     aligned = align(scene.composite, [returned], 1 - np.maximum(layers.change, layers.matte))
-    options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep, subject_pixels=pixels)
+    options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep)
     return Ours(finish(layers, aligned, options=options), aligned.registrations[0])
 
 
@@ -135,8 +136,3 @@ def kept_changes(scene: Scene, returned: np.ndarray, changed: np.ndarray) -> Kep
     used = ours(scene, returned, EVERYTHING).finished.stitched.used > 0
     rest = (np.maximum(scene.harmonize_mask, scene.matte) == 0) & ~changed
     return Kept(float(used[changed].mean()), float(used[rest].mean()))
-
-
-def with_fitting_pixels(scene: Scene, returned: np.ndarray) -> Finished:
-    """The model's pixels where the subject's own do not fit, and all that changed with them."""
-    return ours(scene, returned, EVERYTHING, AUTO).finished

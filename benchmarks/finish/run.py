@@ -21,10 +21,11 @@ from benchmarks.common.images import eight_bits
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import exit_status, shortened
 from benchmarks.finish.damages import KINDS, changed_outside
-from benchmarks.finish.methods import RIVALS, kept_changes, layers_of, ours, stitch_before, with_fitting_pixels
+from benchmarks.finish.methods import RIVALS, kept_changes, layers_of, ours, stitch_before
 from devtools.contact_sheet import contact_sheet
 from devtools.paths import OUTPUT
 from phd_ops.pixels.align import align
+from phd_ops.pixels.finish import EVERYTHING
 from phd_ops.pixels.geometry import Size
 from phd_ops.pixels.stitch import ModelWindow
 from relit_scenes.descriptions import STRATA
@@ -200,7 +201,7 @@ def extras(
         print(f"  changes outside the mask: kept {figures['kept']:.3f}, touched elsewhere {figures['touched']:.4f}")
         return {f"changes_{name}": value for name, value in figures.items()}
     if kind == "pose":
-        done = [with_fitting_pixels(*pair) for pair in pairs]
+        done = [ours(*pair, EVERYTHING).finished for pair in pairs]
         noticed = float(np.mean([not one.pose.fits for one in done]))
         errors = [
             float(np.abs(one.stitched.image - image)[one.changed > 0].mean())

@@ -15,6 +15,7 @@ from ..interrupt import check, waiting
 from .geometry import Size
 from .masks import drop_specks, grow, resize_mask
 from .resample import reduce
+from .surround import labeled
 
 # Changes are looked for in images whose longer side has at most so many pixels.
 MOST_SIDE = 1024
@@ -85,8 +86,8 @@ def usual_difference(difference: np.ndarray, contrast: np.ndarray, shown: np.nda
 
 def reaching(certain: np.ndarray, possible: np.ndarray) -> np.ndarray:
     """The connected parts of what is possible that hold something certain (hysteresis), float32 [H,W]."""
-    count, labels = waiting(cv2.connectedComponents, possible.astype(np.uint8), connectivity=8)
+    count, labels = labeled(possible)
     held = np.zeros(count, bool)
-    held[np.asarray(labels)[certain]] = True
+    held[labels[certain]] = True
     held[0] = False
-    return held[np.asarray(labels)].astype(np.float32)
+    return held[labels].astype(np.float32)

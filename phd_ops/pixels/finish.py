@@ -25,7 +25,7 @@ from .surround import parts_with_subject
 # Which changes outside the mask come along.
 INSIDE, TOUCHING, EVERYTHING = KEEP_CHANGES = ("inside the mask", "touching the subject", "everything")
 # Whose pixels the subject gets.
-OWN, MODEL, AUTO = SUBJECT_PIXELS = ("own", "model", "auto")
+AUTO, OWN, MODEL = SUBJECT_PIXELS = ("auto", "own", "model")
 # A subject that moved by more than this share of its longer side no longer fits its own pixels.
 MOVED_SHARE = 0.02
 # Where its texture cannot be followed: a subject stands elsewhere if less than this share of its matte still differs
@@ -49,7 +49,7 @@ class FinishOptions:
     stitch: StitchOptions = PLAIN_STITCH
     edge_fade: float = 12
     keep_changes: str = INSIDE
-    subject_pixels: str = OWN
+    subject_pixels: str = AUTO
 
 
 PLAIN_FINISH = FinishOptions()
@@ -112,7 +112,7 @@ def finish(
     shift = window.color_shift(images[0])
     harmonized = shift.apply(images[0], stitching.color_fix)
     small = find_changes(window.composite, harmonized, aligned.seen)
-    changed = np.float32(resize_mask(small, *full) > 0.5)
+    changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
     pose, subject_from = SAME_POSE, OWN
     if window.subject is not None and aligned.registrations:
         pose = find_pose(window, harmonized)
@@ -132,9 +132,9 @@ def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bo
     allowed, change = layers.change > 0, layers.change
     if new_subject:
         touching = parts_with_subject(changed, layers.matte)
-        change = np.float32(touching & (allowed | (keep != INSIDE)))
+        change = (touching & (allowed | (keep != INSIDE))).astype(np.float32)
     if keep == TOUCHING:
-        touching = parts_with_subject(np.maximum(changed, np.float32(allowed)), layers.matte)
+        touching = parts_with_subject(np.maximum(changed, allowed), layers.matte)
         change = np.maximum(change, np.where(touching, changed, np.float32(0)))
     elif keep == EVERYTHING:
         change = np.maximum(change, changed)
@@ -161,7 +161,7 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     # Structure is looked for in images of at least so many pixels.
     scale = max(1.0, 256 / max(inside.shape))
     shown = Size(*(round(side * scale) for side in Size.of(inside)))
-    wider = grow(resize_mask(np.float32(inside), *shown), CLEAR)
+    wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
     found = register(resize(composite, shown), resize(after, shown), wider, resizings(shown, shown))
     if found.status == MATCHED:
         moved = found.moved / scale

@@ -156,9 +156,9 @@ class ModelWindow:
 
     @classmethod
     def of(cls, layers: Layers, size: Size, seen: np.ndarray | None = None) -> "ModelWindow":
-        images = (resize(image, size) for image in (layers.background, layers.composite))
-        masks = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
-        return cls(*images, *masks, seen)
+        background, composite = (resize(image, size) for image in (layers.background, layers.composite))
+        matte, change = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
+        return cls(background, composite, matte, change, seen)
 
     @property
     def size(self) -> Size:
