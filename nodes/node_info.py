@@ -58,7 +58,7 @@ ADVANCED_INPUTS = {
     ],
     "PhDMaskedLangevin": ["step_size", "lambda_strength"],
     "PhDStitch": [
-        "luma_only", "color_fix", "num_seeds", "relight_strength",
+        "luma_only", "color_fix", "num_seeds", "relight_strength", "keep_changes", "subject_pixels",
         "background", "composite", "harmonize_mask", "subject_matte", "sampled_reference", "changed",
     ],
     "PhDInsertSubject": ["rotation", "flip"],

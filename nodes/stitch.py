@@ -12,22 +12,29 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, copy, waiting
+from ..phd_ops.pixels.align import Aligned, align
 from ..phd_ops.pixels.crop_window import CropWindow
+from ..phd_ops.pixels.finish import AUTO, INSIDE, KEEP_CHANGES, SUBJECT_PIXELS, FinishOptions, finish
 from ..phd_ops.pixels.geometry import Box, Margins, Size
 from ..phd_ops.pixels.layers import Layers
+from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.pixels.register import MATCHED
 from ..phd_ops.pixels.resample import pad, resize
-from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change, stitch
+from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_given, as_images, as_masks, common_batch, in_range, item, named_mask, pixels
+from .registration_report import registration_messages, registration_report
 from .stitch_inputs import read_sockets, stitch_sockets
 from .ui import HAS_UI, Message, by_image, outlined, preview, show, stored_for_page
-from .validate import check_socket
+from .validate import check_choice, check_socket
 
 # Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
 VAE_GRIDS = (4, 8, 16, 32, 64)
 # Sides that are stretched apart by no more than this may be of one image.
 STRETCHED = 0.02
+# No model zooms so far into what it was given that it shows a smaller share of it.
+LEAST_SHOWN = 0.7
 
 
 def blend_inputs() -> list[io.Input]:
@@ -113,6 +120,31 @@ def optional_inputs() -> list[io.Input]:
     ]
 
 
+def finish_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "keep_changes",
+            options=list(KEEP_CHANGES),
+            optional=True,
+            default=INSIDE,
+            tooltip=(
+                "What the model changed outside the mask, such as a long shadow or a reflection: left out, kept if it "
+                "touches the subject, or all kept. What it did not change is always the background's, bit for bit."
+            ),
+        ),
+        io.Combo.Input(
+            "subject_pixels",
+            options=list(SUBJECT_PIXELS),
+            optional=True,
+            default=AUTO,
+            tooltip=(
+                "Whose pixels the subject has. own: its own, under the model's light. model: the model's, with their "
+                "outline. auto: its own, unless the model gave it another pose or place."
+            ),
+        ),
+    ]
+
+
 def stitch_outputs() -> list[io.Output]:
     return [
         io.Image.Output(display_name="image", tooltip="The finished image, at the background's size."),
@@ -121,8 +153,12 @@ def stitch_outputs() -> list[io.Output]:
             display_name="report",
             tooltip=(
                 "JSON, a list with an entry for each image: how light moved, whether the subject stayed itself, and "
-                "whether the model neglected or suppressed it."
+                "whether the model neglected or suppressed it, and whether its image had moved."
             ),
+        ),
+        io.Mask.Output(
+            display_name="changes",
+            tooltip="1 = what the model really changed, inside the mask and outside, at the background's size.",
         ),
     ]
 
@@ -138,14 +174,14 @@ class PhDStitch(io.ComfyNode):
                 "Puts the harmonized image back. The subject keeps its own detail under the model's light; "
                 "every pixel outside the returned mask is the background's, bit for bit."
             ),
-            inputs=[*stitch_sockets(), *blend_inputs(), *light_inputs(), *optional_inputs()],
+            inputs=[*stitch_sockets(), *blend_inputs(), *light_inputs(), *optional_inputs(), *finish_inputs()],
             outputs=stitch_outputs(),
             **HAS_UI,
         )
 
     @classmethod
     @checked
-    def execute(
+    def execute(  # noqa: PLR0913
         cls,
         detail: float = 0.9,
         keep_surround: float = 1.0,
@@ -154,13 +190,18 @@ class PhDStitch(io.ComfyNode):
         color_fix: float = 1.0,
         num_seeds: int = 1,
         relight_strength: float = 1.0,
+        keep_changes: str = INSIDE,
+        subject_pixels: str = AUTO,
         **sockets: Any,
     ) -> io.NodeOutput:
-        options = StitchOptions(detail, keep_surround, luma_only, color_fix, relight_strength)
+        check_choice("keep_changes", keep_changes, KEEP_CHANGES)
+        check_choice("subject_pixels", subject_pixels, SUBJECT_PIXELS)
         read = read_sockets(sockets, num_seeds)
         crop = read.crop
+        stitching = StitchOptions(detail, keep_surround, luma_only, color_fix, relight_strength)
         if crop is not None:
-            options = replace(options, resampler=crop.resampler)
+            stitching = replace(stitching, resampler=crop.resampler)
+        options = FinishOptions(stitching, edge_fade, keep_changes, subject_pixels)
         check_crop(crop, subject_matte=read.subject_matte, harmonize_mask=read.harmonize_mask)
         given = as_given(read.background, "background")[..., :3]
         composites = as_images(read.composite, "composite")[..., :3]
@@ -172,15 +213,16 @@ class PhDStitch(io.ComfyNode):
         mattes, messages = as_masks(read.subject_matte, scenes, "subject_matte")
         changes, resized = as_masks(read.harmonize_mask, scenes, "harmonize_mask")
         new = None if read.changed is None else named_mask(read.changed, "changed").numpy()
-        batch = Batch(given, scenes, composites, runs, references, mattes, changes, new, crop)
-        window, cut_off = find_window(Size.of(scenes[0]), Size.of(composites[0]), Size.of(runs[0][0]), crop)
-        check_sampled(Size.of(scenes[0]), crop, sampled=runs, sampled_reference=references)
+        batch = Batch(given, scenes, composites, runs, references, mattes, changes, new, crop, read.may_have_moved)
+        check_scene(Size.of(scenes[0]), Size.of(composites[0]), crop)
         check_masks(batch)
-        images, masks, reports, found = stitch_with_margins(batch, window, edge_fade, options)
-        previews = (outlined(array) for pair in zip(images, masks, strict=True) for array in pair)
+        done = stitch_with_margins(batch, options)
+        previews = (outlined(array) for pair in zip(done.images, done.masks, strict=True) for array in pair)
         before = stored_for_page(preview(item(composites, index)) for index in range(batch.count))
-        ui = show(previews, messages + resized + cut_off + found) | {"phd_report": reports, "phd_before": before}
-        return io.NodeOutput(torch.from_numpy(images), torch.from_numpy(masks), json.dumps(reports), ui=ui)
+        ui = show(previews, messages + resized + done.messages) | {"phd_report": done.reports, "phd_before": before}
+        arrays = (torch.from_numpy(array) for array in (done.images, done.masks, done.changes))
+        image, mask, changed = arrays
+        return io.NodeOutput(image, mask, json.dumps(done.reports), changed, ui=ui)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +236,7 @@ class Batch:
         mattes, changes: [B,H,W].
         changed: [B,h,w], of any size.
         crop: the window that was sampled; None for the whole scene.
+        may_have_moved: whether the sampled images came from somewhere else, and may not lie where the composite lies.
     """
 
     given: np.ndarray
@@ -205,6 +248,7 @@ class Batch:
     changes: np.ndarray
     changed: np.ndarray | None
     crop: CropWindow | None
+    may_have_moved: bool
 
     @cached_property
     def count(self) -> int:
@@ -229,21 +273,50 @@ class Batch:
             shadow_fade=shadow_fade,
         )
 
-    def results(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray] | None, list[Message]]:
-        """What the model made of composite `index` and of its reference, for each seed."""
-        results = [item(run, index) for run in self.runs]
-        references = None if self.references is None else [item(run, index) for run in self.references]
+    def aligned(self, index: int) -> tuple[Aligned, Box, list[Message]]:
+        """The images that the model made of composite `index`, the part of the scene that they show, and messages."""
+        results, scene = [item(run, index) for run in self.runs], Size.of(self.scenes[0])
+        size = Size.of(results[0])
+        if self.crop is not None and size == scene:
+            check_sampled("sampled", size, scene, self.crop)
+        window, messages = find_window(scene, size, self.crop)
         if self.crop is not None:
             results = [self.with_margin(one, index) for one in results]
-            references = references and [mirror_margin(one, self.crop.target) for one in references]
-        if references is None:
-            return results, None, []
+        found = Aligned(results, None, [])
+        if self.may_have_moved:
+            given, unchanged = self.model_given(index, window)
+            # Without a subject, any image may be shown in a mask.
+            found = align(given, results, unchanged, use_unlike=not item(self.mattes, index).any())
+            check_part(found, Size.of(results[0]), window)
+        if all(one.status != MATCHED for one in found.registrations):
+            check_sampled("sampled", size, scene, self.crop)
+        return found, window, messages
+
+    def model_given(self, index: int, window: Box) -> tuple[np.ndarray, np.ndarray]:
+        """What the model was given of composite `index`, [h,w,3]; and 1 where nothing was to change there, [h,w]."""
+        at, composite = window.slices, item(self.composites, index)
+        touched = np.maximum(item(self.changes, index)[at], item(self.mattes, index)[at])
+        if self.crop is None:
+            return composite[at], 1 - touched
+        target, resampler = self.crop.target, self.crop.resampler
+        return resize(self.crop.cut(composite), target, resampler), 1 - resize_mask(touched, *target)
+
+    def sampled_references(
+        self, index: int, results: list[np.ndarray]
+    ) -> tuple[list[np.ndarray] | None, list[Message]]:
+        """What the model made of the reference of composite `index`, for each seed; None where that tells nothing."""
+        if self.references is None:
+            return None, []
+        references = [item(run, index) for run in self.references]
+        check_sampled("sampled_reference", Size.of(references[0]), Size.of(self.scenes[0]), self.crop)
+        if self.crop is not None:
+            references = [mirror_margin(one, self.crop.target) for one in references]
         if all(map(is_same, references, results)):
             text = sentence(
                 "sampled_reference is the same image as sampled: the light is estimated from sampled alone."
             )
-            return results, None, [Message(text)]
-        return results, references, []
+            return None, [Message(text)]
+        return references, []
 
     def with_margin(self, sampled: np.ndarray, index: int) -> np.ndarray:
         """A sampled window whose margin the VAE cut off, with the composite's in its place; others as they are."""
@@ -273,38 +346,47 @@ def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
         window[rows] = np.where(changed, stitched.image[rows], window[rows])
 
 
-def stitch_batch(
-    batch: Batch, window: Box, edge_fade: float, options: StitchOptions
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]], list[Message]]:
-    """The finished images [B,H,W,3], the masks used [B,H,W], and each image's report; and messages."""
+@dataclass(frozen=True, eq=False)
+class Done:
+    """The finished images [B,H,W,3]; the masks used, and what the model changed, [B,H,W]; each image's report."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    changes: np.ndarray
+    reports: list[dict[str, Any]]
+    messages: list[Message]
+
+
+def stitch_batch(batch: Batch, options: FinishOptions) -> Done:
     images = np.empty((batch.count, *batch.scenes.shape[1:]), np.float32)
-    masks = np.zeros(images.shape[:3], np.float32)
+    masks, changes = (np.zeros(images.shape[:3], np.float32) for _ in range(2))
     reports, messages = [], []
     for index in range(batch.count):
-        layers = batch.layers(index, window, edge_fade)
-        results, reference_results, ignored = batch.results(index)
-        stitched = stitch(layers, results, reference_results, options)
+        aligned, window, cut_off = batch.aligned(index)
+        references, ignored = batch.sampled_references(index, aligned.images)
+        layers = batch.layers(index, window, options.edge_fade)
+        done = finish(layers, aligned, references, options)
+        stitched = done.stitched
         copy(item(batch.given, index), images[index])
         put_back(images[index][window.slices], stitched, in_range=batch.given is batch.scenes)
         copy(stitched.used, masks[index][window.slices])
-        reports.append(report_of(stitched, layers.matte))
-        messages.append(ignored + messages_of(stitched, layers.matte, reports[-1], options.color_fix))
-    return images, masks, reports, by_image(messages)
+        copy(done.changed, changes[index][window.slices])
+        reports.append(report_of(stitched, layers.matte) | registration_report(done, aligned.registrations))
+        told = cut_off + ignored + messages_of(stitched, layers.matte, reports[-1], options.stitch.color_fix)
+        messages.append(told + registration_messages(done, aligned.registrations))
+    return Done(images, masks, changes, reports, by_image(messages))
 
 
-def stitch_with_margins(
-    batch: Batch, window: Box, edge_fade: float, options: StitchOptions
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]], list[Message]]:
+def stitch_with_margins(batch: Batch, options: FinishOptions) -> Done:
     """`stitch_batch`, where a crop's window may reach beyond the scenes: they get the margins that the model saw."""
     margins = Margins() if batch.crop is None else batch.crop.margins
     if batch.crop is None or not any(margins):
-        return stitch_batch(batch, window, edge_fade, options)
+        return stitch_batch(batch, options)
 
     def padded(arrays: np.ndarray, *, repeat: bool = True) -> np.ndarray:
         return np.stack([pad(array, margins, repeat=repeat) for array in arrays])
 
     scene, scenes = batch.crop.scene, padded(batch.scenes)
-    window = window.moved(margins.left, margins.top)
     larger = replace(
         batch,
         given=scenes if batch.given is batch.scenes else padded(batch.given),
@@ -312,12 +394,15 @@ def stitch_with_margins(
         composites=padded(batch.composites),
         mattes=padded(batch.mattes, repeat=False),
         changes=padded(batch.changes),
-        crop=replace(batch.crop, box=window, scene=margins.around(scene)),
+        crop=replace(batch.crop, box=batch.crop.box.moved(margins.left, margins.top), scene=margins.around(scene)),
     )
-    images, masks, reports, messages = stitch_batch(larger, window, edge_fade, options)
+    done = stitch_batch(larger, options)
     rows, columns = Box(margins.left, margins.top, *scene).slices
-    own = np.ascontiguousarray(images[:, rows, columns]), np.ascontiguousarray(masks[:, rows, columns])
-    return *own, reports, messages
+
+    def own(arrays: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(arrays[:, rows, columns])
+
+    return Done(own(done.images), own(done.masks), own(done.changes), done.reports, done.messages)
 
 
 def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
@@ -365,8 +450,8 @@ def is_equal_at(mask: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
     return one.shape == other.shape and np.array_equal(one[mask], other[mask])
 
 
-def find_window(scene: Size, composite: Size, sampled: Size, crop: CropWindow | None) -> tuple[Box, list[Message]]:
-    """The part of the scene that was sampled; and a message if the VAE cut off the rest."""
+def check_scene(scene: Size, composite: Size, crop: CropWindow | None) -> None:
+    """Refuses a composite and a crop that are not of this scene."""
     if composite != scene:
         raise ValueError(
             sentence(
@@ -376,16 +461,20 @@ def find_window(scene: Size, composite: Size, sampled: Size, crop: CropWindow | 
                 scene=pixels(scene),
             )
         )
-    if crop is not None:
-        if crop.scene != scene:
-            raise ValueError(
-                sentence(
-                    "crop was cut from an image of {cut_from}, but background is {scene}: connect the crop "
-                    "that was cut from this background's composite.",
-                    cut_from=pixels(crop.scene),
-                    scene=pixels(scene),
-                )
+    if crop is not None and crop.scene != scene:
+        raise ValueError(
+            sentence(
+                "crop was cut from an image of {cut_from}, but background is {scene}: connect the crop "
+                "that was cut from this background's composite.",
+                cut_from=pixels(crop.scene),
+                scene=pixels(scene),
             )
+        )
+
+
+def find_window(scene: Size, sampled: Size, crop: CropWindow | None) -> tuple[Box, list[Message]]:
+    """The part of the scene that was sampled; and a message if the VAE cut off the rest."""
+    if crop is not None:
         if decoded_window(crop.target, sampled).size == crop.target:
             return crop.box, []
         text = sentence(
@@ -401,32 +490,43 @@ def find_window(scene: Size, composite: Size, sampled: Size, crop: CropWindow | 
     return window, [Message(text)]
 
 
-def check_sampled(scene: Size, crop: CropWindow | None, **batches: list[np.ndarray] | None) -> None:
-    """Refuses sampled images of a shape that what was to be sampled does not have. Names are the inputs'."""
+def check_sampled(name: str, size: Size, scene: Size, crop: CropWindow | None) -> None:
+    """Refuses a sampled image of a shape that what was to be sampled does not have. `name` is the input's."""
     whole = scene if crop is None else crop.target
-    for name, runs in batches.items():
-        size = whole if runs is None else Size.of(runs[0][0])
-        if may_show(size, whole) and not (crop is not None and size == scene != whole):
-            continue
-        if crop is None:
-            raise ValueError(
-                sentence(
-                    "{name} is {size}, which cannot be all of a background of {whole}: connect the crop that "
-                    "it was sampled from, or give it the background's shape.",
-                    name=name,
-                    size=pixels(size),
-                    whole=pixels(whole),
-                )
-            )
+    if may_show(size, whole) and not (crop is not None and size == scene != whole):
+        return
+    if crop is None:
         raise ValueError(
             sentence(
-                "{name} is {size}, which cannot be the crop's window of {whole}: connect the image that "
-                "was sampled from this crop.",
+                "{name} is {size}, which cannot be all of a background of {whole}: connect the crop that "
+                "it was sampled from, or give it the background's shape.",
                 name=name,
                 size=pixels(size),
                 whole=pixels(whole),
             )
         )
+    raise ValueError(
+        sentence(
+            "{name} is {size}, which cannot be the crop's window of {whole}: connect the image that "
+            "was sampled from this crop.",
+            name=name,
+            size=pixels(size),
+            whole=pixels(whole),
+        )
+    )
+
+
+def check_part(found: Aligned, sampled: Size, window: Box) -> None:
+    """Refuses an image that shows a small part of what it is to replace, as where a crop's window comes without it."""
+    for one in found.registrations:
+        shown = abs(np.linalg.det(one.matrix[:, :2])) * sampled.width * sampled.height
+        if one.motion != "none" and shown < LEAST_SHOWN * window.width * window.height:
+            raise ValueError(
+                sentence(
+                    "sampled shows only a part of a background of {whole}: connect the crop that it was sampled from.",
+                    whole=pixels(window.size),
+                )
+            )
 
 
 def may_show(sampled: Size, whole: Size) -> bool:

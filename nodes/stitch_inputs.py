@@ -78,6 +78,7 @@ class StitchGiven:
         changed: a MASK of the same.
         crop: None for the whole scene.
         num_seeds: how many runs of the scenes the sampled images are: first all scenes of one, then of the next.
+        may_have_moved: whether `sampled` was connected as an image, which any model or service may have made.
     """
 
     background: torch.Tensor
@@ -89,6 +90,7 @@ class StitchGiven:
     changed: torch.Tensor | None
     crop: PasteCrop | None
     num_seeds: int
+    may_have_moved: bool
 
 
 def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
@@ -99,6 +101,7 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     if paste is not None:
         check_socket("paste", paste, PastedScenes, sentence("the paste of Paste & Blend"))
     sampled: dict[str, Any] = {name: sockets.get(name) for name in SAMPLED_PARTS}
+    may_have_moved = sampled["sampled"] is not None
     if sockets.get("vae") is not None:
         check_socket("vae", sockets["vae"], comfy.sd.VAE, sentence("a VAE"))
     if latent is not None:
@@ -119,7 +122,7 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     if sampled["sampled"] is None:
         raise ValueError(sentence("sampled is not connected: connect latent and vae, or an image to sampled."))
     scene = scene_parts(sockets, crop, paste)
-    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds)
+    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds, may_have_moved=may_have_moved)
 
 
 def decoded(

@@ -182,7 +182,7 @@ def through_the_nodes(background, exemplar, mask, blend: str, seed: int) -> list
     )  # fmt: skip
     crop, window, *_ = call("PhDCrop", paste=pasted, side=128)
     sampled = torch.rand(window.shape, generator=torch.Generator().manual_seed(seed))
-    image, used, _ = call("PhDStitch", crop=crop, sampled=sampled)
+    image, used, *_ = call("PhDStitch", crop=crop, sampled=sampled)
     pairs = ((composite, matte), (image, used))
     return [torch.equal(result[mask == 0], background[mask == 0]) for result, mask in pairs]
 

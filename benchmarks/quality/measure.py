@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.common.subject_scores import score
 from benchmarks.quality.methods import Method, methods
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
-from benchmarks.quality.score import score
 from benchmarks.quality.sheet import SHOWN, image_file, write
 from benchmarks.quality.store import Run, Store
 from benchmarks.quality.table import Result, gathered

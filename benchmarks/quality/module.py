@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from benchmarks.common.comfyui import call
+from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, exit_status, shortened, show
 from benchmarks.quality.methods import harmonized, stitched
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
-from benchmarks.quality.score import score
 
 # Calls: steps, num_seeds and Stitch's relight_strength.
 SETTINGS = {1: (1, 1, 1.2), 4: (1, 4, 1.2), 10: (1, 10, 1.2), 32: (2, 16, 1.2)}

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.quality.score import FIGURES
+from benchmarks.common.subject_scores import FIGURES
 
 KEYS = ("weights", "split", "method", "level", "settings", "seed", "number")
 COLUMNS = (*KEYS, "stratum", "calls", "seconds", *FIGURES)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.common.subject_scores import FIGURES
 from benchmarks.common.table import shortened
-from benchmarks.quality.score import FIGURES
 from benchmarks.quality.store import Run, Store
 from relit_scenes.descriptions import STRATA
 

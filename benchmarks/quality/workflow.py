@@ -20,9 +20,9 @@ import numpy as np
 import requests
 from PIL import Image
 
+from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, show
 from benchmarks.quality.scenes import scene, stratum_of
-from benchmarks.quality.score import score
 from benchmarks.quality.store import Run, Store, weights_hash
 from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line
 from devtools.executor import WorkflowError, new_executor, run_workflow

@@ -147,18 +147,22 @@ class ModelWindow:
     Attributes:
         background, composite: [h,w,3].
         matte, change: [h,w].
+        seen: bool [h,w], what the model's image shows; elsewhere it tells nothing. None: it shows everything.
     """
 
     background: np.ndarray
     composite: np.ndarray
     matte: np.ndarray
     change: np.ndarray
+    seen: np.ndarray | None = None
 
     @classmethod
-    def of(cls, layers: Layers, size: Size, resampler: str = AUTO) -> "ModelWindow":
-        images = (resize(image, size, resampler) for image in (layers.background, layers.composite))
-        masks = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
-        return cls(*images, *masks)
+    def of(
+        cls, layers: Layers, size: Size, resampler: str = AUTO, seen: np.ndarray | None = None
+    ) -> "ModelWindow":
+        background, composite = (resize(image, size, resampler) for image in (layers.background, layers.composite))
+        matte, change = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
+        return cls(background, composite, matte, change, seen)
 
     @property
     def size(self) -> Size:
@@ -170,20 +174,26 @@ class ModelWindow:
         return ((self.change > 0) | (self.matte > 0)).astype(np.float32)
 
     @cached_property
+    def seen_matte(self) -> np.ndarray:
+        """[h,w]: the subject, as far as the model's image shows it."""
+        return self.matte if self.seen is None else self.matte * self.seen
+
+    @cached_property
     def subject(self) -> Slices | None:
-        """The part around the subject, where its light is estimated; None without a subject."""
-        box = bounding_box(self.matte)
+        """The part around the subject, where its light is estimated; None without a subject that the model shows."""
+        box = bounding_box(self.matte) if self.seen_matte.any() else None
         return None if box is None else box.grown(2).inside(self.size).slices
 
     @cached_property
     def reader(self) -> LightReader:
         """Of the part around the subject."""
-        return LightReader(self.composite[self.subject], self.matte[self.subject])
+        return LightReader(self.composite[self.subject], self.seen_matte[self.subject])
 
     def color_shift(self, sampled: np.ndarray) -> ColorShift:
         """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows."""
         untouched = beyond(self.touched, VAE_REACH)
-        return fit_color_shift(sampled, self.composite, untouched if untouched.any() else 1 - self.touched)
+        untouched = untouched if untouched.any() else 1 - self.touched
+        return fit_color_shift(sampled, self.composite, untouched if self.seen is None else untouched * self.seen)
 
 
 def stitch(
@@ -191,6 +201,8 @@ def stitch(
     sampled: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None = None,
     options: StitchOptions = PLAIN_STITCH,
+    seen: np.ndarray | None = None,
+    shift: ColorShift | None = None,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
 
@@ -199,9 +211,11 @@ def stitch(
             one is shown, and light is averaged over all.
         references: what it made of the light reference, one for each of `sampled`. With them, light is estimated from
             the difference between the two results.
+        seen: bool [h,w], what the images in `sampled` show, where that is not all: there they repeat the composite.
+        shift: their color shift, where it is known already.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = ModelWindow.of(layers, worked, options.resampler)
+    window = ModelWindow.of(layers, worked, options.resampler, seen)
     if region is None or all(np.array_equal(one, window.composite) for one in sampled):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -210,7 +224,7 @@ def stitch(
         image = by_bands(back, layers.reached, layers.composite, layers.background)
         return Stitched(image, layers.reached, NO_SHIFT)
 
-    shift = window.color_shift(sampled[0])
+    shift = shift or window.color_shift(sampled[0])
     results = [shift.apply(one, options.color_fix) for one in sampled]
     gain, surround, light, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, None, 1.0
     if window.subject is not None:

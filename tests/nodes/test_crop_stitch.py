@@ -152,6 +152,13 @@ def test_the_report_and_a_message_give_the_light():
         "subject_pixels",
         "visible",
         "empty",
+        "registration",
+        "motion",
+        "moved_pixels",
+        "residual_pixels",
+        "changed_share",
+        "subject_fits",
+        "subject_from",
     }
     assert found["subject_pixels"] == int((matte > 0.5).sum()) and found["visible"] and not found["empty"]
     assert ran.execution.outputs["node"]["phd_report"] == [found]
@@ -220,7 +227,7 @@ def test_around_the_subject_only_what_changed_takes_the_model_s_pixels():
     shadow[:, 60:, :] = 1
     sampled = composite * 0.7
     given = {"color_fix": 0.0, "edge_fade": 0, "keep_surround": 0.0, "changed": shadow[:, ::8, ::8]}
-    image, mask, _ = stitch(background, composite, matte, change, sampled, **given).values
+    image, mask, *_ = stitch(background, composite, matte, change, sampled, **given).values
     # Along the edge of the latent cells it is one or the other.
     rows = torch.arange(120)[None, :, None]
     kept, painted = ring & (rows < 52), ring & (rows >= 68)
@@ -514,7 +521,7 @@ def test_values_outside_0_to_1_stay_outside_the_mask(options, windowed):
     cropped = crop(composite, matte, change, side=96, context=1.0)
     given = {"crop": cropped.values[0]} if windowed else {}
     for sampled in (cropped.values[1], 1 - cropped.values[1]) if windowed else (composite, 1 - composite):
-        image, mask, _ = stitch(wild(background), composite, matte, change, sampled, **given, **options).values
+        image, mask, *_ = stitch(wild(background), composite, matte, change, sampled, **given, **options).values
         assert (mask > 0).any() and equal(image[mask == 0], wild(background)[mask == 0])
         assert image[mask > 0].min() >= 0 and image[mask > 0].max() <= 1
     background[0, 3, 3] = 1.02
@@ -546,7 +553,7 @@ def test_an_unchanged_window_whose_margin_the_vae_cut_off_goes_back_to_the_bit()
     height, width = (side // 16 * 16 for side in (target.height, target.width))
     top, left = (target.height - height) // 2, (target.width - width) // 2
     cut = cropped.values[1][:, top : top + height, left : left + width]
-    image, _, _ = stitch(background, composite, matte, change, cut, crop=cropped.values[0]).values
+    image, *_ = stitch(background, composite, matte, change, cut, crop=cropped.values[0]).values
     assert torch.equal(image, composite)
 
 

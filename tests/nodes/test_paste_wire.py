@@ -223,7 +223,8 @@ def wrong_wires(cropped, demo):
     other = run_node("PhDCrop", paste=paste(x=0.3)[0], vae=demo["vae"], side=64).values
     square = paste(make_image(120, 120, seed=3))
     cut = run_node("PhDCrop", paste=square[0], side=64).values
-    window = run_node("PhDCrop", paste=pasted[0], side=200).values[1]
+    small = paste(size=0.2, ring=4)[0]
+    window = run_node("PhDCrop", paste=small, side=200).values[1]
     scene = {"background": SCENE, "composite": composite, "sampled": composite}
     sampler = {name: demo[name] for name in ("model", "positive", "negative")} | QUICK | {"latent": latent}
     vae = {"vae": demo["vae"]}
@@ -234,7 +235,7 @@ def wrong_wires(cropped, demo):
         "the crop of another paste": ("PhDStitch", {"latent": latent, "crop": other[0], **vae}, "crop and latent come"),
         "a crop and another paste": (
             "PhDStitch", {"sampled": image, "crop": crop, "paste": paste(x=0.3)[0]}, "crop was cut from another paste"),
-        "the window without its crop": ("PhDStitch", {"sampled": window, "paste": pasted[0]}, "sampled is"),
+        "the window without its crop": ("PhDStitch", {"sampled": window, "paste": small}, "sampled is"),
         "the whole image as the window": ("PhDStitch", {"sampled": square[1], "crop": cut[0]}, "sampled is 120×120"),
         "stitch's masks swapped": (
             "PhDStitch", {**scene, "subject_matte": whole_harmonize, "harmonize_mask": whole_matte},
@@ -290,7 +291,7 @@ def test_an_enlarged_latent_keeps_its_masks_and_leaves_out_its_reference(cropped
         "The latent was scaled after Crop Around Subject: its light reference no longer fits and is left out."
     ]
     assert done[KEY].sampled_reference is None
-    image, mask, _ = run_node("PhDStitch", crop=cropped[1][0], latent=done, vae=demo["vae"]).values
+    image, mask, *_ = run_node("PhDStitch", crop=cropped[1][0], latent=done, vae=demo["vae"]).values
     assert torch.equal(image[mask == 0], SCENE[mask == 0]) and (mask > 0).any()
 
 
@@ -317,7 +318,7 @@ def test_an_item_of_a_split_batch_has_its_own_companions(batch, demo):
     assert torch.equal(held.inpaint_mask, latent[KEY].inpaint_mask[1:2])
     assert torch.equal(held.reference, latent[KEY].reference[1:2])
     done = sample("PhDHarmonizeSampler", demo, second, denoise=0.5)[0]
-    image, mask, _ = run_node("PhDStitch", crop=crop, latent=done, vae=demo["vae"]).values
+    image, mask, *_ = run_node("PhDStitch", crop=crop, latent=done, vae=demo["vae"]).values
     assert image.shape == SCENE.shape and torch.equal(image[mask == 0], SCENE[mask == 0])
     whole = crop.pasted
     assert (mask[0] >= whole.subject_matte[1]).all() and not mask[0][whole.harmonize_mask[1] == 0].any()

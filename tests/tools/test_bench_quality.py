@@ -13,13 +13,13 @@ import torch
 from bench_support import has_sprites, ran
 
 from benchmarks.common.comfyui import silent
+from benchmarks.common.subject_scores import FIGURES, score
 from benchmarks.common.table import holds
 from benchmarks.quality import report as quality_report
 from benchmarks.quality import run as quality
 from benchmarks.quality import scenes as quality_scenes
 from benchmarks.quality.measure import measure_method
 from benchmarks.quality.plan import RESULTS, Plan
-from benchmarks.quality.score import FIGURES, score
 from benchmarks.quality.store import Run, Store
 from benchmarks.quality.table import IN_JSON, OWN, Result, gathered, interval, over_seeds, ratio_interval
 from devtools.executor import load_core_extras

@@ -1,0 +1,1 @@
+"""Any model's image finished by Stitch, beside what other tools do with it."""

@@ -1,0 +1,77 @@
+"""Models' images, brought back onto the grid of what the model was given.
+
+Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .geometry import Size
+from .register import MATCHED, UNLIKE, Registration, covered, joined, register, scaling
+from .resample import resample, resize
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Returned images that lie on what the model was given; of one size, about the resolution that the model worked at.
+
+    Attributes:
+        images: the whole of the given image, [h,w,3] each.
+        seen: bool [h,w], where all of them show it; elsewhere they repeat what was given. None: everywhere.
+        registrations: how each lay. Only matched ones are applied; of an image that shows something else nothing is
+            used, and what was given stands in its place.
+    """
+
+    images: list[np.ndarray]
+    seen: np.ndarray | None
+    registrations: list[Registration]
+
+
+def is_applied(found: Registration) -> bool:
+    return found.status == MATCHED and not found.is_plain_resize
+
+
+def align(
+    given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, *, use_unlike: bool = False
+) -> Aligned:
+    """Finds how returned images lie on the given one, and moves them there. What did not move keeps every bit.
+
+    Args:
+        given: what the model was given.
+        returned: what it made of that, one for each seed, of any size.
+        unchanged: [H,W] of the given image, 1 where nothing was to change.
+        use_unlike: leaves an image that shows something else as it is, instead of using nothing of it.
+    """
+    registrations = [register(given, one, unchanged) for one in returned]
+    first = registrations[0]
+    size = working_size(first.matrix, Size.of(given)) if is_applied(first) else Size.of(returned[0])
+    images, seen = [], np.ones(size[::-1], bool)
+    for one, found in zip(returned, registrations, strict=True):
+        image = one
+        if found.status == UNLIKE and not use_unlike:
+            image = resize(given, size)
+        elif is_applied(found):
+            image, shown = brought_back(given, one, found, size)
+            seen &= shown
+        images.append(resize(image, size))
+    return Aligned(images, None if seen.all() else seen, registrations)
+
+
+def brought_back(
+    given: np.ndarray, returned: np.ndarray, found: Registration, size: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    """A returned image on the given one's grid, [h,w,3] of `size`; and where it shows anything, bool [h,w]."""
+    onto = joined(scaling(Size.of(given), size), found.matrix)
+    moved = resample(returned, onto, size, cv2.BORDER_REPLICATE)
+    # A pixel that the returned image's border runs through is half invented.
+    shown = covered(Size.of(returned), onto, size) > 0.999
+    return (moved if shown.all() else np.where(shown[..., None], moved, resize(given, size))), shown
+
+
+def working_size(matrix: np.ndarray, given: Size) -> Size:
+    """The size at which the given image has the returned one's resolution, but never larger than it is."""
+    scale = min(1.0, 1 / abs(np.linalg.det(matrix[:, :2])) ** 0.5)
+    return Size(*(max(1, round(side * scale)) for side in given))

@@ -1,0 +1,93 @@
+"""What a model really changed, from images alone.
+
+A returned image differs everywhere from what the model was given: its texture is softer, its pixels are rounded, it
+lies a fraction of a pixel beside. All of this grows with the local contrast, so the usual difference for each contrast
+is measured in the image itself, and what exceeds it many times is a change. It is looked for at two scales: objects
+show in fine differences, shadows in coarse ones.
+
+Images are float32 [H,W,3] sRGB in 0..1, masks [H,W].
+"""
+
+import cv2
+import numpy as np
+
+from ..interrupt import check, waiting
+from .geometry import Size
+from .masks import drop_specks, grow, resize_mask
+from .resample import reduce
+from .surround import labeled
+
+# Changes are looked for in images whose longer side has at most so many pixels.
+MOST_SIDE = 1024
+# Scales of differences in pixels of that image, as Gaussian sigmas.
+SCALES = (1.5, 3.0)
+# Local contrast is measured at this scale.
+CONTRAST_SCALE = 2.5
+# The usual difference is measured in so many classes of contrast with equally many pixels.
+CLASSES = 12
+# No difference below this counts as unusual (sRGB): an 8-bit image rounds by half a level.
+LEAST = 0.75 / 255
+# A change exceeds the usual difference so many times; around such a place, what exceeds it so many times belongs to it.
+CERTAIN, POSSIBLE = 7.0, 3.0
+# Smaller changes, in pixels of that image, are noise.
+LEAST_AREA = 24
+
+
+def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
+    """Where a returned image was changed beyond a shift of its colors, softness and noise; binary float32 [H,W].
+
+    Args:
+        given: what the model was given.
+        returned: what it made of that, registered and without its color shift, of the same size.
+        seen: [H,W], 0 where the returned image shows nothing.
+    """
+    check()
+    full = Size.of(given)
+    scale = min(1.0, MOST_SIDE / max(full))
+    size = Size(*(max(1, round(side * scale)) for side in full))
+    before, after = reduce(given, size), reduce(returned, size)
+    shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen, *size) > 0.99
+    if not shown.any():
+        return np.zeros(full[::-1], np.float32)
+    contrast = local_contrast(before)
+    difference = np.where(shown[..., None], after - before, np.float32(0))
+    certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
+    for sigma in SCALES:
+        size_of_change = np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)).max(axis=2)
+        times = size_of_change / usual_difference(size_of_change, contrast, shown)
+        certain |= (times > CERTAIN) & shown
+        possible |= (times > POSSIBLE) & shown
+    changed = grow(drop_specks(reaching(certain, possible), LEAST_AREA), 1)
+    return (resize_mask(changed, *full) > 0.5).astype(np.float32)
+
+
+def local_contrast(image: np.ndarray) -> np.ndarray:
+    """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
+    mean, square = (waiting(cv2.GaussianBlur, values, (0, 0), CONTRAST_SCALE) for values in (image, image * image))
+    return np.sqrt(np.maximum(square - mean * mean, 0)).max(axis=2)
+
+
+def usual_difference(difference: np.ndarray, contrast: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """The usual (median) difference of pixels of a contrast, at least LEAST; [H,W].
+
+    It grows with the contrast: where much of one class of contrast was changed, the others tell its usual difference.
+    """
+    values, classes = difference[shown], contrast[shown]
+    edges = np.quantile(classes, np.linspace(0, 1, CLASSES + 1))
+    middles, medians = [], []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = (classes >= low) & (classes <= high)
+        middles.append(float(np.median(classes[inside])))
+        medians.append(float(np.median(values[inside])))
+    # The largest non-decreasing function below the medians.
+    rising = np.minimum.accumulate(medians[::-1])[::-1]
+    return np.maximum(np.interp(contrast, middles, rising), LEAST).astype(np.float32)
+
+
+def reaching(certain: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """The connected parts of what is possible that hold something certain (hysteresis), float32 [H,W]."""
+    count, labels = labeled(possible)
+    held = np.zeros(count, bool)
+    held[labels[certain]] = True
+    held[0] = False
+    return held[labels].astype(np.float32)

@@ -1,0 +1,169 @@
+"""Finishing any model's image: brought back onto what the model was given, then stitched.
+
+An edit model returns a whole image, in which everything moved a little and some things changed without leave. What
+really changed decides which of its pixels may come along; the rest is the scene's, bit for bit.
+
+Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W] in 0..1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .align import Aligned
+from .changes import find_changes
+from .geometry import Box, Size, bounding_box
+from .layers import Layers
+from .masks import grow, resize_mask
+from .register import CLEAR, MATCHED, UNLIKE, register
+from .resample import resize
+from .resizings import resizings
+from .stitch import PLAIN_STITCH, ModelWindow, Stitched, StitchOptions, fades_in_window, stitch
+from .surround import parts_with_subject
+
+# Which changes outside the mask come along.
+INSIDE, TOUCHING, EVERYTHING = KEEP_CHANGES = ("inside the mask", "touching the subject", "everything")
+# Whose pixels the subject gets.
+AUTO, OWN, MODEL = SUBJECT_PIXELS = ("auto", "own", "model")
+# A subject that moved by more than this share of its longer side no longer fits its own pixels.
+MOVED_SHARE = 0.02
+# Where its texture cannot be followed: a subject stands elsewhere if less than this share of its matte still differs
+# from the background; one of which hardly anything does was painted away, and is not there at all.
+LEAST_OVERLAP, GONE = 0.85, 0.25
+# What differs by more than this shows something else (sRGB), and what differs by less than this the same.
+APART, ALIKE = 24 / 255, 10 / 255
+
+
+@dataclass(frozen=True)
+class FinishOptions:
+    """How any model's image is finished.
+
+    Attributes:
+        stitch: how it is stitched.
+        edge_fade: in pixels, see `fades_in_window`.
+        keep_changes: one of KEEP_CHANGES.
+        subject_pixels: one of SUBJECT_PIXELS; AUTO takes the model's where the subject's own no longer fit.
+    """
+
+    stitch: StitchOptions = PLAIN_STITCH
+    edge_fade: float = 12
+    keep_changes: str = INSIDE
+    subject_pixels: str = AUTO
+
+
+PLAIN_FINISH = FinishOptions()
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a subject stands in a model's image, compared with its matte.
+
+    Attributes:
+        moved: the largest motion within the subject, in pixels of the model's image; NaN where its texture cannot be
+            followed.
+        overlap: of the matte's pixels that stand out against the background in the composite, the share that still
+            stand out in the model's image.
+        fits: whether the subject's own pixels still fit.
+    """
+
+    moved: float
+    overlap: float
+    fits: bool
+
+
+SAME_POSE = Pose(0.0, 1.0, True)
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished image.
+
+    Attributes:
+        stitched: the image, and how it came about.
+        changed: binary float32 [H,W], what the model really changed.
+        pose: of the subject.
+        subject_from: OWN or MODEL, whose pixels the subject has.
+    """
+
+    stitched: Stitched
+    changed: np.ndarray
+    pose: Pose = SAME_POSE
+    subject_from: str = OWN
+
+
+def finish(
+    layers: Layers,
+    aligned: Aligned,
+    references: Sequence[np.ndarray] | None = None,
+    options: FinishOptions = PLAIN_FINISH,
+) -> Finished:
+    """Puts what a model made of a composite back into the background, with what it changed outside the mask if asked.
+
+    Args:
+        layers: of the window that the model was given.
+        aligned: its images of that window.
+        references: as for `stitch`.
+    """
+    images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
+    window = ModelWindow.of(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
+    if all(np.array_equal(one, window.composite) for one in images):
+        return Finished(stitch(layers, images, references, stitching), np.zeros_like(layers.matte))
+    shift = window.color_shift(images[0])
+    harmonized = shift.apply(images[0], stitching.color_fix)
+    small = find_changes(window.composite, harmonized, aligned.seen)
+    changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
+    pose, subject_from = SAME_POSE, OWN
+    if window.subject is not None and aligned.registrations:
+        pose = find_pose(window, harmonized)
+    if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not pose.fits):
+        subject_from = MODEL
+        stitching = replace(stitching, detail=0.0, keep_surround=0.0)
+    layers = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
+    return Finished(stitch(layers, images, references, stitching, aligned.seen, shift), changed, pose, subject_from)
+
+
+def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:
+    """The layers with what may come along of what changed.
+
+    Args:
+        new_subject: the subject's new silhouette is taken, cut out of what changed.
+    """
+    allowed, change = layers.change > 0, layers.change
+    if new_subject:
+        touching = parts_with_subject(changed, layers.matte)
+        change = (touching & (allowed | (keep != INSIDE))).astype(np.float32)
+    if keep == TOUCHING:
+        touching = parts_with_subject(np.maximum(changed, allowed), layers.matte)
+        change = np.maximum(change, np.where(touching, changed, np.float32(0)))
+    elif keep == EVERYTHING:
+        change = np.maximum(change, changed)
+    if change is layers.change:
+        return layers
+    fade, shadow_fade = fades_in_window(change, Box(0, 0, *Size.of(change)), edge_fade)
+    return replace(layers, change=change, fade=fade, shadow_fade=shadow_fade)
+
+
+def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
+    """Whether the subject in the model's image stands where its matte has it.
+
+    Its texture is followed from the composite. Where that fails, its silhouette tells: where the subject stood, the
+    background shows again.
+    """
+    box = bounding_box(window.matte)
+    assert box is not None  # or there is no subject
+    near = box.grown(max(box.size) // 4).inside(window.size).slices
+    background, composite, after = window.background[near], window.composite[near], harmonized[near]
+    inside = window.seen_matte[near] > 0.5
+    stood_out = inside & (np.abs(composite - background).max(axis=2) > APART)
+    stands_out = np.abs(after - background).max(axis=2) > ALIKE
+    overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0
+    # Structure is looked for in images of at least so many pixels.
+    scale = max(1.0, 256 / max(inside.shape))
+    shown = Size(*(round(side * scale) for side in Size.of(inside)))
+    wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
+    found = register(resize(composite, shown), resize(after, shown), wider, resizings(shown, shown))
+    if found.status == MATCHED:
+        moved = found.moved / scale
+        return Pose(moved, overlap, moved <= MOVED_SHARE * max(box.size))
+    return Pose(float("nan"), overlap, found.status != UNLIKE or not GONE < overlap < LEAST_OVERLAP)

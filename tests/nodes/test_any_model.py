@@ -1,0 +1,201 @@
+"""Paste & Blend, any model, Stitch: whatever image comes back is brought home, or refused in a sentence."""
+
+import numpy as np
+import pytest
+import torch
+from node_support import refused, run_node
+
+from phd_ops.pixels.geometry import Size
+from phd_ops.pixels.resample import resample, resize
+
+WIDTH, HEIGHT = 240, 200
+
+
+def waves(seed=0, size=(WIDTH, HEIGHT)):
+    """Smooth structure on all scales, [1,H,W,3]."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((size[1], size[0], 3), np.float32)
+    for cell in (4, 8, 16, 32, 64):
+        coarse = rng.random((size[1] // cell + 2, size[0] // cell + 2, 3), np.float32)
+        image += resize(coarse, Size(*size)) - 0.5
+    return torch.from_numpy(np.clip(0.45 + 0.22 * image, 0, 1))[None]
+
+
+@pytest.fixture(scope="module")
+def pasted():
+    mask = torch.zeros(1, 80, 80)
+    mask[:, 10:70, 10:70] = 1
+    given = {"background": waves(), "subject": waves(5, (80, 80)), "subject_mask": mask}
+    return run_node("PhDPasteBlend", **given, size=0.35, ring=12, feather=0.0).values[0]
+
+
+def edited(pasted, gain=0.7):
+    """What a perfect model makes of the composite: the subject in dimmer light."""
+    matte = pasted.subject_matte[..., None]
+    return pasted.composite * (1 - matte + gain * matte)
+
+
+def moved(image, x, y):
+    array = image[0].numpy()
+    return torch.from_numpy(resample(array, np.array([[1.0, 0, x], [0, 1.0, y]]), Size.of(array), 1))[None]
+
+
+def stitched(pasted, sampled, **changes):
+    ran = run_node("PhDStitch", paste=pasted, sampled=sampled, **changes)
+    return ran, ran.execution.outputs["node"]["phd_report"][0]
+
+
+def returned_images(image):
+    array = image[0].numpy()
+
+    def resized(part, *size):
+        return torch.from_numpy(resize(np.ascontiguousarray(part), Size(*size)))[None]
+
+    return {
+        "shifted": moved(image, 3, -2),
+        "larger": resized(array, 2 * WIDTH, 2 * HEIGHT),
+        "rounded to 32": resized(array, 256, 192),
+        "cropped to a square": resized(array[:, 20:220], 256, 256),
+        "cut to a grid of 32": image[:, 4:196, 8:232],
+        "padded to a square": torch.nn.functional.pad(image, (0, 0, 0, 0, 20, 20)),
+        "tinted and shifted": moved(image, 4, 3) * torch.tensor([1.05, 1.0, 0.9]),
+        "with alpha": torch.cat([image, torch.ones(1, HEIGHT, WIDTH, 1)], 3),
+    }
+
+
+@pytest.mark.parametrize("kind", returned_images(torch.zeros(1, HEIGHT, WIDTH, 3)))
+def test_three_wires_bring_any_models_image_home(pasted, kind):
+    ideal, wanted = stitched(pasted, edited(pasted))
+    ran, report = stitched(pasted, returned_images(edited(pasted))[kind])
+    image, mask = ran.values[:2]
+    assert image.shape == pasted.background.shape
+    assert torch.equal(image[mask == 0], pasted.background[mask == 0])
+    assert report["registration"] == "matched"
+    # The model's own pixels show through by a tenth, and resampling softens them.
+    assert (image - ideal.values[0]).abs().mean() < 0.003
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.1)
+
+
+def test_an_image_that_moved_is_said_with_how_far(pasted):
+    ran, report = stitched(pasted, moved(edited(pasted), 3, -2))
+    assert report["motion"] == "shift" and report["moved_pixels"] == pytest.approx(13**0.5, abs=0.1)
+    assert report["residual_pixels"] < 0.2
+    assert any(text.startswith("sampled had moved (shift) by up to 3.6 pixels") for text in ran.text)
+
+
+def test_an_image_that_did_not_move_gives_no_word_of_it(pasted):
+    ran, report = stitched(pasted, edited(pasted))
+    assert (report["registration"], report["motion"], report["moved_pixels"]) == ("matched", "none", 0)
+    assert not any(text.startswith("sampled") for text in ran.text)
+
+
+def test_the_changes_are_an_output_and_stay_outside_unless_asked(pasted):
+    image = moved(edited(pasted), 2, 2)
+    image[:, 10:40, 10:50] *= 0.5
+    inside, _ = stitched(pasted, image)
+    every, report = stitched(pasted, image, keep_changes="everything")
+    changes = inside.values[3]
+    assert changes[0, 15:38, 15:48].mean() > 0.9 and 0 < report["changed_share"] < 0.2
+    assert torch.equal(changes, every.values[3])
+    assert torch.equal(inside.values[0][:, :45, :55], pasted.background[:, :45, :55])
+    assert every.values[1][0, 15:35, 15:45].mean() > 0.9
+    unused = every.values[1] == 0
+    assert torch.equal(every.values[0][unused], pasted.background[unused])
+
+
+def test_a_latents_images_are_not_registered(pasted):
+    crop = run_node("PhDCrop", paste=pasted, side=128).values
+    _, report = stitched(pasted, crop[1], crop=crop[0])
+    assert report["registration"] == "matched"
+
+
+OTHERS = {
+    "another picture": lambda image: waves(9),
+    "mirrored": lambda image: image.flip(2),
+    "upside down": lambda image: image.flip(1, 2),
+    "all black": lambda image: image * 0,
+    "all one color": lambda image: image * 0 + 0.4,
+    "NaN": lambda image: image * torch.nan,
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_of_another_picture_nothing_is_used_and_a_warning_says_so(pasted, kind):
+    ran, report = stitched(pasted, OTHERS[kind](edited(pasted)))
+    image, mask = ran.values[:2]
+    assert report["registration"] == "unlike"
+    assert any(text.startswith("sampled shows another image than the composite") for text in ran.text)
+    inside = mask > 0
+    assert torch.equal(image[inside], pasted.composite[inside])
+    assert torch.equal(image[~inside], pasted.background[~inside])
+
+
+WRONG = {
+    "turned by 90 degrees": lambda image: image.transpose(1, 2),
+    "a stripe": lambda image: image[:, :20],
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_shape_that_cannot_be_is_refused_with_both_sizes(pasted, kind):
+    message = refused("PhDStitch", paste=pasted, sampled=WRONG[kind](edited(pasted)))
+    assert message.startswith("sampled is ") and f"{WIDTH}×{HEIGHT}" in message
+
+
+@pytest.mark.parametrize("scale", [1 / 16, 16])
+def test_a_result_sixteen_times_smaller_or_larger_is_understood(pasted, scale):
+    array = edited(pasted)[0].numpy()
+    sampled = torch.from_numpy(resize(array, Size(round(WIDTH * scale), round(HEIGHT * scale))))[None]
+    image, mask = stitched(pasted, sampled)[0].values[:2]
+    assert torch.equal(image[mask == 0], pasted.background[mask == 0])
+
+
+def test_one_pixel_is_used_as_it_lies_and_nothing_else_moves(pasted):
+    ran, report = stitched(pasted, torch.full((1, 1, 1, 3), 0.5))
+    image, mask = ran.values[:2]
+    assert report["registration"] == "plain"
+    assert any(text.startswith("Too little texture outside the mask") for text in ran.text)
+    assert torch.equal(image[mask == 0], pasted.background[mask == 0])
+
+
+def test_where_the_mask_covers_everything_it_is_said_and_nothing_is_moved(pasted):
+    whole = torch.ones_like(pasted.harmonize_mask)
+    ran, report = stitched(pasted, moved(edited(pasted), 3, 0), harmonize_mask=whole)
+    assert report["registration"] == "covered"
+    assert any(text.startswith("The mask covers everything") for text in ran.text)
+
+
+def test_items_of_a_batch_equal_the_same_item_alone(pasted):
+    images = torch.cat([moved(edited(pasted), x, 0) for x in (0, 3)])
+    both = stitched(pasted, images)[0].values[0]
+    for index in range(2):
+        alone = stitched(pasted, images[index : index + 1])[0].values[0]
+        assert torch.equal(both[index], alone[0])
+
+
+def leaning(pasted):
+    array = edited(pasted)[0].numpy()
+    angle, middle = np.radians(13), np.array([WIDTH / 2, HEIGHT / 2])
+    linear = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix = np.column_stack([linear, middle - linear @ middle])
+    turned, matte = (
+        resample(values, matrix, Size(WIDTH, HEIGHT), 1) for values in (array, pasted.subject_matte[0].numpy())
+    )
+    background = pasted.background[0].numpy()
+    return torch.from_numpy(background + matte[..., None] * (turned - background))[None]
+
+
+def test_another_pose_is_said_and_the_models_pixels_can_be_chosen(pasted):
+    image = leaning(pasted)
+    own, report = stitched(pasted, image, subject_pixels="own")
+    assert not report["subject_fits"] and report["subject_from"] == "own"
+    assert any(text.startswith("The model gave the subject another pose or place") for text in own.text)
+    auto, report = stitched(pasted, image, keep_changes="touching the subject")
+    assert report["subject_from"] == "model"
+    near = auto.values[3] > 0
+    assert (auto.values[0] - image)[near].abs().mean() < 0.2 * (own.values[0] - image)[near].abs().mean()
+
+
+@pytest.mark.parametrize("name", ["keep_changes", "subject_pixels"])
+def test_an_unknown_choice_is_named(pasted, name):
+    assert refused("PhDStitch", paste=pasted, sampled=edited(pasted), **{name: "nothing"}).startswith(f"{name} is ")
