@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..phd_ops.pixels.finish import MODEL, Finished
-from ..phd_ops.pixels.register import COVERED, MATCHED, PLAIN, UNLIKE, Registration
+from ..phd_ops.pixels.register import COVERED, PLAIN, UNLIKE, Registration
+from ..phd_ops.sentence import sentence
 from .ui import Message
-
-# Motions below this, in pixels, are not worth a sentence.
-LEAST_MOVED = 0.05
 
 
 def registration_report(done: Finished, registrations: Sequence[Registration]) -> dict[str, Any]:
@@ -33,37 +31,60 @@ def registration_report(done: Finished, registrations: Sequence[Registration]) -
 
 def registration_messages(done: Finished, registrations: Sequence[Registration]) -> list[Message]:
     """The same as messages on the node; nothing where the image lay as it should."""
-    light, seeds = done.stitched.light, registrations
-    if light is None:
+    seeds = list(registrations)
+    if done.stitched.light is None:
         # Without a subject, or where the model changed nothing, it does not matter that nothing could be told.
         seeds = [found for found in seeds if found.status not in (PLAIN, COVERED)]
     messages = [message_of(found) for found in seeds]
     told = [message for message in dict.fromkeys(messages) if message is not None]
     if not done.pose.fits:
-        text = "The model gave the subject another pose or place, so its own pixels no longer fit what is around it: "
-        chosen = (
-            "the model's are used, as subject_pixels says."
-            if done.subject_from == MODEL
-            else ("set subject_pixels to model or auto, or run the model again.")
-        )
-        told.append(Message(text + chosen, warning=done.subject_from != MODEL))
+        told.append(pose_message(done.subject_from))
     return told
+
+
+def pose_message(subject_from: str) -> Message:
+    if subject_from == MODEL:
+        return Message(
+            sentence(
+                "The model gave the subject another pose or place: its pixels are the model's, since its own no longer "
+                "fit."
+            )
+        )
+    return Message(
+        sentence(
+            "The model gave the subject another pose or place, so its own pixels no longer fit: set subject_pixels to "
+            "auto, or run the model again."
+        ),
+        warning=True,
+    )
 
 
 def message_of(found: Registration) -> Message | None:
     """About one image."""
     if found.status == UNLIKE:
-        text = (
-            "sampled shows another image than the composite: nothing of it was used. Connect the image that was made "
+        return Message(
+            sentence(
+                "sampled shows another image than the composite, so nothing of it was used: connect what was made of "
+                "this composite."
+            ),
+            warning=True,
         )
-        return Message(f"{text}from this composite.", warning=True)
     if found.status == COVERED:
-        return Message("The mask covers everything, so nothing tells whether sampled moved: it is used as it lies.")
+        text = sentence("The mask covers everything, so nothing tells whether sampled moved: it is used as it lies.")
+        return Message(text)
     if found.status == PLAIN:
-        return Message("Too little texture outside the mask to tell whether sampled moved: it is used as it lies.")
-    assert found.status == MATCHED
+        text = sentence("Too little texture outside the mask to tell whether sampled moved: it is used as it lies.")
+        return Message(text)
     if found.is_plain_resize:
         return None
-    what = f"sampled came back {found.how}" if found.motion == "none" else f"sampled had moved ({found.motion})"
-    far = f" by up to {found.moved:.1f} pixels" if found.moved > LEAST_MOVED else ""
-    return Message(f"{what}{far}: it was moved back, to {found.residual:.2f} pixels.")
+    if found.motion == "none":
+        text = sentence("sampled came back in another shape ({how}) and was put back in place.", how=found.how)
+        return Message(text)
+    return Message(
+        sentence(
+            "sampled had moved by up to {moved} pixels ({motion}) and was moved back, to {residual} pixels.",
+            moved=f"{found.moved:.1f}",
+            motion=found.motion,
+            residual=f"{found.residual:.2f}",
+        )
+    )

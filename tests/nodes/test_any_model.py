@@ -80,7 +80,7 @@ def test_an_image_that_moved_is_said_with_how_far(pasted):
     ran, report = stitched(pasted, moved(edited(pasted), 3, -2))
     assert report["motion"] == "shift" and report["moved_pixels"] == pytest.approx(13**0.5, abs=0.1)
     assert report["residual_pixels"] < 0.2
-    assert any(text.startswith("sampled had moved (shift) by up to 3.6 pixels") for text in ran.text)
+    assert any(text.startswith("sampled had moved by up to 3.6 pixels (shift)") for text in ran.text)
 
 
 def test_an_image_that_did_not_move_gives_no_word_of_it(pasted):
