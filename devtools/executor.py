@@ -19,7 +19,10 @@ from pathlib import Path
 from devtools.model_calls import count_model_calls
 
 # Core nodes beyond ComfyUI's own module `nodes`; these import without a server in every supported version.
-CORE_EXTRAS = ("custom_sampler", "differential_diffusion", "latent", "mask", "model_advanced", "post_processing")
+CORE_EXTRAS = (
+    "cfg", "custom_sampler", "differential_diffusion", "edit_model", "flux", "latent", "mask", "model_advanced",
+    "post_processing", "qwen",
+)  # fmt: skip
 
 Progress = Callable[[str, float, float], None]
 

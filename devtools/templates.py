@@ -6,14 +6,48 @@ The graphs themselves are in `example_workflows/api`.
 from dataclasses import dataclass, field
 
 EDITOR = "phd_canvas"
-# A file for Load Checkpoint that ComfyUI's own default workflow names too.
-CHECKPOINT = {
-    "name": "v1-5-pruned-emaonly-fp16.safetensors",
-    "url": (
-        "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/"
-        "v1-5-pruned-emaonly-fp16.safetensors"
+
+
+def file_at(repository: str, path: str, directory: str) -> dict[str, str]:
+    """A file on Hugging Face, and the folder of ComfyUI's models that it goes into."""
+    url = f"https://huggingface.co/{repository}/resolve/main/{path}"
+    return {"name": path.rsplit("/", 1)[-1], "url": url, "directory": directory}
+
+
+# Files that ComfyUI's own templates name too.
+CHECKPOINT = file_at(
+    "Comfy-Org/stable-diffusion-v1-5-archive", "v1-5-pruned-emaonly-fp16.safetensors", "checkpoints"
+)  # fmt: skip
+KONTEXT = {
+    "2": (
+        file_at(
+            "Comfy-Org/flux1-kontext-dev_ComfyUI",
+            "split_files/diffusion_models/flux1-dev-kontext_fp8_scaled.safetensors",
+            "diffusion_models",
+        ),
     ),
-    "directory": "checkpoints",
+    "3": (
+        file_at("comfyanonymous/flux_text_encoders", "clip_l.safetensors", "text_encoders"),
+        file_at("comfyanonymous/flux_text_encoders", "t5xxl_fp8_e4m3fn_scaled.safetensors", "text_encoders"),
+    ),
+    "4": (file_at("Comfy-Org/Lumina_Image_2.0_Repackaged", "split_files/vae/ae.safetensors", "vae"),),
+}
+QWEN = {
+    "2": (
+        file_at(
+            "Comfy-Org/Qwen-Image-Edit_ComfyUI",
+            "split_files/diffusion_models/qwen_image_edit_2509_fp8_e4m3fn.safetensors",
+            "diffusion_models",
+        ),
+    ),
+    "3": (
+        file_at(
+            "Comfy-Org/Qwen-Image_ComfyUI",
+            "split_files/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors",
+            "text_encoders",
+        ),
+    ),
+    "4": (file_at("Comfy-Org/Qwen-Image_ComfyUI", "split_files/vae/qwen_image_vae.safetensors", "vae"),),
 }
 
 
@@ -29,7 +63,7 @@ class Template:
 
     note: str
     inputs: tuple[tuple[str, str], ...]
-    models: dict[str, dict[str, str]] = field(default_factory=dict)
+    models: dict[str, tuple[dict[str, str], ...]] = field(default_factory=dict)
 
 
 def insert_subject_inputs(node_id: str) -> tuple[tuple[str, str], ...]:
@@ -129,6 +163,24 @@ connect `cropped_image` and `cropped_inpaint_mask`, and what comes back to `samp
 
 **A fixed size.** Set `size_mode` to exact, and `width` and `height` to what the model wants."""
 
+EDIT_MODEL = """\
+## Finish an edit model ({name})
+
+**{name}** relights the pasted subject by instruction. What it returns may have moved, been cropped or got a tint, and \
+every pixel is another. **Stitch** puts it back in place, lays its light on the subject's own pixels, and keeps the \
+shadow that it painted. All other pixels stay as they were, bit for bit.
+
+1. Download the files that the loaders name: {files}. {hint}
+2. Press **Run**.
+3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject, and write into **Prompt** what \
+light the scene has.
+
+**Any other model.** Whatever stands between `composite` of **Paste & Blend** and `sampled` of **Stitch**: Klein, \
+IC-Light, a service that returns a PNG. Any size may come back.
+
+**It changed too much.** `keep_changes` inside the mask leaves out what it painted elsewhere. If it gave the subject \
+another pose, the node says so and takes the model's subject; with `subject_pixels` own it keeps yours."""
+
 STEP_BY_STEP = """\
 ## Step by step (all nodes)
 
@@ -147,17 +199,33 @@ Press **Run**, or select a node and press *Run to this node* to see one step.
 **Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Set `context` to 1.6, `scheduler` to simple, \
 and in Harmonize Sampler `anchor_strength` to 0.5 and `denoise` to 0.75."""
 
+
+def edit_model_note(name: str, models: dict[str, tuple[dict[str, str], ...]], hint: str) -> str:
+    files = ", ".join(f"`{file['name']}`" for files in models.values() for file in files)
+    return EDIT_MODEL.format(name=name, files=files, hint=hint)
+
+
 TEMPLATES = {
     "A cut-out PNG": Template(CUT_OUT, insert_subject_inputs("3")),
     "Another scene for a subject": Template(
         ANOTHER_SCENE, (("4", EDITOR), ("6", "text"), ("8", "denoise"), ("8", "seed"))
+    ),
+    "Finish an edit model (FLUX Kontext)": Template(
+        edit_model_note("FLUX Kontext", KONTEXT, "They need about 12 GB of GPU memory."),
+        (("5", EDITOR), ("8", "text"), ("12", "seed"), ("14", "keep_changes"), ("14", "relight_strength")),
+        KONTEXT,
+    ),
+    "Finish an edit model (Qwen-Image-Edit)": Template(
+        edit_model_note("Qwen-Image-Edit", QWEN, "They need about 20 GB of GPU memory, or more time with less."),
+        (("5", EDITOR), ("8", "prompt"), ("12", "seed"), ("14", "keep_changes"), ("14", "relight_strength")),
+        QWEN,
     ),
     "Inpaint or extend any image": Template(
         INPAINT, (("3", "extend_left"), ("3", "extend_right"), ("4", "text"), ("6", "preset"), ("6", "seed"))
     ),
     "Insert a subject (CPU demo)": Template(CPU_DEMO, insert_subject_inputs("3")),
     "Insert a subject (your checkpoint)": Template(
-        YOUR_CHECKPOINT, (("2", "ckpt_name"), *insert_subject_inputs("3")), {"2": CHECKPOINT}
+        YOUR_CHECKPOINT, (("2", "ckpt_name"), *insert_subject_inputs("3")), {"2": (CHECKPOINT,)}
     ),
     "Step by step (all nodes)": Template(
         STEP_BY_STEP, (("4", EDITOR), ("7", "text"), ("9", "preset"), ("10", "preset"), ("11", "relight_strength"))
@@ -168,10 +236,36 @@ TEMPLATES = {
 }
 
 
+# Loaders of files that tests do not have, and which output of Load Demo Model stands in for each of theirs.
+LOADERS = {
+    "CheckpointLoaderSimple": (0, 1, 2),
+    "UNETLoader": (0,),
+    "CLIPLoader": (1,),
+    "DualCLIPLoader": (1,),
+    "VAELoader": (2,),
+}
+# The demo model is no edit model: from pure noise it would draw another image.
+STAND_IN_DENOISE = 0.2
+
+
 def with_demo_model(api: dict) -> dict:
-    """An API-format workflow with Load Demo Model in the place of Load Checkpoint, whose file tests do not have."""
+    """An API-format workflow with Load Demo Model in the place of loaders of files that tests do not have.
+
+    Where an edit model is meant, only part of the noise is added, and the image is small.
+    """
     stand_in = {"class_type": "PhDLoadDemoModel", "inputs": {"prediction": "flow"}}
-    return {
-        node_id: node | stand_in if node["class_type"] == "CheckpointLoaderSimple" else node
-        for node_id, node in api.items()
-    }
+    outputs = {node_id: LOADERS[node["class_type"]] for node_id, node in api.items() if node["class_type"] in LOADERS}
+
+    def linked(value):
+        is_link = isinstance(value, list) and value[0] in outputs
+        return [value[0], outputs[value[0]][value[1]]] if is_link else value
+
+    changed = {}
+    for node_id, node in api.items():
+        inputs = {name: linked(value) for name, value in node["inputs"].items()}
+        if node["class_type"] == "KSampler":
+            inputs["denoise"] = min(inputs["denoise"], STAND_IN_DENOISE)
+        if node["class_type"] == "ImageScaleToTotalPixels":
+            inputs["megapixels"] = 0.25
+        changed[node_id] = node | (stand_in if node_id in outputs else {"inputs": inputs})
+    return changed

@@ -78,8 +78,8 @@ def write_ui_workflows(info: dict) -> list[Path]:
 def as_template(ui: dict, template: Template) -> dict:
     """A UI-format workflow with its note, the files that it needs, and what App mode shows."""
     nodes = {str(node["id"]): node for node in ui["nodes"]}
-    for node_id, file in template.models.items():
-        nodes[node_id]["properties"]["models"] = [file]
+    for node_id, files in template.models.items():
+        nodes[node_id]["properties"]["models"] = list(files)
     outputs = [node["id"] for node in ui["nodes"] if node["type"] == "SaveImage"]
     shown = {"inputs": [[int(node_id), widget] for node_id, widget in template.inputs], "outputs": outputs}
     note = ui_note(ui["last_node_id"] + 1, template.note)

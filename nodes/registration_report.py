@@ -9,6 +9,9 @@ from ..phd_ops.pixels.register import COVERED, PLAIN, UNLIKE, Registration
 from ..phd_ops.sentence import sentence
 from .ui import Message
 
+# Motions below this, in pixels, are not worth a sentence.
+LEAST_MOVED = 0.1
+
 
 def registration_report(done: Finished, registrations: Sequence[Registration]) -> dict[str, Any]:
     """Its part of an image's entry in the node's report; of several seeds, the first one's registration."""
@@ -75,7 +78,7 @@ def message_of(found: Registration) -> Message | None:
     if found.status == PLAIN:
         text = sentence("Too little texture outside the mask to tell whether sampled moved: it is used as it lies.")
         return Message(text)
-    if found.is_plain_resize:
+    if found.is_plain_resize or (found.motion != "none" and found.moved < LEAST_MOVED):
         return None
     if found.motion == "none":
         text = sentence("sampled came back in another shape ({how}) and was put back in place.", how=found.how)

@@ -16,7 +16,7 @@ from node_support import EXPECTED_IDS, NODE_TESTS, ROOT, module, to_save
 import nodes
 from devtools.executor import run_workflow
 from devtools.package_images import photograph_path, read_rgb
-from devtools.templates import TEMPLATES, with_demo_model
+from devtools.templates import LOADERS, TEMPLATES, with_demo_model
 
 WORKFLOWS = sorted((ROOT / "example_workflows" / "api").glob("*.json"))
 # As users of earlier releases have saved them. They are never written again.
@@ -66,19 +66,21 @@ def test_every_template_is_shipped_with_its_image():
         assert min(image.shape[:2]) >= 256 and image.std() > 0.1, name
 
 
-def test_the_one_template_that_needs_a_file_names_it():
-    named = {}
-    for path in WORKFLOWS:
-        for node_id, node in json.loads(path.read_text(encoding="utf-8")).items():
-            if node["class_type"] == "CheckpointLoaderSimple":
-                named[path.stem, node_id] = node["inputs"]["ckpt_name"]
-    files = {(name, node_id): file["name"] for name, one in TEMPLATES.items() for node_id, file in one.models.items()}
-    assert named == files and len(named) == 1
-    ((name, node_id),) = files
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_names_the_files_that_it_needs_and_where_they_are(name):
+    api = json.loads((ROOT / "example_workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
     ui = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
-    (loader,) = (node for node in ui["nodes"] if str(node["id"]) == node_id)
-    (file,) = loader["properties"]["models"]
-    assert file["name"] in TEMPLATES[name].note and file["url"].endswith(file["name"])
+    named = {
+        node_id: [value for value in node["inputs"].values() if str(value).endswith(".safetensors")]
+        for node_id, node in api.items()
+        if node["class_type"] in LOADERS
+    }
+    files = TEMPLATES[name].models
+    assert named == {node_id: [file["name"] for file in own] for node_id, own in files.items()}
+    for node in ui["nodes"]:
+        assert node["properties"].get("models", []) == list(files.get(str(node["id"]), ()))
+    for file in (file for own in files.values() for file in own):
+        assert file["name"] in TEMPLATES[name].note and file["url"].endswith(file["name"])
 
 
 def test_templates_have_nobody_s_own_images_and_points():
