@@ -142,7 +142,9 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 def beyond(mask: np.ndarray, pixels: float) -> np.ndarray:
     """What lies at least `pixels` outside a mask's edge, bool [H,W]."""
-    return signed_distance(mask) <= -pixels
+    inside = mask > 0.5
+    # Without an inside, everything does. Only one side's distance is needed, unlike for `signed_distance`.
+    return distance_to(inside) - 0.5 >= pixels if inside.any() else np.ones(mask.shape, bool)
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:

@@ -9,6 +9,7 @@ Images are float32 [H,W,3] sRGB in 0..1, masks [H,W]. Coordinates are continuous
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -172,6 +173,7 @@ class View:
         power = float((one**2).sum() * (other**2).sum())
         return float((one * other).sum()) / power**0.5 if power > 0 else 0.0
 
+    @cached_property
     def points(self) -> np.ndarray:
         """Points that can be tracked, float32 [N,2] in OpenCV's coordinates."""
         mask = self.usable.astype(np.uint8)
@@ -184,7 +186,7 @@ class View:
         Returns:
             The moved points and the still ones [N,2], in coordinates of the given image.
         """
-        start = self.points()
+        start = self.points
         if len(start) < LEAST_POINTS:
             return np.zeros((0, 2)), np.zeros((0, 2))
         image, seen = self.warped(returned, matrix)
@@ -222,7 +224,7 @@ def register(
     if not coarse.unchanged.any():
         return Registration(COVERED, ways[0].how, ways[0].matrix)
     fine = View.of(given, unchanged, FINE)
-    if len(fine.points()) < LEAST_POINTS or max(came) < SMALLEST:
+    if len(fine.points) < LEAST_POINTS or max(came) < SMALLEST:
         return Registration(PLAIN, ways[0].how, ways[0].matrix)
     shade = gray(returned, max(came))
     best = max(ways, key=lambda way: coarse.likeness(shade, way.matrix))
