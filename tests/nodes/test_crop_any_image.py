@@ -77,7 +77,7 @@ def test_a_stripe_gives_the_model_a_usable_size_and_comes_back_exactly():
     assert cropped.values[1].shape == (1, 64, 256, 3)
     window = cropped.values[0]
     assert window.box == (0, -22, 430, 108)
-    assert any("reaches beyond the image (22 px top, 22 px bottom)" in text for text in cropped.text)
+    assert any("reaches beyond the image (left 0, top 22, right 0, bottom 22 px)" in text for text in cropped.text)
     image, used, _ = stitch(cropped, 1 - cropped.values[1]).values
     assert image.shape == stripe.shape and used.shape == mask.shape
     assert torch.equal(image[used == 0], stripe[used == 0])
