@@ -162,16 +162,32 @@ def working_size(model: Any, size: WorkingSize) -> WorkingSize:
     """The size that the model gets: its own side where none is given, and its grid."""
     grid = 1
     if model is not None:
-        check_socket("model", model, ModelPatcher, "a MODEL")
+        check_socket("model", model, ModelPatcher, sentence("a MODEL"))
         own_side, grid = model_size(model)
         size = replace(size, side=size.side or own_side, multiple=math.lcm(size.multiple, grid))
     if size.mode == EXACT:
         for name, length in size.exact._asdict().items():
             if length % grid:
-                near = f"{length // grid * grid} or {(length // grid + 1) * grid}"
-                raise ValueError(f"{name} is {length}; for this model it must be a multiple of {grid}, such as {near}.")
+                lower = length // grid * grid
+                raise ValueError(
+                    sentence(
+                        "{name} is {length}; for this model it must be a multiple of {grid}, such as {lower} or "
+                        "{upper}.",
+                        name=name,
+                        length=length,
+                        grid=grid,
+                        lower=lower,
+                        upper=lower + grid,
+                    )
+                )
     elif size.mode != NO_RESIZE and size.side < LEAST_SIDE:
-        raise ValueError(f"side is {size.side}; it must be at least {LEAST_SIDE}, or 0 with a model connected.")
+        raise ValueError(
+            sentence(
+                "side is {side}; it must be at least {least}, or 0 with a model connected.",
+                side=size.side,
+                least=LEAST_SIDE,
+            )
+        )
     return size
 
 
@@ -180,15 +196,19 @@ def plain_scenes(sockets: Mapping[str, Any], margins: Margins) -> tuple[PastedSc
     image, mask = sockets.get("image"), sockets.get("mask")
     if image is None:
         if mask is not None:
-            raise ValueError("mask is connected, but image is not: connect the image that it is of, or disconnect it.")
+            raise ValueError(
+                sentence("mask is connected, but image is not: connect the image that it is of, or disconnect it.")
+            )
         return None, []
     others = [name for name in ("paste", *SCENE_PARTS) if sockets.get(name) is not None]
     if others:
-        raise ValueError(f"image and {others[0]} are both connected: connect image with mask, or else {others[0]}.")
+        raise ValueError(
+            sentence("image and {name} are both connected: connect image with mask, or else {name}.", name=others[0])
+        )
     given = as_given(image, "image")[..., :3]
     images = in_range(given)
     if mask is None and not any(margins):
-        raise ValueError("mask is not connected: connect what may change, or extend the image at a side.")
+        raise ValueError(sentence("mask is not connected: connect what may change, or extend the image at a side."))
     masks, resized = np.zeros((1, *images.shape[1:3]), np.float32), []
     if mask is not None:
         masks, resized = as_masks(mask, images, "mask")
@@ -203,8 +223,14 @@ def check_extension(margins: Margins, sockets: Mapping[str, Any]) -> None:
     parts = [name for name in SCENE_PARTS if sockets.get(name) is not None]
     for side, added in margins._asdict().items():
         if added and parts:
-            ways = f"a paste or an image alone: disconnect {parts[0]}, or set it to 0"
-            raise ValueError(f"extend_{side} is {added}, which takes {ways}.")
+            raise ValueError(
+                sentence(
+                    "{name} is {added}, which takes a paste or an image alone: disconnect {part}, or set it to 0.",
+                    name=f"extend_{side}",
+                    added=added,
+                    part=parts[0],
+                )
+            )
 
 
 def context_box(
@@ -236,8 +262,13 @@ def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[Paste
         return changed, {name: getattr(changed, name) for name in given}
     for name in ("composite", "inpaint_mask", "harmonize_mask"):
         if given[name] is None:
-            ways = f"the paste of Paste & Blend, an image with its mask, or {name} itself"
-            raise ValueError(f"{name} is not connected: connect {ways}.")
+            raise ValueError(
+                sentence(
+                    "{name} is not connected: connect the paste of Paste & Blend, an image with its mask, or {name} "
+                    "itself.",
+                    name=name,
+                )
+            )
     return None, given
 
 
@@ -326,15 +357,27 @@ def window_as_data(window: CropWindow) -> dict[str, int]:
 
 def window_messages(window: CropWindow, sockets: Mapping[str, Any], changes: np.ndarray) -> list[Message]:
     box, target, margins = window.box, window.target, window.margins
-    place = f"Window {box.width}×{box.height} at ({box.x}, {box.y}), worked on at {target.width}×{target.height}."
-    messages = [Message(place)]
+    text = sentence(
+        "Window {width}×{height} at ({x}, {y}), worked on at {target_width}×{target_height}.",
+        **box._asdict(),
+        target_width=target.width,
+        target_height=target.height,
+    )
+    messages = [Message(text)]
     if any(margins):
-        beyond = ", ".join(f"{added} px {side}" for side, added in margins._asdict().items() if added)
-        messages.append(Message(f"The window reaches beyond the image ({beyond}): its edge pixels repeat there."))
+        text = sentence(
+            "The window reaches beyond the image (left {left}, top {top}, right {right}, bottom {bottom} px): its edge "
+            "pixels repeat there.",
+            **margins._asdict(),
+        )
+        messages.append(Message(text))
     if window.stretch > STRETCHED:
-        text = f"To fit the size, one direction is enlarged {window.stretch:.1%} more than the other."
+        text = sentence(
+            "To fit the size, one direction is enlarged {more:.1%} more than the other.", more=window.stretch
+        )
         messages.append(Message(text))
     if not changes.any():
-        name = "harmonize_mask" if sockets.get("image") is None else "mask"
-        messages.append(Message(f"The {name} is empty: the window is the whole image.", warning=True))
+        pasted = sentence("The harmonize_mask is empty: the window is the whole image.")
+        plain = sentence("The mask is empty: the window is the whole image.")
+        messages.append(Message(pasted if sockets.get("image") is None else plain, warning=True))
     return messages

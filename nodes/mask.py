@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import bounding_box
 from ..phd_ops.pixels.masks import MaskEdit, edited
+from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_tensor, named_mask
 from .ui import HAS_UI, Message, by_image, outlined, show
@@ -78,10 +79,18 @@ def messages_of(masks: list[np.ndarray]) -> list[Message]:
     shares = [np.count_nonzero(mask > 0.5) / mask.size for mask in masks]
     box = bounding_box(masks[0], 0.5)
     if len(masks) > 1:
-        covered = [Message(f"The masks cover {min(shares):.1%} to {max(shares):.1%} of their images.")]
+        text = sentence(
+            "The masks cover {least:.1%} to {most:.1%} of their images.", least=min(shares), most=max(shares)
+        )
+        covered = [Message(text)]
     elif box is not None:
-        where = f"in a box of {box.width}×{box.height} at ({box.x}, {box.y})"
-        covered = [Message(f"The mask covers {shares[0]:.1%} of the image, {where}.")]
+        text = sentence(
+            "The mask covers {share:.1%} of the image, in a box of {width}×{height} at ({x}, {y}).",
+            share=shares[0],
+            **box._asdict(),
+        )
+        covered = [Message(text)]
     else:
         covered = []
-    return covered + by_image([[] if share else [Message("The mask is empty.", warning=True)] for share in shares])
+    empty = Message(sentence("The mask is empty."), warning=True)
+    return covered + by_image([[] if share else [empty] for share in shares])

@@ -36,13 +36,12 @@ def registration_messages(done: Finished, registrations: Sequence[Registration])
     """The same as messages on the node; nothing where the image lay as it should."""
     seeds = list(registrations)
     if done.stitched.light is None:
-        # Without a subject, or where the model changed nothing, it does not matter that nothing could be told.
+        # Without a subject, or where the model changed nothing, it does not matter where it lay.
         seeds = [found for found in seeds if found.status not in (PLAIN, COVERED)]
-    messages = [message_of(found) for found in seeds]
-    told = [message for message in dict.fromkeys(messages) if message is not None]
+    messages = [message for message in dict.fromkeys(map(message_of, seeds)) if message is not None]
     if not done.pose.fits:
-        told.append(pose_message(done.subject_from))
-    return told
+        messages.append(pose_message(done.subject_from))
+    return messages
 
 
 def pose_message(subject_from: str) -> Message:

@@ -152,7 +152,7 @@ def stitch_outputs() -> list[io.Output]:
         io.String.Output(
             display_name="report",
             tooltip=(
-                "JSON, a list with an entry for each image: how light moved, whether the subject stayed itself, and "
+                "JSON, a list with an entry for each image: how light moved, whether the subject stayed itself, "
                 "whether the model neglected or suppressed it, and whether its image had moved."
             ),
         ),
@@ -372,8 +372,8 @@ def stitch_batch(batch: Batch, options: FinishOptions) -> Done:
         copy(stitched.used, masks[index][window.slices])
         copy(done.changed, changes[index][window.slices])
         reports.append(report_of(stitched, layers.matte) | registration_report(done, aligned.registrations))
-        told = cut_off + ignored + messages_of(stitched, layers.matte, reports[-1], options.stitch.color_fix)
-        messages.append(told + registration_messages(done, aligned.registrations))
+        own = messages_of(stitched, layers.matte, reports[-1], options.stitch.color_fix)
+        messages.append(cut_off + ignored + own + registration_messages(done, aligned.registrations))
     return Done(images, masks, changes, reports, by_image(messages))
 
 

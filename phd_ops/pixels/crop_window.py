@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..sentence import sentence
 from .geometry import Box, Margins, Size
 from .resample import AUTO, pad
 
@@ -150,10 +151,18 @@ def shaped(window: Box, needed: Box, scene: Size, size: WorkingSize) -> Box:
     if height > fitting and height * height * aspect > MOST_PADDED:
         if size.mode != EXACT:
             return window
-        shape = f"{round(height * aspect)}×{round(height)} pixels, most of them beyond the image"
         raise ValueError(
-            f"width is {size.exact.width} and height {size.exact.height}: a window of that shape would have {shape}. "
-            f"What may change has {needed.width}×{needed.height} with its surround: choose a shape nearer to that."
+            sentence(
+                "width is {width} and height {height}: a window of that shape would have "
+                "{window_width}×{window_height} pixels, most of them beyond the image. What may change has "
+                "{needed_width}×{needed_height} with its surround: choose a shape nearer to that.",
+                width=size.exact.width,
+                height=size.exact.height,
+                window_width=round(height * aspect),
+                window_height=round(height),
+                needed_width=needed.width,
+                needed_height=needed.height,
+            )
         )
     own = Size(max(needed.width, round(height * aspect)), max(needed.height, round(height)))
     box = placed(own, window, scene)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..sentence import sentence
 from .geometry import Box, Size, mapped
 
 # Models by their number of parameters, the simplest first.
-MODELS = {"shift": 2, "zoom and rotation": 4, "affine": 6}
+MODELS = {sentence("shift"): 2, sentence("zoom and rotation"): 4, sentence("affine"): 6}
 # Points that agree lie within so many pixels of one another; so many of them are needed.
 AGREEMENT, LEAST_POINTS = 1.0, 12
 # In pixels: what a more complex model explains beyond a simpler one must exceed this, or this share of the residual.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..sentence import sentence
 from .geometry import Size
 
 # Sides of latent cells in pixels, of image models and of those that pack latents.
@@ -55,7 +56,7 @@ def cropped(returned: Size, given: Size) -> Resizing:
     scale = min(full / side for side, full in zip(returned, given, strict=True))
     margins = [round((full - side * scale) / 2) for side, full in zip(returned, given, strict=True)]
     scales = [(full - 2 * margin) / side for side, full, margin in zip(returned, given, margins, strict=True)]
-    return Resizing("cropped", np.column_stack([np.diag(scales), margins]))
+    return Resizing(sentence("cropped"), np.column_stack([np.diag(scales), margins]))
 
 
 def padded(returned: Size, given: Size) -> list[Resizing]:
@@ -64,7 +65,8 @@ def padded(returned: Size, given: Size) -> list[Resizing]:
     shown = [max(1, round(full * scale)) for full in given]
     scales = np.array([full / side for side, full in zip(shown, given, strict=True)])
     offsets = dict.fromkeys([tuple((side - used) // 2 for side, used in zip(returned, shown, strict=True)), (0, 0)])
-    return [Resizing("padded", np.column_stack([np.diag(scales), -scales * offset])) for offset in offsets]
+    how = sentence("padded")
+    return [Resizing(how, np.column_stack([np.diag(scales), -scales * offset])) for offset in offsets]
 
 
 def cut_to_grid(returned: Size, given: Size) -> list[Resizing]:
@@ -72,7 +74,7 @@ def cut_to_grid(returned: Size, given: Size) -> list[Resizing]:
     less = [full - side for side, full in zip(returned, given, strict=True)]
     if not any(less) or max(map(abs, less)) >= max(GRIDS):
         return []
-    how = "padded" if min(less) < 0 else "cut to the grid"
+    how = sentence("padded") if min(less) < 0 else sentence("cut to the grid")
     offsets = dict.fromkeys([(less[0] // 2, less[1] // 2), (0, 0)])
     return [Resizing(how, np.column_stack([np.eye(2), np.array(offset, float)])) for offset in offsets]
 

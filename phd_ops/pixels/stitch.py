@@ -157,9 +157,7 @@ class ModelWindow:
     seen: np.ndarray | None = None
 
     @classmethod
-    def of(
-        cls, layers: Layers, size: Size, resampler: str = AUTO, seen: np.ndarray | None = None
-    ) -> "ModelWindow":
+    def of(cls, layers: Layers, size: Size, resampler: str = AUTO, seen: np.ndarray | None = None) -> "ModelWindow":
         background, composite = (resize(image, size, resampler) for image in (layers.background, layers.composite))
         matte, change = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
         return cls(background, composite, matte, change, seen)

@@ -27,7 +27,7 @@ def demo():
 def test_two_wires_put_the_models_pixels_into_the_mask_and_nothing_else_moves():
     cropped = crop()
     assert torch.equal(cropped.values[2], cropped.values[3]) and not cropped.values[5].any()
-    image, mask, report = stitch(cropped, 1 - cropped.values[1], color_fix=0.0).values
+    image, mask, report, _ = stitch(cropped, 1 - cropped.values[1], color_fix=0.0).values
     assert torch.equal(image[mask == 0], SCENE[mask == 0])
     assert ((mask > 0) == (MASK > 0)).all()
     core = block(120, 160, 50, 70, 70, 90) > 0
@@ -54,7 +54,7 @@ def test_unresized_the_model_gets_the_images_own_pixels_and_gives_back_its_own()
     cropped = crop(size_mode="no resize", context=1.0)
     window = cropped.values[0]
     assert torch.equal(cropped.values[1][0], SCENE[0][window.box.slices])
-    image, mask, _ = stitch(cropped, 1 - cropped.values[1], color_fix=0.0, edge_fade=0).values
+    image, mask, *_ = stitch(cropped, 1 - cropped.values[1], color_fix=0.0, edge_fade=0).values
     assert torch.equal(image[MASK > 0], (1 - SCENE)[MASK > 0])
 
 
@@ -77,8 +77,8 @@ def test_a_stripe_gives_the_model_a_usable_size_and_comes_back_exactly():
     assert cropped.values[1].shape == (1, 64, 256, 3)
     window = cropped.values[0]
     assert window.box == (0, -22, 430, 108)
-    assert any("reaches beyond the image (22 px top, 22 px bottom)" in text for text in cropped.text)
-    image, used, _ = stitch(cropped, 1 - cropped.values[1]).values
+    assert any("reaches beyond the image (left 0, top 22, right 0, bottom 22 px)" in text for text in cropped.text)
+    image, used, *_ = stitch(cropped, 1 - cropped.values[1]).values
     assert image.shape == stripe.shape and used.shape == mask.shape
     assert torch.equal(image[used == 0], stripe[used == 0])
     # At the image's own border nothing fades.
@@ -106,7 +106,7 @@ def test_a_subject_in_a_window_with_margins_takes_the_light():
     crop, window, *_ = run_node("PhDCrop", **given, inpaint_mask=change - matte, subject_matte=matte, side=256).values
     assert crop.margins == (0, 22, 0, 22)
     given |= {"background": background, "subject_matte": matte, "crop": crop, "sampled": 0.7 * window}
-    image, mask, report = run_node("PhDStitch", **given, detail=1.0, color_fix=0.0).values
+    image, mask, report, _ = run_node("PhDStitch", **given, detail=1.0, color_fix=0.0).values
     torch.testing.assert_close(image[matte > 0], 0.7 * composite[matte > 0], rtol=0, atol=0.03)
     assert torch.equal(image[mask == 0], background[mask == 0])
     assert json.loads(report)[0]["subject_pixels"] == 50 * 100
@@ -116,7 +116,7 @@ def test_extending_gives_a_larger_image_around_the_untouched_one():
     cropped = crop(mask=None, extend_left=30, extend_bottom=20)
     window = cropped.values[0]
     assert window.scene == (190, 140) and window.box == (0, 0, 190, 140)
-    image, mask, _ = stitch(cropped, 1 - cropped.values[1], edge_fade=0, color_fix=0.0).values
+    image, mask, *_ = stitch(cropped, 1 - cropped.values[1], edge_fade=0, color_fix=0.0).values
     assert image.shape == (1, 140, 190, 3)
     assert torch.equal(image[:, :120, 30:], SCENE)
     new = torch.ones(1, 140, 190)
@@ -140,7 +140,7 @@ def test_a_paste_is_extended_with_all_that_belongs_to_it():
     paste = run_node("PhDPasteBlend", background=SCENE, subject=exemplar, subject_mask=subject, ring=8).values[0]
     cropped = run_node("PhDCrop", paste=paste, side=96, extend_top=24)
     assert cropped.values[0].scene == (160, 144)
-    image, mask, _ = stitch(cropped, cropped.values[1]).values
+    image, mask, *_ = stitch(cropped, cropped.values[1]).values
     assert torch.equal(image[:, 24:], paste.composite) and mask[:, 12].min() == 1
 
 
@@ -164,7 +164,7 @@ def test_the_resampler_is_used_here_and_back(resampler):
     wanted = resize(window.cut(SCENE[0].numpy()), window.target, resampler)
     assert torch.equal(cropped.values[1][0], torch.from_numpy(wanted))
     sampled = 1 - cropped.values[1]
-    image, mask, _ = stitch(cropped, sampled, color_fix=0.0, edge_fade=0).values
+    image, mask, *_ = stitch(cropped, sampled, color_fix=0.0, edge_fade=0).values
     back = torch.from_numpy(resize(sampled[0].numpy(), window.box.size, resampler))
     own = MASK[0][window.box.slices] > 0
     assert torch.equal(image[0][window.box.slices][own], back[own])
@@ -177,7 +177,7 @@ def test_core_s_sampler_inpaints_the_latent_and_stitch_takes_it_with_the_crop_al
     given = {"model": demo["model"], "positive": prompt_of(demo), "negative": prompt_of(demo), "latent_image": latent}
     widgets = {"seed": 1, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     sampled = run_node("KSampler", **given, **widgets).values[0]
-    image, mask, _ = run_node("PhDStitch", crop=cropped.values[0], latent=sampled).values
+    image, mask, *_ = run_node("PhDStitch", crop=cropped.values[0], latent=sampled).values
     assert torch.equal(image[mask == 0], SCENE[mask == 0])
     assert ((mask > 0) == (MASK > 0)).all() and not torch.equal(image, SCENE)
 
@@ -188,7 +188,7 @@ def test_the_latent_of_an_inpaint_model_needs_the_vae_as_a_third_wire(demo):
     latent = run_node("InpaintModelConditioning", pixels=cropped.values[1], mask=cropped.values[2], **given).values[2]
     given = {"crop": cropped.values[0], "latent": latent}
     assert refused("PhDStitch", **given).startswith("latent is connected, but vae is not")
-    image, mask, _ = run_node("PhDStitch", **given, vae=demo["vae"]).values
+    image, mask, *_ = run_node("PhDStitch", **given, vae=demo["vae"]).values
     assert torch.equal(image[mask == 0], SCENE[mask == 0]) and mask.any()
 
 
@@ -198,7 +198,7 @@ def test_a_margin_that_the_vae_cuts_off_an_unresized_window_stays(demo):
     cropped = crop(size_mode="no resize", multiple=1, context=1.9, vae=demo["vae"])
     assert cropped.values[1].shape[1:3] == (76, 76) and cropped.values[6]["samples"].shape[-2:] == (9, 9)
     ran = run_node("PhDStitch", crop=cropped.values[0], latent=cropped.values[6])
-    image, mask, _ = ran.values
+    image, mask, *_ = ran.values
     assert torch.equal(image[mask == 0], SCENE[mask == 0]) and ((mask > 0) == (MASK > 0)).all()
     assert any("the window's margin, which the VAE cut off" in text for text in ran.text)
 
@@ -207,7 +207,7 @@ def test_our_sampler_takes_the_latent_too(demo):
     cropped = crop(side=64, model=demo["model"], vae=demo["vae"])
     given = {"model": demo["model"], "positive": prompt_of(demo), "negative": prompt_of(demo), "preset": "custom"}
     sampled = run_node("PhDMaskedInpaintSampler", **given, latent=cropped.values[6], steps=2, inner_steps=1).values[0]
-    image, mask, _ = run_node("PhDStitch", crop=cropped.values[0], latent=sampled).values
+    image, mask, *_ = run_node("PhDStitch", crop=cropped.values[0], latent=sampled).values
     assert torch.equal(image[mask == 0], SCENE[mask == 0]) and not torch.equal(image, SCENE)
 
 
@@ -228,11 +228,11 @@ def test_items_of_a_batch_are_cut_and_stitched_one_by_one(images, masks):
     changes = MASK.repeat(masks, 1, 1) * torch.linspace(1, 0.5, masks)[:, None, None]
     cropped = crop(scenes, changes)
     assert len(cropped.values[1]) == 3
-    image, mask, _ = stitch(cropped, 1 - cropped.values[1]).values
+    image, mask, *_ = stitch(cropped, 1 - cropped.values[1]).values
     for index in range(3):
         scene = scenes[min(index, images - 1)][None]
         one = crop(scene, changes[min(index, masks - 1)][None])
-        alone, used, _ = stitch(one, 1 - one.values[1]).values
+        alone, used, *_ = stitch(one, 1 - one.values[1]).values
         assert torch.equal(image[index], alone[0]) and torch.equal(mask[index], used[0])
         assert torch.equal(image[index][mask[index] == 0], scene[0][mask[index] == 0])
 
@@ -273,7 +273,7 @@ def test_an_empty_mask_gives_the_whole_image_and_a_message_and_comes_back_untouc
 
 def test_a_full_mask_takes_the_models_whole_image():
     ran = crop(mask=torch.ones(1, 120, 160))
-    image, mask, _ = stitch(ran, 1 - ran.values[1], color_fix=0.0).values
+    image, mask, *_ = stitch(ran, 1 - ran.values[1], color_fix=0.0).values
     assert mask.min() == 1
     assert (image - (1 - SCENE)).abs().mean() < 0.06
 
@@ -294,11 +294,11 @@ def test_an_image_of_one_pixel_goes_through():
         ({}, "composite is not connected: connect the paste of Paste & Blend, an image with its mask, or composite "
          "itself."),
         ({"image": torch.zeros(3, 120, 160, 3), "mask": torch.ones(2, 120, 160)},
-         "Batches must be of one size, or of size 1: image has 3, mask has 2."),
+         "Batches must be of one size, or of size 1; there are image: 3, mask: 2."),
         ({"image": SCENE, "mask": SCENE},
          "mask: A mask must be [H,W], [B,H,W] or [B,1,H,W] with at least one pixel; this one is (1, 120, 160, 3)."),
         ({"image": torch.zeros(3, 120, 160, 3), "mask": MASK, "context_mask": torch.ones(2, 120, 160)},
-         "Batches must be of one size, or of size 1: image has 3, context_mask has 2."),
+         "Batches must be of one size, or of size 1; there are image: 3, context_mask: 2."),
         ({"image": SCENE, "mask": MASK, "size_mode": "huge"},
          "size_mode is 'huge'; it must be one of: area, exact, longest side, no resize."),
         ({"image": SCENE, "mask": MASK, "resampler": "best"},

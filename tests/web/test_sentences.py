@@ -106,6 +106,10 @@ def test_the_browser_recognizes_sentences_inside_others_and_real_values(node, na
         around("Images {numbers}: {message}", said("No subject found: the mask is empty."), numbers="1-3, 5"),
         around("sampled is {size}: the image's margin, which the VAE cut off, stays as it is.", size),
         around(
+            "sampled had moved by up to {moved} pixels ({motion}) and was moved back, to {residual} pixels.",
+            said("zoom and rotation"), moved="4.0", residual="0.05",
+        ),
+        around(
             "{name}: {error}",
             around(
                 "this is {what}; {supported}.", said("a SAM 2 checkpoint"), supported=said(
