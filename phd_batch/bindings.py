@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from phd_batch.faults import Fault
-from phd_batch.graph import is_link, nodes_titled, title
+from phd_batch.graph import is_link, needs_alpha, nodes_titled, title
 
 FILE = "FILE"
 WIDGETS = ("INT", "FLOAT", "BOOLEAN", "STRING", "COMBO")
@@ -45,7 +45,7 @@ class Target:
     Attributes:
         node, input: the node's id and the input's.
         kind: FILE or one of WIDGETS.
-        spec: what the schema has about it: min, max, options.
+        spec: what the schema has about it: min, max, options; of a file, whether it must have transparency (alpha).
         added: to the cell, for a second seed.
     """
 
@@ -135,7 +135,7 @@ def target_of(workflow: dict, info: dict, node_id: str, name: str, added: int) -
     if isinstance(kind, list):
         kind, spec = "COMBO", spec | {"options": kind}
     if any(key.endswith("_upload") and on for key, on in spec.items()):
-        return Target(node_id, name, FILE), ""
+        return Target(node_id, name, FILE, {"alpha": needs_alpha(workflow, node_id)}), ""
     if kind not in WIDGETS:
         return None, f"{title(node)}.{name} takes a link ({kind}), not a value."
     return Target(node_id, name, kind, spec, added), ""

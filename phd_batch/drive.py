@@ -27,10 +27,11 @@ from phd_batch.results import file_label, file_name, publish, summary
 
 # Where files are staged below ComfyUI's input folder.
 STAGED = "phd_batch"
-# In seconds: before a failed job is tried again, doubled with each try; and before a lost worker is started again.
-BACKOFF, RESTART = 2.0, 1.0
-# A worker that was lost so often, with no job done between, is given up.
-MOST_STARTS = 5
+# In seconds: before a failed job is tried again, doubled with each try; and before a lost worker is
+# looked for again, doubled up to the longest.
+BACKOFF, RESTART, LONGEST = 2.0, 1.0, 15.0
+# A worker that was lost so often, with no job done between, is given up: more often than for two jobs that end workers.
+MOST_LOSSES = 12
 TEND_SECONDS = 2.0
 # Between seeds of a rejected row.
 RESEED = 1_000_003
@@ -106,7 +107,6 @@ class Driver:
         self.progress = Progress(batch.ledger.counts(), settings.per_worker)
         self.draining = threading.Event()
         self.reason = ""
-        self.given_up: list[str] = []
         self.error: BaseException | None = None
 
     def drain(self, reason: str) -> None:
@@ -120,6 +120,8 @@ class Driver:
         """One worker's thread: its jobs one after another."""
         near, lost = -1, 0
         try:
+            if not self.is_up(runner):
+                return
             while not self.draining.is_set():
                 claim = self.ledger.claim(runner.name, near)
                 if claim is None:
@@ -129,12 +131,11 @@ class Driver:
                     continue
                 near = claim.near
                 lost = 0 if self.work(runner, claim) else lost + 1
-                if lost >= MOST_STARTS:
-                    self.given_up.append(runner.name)
+                if lost >= MOST_LOSSES:
                     self.progress.say(f"{runner.name} is given up: it was lost {lost} times in a row.")
                     return
-                if lost:
-                    self.draining.wait(RESTART * 2 ** (lost - 1))
+                if lost and not self.is_up(runner):
+                    return
         except sqlite3.OperationalError as error:
             if "full" not in str(error):
                 self.error = error
@@ -142,6 +143,24 @@ class Driver:
         except BaseException as error:
             self.error = error
             self.drain("An error ends the batch. ")
+
+    def is_up(self, runner: Any) -> bool:
+        """Waits until a worker answers. False where it does not within its patience, or has other versions."""
+        begun, wait = time.monotonic(), RESTART
+        while not self.draining.is_set():
+            try:
+                versions = runner.where(self.batch.where.kinds).versions
+            except (WorkerLost, Failed) as error:
+                if time.monotonic() - begun > runner.patience:
+                    self.progress.say(f"{runner.name} is given up: {error}")
+                    return False
+                self.draining.wait(wait)
+                wait = min(2 * wait, LONGEST)
+                continue
+            if versions != self.batch.where.versions:
+                self.progress.say(f"{runner.name} is given up: it has other versions now ({versions}).")
+            return versions == self.batch.where.versions
+        return False
 
     def work(self, runner: Any, claim: Claim) -> bool:
         """Runs one job and records how it ended. False where its worker was lost."""

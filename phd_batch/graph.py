@@ -96,15 +96,18 @@ def with_own_images(workflow: dict, columns: tuple[str, ...]) -> dict:
         for name, value in list(node["inputs"].items()):
             if not is_link(value) or value[0] not in demo:
                 continue
-            if name == "rough_mask" and value[1] in sources and "mask" not in columns:
-                # Segment finds the subject by itself.
-                del node["inputs"][name]
-                continue
             node["inputs"][name] = sources.get(value[1], value)
             if value[1] == CUTOUT and CUTOUT in sources:
                 # Load Image drops alpha.
                 node["inputs"].setdefault("subject_mask", sources[SUBJECT_MASK])
     return without_unused(workflow)
+
+
+def needs_alpha(workflow: dict, node_id: str) -> bool:
+    """Whether the image that a node loads says by its transparency where the subject is."""
+    return any(
+        node["class_type"] == "InvertMask" and node["inputs"].get("mask") == [node_id, 1] for node in workflow.values()
+    )
 
 
 def add(workflow: dict, kind: str, name: str, **inputs) -> list:

@@ -47,11 +47,13 @@ class Where:
         info: as a server's /object_info.
         versions: of ComfyUI and the pack; workers that differ do not share a batch.
         gpus: how many GPUs the machine has.
+        kinds: the node types that the versions are of, besides the pack's.
     """
 
     info: dict
     versions: dict
     gpus: int = 0
+    kinds: frozenset[str] = frozenset()
 
 
 def saved_images(outputs: dict[str, dict]) -> list[tuple[str, int, dict]]:

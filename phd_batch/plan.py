@@ -67,12 +67,15 @@ class Files:
         self.folder = folder
         self.known: dict[str, tuple[str, int, int, str]] = {}
 
-    def staged(self, cell: Any) -> list[str]:
-        """[name by content, path] of an image. Raises ValueError with a sentence for a cell that names none."""
+    def staged(self, cell: Any, alpha: bool = False) -> list[str]:
+        """[name by content, path] of an image. Raises ValueError with a sentence for a cell that names none.
+
+        alpha: it must have transparency.
+        """
         if not isinstance(cell, str) or cell not in self.known:
             path = file_of(cell, self.folder)
             stat, content = path.stat(), path.read_bytes()
-            check_image(cell, content)
+            check_image(cell, content, alpha)
             digest = hashlib.sha256(content).hexdigest()
             self.known[cell] = (str(path), stat.st_size, stat.st_mtime_ns, digest)
         path, _, _, digest = self.known[cell]
@@ -80,15 +83,18 @@ class Files:
         return [digest + (ending if ending.isascii() and ending[1:].isalnum() else ""), path]
 
 
-def check_image(name: str, content: bytes) -> None:
+def check_image(name: str, content: bytes, alpha: bool) -> None:
     try:
         from PIL import Image
     except ImportError:
         return
     try:
-        Image.open(io.BytesIO(content)).verify()
+        image = Image.open(io.BytesIO(content))
+        image.verify()
     except Exception as error:
         raise ValueError(f"{name} is no image that can be read ({type(error).__name__}).") from None
+    if alpha and image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        raise ValueError(f"{name} has no transparency that shows the subject; add a column mask with its masks.")
 
 
 def plan(jobs: Jobs, bound: Bound, ledger: Ledger, facts: dict[str, str]) -> int:
@@ -175,7 +181,7 @@ class RowCheck:
 
     def read(self, cell: Any, target: Target) -> Any:
         if target.kind == FILE:
-            return self.files.staged(cell)
+            return self.files.staged(cell, target.spec.get("alpha", False))
         value = value_of(cell, target)
         return value - target.added if target.added else value
 

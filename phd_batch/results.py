@@ -139,7 +139,7 @@ def table_fields(ledger: Ledger, columns: tuple[str, ...]) -> list[str]:
     names = ledger.read("SELECT DISTINCT j.key FROM jobs, json_each(jobs.result) j WHERE jobs.result IS NOT NULL")
     found.update(dict.fromkeys(name for (name,) in names))
     other = [name for name in sorted(found) if name not in (*REPORTED, *LAST, "files")]
-    return [*("row", "state", "file"), *columns, *REPORTED, *other, *LAST, "more_files"]
+    return list(dict.fromkeys(["row", "state", "file", *columns, *REPORTED, *other, *LAST, "more_files"]))
 
 
 def plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from phd_batch import graph
 from phd_batch.bindings import MODEL_ENDINGS, bind
 from phd_batch.drive import Batch, Events, Settings, drive
-from phd_batch.faults import Faults, UsageError, WorkerLost
+from phd_batch.faults import Failed, Fault, Faults, UsageError, WorkerLost
 from phd_batch.jobs import Jobs, read_jobs
 from phd_batch.keys import canonical
 from phd_batch.ledger import Ledger
@@ -21,6 +21,7 @@ from phd_batch.outcome import Where
 from phd_batch.plan import Bound, plan
 from phd_batch.reject import parse_rule
 from phd_batch.results import write_tables
+from phd_batch.server import ServerWorker
 from phd_batch.workers import LocalWorker
 
 LEDGER = "ledger.sqlite"
@@ -137,18 +138,28 @@ def close_ledger(ledger: Ledger, out: Path, is_new: bool) -> None:
 
 def make_runners(options: argparse.Namespace, work: Path) -> list[Any]:
     """What answers for all: the first worker, or every server."""
+    if options.server:
+        if options.workers:
+            raise UsageError("--workers is for this machine's own processes; leave it out with --server.")
+        servers = [ServerWorker(url) for url in options.server]
+        names = [server.name for server in servers]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise UsageError(f"--server: {', '.join(twice)} is there twice.")
+        return servers
     return [LocalWorker(0, work, options.workers or 1)]
 
 
 def more_runners(options: argparse.Namespace, work: Path, runners: list[Any], where: Where) -> list[Any]:
     """All workers: one for each GPU, if their number is not given."""
+    if options.server:
+        return runners
     count = options.workers or where.gpus or 1
     return [*runners, *(LocalWorker(number, work, count) for number in range(1, count))]
 
 
 def prepare(options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Ledger, runners: list[Any]) -> Batch:
     """The batch, its jobs in the ledger: as they stand there, or else checked and planned. Raises UsageError."""
-    where = ask_where(runners)
+    where = ask_where(runners, {node["class_type"] for node in workflow.values()})
     bound = bind_all(options, workflow, jobs, where, runners[0].model_version)
     facts = {
         "jobs": jobs.name,
@@ -173,13 +184,25 @@ def prepare(options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Led
     return Batch(bound, ledger, where, Path(options.out).expanduser(), own[0] if own else "")
 
 
-def ask_where(runners: list[Any]) -> Where:
+def ask_where(runners: list[Any], kinds: set[str]) -> Where:
     """What the jobs run on. Raises UsageError where it does not start, or workers differ."""
-    try:
-        places = [runner.where() for runner in runners]
-    except WorkerLost as error:
-        raise UsageError(f"Nothing was run: {error}") from None
+    places, faults = [], []
+    for runner in runners:
+        try:
+            places.append(runner.where(kinds))
+        except (WorkerLost, Failed) as error:
+            faults.append(Fault(None, "", str(error)))
+    if faults:
+        raise Faults(faults)
+    if len({canonical(place.versions) for place in places}) > 1:
+        pairs = zip(runners, places, strict=True)
+        found = [Fault(None, "", f"{runner.name} has {versions_text(place)}.") for runner, place in pairs]
+        raise Faults([Fault(None, "", "the servers differ, and would not give the same results:"), *found])
     return places[0]
+
+
+def versions_text(place: Where) -> str:
+    return f"ComfyUI {place.versions.get('comfyui')}, nodes {place.versions.get('nodes')}"
 
 
 def bind_all(options: argparse.Namespace, workflow: dict, jobs: Jobs, where: Where, model_version: Any) -> Bound:

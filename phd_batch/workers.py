@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from devtools.paths import ROOT
 from phd_batch.faults import Failed, NoSpace, Refused, WorkerLost
 from phd_batch.outcome import Outcome, Task, Where, is_refusal, reported
 
+# A question before the first job is asked so often, if the process is killed each time.
+MOST_KILLS = 5
 # What a worker process is started with; its number and its folder are added.
 COMMAND = (sys.executable, "-m", "phd_batch.headless")
 
@@ -20,11 +23,15 @@ COMMAND = (sys.executable, "-m", "phd_batch.headless")
 class LocalWorker:
     """A worker process. It is started by the first request, and again after it ended."""
 
+    # For so many seconds it is started again and again.
+    patience = 30.0
+
     def __init__(self, number: int, folder: Path, workers: int = 1):
         self.name = f"worker {number + 1}"
         self.number, self.workers = number, workers
         self.folder = folder / str(number)
         self.process: subprocess.Popen | None = None
+        self.status = 0
 
     def start(self) -> None:
         self.close()
@@ -56,10 +63,19 @@ class LocalWorker:
         except (OSError, ValueError):
             line = b""
         if not line.endswith(b"\n"):
-            status = process.wait()
+            self.status = process.wait()
             self.close()
-            raise WorkerLost(f"{self.name} ended with status {status}{self.last_words()}")
+            raise WorkerLost(f"{self.name} ended with status {self.status}{self.last_words()}")
         return json.loads(line)
+
+    def ask_again(self, request: dict, kills: int = MOST_KILLS) -> dict:
+        """As `ask`, but a process that was killed is started again."""
+        try:
+            return self.ask(request)
+        except WorkerLost:
+            if self.status >= 0 or not kills:
+                raise
+            return self.ask_again(request, kills - 1)
 
     def last_words(self) -> str:
         """The last line of the process's log."""
@@ -68,11 +84,12 @@ class LocalWorker:
             return f": {lines[-1].strip()[:300]}" if lines else "."
         return "."
 
-    def where(self) -> Where:
-        return Where(**self.ask({}))
+    def where(self, kinds: Iterable[str] = ()) -> Where:
+        """ComfyUI's nodes and the versions, whatever the kinds of nodes."""
+        return Where(**self.ask_again({}))
 
     def model_version(self, name: str) -> str:
-        return self.ask({"model": name})["version"]
+        return self.ask_again({"model": name})["version"]
 
     def run(self, task: Task) -> Outcome:
         """Raises Refused, Failed, NoSpace or WorkerLost."""

@@ -108,8 +108,7 @@ def test_what_fails_is_tried_again_and_what_is_refused_is_not(folder, capsys):
     assert [started.count(row) for row in range(1, 6)] == [2, 2, 2, 1, 1]
 
 
-def test_a_job_that_ends_its_worker_every_time_ends_only_itself(folder, monkeypatch):
-    monkeypatch.setattr(drive, "MOST_STARTS", 100)
+def test_a_job_that_ends_its_worker_every_time_ends_only_itself(folder):
     folder.table({"exemplar": "c.png", "Tint.text": "die"}, *ROWS[:2])
     assert folder.run() == 1
     assert [row["state"] for row in folder.results()] == ["refused", "done", "done"]
@@ -220,7 +219,7 @@ import sys
 from phd_batch import drive, run, workers
 workers.COMMAND = (sys.executable, sys.argv[1])
 drive.RESTART = drive.TEND_SECONDS = 0.05
-drive.MOST_STARTS = 100
+drive.MOST_LOSSES = 100
 sys.exit(run.main(sys.argv[2:]))
 """
 

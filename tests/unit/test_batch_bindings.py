@@ -180,3 +180,36 @@ def test_a_key_is_that_of_the_resolved_prompt():
     titled = workflow()
     titled["5"]["_meta"]["title"] = "other"
     assert Keys(titled, targets, {"pack": "1"}).key([None, 5]) == keys.key([None, 5])
+
+
+DEMO_INFO = INFO | {
+    "PhDLoadDemoImages": {"input": {}, "output": ["IMAGE", "IMAGE", "MASK", "IMAGE"]},
+    "InvertMask": {"input": {"required": {"mask": ["MASK"]}}},
+    "LoadImageMask": INFO["LoadImage"],
+}
+
+
+def demo_workflow(slot: int) -> dict:
+    inputs = {"background": ["1", 0], "subject": ["1", slot]} | ({"subject_mask": ["1", 2]} if slot == 1 else {})
+    return {"1": node("PhDLoadDemoImages", "Demo images"), "2": node("PhDInsertSubject", "Insert", **inputs)}
+
+
+@pytest.mark.parametrize("slot", [1, 3])
+def test_columns_replace_the_demo_images_of_shipped_workflows(slot):
+    found = graph.with_own_images(demo_workflow(slot), ("exemplar", "background"))
+    inputs = found["2"]["inputs"]
+    kinds = {name: found[link[0]]["class_type"] for name, link in inputs.items()}
+    assert kinds == {"background": "LoadImage", "subject": "LoadImage", "subject_mask": "InvertMask"}
+    assert "1" not in found and demo_workflow(slot)["1"]
+    targets, faults = bind(["exemplar", "background"], found, DEMO_INFO)
+    assert not faults
+    assert [targets[name][0].spec["alpha"] for name in ("exemplar", "background")] == [True, False]
+
+
+def test_a_mask_of_ones_own_replaces_transparency():
+    found = graph.with_own_images(demo_workflow(1), ("exemplar", "mask"))
+    inputs = found["2"]["inputs"]
+    assert found[inputs["subject_mask"][0]]["class_type"] == "LoadImageMask"
+    assert inputs["background"] == ["1", 0] and "1" in found
+    assert not bind(["exemplar"], found, DEMO_INFO)[0]["exemplar"][0].spec["alpha"]
+    assert graph.with_own_images(demo_workflow(1), ("prompt",)) == demo_workflow(1)

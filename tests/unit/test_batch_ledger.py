@@ -13,7 +13,7 @@ from phd_batch.bindings import bind
 from phd_batch.faults import Faults
 from phd_batch.jobs import read_jobs
 from phd_batch.ledger import Ledger
-from phd_batch.plan import Bound, plan
+from phd_batch.plan import Bound, Files, plan
 
 
 @pytest.fixture
@@ -189,3 +189,14 @@ def test_a_full_disk_leaves_the_ledger_whole(folder):
         ledger.done(claim, {"report": "x" * 100_000})
     assert ledger.owns(claim) and ledger.gave_back(claim)
     assert ledger.read("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_an_image_without_transparency_cannot_show_its_subject(folder):
+    from PIL import Image
+
+    files = Files(folder)
+    with pytest.raises(ValueError, match="a.png has no transparency"):
+        files.staged("a.png", alpha=True)
+    Image.new("RGBA", (4, 4)).save(folder / "cut.PNG")
+    name, path = files.staged("cut.PNG", alpha=True)
+    assert len(name) == 68 and name.endswith(".png") and path == str(folder / "cut.PNG")
