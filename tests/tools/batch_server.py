@@ -38,6 +38,7 @@ class StubServer(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: StubServer
 
     def log_message(self, *arguments):

@@ -64,6 +64,14 @@ def folder(tmp_path):
     return Folder(tmp_path)
 
 
+def wait_until(happened) -> None:
+    """Waits for what another thread or process does; a test that waits for ever would hide why."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 NAMES = ("a, b.png", "ä ☃\n.png", "c.png")
 ROWS = [{"exemplar": NAMES[i % 3], "seed": 100 + i, "Tint.text": "slow"} for i in range(12)]
 
@@ -241,8 +249,7 @@ def test_ctrl_c_lets_the_running_jobs_end(folder):
     rows = [{"exemplar": NAMES[i % 3], "seed": i, "Tint.text": "slow"} for i in range(200)]
     folder.table(*rows)
     process = start_driver(folder)
-    while not (folder.path / "events.jsonl").exists() or len(done_rows(folder)) < 3:
-        time.sleep(0.02)
+    wait_until(lambda: len(done_rows(folder)) >= 3)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     states = [row["state"] for row in folder.results()]
@@ -254,8 +261,7 @@ def test_kills_of_workers_and_drivers_lose_nothing_and_do_nothing_twice(folder):
     rows = [{"exemplar": NAMES[i % 3], "seed": i, "Tint.text": "slow"} for i in range(60)]
     folder.table(*rows)
     drawn, drivers = random.Random(0), [start_driver(folder), start_driver(folder)]
-    while len(done_rows(folder)) < 3:
-        time.sleep(0.02)
+    wait_until(lambda: len(done_rows(folder)) >= 3)
     for number in range(8):
         driver = drivers[number % 2]
         if number in (3, 6):

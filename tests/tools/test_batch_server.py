@@ -6,7 +6,7 @@ import time
 
 import batch_server
 import pytest
-from test_batch import NAMES, ROWS, Folder, wrong
+from test_batch import NAMES, ROWS, Folder, wait_until, wrong
 
 from devtools.processes import free_port
 from phd_batch import drive, run
@@ -90,8 +90,7 @@ def test_a_server_that_comes_back_goes_on(folder, monkeypatch):
     with batch_server.serving(port) as first:
         thread = threading.Thread(target=lambda: status.append(folder.run("--server", first.url)))
         thread.start()
-        while len(first.prompts) < 3:
-            time.sleep(0.01)
+        wait_until(lambda: len(first.prompts) >= 3)
     time.sleep(0.1)
     with batch_server.serving(port) as second:
         thread.join(20)
@@ -105,8 +104,7 @@ def test_a_server_that_stays_away_is_given_up_and_nothing_is_lost(folder):
     with batch_server.serving() as server:
         thread = threading.Thread(target=lambda: status.append(folder.run("--server", server.url)))
         thread.start()
-        while len(server.prompts) < 3:
-            time.sleep(0.01)
+        wait_until(lambda: len(server.prompts) >= 3)
         url = server.url
     thread.join(20)
     assert status == [1]
