@@ -178,7 +178,7 @@ def parquet_type(values: list[Any]) -> Any:
         return pyarrow.bool_()
     if kinds and kinds <= {int} and all(abs(value) < 2**63 for value in values if value is not None):
         return pyarrow.int64()
-    if kinds and kinds <= {int, float}:
+    if float in kinds and kinds <= {int, float}:
         return pyarrow.float64()
     if kinds == {list} and all(isinstance(each, (int, float)) for value in values if value for each in value):
         return pyarrow.list_(pyarrow.float64())

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from phd_batch import graph
-from phd_batch.bindings import MODEL_ENDINGS, bind
+from phd_batch.bindings import FILE, MODEL_ENDINGS, bind
 from phd_batch.drive import Batch, Events, Settings, drive
 from phd_batch.faults import Failed, Fault, Faults, UsageError, WorkerLost
 from phd_batch.jobs import Jobs, read_jobs
 from phd_batch.keys import canonical
 from phd_batch.ledger import Ledger
 from phd_batch.outcome import Where
+from phd_batch.page import write_page
 from phd_batch.plan import Bound, plan
+from phd_batch.ray_workers import ray_workers, start_ray
 from phd_batch.reject import parse_rule
 from phd_batch.results import write_tables
 from phd_batch.server import ServerWorker
@@ -51,6 +53,9 @@ def argument_parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="N", help="processes of this machine (default: one per GPU, or 1)"
     )
     parser.add_argument("--server", action="append", default=[], metavar="URL", help="a running ComfyUI; repeatable")
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="a Ray cluster; without an address one of this machine"
+    )
     parser.add_argument(
         "--save", action="append", default=[], metavar="TITLE.OUTPUT", help="also save this; repeatable"
     )
@@ -100,7 +105,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write_results(out: Path, batch: Batch) -> list[Path]:
-    return write_tables(out, batch.ledger, batch.bound.columns)
+    columns = batch.bound.columns
+    tables = write_tables(out, batch.ledger, columns)
+    return [*tables, *write_page(out, batch.ledger, columns, before_column(batch.bound))]
+
+
+def before_column(bound: Bound) -> str | None:
+    """The column whose image a result is compared with: the background, or else the first that is an image."""
+    images = [column for column in bound.columns if any(target.kind == FILE for target in bound.targets[column])]
+    return next((column for column in images if "background" in column.lower()), images[0] if images else None)
 
 
 def open_ledger(out: Path) -> tuple[Ledger, bool]:
@@ -138,9 +151,11 @@ def close_ledger(ledger: Ledger, out: Path, is_new: bool) -> None:
 
 def make_runners(options: argparse.Namespace, work: Path) -> list[Any]:
     """What answers for all: the first worker, or every server."""
+    if options.server and options.workers:
+        raise UsageError("--workers is for processes that are started; leave it out with --server.")
+    if options.ray is not None:
+        return ray_workers(start_ray(options.ray, options.workers), options.server, options.workers)
     if options.server:
-        if options.workers:
-            raise UsageError("--workers is for this machine's own processes; leave it out with --server.")
         servers = [ServerWorker(url) for url in options.server]
         names = [server.name for server in servers]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -151,7 +166,7 @@ def make_runners(options: argparse.Namespace, work: Path) -> list[Any]:
 
 def more_runners(options: argparse.Namespace, work: Path, runners: list[Any], where: Where) -> list[Any]:
     """All workers: one for each GPU, if their number is not given."""
-    if options.server:
+    if options.server or options.ray is not None:
         return runners
     count = options.workers or where.gpus or 1
     return [*runners, *(LocalWorker(number, work, count) for number in range(1, count))]

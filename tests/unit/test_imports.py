@@ -18,7 +18,13 @@ ALLOWED = {
     "nodes": ("phd_ops", "demo.codec"),
     "devtools": (),
     # Tables of jobs, which users run too: the executor is all that it needs of the repository.
-    "phd_batch": ("devtools.comfyui", "devtools.executor", "devtools.object_info", "devtools.paths"),
+    "phd_batch": (
+        "devtools.comfyui",
+        "devtools.contact_sheet",
+        "devtools.executor",
+        "devtools.object_info",
+        "devtools.paths",
+    ),
     "demo": ("demo.codec", "devtools", "phd_ops"),
     "relit_scenes": ("devtools", "phd_ops"),
     "training": ("relit_scenes", "demo", "devtools", "phd_ops"),
