@@ -168,8 +168,8 @@ class Driver:
         self.events("started", row=claim.row, worker=runner.name, attempt=claim.claims)
         begun, state, error = time.perf_counter(), "done", ""
         try:
-            outcome = runner.run(self.task(claim))
-            state = self.take(runner, claim, outcome)
+            task = self.task(claim)
+            state = self.take(claim, task, runner.run(task))
         except Refused as refusal:
             state, error = "refused", str(refusal)
             self.ledger.refused(claim, error)
@@ -207,12 +207,15 @@ class Driver:
                 # Another one at every attempt: ComfyUI does not save again what it has in its cache.
                 node["inputs"]["filename_prefix"] = f"{STAGED}/{claim.key[:16]}_{claim.claims}"
         files = {f"{STAGED}/{cell[0]}": cell[1] for cell in claim.cells if isinstance(cell, list)}
+        for file in files.values():
+            if not self.ledger.knows(file):
+                raise Refused(f"{file} has changed since the batch began; start the same command again.")
         return Task(prompt, files)
 
-    def take(self, runner: Any, claim: Claim, outcome: Outcome) -> str:
+    def take(self, claim: Claim, task: Task, outcome: Outcome) -> str:
         """Publishes and records a result; what became of the job."""
         found = summary(outcome)
-        found["seed"] = self.seed(claim)
+        found["seed"] = next((task.prompt[node]["inputs"][name] for node, name in seed_inputs(task.prompt)), None)
         rejected = self.settings.rule is not None and self.settings.rule(found)
         found |= {"rejected": rejected} if self.settings.rule else {}
         again = rejected and claim.reseeds + 1 < self.settings.seeds
@@ -225,11 +228,6 @@ class Driver:
             found["files"] = publish(self.batch.out, work, file_name(claim), self.labels, outcome)
         recorded = self.ledger.rejected(claim, found) if again else self.ledger.done(claim, found)
         return ("rejected" if again else "done") if recorded else "taken over"
-
-    def seed(self, claim: Claim) -> int | None:
-        """The first seed of a job's prompt."""
-        prompt = self.task(claim).prompt
-        return next((prompt[node]["inputs"][name] for node, name in seed_inputs(prompt)), None)
 
 
 def seed_inputs(prompt: dict) -> list[tuple[str, str]]:

@@ -116,6 +116,15 @@ class Ledger:
         found = dict(self.read("SELECT state, count(*) FROM jobs GROUP BY state"))
         return {name: found.get(state, 0) for state, name in enumerate(STATES)}
 
+    def knows(self, path: str) -> bool:
+        """Whether an input file is still the one whose hash is in the keys, by its size and time."""
+        return self.read("SELECT size, changed FROM files WHERE path = ?", path) == [size_and_time(path)]
+
+    def knows_all(self) -> bool:
+        """Whether every input file is."""
+        files = self.read("SELECT path, size, changed FROM files")
+        return all(size_and_time(path) == (size, changed) for path, size, changed in files)
+
     # Drivers
 
     def enter(self) -> None:
@@ -223,6 +232,15 @@ class Ledger:
             "SELECT 1 FROM jobs WHERE state IN (0, 1) UNION ALL SELECT 1 FROM jobs WHERE state = 3 AND tries < ?"
         )
         return bool(self.read(statement + " LIMIT 1", tries))
+
+
+def size_and_time(path: str) -> tuple[int, int] | None:
+    """Of a file; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def born(pid: int) -> float | None:

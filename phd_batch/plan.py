@@ -66,21 +66,22 @@ class Files:
     def __init__(self, folder: Path):
         self.folder = folder
         self.known: dict[str, tuple[str, int, int, str]] = {}
+        self.names: dict[str, list[str]] = {}
 
     def staged(self, cell: Any, alpha: bool = False) -> list[str]:
         """[name by content, path] of an image. Raises ValueError with a sentence for a cell that names none.
 
         alpha: it must have transparency.
         """
-        if not isinstance(cell, str) or cell not in self.known:
+        if not isinstance(cell, str) or cell not in self.names:
             path = file_of(cell, self.folder)
             stat, content = path.stat(), path.read_bytes()
             check_image(cell, content, alpha)
             digest = hashlib.sha256(content).hexdigest()
             self.known[cell] = (str(path), stat.st_size, stat.st_mtime_ns, digest)
-        path, _, _, digest = self.known[cell]
-        ending = Path(path).suffix.lower()
-        return [digest + (ending if ending.isascii() and ending[1:].isalnum() else ""), path]
+            ending = path.suffix.lower()
+            self.names[cell] = [digest + (ending if ending.isascii() and ending[1:].isalnum() else ""), str(path)]
+        return self.names[cell]
 
 
 def check_image(name: str, content: bytes, alpha: bool) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import hashlib
-import os
 import shutil
 import sqlite3
 import sys
@@ -184,7 +183,7 @@ def prepare(options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Led
         "versions": canonical(bound.versions),
     }
     known = ledger.facts()
-    if known != facts or files_changed(ledger):
+    if known != facts or not ledger.knows_all():
         if (
             known
             and known["jobs_digest"] != facts["jobs_digest"]
@@ -236,15 +235,3 @@ def model_names(workflow: dict, info: dict) -> set[str]:
     """The model files that the workflow itself names."""
     values = (value for node in workflow.values() for value in node["inputs"].values())
     return {value for value in values if isinstance(value, str) and value.lower().endswith(MODEL_ENDINGS)}
-
-
-def files_changed(ledger: Ledger) -> bool:
-    """Whether any input file is another one than when the batch was planned."""
-    for path, size, changed in ledger.read("SELECT path, size, changed FROM files"):
-        try:
-            stat = os.stat(path)
-        except OSError:
-            return True
-        if (stat.st_size, stat.st_mtime_ns) != (size, changed):
-            return True
-    return False

@@ -168,6 +168,23 @@ def test_an_image_that_changed_or_left_is_another_job(folder):
     assert [before[row] == after[row] for row in ("1", "2", "3")] == [True, True, False]
 
 
+def test_an_image_that_changes_while_the_batch_runs_is_not_used(folder, monkeypatch):
+    folder.table({"exemplar": "c.png", "seed": 1, "Tint.text": "slow"}, {"exemplar": "c.png", "seed": 2})
+    planned = run.plan
+
+    def then_changed(*arguments):
+        kept = planned(*arguments)
+        Image.new("RGB", (9, 9)).save(folder.path / "c.png")
+        return kept
+
+    monkeypatch.setattr(run, "plan", then_changed)
+    assert folder.run() == 1
+    assert {row["state"] for row in folder.results()} == {"refused"} and "has changed" in folder.results()[0]["error"]
+    monkeypatch.undo()
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, str(STUB)))
+    assert folder.run() == 0
+
+
 def test_another_version_runs_everything_again(folder, monkeypatch, capsys):
     folder.table(*ROWS[:2])
     assert folder.run() == 0

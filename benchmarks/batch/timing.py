@@ -1,0 +1,139 @@
+"""What a batch costs beside the graphs: overhead of a job, speed with two workers, and what the order of jobs saves."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks.batch import workload
+from benchmarks.common.table import Section
+from phd_batch import run
+from phd_batch.drive import Events, Settings, drive
+
+
+class Kept(Events):
+    """Keeps the events instead of printing them."""
+
+    def __init__(self):
+        super().__init__(True)
+        self.all: list[dict] = []
+
+    def __call__(self, event, **fields):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            super().__call__(event, **fields)
+        self.all.append(json.loads(printed.getvalue()))
+
+
+def run_batch(folder: Path, out: str, *arguments: str, shuffled: bool = False) -> tuple[list[dict], list[float]]:
+    """Runs a batch of this process: the "done" events, and each done job's seconds of its graph, in their order.
+
+    shuffled: the jobs run in a random order instead of the planned one.
+    """
+    command = [str(folder / "jobs.jsonl"), "--workflow", str(folder / "workflow.json"), "--out", str(folder / out)]
+    options = run.argument_parser().parse_args([*command, *arguments])
+    workflow = run.graph.read_workflow(folder / "workflow.json")
+    jobs = run.read_jobs(options.jobs, None)
+    ledger, _ = run.open_ledger(folder / out)
+    work, events, runners = folder / out / run.WORK / ledger.id, Kept(), []
+    work.mkdir(parents=True)
+    try:
+        runners = run.make_runners(options, work)
+        batch = run.prepare(options, workflow, jobs, ledger, runners)
+        if shuffled:
+            rows = [row for (row,) in ledger.read("SELECT row FROM jobs")]
+            random.Random(0).shuffle(rows)
+            with ledger.changing():
+                ledger.many(
+                    "UPDATE jobs SET place = ?, near = ? WHERE row = ?", ((i, i, row) for i, row in enumerate(rows))
+                )
+        runners = run.more_runners(options, work, runners, batch.where)
+        with contextlib.redirect_stderr(io.StringIO()):
+            drive(batch, runners, Settings(1), events)
+        seconds = dict(ledger.read("SELECT row, json_extract(result, '$.seconds') FROM jobs WHERE state = 2"))
+    finally:
+        for runner in runners:
+            runner.close()
+        run.close_ledger(ledger, folder / out, False)
+    done = [event for event in events.all if event["event"] == "done"]
+    return done, [seconds[event["row"]] for event in done]
+
+
+def overhead_ms(folder: Path, out: str, *arguments: str) -> float:
+    """Milliseconds of a job beyond its graph's, with one worker that is warm: the median."""
+    done, seconds = run_batch(folder, out, *arguments)
+    spent = [after["time"] - before["time"] for before, after in zip(done, done[1:], strict=False)]
+    return 1000 * statistics.median(whole - graph for whole, graph in zip(spent, seconds[1:], strict=True))
+
+
+def rate(done: list[dict]) -> float:
+    """Jobs a second, from the first to the last that ended."""
+    return (len(done) - 1) / (done[-1]["time"] - done[0]["time"])
+
+
+def measure(count: int, repeats: int) -> Section:
+    """Times of small batches on this machine. count: their jobs."""
+    section = Section(f"Batches of {count} jobs on this machine")
+    with tempfile.TemporaryDirectory() as name:
+        light = workload.prepare(Path(name) / "light", workload.LIGHT, workload.light_rows(count))
+        figure(section, "overhead_per_job_ms", overhead_ms(light, "headless"), "ms a job beyond the graph")
+        for kind, value in on_servers(light).items():
+            figure(section, kind, value, "ms a job beyond the graph")
+        graph = workload.demo(2, 128)
+        two = workload.prepare(Path(name) / "two", graph, workload.demo_rows(count, 1))
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        try:
+            one_thread(section, two)
+            cached = workload.prepare(Path(name) / "cached", workload.demo(1, 64), workload.demo_rows(count, 6), 512)
+            cache_gain(section, cached, repeats)
+        finally:
+            os.environ.pop("OMP_NUM_THREADS")
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
+    return section
+
+
+def figure(section: Section, name: str, value: float, unit: str) -> None:
+    section.figures[name] = value
+    section.row(name, f"{value:.2f} {unit}")
+
+
+def one_thread(section: Section, folder: Path) -> None:
+    """The rate of two workers with one thread each, against one."""
+    rates = [rate(run_batch(folder, f"workers {count}", "--workers", str(count))[0]) for count in (1, 2)]
+    figure(section, "speedup_2_workers", rates[1] / rates[0], f"× ({rates[0]:.2f} and {rates[1]:.2f} jobs a second)")
+
+
+def cache_gain(section: Section, folder: Path, repeats: int) -> None:
+    """Seconds of a batch in a random order against those in its own: the median of some pairs."""
+    pairs = []
+    for number in range(repeats):
+        done, _ = run_batch(folder, f"sorted {number}")
+        other, _ = run_batch(folder, f"shuffled {number}", shuffled=True)
+        pairs.append(rate(done) / rate(other))
+    figure(section, "cache_gain", statistics.median(pairs), "× as many jobs a second as in a random order")
+
+
+def on_servers(folder: Path) -> dict[str, float]:
+    """The overhead of a job on a ComfyUI server, and on Ray, where there are."""
+    import importlib.util
+
+    from devtools.processes import MissingError
+    from devtools.server import serving
+
+    found = {}
+    try:
+        (folder / "server").mkdir()
+        with serving(folder / "server") as server:
+            found["overhead_server_ms"] = overhead_ms(folder, "served", "--server", server.address)
+    except MissingError as error:
+        print(f"\nServers are left out: they {error}.")
+    if importlib.util.find_spec("ray") is None:
+        print("\nRay is left out: it is not installed.")
+    else:
+        found["ray_overhead_ms"] = overhead_ms(folder, "ray", "--ray", "--workers", "1")
+    return found
