@@ -21,6 +21,8 @@ from phd_batch.workers import read_answer
 
 # What a node needs of the repository.
 LEFT_OUT = [".git", ".venv", ".cache", "output", "tests", "docs", "training", "benchmarks", "web", "locales"]
+# So many input files stay in the object store and on a node's disk; jobs of one image follow each other.
+MOST_FILES = 256
 ERRORS = {kind.__name__: kind for kind in (Refused, Failed, NoSpace, WorkerLost)}
 
 
@@ -34,6 +36,7 @@ class Remote:
         from phd_batch.headless import Headless
 
         self.folder = Path(tempfile.mkdtemp(prefix="phd_batch_"))
+        self.received: list[str] = []
         self.server = ServerWorker(server) if server else None
         # Ray shows each actor its own GPU only.
         self.headless = None if server else Headless(0, self.folder)
@@ -77,6 +80,11 @@ class Remote:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+            self.received.append(name)
+            for old in self.received[:-MOST_FILES]:
+                for folder in (self.folder / "received", self.folder / "input"):
+                    (folder / old).unlink(missing_ok=True)
+            del self.received[:-MOST_FILES]
         return file
 
 
@@ -119,12 +127,16 @@ class RayWorker:
 
     def run(self, task: Task) -> Outcome:
         """Raises Refused, Failed, NoSpace or WorkerLost."""
-        names = list(task.files)
-        for name in names:
-            if name not in self.files:
-                # Once in the object store, however many actors read it.
-                self.files[name] = self.ray.put(Path(task.files[name]).read_bytes())
-        return self.ask(self.actor.run.remote(task.prompt, names, *(self.files[name] for name in names)))
+        stored = [self.stored(name, file) for name, file in task.files.items()]
+        return self.ask(self.actor.run.remote(task.prompt, list(task.files), *stored))
+
+    def stored(self, name: str, file: str) -> Any:
+        """A file in the object store: once, however many actors read it."""
+        found = self.files.get(name) or self.ray.put(Path(file).read_bytes())
+        self.files[name] = found
+        for old in list(self.files)[:-MOST_FILES]:
+            self.files.pop(old, None)
+        return found
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

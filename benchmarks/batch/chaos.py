@@ -21,14 +21,14 @@ from benchmarks.batch import workload
 from benchmarks.common.table import Section
 from devtools.paths import ROOT
 
-# A driver whose disk is full at its 20th image.
+# A driver whose disk is full at its fifth image.
 FULL = """
 import errno, os, sys
 from phd_batch import run
 replace, calls = os.replace, []
 def full_once(*names):
     calls.append(names)
-    if len(calls) == 20:
+    if len(calls) == 5:
         raise OSError(errno.ENOSPC, "No space left on device")
     replace(*names)
 os.replace = full_once
@@ -106,14 +106,11 @@ class Phase:
                 driver.send_signal(signal.SIGINT)
                 driver.wait(60)
 
-    def done_events(self) -> Counter[int]:
-        """How often each row was recorded as done. A process that was killed may have left half a line."""
-        rows: Counter[int] = Counter()
+    def events(self) -> Iterator[dict]:
+        """What the drivers printed. A process that was killed may have left half a line."""
         for line in self.log.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                rows[event.get("row")] += event["event"] == "done"
-        return rows
+                yield json.loads(line)
 
     def images(self) -> dict[int, np.ndarray | None]:
         """The pixels of every done row; None where the image cannot be read."""
@@ -150,15 +147,16 @@ def measure(folder: Path, count: int, with_servers: bool) -> Section:
 
 
 def judge(section: Section, phase: Phase, expected: dict, count: int) -> None:
-    images, done = phase.images(), phase.done_events()
-    lost = count - len(images)
-    doubled = sum(times > 1 for row, times in done.items() if row is not None)
+    images, events = phase.images(), list(phase.events())
+    done = Counter(event["row"] for event in events if event["event"] == "done")
+    phase.kills["disk full"] = sum(event["event"] == "no_space" for event in events)
+    lost, doubled = count - len(images), sum(times > 1 for times in done.values())
     corrupt = sum(found is None or not np.array_equal(found, expected[row]) for row, found in images.items())
     # A file that no row names would be a result of nothing.
     corrupt += len(list((phase.out / "images").iterdir())) - len(images)
     for name, value in (("lost", lost), ("doubled", doubled), ("corrupt", corrupt)):
         section.figures[name] += value
-    kills = ", ".join(f"{number} × {kind}" for kind, number in phase.kills.items()) or "nothing"
+    kills = ", ".join(f"{number} × {kind}" for kind, number in phase.kills.items() if number) or "nothing"
     section.row(phase.name, f"killed: {kills}; lost {lost}, doubled {doubled}, corrupt {corrupt}")
 
 
@@ -167,7 +165,6 @@ def killed_processes(folder: Path, count: int) -> Phase:
     phase, drawn = Phase(folder, "workers and drivers"), random.Random(0)
     phase.start(("-c", FULL))
     phase.start()
-    phase.kills["disk full"] = 1
     events: dict[int, Callable[[], None]] = {done: (lambda: phase.kill_worker(drawn)) for done in range(10, count, 10)}
     for number in range(5):
         events[5 + (number + 1) * count // 7] = lambda: phase.kill_driver(drawn.randrange(len(phase.drivers)))
