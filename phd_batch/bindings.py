@@ -45,7 +45,8 @@ class Target:
     Attributes:
         node, input: the node's id and the input's.
         kind: FILE or one of WIDGETS.
-        spec: what the schema has about it: min, max, options; of a file, whether it must have transparency (alpha).
+        spec: what the schema has about it: min, max, options; of a file, the options that are there already, and
+            whether it must have transparency (alpha).
         added: to the cell, for a second seed.
     """
 
@@ -135,10 +136,50 @@ def target_of(workflow: dict, info: dict, node_id: str, name: str, added: int) -
     if isinstance(kind, list):
         kind, spec = "COMBO", spec | {"options": kind}
     if any(key.endswith("_upload") and on for key, on in spec.items()):
-        return Target(node_id, name, FILE, {"alpha": needs_alpha(workflow, node_id)}), ""
+        there = {"options": spec.get("options", ()), "alpha": needs_alpha(workflow, node_id)}
+        return Target(node_id, name, FILE, there), ""
     if kind not in WIDGETS:
         return None, f"{title(node)}.{name} takes a link ({kind}), not a value."
     return Target(node_id, name, kind, spec, added), ""
+
+
+def check_values(workflow: dict, info: dict, bound: Iterable[tuple[str, str]]) -> list[Fault]:
+    """What is wrong with the values that the workflow itself has: what ComfyUI would refuse in every job.
+
+    bound: (node id, input) of those that columns set.
+    """
+    faults, bound = [], set(bound)
+    for node_id, node in workflow.items():
+        inputs = info.get(node["class_type"], {}).get("input", {})
+        declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
+        missing = [
+            name for name in inputs.get("required", {}) if name not in node["inputs"] and (node_id, name) not in bound
+        ]
+        faults += [Fault(None, "", f"{title(node)} ({node_id}) lacks its input {name}.") for name in missing]
+        for name, value in node["inputs"].items():
+            if name not in declared or is_link(value) or (node_id, name) in bound:
+                continue
+            target, _ = target_of(workflow, info, node_id, name, 0)
+            if target is None or target.kind in (FILE, "STRING"):
+                continue
+            try:
+                value_of(value, target)
+            except ValueError as error:
+                faults.append(Fault(None, "", f"{title(node)}.{name}: {error}"))
+    return faults
+
+
+def own_files(workflow: dict, info: dict, bound: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """(node id, input, name) of the files that the workflow itself names, and that are not where the jobs run."""
+    found, bound = [], set(bound)
+    for node_id, node in workflow.items():
+        for name, value in node["inputs"].items():
+            if is_link(value) or (node_id, name) in bound:
+                continue
+            target, _ = target_of(workflow, info, node_id, name, 0)
+            if target is not None and target.kind == FILE and value not in target.spec["options"]:
+                found.append((node_id, name, value))
+    return found
 
 
 def value_of(cell: Any, target: Target) -> Any:
@@ -155,7 +196,8 @@ def value_of(cell: Any, target: Target) -> Any:
         return bounded(number(cell), spec)
     text = cell if isinstance(cell, str) else str(cell)
     options = spec.get("options")
-    if target.kind == "COMBO" and options:
+    # A list that the page fetches is not known here.
+    if target.kind == "COMBO" and isinstance(options, list) and not spec.get("remote"):
         if text not in [str(option) for option in options]:
             near = difflib.get_close_matches(text, map(str, options), 3, 0.3) or list(map(str, options[:3]))
             raise ValueError(

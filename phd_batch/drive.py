@@ -20,13 +20,11 @@ from phd_batch.faults import Failed, NoSpace, Refused, WorkerLost
 from phd_batch.keys import resolved
 from phd_batch.ledger import Claim, Ledger
 from phd_batch.outcome import Outcome, Task, Where
-from phd_batch.plan import Bound
+from phd_batch.plan import STAGED, Bound
 from phd_batch.progress import Progress
 from phd_batch.reject import Rule
 from phd_batch.results import file_label, file_name, publish, summary
 
-# Where files are staged below ComfyUI's input folder.
-STAGED = "phd_batch"
 # In seconds: before a failed job is tried again, doubled with each try; and before a lost worker is
 # looked for again, doubled up to the longest.
 BACKOFF, RESTART, LONGEST = 2.0, 1.0, 15.0
@@ -206,7 +204,8 @@ class Driver:
             if "filename_prefix" in node["inputs"]:
                 # Another one at every attempt: ComfyUI does not save again what it has in its cache.
                 node["inputs"]["filename_prefix"] = f"{STAGED}/{claim.key[:16]}_{claim.claims}"
-        files = {f"{STAGED}/{cell[0]}": cell[1] for cell in claim.cells if isinstance(cell, list)}
+        named = [*bound.files.items(), *(cell for cell in claim.cells if isinstance(cell, list))]
+        files = {f"{STAGED}/{name}": path for name, path in named}
         for file in files.values():
             if not self.ledger.knows(file):
                 raise Refused(f"{file} has changed since the batch began; start the same command again.")

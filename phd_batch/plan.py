@@ -15,6 +15,8 @@ from phd_batch.jobs import Jobs
 from phd_batch.keys import Keys
 from phd_batch.ledger import DONE, INDEXES, JOBS, REFUSED, Ledger
 
+# Where files are staged below ComfyUI's input folder.
+STAGED = "phd_batch"
 # More faults than are shown are only counted.
 MOST_KEPT = 2 * MOST_SHOWN
 # What a column of each kind costs to change: what is loaded first goes first.
@@ -39,6 +41,7 @@ class Bound:
         targets: by column.
         versions: of what the jobs run on; in every key.
         model_version: gives a model file's, by its name.
+        files: that the workflow itself names: name by content -> path.
     """
 
     workflow: dict
@@ -46,6 +49,7 @@ class Bound:
     targets: dict[str, list[Target]]
     versions: dict
     model_version: Callable[[str], str] = field(default=lambda name: "")
+    files: dict[str, str] = field(default_factory=dict)
 
     def all_targets(self) -> list[Target]:
         return [target for column in self.columns for target in self.targets[column]]
@@ -110,6 +114,8 @@ def plan(jobs: Jobs, bound: Bound, ledger: Ledger, facts: dict[str, str]) -> int
     with ledger.changing() as run:
         run(JOBS.format(name="planned"))
         check = RowCheck(bound, files)
+        for path in bound.files.values():
+            files.staged(path)
         ledger.many(
             "INSERT INTO planned (row, key, cells) VALUES (?, ?, ?)",
             planned_rows(jobs, check, order),

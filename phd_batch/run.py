@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phd_batch import graph
-from phd_batch.bindings import FILE, MODEL_ENDINGS, bind
+from phd_batch.bindings import FILE, MODEL_ENDINGS, bind, check_values, own_files
 from phd_batch.drive import Batch, Events, Settings, drive
 from phd_batch.faults import Failed, Fault, Faults, UsageError, WorkerLost
 from phd_batch.jobs import Jobs, read_jobs
@@ -18,7 +18,7 @@ from phd_batch.keys import canonical
 from phd_batch.ledger import Ledger
 from phd_batch.outcome import Where
 from phd_batch.page import write_page
-from phd_batch.plan import Bound, plan
+from phd_batch.plan import STAGED, Bound, Files, plan
 from phd_batch.ray_workers import ray_workers, start_ray
 from phd_batch.reject import parse_rule
 from phd_batch.results import write_tables
@@ -227,8 +227,29 @@ def bind_all(options: argparse.Namespace, workflow: dict, jobs: Jobs, where: Whe
     faults = [*graph.check_workflow(workflow, where.info), *wrong, *faults]
     if faults:
         raise Faults(faults)
+    bound = {(target.node, target.input) for each in targets.values() for target in each}
+    workflow, files, missing = with_own_files(workflow, where.info, bound, jobs.folder)
+    faults = [*check_values(workflow, where.info, bound), *missing]
+    if faults:
+        raise Faults(faults)
     models = {value: model_version(value) for value in sorted(model_names(workflow, where.info))}
-    return Bound(workflow, jobs.columns, targets, {**where.versions, "models": models}, model_version)
+    return Bound(workflow, jobs.columns, targets, {**where.versions, "models": models}, model_version, files)
+
+
+def with_own_files(workflow: dict, info: dict, bound: set, folder: Path) -> tuple[dict, dict[str, str], list[Fault]]:
+    """The workflow with the files that it names taken from the folder of inputs, and these by their staged names."""
+    files, faults, store = {}, [], Files(folder.resolve())
+    workflow = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in workflow.items()}
+    for node_id, name, value in own_files(workflow, info, bound):
+        place = f"{graph.title(workflow[node_id])}.{name}"
+        try:
+            staged, path = store.staged(value)
+        except ValueError as error:
+            faults.append(Fault(None, "", f"{place}, which no column sets: {error}"))
+            continue
+        files[staged] = path
+        workflow[node_id]["inputs"][name] = f"{STAGED}/{staged}"
+    return workflow, files, faults
 
 
 def model_names(workflow: dict, info: dict) -> set[str]:

@@ -158,6 +158,16 @@ def test_a_worker_without_space_stops_the_batch_too(folder):
     assert folder.results()[0]["state"] == "queued"
 
 
+def test_an_image_that_the_workflow_itself_names_is_taken_from_the_folder(folder, capsys):
+    folder.table({"seed": 1})
+    assert "Exemplar.image, which no column sets: there is no file x.png" in wrong(folder, capsys)
+    Image.new("RGB", (8, 8), (7, 7, 7)).save(folder.path / "x.png")
+    assert folder.run() == 0
+    before = folder.pixels()
+    Image.new("RGB", (8, 8), (8, 8, 8)).save(folder.path / "x.png")
+    assert folder.run() == 0 and folder.pixels() != before
+
+
 def test_an_image_that_changed_or_left_is_another_job(folder):
     folder.table(*ROWS[:3])
     assert folder.run() == 0
@@ -300,3 +310,35 @@ def test_kills_of_workers_and_drivers_lose_nothing_and_do_nothing_twice(folder):
         prompt["2"]["inputs"]["text"], prompt["3"]["inputs"]["seed"] = "slow", int(row) - 1
         name = NAMES[(int(row) - 1) % 3]
         assert pixels == batch_worker.color(prompt, (folder.path / name).read_bytes())[:27].ljust(27, b"\0")
+
+
+def test_comfyui_itself_runs_the_rows_in_a_process_of_its_own(tmp_path, monkeypatch, comfyui):
+    """With a real worker process: the image is that of the same workflow in this process."""
+    from devtools.executor import run_workflow
+
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-m", "phd_batch.headless"))
+    node = batch_worker.node
+    workflow = {
+        "1": node("LoadImage", "Exemplar", image="x.png"),
+        "2": node("ImageInvert", "Invert", image=["1", 0]),
+        "3": node("ImageScale", "Scale", image=["2", 0], upscale_method="area", width=8, height=8, crop="disabled"),
+        "4": node("SaveImage", "Save", images=["3", 0], filename_prefix="x"),
+        "5": node("PhDLoadDemoImages", "Demo"),
+        "6": node("PreviewImage", "Preview", images=["5", 0]),
+    }
+    folder = Folder(tmp_path)
+    (tmp_path / "w.json").write_text(json.dumps(workflow))
+    folder.table(*({"exemplar": name, "Scale.width": 4 + i} for i, name in enumerate(NAMES)))
+    assert folder.run("--save", "Invert.IMAGE", "--save", "Exemplar.MASK") == 0
+    import folder_paths
+
+    for number, row in enumerate(folder.results()):
+        copied = Path(folder_paths.get_input_directory()) / "batch.png"
+        copied.write_bytes((tmp_path / NAMES[number]).read_bytes())
+        workflow["1"]["inputs"]["image"] = "batch.png"
+        workflow["3"]["inputs"]["width"] = 4 + number
+        (expected,) = run_workflow({name: workflow[name] for name in "1234"}).results["3"]
+        found = np.asarray(Image.open(folder.out / row["file"]))
+        assert np.array_equal(found, (expected[0].numpy() * 255).clip(0, 255).astype(np.uint8))
+        others = [Path(file).name.partition(".")[2] for file in row["more_files"].split()]
+        assert others == ["Exemplar.MASK.png", "Invert.IMAGE.png"]

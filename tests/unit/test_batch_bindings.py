@@ -1,12 +1,13 @@
 """Columns bind to inputs by title and name; cells become values, or are refused in a sentence."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from batch_support import INFO, images, node, workflow
 
 from phd_batch import graph
-from phd_batch.bindings import bind, file_of, value_of
+from phd_batch.bindings import bind, check_values, file_of, own_files, value_of
 from phd_batch.faults import UsageError
 from phd_batch.keys import Keys, resolved
 
@@ -87,6 +88,13 @@ def test_cells_become_values_of_the_inputs_type(column, cell, value):
     assert found == value and type(found) is type(value)
 
 
+def test_a_list_that_is_empty_has_no_value_and_one_that_the_page_fetches_any():
+    nothing = target("Sampler.sampler_name")
+    with pytest.raises(ValueError, match="there are none"):
+        value_of("euler", replace(nothing, spec={"options": []}))
+    assert value_of("euler", replace(nothing, spec={"options": [], "remote": {"route": "/x"}})) == "euler"
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "words"),
     [
@@ -148,6 +156,23 @@ def test_a_workflow_is_checked_against_the_nodes_that_are_there():
     words = " ".join(fault.message for fault in graph.check_workflow(broken, INFO))
     assert "no node 'NoSuch'" in words and "node '99'" in words and "add Save Image" in words
     assert graph.check_workflow(workflow(), INFO) == []
+
+
+def test_what_comfyui_would_refuse_in_every_job_is_found_before():
+    broken = workflow()
+    broken["5"]["inputs"] |= {"cfg": 1000.0, "sampler_name": "eular", "seed": -1}
+    del broken["5"]["inputs"]["tiled"]
+    words = " ".join(fault.message for fault in check_values(broken, INFO, [("5", "seed")]))
+    assert "Sampler.cfg: 1000.0 is not within" in words and "Sampler.sampler_name: 'eular'" in words
+    assert "lacks its input tiled" in words and "seed" not in words
+    assert check_values(workflow(), INFO, []) == []
+
+
+def test_files_that_the_workflow_names_are_found_unless_they_are_there():
+    named = workflow()
+    named["2"]["inputs"]["image"] = "y.png"
+    assert own_files(named, INFO, []) == [("2", "image", "y.png")]
+    assert own_files(named, INFO, [("2", "image")]) == []
 
 
 def test_previews_are_left_out_unless_they_are_all_there_is():
