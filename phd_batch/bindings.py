@@ -200,9 +200,8 @@ def value_of(cell: Any, target: Target) -> Any:
     if target.kind == "COMBO" and isinstance(options, list) and not spec.get("remote"):
         if text not in [str(option) for option in options]:
             near = difflib.get_close_matches(text, map(str, options), 3, 0.3) or list(map(str, options[:3]))
-            raise ValueError(
-                f"{cell!r} is not in the list; there are {', '.join(near)}{', …' * (len(options) > len(near))}."
-            )
+            there = ", ".join(near) + ", …" * (len(options) > len(near)) or "none"
+            raise ValueError(f"{cell!r} is not in the list; there are {there}.")
         return next(option for option in options if str(option) == text)
     return text
 

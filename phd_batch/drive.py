@@ -258,8 +258,8 @@ def drive(batch: Batch, runners: list[Any], settings: Settings, events: Events) 
             for thread in threads:
                 thread.start()
             tended = time.monotonic()
-            while any(thread.is_alive() for thread in threads):
-                next(thread for thread in [*threads, threads[0]] if thread.is_alive() or thread is threads[0]).join(0.2)
+            while alive := [thread for thread in threads if thread.is_alive()]:
+                alive[0].join(0.2)
                 driver.progress.draw()
                 if time.monotonic() - tended > TEND_SECONDS:
                     tended = time.monotonic()

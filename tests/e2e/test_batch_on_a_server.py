@@ -69,14 +69,15 @@ def test_rows_run_once_on_a_server_and_their_reports_come_back(server, tmp_path)
     assert (tmp_path / "out" / found[0]["file"]).stat().st_mtime_ns == before
 
 
-def test_an_input_that_comfyui_refuses_is_named(server, tmp_path, capsys):
+def test_an_input_that_a_node_refuses_is_named_and_not_tried_again(server, tmp_path):
     workflow = json.loads(json.dumps(WORKFLOW))
-    # Only Paste & Blend itself knows that this is wrong.
-    workflow["4"]["inputs"] |= {"size_min": 0.9, "size_max": 0.1, "placement": "random"}
-    Image.new("RGBA", (32, 32), (200, 40, 40, 255)).save(tmp_path / "a.png")
+    # Only Stitch itself finds that this image has another shape.
+    workflow["5"]["inputs"]["sampled"] = ["1", 0]
+    Image.new("RGBA", (200, 200), (200, 40, 40, 255)).save(tmp_path / "a.png")
+    Image.new("RGB", (600, 200)).save(tmp_path / "b.png")
     (tmp_path / "w.json").write_text(json.dumps(workflow))
-    (tmp_path / "jobs.csv").write_text("exemplar,background\na.png,a.png\n")
+    (tmp_path / "jobs.csv").write_text("exemplar,background\na.png,b.png\n")
     command = [str(tmp_path / "jobs.csv"), "--workflow", str(tmp_path / "w.json"), "--out", str(tmp_path / "out")]
     assert run.main([*command, "--server", server.address]) == 1
     (row,) = results(tmp_path)
-    assert row["state"] == "refused" and "size_min" in row["error"] and "PhDPasteBlend" in row["error"]
+    assert row["state"] == "refused" and row["error"].startswith("PhDStitch: sampled is")
