@@ -133,6 +133,11 @@ class Ledger:
             values = (self.id, socket.gethostname(), os.getpid(), born(os.getpid()), time.time())
             run("INSERT INTO drivers VALUES (?, ?, ?, ?, ?)", values)
 
+    def others(self) -> bool:
+        """Whether another living process drives the batch."""
+        drivers = self.read("SELECT id, host, pid, born, beat FROM drivers WHERE id != ?", self.id)
+        return not all(self.is_dead(entry, time.time()) for entry in drivers)
+
     def leave(self) -> None:
         """Gives back what this process has not finished."""
         with self.changing() as run:

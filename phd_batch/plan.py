@@ -102,16 +102,21 @@ def check_image(name: str, content: bytes, alpha: bool) -> None:
         raise ValueError(f"{name} has no transparency that shows the subject; add a column mask with its masks.")
 
 
-def plan(jobs: Jobs, bound: Bound, ledger: Ledger, facts: dict[str, str]) -> int:
-    """Writes the jobs of a table into the ledger, in one change; how many were done already.
+def plan(jobs: Jobs, bound: Bound, ledger: Ledger, facts: dict[str, str]) -> int | None:
+    """Writes the jobs of a table into the ledger, in one change; how many of them were there as done or refused.
 
-    Jobs that stand there as done or refused stay so if their key is the same. Raises Faults, and changes nothing, where
-    anything is wrong.
+    None where another process has planned the same batch meanwhile. Jobs that are done or refused stay so if their key
+    is the same. Raises Faults where anything is wrong, or another process runs the batch as it was; nothing changes.
 
     facts: what the batch is, to be compared when it is started again.
     """
     files, order = Files(jobs.folder.resolve()), Order(bound)
     with ledger.changing() as run:
+        if ledger.facts() == facts and ledger.knows_all():
+            return None
+        if ledger.others():
+            message = "another process runs this batch as it was; wait for its end, or stop it, and start this again."
+            raise Faults([Fault(None, "", message)])
         run(JOBS.format(name="planned"))
         check = RowCheck(bound, files)
         for path in bound.files.values():

@@ -120,7 +120,7 @@ def open_ledger(out: Path) -> tuple[Ledger, bool]:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out: {out} is a file; a folder is needed.")
     is_new = not (out / LEDGER).is_file()
-    if is_new and out.is_dir() and any(out.iterdir()):
+    if is_new and out.is_dir() and any(entry.name != WORK for entry in out.iterdir()):
         raise UsageError(f"--out: {out} holds other files and no batch; name a new folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -136,16 +136,17 @@ def open_ledger(out: Path) -> tuple[Ledger, bool]:
 
 
 def close_ledger(ledger: Ledger, out: Path, is_new: bool) -> None:
-    """Ends this process's part. A folder in which nothing was planned is as it was before."""
+    """Ends this process's part. A folder in which nobody planned anything is as it was before."""
     shutil.rmtree(out / WORK / ledger.id, ignore_errors=True)
+    is_new = is_new and not ledger.has_jobs()
     ledger.close()
-    if is_new:
-        for file in out.glob(f"{LEDGER}*"):
-            file.unlink()
-    for folder in (out / WORK, out) if is_new else (out / WORK,):
-        # Another process may work there.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    with contextlib.suppress(OSError):
+        # Fails where another process works there, which then needs the ledger.
+        (out / WORK).rmdir()
+        if is_new:
+            for file in out.glob(f"{LEDGER}*"):
+                file.unlink()
+            out.rmdir()
 
 
 def make_runners(options: argparse.Namespace, work: Path) -> list[Any]:
@@ -192,7 +193,7 @@ def prepare(options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Led
             message = f"--out: {options.out} holds another batch, of {known['jobs']}; name a new folder."
             raise UsageError(message)
         kept = plan(jobs, bound, ledger, facts)
-        if known:
+        if known and kept is not None:
             print(f"The batch has changed; {kept} jobs stay as they are.", file=sys.stderr)
     own = graph.outputs_of(workflow, where.info)
     return Batch(bound, ledger, where, Path(options.out).expanduser(), own[0] if own else "")

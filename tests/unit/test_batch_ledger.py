@@ -28,7 +28,7 @@ def planned(folder, rows, columns=("exemplar", "seed"), ledger=None, versions=No
     targets, faults = bind(jobs.columns, workflow(), INFO)
     assert not faults
     bound = Bound(workflow(), jobs.columns, targets, versions or {"pack": "1"})
-    return ledger, plan(jobs, bound, ledger, {"jobs": jobs.name})
+    return ledger, plan(jobs, bound, ledger, {"jobs_digest": jobs.digest})
 
 
 ROWS = [[name, seed] for seed in range(3) for name in ("a.png", "b.png", "c.png")]
@@ -171,6 +171,26 @@ def test_a_changed_table_keeps_the_jobs_that_are_done(folder):
     images(folder, "x.png", "y.png", "z.png", "a.png")
     assert planned(folder, ROWS, ledger=ledger)[1] == 0
     assert ledger.counts()["queued"] == 9
+
+
+def test_a_batch_that_another_process_has_planned_meanwhile_is_joined(folder):
+    ledger, _ = planned(folder, ROWS)
+    ledger.enter()
+    ledger.claim("w", -1)
+    other = Ledger(folder / "ledger.sqlite")
+    assert planned(folder, ROWS, ledger=other)[1] is None
+    assert ledger.counts()["running"] == 1
+
+
+def test_a_batch_that_another_process_runs_is_not_changed(folder):
+    ledger, _ = planned(folder, ROWS)
+    ledger.enter()
+    other = Ledger(folder / "ledger.sqlite")
+    images(folder, "x.png", "y.png", "z.png", "a.png")
+    with pytest.raises(Faults, match="another process runs this batch"):
+        planned(folder, ROWS, ledger=other)
+    ledger.leave()
+    assert planned(folder, ROWS, ledger=other)[1] == 0
 
 
 def test_a_plan_that_is_cut_off_leaves_the_old_one(folder):
