@@ -105,7 +105,11 @@ def page(cards: list[dict[str, Any]], columns: tuple[str, ...], total: int) -> s
     # Names of files may contain anything, also a tag.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
     head = f"{len(cards)} of {total} rows, the worst first" if len(cards) < total else f"{total} rows"
-    return PAGE.replace("HEAD", head).replace("SHOWN", json.dumps([*columns, *SHOWN])).replace("DATA", text)
+    return (
+        PAGE.replace("HEAD", head)
+        .replace("SHOWN", json.dumps(list(dict.fromkeys([*columns, *SHOWN]))))
+        .replace("DATA", text)
+    )
 
 
 PAGE = """<!doctype html>
@@ -130,8 +134,8 @@ a { color: inherit; }
 <option value="flags">flags</option><option value="identity">identity</option><option value="row">row</option>
 <option value="seconds">seconds</option></select></label>
 <label><input id="only" type="checkbox"> flagged only</label>
-Left: before. Right: after.
 </p>
+<p>Left: before. Right: after.</p>
 <div id="cards"></div>
 <script>
 const shown = SHOWN, data = DATA;
