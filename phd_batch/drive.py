@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from phd_batch.bindings import FILE, SEEDS
 from phd_batch.faults import Failed, NoSpace, Refused, WorkerLost
 from phd_batch.keys import resolved
 from phd_batch.ledger import Claim, Ledger
-from phd_batch.outcome import Outcome, Task, Where
+from phd_batch.outcome import Outcome, Task, Where, Worker
 from phd_batch.plan import STAGED, Bound
 from phd_batch.progress import Progress
 from phd_batch.reject import Rule
@@ -114,7 +114,7 @@ class Driver:
             self.draining.set()
             self.progress.say(reason.strip())
 
-    def serve(self, runner: Any) -> None:
+    def serve(self, runner: Worker) -> None:
         """One worker's thread: its jobs one after another."""
         near, lost = -1, 0
         try:
@@ -142,7 +142,7 @@ class Driver:
             self.error = error
             self.drain("An error ends the batch. ")
 
-    def is_up(self, runner: Any) -> bool:
+    def is_up(self, runner: Worker) -> bool:
         """Waits until a worker answers. False where it does not within its patience, or has other versions."""
         begun, wait = time.monotonic(), RESTART
         while not self.draining.is_set():
@@ -160,7 +160,7 @@ class Driver:
             return versions == self.batch.where.versions
         return False
 
-    def work(self, runner: Any, claim: Claim) -> bool:
+    def work(self, runner: Worker, claim: Claim) -> bool:
         """Runs one job and records how it ended. False where its worker was lost."""
         self.progress.began(runner.name, claim.row)
         self.events("started", row=claim.row, worker=runner.name, attempt=claim.claims)
@@ -246,7 +246,7 @@ def is_better(one: dict, other: dict) -> bool:
     return (one.get("identity") or -1) > (other.get("identity") or -1)
 
 
-def drive(batch: Batch, runners: list[Any], settings: Settings, events: Events) -> Ended:
+def drive(batch: Batch, runners: Sequence[Worker], settings: Settings, events: Events) -> Ended:
     """Runs all jobs; Ctrl-C lets the running ones end. Raises what ended a thread unexpectedly."""
     ledger, driver = batch.ledger, Driver(batch, settings, events)
     ledger.enter()
@@ -311,7 +311,7 @@ STOPPED = "Stopped: "
 
 
 @contextlib.contextmanager
-def interrupts_drain(driver: Driver, runners: list[Any]) -> Iterator[None]:
+def interrupts_drain(driver: Driver, runners: Sequence[Worker]) -> Iterator[None]:
     """Ctrl-C, or SIGTERM, lets the running jobs end; the second one ends them."""
 
     def interrupted(number: int, frame: Any) -> None:

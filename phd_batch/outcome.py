@@ -1,8 +1,9 @@
 """What a run of a job gave, wherever it ran."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 # Errors with which the pack's nodes refuse an input; running again gives the same.
 REFUSALS = ("ValueError", "FileNotFoundError")
@@ -54,6 +55,32 @@ class Where:
     versions: dict
     gpus: int = 0
     kinds: frozenset[str] = frozenset()
+
+
+class Worker(Protocol):
+    """What runs jobs, one at a time: a process, a server, an actor of a cluster.
+
+    Attributes:
+        name: shown to people; no secret is in it.
+        patience: for so many seconds it is waited for when it is gone.
+    """
+
+    name: str
+    patience: float
+
+    def where(self, kinds: Iterable[str] = ()) -> Where:
+        """What it runs on. kinds: the node types that count for the version. Raises WorkerLost or Failed."""
+        ...
+
+    def model_version(self, name: str) -> str:
+        """Of a model file, by its name; "" where that cannot be known."""
+        ...
+
+    def run(self, task: Task) -> Outcome:
+        """Raises Refused, Failed, NoSpace or WorkerLost."""
+        ...
+
+    def close(self) -> None: ...
 
 
 def saved_images(outputs: dict[str, dict]) -> list[tuple[str, int, dict]]:

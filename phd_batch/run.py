@@ -6,8 +6,8 @@ import hashlib
 import shutil
 import sqlite3
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from phd_batch import graph
 from phd_batch.bindings import FILE, MODEL_ENDINGS, bind, check_values, own_files
@@ -16,7 +16,7 @@ from phd_batch.faults import Failed, Fault, Faults, UsageError, WorkerLost
 from phd_batch.jobs import Jobs, read_jobs
 from phd_batch.keys import canonical
 from phd_batch.ledger import Ledger
-from phd_batch.outcome import Where
+from phd_batch.outcome import Where, Worker
 from phd_batch.page import write_page
 from phd_batch.plan import STAGED, Bound, Files, plan
 from phd_batch.ray_workers import ray_workers, start_ray
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     jobs = read_jobs(options.jobs, options.inputs)
     out = Path(options.out).expanduser()
     ledger, is_new = open_ledger(out)
-    runners = []
+    runners: Sequence[Worker] = ()
     try:
         work = out / WORK / ledger.id
         work.mkdir(parents=True)
@@ -149,7 +149,7 @@ def close_ledger(ledger: Ledger, out: Path, is_new: bool) -> None:
             out.rmdir()
 
 
-def make_runners(options: argparse.Namespace, work: Path) -> list[Any]:
+def make_runners(options: argparse.Namespace, work: Path) -> Sequence[Worker]:
     """What answers for all: the first worker, or every server."""
     if options.server and options.workers:
         raise UsageError("--workers is for processes that are started; leave it out with --server.")
@@ -164,7 +164,7 @@ def make_runners(options: argparse.Namespace, work: Path) -> list[Any]:
     return [LocalWorker(0, work, options.workers or 1)]
 
 
-def more_runners(options: argparse.Namespace, work: Path, runners: list[Any], where: Where) -> list[Any]:
+def more_runners(options: argparse.Namespace, work: Path, runners: Sequence[Worker], where: Where) -> Sequence[Worker]:
     """All workers: one for each GPU, if their number is not given."""
     if options.server or options.ray is not None:
         return runners
@@ -172,7 +172,9 @@ def more_runners(options: argparse.Namespace, work: Path, runners: list[Any], wh
     return [*runners, *(LocalWorker(number, work, count) for number in range(1, count))]
 
 
-def prepare(options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Ledger, runners: list[Any]) -> Batch:
+def prepare(
+    options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Ledger, runners: Sequence[Worker]
+) -> Batch:
     """The batch, its jobs in the ledger: as they stand there, or else checked and planned. Raises UsageError."""
     where = ask_where(runners, {node["class_type"] for node in workflow.values()})
     bound = bind_all(options, workflow, jobs, where, runners[0].model_version)
@@ -199,7 +201,7 @@ def prepare(options: argparse.Namespace, workflow: dict, jobs: Jobs, ledger: Led
     return Batch(bound, ledger, where, Path(options.out).expanduser(), own[0] if own else "")
 
 
-def ask_where(runners: list[Any], kinds: set[str]) -> Where:
+def ask_where(runners: Sequence[Worker], kinds: set[str]) -> Where:
     """What the jobs run on. Raises UsageError where it does not start, or workers differ."""
     places, faults = [], []
     for runner in runners:
@@ -220,7 +222,9 @@ def versions_text(place: Where) -> str:
     return f"ComfyUI {place.versions.get('comfyui')}, nodes {place.versions.get('nodes')}"
 
 
-def bind_all(options: argparse.Namespace, workflow: dict, jobs: Jobs, where: Where, model_version: Any) -> Bound:
+def bind_all(
+    options: argparse.Namespace, workflow: dict, jobs: Jobs, where: Where, model_version: Callable[[str], str]
+) -> Bound:
     """The workflow made ready, with all columns bound. Raises Faults."""
     workflow = graph.with_own_images(graph.without_previews(workflow, where.info), jobs.columns)
     workflow, wrong = graph.with_saved(workflow, options.save, where.info)
