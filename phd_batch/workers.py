@@ -39,7 +39,8 @@ class LocalWorker:
         environment = dict(os.environ)
         if self.workers > 1:
             # Each has its share of the cores.
-            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
+            threads = str(max(1, (os.cpu_count() or 1) // self.workers))
+            environment = {"OMP_NUM_THREADS": threads, "OPENCV_FOR_THREADS_NUM": threads, **environment}
         command = [*COMMAND, str(self.number), str(self.folder)]
         # A session of its own: Ctrl-C is for the driver alone, which lets the workers finish.
         apart: dict[str, Any] = {"start_new_session": True}
