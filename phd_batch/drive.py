@@ -31,6 +31,8 @@ BACKOFF, RESTART, LONGEST = 2.0, 1.0, 15.0
 # A worker that was lost so often, with no job done between, is given up: more often than for two jobs that end workers.
 MOST_LOSSES = 12
 TEND_SECONDS = 2.0
+# After a count, at least so many times its duration passes until the next.
+COUNT_SHARE = 100
 # Between seeds of a rejected row.
 RESEED = 1_000_003
 
@@ -104,6 +106,7 @@ class Driver:
         self.labels = batch.labels()
         self.progress = Progress(batch.ledger.counts(), settings.per_worker)
         self.draining = threading.Event()
+        self.count_at = 0.0
         self.reason = ""
         self.error: BaseException | None = None
 
@@ -277,7 +280,11 @@ def drive(batch: Batch, runners: Sequence[Worker], settings: Settings, events: E
 def tend(driver: Driver) -> None:
     try:
         clear_dead(driver.batch, driver.ledger.tend(driver.settings.tries))
-        driver.progress.counted(driver.ledger.counts())
+        start = time.monotonic()
+        # Counting a million rows takes a while, in which no worker has the ledger.
+        if start >= driver.count_at:
+            driver.progress.counted(driver.ledger.counts())
+            driver.count_at = time.monotonic() + COUNT_SHARE * (time.monotonic() - start)
     except sqlite3.OperationalError as error:
         driver.drain(f"The ledger cannot be written ({error}). ")
     except OSError as error:
