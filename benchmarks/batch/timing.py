@@ -7,8 +7,10 @@ import os
 import random
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.batch import workload
@@ -30,8 +32,23 @@ class Kept(Events):
         self.all.append(json.loads(printed.getvalue()))
 
 
-def run_batch(folder: Path, out: str, *arguments: str, shuffled: bool = False) -> tuple[list[dict], list[float]]:
-    """Runs a batch of this process: the "done" events, and each done job's seconds of its graph, in their order.
+@dataclass(frozen=True)
+class Ran:
+    """A batch that was run.
+
+    Attributes:
+        done: the events of the jobs' ends.
+        seconds: of each of these jobs' graphs.
+        cpu_ms: what this process computed for a job.
+    """
+
+    done: list[dict]
+    seconds: list[float]
+    cpu_ms: float
+
+
+def run_batch(folder: Path, out: str, *arguments: str, shuffled: bool = False) -> Ran:
+    """Runs a batch from this process.
 
     shuffled: the jobs run in a random order instead of the planned one.
     """
@@ -56,22 +73,23 @@ def run_batch(folder: Path, out: str, *arguments: str, shuffled: bool = False) -
         # The last worker would otherwise start while the first has done half of the jobs.
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda runner: runner.where(batch.where.kinds), runners))
+        spent = time.process_time()
         with contextlib.redirect_stderr(io.StringIO()):
             drive(batch, runners, Settings(1), events)
+        cpu_ms = 1000 * (time.process_time() - spent) / sum(ledger.counts().values())
         seconds = dict(ledger.read("SELECT row, json_extract(result, '$.seconds') FROM jobs WHERE state = 2"))
     finally:
         for runner in runners:
             runner.close()
         run.close_ledger(ledger, folder / out, False)
     done = [event for event in events.all if event["event"] == "done"]
-    return done, [seconds[event["row"]] for event in done]
+    return Ran(done, [seconds[event["row"]] for event in done], cpu_ms)
 
 
-def overhead_ms(folder: Path, out: str, *arguments: str) -> float:
+def overhead_ms(ran: Ran) -> float:
     """Milliseconds of a job beyond its graph's, with one worker that is warm: the median."""
-    done, seconds = run_batch(folder, out, *arguments)
-    spent = [after["time"] - before["time"] for before, after in zip(done, done[1:], strict=False)]
-    return 1000 * statistics.median(whole - graph for whole, graph in zip(spent, seconds[1:], strict=True))
+    spent = [after["time"] - before["time"] for before, after in zip(ran.done, ran.done[1:], strict=False)]
+    return 1000 * statistics.median(whole - graph for whole, graph in zip(spent, ran.seconds[1:], strict=True))
 
 
 def rate(done: list[dict]) -> float:
@@ -84,7 +102,9 @@ def measure(count: int, repeats: int) -> Section:
     section = Section(f"Batches of {count} jobs on this machine")
     with tempfile.TemporaryDirectory() as name:
         light = workload.prepare(Path(name) / "light", workload.LIGHT, workload.light_rows(count))
-        figure(section, "overhead_per_job_ms", overhead_ms(light, "headless"), "ms a job beyond the graph")
+        ran = run_batch(light, "headless")
+        figure(section, "overhead_per_job_ms", overhead_ms(ran), "ms a job beyond the graph")
+        figure(section, "driver_cpu_ms", ran.cpu_ms, "ms a job in the driver's process")
         for kind, value in on_servers(light).items():
             figure(section, kind, value, "ms a job beyond the graph")
         graph = workload.demo(2, 128)
@@ -117,7 +137,7 @@ def speedup(section: Section, folder: Path, repeats: int) -> None:
     """The rate of two workers with one thread each, against one: the median of some pairs."""
     pairs = []
     for number in range(repeats):
-        one, two = (rate(run_batch(folder, f"{count} {number}", "--workers", str(count))[0]) for count in (1, 2))
+        one, two = (rate(run_batch(folder, f"{count} {number}", "--workers", str(count)).done) for count in (1, 2))
         pairs.append((two / one, one, two))
     ratio, one, two = sorted(pairs)[len(pairs) // 2]
     figure(section, "speedup_2_workers", ratio, f"× ({one:.2f} and {two:.2f} jobs a second)")
@@ -127,9 +147,9 @@ def cache_gain(section: Section, folder: Path, repeats: int) -> None:
     """Seconds of a batch in a random order against those in its own: the median of some pairs."""
     pairs = []
     for number in range(repeats):
-        done, _ = run_batch(folder, f"sorted {number}")
-        other, _ = run_batch(folder, f"shuffled {number}", shuffled=True)
-        pairs.append(rate(done) / rate(other))
+        ordered = run_batch(folder, f"sorted {number}")
+        other = run_batch(folder, f"shuffled {number}", shuffled=True)
+        pairs.append(rate(ordered.done) / rate(other.done))
     figure(section, "cache_gain", statistics.median(pairs), "× as many jobs a second as in a random order")
 
 
@@ -144,11 +164,11 @@ def on_servers(folder: Path) -> dict[str, float]:
     try:
         (folder / "server").mkdir()
         with serving(folder / "server") as server:
-            found["overhead_server_ms"] = overhead_ms(folder, "served", "--server", server.address)
+            found["overhead_server_ms"] = overhead_ms(run_batch(folder, "served", "--server", server.address))
     except MissingError as error:
         print(f"\nServers are left out: they {error}.")
     if importlib.util.find_spec("ray") is None:
         print("\nRay is left out: it is not installed.")
     else:
-        found["ray_overhead_ms"] = overhead_ms(folder, "ray", "--ray", "--workers", "1")
+        found["ray_overhead_ms"] = overhead_ms(run_batch(folder, "ray", "--ray", "--workers", "1"))
     return found
