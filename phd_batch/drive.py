@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,11 @@ class Events:
         if self.wanted:
             line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
             with self._lock:
-                print(line, flush=True)
+                try:
+                    print(line, flush=True)
+                except BrokenPipeError:
+                    # Whoever read them has left; the batch goes on.
+                    self.wanted = False
 
 
 class Driver:
@@ -212,7 +217,8 @@ class Driver:
         for file in files.values():
             if not self.ledger.knows(file):
                 raise Refused(f"{file} has changed since the batch began; start the same command again.")
-        return Task(prompt, files)
+        name = uuid.uuid5(uuid.NAMESPACE_OID, f"{claim.key} {claim.reseeds} {claim.tries}")
+        return Task(prompt, files, str(name), claim.claims > 1)
 
     def take(self, claim: Claim, task: Task, outcome: Outcome) -> str:
         """Publishes and records a result; what became of the job."""

@@ -16,10 +16,14 @@ class Task:
     Attributes:
         prompt: in the API format. Its images are named as in `files`.
         files: name under ComfyUI's input folder -> the file.
+        name: a UUID, the same each time that this prompt is tried for the same reason.
+        again: whether it may have been begun before, by a driver that is gone.
     """
 
     prompt: dict
     files: dict[str, str]
+    name: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,16 @@ class Remote:
         """The process that the actor is now."""
         return os.getpid()
 
-    def run(self, prompt: dict, names: list[str], *contents: bytes) -> dict | Outcome:
-        """An outcome whose images are bytes; or {"raised", "error"}. Contents: of the files that the prompt names."""
+    def run(self, task: Task, *contents: bytes) -> dict | Outcome:
+        """An outcome whose images are bytes; or {"raised", "error"}. Contents: of the task's files."""
         try:
-            files = {name: str(self.stored(name, content)) for name, content in zip(names, contents, strict=True)}
+            pairs = zip(task.files, contents, strict=True)
+            files = {name: str(self.stored(name, content)) for name, content in pairs}
             if self.server is not None:
-                return self.server.run(Task(prompt, files))
+                return self.server.run(replace(task, files=files))
             from phd_batch.headless import answer
 
-            found = read_answer(answer(self.headless, {"prompt": prompt, "files": files}))  # type: ignore[arg-type]
+            found = read_answer(answer(self.headless, {"prompt": task.prompt, "files": files}))  # type: ignore[arg-type]
             images: list[tuple[str, int, bytes | Path]] = []
             for node, number, file in found.images:
                 assert isinstance(file, Path)
@@ -128,7 +130,7 @@ class RayWorker:
     def run(self, task: Task) -> Outcome:
         """Raises Refused, Failed, NoSpace or WorkerLost."""
         stored = [self.stored(name, file) for name, file in task.files.items()]
-        return self.ask(self.actor.run.remote(task.prompt, list(task.files), *stored))
+        return self.ask(self.actor.run.remote(task, *stored))
 
     def stored(self, name: str, file: str) -> Any:
         """A file in the object store: once, however many actors read it."""

@@ -100,11 +100,12 @@ class ServerWorker:
     def run(self, task: Task) -> Outcome:
         """Raises Refused, Failed or WorkerLost."""
         try:
-            for name, file in task.files.items():
-                self.upload(name, file)
-            prompt_id = str(uuid.uuid4())
-            self.queue(task.prompt, prompt_id)
-            return self.outcome(prompt_id, self.finished(prompt_id))
+            # A driver that was killed may have left the job here, running or done.
+            if not (task.again and self.has(task.name)):
+                for name, file in task.files.items():
+                    self.upload(name, file)
+                self.queue(task.prompt, task.name)
+            return self.outcome(task.name, self.finished(task.name))
         except WorkerLost:
             self.uploaded.clear()
             raise
@@ -150,6 +151,12 @@ class ServerWorker:
         if answer.get("prompt_id") != prompt_id:
             raise Failed(f"{self.name} is older than the oldest ComfyUI that is supported, 0.3.64.")
 
+    def has(self, prompt_id: str) -> bool:
+        """Whether a job is in the queue, or in the history."""
+        queue = self.get("/queue")
+        entries = [*queue.get("queue_running", ()), *queue.get("queue_pending", ())]
+        return any(prompt_id in entry[:2] for entry in entries) or bool(self.get(f"/history/{prompt_id}"))
+
     def finished(self, prompt_id: str) -> dict:
         """Waits for a job's entry in the history. Raises WorkerLost where the server has forgotten it."""
         start = looked = time.monotonic()
@@ -160,9 +167,7 @@ class ServerWorker:
             now = time.monotonic()
             if now - looked > LOOK:
                 looked = now
-                queue = self.get("/queue")
-                entries = [*queue.get("queue_running", ()), *queue.get("queue_pending", ())]
-                if not any(prompt_id in entry[:2] for entry in entries) and not self.get(f"/history/{prompt_id}"):
+                if not self.has(prompt_id):
                     raise WorkerLost(f"{self.name} has lost the job; it was started again, or its queue was cleared.")
             time.sleep(min(LATEST, max(SOONEST, SHARE * (now - start))))
 

@@ -1,6 +1,8 @@
 """A batch on ComfyUI servers: slow, failing, forgetful and dead ones."""
 
+import contextlib
 import json
+import sqlite3
 import threading
 import time
 
@@ -112,6 +114,20 @@ def test_a_server_that_stays_away_is_given_up_and_nothing_is_lost(folder):
     assert states.count("done") >= 2 and states.count("queued") + states.count("done") == 12
     with batch_server.serving(int(url.rpartition(":")[2])) as server:
         assert folder.run("--server", server.url) == 0
+
+
+def test_a_job_that_a_killed_driver_left_on_the_server_is_not_run_there_again(folder, server):
+    folder.table(*ROWS[:1])
+    url = server.url
+    assert folder.run("--server", url) == 0
+    ran = len(server.prompts)
+    (name,) = server.history
+    # As if the driver had been killed between the server's end and its own record.
+    with contextlib.closing(sqlite3.connect(folder.out / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE jobs SET state = 1, driver = 'gone', result = NULL")
+    assert folder.run("--server", url) == 0
+    assert len(server.prompts) == ran == 1 and list(server.history) == [name]
+    assert folder.results()[0]["state"] == "done"
 
 
 def test_servers_of_different_versions_are_refused(folder, server, capsys):
