@@ -1,5 +1,5 @@
-"""The command line of this repository: python3 dev.py demo | test | bench NAME | serve | train STAGE | workflows |
-thumbnails."""
+"""The command line of this repository: python3 dev.py demo | batch | test | bench NAME | serve | train STAGE |
+workflows | thumbnails."""
 
 import importlib
 import os
@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent
 
 HELP = """\
 python3 dev.py demo                run the whole graph on two photographs; images go to output/
+python3 dev.py batch JOBS …        run a workflow once for each row of a table; --help lists the arguments
 python3 dev.py test [arguments]    run the tests; arguments go to pytest
 python3 dev.py test --fast         run the tests of phd_ops and of the nodes alone, in under 90 seconds
 python3 dev.py bench NAME          run a benchmark
@@ -31,6 +32,12 @@ class UsageError(Exception):
 
 def demo(arguments):
     from demo.run import main
+
+    return main(arguments)
+
+
+def batch(arguments):
+    from phd_batch.run import main
 
     return main(arguments)
 
@@ -98,7 +105,8 @@ def workflows(arguments):
         raise UsageError(f"workflows takes no arguments, but got {arguments[0]!r}.")
     activate(get_comfyui())
     from devtools.blueprint import write_blueprint
-    from devtools.workflows import object_info, write_ui_workflows
+    from devtools.object_info import object_info
+    from devtools.workflows import write_ui_workflows
 
     info = object_info()
     for path in [*write_ui_workflows(info), write_blueprint(info)]:
@@ -119,7 +127,7 @@ def thumbnails(arguments):
     return 0
 
 
-COMMANDS = {"demo": demo, "test": test, "bench": bench, "serve": serve, "train": train}
+COMMANDS = {"demo": demo, "batch": batch, "test": test, "bench": bench, "serve": serve, "train": train}
 COMMANDS |= {"workflows": workflows, "thumbnails": thumbnails}
 
 

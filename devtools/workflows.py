@@ -7,8 +7,6 @@ subgraphs, reroutes, muted nodes or dynamic inputs. `devtools.templates` has the
 import json
 from pathlib import Path
 
-from devtools.comfyui import register_pack
-from devtools.executor import load_core_extras
 from devtools.paths import ROOT
 from devtools.templates import TEMPLATES, Template
 
@@ -36,31 +34,6 @@ NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
 GROUP_FOOT = 110
 # A note, which only the frontend knows, and how high its text is drawn.
 NOTE, NOTE_WIDTH, NOTE_LINE, NOTE_LETTERS = "MarkdownNote", 440, 19, 64
-
-
-def object_info() -> dict:
-    """A server's /object_info for the nodes that shipped workflows may use. ComfyUI must be active."""
-    from comfy_api.internal import _ComfyNodeInternal
-
-    import nodes
-
-    load_core_extras()
-    register_pack()
-    info = {}
-    for name, node in nodes.NODE_CLASS_MAPPINGS.items():
-        if issubclass(node, _ComfyNodeInternal):
-            info[name] = node.GET_NODE_INFO_V1()
-        else:
-            inputs = node.INPUT_TYPES()
-            outputs = node.RETURN_TYPES
-            info[name] = {
-                "input": inputs,
-                "input_order": {kind: list(entries) for kind, entries in inputs.items()},
-                "output": outputs,
-                "output_name": getattr(node, "RETURN_NAMES", outputs),
-                "output_node": getattr(node, "OUTPUT_NODE", False),
-            }
-    return json.loads(json.dumps(info))
 
 
 def write_ui_workflows(info: dict) -> list[Path]:

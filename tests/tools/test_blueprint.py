@@ -9,7 +9,7 @@ import torch
 from devtools import blueprint
 from devtools.comfyui import PACK, ROOT, register_pack
 from devtools.executor import run_workflow
-from devtools.workflows import object_info
+from devtools.object_info import object_info
 
 TEMPLATE = ROOT / "example_workflows" / "api" / "Insert a subject (CPU demo).json"
 

@@ -37,7 +37,7 @@ def test_the_exit_code_and_the_sentence_come_out_of_the_process():
 def test_without_a_command_lists_the_commands(arguments, capsys):
     assert dev.main(arguments) == 0
     printed = capsys.readouterr().out
-    for command in ("demo", "test", "bench NAME", "serve", "train STAGE", "workflows"):
+    for command in ("demo", "batch JOBS", "test", "bench NAME", "serve", "train STAGE", "workflows"):
         assert f"dev.py {command}" in printed
 
 

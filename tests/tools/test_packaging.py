@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import zipfile
 from urllib.parse import urlparse
@@ -129,7 +130,8 @@ def test_the_archive_is_small_and_has_what_users_run_and_nothing_else(tmp_path):
             archive.write(ROOT / name, name)
     assert (tmp_path / "node.zip").stat().st_size < MOST_MEGABYTES * 2**20
     folders = {name.split("/")[0] for name in files if "/" in name}
-    assert folders == {"demo", "example_workflows", "locales", "nodes", "phd_ops", "subgraphs", "web"}
+    shipped = {"demo", "devtools", "example_workflows", "locales", "nodes", "phd_batch", "phd_ops", "subgraphs", "web"}
+    assert folders == shipped
     assert {"__init__.py", "requirements.txt", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"} <= files
     assert {"demo/weights/unet.safetensors", "demo/weights/codec.safetensors"} <= files
     # What only the browser asks for: no test that loads the nodes would miss it.
@@ -141,7 +143,21 @@ def test_the_archive_is_small_and_has_what_users_run_and_nothing_else(tmp_path):
 def test_everything_that_comfyignore_names_exists():
     lines = (line.strip() for line in (ROOT / ".comfyignore").read_text("utf-8").splitlines())
     for line in (line for line in lines if line and not line.startswith("#")):
-        assert (ROOT / line.lstrip("/")).exists(), line
+        assert any(ROOT.glob(line.lstrip("!/").rstrip("/"))), line
+
+
+def test_the_archive_runs_batches_by_itself(tmp_path):
+    """`python -m phd_batch` in the pack's folder: every module of it that is imported came with it."""
+    folder = pack_support.copy_pack(pack_support.archive_files(), tmp_path / "pack")
+    command = [
+        sys.executable,
+        "-c",
+        "import phd_batch.run, phd_batch.headless, devtools.executor, devtools.object_info",
+    ]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    helped = subprocess.run([sys.executable, "-m", "phd_batch", "--help"], cwd=folder, capture_output=True, text=True)
+    assert helped.returncode == 0 and "--workflow" in helped.stdout
 
 
 def test_there_are_three_workflows_and_they_are_github_workflows():

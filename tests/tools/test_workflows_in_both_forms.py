@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from devtools import object_info as devtools_object_info
 from devtools import workflows as workflow
 from devtools.templates import EDITOR
 
@@ -15,7 +16,7 @@ REGENERATE = "`python3 dev.py workflows` writes it again"
 
 @pytest.fixture(scope="module")
 def object_info(comfyui):
-    return workflow.object_info()
+    return devtools_object_info.object_info()
 
 
 def read(path):

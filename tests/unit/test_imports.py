@@ -17,13 +17,21 @@ ALLOWED = {
     "demo.codec": (),
     "nodes": ("phd_ops", "demo.codec"),
     "devtools": (),
+    # Tables of jobs, which users run too: the executor is all that it needs of the repository.
+    "phd_batch": (
+        "devtools.comfyui",
+        "devtools.contact_sheet",
+        "devtools.executor",
+        "devtools.object_info",
+        "devtools.paths",
+    ),
     "demo": ("demo.codec", "devtools", "phd_ops"),
     "relit_scenes": ("devtools", "phd_ops"),
     "training": ("relit_scenes", "demo", "devtools", "phd_ops"),
-    "benchmarks.common": ("training", "relit_scenes", "demo", "devtools", "phd_ops"),
+    "benchmarks.common": ("phd_batch", "training", "relit_scenes", "demo", "devtools", "phd_ops"),
     # A folder for each benchmark: it imports itself and the common folder, never another benchmark.
-    "benchmarks.*": ("benchmarks.common", "training", "relit_scenes", "demo", "devtools", "phd_ops"),
-    "dev.py": ("benchmarks", "training", "relit_scenes", "demo", "devtools"),
+    "benchmarks.*": ("benchmarks.common", "phd_batch", "training", "relit_scenes", "demo", "devtools", "phd_ops"),
+    "dev.py": ("benchmarks", "phd_batch", "training", "relit_scenes", "demo", "devtools"),
     "__init__.py": ("nodes",),
     "tests": ("*",),
 }
@@ -50,7 +58,7 @@ def sources(part: str) -> list[Path]:
     return sorted((ROOT / part).rglob("*.py"))
 
 
-FOLDERS = ("phd_ops", "nodes", "devtools", "demo", "relit_scenes", "training", "benchmarks", "tests")
+FOLDERS = ("phd_ops", "nodes", "devtools", "phd_batch", "demo", "relit_scenes", "training", "benchmarks", "tests")
 FILES = [path for part in (*FOLDERS, "dev.py", "__init__.py") for path in sources(part)]
 MODULES = {module_of(path): path for path in FILES}
 PHD_OPS, NODES = sources("phd_ops"), sources("nodes")

@@ -1,0 +1,186 @@
+"""Reads a table of jobs: CSV, JSON lines, Parquet, or the product of folders named as column=pattern."""
+
+import csv
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phd_batch.faults import Fault, Faults, UsageError
+
+ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """A table of jobs.
+
+    Attributes:
+        name: what it was read from, for messages.
+        columns: their names. Rows of JSON lines may lack some.
+        rows: gives (row number from 1, cells by column) when called. An absent or empty cell is not in it.
+        folder: where the files that it names lie; others are refused.
+        digest: SHA-256 of the table's bytes, or of the names that the patterns gave.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Callable[[], Iterator[tuple[int, dict[str, Any]]]]
+    folder: Path
+    digest: str
+
+
+def read_jobs(sources: list[str], folder: str | None) -> Jobs:
+    """The table of jobs that a command line names. Raises UsageError where there is none.
+
+    sources: one file, or patterns such as "exemplar=cut/*.png", of which every combination is a row.
+    folder: of the files that the table names; by default the table's own, and for patterns the current one.
+    """
+    file = Path(sources[0]).expanduser()
+    if len(sources) == 1 and (file.exists() or "=" not in sources[0]):
+        return from_file(file, Path(folder).expanduser() if folder else file.parent)
+    if wrong := [source for source in sources if "=" not in source]:
+        raise UsageError(f"JOBS: {wrong[0]!r} is no pattern. Give one file, or patterns such as 'exemplar=cut/*.png'.")
+    return from_patterns(sources, Path(folder or ".").expanduser())
+
+
+def from_file(file: Path, folder: Path) -> Jobs:
+    ending = file.suffix.lower()
+    if not file.is_file():
+        raise UsageError(f"JOBS: there is no file {file}.")
+    if ending not in ENDINGS:
+        raise UsageError(f"JOBS: {file} is no table that can be read; there are: {', '.join(ENDINGS)}.")
+    columns, rows = {".csv": open_csv, ".parquet": open_parquet}.get(ending, open_json_lines)(file)
+    check_columns(file, columns)
+    return Jobs(str(file), tuple(columns), rows, folder, sha(file))
+
+
+def sha(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while part := content.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def check_columns(file: Path, columns: list[str]) -> None:
+    if not columns:
+        raise UsageError(f"JOBS: {file} is empty.")
+    faults = [
+        Fault(None, column, "the column is there twice.")
+        for column in dict.fromkeys(columns)
+        if columns.count(column) > 1
+    ]
+    if not all(columns):
+        faults.append(Fault(None, "", "a column has no name."))
+    if faults:
+        raise Faults(faults)
+
+
+def open_csv(file: Path):
+    def lines() -> Iterator[list[str]]:
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as content:
+                yield from csv.reader(content, strict=True)
+        except UnicodeDecodeError:
+            raise UsageError(f"JOBS: {file} is not in UTF-8; save it as CSV UTF-8.") from None
+        except csv.Error as error:
+            raise UsageError(f"JOBS: {file} is no CSV that can be read: {error}.") from None
+
+    columns = next(lines(), [])
+
+    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
+        cells = (line for line in itertools.islice(lines(), 1, None) if line)
+        for row, line in enumerate(cells, 1):
+            if len(line) > len(columns):
+                message = f"the row has {len(line)} cells, but there are {len(columns)} columns; is a comma not quoted?"
+                raise Faults([Fault(row, "", message)])
+            yield row, {name: cell for name, cell in zip(columns, line, strict=False) if cell != ""}
+
+    return columns, rows
+
+
+def open_json_lines(file: Path):
+    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
+        try:
+            with file.open(encoding="utf-8-sig") as content:
+                lines = (line for line in content if line.strip())
+                for row, line in enumerate(lines, 1):
+                    yield row, plain_cells(row, json_object(row, line))
+        except UnicodeDecodeError:
+            raise UsageError(f"JOBS: {file} is not in UTF-8.") from None
+
+    columns: dict[str, None] = {}
+    for _, cells in rows():
+        columns.update(dict.fromkeys(cells))
+    return list(columns), rows
+
+
+def json_object(row: int, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise Faults([Fault(row, "", f"the line is no JSON: {error}.")]) from None
+    if not isinstance(found, dict):
+        raise Faults([Fault(row, "", "the line is no JSON object with a value for each column.")])
+    return found
+
+
+def plain_cells(row: int, cells: dict[str, Any]) -> dict[str, Any]:
+    """The cells that are there. Raises Faults for one that is no text, number or truth value."""
+    found = {name: value for name, value in cells.items() if value is not None and value != ""}
+    for name, value in found.items():
+        if not isinstance(value, (str, int, float, bool)):
+            raise Faults([Fault(row, name, "the cell is no text, number or true/false.")])
+    return found
+
+
+def open_parquet(file: Path):
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError(f"JOBS: reading {file} needs a package: pip install pyarrow.") from None
+
+    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
+        row = 0
+        with pyarrow.parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(4096):
+                for cells in batch.to_pylist():
+                    row += 1
+                    yield row, plain_cells(row, cells)
+
+    try:
+        return list(pyarrow.parquet.read_schema(file).names), rows
+    except pyarrow.ArrowInvalid as error:
+        raise UsageError(f"JOBS: {file} is no Parquet file: {error}.") from None
+
+
+def from_patterns(sources: list[str], folder: Path) -> Jobs:
+    patterns = dict(source.split("=", 1) for source in sources)
+    if len(patterns) < len(sources):
+        raise UsageError("JOBS: two patterns are for the same column.")
+    files = {column: matching(column, pattern, folder) for column, pattern in patterns.items()}
+    digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
+        for row, names in enumerate(itertools.product(*files.values()), 1):
+            yield row, dict(zip(files, names, strict=True))
+
+    return Jobs(" ".join(sources), tuple(files), rows, folder, digest)
+
+
+def matching(column: str, pattern: str, folder: Path) -> list[str]:
+    """The files of a pattern, relative to the folder and sorted. Raises UsageError where there is none."""
+    try:
+        found = sorted(file.relative_to(folder).as_posix() for file in folder.glob(pattern) if file.is_file())
+    except (ValueError, NotImplementedError):
+        raise UsageError(
+            f"JOBS: {column}={pattern}: give a pattern relative to {folder}, which --inputs sets."
+        ) from None
+    if not found:
+        raise UsageError(f"JOBS: {column}={pattern} matches no file in {folder}.")
+    return found
