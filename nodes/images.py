@@ -30,7 +30,7 @@ def as_given(image: torch.Tensor, name: str) -> np.ndarray:
         shape = tuple(image.shape)
         raise ValueError(f"{name} must be an image [B,H,W,C] with 1, 3 or 4 channels; this one is {shape}.")
     images = image.detach().cpu().float().numpy()
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+    return waiting(np.repeat, images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 def in_range(images: np.ndarray) -> np.ndarray:

@@ -83,13 +83,18 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return waiting(cv2.resize, mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def above(mask: np.ndarray, threshold: float) -> np.ndarray:
+    """Where a mask is above a threshold, bool [H,W]."""
+    return by_bands(lambda band: band > threshold, mask)
+
+
 def distance_to(inside: np.ndarray) -> np.ndarray:
     """Distance in pixels from each pixel to the nearest one inside, between centers; `inside` is bool, not empty.
 
     OpenCV 5 rounds its roots differently from call to call. Squared distances are whole numbers, so they are rounded
     and the root is taken again: the result is the same for every call, up to about 1,000 pixels.
     """
-    outside = 1 - inside.astype(np.uint8)
+    outside = by_bands(lambda band: 1 - band.astype(np.uint8), inside)
     distance = waiting(cv2.distanceTransform, outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     for rows in bands(*distance.shape):
         band = distance[rows]
@@ -105,13 +110,13 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     The edge runs between pixels, so the first pixel inside is at +0.5 and the first outside at -0.5.
     An empty mask is -inf everywhere, a full one +inf.
     """
-    inside = mask > threshold
+    inside = above(mask, threshold)
     if not inside.any():
         return np.full(mask.shape, -np.inf, np.float32)
     if inside.all():
         return np.full(mask.shape, np.inf, np.float32)
     # Of the two distances one is 0 everywhere.
-    distance = distance_to(~inside)
+    distance = distance_to(by_bands(np.logical_not, inside))
     other = distance_to(inside)
     for rows in bands(*distance.shape):
         distance[rows] -= other[rows]
@@ -121,27 +126,27 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     """The mask, binary, with its edge moved out by `pixels` (in, if negative)."""
-    inside = mask > 0.5
-    grown, box = inside.astype(np.float32), bounding_box(inside)
+    inside = above(mask, 0.5)
+    grown, box = by_bands(lambda band: band.astype(np.float32), inside), bounding_box(inside)
     if pixels == 0 or box is None or inside.all():
         return grown
     # Only one side's distance is needed, and only where it can matter.
     reach = box.grown(math.ceil(max(pixels, 0)) + 1).inside(Size.of(mask)).slices
-    if pixels > 0:
-        grown[reach] = distance_to(inside[reach]) - 0.5 < pixels
-    else:
-        grown[reach] = distance_to(~inside[reach]) - 0.5 > -pixels
+    distance = distance_to(inside[reach] if pixels > 0 else by_bands(np.logical_not, inside[reach]))
+    for rows in bands(*distance.shape):
+        depth = distance[rows] - 0.5
+        grown[reach][rows] = depth < pixels if pixels > 0 else depth > -pixels
     return grown
 
 
 def beyond(mask: np.ndarray, pixels: float) -> np.ndarray:
     """What lies at least `pixels` outside a mask's edge, bool [H,W]."""
-    return signed_distance(mask) <= -pixels
+    return by_bands(lambda band: band <= -pixels, signed_distance(mask))
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:
     """The binary band of `width` pixels just outside a mask."""
-    return grow(mask, width) - grow(mask, 0)
+    return by_bands(np.subtract, grow(mask, width), grow(mask, 0))
 
 
 def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -149,8 +154,10 @@ def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
     if sigma <= 0:
         return mask
     soft = blur(mask, sigma)
-    # The kernel's weights sum to 1 only up to the last bit.
-    return np.minimum(soft, 1, out=soft)
+    for rows in bands(*soft.shape):
+        # The kernel's weights sum to 1 only up to the last bit.
+        np.minimum(soft[rows], 1, out=soft[rows])
+    return soft
 
 
 def ramp(depth: np.ndarray, width: float) -> np.ndarray:
@@ -160,7 +167,7 @@ def ramp(depth: np.ndarray, width: float) -> np.ndarray:
         depth: the mask's `signed_distance`.
     """
     if width <= 0.5:
-        return (depth > 0).astype(np.float32)
+        return by_bands(lambda band: (band > 0).astype(np.float32), depth)
     return by_bands(lambda band: np.clip(band / np.float32(width), 0, 1), depth)
 
 
@@ -218,9 +225,9 @@ def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
     """Sets holes to 1: regions outside the mask that do not reach the image's border."""
-    outside = (mask <= 0.5).astype(np.uint8)
+    outside = by_bands(lambda band: (band <= 0.5).astype(np.uint8), mask)
     # A frame of outside pixels joins every region that touches the border.
-    framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    framed = waiting(cv2.copyMakeBorder, outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, labels = waiting(cv2.connectedComponents, framed, connectivity=4)
     around = labels[0, 0]
     return by_bands(
@@ -235,7 +242,7 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
     Args:
         wanted: from the parts' areas in pixels [N] to bool [N].
     """
-    inside = (mask > 0.5).astype(np.uint8)
+    inside = by_bands(lambda band: (band > 0.5).astype(np.uint8), mask)
     count, labels, statistics, _ = waiting(cv2.connectedComponentsWithStats, inside, connectivity=8)
     kept = np.zeros(count, bool)
     kept[1:] = wanted(statistics[1:, cv2.CC_STAT_AREA])
@@ -245,9 +252,10 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
         return np.zeros_like(mask)
     # Soft edge pixels belong to the part they are nearest to.
     labels = np.asarray(labels, np.int32)
-    in_kept = kept[labels]
-    nearer = distance_to(in_kept) < distance_to(~in_kept & (labels != 0))
-    return np.where(nearer, mask, np.float32(0))
+    in_kept = by_bands(lambda band: kept[band], labels)
+    to_kept = distance_to(in_kept)
+    to_others = distance_to(by_bands(lambda own, band: ~own & (band != 0), in_kept, labels))
+    return by_bands(lambda near, far, band: np.where(near < far, band, np.float32(0)), to_kept, to_others, mask)
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

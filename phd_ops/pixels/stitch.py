@@ -78,9 +78,11 @@ def narrow_change(change: np.ndarray, changed: np.ndarray, matte: np.ndarray, wi
         matte: the subject's [H,W]: it counts as changed.
         window: the part of the image that was sampled.
     """
-    narrowed = change.copy()
-    new = resize_mask(changed, *window.size) > 0.5
-    narrowed[window.slices] *= new | (matte[window.slices] > 0)
+    narrowed, new = np.empty_like(change), resize_mask(changed, *window.size)
+    copy(change, narrowed)
+    inside, subject = narrowed[window.slices], matte[window.slices]
+    for rows in bands(*new.shape):
+        inside[rows] *= (new[rows] > 0.5) | (subject[rows] > 0)
     return narrowed
 
 
@@ -99,10 +101,11 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     wider = window.grown(1).inside(Size.of(change))
     inner = window.moved(-wider.x, -wider.y).slices
     framed = np.zeros(wider.size[::-1], np.float32)
-    framed[inner] = change[window.slices]
+    copy(change[window.slices], framed[inner])
     share = stabilize(framed)
     depth = signed_distance(share, 0)
-    return (share * narrow_ramp(depth, width))[inner], (share * ramp(depth, width))[inner]
+    fade, shadow_fade = (by_bands(np.multiply, share, made(depth, width)) for made in (narrow_ramp, ramp))
+    return fade[inner], shadow_fade[inner]
 
 
 def join(
@@ -165,7 +168,7 @@ class ModelWindow:
     @cached_property
     def touched(self) -> np.ndarray:
         """Binary [h,w]: what the model may have changed."""
-        return ((self.change > 0) | (self.matte > 0)).astype(np.float32)
+        return by_bands(lambda one, other: ((one > 0) | (other > 0)).astype(np.float32), self.change, self.matte)
 
     @cached_property
     def subject(self) -> Slices | None:
@@ -181,7 +184,7 @@ class ModelWindow:
     def color_shift(self, sampled: np.ndarray) -> ColorShift:
         """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows."""
         untouched = beyond(self.touched, VAE_REACH)
-        return fit_color_shift(sampled, self.composite, untouched if untouched.any() else 1 - self.touched)
+        return waiting(fit_color_shift, sampled, self.composite, untouched if untouched.any() else 1 - self.touched)
 
 
 def stitch(
