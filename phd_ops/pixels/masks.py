@@ -202,8 +202,14 @@ def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
     largest = np.zeros(coarse.shape, np.float32)
     # A pixel in a corner of the grid may be cut off from the disc that covers it by the rounding of both.
     slack = 1.0 if step == 1 else 1.5 * step
-    while radius < most * THICKNESS_RATIO and (centers := coarse >= min(radius, most)).any():
-        largest[distance_to(centers) * step < min(radius, most) + slack] = min(radius, most)
+    while radius < most * THICKNESS_RATIO:
+        here = min(radius, most)
+        centers = by_bands(lambda band, here=here: band >= here, coarse)
+        if not centers.any():
+            break
+        distance = distance_to(centers)
+        for rows in bands(*coarse.shape):
+            largest[rows][distance[rows] * step < here + slack] = here
         radius *= THICKNESS_RATIO
     largest = waiting(cv2.resize, largest, depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
     return by_bands(lambda radius, band: radius * (band > 0), largest, depth)

@@ -134,7 +134,8 @@ class SalientModel:
             if self.session is None:
                 try:
                     self.net.setInput(blob)
-                    return self.net.forward(self.net.getUnconnectedOutLayersNames()[0])
+                    # A copy: the next pass may write its own answer there.
+                    return np.array(self.net.forward(self.net.getUnconnectedOutLayersNames()[0]))
                 except cv2.error as error:
                     # OpenCV refuses some layers only when they run.
                     self.use_onnxruntime(error)
