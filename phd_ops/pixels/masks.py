@@ -46,7 +46,7 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
     eight_bits = not mask.is_floating_point() and mask.dtype != torch.bool and bool(mask.max() > 1)
     mask = mask.detach().cpu().float()
     mask = mask / 255 if eight_bits else mask
-    low, high = torch.aminmax(mask)
+    low, high = waiting(torch.aminmax, mask)
     # A NaN compares as false. What is in range is not copied.
     return mask if low >= 0 and high <= 1 else torch.nan_to_num(mask, nan=0.0).clamp(0, 1)
 
@@ -112,9 +112,9 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """
     inside = above(mask, threshold)
     if not inside.any():
-        return np.full(mask.shape, -np.inf, np.float32)
+        return waiting(np.full, mask.shape, -np.inf, np.float32)
     if inside.all():
-        return np.full(mask.shape, np.inf, np.float32)
+        return waiting(np.full, mask.shape, np.inf, np.float32)
     # Of the two distances one is 0 everywhere.
     distance = distance_to(by_bands(np.logical_not, inside))
     other = distance_to(inside)
@@ -255,7 +255,7 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
     if kept[1:].all():
         return mask
     if not kept.any():
-        return np.zeros_like(mask)
+        return np.zeros(mask.shape, mask.dtype)
     # Soft edge pixels belong to the part they are nearest to.
     labels = np.asarray(labels, np.int32)
     in_kept = by_bands(lambda band: kept[band], labels)

@@ -218,7 +218,7 @@ def stitch(
         fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
         light = light_on_subject(window, results, fixed, options)
         gain = waiting(cv2.resize, light.gain, full, interpolation=cv2.INTER_LINEAR)
-    image, used = np.empty_like(layers.composite), np.zeros_like(layers.matte)
+    image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
     near, part = region.slices, layers.cut(region.slices)
     harmonized = resize(results[0], full)[near]

@@ -35,7 +35,7 @@ def prompted_parts(mask: np.ndarray, prompt: Prompt) -> np.ndarray:
         counts = np.bincount(picked(np.asarray(labels, np.int32), region), minlength=count)
         counts[0] = 0
         if not counts.any():
-            return np.zeros_like(mask)
+            return np.zeros(mask.shape, np.float32)
         chosen = {int(counts.argmax())}
     wanted = np.isin(np.arange(1, count), list(chosen))
     return keep_components(mask, lambda areas: wanted)

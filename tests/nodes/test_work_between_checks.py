@@ -21,7 +21,7 @@ BAND = 2**10
 # Bytes for each pixel of an image that may be written between two checks: less than a mask of floats takes.
 MOST_PER_PIXEL = 3
 FOLDERS = tuple(str(Path(module(name).__file__).parent) for name in ("nodes.checked", "phd_ops.interrupt"))
-ALLOCATED = ("empty", "zeros", "empty_like", "zeros_like")
+ALLOCATED = ("empty", "zeros", "empty_like")
 
 
 class Meter:
@@ -84,7 +84,6 @@ def meter(monkeypatch):
     # What has the same size for any image would count as much for these small ones.
     monkeypatch.setattr(module("phd_ops.segmenters.grabcut"), "WORKING_SIDE", 48)
     monkeypatch.setattr(module("phd_ops.pixels.resample"), "MIRRORED_SIDE", 16)
-    monkeypatch.setattr(module("phd_ops.pixels.resample"), "KERNEL_REACH", 1)
     for name in ALLOCATED:
         monkeypatch.setattr(np, name, made.reserve(getattr(np, name)))
     return made
