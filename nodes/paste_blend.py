@@ -252,7 +252,7 @@ def paste_image(
         placement = placed[number] = where.place(number, subject.box.size, canvas.size)
         pasted = canvas.paste(subject, placement, options, shadow)
         if untouched is not None:
-            for rows in bands(*untouched.shape):
+            for rows in bands(*job.scene.shape[:2]):
                 untouched[rows] &= pasted.matte[rows] == 0
         share = visible_share(placement, subject.box.size, canvas.size)
         messages.append(Message(placed_at(placement)))
@@ -262,7 +262,7 @@ def paste_image(
             messages += mirrored(canvas.warp_reference(subject, placement))
     if untouched is not None:
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
-        for rows in bands(*untouched.shape):
+        for rows in bands(*job.scene.shape[:2]):
             canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
     if not has_reference:
         copy(canvas.composite, canvas.reference)

@@ -22,9 +22,9 @@ def prompted_parts(mask: np.ndarray, prompt: Prompt) -> np.ndarray:
     if count < 3 or prompt.empty:
         return largest_component(mask)
     if len(prompt.positive):
-        places = waiting(np.nonzero, labels)
-        nearest = [waiting(nearest_place, *places, point) for point in prompt.positive]
-        chosen = {int(labels[places[0][index], places[1][index]]) for index in nearest}
+        rows, columns = waiting(np.nonzero, labels)
+        nearest = [waiting(nearest_place, rows, columns, point) for point in prompt.positive]
+        chosen = {int(labels[rows[index], columns[index]]) for index in nearest}
     else:
         region = np.zeros(mask.shape, bool)
         if prompt.box is not None:
