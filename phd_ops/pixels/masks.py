@@ -20,6 +20,9 @@ LEAST_ALPHA = 1 / 255
 TOLERANCE = 0.02
 # The former, with what rounding to 8 or 11 bits (float16) may add.
 FAINT = TOLERANCE + 2**-17
+# Black is looked at in cells of so many pixels a side, as a latent's are; there must be so many of them, and this share
+# of all.
+SPECKLED_CELL, LEAST_BLACK_CELLS, LEAST_BLACK = 8, 16, 0.25
 # A feather inside a mask is no wider than this share of the mask's local radius: a disc then loses 1/24 to it, and a
 # band half of that.
 FEATHER_SHARE = 1 / 24
@@ -54,9 +57,9 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
 def zero_black(masks: torch.Tensor) -> torch.Tensor:
     """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are.
 
-    Black counts as raised if most pixels below 0.5 are faint but not 0. Of a soft edge, only the outermost part is
-    faint, so soft edges, strengths and faint specks on a true black keep their values. Each item is judged
-    by itself.
+    Black counts as raised if most pixels below 0.5 are faint but not 0, or if faint specks are strewn all over it. Of a
+    soft edge, only the outermost part is faint, so soft edges, strengths and single faint specks on a true black keep
+    their values. Each item is judged by itself.
     """
     off = [has_faint_black(mask) for mask in masks]
     if not any(off):
@@ -66,13 +69,27 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
 
 
 def has_faint_black(mask: torch.Tensor) -> bool:
-    """Whether most of what is below .5 in a mask is nearly empty, but not empty."""
+    """Whether most of what is below .5 in a mask is nearly empty, but not empty; or most of its black is speckled."""
     faint = dark = 0
     for rows in bands(*mask.shape[-2:]):
         band = mask[..., rows, :]
         faint += int(torch.count_nonzero((band > 0) & (band <= FAINT)))
         dark += int(torch.count_nonzero(band < 0.5))
-    return faint > 0 and 2 * faint > dark
+    return faint > 0 and (2 * faint > dark or has_specks_all_over(mask))
+
+
+def has_specks_all_over(mask: torch.Tensor) -> bool:
+    """Whether most of the black in a mask [...,H,W] has faint specks in every few pixels, as noise has.
+
+    Where a soft edge ends there are faint pixels beside black ones too, but only along a line.
+    """
+    planes = mask.reshape(-1, 1, *mask.shape[-2:])
+    highest = waiting(torch.nn.functional.max_pool2d, planes, SPECKLED_CELL, ceil_mode=True)
+    lowest = -waiting(torch.nn.functional.max_pool2d, -planes, SPECKLED_CELL, ceil_mode=True)
+    black = highest <= FAINT
+    cells = int(black.sum())
+    speckled = int((black & (highest > 0) & (lowest == 0)).sum())
+    return cells >= max(LEAST_BLACK_CELLS, LEAST_BLACK * black.numel()) and 2 * speckled > cells
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
