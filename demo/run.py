@@ -74,7 +74,7 @@ def open_image(argument: str, path: str) -> Image.Image:
 
 
 def in_eight_bits(image: Image.Image) -> Image.Image:
-    """An image with 16 bits of gray, or with floats in 0..1, in 8 bits; Pillow would make it nearly all white or black."""
+    """An image with 16 bits of gray in 8, which Pillow would make nearly all white, or with floats in 0..1, black."""
     if not image.mode.startswith(("I", "F")):
         return image
     levels = np.nan_to_num(np.asarray(image).astype(np.float64))
