@@ -85,7 +85,7 @@ def has_specks_all_over(mask: torch.Tensor) -> bool:
     """
     planes = mask.reshape(-1, 1, *mask.shape[-2:])
     highest = waiting(torch.nn.functional.max_pool2d, planes, SPECKLED_CELL, ceil_mode=True)
-    lowest = -waiting(torch.nn.functional.max_pool2d, -planes, SPECKLED_CELL, ceil_mode=True)
+    lowest = -waiting(torch.nn.functional.max_pool2d, waiting(torch.neg, planes), SPECKLED_CELL, ceil_mode=True)
     black = highest <= FAINT
     cells = int(black.sum())
     speckled = int((black & (highest > 0) & (lowest == 0)).sum())

@@ -10,13 +10,14 @@ family; the preprocessing is that of the family's published code:
 
 import importlib.util
 import threading
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from ..interrupt import waiting
+from ..interrupt import PATIENCE, check, waiting
 from ..pixels.resample import clip
 from .onnx_file import OnnxLayout, read_layout
 
@@ -113,7 +114,11 @@ class SalientModel:
         small = waiting(cv2.resize, np.asarray(image, np.float32), size, interpolation=cv2.INTER_AREA)
         if stretch:
             small = small / max(float(small.max()), 1e-6)
-        # Neither library can be stopped in the middle of a pass, which may take minutes for a large network.
+        # Neither library can be stopped in the middle of a pass, which may take minutes for a large network. What an
+        # interrupt left behind holds one of few threads: its end is waited for before another thread is taken.
+        while self.lock.locked():
+            check()
+            time.sleep(PATIENCE)
         saliency = waiting(self.run, np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
         if saliency.ndim < 2 or 0 in saliency.shape:
             raise ValueError(f"{Path(self.path).name} gives an output of shape {saliency.shape}; a mask is needed.")

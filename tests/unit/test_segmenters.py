@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import itertools
 import struct
 import sys
 import threading
@@ -323,7 +324,7 @@ def test_an_interrupt_is_heard_during_a_pass_and_the_next_one_waits_for_its_end(
             assert not self.running
             self.running.append(1)
             self.started.set()
-            assert self.may_end.wait(10)
+            assert self.may_end.wait(30)
             self.running.clear()
             return (self.given[:, :1] > 0).astype(np.float32)
 
@@ -337,9 +338,17 @@ def test_an_interrupt_is_heard_during_a_pass_and_the_next_one_waits_for_its_end(
 
     network, model = Network(), SalientModel(written(tmp_path, onnx()))
     model.net, model.session = (network, None) if library == "cv2.dnn" else (None, network)
+    entered, run = [], model.run
+    model.run = lambda blob: entered.append(1) or run(blob)
     with checking(check), pytest.raises(InterruptError):
         model.predict(halves(0.0, 1.0))
     assert network.running
+    for _ in range(3):
+        checks = itertools.count()
+        with checking(lambda checks=checks: check() if next(checks) > 3 else None), pytest.raises(InterruptError):
+            model.predict(halves(0.0, 1.0))
+    # The others took none of the few threads.
+    assert len(entered) == 1
     threading.Timer(0.2, network.may_end.set).start()
     with checking(lambda: None):
         found = model.predict(halves(1.0, 0.0))
