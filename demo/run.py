@@ -74,10 +74,14 @@ def open_image(argument: str, path: str) -> Image.Image:
 
 
 def in_eight_bits(image: Image.Image) -> Image.Image:
-    """An image with 16 bits of gray in 8; Pillow's own conversion would make nearly all of it white."""
-    if not image.mode.startswith("I"):
+    """An image with 16 bits of gray in 8, which Pillow would make nearly all white, or with floats in 0..1, black."""
+    if not image.mode.startswith(("I", "F")):
         return image
-    levels = np.asarray(image).astype(np.float64) / 257
+    levels = np.nan_to_num(np.asarray(image).astype(np.float64))
+    if image.mode.startswith("I"):
+        levels /= 257
+    elif levels.max() <= 1:
+        levels *= 255
     return Image.fromarray((levels.clip(0, 255) + 0.5).astype(np.uint8))
 
 

@@ -1,5 +1,6 @@
 """PhDCrop: cuts the window that the model works in."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands
+from ..phd_ops.interrupt import bands, by_bands
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
@@ -282,8 +283,15 @@ def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Mess
             messages += resized
     batches["reference"] = read_reference(given["reference"], composites)
     if given["subject_matte"] is None:
-        batches["subject_matte"] = np.clip(batches["harmonize_mask"] - batches["inpaint_mask"], 0, 1)
+        batches["subject_matte"] = without(batches["harmonize_mask"], batches["inpaint_mask"])
     return batches, messages
+
+
+def without(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Masks [B,H,W] minus others; one of either serves all of the other."""
+    count = max(len(masks), len(others))
+    pairs = ((item(masks, index), item(others, index)) for index in range(count))
+    return as_tensor([by_bands(lambda mask, other: np.clip(mask - other, 0, 1), *pair) for pair in pairs]).numpy()
 
 
 def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
@@ -334,7 +342,8 @@ def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np
 def window_around(changes: np.ndarray, size: WorkingSize, context: float, kept: Box | None) -> CropWindow:
     """One window for a whole batch, around all that may change [B,H,W], so that the crops stack."""
     scene = Size.of(changes[0])
-    subject = bounding_box(changes.max(axis=0), FAINT) or Box(0, 0, *scene)
+    change = functools.reduce(functools.partial(by_bands, np.maximum), changes)
+    subject = bounding_box(change, FAINT) or Box(0, 0, *scene)
     return crop_window(subject, scene, size, context, kept)
 
 

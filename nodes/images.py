@@ -37,7 +37,7 @@ def as_given(image: torch.Tensor, name: str) -> np.ndarray:
             )
         )
     images = image.detach().cpu().float().numpy()
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+    return waiting(np.repeat, images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 def in_range(images: np.ndarray) -> np.ndarray:

@@ -171,6 +171,9 @@ def checked_places(latent: dict, count: int) -> list[int]:
 
 def subject_share(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """The subject's share of each latent cell, [N,1,h,w] with N 1 or the latent's, or [B,1,T,h,w] for videos."""
+    if isinstance(mask, torch.Tensor) and mask.ndim == samples.ndim == 5 and mask.shape[1] == 1:
+        # As some of ComfyUI's video nodes give masks.
+        mask = mask.flatten(0, 2)
     cells = share(named_mask(mask, "subject_matte"), *samples.shape[-2:])
     if samples.ndim == 5:
         return frame_mask(cells, len(samples), samples.shape[2], "subject_matte", mean=True)

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands, copy
+from ..phd_ops.interrupt import bands, by_bands, copy
 from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .images import as_given, as_images, as_masks, common_batch, in_range, item
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
@@ -260,7 +260,8 @@ def paste_image(
         placement = placed[number] = where.place(number, subject.box.size, canvas.size)
         pasted = canvas.paste(subject, placement, options, shadow)
         if untouched is not None:
-            untouched &= pasted.matte == 0
+            for rows in bands(*job.scene.shape[:2]):
+                untouched[rows] &= pasted.matte[rows] == 0
         share = visible_share(placement, subject.box.size, canvas.size)
         messages.append(Message(placed_at(placement)))
         messages += hidden(number, bool(pasted.matte.any()), share, where.least_visible(number))
@@ -269,7 +270,7 @@ def paste_image(
             messages += mirrored(canvas.warp_reference(subject, placement))
     if untouched is not None:
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
-        for rows in bands(*untouched.shape):
+        for rows in bands(*job.scene.shape[:2]):
             canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
     if not has_reference:
         copy(canvas.composite, canvas.reference)
@@ -348,12 +349,12 @@ def on_canvas(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[
         for number, placement in placements.items():
             subject, box = job.subjects[number], job.subjects[number].box
             assert box is not None  # or it would not have been placed
-            cutout = np.dstack([subject.image[box.slices], subject.matte[box.slices]])
+            cutout = np.dstack([preview(part[box.slices]) for part in (subject.image, subject.matte)])
             return [
                 {
                     "scene": store_preview(preview(in_range(job.scene))),
                     "scene_size": list(Size.of(job.scene)),
-                    "subject": store_preview(preview(cutout)),
+                    "subject": store_preview(cutout),
                     "subject_size": list(box.size),
                     "placement": asdict(placement),
                 }
@@ -371,8 +372,9 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
     else:
         mattes, messages = as_masks(mask, exemplars, "subject_mask")
         if has_alpha:
-            common_batch(subject=exemplars, subject_mask=mattes)
-            mattes = np.minimum(mattes, exemplars[..., 3])
+            count = common_batch(subject=exemplars, subject_mask=mattes)
+            pairs = ((item(mattes, index), item(exemplars, index)[..., 3]) for index in range(count))
+            mattes = as_tensor([by_bands(np.minimum, *pair) for pair in pairs]).numpy()
     for index, matte in enumerate(mattes):
         if 0 < matte.max() < 0.5:
             text = sentence(

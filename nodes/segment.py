@@ -202,7 +202,7 @@ def with_rough_masks(
         return images, None, []
     rough, messages = as_masks(rough_mask, images, "rough_mask")
     count = common_batch(image=images, rough_mask=rough)
-    return np.repeat(images, count, axis=0) if len(images) == 1 else images, rough, messages
+    return images if len(images) == count else np.repeat(images, count, axis=0), rough, messages
 
 
 def segment_images(

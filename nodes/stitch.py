@@ -17,7 +17,7 @@ from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.finish import AUTO, INSIDE, KEEP_CHANGES, SUBJECT_PIXELS, FinishOptions, finish
 from ..phd_ops.pixels.geometry import Box, Margins, Size
 from ..phd_ops.pixels.layers import Layers
-from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.pixels.masks import above, resize_mask
 from ..phd_ops.pixels.register import MATCHED
 from ..phd_ops.pixels.resample import pad, resize
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change
@@ -424,30 +424,33 @@ def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
 def check_masks(batch: Batch) -> None:
     """Refuses masks in each other's places, and inpaint_mask in the place of harmonize_mask."""
     for index in range(batch.count):
-        matte, change = item(batch.mattes, index), item(batch.changes, index)
-        if not matte.any() or not change.any():
+        composite, scene = item(batch.composites, index), item(batch.scenes, index)
+        any_subject = any_change = overlap = left_out = pasted = False
+        for rows in bands(*scene.shape[:2]):
+            matte, change = item(batch.mattes, index)[rows], item(batch.changes, index)[rows]
+            subject, outside = matte > 0, (matte > 0.5) & (change == 0)
+            any_subject |= bool(subject.any())
+            any_change |= bool(change.any())
+            overlap |= bool((subject & (change > 0)).any())
+            left_out |= bool(outside.any())
+            # A subject's pixels differ from the background's; a ring's do not.
+            pasted |= not np.array_equal(composite[rows][outside], scene[rows][outside])
+        if not any_subject or not any_change:
             continue
-        left_out = (matte > 0.5) & (change == 0)
-        # A subject's pixels differ from the background's; a ring's do not.
-        if left_out.any() and is_equal_at(left_out, item(batch.composites, index), item(batch.scenes, index)):
+        if left_out and not pasted:
             raise ValueError(
                 sentence(
                     "subject_matte covers more than harmonize_mask, where nothing was pasted: the two are "
                     "swapped, so connect each to its own name."
                 )
             )
-        if not (change[matte > 0] > 0).any():
+        if not overlap:
             raise ValueError(
                 sentence(
                     "harmonize_mask leaves out the whole subject, as inpaint_mask does: connect "
                     "harmonize_mask of Paste & Blend."
                 )
             )
-
-
-def is_equal_at(mask: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two images [H,W,3] are the same where a mask [H,W] is true."""
-    return one.shape == other.shape and np.array_equal(one[mask], other[mask])
 
 
 def check_scene(scene: Size, composite: Size, crop: CropWindow | None) -> None:
@@ -566,13 +569,15 @@ def decoded_window(scene: Size, sampled: Size) -> Box:
 
 def is_same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two images are the same, up to what models round differently in batches."""
-    return one.shape == other.shape and float(np.abs(one - other).max()) < 0.5 / 255
+    if one.shape != other.shape:
+        return False
+    return all(float(np.abs(one[rows] - other[rows]).max()) < 0.5 / 255 for rows in bands(*one.shape[:2]))
 
 
 def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     """One image's entry in the node's report, for callers over the API."""
     light = stitched.light
-    pixels_seen = int(np.count_nonzero(matte > 0.5))
+    pixels_seen = int(np.count_nonzero(above(matte, 0.5)))
     # Without a subject, identity is undefined.
     identity = stitched.identity if matte.any() else None
     sampled = identity if light is None else light.identity

@@ -29,6 +29,7 @@ from comfy_execution.utils import get_executing_context
 
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import resize_mask
+from ..phd_ops.pixels.resample import reduce
 from ..phd_ops.sentence import sentence
 from .compat import newer
 
@@ -204,7 +205,7 @@ def preview(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     scale = min(1.0, PREVIEW_SIDE / max(height, width))
     size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    reduced = reduce(image, size)
     return (np.clip(np.nan_to_num(reduced, nan=0.0), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

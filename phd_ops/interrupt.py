@@ -71,6 +71,16 @@ def copy(source: np.ndarray, out: np.ndarray) -> None:
         out[rows] = source[rows]
 
 
+def picked(image: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The pixels [N,...] of an image [H,W,...] where a mask, bool [H,W], is true, from top to bottom; by bands."""
+    found, done = np.empty((np.count_nonzero(chosen), *image.shape[2:]), image.dtype), 0
+    for rows in bands(*chosen.shape):
+        some = image[rows][chosen[rows]]
+        found[done : done + len(some)] = some
+        done += len(some)
+    return found
+
+
 def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
     """Calls a function that cannot be stopped in another thread, with checks while it runs.
 

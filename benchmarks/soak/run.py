@@ -122,6 +122,13 @@ def measure_server(amounts: Amounts, seed: int, seconds: float) -> dict[str, flo
                 sections.append(servers.interrupt(server, 3 * amounts.interrupts, log))
             if amounts.kills:
                 sections.append(servers.kill(folder, amounts.kills, log))
+            if log.runs >= FEWEST_RUNS:
+                # A server of its own, so that both are as old; what goes wrong there is not the pack's.
+                (folder / "core").mkdir()
+                with serving(folder / "core") as server:
+                    servers.upload(server, servers.SIDE)
+                    core = servers.core_prompt
+                    sections.append(servers.soak(server, folder / "core", log.runs, seconds, servers.Log(), core))
         except MissingError as error:
             print(f"\nThe part on a server is left out: it {error}.")
             return {}

@@ -6,8 +6,10 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -52,6 +54,47 @@ def small_prompt(seed: int) -> dict:
             inputs |= {name: drawn.uniform(*reach) for name, reach in PLACED.items()}
             inputs |= {"placement": drawn.choice(("manual", "random")), "seed": drawn.getrandbits(40)}
             inputs |= {"blend": drawn.choice(("alpha", "multi-band", "Poisson")), "flip": drawn.random() < 0.5}
+    return prompt
+
+
+def core_prompt(seed: int) -> dict:
+    """A workflow of ComfyUI's own nodes on the same images and model, of which about as many run anew with each seed.
+
+    Only the demo model comes from the pack: it is loaded once.
+    """
+    drawn, prompt = random.Random(seed), {}
+
+    def node(kind: str, **inputs: Any) -> str:
+        prompt[str(len(prompt))] = {"class_type": kind, "inputs": inputs}
+        return str(len(prompt) - 1)
+
+    exemplar, background = (
+        [node("LoadImage", image=each["inputs"]["image"]), 0]
+        for each in demo().values()
+        if each["class_type"] == "LoadImage"
+    )
+    loaded = node("PhDLoadDemoModel", prediction="flow")
+    model, clip, vae = ([loaded, slot] for slot in range(3))
+    positive, negative = ([node("CLIPTextEncode", text=text, clip=clip), 0] for text in ("an astronaut", ""))
+    solid = [node("SolidMask", value=1.0, width=64, height=64), 0]
+    mask = [node("GrowMask", mask=solid, expand=drawn.randint(1, 20), tapered_corners=True), 0]
+    scaled = {"upscale_method": "bicubic", "crop": "disabled"}
+    size = {"width": drawn.randint(30, SIDE), "height": drawn.randint(30, SIDE)}
+    subject = [node("ImageScale", image=exemplar, **size, **scaled), 0]
+    place = {"x": drawn.randint(0, SIDE), "y": drawn.randint(0, SIDE), "resize_source": False}
+    composite = [node("ImageCompositeMasked", destination=background, source=subject, mask=mask, **place), 0]
+    blurred = [node("ImageBlur", image=composite, blur_radius=drawn.randint(1, 9), sigma=1.0), 0]
+    window = [node("ImageScale", image=blurred, width=64, height=64, **scaled), 0]
+    latent = [node("VAEEncode", pixels=window, vae=vae), 0]
+    latent = [node("SetLatentNoiseMask", samples=latent, mask=mask), 0]
+    for sampler, denoise in (("euler", 1.0), ("dpmpp_2m", 0.6)):
+        sampled = {"sampler_name": sampler, "scheduler": "beta", "denoise": denoise, "steps": 2, "cfg": 2.0}
+        conditioned = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+        latent = [node("KSampler", seed=drawn.getrandbits(40), **conditioned, **sampled), 0]
+    image = [node("VAEDecode", samples=latent, vae=vae), 0]
+    image = [node("ImageScale", image=image, width=SIDE, height=SIDE, **scaled), 0]
+    joined = {"destination": background, "source": image, "mask": mask, "x": 0, "y": 0, "resize_source": False}
+    node("SaveImage", images=[node("ImageCompositeMasked", **joined), 0], filename_prefix="core")
     return prompt
 
 
@@ -142,15 +185,22 @@ def run(server: Server, prompt: dict) -> tuple[str, dict]:
     return digest.hexdigest() if saved else "", history
 
 
-def soak(server: Server, folder: Path, count: int, seconds: float, log: Log) -> Section:
-    """Runs the small demo with changing seeds and placements, and repeats some runs."""
+def soak(
+    server: Server, folder: Path, count: int, seconds: float, log: Log, make: Callable[[int], dict] = small_prompt
+) -> Section:
+    """Runs a workflow with changing seeds, and repeats some runs.
+
+    Args:
+        make: from a seed to the workflow; `small_prompt` or `core_prompt`.
+    """
+    what, figure = GRAPHS[make]
     process, resident, hashes = psutil.Process(server.pid), [], {}
     end = time.monotonic() + seconds
     for number in range(count):
         repeats = number % REPEAT_EVERY == REPEAT_EVERY - 1
         seed = number - REPEAT_EVERY // 2 if repeats else number
         try:
-            found, history = run(server, small_prompt(seed))
+            found, history = run(server, make(seed))
         except (requests.RequestException, TimeoutError) as error:
             log.deaths += 1
             log.found("server death", seed, str(error)[:300])
@@ -167,15 +217,24 @@ def soak(server: Server, folder: Path, count: int, seconds: float, log: Log) -> 
         resident.append(process.memory_info().rss / 2**20)
         if time.monotonic() > end:
             break
-    section = Section(f"{log.runs} runs of the small demo on a server")
+    section = Section(f"{log.runs} runs of {what} on a server")
     temp = sum(file.stat().st_size for file in (folder / "temp").rglob("*") if file.is_file()) / 2**20
     # The first third fills the caches.
     steady = resident[len(resident) // 3 :]
     slope, low, high = growth(steady)
     text = f"{slope:+.2f} [{low:+.2f}, {high:+.2f}] MB per 100 runs"
     section.row("resident memory", f"{steady[0] if steady else 0:.0f} MB, then {text}")
-    section.figures |= {"rss_slope_mb_per_100": slope, "temp_mb_per_run": temp / max(1, log.runs)}
+    section.figures[figure] = slope
+    if make is small_prompt:
+        section.figures["temp_mb_per_run"] = temp / max(1, log.runs)
     return section
+
+
+# What each workflow is called, and the figure that its memory's growth is.
+GRAPHS = {
+    small_prompt: ("the small demo", "rss_slope_mb_per_100"),
+    core_prompt: ("a workflow of ComfyUI's own nodes", "rss_slope_core_mb_per_100"),
+}
 
 
 def growth(resident: list[float]) -> tuple[float, float, float]:

@@ -8,8 +8,9 @@ import math
 import cv2
 import numpy as np
 
-from ..interrupt import bands, waiting
+from ..interrupt import bands, by_bands, copy, waiting
 from .geometry import Box, Size, bounding_box
+from .masks import above
 from .masks import ring as ring_around
 from .resample import reduce
 
@@ -82,7 +83,7 @@ def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: boo
     Args:
         mixed: the scene's gradients show through where they are stronger.
     """
-    inside = alpha > 0.5
+    inside = above(alpha, 0.5)
     box = bounding_box(inside)
     # The outermost pixels are the scene's, and OpenCV fails if there are no others.
     if box is None or min(box.size) < 3:
@@ -93,11 +94,12 @@ def poisson(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, mixed: boo
     coarser = max(1.0, math.sqrt(width * height / MOST_SOLVED))
     if coarser > 1:
         less = Size(*(max(3, round(side / coarser)) for side in size))
-        ours, theirs, mask = (reduce(image, less) for image in (colors, scene, inside.astype(np.float32)))
-        change = cloning_change(theirs, ours, mask > 0.5, mixed)
+        mask = by_bands(lambda band: band.astype(np.float32), inside)
+        ours, theirs, mask = (reduce(image, less) for image in (colors, scene, mask))
+        change = waiting(cloning_change, theirs, ours, mask > 0.5, mixed)
         change = waiting(cv2.resize, change, size, interpolation=cv2.INTER_LINEAR)
     else:
-        change = cloning_change(scene, colors, inside, mixed)
+        change = waiting(cloning_change, scene, colors, inside, mixed)
     for rows in bands(*alpha.shape):
         change[rows] = np.clip(colors[rows] + change[rows], 0, 1)
     return alpha_over(scene, change, alpha)
@@ -119,7 +121,7 @@ def cloning_change(scene: np.ndarray, colors: np.ndarray, inside: np.ndarray, mi
     box = cv2.boundingRect(mask)
     flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
     center = box[0] + box[2] // 2, box[1] + box[3] // 2
-    cloned = waiting(cv2.seamlessClone, ours, theirs, mask, center, flags)
+    cloned = cv2.seamlessClone(ours, theirs, mask, center, flags)
     change = (cloned.astype(np.float32) - ours)[top : top + height, left : left + width] / 255
     if mixed:
         return change
@@ -148,13 +150,12 @@ def match_colors(
     ring = max(ring, 8)
     wider = region.grown(ring).inside(Size.of(scene))
     inside = np.zeros(wider.size[::-1], np.float32)
-    inside[region.moved(-wider.x, -wider.y).slices] = alpha > 0
-    around = ring_around(inside, ring) > 0
-    subject = alpha > 0.5
+    copy(above(alpha, 0), inside[region.moved(-wider.x, -wider.y).slices])
+    around, subject = above(ring_around(inside, ring), 0), above(alpha, 0.5)
     if strength == 0 or not subject.any() or not around.any():
         return colors
     lab = waiting(cv2.cvtColor, colors, cv2.COLOR_RGB2Lab)
-    surround = waiting(cv2.cvtColor, np.ascontiguousarray(scene[wider.slices]), cv2.COLOR_RGB2Lab)
+    surround = waiting(cv2.cvtColor, waiting(np.ascontiguousarray, scene[wider.slices]), cv2.COLOR_RGB2Lab)
     our_mean, our_std = waiting(mean_and_deviation, lab, subject)
     their_mean, their_std = waiting(mean_and_deviation, surround, around)
     # A flat subject has no contrast to stretch, and its noise must not be stretched into one.

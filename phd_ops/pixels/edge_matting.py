@@ -8,7 +8,7 @@ energy; a band needs only a fraction of its unknowns, and scipy, which ComfyUI i
 import cv2
 import numpy as np
 
-from ..interrupt import check
+from ..interrupt import bands, by_bands, waiting
 from .geometry import Box, Size
 from .masks import signed_distance
 
@@ -37,16 +37,17 @@ def refine_edge(image: np.ndarray, mask: np.ndarray, pixels: int) -> np.ndarray:
     size = Size.of(mask)
     if pixels <= 0 or min(size) < 3:
         return mask
-    unknown = np.abs(signed_distance(mask)) < pixels
-    mask = np.where(unknown, mask, mask > 0.5).astype(np.float32)
-    refined = mask.copy()
+    unknown = by_bands(lambda band: np.abs(band) < pixels, signed_distance(mask))
+    refined = np.empty(mask.shape, np.float32)
+    for rows in bands(*mask.shape):
+        refined[rows] = np.where(unknown[rows], mask[rows], mask[rows] > 0.5)
+    mask = by_bands(np.copy, refined)
     for top in range(0, size.height, TILE):
         for left in range(0, size.width, TILE):
             core = Box(left, top, TILE, TILE).inside(size)
             if unknown[core.slices].any():
-                check()
                 near = core.grown(AROUND).inside(size)
-                matte = solve(image[near.slices], mask[near.slices], unknown[near.slices])
+                matte = waiting(solve, image[near.slices], mask[near.slices], unknown[near.slices])
                 refined[core.slices] = matte[core.moved(-near.x, -near.y).slices]
     return refined
 

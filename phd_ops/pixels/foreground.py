@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..interrupt import bands, by_bands, waiting
+from ..interrupt import bands, by_bands, picked, waiting
 from .geometry import Size
 from .resample import blur, reduce
 
@@ -28,7 +28,7 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     Returns:
         float32 [H,W,3].
     """
-    soft = (matte > 0) & (matte < 1)
+    soft = by_bands(lambda band: (band > 0) & (band < 1), matte)
     if not soft.any():
         return image
     height, width = matte.shape
@@ -43,7 +43,7 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
         size = max(1, width // coarser), max(1, height // coarser)
         given, by_alpha = fields[finer]
         fields[coarser] = reduce(given, size), reduce(by_alpha, size)
-    means, alpha_means = (np.array(cv2.mean(field), np.float32) for field in fields[1])
+    means, alpha_means = (np.array(waiting(cv2.mean, field), np.float32) for field in fields[1])
     foreground, background = separate(means, alpha_means, (means[:3], means[:3]), WHOLE_RIDGE)
     for radius, coarser in WINDOWS:
         side = 2 * (radius // coarser) + 1
@@ -57,16 +57,20 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
                 means[rows, :, :3], alpha_means[rows, :, :3] = separate(means[rows], alpha_means[rows], wider, RIDGE)
             foreground, background = means[..., :3], alpha_means[..., :3]
     # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
-    means, alpha_means = means[soft], alpha_means[soft]
-    foreground, background = (spread(color, Size.of(image))[soft] for color in (foreground, background))
-    alpha, found = matte[soft][:, None], image[soft]
+    means, alpha_means = picked(means, soft), picked(alpha_means, soft)
+    foreground, background = (picked(spread(color, Size.of(image)), soft) for color in (foreground, background))
+    alpha, found = picked(matte, soft)[:, None], picked(image, soft)
     for some in bands(len(found), 1):
         wider = foreground[some], background[some]
         own, behind = separate(means[some], alpha_means[some], wider, RIDGE)
         own = own + alpha[some] * (found[some] - alpha[some] * own - (1 - alpha[some]) * behind)
         found[some] = np.clip(own, 0, 1)
-    result = image.copy()
-    result[soft] = found
+    result, done = np.empty_like(image), 0
+    for rows in bands(height, width):
+        count = int(np.count_nonzero(soft[rows]))
+        result[rows] = image[rows]
+        result[rows][soft[rows]] = found[done : done + count]
+        done += count
     return result
 
 

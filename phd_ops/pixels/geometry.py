@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..interrupt import check
+from ..interrupt import bands, by_bands
 from ..quote import quoted
 from ..sentence import sentence
 
@@ -95,12 +95,14 @@ def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:
     Returns:
         float64 [N,2], (x, y); N is 0 for an empty mask.
     """
-    check()
-    inside = mask > threshold
-    rows = np.flatnonzero(inside.any(axis=1))
-    left = inside[rows].argmax(axis=1)
-    right = mask.shape[1] - inside[rows, ::-1].argmax(axis=1)
-    ends = [np.column_stack([x, y]) for x in (left, right) for y in (rows, rows + 1)]
+
+    def ends_of(band: np.ndarray) -> np.ndarray:
+        inside = band > threshold
+        return np.stack([inside.argmax(axis=1), band.shape[1] - inside[:, ::-1].argmax(axis=1), inside.any(axis=1)], 1)
+
+    left, right, found = by_bands(ends_of, mask).T
+    rows = np.flatnonzero(found)
+    ends = [np.column_stack([x[rows], y]) for x in (left, right) for y in (rows, rows + 1)]
     return np.concatenate(ends).astype(float)
 
 
@@ -118,12 +120,14 @@ def box_around(points: np.ndarray) -> Box:
 
 def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
     """The smallest box around all pixels of an [H,W] mask above `threshold`; None where there is none."""
-    check()
-    inside = mask > threshold
-    rows = np.flatnonzero(inside.any(axis=1))
+    in_rows, in_columns = np.zeros(mask.shape[0], bool), np.zeros(mask.shape[1], bool)
+    for band in bands(*mask.shape):
+        inside = mask[band] > threshold
+        in_rows[band] = inside.any(axis=1)
+        in_columns |= inside.any(axis=0)
+    rows, columns = np.flatnonzero(in_rows), np.flatnonzero(in_columns)
     if rows.size == 0:
         return None
-    columns = np.flatnonzero(inside.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
     return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 

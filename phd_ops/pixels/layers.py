@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ..interrupt import by_bands
+
 Slices = tuple[slice, slice]
 
 
@@ -31,7 +33,7 @@ class Layers:
     @cached_property
     def reached(self) -> np.ndarray:
         """All that stitching may change, [H,W]: where it is 0, the background stays."""
-        return np.maximum(self.matte, self.fade)
+        return by_bands(np.maximum, self.matte, self.fade)
 
     def cut(self, slices: Slices | slice) -> "Layers":
         """The same of a part of the window, or of some of its rows."""

@@ -22,6 +22,9 @@ LEAST_ALPHA = 1 / 255
 TOLERANCE = 0.02
 # The former, with what rounding to 8 or 11 bits (float16) may add.
 FAINT = TOLERANCE + 2**-17
+# Black is looked at in cells of so many pixels a side, as a latent's are; there must be so many of them, and this share
+# of all.
+SPECKLED_CELL, LEAST_BLACK_CELLS, LEAST_BLACK = 8, 16, 0.25
 # A feather inside a mask is no wider than this share of the mask's local radius: a disc then loses 1/24 to it, and a
 # band half of that.
 FEATHER_SHARE = 1 / 24
@@ -52,7 +55,7 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
     eight_bits = not mask.is_floating_point() and mask.dtype != torch.bool and bool(mask.max() > 1)
     mask = mask.detach().cpu().float()
     mask = mask / 255 if eight_bits else mask
-    low, high = torch.aminmax(mask)
+    low, high = waiting(torch.aminmax, mask)
     # A NaN compares as false. What is in range is not copied.
     return mask if low >= 0 and high <= 1 else torch.nan_to_num(mask, nan=0.0).clamp(0, 1)
 
@@ -60,9 +63,9 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
 def zero_black(masks: torch.Tensor) -> torch.Tensor:
     """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are.
 
-    Black counts as raised if most pixels below 0.5 are faint but not 0. Of a soft edge, only the outermost part is
-    faint, so soft edges, strengths and faint specks on a true black keep their values. Each item is judged
-    by itself.
+    Black counts as raised if most pixels below 0.5 are faint but not 0, or if faint specks are strewn all over it. Of a
+    soft edge, only the outermost part is faint, so soft edges, strengths and single faint specks on a true black keep
+    their values. Each item is judged by itself.
     """
     off = [has_faint_black(mask) for mask in masks]
     if not any(off):
@@ -72,13 +75,27 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
 
 
 def has_faint_black(mask: torch.Tensor) -> bool:
-    """Whether most of what is below .5 in a mask is nearly empty, but not empty."""
+    """Whether most of what is below .5 in a mask is nearly empty, but not empty; or most of its black is speckled."""
     faint = dark = 0
     for rows in bands(*mask.shape[-2:]):
         band = mask[..., rows, :]
         faint += int(torch.count_nonzero((band > 0) & (band <= FAINT)))
         dark += int(torch.count_nonzero(band < 0.5))
-    return faint > 0 and 2 * faint > dark
+    return faint > 0 and (2 * faint > dark or has_specks_all_over(mask))
+
+
+def has_specks_all_over(mask: torch.Tensor) -> bool:
+    """Whether most of the black in a mask [...,H,W] has faint specks in every few pixels, as noise has.
+
+    Where a soft edge ends there are faint pixels beside black ones too, but only along a line.
+    """
+    planes = mask.reshape(-1, 1, *mask.shape[-2:])
+    highest = waiting(torch.nn.functional.max_pool2d, planes, SPECKLED_CELL, ceil_mode=True)
+    lowest = -waiting(torch.nn.functional.max_pool2d, waiting(torch.neg, planes), SPECKLED_CELL, ceil_mode=True)
+    black = highest <= FAINT
+    cells = int(black.sum())
+    speckled = int((black & (highest > 0) & (lowest == 0)).sum())
+    return cells >= max(LEAST_BLACK_CELLS, LEAST_BLACK * black.numel()) and 2 * speckled > cells
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -89,13 +106,18 @@ def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return waiting(cv2.resize, mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def above(mask: np.ndarray, threshold: float) -> np.ndarray:
+    """Where a mask is above a threshold, bool [H,W]."""
+    return by_bands(lambda band: band > threshold, mask)
+
+
 def distance_to(inside: np.ndarray) -> np.ndarray:
     """Distance in pixels from each pixel to the nearest one inside, between centers; `inside` is bool, not empty.
 
     OpenCV 5 rounds its roots differently from call to call. Squared distances are whole numbers, so they are rounded
     and the root is taken again: the result is the same for every call, up to about 1,000 pixels.
     """
-    outside = 1 - inside.astype(np.uint8)
+    outside = by_bands(lambda band: 1 - band.astype(np.uint8), inside)
     distance = waiting(cv2.distanceTransform, outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     for rows in bands(*distance.shape):
         band = distance[rows]
@@ -111,13 +133,13 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     The edge runs between pixels, so the first pixel inside is at +0.5 and the first outside at -0.5.
     An empty mask is -inf everywhere, a full one +inf.
     """
-    inside = mask > threshold
+    inside = above(mask, threshold)
     if not inside.any():
-        return np.full(mask.shape, -np.inf, np.float32)
+        return waiting(np.full, mask.shape, -np.inf, np.float32)
     if inside.all():
-        return np.full(mask.shape, np.inf, np.float32)
+        return waiting(np.full, mask.shape, np.inf, np.float32)
     # Of the two distances one is 0 everywhere.
-    distance = distance_to(~inside)
+    distance = distance_to(by_bands(np.logical_not, inside))
     other = distance_to(inside)
     for rows in bands(*distance.shape):
         distance[rows] -= other[rows]
@@ -127,29 +149,31 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     """The mask, binary, with its edge moved out by `pixels` (in, if negative)."""
-    inside = mask > 0.5
-    grown, box = inside.astype(np.float32), bounding_box(inside)
+    inside = above(mask, 0.5)
+    grown, box = by_bands(lambda band: band.astype(np.float32), inside), bounding_box(inside)
     if pixels == 0 or box is None or inside.all():
         return grown
     # Only one side's distance is needed, and only where it can matter.
     reach = box.grown(math.ceil(max(pixels, 0)) + 1).inside(Size.of(mask)).slices
-    if pixels > 0:
-        grown[reach] = distance_to(inside[reach]) - 0.5 < pixels
-    else:
-        grown[reach] = distance_to(~inside[reach]) - 0.5 > -pixels
+    distance = distance_to(inside[reach] if pixels > 0 else by_bands(np.logical_not, inside[reach]))
+    for rows in bands(*distance.shape):
+        depth = distance[rows] - 0.5
+        grown[reach][rows] = depth < pixels if pixels > 0 else depth > -pixels
     return grown
 
 
 def beyond(mask: np.ndarray, pixels: float) -> np.ndarray:
     """What lies at least `pixels` outside a mask's edge, bool [H,W]."""
-    inside = mask > 0.5
+    inside = above(mask, 0.5)
     # Without an inside, everything does. Only one side's distance is needed, unlike for `signed_distance`.
-    return distance_to(inside) - 0.5 >= pixels if inside.any() else np.ones(mask.shape, bool)
+    if not inside.any():
+        return np.ones(mask.shape, bool)
+    return by_bands(lambda band: band - 0.5 >= pixels, distance_to(inside))
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:
     """The binary band of `width` pixels just outside a mask."""
-    return grow(mask, width) - grow(mask, 0)
+    return by_bands(np.subtract, grow(mask, width), grow(mask, 0))
 
 
 def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -157,8 +181,10 @@ def feather(mask: np.ndarray, sigma: float) -> np.ndarray:
     if sigma <= 0:
         return mask
     soft = blur(mask, sigma)
-    # The kernel's weights sum to 1 only up to the last bit.
-    return np.minimum(soft, 1, out=soft)
+    for rows in bands(*soft.shape):
+        # The kernel's weights sum to 1 only up to the last bit.
+        np.minimum(soft[rows], 1, out=soft[rows])
+    return soft
 
 
 def ramp(depth: np.ndarray, width: float) -> np.ndarray:
@@ -168,7 +194,7 @@ def ramp(depth: np.ndarray, width: float) -> np.ndarray:
         depth: the mask's `signed_distance`.
     """
     if width <= 0.5:
-        return (depth > 0).astype(np.float32)
+        return by_bands(lambda band: (band > 0).astype(np.float32), depth)
     return by_bands(lambda band: np.clip(band / np.float32(width), 0, 1), depth)
 
 
@@ -203,8 +229,14 @@ def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
     largest = np.zeros(coarse.shape, np.float32)
     # A pixel in a corner of the grid may be cut off from the disc that covers it by the rounding of both.
     slack = 1.0 if step == 1 else 1.5 * step
-    while radius < most * THICKNESS_RATIO and (centers := coarse >= min(radius, most)).any():
-        largest[distance_to(centers) * step < min(radius, most) + slack] = min(radius, most)
+    while radius < most * THICKNESS_RATIO:
+        here = min(radius, most)
+        centers = by_bands(lambda band, here=here: band >= here, coarse)
+        if not centers.any():
+            break
+        distance = distance_to(centers)
+        for rows in bands(*coarse.shape):
+            largest[rows][distance[rows] * step < here + slack] = here
         radius *= THICKNESS_RATIO
     largest = waiting(cv2.resize, largest, depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
     return by_bands(lambda radius, band: radius * (band > 0), largest, depth)
@@ -226,9 +258,9 @@ def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
     """Sets holes to 1: regions outside the mask that do not reach the image's border."""
-    outside = (mask <= 0.5).astype(np.uint8)
+    outside = by_bands(lambda band: (band <= 0.5).astype(np.uint8), mask)
     # A frame of outside pixels joins every region that touches the border.
-    framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    framed = waiting(cv2.copyMakeBorder, outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, labels = waiting(cv2.connectedComponents, framed, connectivity=4)
     around = labels[0, 0]
     return by_bands(
@@ -243,19 +275,20 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
     Args:
         wanted: from the parts' areas in pixels [N] to bool [N].
     """
-    inside = (mask > 0.5).astype(np.uint8)
+    inside = by_bands(lambda band: (band > 0.5).astype(np.uint8), mask)
     count, labels, statistics, _ = waiting(cv2.connectedComponentsWithStats, inside, connectivity=8)
     kept = np.zeros(count, bool)
     kept[1:] = wanted(statistics[1:, cv2.CC_STAT_AREA])
     if kept[1:].all():
         return mask
     if not kept.any():
-        return np.zeros_like(mask)
+        return np.zeros(mask.shape, mask.dtype)
     # Soft edge pixels belong to the part they are nearest to.
     labels = np.asarray(labels, np.int32)
-    in_kept = kept[labels]
-    nearer = distance_to(in_kept) < distance_to(~in_kept & (labels != 0))
-    return np.where(nearer, mask, np.float32(0))
+    in_kept = by_bands(lambda band: kept[band], labels)
+    to_kept = distance_to(in_kept)
+    to_others = distance_to(by_bands(lambda own, band: ~own & (band != 0), in_kept, labels))
+    return by_bands(lambda near, far, band: np.where(near < far, band, np.float32(0)), to_kept, to_others, mask)
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..interrupt import bands, by_bands, check, copy
+from ..interrupt import bands, by_bands, copy, waiting
 from ..sentence import sentence
 from . import blend as blending
 from .foreground import extend, premultiplied
@@ -145,8 +145,9 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
     alpha = feather(own, softness)
     if reaches_frame:
         # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
-        frame = resample(np.ones(near.size[::-1], np.float32), local, work.size, cv2.BORDER_CONSTANT)
-        own, alpha = own * frame, alpha * frame
+        whole = waiting(np.ones, near.size[::-1], np.float32)
+        frame = resample(whole, local, work.size, cv2.BORDER_CONSTANT)
+        own, alpha = by_bands(np.multiply, own, frame), by_bands(np.multiply, alpha, frame)
     alpha = by_bands(lambda band: np.where(band < LEAST_ALPHA, np.float32(0), band), alpha)
     inner = region.moved(-work.x, -work.y).slices
     return Placed(region, extend(cutout, extent)[inner], own[inner], alpha[inner])
@@ -186,13 +187,13 @@ def paste(
     # A pyramid looks about twice as far beyond the edge as the seam is wide.
     extent = max(options.softness, 1.0) * (2 if options.blend == "multi-band" else 1)
     placed = place_subject(Size.of(scene), subject, placement, options.softness, extent)
-    composite = scene.copy() if out is None else out
-    if out is not None and out is not scene:
-        copy(scene, out)
+    composite = np.empty_like(scene) if out is None else out
+    if out is not scene:
+        copy(scene, composite)
     alpha = np.zeros(scene.shape[:2], np.float32)
     if 0 not in placed.region.size:
         blend_in(composite, placed, options)
-        alpha[placed.region.slices] = placed.alpha
+        copy(placed.alpha, alpha[placed.region.slices])
     return Pasted(composite, alpha, placed.region)
 
 
@@ -202,11 +203,12 @@ def blend_in(scene: np.ndarray, placed: Placed, options: PasteOptions) -> None:
     if options.color_match > 0:
         colors = blending.match_colors(colors, placed.alpha, scene, placed.region, options.ring, options.color_match)
     if options.blend == "multi-band":
-        part[...] = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(options.softness))
+        blended = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(options.softness))
+        copy(blended, part)
     elif options.blend == "alpha":
         blending.alpha_over(part, colors, placed.alpha, out=part)
     else:
-        part[...] = blending.poisson(part, colors, placed.alpha, mixed=options.blend == "Poisson mixed")
+        copy(blending.poisson(part, colors, placed.alpha, mixed=options.blend == "Poisson mixed"), part)
 
 
 def warp_exemplar(
@@ -224,8 +226,13 @@ def warp_exemplar(
     # Light is smooth: linear interpolation shows as much of it as cubic, at a third of the time.
     reference = resample(subject.image, matrix, scene, cv2.BORDER_REFLECT, cv2.INTER_LINEAR, out)
     frame, canvas = mapped(matrix, Box(0, 0, *Size.of(subject.image)).corners), Box(0, 0, *scene).corners
-    covered, _ = cv2.intersectConvexConvex(frame.astype(np.float32), canvas.astype(np.float32))
-    return reference, min(1.0, covered / (scene.width * scene.height))
+    shown, _ = cv2.intersectConvexConvex(frame.astype(np.float32), canvas.astype(np.float32))
+    return reference, min(1.0, shown / (scene.width * scene.height))
+
+
+def covered(matte: np.ndarray) -> np.ndarray:
+    """Binary [H,W]: where a matte is above 0."""
+    return by_bands(lambda band: (band > 0).astype(np.float32), matte)
 
 
 def shadow_ellipse(matte: np.ndarray) -> np.ndarray:
@@ -235,8 +242,8 @@ def shadow_ellipse(matte: np.ndarray) -> np.ndarray:
     if box is not None:
         center = (box.x + box.width // 2, box.y + box.height - 1)
         axes = (max(1, round(0.6 * box.width)), max(1, round(0.12 * box.height)))
-        cv2.ellipse(ground, center, axes, 0, 0, 360, 1, -1)
-    return ground.astype(np.float32)
+        waiting(cv2.ellipse, ground, center, axes, 0, 0, 360, 1, -1)
+    return by_bands(lambda band: band.astype(np.float32), ground)
 
 
 @dataclass(eq=False)
@@ -258,11 +265,12 @@ class SceneMasks:
     def start(self, subjects: np.ndarray | None, inpaint: np.ndarray | None, ring: int) -> None:
         """Takes over the masks of an earlier paste; without its inpaint mask, the ring around its subjects."""
         if subjects is not None:
-            self.matte[...] = subjects
-        support = self.matte > 0
-        self.inpaint[...] = ring_around(support.astype(np.float32), ring) if inpaint is None else inpaint
-        self.inpaint[support] = 0
-        np.maximum(support, self.inpaint, out=self.harmonize)
+            copy(subjects, self.matte)
+        copy(ring_around(covered(self.matte), ring) if inpaint is None else inpaint, self.inpaint)
+        for rows in bands(*self.matte.shape):
+            support = self.matte[rows] > 0
+            self.inpaint[rows][support] = 0
+            np.maximum(support, self.inpaint[rows], out=self.harmonize[rows])
 
     def add(self, pasted: Pasted, ring: int, shadow: bool) -> None:
         """Draws one more subject, with a ring of `ring` pixels and, on request, room for its shadow."""
@@ -271,11 +279,10 @@ class SceneMasks:
         window = pasted.region.grown(reach + 1).inside(Size.of(self.matte)).slices
         matte, inpaint, harmonize = self.matte[window], self.inpaint[window], self.harmonize[window]
         own = pasted.matte[window]
-        np.maximum(inpaint, ring_around((own > 0).astype(np.float32), ring), out=inpaint)
-        check()
-        if shadow:
-            np.maximum(inpaint, shadow_ellipse(own), out=inpaint)
+        around = ring_around(covered(own), ring)
+        ground = shadow_ellipse(own) if shadow else around
         for rows in bands(*own.shape):
+            np.maximum(inpaint[rows], np.maximum(around[rows], ground[rows]), out=inpaint[rows])
             # Two semitransparent layers, one over the other; exact at 0 and 1.
             matte[rows] = own[rows] + (1 - own[rows]) * matte[rows]
             inpaint[rows][matte[rows] > 0] = 0
@@ -307,5 +314,5 @@ class Canvas:
 
     def warp_reference(self, subject: Subject, placement: Placement) -> float:
         """Writes the reference; returns the share of it that the exemplar covers, 0..1. See `warp_exemplar`."""
-        _, covered = warp_exemplar(subject, placement, self.size, out=self.reference)
-        return covered
+        _, shown = warp_exemplar(subject, placement, self.size, out=self.reference)
+        return shown

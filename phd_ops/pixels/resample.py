@@ -166,8 +166,7 @@ def gaussian(image: np.ndarray, across: float, down: float) -> np.ndarray:
     # A high band has little overlap with the next one.
     for rows in bands(*image.shape[:2], rows=4 * reach):
         top = max(0, rows.start - reach)
-        near = cv2.GaussianBlur(
-            image[top : min(height, rows.stop + reach)], (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE
-        )
+        near = image[top : min(height, rows.stop + reach)]
+        near = waiting(cv2.GaussianBlur, near, (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE)
         blurred[rows] = near[rows.start - top : rows.stop - top]
     return blurred

@@ -80,9 +80,11 @@ def narrow_change(change: np.ndarray, changed: np.ndarray, matte: np.ndarray, wi
         matte: the subject's [H,W]: it counts as changed.
         window: the part of the image that was sampled.
     """
-    narrowed = change.copy()
-    new = resize_mask(changed, *window.size) > 0.5
-    narrowed[window.slices] *= new | (matte[window.slices] > 0)
+    narrowed, new = np.empty_like(change), resize_mask(changed, *window.size)
+    copy(change, narrowed)
+    inside, subject = narrowed[window.slices], matte[window.slices]
+    for rows in bands(*new.shape):
+        inside[rows] *= (new[rows] > 0.5) | (subject[rows] > 0)
     return narrowed
 
 
@@ -101,10 +103,11 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     wider = window.grown(1).inside(Size.of(change))
     inner = window.moved(-wider.x, -wider.y).slices
     framed = np.zeros(wider.size[::-1], np.float32)
-    framed[inner] = change[window.slices]
+    copy(change[window.slices], framed[inner])
     share = stabilize(framed)
     depth = signed_distance(share, 0)
-    return (share * narrow_ramp(depth, width))[inner], (share * ramp(depth, width))[inner]
+    fade, shadow_fade = (by_bands(np.multiply, share, made(depth, width)) for made in (narrow_ramp, ramp))
+    return fade[inner], shadow_fade[inner]
 
 
 def join(
@@ -169,7 +172,7 @@ class ModelWindow:
     @cached_property
     def touched(self) -> np.ndarray:
         """Binary [h,w]: what the model may have changed."""
-        return ((self.change > 0) | (self.matte > 0)).astype(np.float32)
+        return by_bands(lambda one, other: ((one > 0) | (other > 0)).astype(np.float32), self.change, self.matte)
 
     @cached_property
     def seen_matte(self) -> np.ndarray:
@@ -191,7 +194,9 @@ class ModelWindow:
         """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows."""
         untouched = beyond(self.touched, VAE_REACH)
         untouched = untouched if untouched.any() else 1 - self.touched
-        return fit_color_shift(sampled, self.composite, untouched if self.seen is None else untouched * self.seen)
+        if self.seen is not None:
+            untouched = untouched * self.seen
+        return waiting(fit_color_shift, sampled, self.composite, untouched)
 
 
 def stitch(
@@ -229,7 +234,7 @@ def stitch(
         fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
         light = light_on_subject(window, results, fixed, options)
         gain = waiting(cv2.resize, light.gain, full, interpolation=cv2.INTER_LINEAR)
-    image, used = np.empty_like(layers.composite), np.zeros_like(layers.matte)
+    image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
     near, part = region.slices, layers.cut(region.slices)
     harmonized = resize(results[0], full, options.resampler)[near]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..interrupt import by_bands, waiting
+from ..interrupt import bands, by_bands, waiting
 from .geometry import Size
 from .layers import Layers
 from .masks import resize_mask
@@ -70,8 +70,9 @@ def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: fl
         keep: how much of the background stays at most, 0..1.
     """
     near = parts_with_subject(layers.change, layers.matte)
-    near &= (layers.matte > 0) | is_background(layers.background, layers.composite)
-    ring = (near & (layers.matte == 0)).astype(np.float32)
+    background_shown = is_background(layers.background, layers.composite)
+    near = by_bands(lambda inside, matte, shown: inside & ((matte > 0) | shown), near, layers.matte, background_shown)
+    ring = by_bands(lambda inside, matte: (inside & (matte == 0)).astype(np.float32), near, layers.matte)
     full = Size.of(ring)
     scale = min(1.0, scale, MOST_SIDE / max(full))
     size = Size(*(max(1, round(scale * side)) for side in full))
@@ -90,11 +91,12 @@ def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: fl
 
 def parts_with_subject(change: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """The connected parts of what may change that touch the subject, bool [H,W]. Parts of their own are no surround."""
-    touched = (change > 0) | (matte > 0)
+    touched = by_bands(lambda one, other: (one > 0) | (other > 0), change, matte)
     count, labels = labeled(touched)
     has_subject = np.zeros(count, bool)
-    has_subject[labels[matte > 0]] = True
-    return touched if has_subject[1:].all() else has_subject[labels]
+    for rows in bands(*matte.shape):
+        has_subject[labels[rows][matte[rows] > 0]] = True
+    return touched if has_subject[1:].all() else by_bands(lambda band: has_subject[band], labels)
 
 
 def is_background(background: np.ndarray, composite: np.ndarray) -> np.ndarray:
@@ -155,5 +157,6 @@ def filled_holes(background: np.ndarray, change: np.ndarray, ring: np.ndarray) -
 
 def labeled(mask: np.ndarray) -> tuple[int, np.ndarray]:
     """The connected parts of a mask bool [H,W]: their number plus one, and each pixel's part [H,W]; 0 is outside."""
-    count, labels = waiting(cv2.connectedComponents, mask.astype(np.uint8), connectivity=8)
+    inside = by_bands(lambda band: band.astype(np.uint8), mask)
+    count, labels = waiting(cv2.connectedComponents, inside, connectivity=8)
     return count, np.asarray(labels, np.int32)

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..interrupt import waiting
 from ..pixels.masks import resize_mask
+from ..pixels.resample import clip
 from ..quote import quoted
 from ..sentence import sentence
 from .labels import BACKGROUND, class_index, labels_for, normalized
@@ -209,13 +211,14 @@ class DeepLab:
             if index is None:
                 return np.zeros((height, width), np.float32)
             probability = probabilities[index].float().cpu().numpy()
-        return np.clip(cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
+        return clip(waiting(cv2.resize, probability, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def probabilities(self, image: np.ndarray) -> torch.Tensor:
         """The probability of each class at each pixel, [classes,h,w] at the size of the network's input."""
         scale = self.side / max(image.shape[:2])
         rows, columns = (max(1, round(length * scale / STRIDE)) * STRIDE for length in image.shape[:2])
-        small = cv2.resize(image.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+        given = np.asarray(image, np.float32)
+        small = waiting(cv2.resize, given, (columns, rows), interpolation=cv2.INTER_AREA)
         mean, std = (np.float32(0.5), np.float32(0.5)) if self.library == "transformers" else (MEAN, STD)
         weight = next(self.network.parameters())
         pixels = torch.from_numpy(np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))

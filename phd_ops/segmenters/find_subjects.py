@@ -58,7 +58,7 @@ def find_subjects(
         mask = visible(found, alpha)
         mask = visible(refine_mask(mask, colors, clipped, refinement), alpha)
         if subject_box(mask) is not None:
-            whole = np.maximum(whole, mask)
+            whole = by_bands(np.maximum, whole, mask)
             one_by_one = len(prompts) == 1 and refinement.keep == "all"
             # Parts below ½ everywhere and those beyond MOST_PARTS get no mask of their own; the whole mask has them.
             separate += (parts_of(mask) or [mask]) if one_by_one else [mask]
@@ -70,10 +70,9 @@ def over_gray(image: np.ndarray) -> np.ndarray:
 
     Transparent pixels may hold any color, which a segmenter must not take for a part of the subject.
     """
-    alpha = image[..., 3:]
-    return image[..., :3] * alpha + 0.5 * (1 - alpha)
+    return by_bands(lambda band: band[..., :3] * band[..., 3:] + 0.5 * (1 - band[..., 3:]), image)
 
 
 def visible(mask: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     """A mask, [H,W], at most as opaque as the image is."""
-    return mask if alpha is None else np.minimum(mask, alpha)
+    return mask if alpha is None else by_bands(np.minimum, mask, alpha)

@@ -52,7 +52,7 @@ def grabcut(
     subject = is_subject(labels)
     if min(size) < 3 or not subject.any() or subject.all():
         # GrabCut needs samples of both subject and background.
-        return np.full((height, width), float(subject.all() and subject.size > 0), np.float32)
+        return waiting(np.full, (height, width), float(subject.all() and subject.size > 0), np.float32)
     found = is_subject(waiting(iterate, small, labels)).astype(np.float32)
     return resize_mask(found, width, height)
 

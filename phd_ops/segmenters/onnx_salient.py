@@ -9,12 +9,16 @@ family; the preprocessing is that of the family's published code:
 """
 
 import importlib.util
+import threading
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from ..interrupt import PATIENCE, check, waiting
+from ..pixels.resample import clip
 from ..sentence import sentence
 from .onnx_file import OnnxLayout, read_layout
 
@@ -77,6 +81,8 @@ class SalientModel:
         self.net: Any = None
         # Where it is not None, it is used in place of `net`.
         self.session: Any = None
+        # A pass that an interrupt left behind still uses them.
+        self.lock = threading.Lock()
         layout = read_layout(path)
         try:
             self.preprocessing = preprocessing_for(layout)
@@ -123,10 +129,15 @@ class SalientModel:
         """
         size, mean, std, stretch = self.preprocessing
         height, width = image.shape[:2]
-        small = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        small = waiting(cv2.resize, np.asarray(image, np.float32), size, interpolation=cv2.INTER_AREA)
         if stretch:
             small = small / max(float(small.max()), 1e-6)
-        saliency = self.run(np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
+        # Neither library can be stopped in the middle of a pass, which may take minutes for a large network. What an
+        # interrupt left behind holds one of few threads: its end is waited for before another thread is taken.
+        while self.lock.locked():
+            check()
+            time.sleep(PATIENCE)
+        saliency = waiting(self.run, np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
         if saliency.ndim < 2 or 0 in saliency.shape:
             raise ValueError(
                 sentence(
@@ -144,19 +155,20 @@ class SalientModel:
         # The published code stretches to 0..1. A flat or low output means that nothing was found, and is not stretched.
         if high > 0.5 and high - low > 1e-3:
             saliency = (saliency - low) / max(high - low, 1e-6)
-        saliency = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.clip(saliency, 0, 1).astype(np.float32)
+        return clip(waiting(cv2.resize, saliency, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def run(self, blob: np.ndarray) -> np.ndarray:
         """The network's first output, which is its finest, for a preprocessed image [1,3,h,w]."""
-        if self.session is None:
-            try:
-                self.net.setInput(blob)
-                return self.net.forward(self.net.getUnconnectedOutLayersNames()[0])
-            except cv2.error as error:
-                # OpenCV refuses some layers only when they run.
-                self.use_onnxruntime(error)
-        return self.run_onnxruntime(blob)
+        with self.lock:
+            if self.session is None:
+                try:
+                    self.net.setInput(blob)
+                    # A copy: the next pass may write its own answer there.
+                    return np.array(self.net.forward(self.net.getUnconnectedOutLayersNames()[0]))
+                except cv2.error as error:
+                    # OpenCV refuses some layers only when they run.
+                    self.use_onnxruntime(error)
+            return self.run_onnxruntime(blob)
 
     def run_onnxruntime(self, blob: np.ndarray) -> np.ndarray:
         blob = blob.astype(np.float16) if self.half else blob

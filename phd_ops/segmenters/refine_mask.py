@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..interrupt import by_bands
 from ..pixels.edge_matting import refine_edge
 from ..pixels.masks import drop_specks, fill_holes, grow, largest_component, stabilize
 from .parts import prompted_parts
@@ -45,11 +46,11 @@ def refine_mask(mask: np.ndarray, image: np.ndarray, prompt: Prompt, refinement:
         float32 [H,W] in 0..1.
     """
     if refinement.threshold > 0:
-        mask = (mask >= refinement.threshold).astype(np.float32)
+        mask = by_bands(lambda band: (band >= refinement.threshold).astype(np.float32), mask)
     mask = fill_holes(keep_parts(stabilize(mask, SEGMENTER_TOLERANCE), prompt, refinement.keep))
     if refinement.edge:
         mask = stabilize(refine_edge(image, mask, refinement.edge))
-        mask = (mask > 0.5).astype(np.float32) if refinement.threshold > 0 else mask
+        mask = by_bands(lambda band: (band > 0.5).astype(np.float32), mask) if refinement.threshold > 0 else mask
     return grow(mask, refinement.grow) if refinement.grow else mask
 
 

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import torch
 
+from ..interrupt import waiting
+from ..pixels.geometry import bounding_box
 from ..sentence import sentence
 from .packages import import_optional
 from .prompt import Prompt
@@ -124,7 +126,7 @@ class SamSegmenter:
             float32 [H,W] in 0..1, the sigmoid of SAM's logits.
         """
         pointed = prompt.box is not None or len(prompt.positive) > 0
-        if not pointed and prompt.rough is not None and not (prompt.rough > 0.5).any():
+        if not pointed and prompt.rough is not None and bounding_box(prompt.rough, 0.5) is None:
             # An empty rough mask points at nothing.
             return np.zeros(image.shape[:2], np.float32)
         with torch.inference_mode():
@@ -141,8 +143,12 @@ class SamSegmenter:
                 logits, scores = logits[0], scores[0]
                 areas = (self.without_padding(logits, inner) > 0).flatten(1).sum(1)
                 chosen = int((areas if prompt.candidate == "largest" else scores).argmax())
-            mask = self.network.postprocess_masks(logits[None, chosen, None], inner, (height, width))[0, 0]
-            return torch.sigmoid(mask).cpu().numpy()
+            return waiting(self.at_full_size, logits[chosen], inner, (height, width))
+
+    def at_full_size(self, logits: torch.Tensor, inner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+        """Logits [h,w] as a mask of an image of `size`, (height, width); `inner` as in `embedding`."""
+        mask = self.network.postprocess_masks(logits[None, None], inner, size)[0, 0]
+        return torch.sigmoid(mask).cpu().numpy()
 
     def embedding(self, image: np.ndarray, inner: tuple[int, int]) -> torch.Tensor:
         """The image encoder's output [1,C,h,w], float32 on the encoder's device, computed once for each image content.
@@ -152,9 +158,8 @@ class SamSegmenter:
             inner: height and width of the image inside the encoder's square input.
         """
         shrinks = inner[0] < image.shape[0]
-        small = cv2.resize(
-            image.astype(np.float32), inner[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        given, interpolation = np.asarray(image, np.float32), cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        small = waiting(cv2.resize, given, inner[::-1], interpolation=interpolation)
         small = np.ascontiguousarray(small.reshape(*inner, 3))
         key = hashlib.blake2b(small.tobytes(), digest_size=16, person=f"{inner[0]}x{inner[1]}".encode()).digest()
         weight = self.network.image_encoder.patch_embed.proj.weight
@@ -176,9 +181,8 @@ class SamSegmenter:
         device = self.network.image_encoder.pos_embed.device
         scale = np.array([inner[1] / size[1], inner[0] / size[0]])
         box = prompt.box
-        if box is None and prompt.rough is not None and (prompt.rough > 0.5).any():
-            x, y, w, h = cv2.boundingRect((prompt.rough > 0.5).astype(np.uint8))
-            box = (x, y, w, h)
+        if box is None and prompt.rough is not None:
+            box = bounding_box(prompt.rough, 0.5)
         corners = None
         if box is not None:
             x, y, w, h = box

@@ -171,8 +171,11 @@ def test_every_item_may_have_a_mask_for_each_of_its_images():
     assert ((out - latent).abs().amax((1, 3, 4)) > 1e-3).tolist() == [[True, False, False], [False, True, False]]
 
 
-def test_a_subject_s_share_of_a_latent_frame_is_the_mean_of_its_images():
-    share = module("nodes.latents").subject_share(frame_masks(1, 0, 0, 0, 1, 1, 1, 1, 1), latent_of("Wan, video"))
+@pytest.mark.parametrize("five_dimensions", [False, True])
+def test_a_subject_s_share_of_a_latent_frame_is_the_mean_of_its_images(five_dimensions):
+    masks = frame_masks(1, 0, 0, 0, 1, 1, 1, 1, 1)
+    masks = masks[None, None] if five_dimensions else masks
+    share = module("nodes.latents").subject_share(masks, latent_of("Wan, video"))
     assert share.shape == (1, 1, 3, 8, 8)
     assert share[0, 0, :, 3, 3].tolist() == [1, 0.25, 1]
 

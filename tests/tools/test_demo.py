@@ -107,6 +107,14 @@ def test_16_bits_of_gray_keep_their_levels(tmp_path):
     assert np.abs(np.asarray(image) / 255 - levels / 65535).max() < 0.002
 
 
+@pytest.mark.parametrize("most", [1, 255])
+def test_floats_are_read_as_shares_or_levels(tmp_path, most):
+    levels = np.linspace(0, most, 320 * 240, dtype=np.float32).reshape(240, 320)
+    Image.fromarray(levels).save(tmp_path / "gray.tif")
+    image = run.open_image("--exemplar", str(tmp_path / "gray.tif"))
+    assert np.asarray(image.convert("RGB")).mean() / 255 == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_mask_with_alpha_is_read_from_its_alpha(make_image):
     arguments = ["--exemplar", make_image("e.png"), "--mask", make_image("m.png", mode="RGBA")]
     mask = read_inputs(argument_parser().parse_args(arguments))[2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phd_ops import interrupt
-from phd_ops.interrupt import bands, by_bands, check, checking, waiting
+from phd_ops.interrupt import bands, by_bands, check, checking, picked, waiting
 from phd_ops.pixels.foreground import cut_out
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.layers import Layers
@@ -102,6 +102,13 @@ def test_a_function_by_bands_is_that_of_the_whole_images(monkeypatch):
     both = by_bands(lambda colors, alpha: np.dstack([colors, alpha]) > 0.5, IMAGE, MATTE)
     assert both.shape == (HEIGHT, WIDTH, 4) and both.dtype == bool
     np.testing.assert_array_equal(both, np.dstack([IMAGE, MATTE]) > 0.5)
+
+
+@pytest.mark.parametrize("mask", [MATTE > 0.5, MATTE > 2, MATTE >= 0])
+def test_pixels_are_picked_as_numpy_picks_them(mask, monkeypatch):
+    monkeypatch.setattr(interrupt, "BAND", 2 * WIDTH)
+    for image in (IMAGE, MATTE):
+        np.testing.assert_array_equal(picked(image, mask), image[mask])
 
 
 def test_without_a_check_nothing_is_checked_and_calls_run_in_their_own_thread():

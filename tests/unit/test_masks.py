@@ -558,6 +558,21 @@ def test_a_noisy_black_becomes_0():
     assert not zero_black(noise).any()
 
 
+@pytest.mark.parametrize(("share", "value"), [(0.05, 1 / 255), (0.3, 3 / 255), (0.45, 5 / 255)])
+def test_specks_strewn_over_a_black_become_0_and_the_subject_keeps_its_values(share, value):
+    mask = torch.from_numpy(feather(square(256, 96, 160), 3))[None]
+    mask[mask < 1 / 255] = 0
+    speckled = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < share
+    cleaned = zero_black(torch.where(speckled & (mask == 0), torch.tensor(value), mask))
+    assert torch.equal(cleaned[mask > 0.021], mask[mask > 0.021]) and not cleaned[mask == 0].any()
+
+
+@pytest.mark.parametrize("sigma", [2, 10, 20, 30])
+def test_where_a_soft_edge_ends_it_keeps_its_values(sigma):
+    soft = torch.from_numpy(feather(square(256, 80, 176), sigma))[None].mul(255).round() / 255
+    assert torch.equal(zero_black(soft), soft)
+
+
 def test_soft_edges_strengths_and_specks_on_a_true_black_keep_their_values():
     speck = torch.zeros(1, 64, 64)
     speck[0, 3, 4] = 2 / 255

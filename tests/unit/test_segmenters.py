@@ -2,8 +2,10 @@
 
 import importlib.machinery
 import importlib.util
+import itertools
 import struct
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import data
 
+from phd_ops.interrupt import checking
 from phd_ops.segmenters import onnx_file
 from phd_ops.segmenters.grabcut import grabcut
 from phd_ops.segmenters.onnx_file import OnnxInput, OnnxLayout, read_layout
@@ -296,6 +299,60 @@ def test_onnxruntime_takes_over_where_opencv_cannot(tmp_path, monkeypatch, half)
     found = network.predict(halves(0.0, 1.0))
     assert found[30, 5] == 0 and found[30, 85] == 1
     assert given_types == [np.float16 if half else np.float32]
+
+
+@pytest.mark.parametrize("library", ["cv2.dnn", "onnxruntime"])
+def test_an_interrupt_is_heard_during_a_pass_and_the_next_one_waits_for_its_end(tmp_path, library):
+    class InterruptError(Exception):
+        pass
+
+    class Network:
+        """Stands for either library's; a pass lasts until it may end."""
+
+        may_end, started, running = threading.Event(), threading.Event(), []
+
+        def setInput(self, given):  # noqa: N802
+            self.given = given
+
+        def getUnconnectedOutLayersNames(self):  # noqa: N802
+            return ["y"]
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name="x")]
+
+        def forward(self, name):
+            assert not self.running
+            self.running.append(1)
+            self.started.set()
+            assert self.may_end.wait(30)
+            self.running.clear()
+            return (self.given[:, :1] > 0).astype(np.float32)
+
+        def run(self, names, given):
+            self.given = given["x"]
+            return [self.forward("y")]
+
+    def check():
+        if network.started.is_set() and not network.may_end.is_set():
+            raise InterruptError
+
+    network, model = Network(), SalientModel(written(tmp_path, onnx()))
+    model.net, model.session = (network, None) if library == "cv2.dnn" else (None, network)
+    entered, run = [], model.run
+    model.run = lambda blob: entered.append(1) or run(blob)
+    with checking(check), pytest.raises(InterruptError):
+        model.predict(halves(0.0, 1.0))
+    assert network.running
+    for _ in range(3):
+        checks = itertools.count()
+        with checking(lambda checks=checks: check() if next(checks) > 3 else None), pytest.raises(InterruptError):
+            model.predict(halves(0.0, 1.0))
+    # The others took none of the few threads.
+    assert len(entered) == 1
+    threading.Timer(0.2, network.may_end.set).start()
+    with checking(lambda: None):
+        found = model.predict(halves(1.0, 0.0))
+    assert found[30, 5] == 1 and found[30, 85] == 0
 
 
 def test_a_file_that_neither_can_run_is_named(tmp_path, monkeypatch):
