@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..phd_ops.pixels.finish import MODEL, Finished
-from ..phd_ops.pixels.register import COVERED, PLAIN, UNLIKE, Registration
+from ..phd_ops.pixels.register import COVERED, PLAIN, SUBJECT_ONLY, UNLIKE, Registration
 from ..phd_ops.sentence import sentence
 from .ui import Message
 
@@ -71,6 +71,9 @@ def message_of(found: Registration) -> Message | None:
             ),
             warning=True,
         )
+    if found.status == SUBJECT_ONLY:
+        text = sentence("sampled shows the subject in other surroundings: only its light is used.")
+        return Message(text)
     if found.status == COVERED:
         text = sentence("The mask covers everything, so nothing tells whether sampled moved: it is used as it lies.")
         return Message(text)

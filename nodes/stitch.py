@@ -18,7 +18,7 @@ from ..phd_ops.pixels.finish import AUTO, INSIDE, KEEP_CHANGES, SUBJECT_PIXELS, 
 from ..phd_ops.pixels.geometry import Box, Margins, Size
 from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.masks import above, resize_mask
-from ..phd_ops.pixels.register import MATCHED
+from ..phd_ops.pixels.register import MATCHED, SUBJECT_ONLY
 from ..phd_ops.pixels.resample import pad, resize
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change
 from ..phd_ops.sentence import sentence
@@ -284,22 +284,24 @@ class Batch:
             results = [self.with_margin(one, index) for one in results]
         found = Aligned(results, None, [])
         if self.may_have_moved:
-            given, unchanged = self.model_given(index, window)
-            # Without a subject, any image may be shown in a mask.
-            found = align(given, results, unchanged, use_unlike=not item(self.mattes, index).any())
+            given, unchanged, subject = self.model_given(index, window)
+            found = align(given, results, unchanged, subject)
             check_part(found, Size.of(results[0]), window)
-        if all(one.status != MATCHED for one in found.registrations):
+        if all(one.status not in (MATCHED, SUBJECT_ONLY) for one in found.registrations):
             check_sampled("sampled", size, scene, self.crop)
         return found, window, messages
 
-    def model_given(self, index: int, window: Box) -> tuple[np.ndarray, np.ndarray]:
-        """What the model was given of composite `index`, [h,w,3]; and 1 where nothing was to change there, [h,w]."""
+    def model_given(self, index: int, window: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the model was given of composite `index`, [h,w,3]; where nothing was to change, and the subject's matte,
+        [h,w]."""
         at, composite = window.slices, item(self.composites, index)
-        touched = np.maximum(item(self.changes, index)[at], item(self.mattes, index)[at])
+        matte = item(self.mattes, index)[at]
+        touched = np.maximum(item(self.changes, index)[at], matte)
         if self.crop is None:
-            return composite[at], 1 - touched
+            return composite[at], 1 - touched, matte
         target, resampler = self.crop.target, self.crop.resampler
-        return resize(self.crop.cut(composite), target, resampler), 1 - resize_mask(touched, *target)
+        given = resize(self.crop.cut(composite), target, resampler)
+        return given, 1 - resize_mask(touched, *target), resize_mask(matte, *target)
 
     def sampled_references(
         self, index: int, results: list[np.ndarray]

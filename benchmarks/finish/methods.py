@@ -102,7 +102,7 @@ class Ours:
 def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE) -> Ours:
     """As the node's defaults give it, but for what is kept of changes outside the mask."""
     layers = layers_of(scene)
-    aligned = align(scene.composite, [returned], 1 - np.maximum(layers.change, layers.matte))
+    aligned = align(scene.composite, [returned], 1 - np.maximum(layers.change, layers.matte), layers.matte)
     options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep)
     return Ours(finish(layers, aligned, options=options), aligned.registrations[0])
 

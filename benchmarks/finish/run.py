@@ -220,7 +220,7 @@ def measure_large() -> dict[str, float]:
     unchanged = 1 - np.maximum(layers.change, layers.matte)
 
     def work() -> tuple:
-        aligned = align(one.composite, [image], unchanged)
+        aligned = align(one.composite, [image], unchanged, layers.matte)
         window = ModelWindow.of(layers, Size.of(aligned.images[0]), seen=aligned.seen)
         return aligned, window.color_shift(aligned.images[0])
 

@@ -4,13 +4,25 @@ Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from .geometry import Size
-from .register import MATCHED, UNLIKE, Registration, covered, joined, register, scaling
+from .masks import grow, resize_mask
+from .register import (
+    CLEAR,
+    COARSE,
+    MATCHED,
+    SUBJECT_ONLY,
+    UNLIKE,
+    Registration,
+    covered,
+    joined,
+    register,
+    scaling,
+)
 from .resample import resample, resize
 
 
@@ -21,8 +33,8 @@ class Aligned:
     Attributes:
         images: the whole of the given image, [h,w,3] each.
         seen: bool [h,w], where all of them show it; elsewhere they repeat what was given. None: everywhere.
-        registrations: how each lay. Only matched ones are applied; of an image that shows something else nothing is
-            used, and what was given stands in its place.
+        registrations: how each lay. Where only the subject matched, nothing but the subject is seen; of an image that
+            shows something else nothing is used, and what was given stands in its place.
     """
 
     images: list[np.ndarray]
@@ -31,33 +43,49 @@ class Aligned:
 
 
 def is_applied(found: Registration) -> bool:
-    return found.status == MATCHED and not found.is_plain_resize
+    return found.status == SUBJECT_ONLY or (found.status == MATCHED and not found.is_plain_resize)
 
 
-def align(
-    given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, *, use_unlike: bool = False
-) -> Aligned:
+def align(given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, subject: np.ndarray) -> Aligned:
     """Finds how returned images lie on the given one, and moves them there. What did not move keeps every bit.
 
     Args:
         given: what the model was given.
         returned: what it made of that, one for each seed, of any size.
         unchanged: [H,W] of the given image, 1 where nothing was to change.
-        use_unlike: leaves an image that shows something else as it is, instead of using nothing of it.
+        subject: its matte [H,W]. A relighter may return the subject alone, on gray or in surroundings of its own.
+            Without a subject an image that shows something else stays as it is: any may be shown in a mask.
     """
+    has_subject = bool(subject.any())
     registrations = [register(given, one, unchanged) for one in returned]
+    if has_subject:
+        pairs = zip(returned, registrations, strict=True)
+        registrations = [
+            register_subject(given, one, subject) or found if found.status == UNLIKE else found for one, found in pairs
+        ]
     first = registrations[0]
     size = working_size(first.matrix, Size.of(given)) if is_applied(first) else Size.of(returned[0])
     images, seen = [], np.ones(size[::-1], bool)
     for one, found in zip(returned, registrations, strict=True):
         image = one
-        if found.status == UNLIKE and not use_unlike:
+        if found.status == UNLIKE and has_subject:
             image = resize(given, size)
         elif is_applied(found):
             image, shown = brought_back(given, one, found, size)
+            if found.status == SUBJECT_ONLY:
+                shown = shown & (resize_mask(subject, *size) > 0.5)
+                image = np.where(shown[..., None], image, resize(given, size))
             seen &= shown
         images.append(resize(image, size))
     return Aligned(images, None if seen.all() else seen, registrations)
+
+
+def register_subject(given: np.ndarray, returned: np.ndarray, subject: np.ndarray) -> Registration | None:
+    """How a returned image lies on the given one by the subject alone; None where that does not match either."""
+    # Registration keeps clear of what changed, which would leave nothing of a small subject.
+    wider = grow(subject, CLEAR * max(1.0, max(subject.shape) / COARSE))
+    found = register(given, returned, wider)
+    return replace(found, status=SUBJECT_ONLY) if found.status == MATCHED else None
 
 
 def brought_back(

@@ -47,7 +47,7 @@ MOST_ZOOM, MOST_TURN = 2.0, 15.0
 # In SIFT: descriptors that match are so much nearer than the next best ones (Lowe 2004).
 LOWE = 0.75
 
-MATCHED, PLAIN, COVERED, UNLIKE = "matched", "plain", "covered", "unlike"
+MATCHED, SUBJECT_ONLY, PLAIN, COVERED, UNLIKE = "matched", "subject only", "plain", "covered", "unlike"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,9 @@ class Registration:
     """How a returned image lies on the given one.
 
     Attributes:
-        status: MATCHED; PLAIN: there is too little structure, or there are too few pixels; COVERED: nothing was to stay
-            unchanged; UNLIKE: it shows something else.
+        status: MATCHED; SUBJECT_ONLY: only the subject is, among other surroundings (see `align`); PLAIN: there is too
+            little structure, or there are too few pixels; COVERED: nothing was to stay unchanged; UNLIKE: it shows
+            something else.
         how: the size's part of it, as in `Resizing`.
         matrix: float64 [2,3], continuous coordinates of the returned image to the given one's.
         motion: what is in it beyond the size's part: "none", or a key of MODELS.

@@ -109,6 +109,19 @@ def test_a_latents_images_are_not_registered(pasted):
     assert report["registration"] == "matched"
 
 
+@pytest.mark.parametrize("behind", [0.5, None])
+def test_a_relighter_may_return_the_subject_alone(pasted, behind):
+    _, wanted = stitched(pasted, edited(pasted))
+    behind = waves(13) if behind is None else torch.full_like(pasted.background, behind)
+    sampled = behind + pasted.subject_matte[..., None] * (edited(pasted) - behind)
+    ran, report = stitched(pasted, sampled)
+    assert report["registration"] == "subject only"
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.1)
+    ring = (pasted.harmonize_mask > 0) & (pasted.subject_matte == 0)
+    assert (ran.values[0] - pasted.background)[ring].abs().max() < 2 / 255
+    assert any(text.startswith("sampled shows the subject in other surroundings") for text in ran.text)
+
+
 OTHERS = {
     "another picture": lambda image: waves(9),
     "mirrored": lambda image: image.flip(2),

@@ -9,7 +9,7 @@ from phd_ops.pixels.align import align, is_applied
 from phd_ops.pixels.finish import AUTO, EVERYTHING, INSIDE, MODEL, OWN, TOUCHING, FinishOptions, finish
 from phd_ops.pixels.geometry import Box, Size
 from phd_ops.pixels.layers import Layers
-from phd_ops.pixels.register import COVERED, UNLIKE
+from phd_ops.pixels.register import COVERED, SUBJECT_ONLY, UNLIKE
 from phd_ops.pixels.relight import relight
 from phd_ops.pixels.resample import resample, resize
 from phd_ops.pixels.stitch import fades_in_window, stitch
@@ -40,12 +40,13 @@ def shifted_by(image, x, y):
 
 
 def finished(layers, returned, **options):
-    return finish(layers, align(layers.composite, [returned], unchanged(layers)), options=FinishOptions(**options))
+    aligned = align(layers.composite, [returned], unchanged(layers), layers.matte)
+    return finish(layers, aligned, options=FinishOptions(**options))
 
 
 def test_an_image_that_did_not_move_gives_the_bits_of_stitch_alone():
     layers, harmonized = scene()
-    aligned = align(layers.composite, [harmonized], unchanged(layers))
+    aligned = align(layers.composite, [harmonized], unchanged(layers), layers.matte)
     assert aligned.images[0] is harmonized and aligned.seen is None
     done = finish(layers, aligned)
     assert np.array_equal(done.stitched.image, stitch(layers, [harmonized]).image)
@@ -68,7 +69,7 @@ def test_what_a_crop_left_out_stays_as_it_was_and_the_rest_is_relit():
     # 96 rows around the middle: the subject's upper and lower rim are outside.
     rows = slice(80, 176)
     returned = resize(np.ascontiguousarray(harmonized[rows]), Size(512, 192))
-    aligned = align(layers.composite, [returned], unchanged(layers))
+    aligned = align(layers.composite, [returned], unchanged(layers), layers.matte)
     assert aligned.seen is not None
     assert not aligned.seen[:79].any() and aligned.seen[81:175].all()
     done = finish(layers, aligned)
@@ -80,7 +81,7 @@ def test_what_a_crop_left_out_stays_as_it_was_and_the_rest_is_relit():
 
 def test_an_image_of_something_else_is_not_used():
     layers, _ = scene()
-    aligned = align(layers.composite, [drawn(SIZE, seed=11)], unchanged(layers))
+    aligned = align(layers.composite, [drawn(SIZE, seed=11)], unchanged(layers), layers.matte)
     assert aligned.registrations[0].status == UNLIKE
     done = finish(layers, aligned)
     assert np.array_equal(
@@ -92,7 +93,7 @@ def test_an_image_of_something_else_is_not_used():
 def test_seeds_that_moved_differently_lie_on_each_other():
     layers, harmonized = scene()
     runs = [shifted_by(harmonized, 3, 0), harmonized, resize(harmonized, Size(200, 200))]
-    aligned = align(layers.composite, runs, unchanged(layers))
+    aligned = align(layers.composite, runs, unchanged(layers), layers.matte)
     assert {image.shape for image in aligned.images} == {(SIDE, SIDE, 3)}
     for image in aligned.images:
         assert np.abs(image - harmonized)[8:-8, 8:-8].mean() < 0.02
@@ -102,14 +103,14 @@ def test_seeds_that_moved_differently_lie_on_each_other():
 def test_where_everything_may_change_nothing_is_moved():
     layers, harmonized = scene()
     returned = shifted_by(harmonized, 3, 0)
-    aligned = align(layers.composite, [returned], np.zeros(SIZE, np.float32))
+    aligned = align(layers.composite, [returned], np.zeros(SIZE, np.float32), layers.matte)
     assert aligned.registrations[0].status == COVERED and aligned.images[0] is returned
 
 
 def test_the_smaller_image_of_a_model_is_brought_back_at_its_own_resolution():
     _, returned, _ = pair(SIZE, shift=(5, 3))
     small = resize(returned, Size(160, 160))
-    aligned = align(drawn(SIZE), [small], np.ones(SIZE, np.float32))
+    aligned = align(drawn(SIZE), [small], np.ones(SIZE, np.float32), np.zeros(SIZE, np.float32))
     assert is_applied(aligned.registrations[0]) and Size.of(aligned.images[0]) == (160, 160)
 
 
@@ -171,3 +172,18 @@ def test_a_subject_that_was_painted_away_keeps_its_own_pixels():
     layers, _ = scene()
     done = finished(layers, layers.background, subject_pixels=AUTO)
     assert done.subject_from == OWN and done.stitched.light.suppressed
+
+
+@pytest.mark.parametrize("surroundings", ["gray", "another scene"])
+def test_of_a_relit_foreground_in_other_surroundings_only_the_light_is_used(surroundings):
+    layers, harmonized = scene()
+    behind = np.full_like(harmonized, 0.5) if surroundings == "gray" else drawn(SIZE, seed=21)
+    returned = behind + layers.matte[..., None] * (harmonized - behind)
+    aligned = align(layers.composite, [returned], unchanged(layers), layers.matte)
+    assert aligned.registrations[0].status == SUBJECT_ONLY
+    done = finish(layers, aligned)
+    inside, ring = layers.matte == 1, (layers.matte == 0) & (layers.change > 0)
+    assert done.stitched.light.gain[inside].mean() == pytest.approx(GAIN, rel=0.05)
+    assert done.pose.fits
+    # Around the subject the scene stays, but for a shadow of the rim's own rounding.
+    assert np.abs(done.stitched.image - layers.background)[ring].max() < 2 / 255
