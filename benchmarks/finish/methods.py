@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from benchmarks.common.images import eight_bits
+from benchmarks.common.rival_blends import seamless
 from phd_ops.pixels.align import align
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.finish import EVERYTHING, INSIDE, Finished, FinishOptions, finish
@@ -50,14 +51,11 @@ def color_matched(scene: Scene, returned: np.ndarray) -> np.ndarray:
 
 def poisson(scene: Scene, returned: np.ndarray) -> np.ndarray:
     """Seamless cloning of the returned image, inside the mask of what may change."""
-    inside = np.uint8(scene.harmonize_mask > 0) * 255
+    inside = scene.harmonize_mask.copy()
     # OpenCV wants a border that stays.
     inside[[0, -1]] = inside[:, [0, -1]] = 0
-    x, y, width, height = cv2.boundingRect(inside)
-    middle = (x + width // 2, y + height // 2)
-    images = eight_bits(as_it_comes(scene, returned)), eight_bits(scene.background)
-    cloned = np.float32(cv2.seamlessClone(*images, inside, middle, cv2.NORMAL_CLONE)) / 255
-    return np.where(inside[..., None] > 0, cloned, scene.background)
+    cloned = seamless(scene.background, as_it_comes(scene, returned), inside)
+    return np.where(inside[..., None] > 0.5, cloned, scene.background)
 
 
 def sift(scene: Scene, returned: np.ndarray) -> np.ndarray:
