@@ -101,3 +101,11 @@ def test_growth_of_memory_is_not_decided_by_one_large_step():
     assert slope == pytest.approx(2, rel=0.3) and low <= slope <= high
     assert growth(rising)[0] == pytest.approx(2, rel=0.01)
     assert growth([500.0]) == (0, 0, 0)
+
+
+def test_the_workflow_to_compare_with_is_of_comfyuis_own_nodes_and_another_one_with_each_seed(comfyui):
+    from benchmarks.soak.server import core_prompt
+
+    assert core_prompt(3) == core_prompt(3) != core_prompt(4)
+    kinds = {node["class_type"] for node in core_prompt(3).values()}
+    assert {kind for kind in kinds if kind.startswith("PhD")} == {"PhDLoadDemoModel"} and "KSampler" in kinds
