@@ -119,7 +119,7 @@ def test_what_fails_is_tried_again_and_what_is_refused_is_not(folder, capsys):
 def test_a_job_that_ends_its_worker_every_time_ends_only_itself(folder):
     folder.table({"exemplar": "c.png", "Tint.text": "die"}, *ROWS[:2])
     assert folder.run() == 1
-    assert [row["state"] for row in folder.results()] == ["refused", "done", "done"]
+    assert [row["state"] for row in folder.results()] == ["failed", "done", "done"]
 
 
 def test_rejected_rows_get_other_seeds(folder):
