@@ -226,8 +226,8 @@ class Ledger:
 
         Without a time at which it is due, it is queued again by the next start.
         """
-        ended = f"state = CASE WHEN deaths + 1 < {MOST_DEATHS} THEN 0 ELSE 3 END, due = NULL, deaths = deaths + 1, error = ?"
-        return self._end(claim, ended, error)
+        state = f"CASE WHEN deaths + 1 < {MOST_DEATHS} THEN 0 ELSE 3 END"
+        return self._end(claim, f"state = {state}, due = NULL, deaths = deaths + 1, error = ?", error)
 
     def _end(self, claim: Claim, changes: str, *values: Any) -> bool:
         where = "WHERE row = ? AND state = 1 AND driver = ? AND claims = ?"
