@@ -132,6 +132,7 @@ class Ledger:
         with self.changing() as run:
             values = (self.id, socket.gethostname(), os.getpid(), born(os.getpid()), time.time())
             run("INSERT INTO drivers VALUES (?, ?, ?, ?, ?)", values)
+            run("UPDATE jobs SET state = 0, deaths = 0 WHERE state = 3 AND due IS NULL")
 
     def others(self) -> bool:
         """Whether another living process drives the batch."""
@@ -221,9 +222,12 @@ class Ledger:
         return self._end(claim, "state = 0")
 
     def lost(self, claim: Claim, error: str) -> bool:
-        """The job's worker ended. The job costs none of its tries, but one that ended many workers has failed."""
-        ended = f"state = CASE WHEN deaths + 1 < {MOST_DEATHS} THEN 0 ELSE 4 END, deaths = deaths + 1, error = ?"
-        return self._end(claim, ended, error)
+        """The job's worker ended. That costs none of its tries, but one that ended many workers has failed.
+
+        Without a time at which it is due, it is queued again by the next start.
+        """
+        state = f"CASE WHEN deaths + 1 < {MOST_DEATHS} THEN 0 ELSE 3 END"
+        return self._end(claim, f"state = {state}, due = NULL, deaths = deaths + 1, error = ?", error)
 
     def _end(self, claim: Claim, changes: str, *values: Any) -> bool:
         where = "WHERE row = ? AND state = 1 AND driver = ? AND claims = ?"
@@ -233,10 +237,9 @@ class Ledger:
 
     def left(self, tries: int) -> bool:
         """Whether any job is queued, running or to be tried again."""
-        statement = (
-            "SELECT 1 FROM jobs WHERE state IN (0, 1) UNION ALL SELECT 1 FROM jobs WHERE state = 3 AND tries < ?"
-        )
-        return bool(self.read(statement + " LIMIT 1", tries))
+        found = self.read("SELECT 1 FROM jobs WHERE state IN (0, 1) LIMIT 1")
+        again = "SELECT 1 FROM jobs WHERE state = 3 AND tries < ? AND due IS NOT NULL LIMIT 1"
+        return bool(found or self.read(again, tries))
 
 
 def size_and_time(path: str) -> tuple[int, int] | None:

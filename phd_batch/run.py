@@ -73,6 +73,9 @@ def main(arguments: list[str]) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    except sqlite3.OperationalError as error:
+        print(f"--out: the ledger cannot be written ({error}). Start the same command again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -96,7 +99,12 @@ def run(options: argparse.Namespace) -> int:
         settings = Settings(options.retries + 1, rule, options.tries if rule else 1, options.per_worker)
         runners = more_runners(options, work, runners, batch.where)
         ended = drive(batch, runners, settings, Events(options.events is not None))
-        written = write_results(out, batch)
+        try:
+            written = write_results(out, batch)
+        except (UsageError, OSError) as error:
+            # The jobs are recorded; the next start writes the tables.
+            print(f"{ended} {error}", file=sys.stderr)
+            return max(1, ended.status)
     finally:
         for runner in runners:
             runner.close()

@@ -17,8 +17,8 @@ from phd_batch.outcome import Outcome, Task, Where, is_refusal, reported, saved_
 ANSWER, LOOK = 60.0, 2.0
 # How often a running job is looked for: after this share of its time so far, within bounds in seconds.
 SHARE, SOONEST, LATEST = 0.05, 0.005, 1.0
-# Answers of what stands in front of a server that is down.
-AWAY = (502, 503, 504)
+# Answers from here on are about the server, not about the job.
+TROUBLE = 500
 
 
 class ServerWorker:
@@ -69,8 +69,8 @@ class ServerWorker:
     def get(self, path: str, **query: str) -> Any:
         """The JSON of an answer. Raises WorkerLost for one that is none, or comes from elsewhere."""
         status, content = self.send("GET", f"{path}?{urlencode(query)}" if query else path)
-        if status in AWAY:
-            raise WorkerLost(f"{self.name} is away (status {status}).")
+        if status >= TROUBLE:
+            raise WorkerLost(f"{self.name} is in trouble (status {status}).")
         if status != 200:
             raise Failed(f"{self.name} answered {path} with status {status}.")
         return self.parsed(content)
@@ -130,7 +130,7 @@ class ServerWorker:
         if status == 413:
             raise Refused(f"{file} is larger than {self.name} accepts.")
         if status != 200:
-            raise (WorkerLost if status in AWAY else Failed)(f"{self.name} took no upload (status {status}).")
+            raise (WorkerLost if status >= TROUBLE else Failed)(f"{self.name} took no upload (status {status}).")
         found = self.parsed(answer)
         if (found.get("name"), found.get("subfolder")) != (own, folder):
             raise Failed(f"{self.name} stored {name} as {found.get('subfolder')}/{found.get('name')}.")
@@ -139,8 +139,8 @@ class ServerWorker:
     def queue(self, prompt: dict, prompt_id: str) -> None:
         body = json.dumps({"prompt": prompt, "prompt_id": prompt_id, "client_id": prompt_id}).encode()
         status, content = self.send("POST", "/prompt", body, "application/json")
-        if status in AWAY:
-            raise WorkerLost(f"{self.name} is away (status {status}).")
+        if status >= TROUBLE:
+            raise WorkerLost(f"{self.name} is in trouble (status {status}).")
         if status not in (200, 400):
             raise Failed(f"{self.name} answered a prompt with status {status}.")
         answer = self.parsed(content)
@@ -189,8 +189,8 @@ class ServerWorker:
     def image(self, file: dict) -> bytes:
         query = urlencode({name: file[name] for name in ("filename", "subfolder", "type")}, quote_via=quote)
         status, content = self.send("GET", f"/view?{query}")
-        if status in AWAY:
-            raise WorkerLost(f"{self.name} is away (status {status}).")
+        if status >= TROUBLE:
+            raise WorkerLost(f"{self.name} is in trouble (status {status}).")
         if status != 200:
             raise Failed(f"{self.name} gave no image (status {status}).")
         return content

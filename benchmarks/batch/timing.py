@@ -93,8 +93,12 @@ def overhead_ms(ran: Ran) -> float:
 
 
 def rate(done: list[dict]) -> float:
-    """Jobs a second, from the first to the last that ended."""
-    return (len(done) - 1) / (done[-1]["time"] - done[0]["time"])
+    """Jobs a second, from when every worker has loaded its models and ended its first job, to the last that ended."""
+    first: dict[str, float] = {}
+    for event in done:
+        first.setdefault(event["worker"], event["time"])
+    start = max(first.values())
+    return sum(event["time"] > start for event in done) / (done[-1]["time"] - start)
 
 
 def measure(count: int, repeats: int) -> Section:

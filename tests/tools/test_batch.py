@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from PIL import Image
 
 from devtools.paths import ROOT
 from phd_batch import drive, run, workers
+from phd_batch.ledger import Ledger
 from phd_batch.results import FULL
 
 STUB = Path(batch_worker.__file__)
@@ -119,7 +121,7 @@ def test_what_fails_is_tried_again_and_what_is_refused_is_not(folder, capsys):
 def test_a_job_that_ends_its_worker_every_time_ends_only_itself(folder):
     folder.table({"exemplar": "c.png", "Tint.text": "die"}, *ROWS[:2])
     assert folder.run() == 1
-    assert [row["state"] for row in folder.results()] == ["refused", "done", "done"]
+    assert [row["state"] for row in folder.results()] == ["failed", "done", "done"]
 
 
 def test_rejected_rows_get_other_seeds(folder):
@@ -150,6 +152,30 @@ def test_a_full_disk_stops_the_batch_and_costs_nothing(folder, monkeypatch):
     assert states.count("done") == 4 and states.count("queued") == 8
     assert folder.run() == 0
     assert {row["tries"] for row in folder.results()} == {"0"}
+
+
+@pytest.mark.parametrize("step", ["enter", "claim"])
+def test_a_ledger_that_cannot_grow_stops_the_batch_too(step, folder, monkeypatch, capsys):
+    folder.table(*ROWS[:3])
+
+    def full(*arguments):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Ledger, step, full)
+    assert folder.run() == 1
+    assert "the ledger cannot be written (database or disk is full)" in capsys.readouterr().err.lower()
+    monkeypatch.undo()
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, str(STUB)))
+    assert folder.run() == 0
+
+
+def test_tables_that_cannot_be_written_are_written_by_the_next_start(folder, monkeypatch, capsys):
+    folder.table(*ROWS[:3])
+    monkeypatch.setattr(run, "write_tables", lambda *arguments: os.open(folder.path / "none" / "none", 0))
+    assert folder.run() == 1 and "3 done." in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, str(STUB)))
+    assert folder.run() == 0 and len(folder.results()) == 3
 
 
 def test_a_worker_without_space_stops_the_batch_too(folder):
@@ -252,6 +278,7 @@ def test_a_worker_that_does_not_start_is_a_sentence_with_its_last_words(folder, 
 DRIVER = """
 import sys
 from phd_batch import drive, run, workers
+from phd_batch.ledger import Ledger
 workers.COMMAND = (sys.executable, sys.argv[1])
 drive.RESTART = drive.TEND_SECONDS = 0.05
 drive.MOST_LOSSES = 100

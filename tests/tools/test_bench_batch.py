@@ -71,5 +71,6 @@ def test_kills_and_a_full_disk_are_counted(phase):
     assert "2 × driver" in section.rows[0][1] and "1 × disk full" in section.rows[0][1]
 
 
-def test_the_rate_counts_from_the_first_end():
-    assert rate([{"time": 10.0}, {"time": 10.5}, {"time": 11.0}]) == 2
+def test_the_rate_counts_from_when_every_worker_has_loaded_its_models():
+    ends = [(10.0, "1"), (11.0, "1"), (11.5, "2"), (12.0, "1"), (12.5, "2"), (13.5, "1")]
+    assert rate([{"time": time, "worker": worker} for time, worker in ends]) == 1.5

@@ -77,13 +77,16 @@ def test_a_failed_job_waits_and_has_so_many_tries(folder):
     assert ledger.counts()["failed"] == 1 and ledger.claim("w", -1) is None
 
 
-def test_a_job_that_ends_every_worker_is_refused(folder):
+def test_a_job_that_ends_every_worker_has_failed_until_the_next_start(folder):
     ledger, _ = planned(folder, ROWS[:1])
     for _ in range(ledgers.MOST_DEATHS):
         claim = ledger.claim("w", -1)
         assert claim.tries == 0
         ledger.lost(claim, "killed")
-    assert ledger.counts()["refused"] == 1
+    ledger.tend(3)
+    assert ledger.counts()["failed"] == 1 and not ledger.left(3)
+    Ledger(folder / "ledger.sqlite").enter()
+    assert ledger.counts()["queued"] == 1
 
 
 LEAVE = """
