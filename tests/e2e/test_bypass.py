@@ -5,7 +5,8 @@ import json
 import pytest
 
 from devtools.comfyui import ROOT
-from devtools.workflows import object_info, to_ui
+from devtools.object_info import object_info
+from devtools.workflows import to_ui
 
 pytestmark = pytest.mark.e2e
 
