@@ -11,8 +11,8 @@ from devtools import blueprint
 from devtools.comfyui import ROOT
 from devtools.comfyui_page import RENDERERS, use_renderer
 from devtools.executor import run_workflow
-from devtools.templates import TEMPLATES, with_demo_model
 from devtools.object_info import object_info
+from devtools.templates import TEMPLATES, with_demo_model
 from devtools.workflows import WORKFLOWS, as_template, to_ui
 
 pytestmark = pytest.mark.e2e
