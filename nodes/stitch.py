@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands, copy, waiting
+from ..phd_ops.interrupt import bands, by_bands, copy, waiting
 from ..phd_ops.pixels.align import Aligned, align
 from ..phd_ops.pixels.crop_window import CropWindow
-from ..phd_ops.pixels.finish import AUTO, INSIDE, KEEP_CHANGES, SUBJECT_PIXELS, FinishOptions, finish
+from ..phd_ops.pixels.finish import INSIDE, KEEP_CHANGES, OWN, SUBJECT_PIXELS, FinishOptions, finish
 from ..phd_ops.pixels.geometry import Box, Margins, Size
 from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.masks import above, resize_mask
@@ -136,7 +136,7 @@ def finish_inputs() -> list[io.Input]:
             "subject_pixels",
             options=list(SUBJECT_PIXELS),
             optional=True,
-            default=AUTO,
+            default=OWN,
             tooltip=(
                 "Whose pixels the subject has. own: its own, under the model's light. model: the model's, with their "
                 "outline. auto: its own, unless the model gave it another pose or place."
@@ -191,7 +191,7 @@ class PhDStitch(io.ComfyNode):
         num_seeds: int = 1,
         relight_strength: float = 1.0,
         keep_changes: str = INSIDE,
-        subject_pixels: str = AUTO,
+        subject_pixels: str = OWN,
         **sockets: Any,
     ) -> io.NodeOutput:
         check_choice("keep_changes", keep_changes, KEEP_CHANGES)
@@ -296,12 +296,13 @@ class Batch:
         [h,w]."""
         at, composite = window.slices, item(self.composites, index)
         matte = item(self.mattes, index)[at]
-        touched = np.maximum(item(self.changes, index)[at], matte)
+        change = item(self.changes, index)[at]
+        unchanged = by_bands(lambda one, other: 1 - np.maximum(one, other), change, matte)
         if self.crop is None:
-            return composite[at], 1 - touched, matte
+            return composite[at], unchanged, matte
         target, resampler = self.crop.target, self.crop.resampler
         given = resize(self.crop.cut(composite), target, resampler)
-        return given, 1 - resize_mask(touched, *target), resize_mask(matte, *target)
+        return given, resize_mask(unchanged, *target), resize_mask(matte, *target)
 
     def sampled_references(
         self, index: int, results: list[np.ndarray]

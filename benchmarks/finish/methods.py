@@ -10,7 +10,7 @@ from benchmarks.common.images import eight_bits
 from benchmarks.common.rival_blends import seamless
 from phd_ops.pixels.align import align
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
-from phd_ops.pixels.finish import EVERYTHING, INSIDE, Finished, FinishOptions, finish
+from phd_ops.pixels.finish import EVERYTHING, INSIDE, OWN, Finished, FinishOptions, finish
 from phd_ops.pixels.geometry import Box, Size
 from phd_ops.pixels.layers import Layers
 from phd_ops.pixels.register import Registration
@@ -97,11 +97,11 @@ class Ours:
         return self.finished.stitched.image
 
 
-def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE) -> Ours:
-    """As the node's defaults give it, but for what is kept of changes outside the mask."""
+def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE, pixels: str = OWN) -> Ours:
+    """By default as the node's defaults give it."""
     layers = layers_of(scene)
     aligned = align(scene.composite, [returned], 1 - np.maximum(layers.change, layers.matte), layers.matte)
-    options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep)
+    options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep, subject_pixels=pixels)
     return Ours(finish(layers, aligned, options=options), aligned.registrations[0])
 
 

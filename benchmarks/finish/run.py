@@ -25,7 +25,7 @@ from benchmarks.finish.methods import RIVALS, kept_changes, layers_of, ours, sti
 from devtools.contact_sheet import contact_sheet
 from devtools.paths import OUTPUT
 from phd_ops.pixels.align import align
-from phd_ops.pixels.finish import EVERYTHING
+from phd_ops.pixels.finish import AUTO, EVERYTHING
 from phd_ops.pixels.geometry import Size
 from phd_ops.pixels.stitch import ModelWindow
 from relit_scenes.descriptions import STRATA
@@ -201,7 +201,7 @@ def extras(
         print(f"  changes outside the mask: kept {figures['kept']:.3f}, touched elsewhere {figures['touched']:.4f}")
         return {f"changes_{name}": value for name, value in figures.items()}
     if kind == "pose":
-        done = [ours(*pair, EVERYTHING).finished for pair in pairs]
+        done = [ours(*pair, EVERYTHING, AUTO).finished for pair in pairs]
         noticed = float(np.mean([not one.pose.fits for one in done]))
         errors = [
             float(np.abs(one.stitched.image - image)[one.changed > 0].mean())

@@ -25,7 +25,7 @@ from .surround import parts_with_subject
 # Which changes outside the mask come along.
 INSIDE, TOUCHING, EVERYTHING = KEEP_CHANGES = ("inside the mask", "touching the subject", "everything")
 # Whose pixels the subject gets.
-AUTO, OWN, MODEL = SUBJECT_PIXELS = ("auto", "own", "model")
+OWN, MODEL, AUTO = SUBJECT_PIXELS = ("own", "model", "auto")
 # A subject that moved by more than this share of its longer side no longer fits its own pixels.
 MOVED_SHARE = 0.02
 # Where its texture cannot be followed: a subject stands elsewhere if less than this share of its matte still differs
@@ -49,7 +49,7 @@ class FinishOptions:
     stitch: StitchOptions = PLAIN_STITCH
     edge_fade: float = 12
     keep_changes: str = INSIDE
-    subject_pixels: str = AUTO
+    subject_pixels: str = OWN
 
 
 PLAIN_FINISH = FinishOptions()

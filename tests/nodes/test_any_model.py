@@ -200,10 +200,10 @@ def leaning(pasted):
 
 def test_another_pose_is_said_and_the_models_pixels_can_be_chosen(pasted):
     image = leaning(pasted)
-    own, report = stitched(pasted, image, subject_pixels="own")
+    own, report = stitched(pasted, image)
     assert not report["subject_fits"] and report["subject_from"] == "own"
     assert any(text.startswith("The model gave the subject another pose or place") for text in own.text)
-    auto, report = stitched(pasted, image, keep_changes="touching the subject")
+    auto, report = stitched(pasted, image, subject_pixels="auto", keep_changes="touching the subject")
     assert report["subject_from"] == "model"
     near = auto.values[3] > 0
     assert (auto.values[0] - image)[near].abs().mean() < 0.2 * (own.values[0] - image)[near].abs().mean()

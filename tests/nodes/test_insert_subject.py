@@ -48,7 +48,11 @@ def test_its_image_is_that_of_the_long_graph():
     image, mask, before, report = short.results["3"]
     assert torch.equal(image, long.results["16"][0]) and torch.equal(mask, long.results["16"][1])
     assert torch.equal(before, long.results["5"][1])
-    assert json.loads(report) == json.loads(long.results["16"][2])
+    # The long graph decodes the latent before Stitch, which then looks whether the image has moved.
+    ours, theirs = (dict(json.loads(text)[0]) for text in (report, long.results["16"][2]))
+    assert (ours.pop("registration"), theirs.pop("registration")) == ("not needed", "matched")
+    assert theirs.pop("residual_pixels") < 1 and ours.pop("residual_pixels") is None
+    assert ours == theirs
     assert len(template()) <= 8
 
 

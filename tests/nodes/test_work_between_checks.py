@@ -84,6 +84,8 @@ def meter(monkeypatch):
     # What has the same size for any image would count as much for these small ones.
     monkeypatch.setattr(module("phd_ops.segmenters.grabcut"), "WORKING_SIDE", 48)
     monkeypatch.setattr(module("phd_ops.pixels.resample"), "MIRRORED_SIDE", 16)
+    for name, constant in (("register", "COARSE"), ("register", "FINE"), ("changes", "MOST_SIDE")):
+        monkeypatch.setattr(module(f"phd_ops.pixels.{name}"), constant, 48)
     for name in ALLOCATED:
         monkeypatch.setattr(np, name, made.reserve(getattr(np, name)))
     return made

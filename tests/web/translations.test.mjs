@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { readFileSync } from "node:fs";
+
 import { LANGUAGES, translate } from "../../web/js/translations.mjs";
+
+for (const name of ["fr", "zh"]) {
+  const file = new URL(`../../web/languages/${name}.json`, import.meta.url);
+  LANGUAGES[name] = JSON.parse(readFileSync(file, "utf8")).editors;
+}
 
 const placeholders = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
 

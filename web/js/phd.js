@@ -125,7 +125,9 @@ app.registerExtension({
   name: "PhD.Canvas",
   commands: [{ id: RUN_TO_NODE, label: "Run to this node", icon: "pi pi-step-forward", function: runToSelected }],
   getSelectionToolboxCommands: (item) => (isOurs(item) ? [RUN_TO_NODE] : []),
-  async setup() {
+  // Before any node is made.
+  init: readSpoken,
+  setup() {
     app.ui.settings.addEventListener("Comfy.Locale.change", readSpoken);
     // Anything in the graph may have changed, also upstream of an editor.
     api.addEventListener("graphChanged", refreshAll);
@@ -142,7 +144,6 @@ app.registerExtension({
     listenForMessages(api, ourNode, inUsersLanguage, showMessages, (node, message) =>
       app.extensionManager.toast.add({ severity: "error", summary: node.title, detail: message, life: ERROR_MS }),
     );
-    await readSpoken();
   },
   nodeCreated(node) {
     if (isOurs(node)) labelOptions(node);

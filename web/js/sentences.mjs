@@ -77,16 +77,21 @@ function part(templates, text, nameOf, otherwise) {
   return otherwise;
 }
 
+/** Languages that have a file in `web/languages`. */
+const READABLE = ["fr", "zh"];
+
 /**
- * The file of a language such as "fr" or "zh-TW"; null where it has none, or cannot be read: the nodes speak English then.
+ * The file of a language such as "fr" or "zh-TW", whose texts the editors show from then on; null where it has none, or
+ * cannot be read: the pack speaks English then.
  * @param {string} language @returns {Promise<Language | null>}
  */
 export async function readLanguage(language) {
   const [name] = language.split("-");
-  if (name === "en" || !(name in LANGUAGES)) return null;
+  if (!READABLE.includes(name)) return null;
   try {
     const response = await fetch(new URL(`../languages/${name}.json`, import.meta.url));
-    const { sentences, options } = await response.json();
+    const { sentences, options, editors } = await response.json();
+    LANGUAGES[name] = editors;
     return { templates: templatesOf(sentences), options };
   } catch {
     return null;
