@@ -1,7 +1,6 @@
 """PhDStitch: puts the harmonized image back into the untouched background."""
 
 import json
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +19,7 @@ from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.masks import above, resize_mask
 from ..phd_ops.pixels.register import MATCHED, SUBJECT_ONLY
 from ..phd_ops.pixels.resample import pad, resize
+from ..phd_ops.pixels.resizings import GRIDS, is_stretched
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions, fades_in_window, narrow_change
 from ..phd_ops.sentence import sentence
 from .checked import checked
@@ -29,10 +29,6 @@ from .stitch_inputs import read_sockets, stitch_sockets
 from .ui import HAS_UI, Message, by_image, outlined, preview, show, stored_for_page
 from .validate import check_choice, check_socket
 
-# Sides of latent cells in pixels. VAE Encode cuts images to whole cells.
-VAE_GRIDS = (4, 8, 16, 32, 64)
-# Sides that are stretched apart by no more than this may be of one image.
-STRETCHED = 0.02
 # No model zooms so far into what it was given that it shows a smaller share of it.
 LEAST_SHOWN = 0.7
 
@@ -294,15 +290,17 @@ class Batch:
     def model_given(self, index: int, window: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the model was given of composite `index`, [h,w,3]; where nothing was to change, and the subject's matte,
         [h,w]."""
-        at, composite = window.slices, item(self.composites, index)
-        matte = item(self.mattes, index)[at]
-        change = item(self.changes, index)[at]
+        at = window.slices
+        matte, change = item(self.mattes, index)[at], item(self.changes, index)[at]
         unchanged = by_bands(lambda one, other: 1 - np.maximum(one, other), change, matte)
         if self.crop is None:
-            return composite[at], unchanged, matte
-        target, resampler = self.crop.target, self.crop.resampler
-        given = resize(self.crop.cut(composite), target, resampler)
-        return given, resize_mask(unchanged, *target), resize_mask(matte, *target)
+            return item(self.composites, index)[at], unchanged, matte
+        target = self.crop.target
+        return self.cropped(index, self.crop), resize_mask(unchanged, *target), resize_mask(matte, *target)
+
+    def cropped(self, index: int, crop: CropWindow) -> np.ndarray:
+        """The window of composite `index` at the model's size, [h,w,3]."""
+        return resize(crop.cut(item(self.composites, index)), crop.target, crop.resampler)
 
     def sampled_references(
         self, index: int, results: list[np.ndarray]
@@ -328,7 +326,7 @@ class Batch:
         if part.size == self.crop.target:
             return sampled
         # Where the model made nothing, it changed nothing.
-        whole = resize(self.crop.cut(item(self.composites, index)), self.crop.target, self.crop.resampler).copy()
+        whole = self.cropped(index, self.crop).copy()
         whole[part.slices] = sampled
         return whole
 
@@ -537,13 +535,7 @@ def check_part(found: Aligned, sampled: Size, window: Box) -> None:
 
 def may_show(sampled: Size, whole: Size) -> bool:
     """Whether `sampled` has the whole image's aspect ratio, allowing for the VAE's crop and rounding."""
-    if decoded_window(whole, sampled).size != whole:
-        return True
-    cell = math.gcd(*sampled, max(VAE_GRIDS))
-    slacks = [max(cell, STRETCHED * side) for side in sampled]
-    lows = [(side - slack) / full for side, slack, full in zip(sampled, slacks, whole, strict=True)]
-    highs = [(side + slack) / full for side, slack, full in zip(sampled, slacks, whole, strict=True)]
-    return max(lows) < min(highs)
+    return decoded_window(whole, sampled).size != whole or not is_stretched(sampled, whole)
 
 
 def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
@@ -564,7 +556,7 @@ def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
 
 def decoded_window(scene: Size, sampled: Size) -> Box:
     """The part of an image that VAE Encode took: it cuts both margins off so that the sides fit the latent grid."""
-    for cell in VAE_GRIDS:
+    for cell in GRIDS:
         if sampled == (scene.width // cell * cell, scene.height // cell * cell):
             return Box((scene.width - sampled.width) // 2, (scene.height - sampled.height) // 2, *sampled)
     return Box(0, 0, *scene)

@@ -178,6 +178,7 @@ def matching(column: str, pattern: str, folder: Path) -> list[str]:
     try:
         found = sorted(file.relative_to(folder).as_posix() for file in folder.glob(pattern) if file.is_file())
     except (ValueError, NotImplementedError):
+        # The latter is what `glob` raises for an absolute pattern.
         raise UsageError(
             f"JOBS: {column}={pattern}: give a pattern relative to {folder}, which --inputs sets."
         ) from None

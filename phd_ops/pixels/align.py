@@ -71,9 +71,10 @@ def align(given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarr
         if found.status == UNLIKE and has_subject:
             image = resize(given, size)
         elif is_applied(found):
-            image, shown = brought_back(given, one, found, size)
+            image, shown = brought_back(one, found, Size.of(given), size)
             if found.status == SUBJECT_ONLY:
-                shown = shown & (resize_mask(subject, *size) > 0.5)
+                shown &= resize_mask(subject, *size) > 0.5
+            if not shown.all():
                 image = np.where(shown[..., None], image, resize(given, size))
             seen &= shown
         images.append(resize(image, size))
@@ -88,15 +89,12 @@ def register_subject(given: np.ndarray, returned: np.ndarray, subject: np.ndarra
     return replace(found, status=SUBJECT_ONLY) if found.status == MATCHED else None
 
 
-def brought_back(
-    given: np.ndarray, returned: np.ndarray, found: Registration, size: Size
-) -> tuple[np.ndarray, np.ndarray]:
+def brought_back(returned: np.ndarray, found: Registration, given: Size, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """A returned image on the given one's grid, [h,w,3] of `size`; and where it shows anything, bool [h,w]."""
-    onto = joined(scaling(Size.of(given), size), found.matrix)
-    moved = resample(returned, onto, size, cv2.BORDER_REPLICATE)
+    onto = joined(scaling(given, size), found.matrix)
     # A pixel that the returned image's border runs through is half invented.
     shown = covered(Size.of(returned), onto, size) > 0.999
-    return (moved if shown.all() else np.where(shown[..., None], moved, resize(given, size))), shown
+    return resample(returned, onto, size, cv2.BORDER_REPLICATE), shown
 
 
 def working_size(matrix: np.ndarray, given: Size) -> Size:

@@ -18,7 +18,6 @@ from .layers import Layers
 from .masks import grow, resize_mask
 from .register import CLEAR, MATCHED, UNLIKE, register
 from .resample import resize
-from .resizings import resizings
 from .stitch import PLAIN_STITCH, ModelWindow, Stitched, StitchOptions, fades_in_window, stitch
 from .surround import parts_with_subject
 
@@ -110,12 +109,12 @@ def finish(
     if all(np.array_equal(one, window.composite) for one in images):
         return Finished(stitch(layers, images, references, stitching), np.zeros_like(layers.matte))
     shift = window.color_shift(images[0])
-    harmonized = shift.apply(images[0], stitching.color_fix)
-    small = find_changes(window.composite, harmonized, aligned.seen)
+    images = [shift.apply(one, stitching.color_fix) for one in images]
+    small = find_changes(window.composite, images[0], aligned.seen)
     changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
     pose, subject_from = SAME_POSE, OWN
     if window.subject is not None and aligned.registrations:
-        pose = find_pose(window, harmonized)
+        pose = find_pose(window, images[0])
     if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not pose.fits):
         subject_from = MODEL
         stitching = replace(stitching, detail=0.0, keep_surround=0.0)
@@ -162,7 +161,7 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     scale = max(1.0, 256 / max(inside.shape))
     shown = Size(*(round(side * scale) for side in Size.of(inside)))
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
-    found = register(resize(composite, shown), resize(after, shown), wider, resizings(shown, shown))
+    found = register(resize(composite, shown), resize(after, shown), wider)
     if found.status == MATCHED:
         moved = found.moved / scale
         return Pose(moved, overlap, moved <= MOVED_SHARE * max(box.size))

@@ -208,19 +208,16 @@ def covered(returned: Size, matrix: np.ndarray, size: Size) -> np.ndarray:
     return resample(np.ones(returned[::-1], np.float32), matrix, size, cv2.BORDER_CONSTANT, cv2.INTER_LINEAR)
 
 
-def register(
-    given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray, ways: Sequence[Resizing] | None = None
-) -> Registration:
+def register(given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray) -> Registration:
     """Finds how a returned image lies on the given one.
 
     Args:
         given: what the model was given, [H,W,3].
         returned: what it made of that, [h,w,3] of any size.
         unchanged: [H,W], 1 where nothing was to change.
-        ways: in which it may have been resized; by default all of `resizings`.
     """
     size, came = Size.of(given), Size.of(returned)
-    ways = list(ways or resizings(came, size))
+    ways = resizings(came, size)
     coarse = View.of(given, unchanged, COARSE)
     if not coarse.unchanged.any():
         return Registration(COVERED, ways[0].how, ways[0].matrix)

@@ -215,11 +215,11 @@ def stitch(
         references: what it made of the light reference, one for each of `sampled`. With them, light is estimated from
             the difference between the two results.
         seen: bool [h,w], what the images in `sampled` show, where that is not all: there they repeat the composite.
-        shift: their color shift, where it is known already.
+        shift: their color shift, where it was removed from them already.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
     window = ModelWindow.of(layers, worked, options.resampler, seen)
-    if region is None or all(np.array_equal(one, window.composite) for one in sampled):
+    if region is None or (shift is None and all(np.array_equal(one, window.composite) for one in sampled)):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
             return np.where(reached[..., None] > 0, composite, background)
@@ -227,8 +227,10 @@ def stitch(
         image = by_bands(back, layers.reached, layers.composite, layers.background)
         return Stitched(image, layers.reached, NO_SHIFT)
 
-    shift = shift or window.color_shift(sampled[0])
-    results = [shift.apply(one, options.color_fix) for one in sampled]
+    results = list(sampled)
+    if shift is None:
+        shift = window.color_shift(sampled[0])
+        results = [shift.apply(one, options.color_fix) for one in sampled]
     gain, surround, light, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, None, 1.0
     if window.subject is not None:
         fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
