@@ -8,6 +8,7 @@ runs again; one call at a time runs in an actor. The ledger stays with the drive
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -161,10 +162,18 @@ def start_ray(address: str, workers: int | None) -> Any:
         runtime = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
         quiet |= {"include_dashboard": False, "num_cpus": max(workers or 1, os.cpu_count() or 1)}
     try:
-        ray.init(address=address or None, runtime_env=runtime, ignore_reinit_error=True, **quiet)
+        # Without an address Ray would join a cluster that happens to run here, with the resources that it has.
+        ray.init(address=address or "local", runtime_env=runtime, **quiet)
     except Exception as error:
-        raise UsageError(f"--ray: no cluster answers at {address or 'this machine'} ({error}).") from None
+        token = " Where the cluster asks for a token, set RAY_AUTH_MODE=token." if address else ""
+        raise UsageError(f"--ray: no cluster answers at {address or 'this machine'} ({error}).{token}") from None
     return ray
+
+
+def stop_ray() -> None:
+    """Leaves the cluster; one that was started for this batch ends."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 def ray_workers(ray: Any, servers: list[str], workers: int | None) -> list[RayWorker]:

@@ -19,7 +19,7 @@ from phd_batch.ledger import Ledger
 from phd_batch.outcome import Where, Worker
 from phd_batch.page import write_page
 from phd_batch.plan import STAGED, Bound, Files, plan
-from phd_batch.ray_workers import ray_workers, start_ray
+from phd_batch.ray_workers import ray_workers, start_ray, stop_ray
 from phd_batch.reject import parse_rule
 from phd_batch.results import write_tables
 from phd_batch.server import ServerWorker
@@ -106,8 +106,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{ended} {error}", file=sys.stderr)
             return max(1, ended.status)
     finally:
-        for runner in runners:
-            runner.close()
+        close_runners(runners)
         close_ledger(ledger, out, is_new)
     print(f"{ended} Wrote {', '.join(file.name for file in written)} in {out}.", file=sys.stderr)
     return ended.status
@@ -172,6 +171,12 @@ def make_runners(options: argparse.Namespace, work: Path) -> Sequence[Worker]:
             raise UsageError(f"--server: {', '.join(twice)} is there twice.")
         return servers
     return [LocalWorker(0, work, options.workers or 1)]
+
+
+def close_runners(runners: Sequence[Worker]) -> None:
+    for runner in runners:
+        runner.close()
+    stop_ray()
 
 
 def more_runners(options: argparse.Namespace, work: Path, runners: Sequence[Worker], where: Where) -> Sequence[Worker]:

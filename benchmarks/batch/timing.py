@@ -79,8 +79,7 @@ def run_batch(folder: Path, out: str, *arguments: str, shuffled: bool = False) -
         cpu_ms = 1000 * (time.process_time() - spent) / sum(ledger.counts().values())
         seconds = dict(ledger.read("SELECT row, json_extract(result, '$.seconds') FROM jobs WHERE state = 2"))
     finally:
-        for runner in runners:
-            runner.close()
+        run.close_runners(runners)
         run.close_ledger(ledger, folder / out, False)
     done = [event for event in events.all if event["event"] == "done"]
     return Ran(done, [seconds[event["row"]] for event in done], cpu_ms)

@@ -1,19 +1,26 @@
-"""A batch on Ray: the same rows, and an actor that is killed is replaced. Only where Ray is installed."""
+"""A batch on Ray: the same rows, and an actor that is killed is replaced."""
 
-import importlib.util
+import contextlib
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import batch_server
 import pytest
+import ray
 from test_batch import ROWS, Folder, wait_until
 
 from phd_batch import drive, run
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is optional.")
 
+@pytest.fixture(autouse=True)
+def no_tokens(monkeypatch):
+    """Ray reads this once in a process."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
 
 def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, capsys):
     folder = Folder(tmp_path)
@@ -23,10 +30,7 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, caps
     assert "pip install 'ray[default]'" in capsys.readouterr().err
 
 
-@needs_ray
 def test_actors_drive_servers_and_a_killed_one_is_replaced(tmp_path, monkeypatch):
-    import ray
-
     monkeypatch.setattr(drive, "RESTART", 0.05)
     folder, kept = Folder(tmp_path), []
     folder.table(*ROWS)
@@ -37,16 +41,47 @@ def test_actors_drive_servers_and_a_killed_one_is_replaced(tmp_path, monkeypatch
         return kept
 
     monkeypatch.setattr(run, "make_runners", keep)
-    try:
-        with batch_server.serving() as server:
-            status = []
-            thread = threading.Thread(target=lambda: status.append(folder.run("--ray", "--server", server.url)))
-            thread.start()
-            wait_until(lambda: len(server.prompts) >= 3)
-            os.kill(kept[0].process(), signal.SIGKILL)
-            thread.join(60)
+    with batch_server.serving() as server:
+        status = []
+        thread = threading.Thread(target=lambda: status.append(folder.run("--ray", "--server", server.url)))
+        thread.start()
+        wait_until(lambda: len(server.prompts) >= 3)
+        os.kill(kept[0].process(), signal.SIGKILL)
+        thread.join(60)
 
-        assert status == [0] and {row["tries"] for row in folder.results()} == {"0"}
-        assert len(set(folder.pixels().values())) == 12
+    assert status == [0] and {row["tries"] for row in folder.results()} == {"0"}
+    assert len(set(folder.pixels().values())) == 12
+    assert not ray.is_initialized()
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[str]:
+    """The address of a cluster on this machine, as `ray start` leaves it running."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--include-dashboard=false"]
+    place = ["--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=1"]
+    process = subprocess.Popen([*head, *place], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(port))
+        yield f"127.0.0.1:{port}"
     finally:
-        ray.shutdown()
+        process.terminate()
+        process.wait(30)
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def test_a_named_cluster_is_joined_and_an_own_one_started_beside_it(tmp_path, capsys):
+    with cluster() as address, batch_server.serving() as server:
+        for name, arguments in {"joined": ("--ray", address), "own": ("--ray",)}.items():
+            (tmp_path / name).mkdir()
+            folder = Folder(tmp_path / name)
+            folder.table(*ROWS[:2])
+            assert folder.run(*arguments, "--server", server.url) == 0, capsys.readouterr().err
+            assert len(folder.pixels()) == 2
