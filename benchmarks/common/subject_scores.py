@@ -2,6 +2,7 @@
 that it measures."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -19,7 +20,6 @@ BAND = 1 / 32
 DARKEST = 2e-3
 # Ground that is darker than the background by this share counts as shadow.
 SHADOW = 0.08
-FIGURES = ("fmse", "de00", "light", "identity", "boundary", "ring", "seam", "shadow_iou", "outside_equal")
 
 
 def smoothed(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
@@ -33,16 +33,34 @@ def log_light(image: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(srgb_to_linear(image), DARKEST))
 
 
-def light_error(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
+def on_subject(scene: Scene) -> np.ndarray:
+    """Where the scene truly shows the subject, bool [S,S]."""
+    return scene.true_matte > 0.5
+
+
+def squared_error(image: np.ndarray, scene: Scene) -> float:
+    """Mean square error over the subject."""
+    return float(np.square(image - scene.truth)[on_subject(scene)].mean())
+
+
+def color_difference(image: np.ndarray, scene: Scene) -> float:
+    """Mean CIEDE2000 over the subject."""
+    inside = on_subject(scene)
+    labs = [rgb2lab(shown[inside][:, None]) for shown in (image, scene.truth)]
+    return float(deltaE_ciede2000(*labs).mean())
+
+
+def light_error(image: np.ndarray, scene: Scene) -> float:
     """Mean square over the subject of the coarse part of the difference in log light."""
+    inside = on_subject(scene)
     difference = log_light(image) - log_light(scene.truth)
     coarse = smoothed(difference, np.float32(inside), LIGHT_SIGMA * len(inside))
     return float(np.square(coarse[inside]).mean())
 
 
-def identity(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
+def identity(image: np.ndarray, scene: Scene) -> float:
     """Correlation of the subject's texture with that of the paste; NaN for a subject without texture."""
-    core = cv2.erode(np.uint8(inside), np.ones((5, 5), np.uint8)) > 0
+    core = cv2.erode(np.uint8(on_subject(scene)), np.ones((5, 5), np.uint8)) > 0
     if core.sum() < 16:
         return math.nan
     fine = []
@@ -56,7 +74,7 @@ def identity(image: np.ndarray, scene: Scene, inside: np.ndarray) -> float:
 
 def boundary_error(image: np.ndarray, scene: Scene) -> float:
     """Squared error of the gradients in a band around the subject's edge, over the squares of the true gradients."""
-    edge = np.uint8(scene.true_matte > 0.5)
+    edge = np.uint8(on_subject(scene))
     reach = max(1, round(BAND * len(edge)))
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     band = cv2.dilate(edge, ball) > cv2.erode(edge, ball)
@@ -108,22 +126,24 @@ def outside_equal(image: np.ndarray, scene: Scene) -> float:
     return float(np.array_equal(image[outside], scene.background[outside]))
 
 
-def score(image: np.ndarray, scene: Scene) -> dict[str, float]:
-    """FIGURES by name, for an image float32 [S,S,3] in 0..1. Raises ValueError for another shape, NaN or infinity."""
+MEASURES = {
+    "fmse": squared_error,
+    "de00": color_difference,
+    "light": light_error,
+    "identity": identity,
+    "boundary": boundary_error,
+    "ring": ring_error,
+    "seam": seam_error,
+    "shadow_iou": shadow_iou,
+    "outside_equal": outside_equal,
+}
+FIGURES = tuple(MEASURES)
+
+
+def score(image: np.ndarray, scene: Scene, figures: Sequence[str] = FIGURES) -> dict[str, float]:
+    """Figures by name, for an image float32 [S,S,3] in 0..1. Raises ValueError for another shape, NaN or infinity."""
     if image.shape != scene.truth.shape:
         raise ValueError(f"An image of shape {scene.truth.shape} is needed, but got shape {image.shape}.")
     if not np.isfinite(image).all():
         raise ValueError("The image holds values that are NaN or infinite.")
-    inside = scene.true_matte > 0.5
-    labs = [rgb2lab(shown[inside][:, None]) for shown in (image, scene.truth)]
-    return {
-        "fmse": float(np.square(image - scene.truth)[inside].mean()),
-        "de00": float(deltaE_ciede2000(*labs).mean()),
-        "light": light_error(image, scene, inside),
-        "identity": identity(image, scene, inside),
-        "boundary": boundary_error(image, scene),
-        "ring": ring_error(image, scene),
-        "seam": seam_error(image, scene),
-        "shadow_iou": shadow_iou(image, scene),
-        "outside_equal": outside_equal(image, scene),
-    }
+    return {name: MEASURES[name](image, scene) for name in figures}
