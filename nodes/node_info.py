@@ -44,7 +44,7 @@ ADVANCED_INPUTS = {
     "PhDSegment": ["box", "positive_points", "negative_points", "candidate"],
     "PhDPasteBlend": [
         "feather", "shadow", "blend", "color_match", "min_visible", "paste_into_one",
-        "earlier_subjects", "earlier_inpaint", "placements",
+        "earlier_subjects", "earlier_inpaint", "placements", "keyframes", "track",
     ],
     "PhDCrop": [
         "multiple", "size_mode", "width", "height", "resampler",

@@ -1,6 +1,6 @@
 """PhDPasteBlend: pastes subjects into scenes, and gives the masks of what may change around them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,11 @@ from comfy_api.latest import io
 from ..phd_ops.interrupt import bands, by_bands, copy
 from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
+from .clip_placement import ClipPlacement, joined_box, moves, read_clip
 from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
@@ -42,6 +43,7 @@ class PlacementWidgets:
     Attributes:
         drawn: random placement; None if placement is manual.
         lines: one for each subject, or one for all; NOT_PLACED where the widgets decide.
+        clip: the places in the frames of a clip, which then decide alone.
     """
 
     x: float
@@ -51,9 +53,12 @@ class PlacementWidgets:
     flip: bool
     drawn: RandomPlacement | None
     lines: list[str]
+    clip: ClipPlacement | None = None
 
-    def place(self, number: int, subject: Size, scene: Size) -> Placement:
-        """The placement of subject `number` of the batch, whose box has the size `subject`."""
+    def place(self, number: int, subject: Size, scene: Size) -> Placement | None:
+        """The placement of subject `number` of the batch, whose box has the size `subject`; None for nowhere."""
+        if self.clip is not None:
+            return self.clip.place(number, subject, scene)
         line = item(self.lines, number)
         if line != NOT_PLACED:
             try:
@@ -106,12 +111,14 @@ class PhDPasteBlend(io.ComfyNode):
         color_match: float = 0.0,
         min_visible: float = 0.75,
         paste_into_one: bool = False,
+        keyframes: str = "",
         background: torch.Tensor | None = None,
         paste: PastedScenes | None = None,
         earlier_subjects: torch.Tensor | None = None,
         earlier_inpaint: torch.Tensor | None = None,
         subject_mask: torch.Tensor | None = None,
         placements: str | None = None,
+        track: Any = None,
     ) -> io.NodeOutput:
         check_choice("placement", placement, PLACEMENTS)
         check_choice("blend", blend, BLENDS)
@@ -121,12 +128,20 @@ class PhDPasteBlend(io.ComfyNode):
             background, earlier = chained(paste, background, earlier)
         of_scenes, messages = read_scenes(background, earlier)
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
-        jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
+        start = Placement(x, y, size, rotation, flip)
+        clip, told = read_clip(keyframes, track, of_scenes | of_subjects, start)
+        if clip is None:
+            jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
+        else:
+            check_clip(placement, paste_into_one, placements)
+            jobs = clip_jobs(of_scenes, of_subjects, clip.frames)
         drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
-        where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines)
+        where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines, clip)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
         placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, color_match, ring), shadow)
-        ui = show(map(canvas_preview, canvases), notes + messages + found) | placement_ui(jobs, placed)
+        if clip is not None:
+            told += moves(placements_by_subject(jobs, placed))
+        ui = show(map(canvas_preview, canvases), notes + messages + told + found) | placement_ui(jobs, placed)
         composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
         first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
         used = placements_used(jobs, placed)
@@ -204,6 +219,38 @@ def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[
     ]
 
 
+def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
+    """A job for each frame of a clip. A shorter clip of the subject holds its last frame."""
+    common_batch(**of_scenes)
+    exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
+    used = range(min(frames, max(len(exemplars), len(mattes))))
+    whole = joined_box([subject_box(item(mattes, number)) for number in used])
+    subjects = [replace(as_subject(item(exemplars, n), item(mattes, n)), clip_box=whole) for n in used]
+    earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}
+    return [
+        Job(
+            item(of_scenes["background"], frame),
+            {name: item(masks, frame) for name, masks in earlier.items()},
+            {frame: subjects[min(frame, used[-1])]},
+        )
+        for frame in range(frames)
+    ]
+
+
+def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> None:
+    """Refuses what cannot be together with keyframes or a track, which place one subject in each frame."""
+    if placement == "random":
+        raise ValueError(sentence("placement is random, but keyframes or track are given: set it to manual."))
+    if paste_into_one:
+        raise ValueError(
+            sentence("paste_into_one is on, but keyframes or track place one subject in each frame: turn it off.")
+        )
+    if placements is not None:
+        raise ValueError(
+            sentence("placements is connected, but keyframes or track are given too: take one of the two.")
+        )
+
+
 def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarray]]:
     """Canvases, and the arrays [B,H,W,...] that they are views of: composites, references, and the three masks.
 
@@ -251,23 +298,30 @@ def paste_image(
     placed, messages, has_reference = {}, [], False
     untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, subject in job.subjects.items():
+        shown = 0 if where.clip else number
         if subject.box is None:
             text = sentence(
-                "The mask of subject {number} is empty: the scene passes through unchanged.", number=number + 1
+                "The mask of subject {number} is empty: the scene passes through unchanged.", number=shown + 1
             )
             messages.append(Message(text, warning=True))
             continue
-        placement = placed[number] = where.place(number, subject.box.size, canvas.size)
+        placement = where.place(number, subject.box.size, canvas.size)
+        if placement is None:
+            messages.append(Message(sentence("Nothing is tracked here: the scene passes through unchanged.")))
+            continue
+        placed[number] = placement
         pasted = canvas.paste(subject, placement, options, shadow)
         if untouched is not None:
             for rows in bands(*job.scene.shape[:2]):
                 untouched[rows] &= pasted.matte[rows] == 0
         share = visible_share(placement, subject.box.size, canvas.size)
-        messages.append(Message(placed_at(placement)))
-        messages += hidden(number, bool(pasted.matte.any()), share, where.least_visible(number))
+        messages += [] if where.clip else [Message(placed_at(placement))]
+        messages += hidden(shown, bool(pasted.matte.any()), share, where.least_visible(number))
         if alone and not subject.is_cutout:
             has_reference = True
-            messages += mirrored(canvas.warp_reference(subject, placement))
+            covered = canvas.warp_reference(subject, placement)
+            # A clip's frames would each have a message of their own.
+            messages += [] if where.clip else mirrored(covered)
     if untouched is not None:
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
         for rows in bands(*job.scene.shape[:2]):

@@ -35,7 +35,10 @@ class Track:
             return None
         scale = np.sqrt(self.sides[frame].prod() / (subject.width * subject.height))
         x, y = self.centers[frame] / scene
-        return Placement(float(x), float(y), float(scale * max(subject) / min(scene)))
+        size = scale * max(subject) / min(scene)
+        # Six places are a thousandth of a pixel, and can be read.
+        x, y, size = (round(float(value), 6) for value in (x, y, size))
+        return Placement(x, y, size)
 
 
 def track(boxes: np.ndarray, scene: Size) -> Track:
