@@ -1,13 +1,12 @@
 """A subject's place in each frame of a clip, for PhDPasteBlend: keyframes, and a track of boxes or masks."""
 
-import functools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..phd_ops.pixels.geometry import Box, Placement, Size, bounding_box
+from ..phd_ops.pixels.geometry import Placement, Size, bounding_box
 from ..phd_ops.pixels.keyframes import Keyframe, keyed_values, read_keyframes
 from ..phd_ops.pixels.track import Track, track
 from ..phd_ops.quote import quoted
@@ -141,12 +140,6 @@ def first_box(of_frame: Any) -> np.ndarray | None:
     if of_frame is None or (isinstance(of_frame, dict) and not any(of_frame.values())):
         return None
     return as_boxes(of_frame, 1)[0][0]
-
-
-def joined_box(boxes: list[Box | None]) -> Box | None:
-    """The box around all of them: a clip's subject keeps its place in its own frame while its outline changes."""
-    found = [box for box in boxes if box is not None]
-    return functools.reduce(Box.joined, found) if found else None
 
 
 def moves(placed: list[Placement | None]) -> list[Message]:

@@ -48,7 +48,7 @@ ADVANCED_INPUTS = {
     ],
     "PhDCrop": [
         "multiple", "size_mode", "width", "height", "resampler",
-        "extend_left", "extend_top", "extend_right", "extend_bottom",
+        "extend_left", "extend_top", "extend_right", "extend_bottom", "window_per_frame",
         "composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte", "context_mask",
     ],
     "PhDMaskedInpaintSampler": ["sampler_name", "scheduler", "method", "step_size", "lambda_strength"],

@@ -8,13 +8,13 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy
-from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
+from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .clip_placement import ClipPlacement, joined_box, moves, read_clip
+from .clip_placement import ClipPlacement, moves, read_clip
 from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
@@ -224,6 +224,7 @@ def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
     common_batch(**of_scenes)
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
     used = range(min(frames, max(len(exemplars), len(mattes))))
+    # A clip's subject keeps its place in its own frame while its outline changes.
     whole = joined_box([subject_box(item(mattes, number)) for number in used])
     subjects = [replace(as_subject(item(exemplars, n), item(mattes, n)), clip_box=whole) for n in used]
     earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}

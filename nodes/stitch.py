@@ -11,6 +11,7 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy, waiting
+from ..phd_ops.latents.mask_grid import on_video_images
 from ..phd_ops.pixels.align import Aligned, align
 from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.finish import INSIDE, KEEP_CHANGES, OWN, SUBJECT_PIXELS, FinishOptions, finish
@@ -208,7 +209,10 @@ class PhDStitch(io.ComfyNode):
             references = by_seed(read.sampled_reference, "sampled_reference", read.num_seeds)
         mattes, messages = as_masks(read.subject_matte, scenes, "subject_matte")
         changes, resized = as_masks(read.harmonize_mask, scenes, "harmonize_mask")
-        new = None if read.changed is None else named_mask(read.changed, "changed").numpy()
+        new = read.changed
+        if new is not None:
+            # Of a video, the sampler knows the latent frames that changed.
+            new = on_video_images(named_mask(new, "changed"), len(runs[0])).numpy()
         batch = Batch(given, scenes, composites, runs, references, mattes, changes, new, crop, read.may_have_moved)
         check_scene(Size.of(scenes[0]), Size.of(composites[0]), crop)
         check_masks(batch)
@@ -252,6 +256,7 @@ class Batch:
         batches |= {"subject_matte": self.mattes, "harmonize_mask": self.changes}
         batches |= {} if self.references is None else {"sampled_reference": self.references[0]}
         batches |= {} if self.changed is None else {"changed": self.changed}
+        batches |= {"crop": self.crop.boxes} if self.crop and self.crop.boxes else {}
         return common_batch(**batches)
 
     def layers(self, index: int, window: Box, edge_fade: float) -> Layers:
@@ -275,7 +280,7 @@ class Batch:
         size = Size.of(results[0])
         if self.crop is not None and size == scene:
             check_sampled("sampled", size, scene, self.crop)
-        window, messages = find_window(scene, size, self.crop)
+        window, messages = find_window(scene, size, self.crop and self.crop.of(index))
         if self.crop is not None:
             results = [self.with_margin(one, index) for one in results]
         found = Aligned(results, None, [])
@@ -300,7 +305,7 @@ class Batch:
 
     def cropped(self, index: int, crop: CropWindow) -> np.ndarray:
         """The window of composite `index` at the model's size, [h,w,3]."""
-        return resize(crop.cut(item(self.composites, index)), crop.target, crop.resampler)
+        return resize(crop.of(index).cut(item(self.composites, index)), crop.target, crop.resampler)
 
     def sampled_references(
         self, index: int, results: list[np.ndarray]
@@ -387,7 +392,7 @@ def stitch_with_margins(batch: Batch, options: FinishOptions) -> Done:
     def padded(arrays: np.ndarray, *, repeat: bool = True) -> np.ndarray:
         return np.stack([pad(array, margins, repeat=repeat) for array in arrays])
 
-    scene, scenes = batch.crop.scene, padded(batch.scenes)
+    scenes = padded(batch.scenes)
     larger = replace(
         batch,
         given=scenes if batch.given is batch.scenes else padded(batch.given),
@@ -395,10 +400,10 @@ def stitch_with_margins(batch: Batch, options: FinishOptions) -> Done:
         composites=padded(batch.composites),
         mattes=padded(batch.mattes, repeat=False),
         changes=padded(batch.changes),
-        crop=replace(batch.crop, box=batch.crop.box.moved(margins.left, margins.top), scene=margins.around(scene)),
+        crop=batch.crop.in_padded_scene(),
     )
     done = stitch_batch(larger, options)
-    rows, columns = Box(margins.left, margins.top, *scene).slices
+    rows, columns = Box(margins.left, margins.top, *batch.crop.scene).slices
 
     def own(arrays: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(arrays[:, rows, columns])
