@@ -8,6 +8,8 @@ from .crop_window import LEAST_CONTEXT, CropWindow, WorkingSize, crop_window, pl
 from .geometry import Box, Size
 from .track import in_between, smoothed
 
+# Of the windows' path, see `track.smoothed`: it need not follow the subject closely, and must not tremble.
+STIFFNESS = 100.0
 # The path stays at a whole pixel until it is so far from it: rounded alone, it would tremble between two.
 HELD = 0.75
 
@@ -64,7 +66,7 @@ def positions(needed: Sequence[tuple[int, int] | None], length: int, scene: int)
     wanted = in_between((starts + (lengths - length) / 2)[:, None], known)
     # At a cut what may change is at once somewhere else.
     cuts = np.flatnonzero(np.abs(np.diff(wanted[:, 0])) > length / 2) + 1
-    path = np.concatenate([smoothed(part) for part in np.split(wanted, cuts)])[:, 0]
+    path = np.concatenate([smoothed(part, STIFFNESS) for part in np.split(wanted, cuts)])[:, 0]
     return in_steps(np.clip(path, low, high), low, high)
 
 

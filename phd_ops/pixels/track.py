@@ -1,14 +1,17 @@
 """Where something is in each frame of a clip, from boxes that another tool found: gaps closed, and smoothed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .geometry import Placement, Size
 
-# What a smoothing spline's curvature costs, over its distance to the data, in frames to the fourth power: it takes out
-# what comes and goes within 20 frames, as what trackers tremble does.
-STIFFNESS = 100.0
+# What a smoothing spline's curvature may cost, over its distance to the data, in frames to the fourth power: 100 takes
+# out what comes and goes within 20 frames.
+STIFFNESSES = 10.0 ** np.arange(-2, 5)
+# So few frames do not tell how much a track trembles.
+LEAST_FRAMES = 12
 # A gap of at most so many frames is one in which the tracker failed. In a longer one, there was nothing.
 MOST_GAP = 12
 # From one frame to the next the center moves by less than this share of the longer side, but at a cut.
@@ -87,11 +90,36 @@ def without_gaps(found: np.ndarray) -> np.ndarray:
     return seen
 
 
-def smoothed(values: np.ndarray) -> np.ndarray:
-    """Values [N,2] over time on a smoothing spline, which leaves even motion as it is; fewer than 5 stay."""
+def smoothed(values: np.ndarray, stiffness: float | None = None) -> np.ndarray:
+    """Values [N,2] over time on a smoothing spline, which leaves even motion as it is; fewer than 5 stay.
+
+    By default it is as stiff as the values want: with the best stiffness, the spline through every other frame predicts
+    the frames in between.
+    """
     if len(values) < 5:
         return values
+    at = np.arange(len(values), dtype=float)
+    if stiffness is None:
+        stiffness = float(min(STIFFNESSES, key=lambda one: prediction_error(values, one)))
+    return spline(at, values, stiffness)(at)
+
+
+def spline(at: np.ndarray, values: np.ndarray, stiffness: float) -> Callable[[np.ndarray], np.ndarray]:
+    """The smoothing spline of values [N,2] at `at` [N], as a function of times [M], giving [M,2]."""
     from scipy.interpolate import make_smoothing_spline
 
-    at = np.arange(len(values), dtype=float)
-    return np.stack([make_smoothing_spline(at, column, lam=STIFFNESS)(at) for column in values.T], axis=1)
+    columns = [make_smoothing_spline(at, column, lam=stiffness) for column in values.T]
+    return lambda times: np.stack([column(times) for column in columns], axis=1)
+
+
+def prediction_error(values: np.ndarray, stiffness: float) -> float:
+    """The squared error of values [N,2] predicted from every other one, but of those at both ends; 0 for few values."""
+    if len(values) < LEAST_FRAMES:
+        return 0.0
+    at, error = np.arange(len(values), dtype=float), 0.0
+    for half in (0, 1):
+        # Half as many frames hold the curve half as firmly.
+        found = spline(at[half::2], values[half::2], stiffness / 2)
+        left_out = slice(3 - half, -2, 2)
+        error += float(np.square(found(at[left_out]) - values[left_out]).sum())
+    return error
