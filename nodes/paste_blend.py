@@ -129,7 +129,7 @@ class PhDPasteBlend(io.ComfyNode):
         of_scenes, messages = read_scenes(background, earlier)
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
         start = Placement(x, y, size, rotation, flip)
-        clip, told = read_clip(keyframes, track, of_scenes | of_subjects, start)
+        clip, of_clip = read_clip(keyframes, track, of_scenes | of_subjects, start)
         if clip is None:
             jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
         else:
@@ -140,8 +140,8 @@ class PhDPasteBlend(io.ComfyNode):
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
         placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, color_match, ring), shadow)
         if clip is not None:
-            told += moves(placements_by_subject(jobs, placed))
-        ui = show(map(canvas_preview, canvases), notes + messages + told + found) | placement_ui(jobs, placed)
+            of_clip += moves(placements_by_subject(jobs, placed))
+        ui = show(map(canvas_preview, canvases), notes + messages + of_clip + found) | placement_ui(jobs, placed)
         composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
         first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
         used = placements_used(jobs, placed)

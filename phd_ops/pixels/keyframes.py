@@ -25,8 +25,8 @@ class Keyframe:
     """A line of keyframes.
 
     Attributes:
-        values: those that the line names, by their names in Placement. Between keyframes that name a value it moves; a
-            line that does not name it has no say in it.
+        values: those that the line names, by their names in Placement. A value moves between the keyframes that name
+            it; others leave it alone.
         eases: whether the subject slows down to rest there, and starts slowly from there.
     """
 
