@@ -23,6 +23,8 @@ from .validate import check_choice, check_socket
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.
 NOT_PLACED = "-"
+# So many frames of a clip the placement editor shows.
+MOST_SHOWN = 16
 # Below this coverage the mirrored part of the reference is visible.
 COVERS_ALL = 0.995
 
@@ -413,8 +415,18 @@ def on_canvas(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[
                     "subject_size": list(box.size),
                     "placement": asdict(placement),
                 }
+                | clip_on_canvas([each.scene for each in jobs])
             ]
     return []
+
+
+def clip_on_canvas(scenes: list[np.ndarray]) -> dict[str, Any]:
+    """Some of a clip's frames for the editor's timeline; nothing for one scene."""
+    if len(scenes) == 1:
+        return {}
+    shown = sorted({round(place) for place in np.linspace(0, len(scenes) - 1, MOST_SHOWN)})
+    stored = [[frame, store_preview(preview(in_range(scenes[frame])))] for frame in shown]
+    return {"clip": {"frames": len(scenes), "scenes": stored}}
 
 
 def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np.ndarray, list[Message]]:
