@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands
+from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
@@ -150,7 +151,7 @@ class PhDCrop(io.ComfyNode):
         latent = {} if vae is None else encoded(vae, images, masks, crop)
         if vae is not None and sockets.get("image") is not None:
             # Both samplers would take the same mask, so that ComfyUI's own may have it too.
-            latent["noise_mask"] = masks["inpaint_mask"]
+            latent["noise_mask"] = noise_mask(masks["inpaint_mask"], latent["samples"])
         pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
         shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
         messages = resized + messages + kept_resized + left_out
@@ -353,6 +354,13 @@ def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Te
     return with_companions(
         {"samples": original}, Companions(crop, inpaint, harmonize, matte, original, reference, vae=vae)
     )
+
+
+def noise_mask(masks: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """Masks [B,h,w] as a LATENT holds them: those of a clip by its latent frames [1,1,T,h,w], or ComfyUI would mix them
+    across its groups of frames."""
+    frames = samples.shape[2] if samples.ndim == 5 else 1
+    return masks if temporal_stride(len(masks), frames) is None else on_latent_frames(masks[None], frames)[:, None]
 
 
 def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np.ndarray:

@@ -320,7 +320,8 @@ const placement = { x: 0.5, y: 0.5, size: 0.5, rotation: 0, flip: false }
 window.output = {
     images: [],
     phd_placement: [{
-        scene: file("scene.png"), scene_size: [400, 200], subject: file("subject.png"), subject_size: [80, 100], placement,
+        scene: file("scene.png"), scene_size: [400, 200], placement,
+        subject: file("subject.png"), subject_size: [80, 100],
         clip: { frames: 21, scenes: [[0, file("scene.png")], [20, file("later.png")]] },
     }],
 }

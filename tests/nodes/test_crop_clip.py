@@ -17,8 +17,9 @@ def paste(clip=CLIP, **changes):
     return run_node("PhDPasteBlend", background=clip, subject=EXEMPLAR, subject_mask=SUBJECT, **given).values[0]
 
 
-def crop(pasted, **changes):
-    return run_node("PhDCrop", paste=pasted, **{"side": 64, "window_per_frame": True, **changes})
+def crop(pasted=None, **changes):
+    given = {} if pasted is None else {"paste": pasted}
+    return run_node("PhDCrop", **given, **{"side": 64, "window_per_frame": True, **changes})
 
 
 def test_each_frame_has_its_own_window_around_the_subject():
@@ -129,3 +130,13 @@ def test_a_clip_goes_through_a_video_model_and_back():
     image, mask = run_node("PhDStitch", crop=ran.values[0], latent=sampled, vae=vae).values[:2]
     assert image.shape == CLIP.shape and torch.equal(image[mask == 0], CLIP[mask == 0])
     assert (mask.amax((1, 2)) > 0).all() and not torch.equal(image, CLIP)
+
+
+def test_comfyui_s_own_sampler_gets_a_clip_s_masks_by_latent_frames():
+    # What may change moves from frame to frame: nothing in the first ones, then in the last four.
+    masks = torch.zeros(FRAMES, 48, 96)
+    masks[5:, 10:40, 20:60] = 1
+    latent = crop(image=CLIP, mask=masks, vae=tiny_wan_vae(), window_per_frame=False).values[6]
+    assert latent["noise_mask"].shape[:3] == (1, 1, 3)
+    changing = latent["noise_mask"].amax((0, 1, 3, 4)).tolist()
+    assert changing == [0, 0, 1]
