@@ -126,9 +126,7 @@ def tracked_boxes(tracked: Any, scene: Size) -> np.ndarray:
         check_socket("track", tracked, (dict, list, tuple), sentence("a MASK, or boxes,"))
         boxes = [first_box(one) for one in ([tracked] if isinstance(tracked, dict) else tracked)]
     if not boxes:
-        raise ValueError(
-            sentence("track is {value}; it must have a box or a mask for each frame.", value=quoted(tracked))
-        )
+        raise no_track(tracked)
     return np.array([[np.nan] * 4 if box is None else box for box in boxes], float)
 
 
@@ -139,13 +137,26 @@ def first_box(of_frame: Any) -> np.ndarray | None:
     # Segment gives a box of zeros where it found nothing.
     if of_frame is None or (isinstance(of_frame, dict) and not any(of_frame.values())):
         return None
-    return as_boxes(of_frame, 1)[0][0]
+    try:
+        return as_boxes([of_frame], 1)[0][0]
+    except ValueError:
+        raise no_track(of_frame) from None
+
+
+def no_track(value: Any) -> ValueError:
+    """The error of a value that is no box of a track, and of no value at all."""
+    return ValueError(
+        sentence(
+            "track is {value}; it must have a mask for each frame, or a box with x, y, width and height.",
+            value=quoted(value),
+        )
+    )
 
 
 def moves(placed: list[Placement | None]) -> list[Message]:
-    """What to say of the placements in a clip's frames, where there are any."""
+    """What to say of the placements in a clip's frames."""
     found = [one for one in placed if one is not None]
-    if not found:
+    if len(found) < 2:
         return []
     first, last = ({name: f"{getattr(one, name):.3g}" for name in ("x", "y", "size")} for one in (found[0], found[-1]))
     text = sentence(

@@ -299,6 +299,7 @@ def paste_image(
     # A subject whose mask is empty is not pasted, and does not share the surround of another one.
     alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
     placed, messages, has_reference = {}, [], False
+    is_clip = where.clip is not None and where.clip.frames > 1
     untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, subject in job.subjects.items():
         shown = 0 if where.clip else number
@@ -318,13 +319,13 @@ def paste_image(
             for rows in bands(*job.scene.shape[:2]):
                 untouched[rows] &= pasted.matte[rows] == 0
         share = visible_share(placement, subject.box.size, canvas.size)
-        messages += [] if where.clip else [Message(placed_at(placement))]
+        messages += [] if is_clip else [Message(placed_at(placement))]
         messages += hidden(shown, bool(pasted.matte.any()), share, where.least_visible(number))
         if alone and not subject.is_cutout:
             has_reference = True
             covered = canvas.warp_reference(subject, placement)
             # A clip's frames would each have a message of their own.
-            messages += [] if where.clip else mirrored(covered)
+            messages += [] if is_clip else mirrored(covered)
     if untouched is not None:
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
         for rows in bands(*job.scene.shape[:2]):

@@ -54,6 +54,9 @@ def test_one_keyframe_is_what_the_widgets_say():
     ran, by_hand = paste(keyframes="0: x 0.4, y 0.6, flip"), paste(x=0.4, y=0.6, flip=True)
     for slot in (1, 3, 4, 5, 6):
         assert torch.equal(ran.values[slot], by_hand.values[slot])
+    still = paste(CLIP[:1], keyframes="0: x 0.4, y 0.6, flip")
+    assert torch.equal(still.values[1], by_hand.values[1][:1])
+    assert "Placed at x 0.4, y 0.6, with size 0.3 and rotation 0°, flipped." in still.text
 
 
 def test_keyframes_beyond_the_clip_are_said():
@@ -155,8 +158,8 @@ def test_an_earlier_paste_s_clip_takes_a_second_subject():
         ({"track": torch.ones(4, 48, 64)}, ["track has 4 frames", "the clip has 9"]),
         ({"track": torch.ones(9, 40, 64)}, ["track is 64×40 pixels", "background is 64×48 pixels"]),
         ({"track": boxes(1, 2)}, ["track has 2 frames", "the clip has 9"]),
-        ({"track": [{"x": 1}] * 9}, ["boxes"]),
-        ({"track": []}, ["track is []", "box or a mask"]),
+        ({"track": [{"x": 1}] * 9}, ["track is {'x': 1}", "a box with x, y, width and height"]),
+        ({"track": []}, ["track is []", "a mask for each frame"]),
         ({"mask": SUBJECT.repeat(3, 1, 1), "subject": EXEMPLAR.repeat(2, 1, 1, 1), "keyframes": MOVE},
          ["subject: 2", "subject_mask: 3"]),
     ],
