@@ -147,7 +147,7 @@ def no_track(value: Any) -> ValueError:
     """The error of a value that is no box of a track, and of no value at all."""
     return ValueError(
         sentence(
-            "track is {value}; it must have a mask for each frame, or a box with x, y, width and height.",
+            "track is {value}; connect a mask for each frame, or a box with x, y, width and height.",
             value=quoted(value),
         )
     )
