@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks.common.table import Section
 from phd_ops.pixels.crop_window import WorkingSize, crop_window
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.keyframes import keyed_values, read_keyframes
@@ -87,3 +88,20 @@ def masked_pixels(side: int = 512, scene: Size = LARGE, frames: int = FRAMES) ->
         "one_window": square**2 * together.target.width * together.target.height / np.prod(together.box.size),
         "window_per_frame": square**2 * apart.target.width * apart.target.height / np.prod(apart.box.size),
     }
+
+
+def measure_path(frames: int = FRAMES) -> Section:
+    """Places over time: of keyframes, of a track, and of windows."""
+    section = Section(f"A subject that moves through {frames} frames of {SCENE.width}×{SCENE.height}")
+    section.figures = {"path_error_px": path_error(frames=frames), **tracked_errors(frames=frames)}
+    figures = section.figures
+    section.row("pasted, from keyframes' path, at most", f"{figures['path_error_px']:9.4f} px")
+    for name, label in (("found", "a tracker's boxes"), ("tracked", "the same, smoothed")):
+        error, trembles = figures[f"{name}_error_px"], figures[f"{name}_tremble_px"]
+        section.row(f"{label}, from the path", f"{error:9.3f} px, trembling {trembles:.3f} px")
+    shown = masked_pixels(frames=frames)
+    section.row(f"may change, a frame of {LARGE.width}×{LARGE.height}", f"{shown['scene']:9.0f} pixels")
+    section.row("the same in one window for all frames", f"{shown['one_window']:9.0f} pixels")
+    section.row("in a window for each frame", f"{shown['window_per_frame']:9.0f} pixels")
+    section.figures["window_gain"] = float(shown["window_per_frame"] / shown["one_window"])
+    return section

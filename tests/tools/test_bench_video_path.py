@@ -1,6 +1,6 @@
 """The figures of `bench video` about places over time, on short clips."""
 
-from benchmarks.video.path import masked_pixels, path_error, tracked_errors
+from benchmarks.video.path import masked_pixels, measure_path, path_error, tracked_errors
 from phd_ops.pixels.geometry import Size
 
 
@@ -17,3 +17,9 @@ def test_a_smoothed_track_is_nearer_to_the_path_and_trembles_less():
 def test_a_window_for_each_frame_shows_the_model_more_of_the_subject():
     found = masked_pixels()
     assert found["window_per_frame"] > 8 * found["one_window"]
+
+
+def test_all_of_it_is_in_one_section():
+    section = measure_path(frames=13)
+    assert section.figures["path_error_px"] < 0.05 and section.figures["window_gain"] > 8
+    assert any("window for each frame" in label for label, _ in section.rows)
