@@ -282,7 +282,7 @@ class Batch:
         if self.may_have_moved:
             given, unchanged, subject = self.model_given(index, window)
             found = align(given, results, unchanged, subject)
-            check_part(found, Size.of(results[0]), window)
+            check_part(found, Size.of(results[0]), Size.of(given), window)
         if all(one.status not in (MATCHED, SUBJECT_ONLY) for one in found.registrations):
             check_sampled("sampled", size, scene, self.crop)
         return found, window, messages
@@ -520,11 +520,14 @@ def check_sampled(name: str, size: Size, scene: Size, crop: CropWindow | None) -
     )
 
 
-def check_part(found: Aligned, sampled: Size, window: Box) -> None:
-    """Refuses an image that shows a small part of what it is to replace, as where a crop's window comes without it."""
+def check_part(found: Aligned, sampled: Size, given: Size, window: Box) -> None:
+    """Refuses an image that shows a small part of what it is to replace, as where a crop's window comes without it.
+
+    `given` is the size at which the model was given the window.
+    """
     for one in found.registrations:
         shown = abs(np.linalg.det(one.matrix[:, :2])) * sampled.width * sampled.height
-        if one.motion != "none" and shown < LEAST_SHOWN * window.width * window.height:
+        if one.motion != "none" and shown < LEAST_SHOWN * given.width * given.height:
             raise ValueError(
                 sentence(
                     "sampled shows only a part of a background of {whole}: connect the crop that it was sampled from.",
