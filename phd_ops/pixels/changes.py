@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import check, waiting
+from .color import largest_channel
 from .geometry import Size
 from .masks import drop_specks, grow, resize_mask
 from .resample import reduce
@@ -53,7 +54,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     difference = np.where(shown[..., None], after - before, np.float32(0))
     certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
     for sigma in SCALES:
-        size_of_change = np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)).max(axis=2)
+        size_of_change = largest_channel(np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)))
         times = size_of_change / usual_difference(size_of_change, contrast, shown)
         certain |= (times > CERTAIN) & shown
         possible |= (times > POSSIBLE) & shown
@@ -64,7 +65,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
 def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
     mean, square = (waiting(cv2.GaussianBlur, values, (0, 0), CONTRAST_SCALE) for values in (image, image * image))
-    return np.sqrt(np.maximum(square - mean * mean, 0)).max(axis=2)
+    return np.sqrt(np.maximum(largest_channel(square - mean * mean), 0))
 
 
 def usual_difference(difference: np.ndarray, contrast: np.ndarray, shown: np.ndarray) -> np.ndarray:

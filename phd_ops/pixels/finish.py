@@ -13,6 +13,7 @@ import numpy as np
 
 from .align import Aligned
 from .changes import find_changes
+from .color import largest_channel
 from .geometry import Box, Size, bounding_box
 from .layers import Layers
 from .masks import grow, resize_mask
@@ -25,6 +26,8 @@ from .surround import parts_with_subject
 INSIDE, TOUCHING, EVERYTHING = KEEP_CHANGES = ("inside the mask", "touching the subject", "everything")
 # Whose pixels the subject gets.
 OWN, MODEL, AUTO = SUBJECT_PIXELS = ("own", "model", "auto")
+# The longer side in pixels of the images that it is followed in.
+POSE_SIDE = 256
 # A subject that moved by more than this share of its longer side no longer fits its own pixels.
 MOVED_SHARE = 0.02
 # Where its texture cannot be followed: a subject stands elsewhere if less than this share of its matte still differs
@@ -154,11 +157,10 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     near = box.grown(max(box.size) // 4).inside(window.size).slices
     background, composite, after = window.background[near], window.composite[near], harmonized[near]
     inside = window.seen_matte[near] > 0.5
-    stood_out = inside & (np.abs(composite - background).max(axis=2) > APART)
-    stands_out = np.abs(after - background).max(axis=2) > ALIKE
+    stood_out = inside & (largest_channel(np.abs(composite - background)) > APART)
+    stands_out = largest_channel(np.abs(after - background)) > ALIKE
     overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0
-    # Structure is looked for in images of at least so many pixels.
-    scale = max(1.0, 256 / max(inside.shape))
+    scale = POSE_SIDE / max(inside.shape)
     shown = Size(*(round(side * scale) for side in Size.of(inside)))
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
     found = register(resize(composite, shown), resize(after, shown), wider)

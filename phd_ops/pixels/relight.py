@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
-from .. import local_linear
 from ..interrupt import by_bands
+from ..local_linear import structure_sigma
 from ..sentence import sentence
 from .color import linear_to_srgb, luma, srgb_to_linear
+from .smoother import Smoother
 
 # Light is first estimated at so many times the scale that separates it from texture: nearly as one plane.
 WIDE = 4.0
@@ -47,20 +47,9 @@ PLAIN = 0.015
 SUPPRESSED, CONTRAST = 0.25, 0.2
 
 
-def local_linear_smooth(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths values [H,W,C] by weight [H,W], or [H,W,C] for channels that differ in it; see `local_linear`."""
-    fields = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
-    if weight.ndim == 2:
-        smoothed = local_linear.local_linear_smooth(fields[None], torch.from_numpy(weight)[None, None], sigma)[0]
-    else:
-        weights = torch.from_numpy(weight).movedim(-1, 0)
-        smoothed = local_linear.local_linear_smooth(fields[:, None], weights[:, None], sigma)[:, 0]
-    return np.ascontiguousarray(smoothed.movedim(0, -1).numpy())
-
-
 def light_sigma(matte: np.ndarray) -> float:
     """The scale in pixels that separates light from texture, for a subject's matte."""
-    return local_linear.structure_sigma(float(matte.sum()), LEAST_SIGMA)
+    return structure_sigma(float(matte.sum()), LEAST_SIGMA)
 
 
 def log_light(image: np.ndarray) -> np.ndarray:
@@ -126,6 +115,20 @@ class LightReader:
         return (core if core.any() else self.matte)[..., None] * self.pixel_weight
 
     @cached_property
+    def smoothers(self) -> tuple[Smoother, Smoother]:
+        """Of changes of light: at the scale that separates it from texture, and at a much wider one."""
+        return Smoother(self.weight, self.sigma), Smoother(self.weight, WIDE * self.sigma)
+
+    @cached_property
+    def luma_smoothers(self) -> tuple[Smoother, Smoother]:
+        """The same of brightness alone."""
+        return Smoother(self.luma_weight, self.sigma), Smoother(self.luma_weight, WIDE * self.sigma)
+
+    @cached_property
+    def core_smoother(self) -> Smoother:
+        return Smoother(self.core_weight, self.sigma)
+
+    @cached_property
     def fine(self) -> np.ndarray:
         """The composite's fine structure, see `fine_structure`."""
         return self.fine_structure(self.log_light)
@@ -142,20 +145,20 @@ class LightReader:
         Returns:
             float32 [H,W,3], natural logs per channel.
         """
-        change, weight = after - before, self.weight
+        change, smoothers = after - before, self.smoothers
         if luma_only:
-            change, weight = luma(change), self.luma_weight
+            change, smoothers = luma(change), self.luma_smoothers
         # Beyond this nothing is light.
         limit = 2 * math.log(MAX_GAIN)
         change = np.clip(change, -limit, limit)
-        smoothed, wide = (local_linear_smooth(change, weight, scale) for scale in (self.sigma, WIDE * self.sigma))
+        smoothed, wide = (smoother(change) for smoother in smoothers)
         fine, rest = (mean_over(part**2, self.matte) for part in (smoothed - wide, change - smoothed))
         share = np.float32(fine / max(fine + LEAK * rest, 1e-12))
         return np.broadcast_to(wide + share * (smoothed - wide), after.shape)
 
     def fine_structure(self, light: np.ndarray) -> np.ndarray:
         """What the smoother takes out of log light [H,W,3]."""
-        return light - local_linear_smooth(light, self.core_weight, self.sigma)
+        return light - self.core_smoother(light)
 
     def identity(self, light: np.ndarray) -> float:
         """How far the subject in an image, given as log light, is still itself: the correlation of its fine structure
@@ -354,5 +357,5 @@ def shadow_gain(harmonized: np.ndarray, before: np.ndarray, matte: np.ndarray) -
     """
     after, before = (np.log(luma(srgb_to_linear(image)) + DARK) for image in (harmonized, before))
     sigma = max(LEAST_SIGMA, 0.25 * light_sigma(matte))
-    smoothed = local_linear_smooth(after - before, 1 - matte, sigma)
+    smoothed = Smoother(1 - matte, sigma)(after - before)
     return np.exp(np.clip(smoothed, -np.log(MAX_GAIN), 0))

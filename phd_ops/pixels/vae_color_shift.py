@@ -8,7 +8,7 @@ import numpy as np
 from ..interrupt import bands
 from .geometry import Size
 from .resample import reduce
-from .tone_field import Cells, ToneField, fit_field
+from .tone_field import Cells, ToneField, fit_field, median
 
 # A color shift is measured on the means of cells this wide, in which a VAE's noise averages out; with fewer cells than
 # this, nothing is measured.
@@ -69,17 +69,21 @@ def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndar
     Returns:
         gain, offset and the least residual that counts as an outlier, each [C].
     """
-    gain, offset, spread = np.ones(x.shape[1]), np.median(y - x, axis=0), np.ones(x.shape[1])
+    # Each channel is one row in memory.
+    x, y = (np.ascontiguousarray(values.T) for values in (x, y))
+    gain, offset, spread = np.ones((len(x), 1)), median(y - x)[:, None], np.ones((len(x), 1))
     for _ in range(8):
         residual = y - gain * x - offset
-        spread = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 1e-5)
-        weight = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2
-        total = weight.sum(0)
-        mx, my = (weight * x).sum(0) / total, (weight * y).sum(0) / total
-        tie = 1e-7 + noise_tie * spread**2
-        gain = ((weight * (x - mx) * (y - my)).sum(0) / total + tie) / ((weight * (x - mx) ** 2).sum(0) / total + tie)
+        spread = np.maximum(1.4826 * median(np.abs(residual)), 1e-5)[:, None]
+        weight = np.maximum(1 - (residual / (4.685 * spread)) ** 2, 0) ** 2
+        total = weight.sum(axis=1, keepdims=True)
+        mx, my = ((weight * values).sum(axis=1, keepdims=True) / total for values in (x, y))
+        tie, dx = 1e-7 + noise_tie * spread**2, x - mx
+        weight *= dx
+        covariance, variance = ((weight * values).sum(axis=1, keepdims=True) / total for values in (y - my, dx))
+        gain = (covariance + tie) / (variance + tie)
         offset = my - gain * mx
-    return gain, offset, 4.685 * spread
+    return gain[:, 0], offset[:, 0], 4.685 * spread[:, 0]
 
 
 def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
