@@ -16,7 +16,7 @@ import numpy as np
 from ..interrupt import bands, by_bands, copy, waiting
 from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
-from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance, stabilize
+from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, resize
 from .surround import Surround, find_surround
@@ -105,8 +105,15 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     framed = np.zeros(wider.size[::-1], np.float32)
     copy(change[window.slices], framed[inner])
     share = stabilize(framed)
-    depth = signed_distance(share, 0)
-    fade, shadow_fade = (by_bands(np.multiply, share, made(depth, width)) for made in (narrow_ramp, ramp))
+    fade, shadow_fade = np.zeros_like(share), np.zeros_like(share)
+    box, step = bounding_box(share), thickness_step(wider.size)
+    if box is not None:
+        # Where the mask is, with the nearest pixels outside it; on the grid of the whole window.
+        x, y = (max(0, start - 1) // step * step for start in (box.x, box.y))
+        near = Box(x, y, box.x + box.width + 1 - x, box.y + box.height + 1 - y).inside(wider.size).slices
+        depth = depth_inside(share[near], 0)
+        copy(by_bands(np.multiply, share[near], narrow_ramp(depth, width, step)), fade[near])
+        copy(by_bands(np.multiply, share[near], ramp(depth, width)), shadow_fade[near])
     return fade[inner], shadow_fade[inner]
 
 
