@@ -13,7 +13,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
@@ -109,12 +109,15 @@ def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, *
         call.cancel()
 
 
-def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """A function of each image of a batch, in their order; some images are worked on side by side.
 
     Results that nobody has taken yet are few, so that a long batch takes no more memory than a short one. After an
     interrupt, or an error, the other images' work ends at its next check.
     """
+    if len(items) < 2:
+        yield from map(function, items)
+        return
     stopped = threading.Event()
 
     def check_stopped() -> None:

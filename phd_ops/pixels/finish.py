@@ -13,6 +13,7 @@ import numpy as np
 
 from .align import Aligned
 from .changes import find_changes
+from .clip_light import Reading
 from .color import largest_channel
 from .geometry import Box, Size, bounding_box
 from .layers import Layers
@@ -99,6 +100,7 @@ def finish(
     aligned: Aligned,
     references: Sequence[np.ndarray] | None = None,
     options: FinishOptions = PLAIN_FINISH,
+    reading: Reading | None = None,
 ) -> Finished:
     """Puts what a model made of a composite back into the background, with what it changed outside the mask if asked.
 
@@ -106,12 +108,14 @@ def finish(
         layers: of the window that the model was given.
         aligned: its images of that window.
         references: as for `stitch`.
+        reading: of the color shift and the light, where they were read before, as of a clip's frames.
     """
     images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
     window = ModelWindow.of(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
-    if all(np.array_equal(one, window.composite) for one in images):
+    known = None if reading is None else reading.light_in(window)
+    if known is None and all(np.array_equal(one, window.composite) for one in images):
         return Finished(stitch(layers, images, references, stitching), np.zeros_like(layers.matte))
-    shift = window.color_shift(images[0])
+    shift = window.color_shift(images[0]) if reading is None else reading.shift
     images = [shift.apply(one, stitching.color_fix) for one in images]
     small = find_changes(window.composite, images[0], aligned.seen)
     changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
@@ -122,7 +126,8 @@ def finish(
         subject_from = MODEL
         stitching = replace(stitching, detail=0.0, keep_surround=0.0)
     layers = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
-    return Finished(stitch(layers, images, references, stitching, aligned.seen, shift), changed, pose, subject_from)
+    stitched = stitch(layers, images, references, stitching, aligned.seen, shift, known)
+    return Finished(stitched, changed, pose, subject_from)
 
 
 def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:

@@ -8,7 +8,7 @@ Images are float32 [H,W,3] sRGB in 0..1 unless a name says linear; mattes are fl
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -69,7 +69,10 @@ def pixel_weight(image: np.ndarray) -> np.ndarray:
 
 def mean_over(values: np.ndarray, matte: np.ndarray) -> float:
     """Mean of values [H,W,C] over a matte and all channels."""
-    return float(np.average(values.mean(axis=2), weights=matte))
+    total = values[..., 0] * matte
+    for channel in range(1, values.shape[2]):
+        total += values[..., channel] * matte
+    return float(total.sum() / (values.shape[2] * matte.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +259,8 @@ class Light:
         neglected: in that result, the model left the subject as it was.
         suppressed: in that result, it seems to have painted the subject away.
         eased: the most extreme gain as estimated and as it is, see `eased_extreme`.
+        change: the gain's logarithm as estimated, [H,W,3], where the light was read.
+        variance: its mean square error.
     """
 
     gain: np.ndarray
@@ -264,6 +269,12 @@ class Light:
     neglected: bool
     suppressed: bool
     eased: tuple[float, float] | None = None
+    change: np.ndarray | None = None
+    variance: float = RESULT_VARIANCE
+
+    def with_change(self, change: np.ndarray, matte: np.ndarray) -> "Light":
+        """The same with another change of light, [H,W,3]."""
+        return replace(self, gain=np.exp(ease(change)), eased=eased_extreme(change, matte), change=change)
 
 
 FROM_RESULT = sentence("the result alone")
@@ -315,7 +326,8 @@ def read_light(
     moved = changes[0] if not luma_only else reader.change(lights[0], reader.log_light)
     neglected = mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE
     suppressed = is_suppressed(reader, moved, lights[0], log_light(background))
-    return Light(np.exp(ease(change)), by, identity, neglected, suppressed, eased_extreme(change, matte))
+    gain, eased = np.exp(ease(change)), eased_extreme(change, matte)
+    return Light(gain, by, identity, neglected, suppressed, eased, change, estimate.variance)
 
 
 def is_suppressed(reader: LightReader, moved: np.ndarray, result: np.ndarray, background: np.ndarray) -> bool:

@@ -24,6 +24,11 @@ def window(cells: int, sigma: float) -> np.ndarray:
     return np.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
 
 
+def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The product of two matrices. NumPy's own starts threads, which wait for those of other images."""
+    return cv2.gemm(one, other, 1, None, 0)  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True, eq=False)
 class Smoother:
     """Fits planes to fields around every pixel by one weight, see `local_linear.local_linear_smooth`.
@@ -77,9 +82,8 @@ class Smoother:
         """Sums of fields of cells [...,rows,columns] over the window around each cell."""
         (rows, columns), (high, wide) = self.windows, moments.shape[-2:]
         check()
-        # NumPy's own product of matrices of this size starts threads, which wait for one another.
-        down = cv2.gemm(rows, np.ascontiguousarray(np.moveaxis(moments, -2, 0)).reshape(high, -1), 1, None, 0)
-        across = cv2.gemm(down.reshape(-1, wide), columns, 1, None, 0)
+        down = product(rows, np.ascontiguousarray(np.moveaxis(moments, -2, 0)).reshape(high, -1))
+        across = product(down.reshape(-1, wide), columns)
         return np.moveaxis(across.reshape(high, *moments.shape[:-2], wide), 0, -2)
 
     @cached_property
@@ -91,7 +95,7 @@ class Smoother:
             [self.pool(field) for field in (weight[rows], weight[rows] * u, weight[rows] * v[rows])]
             for rows in self.strips()
         ]
-        total, x, y = (np.concatenate(fields, 1) for fields in zip(*pooled, strict=True))
+        total, x, y = (np.concatenate([strip[n] for strip in pooled], 1) for n in range(3))
         known = np.where(total > 0, total, 1)
         return total, x / known, y / known
 

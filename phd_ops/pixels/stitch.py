@@ -20,7 +20,7 @@ from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabili
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, resize
 from .surround import Surround, find_surround
-from .vae_color_shift import NO_SHIFT, ColorShift, fit_color_shift
+from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
 
 # How far outside the mask a latent cell's change can reach, in pixels of the sampled image.
 VAE_REACH = 16
@@ -197,12 +197,17 @@ class ModelWindow:
         """Of the part around the subject."""
         return LightReader(self.composite[self.subject], self.seen_matte[self.subject])
 
-    def color_shift(self, sampled: np.ndarray) -> ColorShift:
-        """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows."""
+    def color_shift(self, sampled: np.ndarray, orders: tuple[int, int] | None = None) -> ColorShift:
+        """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows.
+
+        orders: of its field, where they are known from another frame, see `fit_again`.
+        """
         untouched = beyond(self.touched, VAE_REACH)
         untouched = untouched if untouched.any() else 1 - self.touched
         if self.seen is not None:
             untouched = untouched * self.seen
+        if orders is not None:
+            return waiting(fit_again, sampled, self.composite, untouched, orders)
         return waiting(fit_color_shift, sampled, self.composite, untouched)
 
 
@@ -213,6 +218,7 @@ def stitch(
     options: StitchOptions = PLAIN_STITCH,
     seen: np.ndarray | None = None,
     shift: ColorShift | None = None,
+    light: Light | None = None,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
 
@@ -223,6 +229,7 @@ def stitch(
             the difference between the two results.
         seen: bool [h,w], what the images in `sampled` show, where that is not all: there they repeat the composite.
         shift: their color shift, where it was removed from them already.
+        light: on the subject, where it is known already, see `light_on_subject`.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
     window = ModelWindow.of(layers, worked, options.resampler, seen)
@@ -238,11 +245,13 @@ def stitch(
     if shift is None:
         shift = window.color_shift(sampled[0])
         results = [shift.apply(one, options.color_fix) for one in sampled]
-    gain, surround, light, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, None, 1.0
-    if window.subject is not None:
-        fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
-        light = light_on_subject(window, results, fixed, options)
-        gain = waiting(cv2.resize, light.gain, full, interpolation=cv2.INTER_LINEAR)
+    gain, surround, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, 1.0
+    if window.subject is None:
+        light = None
+    else:
+        if light is None:
+            light = light_on_subject(window, results, corrected(references, shift, worked, options), options)
+        gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
     near, part = region.slices, layers.cut(region.slices)
@@ -266,12 +275,12 @@ def light_on_subject(
     references: Sequence[np.ndarray] | None,
     options: StitchOptions,
 ) -> Light:
-    """The light on the subject; its gain is [h,w,3] of the window, 1 off the subject. All images are of its size.
+    """The light on the subject, in the part of the window around it. All images are of the window's size.
 
     Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject.
     """
     near = window.subject
-    light = read_light(
+    return read_light(
         window.reader,
         [one[near] for one in results],
         references and [one[near] for one in references],
@@ -280,6 +289,19 @@ def light_on_subject(
         luma_only=options.luma_only,
         strength=options.strength,
     )
-    gain = np.ones_like(window.composite)
-    gain[near] = light.gain
-    return replace(light, gain=gain)
+
+
+def corrected(
+    references: Sequence[np.ndarray] | None, shift: ColorShift, size: Size, options: StitchOptions
+) -> list[np.ndarray] | None:
+    """References without their color shift, at the size that the model worked at."""
+    if references is None:
+        return None
+    return [resize(shift.apply(one, options.color_fix), size) for one in references]
+
+
+def embedded(gain: np.ndarray, window: ModelWindow) -> np.ndarray:
+    """The gain of the part around the subject in the whole window, [h,w,3]; 1 elsewhere."""
+    whole = np.ones_like(window.composite)
+    whole[window.subject] = gain
+    return whole

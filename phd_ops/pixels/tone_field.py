@@ -51,6 +51,11 @@ class ToneField:
         gain, offset = self.at(*np.meshgrid(at, v[rows]))
         return across @ gain.astype(np.float32), across @ offset.astype(np.float32)
 
+    @property
+    def orders(self) -> tuple[int, int]:
+        """Of the gain's polynomial and of the offset's."""
+        return TERMS.index(len(self.gain)), TERMS.index(len(self.offset))
+
     def largest(self, color: float = 0.5) -> float:
         """How far it shifts a color of middle brightness at most, in sRGB."""
         u, v = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
@@ -151,21 +156,17 @@ def validated(cells: Cells, orders: tuple[int, int], tie: float) -> float:
     return float(np.sqrt(squares[: max(1, round((1 - OUTLIERS) * len(squares)))].mean()))
 
 
-def fit_field(cells: Cells, tie: float) -> tuple[np.ndarray, np.ndarray, ToneField] | None:
+def fit_field(
+    cells: Cells, tie: float, orders: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray, ToneField] | None:
     """The shift's constant gain and offset [3] and its field; None where a constant shift explains the cells as well.
 
     Args:
         cells: some of them may have changed otherwise.
+        orders: of the field, where they are known, see ORDERS.
     """
     some = cells[:: -(-len(cells.u) // MOST_CELLS)]
-    constant = validated(some, (0, 0), tie)
-    if constant < WORTH:
-        return None
-    chosen, least = None, constant * (1 - WORTH_SHARE)
-    for orders in ORDERS:
-        error = validated(some, orders, tie)
-        if error < least and constant - error > WORTH:
-            chosen, least = orders, error * (1 - WORTH_MORE)
+    chosen = best_orders(some, tie) if orders is None else orders
     if chosen is None:
         return None
     parameters, uncertain = fit(some, chosen, tie)
@@ -174,3 +175,16 @@ def fit_field(cells: Cells, tie: float) -> tuple[np.ndarray, np.ndarray, ToneFie
     found = parameters.T.astype(np.float32)
     gains = TERMS[chosen[0]] + 1
     return found[0], found[gains], ToneField(found[1:gains], found[gains + 1 :])
+
+
+def best_orders(some: Cells, tie: float) -> tuple[int, int] | None:
+    """The orders of the field that explains cells best; None where a constant shift explains them as well."""
+    constant = validated(some, (0, 0), tie)
+    if constant < WORTH:
+        return None
+    chosen, least = None, constant * (1 - WORTH_SHARE)
+    for orders in ORDERS:
+        error = validated(some, orders, tie)
+        if error < least and constant - error > WORTH:
+            chosen, least = orders, error * (1 - WORTH_MORE)
+    return chosen
