@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..phd_ops.interrupt import bands, copy, each, waiting
 from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.finish import INSIDE, KEEP_CHANGES, OWN, SUBJECT_PIXELS, FinishOptions, finish
-from ..phd_ops.pixels.geometry import Box, Margins, Size
+from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box
 from ..phd_ops.pixels.masks import above
 from ..phd_ops.pixels.resample import pad
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions
@@ -239,7 +239,7 @@ def stitch_batch(batch: Batch, options: FinishOptions) -> Done:
     masks, changes = (np.zeros(images.shape[:3], np.float32) for _ in range(2))
 
     def finished(index: int) -> tuple[dict[str, Any], list[Message]]:
-        aligned, window, cut_off = batch.aligned(index)
+        aligned, window, cut_off = batch.aligned(index, clips.registrations.get(index))
         references, ignored = batch.sampled_references(index, aligned.images)
         layers = batch.layers(index, window, options.edge_fade)
         done = finish(layers, aligned, references, options, clips.readings.get(index))
@@ -314,11 +314,8 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     # Without a subject, identity is undefined.
     identity = stitched.identity if matte.any() else None
     sampled = identity if light is None else light.identity
-    gain = [1.0] * 3
-    if light is not None:
-        gain = waiting(np.average, light.gain.reshape(-1, 3), axis=0, weights=matte.ravel())
     return {
-        "gain": [round(float(value), 3) for value in gain],
+        "gain": [1.0] * 3 if light is None else [round(value, 3) for value in mean_gain(light.gain, matte)],
         "light_by": "none" if light is None else light.by,
         "eased": None if light is None or light.eased is None else [round(value, 3) for value in light.eased],
         "identity": None if identity is None else round(identity, 3),
@@ -330,6 +327,16 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
         "visible": pixels_seen > 0,
         "empty": not matte.any(),
     }
+
+
+def mean_gain(gain: np.ndarray, matte: np.ndarray) -> list[float]:
+    """The mean over the subject of each channel of a gain [H,W,3]."""
+    box = bounding_box(matte)
+    assert box is not None  # light is on a subject
+    part, weight, total = gain[box.slices], matte[box.slices], np.zeros(3)
+    for rows in bands(*weight.shape):
+        total += [float((part[rows, :, channel] * weight[rows]).sum(dtype=np.float64)) for channel in range(3)]
+    return list(total / waiting(np.sum, weight, dtype=np.float64))
 
 
 def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from ..phd_ops.interrupt import bands, by_bands
-from ..phd_ops.pixels.align import Aligned, align
+from ..phd_ops.pixels.align import Aligned, laid_onto, lies_in_place, registered
 from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.geometry import Box, Size, bounding_box
 from ..phd_ops.pixels.layers import Layers
 from ..phd_ops.pixels.masks import resize_mask
-from ..phd_ops.pixels.register import MATCHED, SUBJECT_ONLY
+from ..phd_ops.pixels.register import MATCHED, SUBJECT_ONLY, Registration
 from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.resizings import GRIDS, is_stretched
 from ..phd_ops.pixels.shots import Look
@@ -75,8 +75,11 @@ class Batch:
         """What tells whether image `index` is a frame of a clip."""
         return Look.of(*(item(batch, index) for batch in (self.scenes, self.composites, self.mattes)))
 
-    def aligned(self, index: int) -> tuple[Aligned, Box, list[Message]]:
-        """The images that the model made of composite `index`, the part of the scene that they show, and messages."""
+    def aligned(self, index: int, known: list[Registration] | None = None) -> tuple[Aligned, Box, list[Message]]:
+        """The images that the model made of composite `index`, the part of the scene that they show, and messages.
+
+        known: how the images lie, if they were aligned before.
+        """
         results, scene = [item(run, index) for run in self.runs], Size.of(self.scenes[0])
         size = Size.of(results[0])
         if self.crop is not None and size == scene:
@@ -84,10 +87,11 @@ class Batch:
         window, messages = find_window(scene, size, self.crop)
         if self.crop is not None:
             results = [self.with_margin(one, index) for one in results]
-        found = Aligned(results, None, [])
-        if self.may_have_moved:
+        found = Aligned(results, None, known or [])
+        if self.may_have_moved and (known is None or not all(lies_in_place(one) for one in known)):
             given, unchanged, subject = self.model_given(index, window)
-            found = align(given, results, unchanged, subject)
+            registrations = registered(given, results, unchanged, subject) if known is None else known
+            found = laid_onto(given, results, registrations, subject)
             check_part(found, Size.of(results[0]), Size.of(given), window)
         if all(one.status not in (MATCHED, SUBJECT_ONLY) for one in found.registrations):
             check_sampled("sampled", size, scene, self.crop)

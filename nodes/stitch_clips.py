@@ -8,6 +8,7 @@ import comfy.utils
 
 from ..phd_ops.interrupt import each
 from ..phd_ops.pixels.clip_light import Reading, flicker_of, read_frame, steady_readings
+from ..phd_ops.pixels.register import Registration
 from ..phd_ops.pixels.shots import LEAST_FRAMES, find_clips
 from ..phd_ops.pixels.stitch import StitchOptions
 from ..phd_ops.sentence import sentence
@@ -26,9 +27,11 @@ class Flicker:
 
 @dataclass(frozen=True)
 class Clips:
-    """What was read of the frames of clips, by their numbers; and of each of them, how its shot flickers."""
+    """What is known of the frames of clips, by their numbers: what was read of them, how their images lie, and how
+    their shots flicker."""
 
     readings: dict[int, Reading] = field(default_factory=dict)
+    registrations: dict[int, list[Registration]] = field(default_factory=dict)
     flickers: dict[int, Flicker] = field(default_factory=dict)
 
     def report(self, index: int) -> dict[str, Any]:
@@ -60,27 +63,31 @@ def read_clips(batch: Batch, options: StitchOptions) -> Clips:
         return clips
     looks = list(each(batch.look, range(batch.count)))
     for shot in find_clips(looks):
-        read = read_shot(batch, shot, options)
+        found = read_shot(batch, shot, options)
+        read = [reading for reading, _ in found]
+        clips.registrations.update((index, lay) for index, (_, lay) in zip(shot, found, strict=True))
         steady = steady_readings(read)
         clips.readings.update(zip(shot, steady, strict=True))
         clips.flickers.update(dict.fromkeys(shot, Flicker(shot, flicker_of(read), flicker_of(steady))))
     return clips
 
 
-def read_shot(batch: Batch, shot: Sequence[int], options: StitchOptions) -> list[Reading]:
-    """What each frame of a shot tells. How the color shift varies across the image is found in one frame for all."""
+def read_shot(batch: Batch, shot: Sequence[int], options: StitchOptions) -> list[tuple[Reading, list[Registration]]]:
+    """What each frame of a shot tells, and how its images lie. How the color shift varies across the image is found in
+    one frame for all."""
     progress, readings, orders = comfy.utils.ProgressBar(len(shot)), [], None
 
-    def read(index: int) -> Reading:
+    def read(index: int) -> tuple[Reading, list[Registration]]:
         aligned, window, _ = batch.aligned(index)
         references, _ = batch.sampled_references(index, aligned.images)
-        return read_frame(batch.hard_layers(index, window), aligned, references, options, orders)
+        reading = read_frame(batch.hard_layers(index, window), aligned, references, options, orders)
+        return reading, aligned.registrations
 
     while orders is None and len(readings) < len(shot):
         readings.append(read(shot[len(readings)]))
         progress.update(1)
-        if readings[-1].shift.pixels:
-            orders = readings[-1].shift.orders
+        shift = readings[-1][0].shift
+        orders = shift.orders if shift.pixels else None
     for reading in each(read, shot[len(readings) :]):
         readings.append(reading)
         progress.update(1)

@@ -22,6 +22,8 @@ from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
 PLACES = 16
+# Light is read from a subject's part of at most so many pixels a side.
+MOST_SIDE = 128
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.
 NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, 1.0, neglected=False, suppressed=False)
@@ -80,7 +82,8 @@ def read_frame(
     if not has_subject:
         return Reading(shift)
     images = [shift.apply(one, options.color_fix) for one in images]
-    light = light_on_subject(window, images, corrected(references, shift, window.size, options), options)
+    fixed = corrected(references, shift, window.size, options)
+    light = light_on_subject(window, images, fixed, options, MOST_SIDE)
     assert light.change is not None  # it was just read
     share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject]), PLACES, PLACES)
     return Reading(shift, replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)

@@ -114,7 +114,7 @@ def finish(
     window = ModelWindow.of(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
     known = None if reading is None else reading.light_in(window)
     if known is None and all(np.array_equal(one, window.composite) for one in images):
-        return Finished(stitch(layers, images, references, stitching), np.zeros_like(layers.matte))
+        return Finished(stitch(layers, images, references, stitching, window=window), np.zeros_like(layers.matte))
     shift = window.color_shift(images[0]) if reading is None else reading.shift
     images = [shift.apply(one, stitching.color_fix) for one in images]
     small = find_changes(window.composite, images[0], aligned.seen)
@@ -125,8 +125,9 @@ def finish(
     if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not pose.fits):
         subject_from = MODEL
         stitching = replace(stitching, detail=0.0, keep_surround=0.0)
-    layers = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
-    stitched = stitch(layers, images, references, stitching, aligned.seen, shift, known)
+    kept = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
+    same = window if kept is layers else None
+    stitched = stitch(kept, images, references, stitching, aligned.seen, shift, known, same)
     return Finished(stitched, changed, pose, subject_from)
 
 

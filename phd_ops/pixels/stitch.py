@@ -18,7 +18,7 @@ from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
 from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
-from .resample import AUTO, resize
+from .resample import AUTO, reduce, resize
 from .surround import Surround, find_surround
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
 
@@ -219,6 +219,7 @@ def stitch(
     seen: np.ndarray | None = None,
     shift: ColorShift | None = None,
     light: Light | None = None,
+    window: ModelWindow | None = None,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
 
@@ -230,9 +231,10 @@ def stitch(
         seen: bool [h,w], what the images in `sampled` show, where that is not all: there they repeat the composite.
         shift: their color shift, where it was removed from them already.
         light: on the subject, where it is known already, see `light_on_subject`.
+        window: of the layers, where it was made already.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = ModelWindow.of(layers, worked, options.resampler, seen)
+    window = window or ModelWindow.of(layers, worked, options.resampler, seen)
     if region is None or (shift is None and all(np.array_equal(one, window.composite) for one in sampled)):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -251,6 +253,8 @@ def stitch(
     else:
         if light is None:
             light = light_on_subject(window, results, corrected(references, shift, worked, options), options)
+        else:
+            light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
         gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
@@ -274,17 +278,26 @@ def light_on_subject(
     results: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None,
     options: StitchOptions,
+    most_side: int | None = None,
 ) -> Light:
     """The light on the subject, in the part of the window around it. All images are of the window's size.
 
-    Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject.
+    Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject. With
+    `most_side`, that part is reduced so that its longer side has no more pixels.
     """
-    near = window.subject
+    size = Size.of(window.composite[window.subject])
+    if most_side is not None and most_side < max(size):
+        size = Size(*(max(1, round(length * most_side / max(size))) for length in size))
+
+    def near(image: np.ndarray) -> np.ndarray:
+        return reduce(image[window.subject], size)
+
+    whole = window.composite[window.subject].shape[:2] == size[::-1]
     return read_light(
-        window.reader,
-        [one[near] for one in results],
-        references and [one[near] for one in references],
-        background=window.background[near],
+        window.reader if whole else LightReader(near(window.composite), near(window.seen_matte)),
+        [near(one) for one in results],
+        references and [near(one) for one in references],
+        background=near(window.background),
         flat_reference=bool(references) and is_flat(references[0], 1 - window.touched),
         luma_only=options.luma_only,
         strength=options.strength,
