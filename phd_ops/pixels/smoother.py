@@ -57,8 +57,8 @@ class Smoother:
     @cached_property
     def windows(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the rows of cells, and of their columns."""
-        rows, columns = (window(math.ceil(side / self.cell), self.spread) for side in self.weight.shape[:2])
-        return rows, columns
+        height, width = (math.ceil(side / self.cell) for side in self.weight.shape[:2])
+        return window(height, self.spread), window(width, self.spread)
 
     @property
     def spread(self) -> float:
@@ -66,7 +66,8 @@ class Smoother:
         return max(1.0, self.sigma / self.cell)
 
     def strips(self) -> Iterator[slice]:
-        return in_strips(*self.weight.shape[:2], self.cell)
+        height, width = self.weight.shape[:2]
+        return in_strips(height, width, self.cell)
 
     def pool(self, values: np.ndarray) -> np.ndarray:
         """Means over each cell of values [h,W,...], as float64 [...,rows,columns]; beyond the image is 0."""

@@ -105,7 +105,7 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     framed = np.zeros(wider.size[::-1], np.float32)
     copy(change[window.slices], framed[inner])
     share = stabilize(framed)
-    fade, shadow_fade = np.zeros_like(share), np.zeros_like(share)
+    fade, shadow_fade = (np.zeros(share.shape, np.float32) for _ in range(2))
     box, step = bounding_box(share), thickness_step(wider.size)
     if box is not None:
         # Where the mask is, with the nearest pixels outside it; on the grid of the whole window.

@@ -149,6 +149,8 @@ def test_the_report_and_a_message_give_the_light():
         "neglected",
         "suppressed",
         "color_shift_pixels",
+        "flicker",
+        "flicker_read",
         "subject_pixels",
         "visible",
         "empty",
