@@ -169,8 +169,10 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     scale = POSE_SIDE / max(inside.shape)
     shown = Size(*(round(side * scale) for side in Size.of(inside)))
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
-    found = register(resize(composite, shown), resize(after, shown), wider)
+    most = MOVED_SHARE * max(box.size)
+    # A much smaller motion need not be known.
+    found = register(resize(composite, shown), resize(after, shown), wider, scale * most / 4)
     if found.status == MATCHED:
         moved = found.moved / scale
-        return Pose(moved, overlap, moved <= MOVED_SHARE * max(box.size))
+        return Pose(moved, overlap, moved <= most)
     return Pose(float("nan"), overlap, found.status != UNLIKE or not GONE < overlap < LEAST_OVERLAP)

@@ -219,13 +219,16 @@ def covered(returned: Size, matrix: np.ndarray, size: Size) -> np.ndarray:
     return resample(np.ones(returned[::-1], np.float32), matrix, size, cv2.BORDER_CONSTANT, cv2.INTER_LINEAR)
 
 
-def register(given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray) -> Registration:
+def register(
+    given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray, not_needed: float = NOT_NEEDED
+) -> Registration:
     """Finds how a returned image lies on the given one.
 
     Args:
         given: what the model was given, [H,W,3].
         returned: what it made of that, [h,w,3] of any size.
         unchanged: [H,W], 1 where nothing was to change.
+        not_needed: a motion that explains no more is not looked for, in pixels of the given image.
     """
     size, came = Size.of(given), Size.of(returned)
     ways = resizings(came, size)
@@ -238,7 +241,7 @@ def register(given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray) -> 
     best = ways[0]
     if len(ways) > 1:
         best = max(ways, key=lambda way: coarse.likeness(*coarse.warped(after, way.matrix)))
-    points = tracked_in_place(fine, after, best.matrix)
+    points = tracked_in_place(fine, after, best.matrix, not_needed)
     for guess in (guess_by_tracking, guess_by_features):
         start = guess(coarse, fine, after, best.matrix) if points is None else None
         points = points if start is None else tracked_again(fine, after, start)
@@ -246,10 +249,12 @@ def register(given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray) -> 
             break
     if points is None:
         return Registration(UNLIKE, best.how, best.matrix)
-    return settled(*points, best, ways, size)
+    return settled(*points, best, ways, size, not_needed)
 
 
-def tracked_in_place(view: View, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def tracked_in_place(
+    view: View, returned: np.ndarray, matrix: np.ndarray, not_needed: float
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Points in the returned image and in the given one, [N,2] each, where a matrix already brings the returned image
     to its place; None where it does not. This is the usual case, and found at a fraction of the cost."""
     image, seen = view.warped(returned, matrix)
@@ -258,7 +263,7 @@ def tracked_in_place(view: View, returned: np.ndarray, matrix: np.ndarray) -> tu
     if agreed.sum() < max(LEAST_POINTS, len(moved) / 2) or view.likeness(image, seen) < ALIKE:
         return None
     moved, still = moved[agreed], still[agreed]
-    lies = np.sqrt(((moved - still) ** 2).sum(axis=1).mean()) <= NOT_NEEDED
+    lies = np.sqrt(((moved - still) ** 2).sum(axis=1).mean()) <= not_needed
     return (mapped(inverted(matrix), moved), still) if lies else None
 
 
@@ -313,7 +318,12 @@ def tracked_again(view: View, returned: np.ndarray, matrix: np.ndarray) -> tuple
 
 
 def settled(
-    points: np.ndarray, still: np.ndarray, best: Resizing, ways: Sequence[Resizing], size: Size
+    points: np.ndarray,
+    still: np.ndarray,
+    best: Resizing,
+    ways: Sequence[Resizing],
+    size: Size,
+    not_needed: float,
 ) -> Registration:
     """The simplest registration that explains the points: an exact way of resizing, or one with a motion.
 
@@ -330,7 +340,7 @@ def settled(
 
     exact = min(ways, key=rms)
     # No motion would be needed, whatever it explained.
-    lies = rms(exact) <= NOT_NEEDED
+    lies = rms(exact) <= not_needed
     motion = None if lies else find_motion(mapped(best.matrix, points), still, size)
     if motion is None or is_as_good(rms(exact), motion.error, NOT_NEEDED):
         return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix), 0.0, len(points))
