@@ -147,6 +147,17 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return distance
 
 
+def depth_inside(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """`signed_distance` inside a mask, in half the time; outside, -0.5. A full mask is +inf everywhere."""
+    outside = by_bands(np.logical_not, above(mask, threshold))
+    if not outside.any():
+        return waiting(np.full, mask.shape, np.inf, np.float32)
+    distance = distance_to(outside)
+    for rows in bands(*distance.shape):
+        distance[rows] -= np.float32(0.5)
+    return distance
+
+
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     """The mask, binary, with its edge moved out by `pixels` (in, if negative)."""
     inside = above(mask, 0.5)
@@ -198,7 +209,7 @@ def ramp(depth: np.ndarray, width: float) -> np.ndarray:
     return by_bands(lambda band: np.clip(band / np.float32(width), 0, 1), depth)
 
 
-def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
+def narrow_ramp(depth: np.ndarray, width: float, step: int = 1) -> np.ndarray:
     """A linear feather inside a mask, no wider than a small share of the mask's own width there.
 
     However small or thin a part of the mask is, its feather takes less than 5 % of it.
@@ -206,16 +217,22 @@ def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
     Args:
         depth: the mask's `signed_distance`.
         width: of the feather in pixels, at most; it is reached where the mask is at least 48 times as wide.
+        step: of the grid that the mask's width is measured on, see `thickness_step`.
     """
 
     def feathered(band: np.ndarray, radius: np.ndarray) -> np.ndarray:
         widths = np.minimum(np.float32(width), radius * np.float32(FEATHER_SHARE))
         return np.clip(band / np.maximum(widths, 0.5), 0, 1, dtype=np.float32)
 
-    return by_bands(feathered, depth, local_radius(depth, width / FEATHER_SHARE))
+    return by_bands(feathered, depth, local_radius(depth, width / FEATHER_SHARE, step))
 
 
-def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
+def thickness_step(size: Size) -> int:
+    """The step in pixels of the grid that widths of a mask of this size are measured on."""
+    return max(1, min(THICKNESS_STEP, max(size) // 512))
+
+
+def local_radius(depth: np.ndarray, most: float, step: int = 1) -> np.ndarray:
     """Radius in pixels of the largest disc that fits into a mask and covers a pixel, float32 [H,W].
 
     This is local thickness (Hildebrand and Ruegsegger 1997), rounded down to one of a few radii of up to `most`; below
@@ -223,8 +240,8 @@ def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
 
     Args:
         depth: the mask's `signed_distance`.
+        step: of the grid on which radii are measured.
     """
-    step = max(1, min(THICKNESS_STEP, max(depth.shape) // 512))
     coarse, radius = depth[::step, ::step], THICKNESS_LEAST
     largest = np.zeros(coarse.shape, np.float32)
     # A pixel in a corner of the grid may be cut off from the disc that covers it by the rounding of both.

@@ -1,0 +1,42 @@
+"""The most memory that a node holds at once beyond its inputs and outputs, measured in a process of its own."""
+
+import json
+import sys
+
+import torch
+
+from benchmarks.common.comfyui import call, silent, start_comfyui, temporary_folders
+from benchmarks.common.memory import extra, in_fresh_process
+from phd_ops.pixels.geometry import Size
+
+NODES = ("PhDPasteBlend", "PhDCrop", "PhDStitch")
+
+
+def measure(node: str, size: Size, frames: int) -> float:
+    """In frames: images of three channels of floats."""
+    return in_fresh_process("benchmarks.video.memory", node, *size, frames)
+
+
+def beyond_outputs(node: str, size: Size, frames: int) -> float:
+    from benchmarks.video.speed import make_clip
+
+    start_comfyui()
+    with temporary_folders(), silent():
+
+        def run(clip):
+            inputs = dict(zip(NODES, (clip.pasted, clip.cropped, clip.stitched), strict=True))
+            return call(node, **inputs[node])
+
+        run(make_clip(Size(160, 128), 6, 64, 64))
+        clip = make_clip(size, frames, min(size) // 4, min(512, min(size)))
+        outputs = []
+        held = extra(lambda: outputs.extend(run(clip)))
+    kept = {value.data_ptr(): value for value in outputs if isinstance(value, torch.Tensor)}
+    given = {clip.stitched["sampled"].data_ptr(), clip.pasted["background"].data_ptr()}
+    own = sum(value.nbytes for pointer, value in kept.items() if pointer not in given)
+    return (held - own) / (size.width * size.height * 12)
+
+
+if __name__ == "__main__":
+    kind, width, height, count = sys.argv[1], *map(int, sys.argv[2:])
+    print(json.dumps(beyond_outputs(kind, Size(width, height), count)))
