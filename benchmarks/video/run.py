@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
 from benchmarks.common.table import exit_status, shortened, show
-from benchmarks.video import speed, steady
+from benchmarks.video import path, speed, steady
 from devtools.paths import OUTPUT
 from phd_ops.pixels.geometry import Size
 
@@ -28,6 +28,7 @@ WANTED = {
     "image_error_ratio": ("<=", 1),
     "cut_frames": ("==", 0),
     "outside_equal": ("==", True),
+    "path_error_px": ("<=", 0.05),
 }
 TIMES = ("seconds_per_frame", "paste_back_ratio", "stitch_4k_seconds", "memory_8192_gib", "memory_frames")
 
@@ -60,6 +61,7 @@ def whole():
     yield speed.measure_memory(Size(480, 272), counts=(16, 256), large=8192)
     yield steady.measure_flicker(clips=8, frames=24, side=256)
     yield steady.measure_cut(frames=8, side=256)
+    yield path.measure_path()
 
 
 def quick():
@@ -67,3 +69,4 @@ def quick():
     yield speed.measure_still(Size(320, 240), subject=80, side=64, repeats=1)
     yield steady.measure_flicker(clips=2, frames=10, side=128)
     yield steady.measure_cut(frames=5, side=96)
+    yield path.measure_path(frames=13)
