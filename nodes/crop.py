@@ -136,14 +136,13 @@ class PhDCrop(io.ComfyNode):
             given = {name: getattr(pasted, name) for name in given}
         batches, messages = read_scenes(given)
         kept, kept_resized = context_boxes(sockets, batches["composite"], margins)
-        count = common_batch(**batches)
-        encodable, left_out = frames_for(vae, count)
-        if encodable < count:
-            count, batches = encodable, {name: batch[:encodable] for name, batch in batches.items()}
+        count, left_out = frames_for(vae, common_batch(**batches))
+        if left_out:
+            batches = {name: batch[:count] for name, batch in batches.items()}
             pasted = None if pasted is None else pasted.until(count)
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
-        make = moving_window if window_per_frame and len(batches["harmonize_mask"]) > 1 else window_around
         changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]
+        make = moving_window if window_per_frame and len(changes) > 1 else window_around
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
         images = {name: as_tensor(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
         masks = {name: as_tensor(cut_masks(batches[name], count, window, name)) for name in MASKS}

@@ -132,18 +132,19 @@ class PhDPasteBlend(io.ComfyNode):
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
         start = Placement(x, y, size, rotation, flip)
         clip, of_clip = read_clip(keyframes, track, of_scenes | of_subjects, start)
-        if clip is None:
-            jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
-        else:
+        if clip is not None:
             check_clip(placement, paste_into_one, placements)
-            jobs = clip_jobs(of_scenes, of_subjects, clip.frames)
+        jobs = (
+            clip_jobs(of_scenes, of_subjects, clip.frames)
+            if clip
+            else make_jobs(of_scenes, of_subjects, paste_into_one)
+        )
         drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
         where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines, clip)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
         placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, color_match, ring), shadow)
-        if clip is not None:
-            of_clip += moves(placements_by_subject(jobs, placed))
-        ui = show(map(canvas_preview, canvases), notes + messages + of_clip + found) | placement_ui(jobs, placed)
+        messages = notes + messages + of_clip + (moves(placements_by_subject(jobs, placed)) if clip else []) + found
+        ui = show(map(canvas_preview, canvases), messages) | placement_ui(jobs, placed)
         composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
         first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
         used = placements_used(jobs, placed)
@@ -332,17 +333,20 @@ def paste_image(
             canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
     if not has_reference:
         copy(canvas.composite, canvas.reference)
-        if placed:
-            shared = sentence(
-                "Several subjects share no surround, so there is no light reference: the light is "
-                "estimated from the result alone."
-            )
-            cut_out = sentence(
-                "A cut-out has no surround, so there is no light reference: the light is estimated from "
-                "the result alone."
-            )
-            messages.append(Message(cut_out if alone else shared))
+        messages += [no_reference(alone)] if placed else []
     return placed, messages
+
+
+def no_reference(alone: bool) -> Message:
+    """What to say of a composite without a light reference, with one subject or with several."""
+    shared = sentence(
+        "Several subjects share no surround, so there is no light reference: the light is estimated from the result "
+        "alone."
+    )
+    cut_out = sentence(
+        "A cut-out has no surround, so there is no light reference: the light is estimated from the result alone."
+    )
+    return Message(cut_out if alone else shared)
 
 
 def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:

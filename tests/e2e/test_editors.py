@@ -61,6 +61,8 @@ class Editor:
 
     def __init__(self, browser, nodes: dict[str, dict], name: str, status: str = SIZE):
         self.browser = browser
+        # The frontend keeps 50 steps; those of the tests before would fill them.
+        browser.script(UNDO_STEPS + " = 0")
         self.ids = build_graph(browser, nodes)
         self.id = self.ids[name]
         self.show()
@@ -353,7 +355,7 @@ def test_a_reload_of_the_workflow_keeps_the_placement(paste):
     before = paste.placement
     stored = paste.browser.script("return app.graph.serialize()")
     (node,) = (node for node in stored["nodes"] if node["type"] == "PhDPasteBlend")
-    assert len(node["widgets_values"]) == 17  # nothing of the editor's own
+    assert len(node["widgets_values"]) == 18  # nothing of the editor's own
     assert "phd_canvas" not in json.dumps(paste.browser.script("return app.graphToPrompt()")["output"])
     paste.browser.script("return app.loadGraphData(arguments[0]).then(() => true)", stored)
     paste.show()

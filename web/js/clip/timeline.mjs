@@ -23,7 +23,7 @@ const STYLE = `
   background: #ff8c00; pointer-events: none; }
 .phd-timeline output { flex: none; min-width: 3.5em; text-align: right; }
 `;
-const HEIGHT = 26,
+const HEIGHT = 30,
   /** How wide a slider's thumb is, about: its middle does not reach the ends. */
   THUMB = 16;
 const GHOST = 0.3,
