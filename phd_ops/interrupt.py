@@ -115,7 +115,7 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
     Results that nobody has taken yet are few, so that a long batch takes no more memory than a short one. After an
     interrupt, or an error, the other images' work ends at its next check.
     """
-    if len(items) < 2:
+    if len(items) < 2 or IN_WORKER.get():
         yield from map(function, items)
         return
     stopped = threading.Event()

@@ -1,66 +1,13 @@
 """Time and memory of Paste, Crop and Stitch on clips, beside a bare crop and paste-back."""
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import torch
 
 from benchmarks.common.comfyui import call, silent
-from benchmarks.common.images import disc, tensor, texture
 from benchmarks.common.table import Section
 from benchmarks.common.timing import race
 from benchmarks.video import memory, rivals
-from phd_ops.pixels.geometry import Placement, Size
-
-# By how many pixels the camera moves from frame to frame.
-PAN = 3
-# What the stand-in model does to its window: the light of each channel, a color shift, and noise.
-LIGHT, SHIFT, NOISE = (0.8, 0.75, 0.65), (1.01, 0.004), 0.004
-
-
-@dataclass(frozen=True)
-class Clip:
-    """The inputs of the nodes for one clip.
-
-    Attributes:
-        pasted: of Paste & Blend; cropped: of Crop; stitched: of Stitch.
-    """
-
-    pasted: dict[str, Any]
-    cropped: dict[str, Any]
-    stitched: dict[str, Any]
-
-
-def camera(size: Size, frames: int) -> torch.Tensor:
-    """The frames of a camera that moves over a still scene."""
-    wide = texture(Size(size.width + PAN * frames, size.height), 0)
-    shown = [wide[:, PAN * n : PAN * n + size.width] for n in range(frames)]
-    return torch.from_numpy(np.stack(shown))
-
-
-def path(frames: int, size: float) -> str:
-    """Placements of a subject that crosses the middle of the scene: a line of JSON for each frame."""
-    through = np.linspace(0, 1, frames)
-    return "\n".join(Placement(0.45 + 0.1 * at, 0.5, size, 5 * at).to_text() for at in through)
-
-
-def model(window: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """What a stand-in for a model makes of the windows [B,h,w,3]."""
-    rng, inside = np.random.default_rng(0), mask[..., None]
-    light = torch.tensor(LIGHT) * inside + (1 - inside)
-    noise = torch.from_numpy(rng.normal(0, NOISE, window.shape).astype(np.float32))
-    return (SHIFT[0] * window * light + SHIFT[1] + noise).clamp(0, 1)
-
-
-def make_clip(size: Size, frames: int, subject: int, side: int) -> Clip:
-    exemplar, matte = tensor(texture(Size(subject, subject), 1)), tensor(disc(subject, 0.45 * subject, 6))
-    pasted = {"background": camera(size, frames), "subject": exemplar, "subject_mask": matte}
-    pasted |= {"placements": path(frames, 0.9 * subject / min(size))}
-    paste, *_ = call("PhDPasteBlend", **pasted)
-    cropped = {"paste": paste, "side": side}
-    crop, window, _, change, *_ = call("PhDCrop", **cropped)
-    return Clip(pasted, cropped, {"crop": crop, "sampled": model(window, change)})
+from benchmarks.video.inputs import make_clip
+from phd_ops.pixels.geometry import Size
 
 
 def measure_speed(size: Size, frames: int, side: int, repeats: int) -> Section:
@@ -93,8 +40,8 @@ def measure_speed(size: Size, frames: int, side: int, repeats: int) -> Section:
 
 
 def measure_still(size: Size, subject: int, side: int, repeats: int) -> Section:
-    """Seconds of Stitch on one large picture."""
-    section = Section(f"One picture of {size.width}×{size.height}, window {side}: ms")
+    """Seconds of Stitch on one large image."""
+    section = Section(f"One image of {size.width}×{size.height}, window {side}: ms")
     still = make_clip(size, 1, subject, side)
     with silent():
         taken = race(repeats, {"Stitch": lambda: call("PhDStitch", **still.stitched)})
@@ -117,5 +64,5 @@ def measure_memory(size: Size, counts: tuple[int, int], large: int | None) -> Se
     if large is not None:
         beyond = memory.measure("PhDStitch", Size(large, large), 1) * large * large * 12 / 2**30
         section.figures["memory_8192_gib"] = beyond
-        section.row(f"PhDStitch, one picture of {large}²", f"{beyond:9.2f} GiB")
+        section.row(f"PhDStitch, one image of {large}²", f"{beyond:9.2f} GiB")
     return section

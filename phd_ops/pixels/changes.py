@@ -90,7 +90,7 @@ class ContrastClasses:
     @classmethod
     def of(cls, contrast: np.ndarray, shown: np.ndarray) -> "ContrastClasses":
         places = np.flatnonzero(shown)
-        order = places[waiting(np.argsort, contrast.ravel()[places])]
+        order = places[waiting(rising_order, contrast.ravel()[places])]
         rising = contrast.ravel()[order]
         edges = np.interp(np.linspace(0, len(rising) - 1, CLASSES + 1), np.arange(len(rising)), rising)
         firsts, lasts = np.searchsorted(rising, edges[:-1]), np.searchsorted(rising, edges[1:], "right")
@@ -110,6 +110,13 @@ class ContrastClasses:
         usual, large = np.full(difference.shape, LEAST, np.float32), difference > LEAST
         usual[large] = np.maximum(np.interp(self.contrast[large], self.middles, rising), LEAST)
         return usual
+
+
+def rising_order(values: np.ndarray) -> np.ndarray:
+    """`np.argsort` of float32 values that are not negative, in half the time: NumPy sorts 16 bits by their digits."""
+    bits = values.view(np.uint32)
+    low = np.argsort(bits.astype(np.uint16), kind="stable")
+    return low[np.argsort((bits >> 16).astype(np.uint16)[low], kind="stable")]
 
 
 def reaching(certain: np.ndarray, possible: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Which images of a batch are frames of one shot of a clip.
 
-A batch may be a clip or any pictures. Frames of a shot resemble the frame before: the scene, and the subject with its
+A batch may be a clip or any images. Frames of a shot resemble the frame before: the scene, and the subject with its
 place. So no one has to say which it is. Images are float32 [H,W,3] sRGB in 0..1, mattes [H,W].
 """
 
@@ -87,7 +87,7 @@ def goes_on(before: Look, after: Look) -> bool:
 def find_clips(looks: Sequence[Look]) -> list[range]:
     """The shots of a clip among a batch's images, from their first to behind their last.
 
-    Shots that are too short are left out. So are images that are all the same: runs of one picture, not frames.
+    Shots that are too short are left out. So are images that are all the same: runs of one composite, not frames.
     """
     shots, before = [], None
     for number, look in enumerate(looks):
