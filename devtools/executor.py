@@ -20,8 +20,8 @@ from devtools.model_calls import count_model_calls
 
 # Core nodes beyond ComfyUI's own module `nodes`; these import without a server in every supported version.
 CORE_EXTRAS = (
-    "cfg", "custom_sampler", "differential_diffusion", "edit_model", "flux", "latent", "mask", "model_advanced",
-    "post_processing", "qwen",
+    "cfg", "custom_sampler", "differential_diffusion", "edit_model", "flux", "images", "latent", "mask",
+    "model_advanced", "post_processing", "qwen",
 )  # fmt: skip
 
 Progress = Callable[[str, float, float], None]

@@ -51,6 +51,14 @@ QWEN = {
 }
 
 
+WAN_FILES = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
+WAN = {
+    "2": (file_at(WAN_FILES, "split_files/diffusion_models/wan2.1_t2v_1.3B_fp16.safetensors", "diffusion_models"),),
+    "3": (file_at(WAN_FILES, "split_files/text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors", "text_encoders"),),
+    "4": (file_at(WAN_FILES, "split_files/vae/wan_2.1_vae.safetensors", "vae"),),
+}
+
+
 @dataclass(frozen=True)
 class Template:
     """What a template has besides its graph.
@@ -200,9 +208,49 @@ Press **Run**, or select a node and press *Run to this node* to see one step.
 and in Harmonize Sampler `anchor_strength` to 0.5 and `denoise` to 0.75."""
 
 
+CLIP = """\
+## Subject through a clip
+
+The astronaut moves through a clip by keyframes, and **Wan 2.1** draws her surround and the clip's light. **Crop \
+Around Subject** gives each frame its own window, so that she stays large, and **Stitch** puts each frame back. All \
+other pixels stay as they were, bit for bit.
+
+1. Download the files that the loaders name: {files}.
+2. Press **Run**.
+3. Replace *Background*, which repeats one image 17 times, with *Load Video* and *Get Video Components*, and *Demo \
+scene and subject* with *Load Image* and a mask of your subject. *Create Video* and *Save Video* make a file of \
+the result.
+4. In **Paste & Blend**, go through the clip with the slider below the image. ◆ sets a keyframe; from then on, drag \
+the subject in any frame. What is set is the text in `keyframes`, among the advanced inputs.
+
+**Follow something.** Connect masks or boxes of the clip's frames, such as those of a tracker, to `track`.
+
+**Lengths.** Wan takes 1, 5, 9 … frames. Of a clip of another length the last frames are left out, and the node says \
+so. Its 1.3B model works at 480p: `side` is 640."""
+
+TURNTABLE = """\
+## Product turntable into a scene
+
+The subject is a clip, such as a product on a turntable: it goes into a still scene as a whole, and comes nearer by \
+two keyframes. **Wan 2.1** draws its surround and the scene's light on it. The scene's other pixels stay as they were.
+
+1. Download the files that the loaders name: {files}.
+2. Press **Run**.
+3. Replace *Subject*, which repeats one image 17 times, with *Load Video* and *Get Video Components*, and \
+`subject_mask` with a mask for each of its frames, as **Segment** or a tracker makes them. Replace `background` with \
+your scene.
+
+The subject keeps its place in its own frame: only the keyframes move it. A longer scene clip may be the background \
+too; the subject then holds its last frame."""
+
+
 def edit_model_note(name: str, models: dict[str, tuple[dict[str, str], ...]], hint: str) -> str:
     files = ", ".join(f"`{file['name']}`" for files in models.values() for file in files)
     return EDIT_MODEL.format(name=name, files=files, hint=hint)
+
+
+def clip_note(note: str) -> str:
+    return note.format(files=", ".join(f"`{file['name']}`" for files in WAN.values() for file in files))
 
 
 TEMPLATES = {
@@ -227,8 +275,18 @@ TEMPLATES = {
     "Insert a subject (your checkpoint)": Template(
         YOUR_CHECKPOINT, (("2", "ckpt_name"), *insert_subject_inputs("3")), {"2": (CHECKPOINT,)}
     ),
+    "Product turntable into a scene": Template(
+        clip_note(TURNTABLE),
+        (("6", EDITOR), ("6", "keyframes"), ("8", "text"), ("10", "seed"), ("12", "relight_strength")),
+        WAN,
+    ),
     "Step by step (all nodes)": Template(
         STEP_BY_STEP, (("4", EDITOR), ("7", "text"), ("9", "preset"), ("10", "preset"), ("11", "relight_strength"))
+    ),
+    "Subject through a clip": Template(
+        clip_note(CLIP),
+        (("6", EDITOR), ("6", "keyframes"), ("8", "text"), ("10", "seed"), ("12", "relight_strength")),
+        WAN,
     ),
     "Two subjects": Template(
         TWO_SUBJECTS, (("3", EDITOR), ("4", EDITOR), ("6", "text"), ("8", "preset"), ("10", "relight_strength"))
@@ -244,6 +302,8 @@ LOADERS = {
     "DualCLIPLoader": (1,),
     "VAELoader": (2,),
 }
+# So many frames of a clip it draws, each for itself.
+STAND_IN_FRAMES, STAND_IN_SIDE = 5, 256
 # The demo model is no edit model: from pure noise it would draw another image.
 STAND_IN_DENOISE = 0.2
 
@@ -251,7 +311,7 @@ STAND_IN_DENOISE = 0.2
 def with_demo_model(api: dict) -> dict:
     """An API-format workflow with Load Demo Model in the place of loaders of files that tests do not have.
 
-    Where an edit model is meant, only part of the noise is added, and the image is small.
+    Where an edit model is meant, only part of the noise is added, and the image is small. Clips are short.
     """
     stand_in = {"class_type": "PhDLoadDemoModel", "inputs": {"prediction": "flow"}}
     outputs = {node_id: LOADERS[node["class_type"]] for node_id, node in api.items() if node["class_type"] in LOADERS}
@@ -267,5 +327,9 @@ def with_demo_model(api: dict) -> dict:
             inputs["denoise"] = min(inputs["denoise"], STAND_IN_DENOISE)
         if node["class_type"] == "ImageScaleToTotalPixels":
             inputs["megapixels"] = 0.25
+        if node["class_type"] == "RepeatImageBatch":
+            inputs["amount"] = min(inputs["amount"], STAND_IN_FRAMES)
+        if outputs and node["class_type"] == "PhDCrop":
+            inputs["side"] = min(inputs["side"], STAND_IN_SIDE)
         changed[node_id] = node | (stand_in if node_id in outputs else {"inputs": inputs})
     return changed

@@ -1,20 +1,30 @@
 """Networks of ComfyUI's own classes with seeded weights, for the tests and the benchmarks."""
 
+import unittest.mock
+
+import comfy.ldm.wan.vae
 import comfy.model_base
 import comfy.model_patcher
+import comfy.sd
 import comfy.supported_models
 import torch
 
 
-def patcher(model: comfy.model_base.BaseModel) -> comfy.model_patcher.ModelPatcher:
-    """A MODEL with seeded weights; ComfyUI's layers leave theirs uninitialized."""
+def seed_weights(network: torch.nn.Module) -> torch.nn.Module:
+    """Gives a network seeded weights: ComfyUI's layers leave theirs uninitialized."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, weight in model.diffusion_model.named_parameters():
+        for name, weight in network.named_parameters():
             if weight.ndim > 1:
                 weight.copy_(torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5)
             else:
                 weight.fill_(0.0 if name.endswith("bias") else 1.0)
+    return network
+
+
+def patcher(model: comfy.model_base.BaseModel) -> comfy.model_patcher.ModelPatcher:
+    """A MODEL with seeded weights."""
+    seed_weights(model.diffusion_model)
     cpu = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
 
@@ -25,6 +35,16 @@ UNET = {
     "context_dim": 32, "num_heads": 4, "use_spatial_transformer": True, "use_linear_in_transformer": False,
     "legacy": False, "adm_in_channels": None, "dtype": torch.float32, "use_temporal_attention": False,
 }  # fmt: skip
+
+
+def tiny_wan_vae() -> comfy.sd.VAE:
+    """ComfyUI's own VAE of Wan 2.1 with few channels: a clip's first frame is a latent frame, and then each four."""
+    whole = comfy.ldm.wan.vae.WanVAE
+    few = {"dim": 8, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+    weights = seed_weights(whole(z_dim=16, temperal_downsample=[False, True, True], **few)).state_dict()
+    # ComfyUI knows one number of channels only.
+    with unittest.mock.patch.object(comfy.ldm.wan.vae, "WanVAE", lambda **config: whole(**config | few)):
+        return comfy.sd.VAE(sd=weights, device=torch.device("cpu"), dtype=torch.float32)
 
 
 def tiny_model(family: str, in_channels: int = 4, latent_format=None) -> comfy.model_patcher.ModelPatcher:

@@ -58,8 +58,9 @@ class Companions:
         """Those of the scenes at these places, in this order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         batches = {name: value for name, value in values.items() if isinstance(value, torch.Tensor) and len(value) > 1}
-        crop = self.crop if self.crop.pasted is None else replace(self.crop, pasted=self.crop.pasted.taken(places))
-        return replace(self, crop=crop, **{name: batch[list(places)] for name, batch in batches.items()})
+        return replace(
+            self, crop=self.crop.taken(places), **{name: batch[list(places)] for name, batch in batches.items()}
+        )
 
 
 def with_companions(latent: dict, companions: Companions) -> dict:

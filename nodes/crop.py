@@ -1,8 +1,7 @@
 """PhDCrop: cuts the window that the model works in."""
 
-import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,11 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands
+from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
-from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box
+from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
+from ..phd_ops.pixels.moving_window import moving_window
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import AUTO, RESAMPLERS, resize
 from ..phd_ops.sentence import sentence
@@ -118,6 +119,7 @@ class PhDCrop(io.ComfyNode):
         extend_top: int = 0,
         extend_right: int = 0,
         extend_bottom: int = 0,
+        window_per_frame: bool = False,
         **sockets: Any,
     ) -> io.NodeOutput:
         check_choice("size_mode", size_mode, SIZE_MODES)
@@ -133,20 +135,26 @@ class PhDCrop(io.ComfyNode):
             pasted = pasted.extended(margins)
             given = {name: getattr(pasted, name) for name in given}
         batches, messages = read_scenes(given)
-        kept, kept_resized = context_box(sockets, batches["composite"], margins)
-        count = common_batch(**batches)
+        kept, kept_resized = context_boxes(sockets, batches["composite"], margins)
+        count, left_out = frames_for(vae, common_batch(**batches))
+        if left_out:
+            batches = {name: batch[:count] for name, batch in batches.items()}
+            pasted = None if pasted is None else pasted.until(count)
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
-        window = replace(window_around(batches["harmonize_mask"], size, context, kept), resampler=resampler)
+        changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]
+        make = moving_window if window_per_frame and len(changes) > 1 else window_around
+        window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
         images = {name: as_tensor(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
         masks = {name: as_tensor(cut_masks(batches[name], count, window, name)) for name in MASKS}
-        crop = PasteCrop(window.box, window.target, window.scene, resampler, pasted=pasted)
+        crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
         latent = {} if vae is None else encoded(vae, images, masks, crop)
         if vae is not None and sockets.get("image") is not None:
             # Both samplers would take the same mask, so that ComfyUI's own may have it too.
-            latent["noise_mask"] = masks["inpaint_mask"]
+            latent["noise_mask"] = noise_mask(masks["inpaint_mask"], latent["samples"])
         pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
         shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
-        messages = resized + messages + kept_resized + window_messages(crop, sockets, batches["harmonize_mask"])
+        messages = resized + messages + kept_resized + left_out
+        messages += window_messages(crop, sockets, batches["harmonize_mask"])
         return io.NodeOutput(
             crop,
             images["composite"],
@@ -155,7 +163,7 @@ class PhDCrop(io.ComfyNode):
             images["reference"],
             masks["subject_matte"],
             latent,
-            ui=show(shown, messages) | {"phd_window": [window_as_data(crop)]},
+            ui=show(shown, messages) | {"phd_window": windows_as_data(crop)},
         )
 
 
@@ -234,19 +242,41 @@ def check_extension(margins: Margins, sockets: Mapping[str, Any]) -> None:
             )
 
 
-def context_box(
+def context_boxes(
     sockets: Mapping[str, Any], composites: np.ndarray, margins: Margins
-) -> tuple[Box | None, list[Message]]:
-    """The box around what the window must show besides, in the extended scene; and messages."""
+) -> tuple[list[Box | None], list[Message]]:
+    """The boxes around what the windows must show besides, in the extended scenes, one for all or one for each; and
+    messages."""
     mask = sockets.get("context_mask")
     if mask is None:
-        return None, []
+        return [None], []
     whole = Size.of(composites[0])
     own = Size(whole.width - margins.left - margins.right, whole.height - margins.top - margins.bottom)
     masks, resized = as_masks(mask, np.empty((1, own.height, own.width, 0), np.float32), "context_mask")
     common_batch(**{"composite" if sockets.get("image") is None else "image": composites}, context_mask=masks)
-    box = bounding_box(masks.max(axis=0), FAINT)
-    return (None if box is None else box.moved(margins.left, margins.top)), resized
+    boxes = (bounding_box(one, FAINT) for one in masks)
+    return [None if box is None else box.moved(margins.left, margins.top) for box in boxes], resized
+
+
+def frames_for(vae: Any, count: int) -> tuple[int, list[Message]]:
+    """How many of `count` frames a VAE encodes: a video's take one and then groups of, say, four. And a message."""
+    if getattr(vae, "latent_dim", 2) != 3 or getattr(vae, "not_video", False):
+        return count, []
+    ratios = [getattr(vae, name, None) for name in ("downscale_ratio", "upscale_ratio")]
+    if not all(isinstance(ratio, tuple) and callable(ratio[0]) for ratio in ratios):
+        return count, []
+    down, up = (ratio[0] for ratio in ratios)  # type: ignore[index]  # of frames to latent frames, and back
+    kept = min(count, max(1, int(up(down(count)))))
+    if kept == count:
+        return count, []
+    text = sentence(
+        "This VAE encodes a clip's first frame and then {group} at a time: of {count} frames, the last {cut} are left "
+        "out.",
+        group=int(up(2) - up(1)),
+        count=count,
+        cut=count - kept,
+    )
+    return kept, [Message(text, warning=True)]
 
 
 def as_batch(value: Any) -> Any:
@@ -325,6 +355,13 @@ def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Te
     )
 
 
+def noise_mask(masks: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """Masks [B,h,w] as a LATENT holds them: those of a clip by its latent frames [1,1,T,h,w], or ComfyUI would mix them
+    across its groups of frames."""
+    frames = samples.shape[2] if samples.ndim == 5 else 1
+    return masks if temporal_stride(len(masks), frames) is None else on_latent_frames(masks[None], frames)[:, None]
+
+
 def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np.ndarray:
     """The references [B,H,W,3], of the composites' size; the composites without one."""
     references = composites if reference is None else as_images(reference, "reference")[..., :3]
@@ -339,29 +376,31 @@ def read_reference(reference: torch.Tensor | None, composites: np.ndarray) -> np
     return references
 
 
-def window_around(changes: np.ndarray, size: WorkingSize, context: float, kept: Box | None) -> CropWindow:
-    """One window for a whole batch, around all that may change [B,H,W], so that the crops stack."""
-    scene = Size.of(changes[0])
-    change = functools.reduce(functools.partial(by_bands, np.maximum), changes)
-    subject = bounding_box(change, FAINT) or Box(0, 0, *scene)
-    return crop_window(subject, scene, size, context, kept)
+def window_around(
+    changes: Sequence[Box | None], scene: Size, size: WorkingSize, context: float, keeps: Sequence[Box | None]
+) -> CropWindow:
+    """One window for a whole batch, around all that may change, so that the crops stack."""
+    return crop_window(joined_box(changes) or Box(0, 0, *scene), scene, size, context, joined_box(keeps))
 
 
 def cut_images(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
     """The windows of `count` images [H,W,3], at the model's size."""
-    return [resize(window.cut(item(batch, index)), window.target, window.resampler) for index in range(count)]
+    windows = (window.of(index).cut(item(batch, index)) for index in range(count))
+    return [resize(one, window.target, window.resampler) for one in windows]
 
 
 def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str) -> list[np.ndarray]:
     """The windows of `count` masks [H,W], at the model's size. Beyond the scene may change what may change at its
     border, but no subject is there."""
     repeat = name != "subject_matte"
-    return [resize_mask(window.cut(item(batch, index), repeat=repeat), *window.target) for index in range(count)]
+    windows = (window.of(index).cut(item(batch, index), repeat=repeat) for index in range(count))
+    return [resize_mask(one, *window.target) for one in windows]
 
 
-def window_as_data(window: CropWindow) -> dict[str, int]:
-    """The window for callers over the API, in the history of a run; in pixels."""
-    return {**window.box._asdict(), "target_width": window.target.width, "target_height": window.target.height}
+def windows_as_data(window: CropWindow) -> list[dict[str, int]]:
+    """The window, or those of a clip's frames, for callers over the API, in the history of a run; in pixels."""
+    target = {"target_width": window.target.width, "target_height": window.target.height}
+    return [{**box._asdict(), **target} for box in window.boxes or (window.box,)]
 
 
 def window_messages(window: CropWindow, sockets: Mapping[str, Any], changes: np.ndarray) -> list[Message]:
@@ -372,6 +411,16 @@ def window_messages(window: CropWindow, sockets: Mapping[str, Any], changes: np.
         target_width=target.width,
         target_height=target.height,
     )
+    if window.boxes:
+        text = sentence(
+            "Each frame has its own window of {width}×{height}, from ({x}, {y}) to ({to_x}, {to_y}), worked on at "
+            "{target_width}×{target_height}.",
+            **box._asdict(),
+            to_x=window.boxes[-1].x,
+            to_y=window.boxes[-1].y,
+            target_width=target.width,
+            target_height=target.height,
+        )
     messages = [Message(text)]
     if any(margins):
         text = sentence(

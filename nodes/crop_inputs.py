@@ -42,6 +42,15 @@ def window_inputs() -> list[io.Input]:
         ),
         *size_inputs(),
         *extension_inputs(),
+        io.Boolean.Input(
+            "window_per_frame",
+            optional=True,
+            default=False,
+            tooltip=(
+                "For clips: each frame has its own window, of one size, that follows what may change. Off: one window "
+                "around all that changes in any frame."
+            ),
+        ),
     ]
 
 

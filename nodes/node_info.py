@@ -44,11 +44,11 @@ ADVANCED_INPUTS = {
     "PhDSegment": ["box", "positive_points", "negative_points", "candidate"],
     "PhDPasteBlend": [
         "feather", "shadow", "blend", "color_match", "min_visible", "paste_into_one",
-        "earlier_subjects", "earlier_inpaint", "placements",
+        "earlier_subjects", "earlier_inpaint", "placements", "keyframes", "track",
     ],
     "PhDCrop": [
         "multiple", "size_mode", "width", "height", "resampler",
-        "extend_left", "extend_top", "extend_right", "extend_bottom",
+        "extend_left", "extend_top", "extend_right", "extend_bottom", "window_per_frame",
         "composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte", "context_mask",
     ],
     "PhDMaskedInpaintSampler": ["sampler_name", "scheduler", "method", "step_size", "lambda_strength"],

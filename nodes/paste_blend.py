@@ -1,6 +1,6 @@
 """PhDPasteBlend: pastes subjects into scenes, and gives the masks of what may change around them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,13 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy
-from ..phd_ops.pixels.geometry import Placement, Size, random_placement, visible_share
+from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
+from .clip_placement import ClipPlacement, moves, read_clip
 from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
@@ -22,6 +23,8 @@ from .validate import check_choice, check_socket
 EARLIER = ("earlier_subjects", "earlier_inpaint")
 # In a list of placements, the line of a subject that has none.
 NOT_PLACED = "-"
+# So many frames of a clip the placement editor shows.
+MOST_SHOWN = 16
 # Below this coverage the mirrored part of the reference is visible.
 COVERS_ALL = 0.995
 
@@ -42,6 +45,7 @@ class PlacementWidgets:
     Attributes:
         drawn: random placement; None if placement is manual.
         lines: one for each subject, or one for all; NOT_PLACED where the widgets decide.
+        clip: the places in the frames of a clip, which then decide alone.
     """
 
     x: float
@@ -51,9 +55,12 @@ class PlacementWidgets:
     flip: bool
     drawn: RandomPlacement | None
     lines: list[str]
+    clip: ClipPlacement | None = None
 
-    def place(self, number: int, subject: Size, scene: Size) -> Placement:
-        """The placement of subject `number` of the batch, whose box has the size `subject`."""
+    def place(self, number: int, subject: Size, scene: Size) -> Placement | None:
+        """The placement of subject `number` of the batch, whose box has the size `subject`; None for nowhere."""
+        if self.clip is not None:
+            return self.clip.place(number, subject, scene)
         line = item(self.lines, number)
         if line != NOT_PLACED:
             try:
@@ -106,12 +113,14 @@ class PhDPasteBlend(io.ComfyNode):
         color_match: float = 0.0,
         min_visible: float = 0.75,
         paste_into_one: bool = False,
+        keyframes: str = "",
         background: torch.Tensor | None = None,
         paste: PastedScenes | None = None,
         earlier_subjects: torch.Tensor | None = None,
         earlier_inpaint: torch.Tensor | None = None,
         subject_mask: torch.Tensor | None = None,
         placements: str | None = None,
+        track: Any = None,
     ) -> io.NodeOutput:
         check_choice("placement", placement, PLACEMENTS)
         check_choice("blend", blend, BLENDS)
@@ -121,12 +130,21 @@ class PhDPasteBlend(io.ComfyNode):
             background, earlier = chained(paste, background, earlier)
         of_scenes, messages = read_scenes(background, earlier)
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
-        jobs = make_jobs(of_scenes, of_subjects, paste_into_one)
+        start = Placement(x, y, size, rotation, flip)
+        clip, of_clip = read_clip(keyframes, track, of_scenes | of_subjects, start)
+        if clip is not None:
+            check_clip(placement, paste_into_one, placements)
+        jobs = (
+            clip_jobs(of_scenes, of_subjects, clip.frames)
+            if clip
+            else make_jobs(of_scenes, of_subjects, paste_into_one)
+        )
         drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
-        where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines)
+        where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines, clip)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
         placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, color_match, ring), shadow)
-        ui = show(map(canvas_preview, canvases), notes + messages + found) | placement_ui(jobs, placed)
+        messages = notes + messages + of_clip + (moves(placements_by_subject(jobs, placed)) if clip else []) + found
+        ui = show(map(canvas_preview, canvases), messages) | placement_ui(jobs, placed)
         composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
         first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
         used = placements_used(jobs, placed)
@@ -204,6 +222,39 @@ def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[
     ]
 
 
+def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
+    """A job for each frame of a clip. A shorter clip of the subject holds its last frame."""
+    common_batch(**of_scenes)
+    exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
+    used = range(min(frames, max(len(exemplars), len(mattes))))
+    # A clip's subject keeps its place in its own frame while its outline changes.
+    whole = joined_box([subject_box(item(mattes, number)) for number in used])
+    subjects = [replace(as_subject(item(exemplars, n), item(mattes, n)), clip_box=whole) for n in used]
+    earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}
+    return [
+        Job(
+            item(of_scenes["background"], frame),
+            {name: item(masks, frame) for name, masks in earlier.items()},
+            {frame: subjects[min(frame, used[-1])]},
+        )
+        for frame in range(frames)
+    ]
+
+
+def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> None:
+    """Refuses what cannot be together with keyframes or a track, which place one subject in each frame."""
+    if placement == "random":
+        raise ValueError(sentence("placement is random, but keyframes or track are given: set it to manual."))
+    if paste_into_one:
+        raise ValueError(
+            sentence("paste_into_one is on, but keyframes or track place one subject in each frame: turn it off.")
+        )
+    if placements is not None:
+        raise ValueError(
+            sentence("placements is connected, but keyframes or track are given too: take one of the two.")
+        )
+
+
 def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarray]]:
     """Canvases, and the arrays [B,H,W,...] that they are views of: composites, references, and the three masks.
 
@@ -249,42 +300,53 @@ def paste_image(
     # A subject whose mask is empty is not pasted, and does not share the surround of another one.
     alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
     placed, messages, has_reference = {}, [], False
+    is_clip = where.clip is not None and where.clip.frames > 1
     untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, subject in job.subjects.items():
+        shown = 0 if where.clip else number
         if subject.box is None:
             text = sentence(
-                "The mask of subject {number} is empty: the scene passes through unchanged.", number=number + 1
+                "The mask of subject {number} is empty: the scene passes through unchanged.", number=shown + 1
             )
             messages.append(Message(text, warning=True))
             continue
-        placement = placed[number] = where.place(number, subject.box.size, canvas.size)
+        placement = where.place(number, subject.box.size, canvas.size)
+        if placement is None:
+            messages.append(Message(sentence("Nothing is tracked here: the scene passes through unchanged.")))
+            continue
+        placed[number] = placement
         pasted = canvas.paste(subject, placement, options, shadow)
         if untouched is not None:
             for rows in bands(*job.scene.shape[:2]):
                 untouched[rows] &= pasted.matte[rows] == 0
         share = visible_share(placement, subject.box.size, canvas.size)
-        messages.append(Message(placed_at(placement)))
-        messages += hidden(number, bool(pasted.matte.any()), share, where.least_visible(number))
+        messages += [] if is_clip else [Message(placed_at(placement))]
+        messages += hidden(shown, bool(pasted.matte.any()), share, where.least_visible(number))
         if alone and not subject.is_cutout:
             has_reference = True
-            messages += mirrored(canvas.warp_reference(subject, placement))
+            covered = canvas.warp_reference(subject, placement)
+            # A clip's frames would each have a message of their own.
+            messages += [] if is_clip else mirrored(covered)
     if untouched is not None:
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
         for rows in bands(*job.scene.shape[:2]):
             canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
     if not has_reference:
         copy(canvas.composite, canvas.reference)
-        if placed:
-            shared = sentence(
-                "Several subjects share no surround, so there is no light reference: the light is "
-                "estimated from the result alone."
-            )
-            cut_out = sentence(
-                "A cut-out has no surround, so there is no light reference: the light is estimated from "
-                "the result alone."
-            )
-            messages.append(Message(cut_out if alone else shared))
+        messages += [no_reference(alone)] if placed else []
     return placed, messages
+
+
+def no_reference(alone: bool) -> Message:
+    """What to say of a composite without a light reference, with one subject or with several."""
+    shared = sentence(
+        "Several subjects share no surround, so there is no light reference: the light is estimated from the result "
+        "alone."
+    )
+    cut_out = sentence(
+        "A cut-out has no surround, so there is no light reference: the light is estimated from the result alone."
+    )
+    return Message(cut_out if alone else shared)
 
 
 def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:
@@ -358,8 +420,18 @@ def on_canvas(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[
                     "subject_size": list(box.size),
                     "placement": asdict(placement),
                 }
+                | clip_on_canvas([each.scene for each in jobs])
             ]
     return []
+
+
+def clip_on_canvas(scenes: list[np.ndarray]) -> dict[str, Any]:
+    """Some of a clip's frames for the editor's timeline; nothing for one scene."""
+    if len(scenes) == 1:
+        return {}
+    shown = sorted({round(place) for place in np.linspace(0, len(scenes) - 1, MOST_SHOWN)})
+    stored = [[frame, store_preview(preview(in_range(scenes[frame])))] for frame in shown]
+    return {"clip": {"frames": len(scenes), "scenes": stored}}
 
 
 def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np.ndarray, list[Message]]:

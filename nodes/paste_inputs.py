@@ -2,7 +2,9 @@
 
 from comfy_api.latest import io
 
+from ..phd_ops.pixels.keyframes import EXAMPLE
 from ..phd_ops.pixels.paste import BLENDS
+from .prompt_inputs import BoundingBox
 
 Paste = io.Custom("PHD_PASTE")
 PLACEMENTS = ("manual", "random")
@@ -161,6 +163,16 @@ def advanced_inputs() -> list[io.Input]:
                 "Otherwise each gets an image of its own."
             ),
         ),
+        io.String.Input(
+            "keyframes",
+            optional=True,
+            default="",
+            multiline=True,
+            tooltip=(
+                "For a clip, one keyframe a line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
+                f"ease, as in {EXAMPLE}. The subject moves smoothly in between."
+            ),
+        ),
     ]
 
 
@@ -200,6 +212,16 @@ def optional_sockets() -> list[io.Input]:
                 "One placement per line for each subject, as placements_used gives them. They replace x, y, size, "
                 "rotation and flip."
             ),
+        ),
+        io.MultiType.Input(
+            "track",
+            types=[io.Mask, BoundingBox],
+            optional=True,
+            tooltip=(
+                "A box or mask (1 = tracked) for each frame of a clip, of any node: the subject gets its smoothed "
+                "place and size. Keyframes may change them."
+            ),
+            extra_dict={"forceInput": True},
         ),
     ]
 

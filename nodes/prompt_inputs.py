@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import numpy as np
+from comfy_api.latest import io
 
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.quote import quoted
@@ -13,6 +14,8 @@ from ..phd_ops.segmenters.prompt import Prompt, one_per_box
 from ..phd_ops.sentence import sentence
 from .images import item, pixels
 from .ui import Message, by_image
+
+BoundingBox = io.Custom("BOUNDING_BOX")
 
 # No image is this wide. Coordinates beyond it, NaN and infinity are mistakes.
 MAX_COORDINATE = 1e6

@@ -18,11 +18,9 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_images, as_masks, as_tensor, common_batch
 from .load_segmenter import LoadedSegmenter, Segmenter
-from .prompt_inputs import in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
+from .prompt_inputs import BoundingBox, in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import HAS_UI, Message, by_image, preview, show
 from .validate import check_choice, check_socket
-
-BoundingBox = io.Custom("BOUNDING_BOX")
 
 
 class PhDSegment(io.ComfyNode):

@@ -175,7 +175,7 @@ def check_window(held: Companions | None, crop: PasteCrop | None) -> None:
                 "Crop Around Subject that made the latent."
             )
         )
-    if held.crop != crop or not are_of_one_paste(held.crop.pasted, crop.pasted):
+    if not held.crop.is_of(crop) or not are_of_one_paste(held.crop.pasted, crop.pasted):
         raise ValueError(
             sentence("crop and latent come from different crops: connect both of the same Crop Around Subject.")
         )

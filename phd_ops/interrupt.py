@@ -10,7 +10,10 @@ and a call that gives other bits in bands, such as a warp, goes through `waiting
 
 import concurrent.futures
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
@@ -18,6 +21,7 @@ import numpy as np
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 # Bands have about this many pixels. They also stay in the processor's cache.
 BAND = 2**18
@@ -27,6 +31,14 @@ PATIENCE = 0.05
 # holds one to its end.
 WORKERS = concurrent.futures.ThreadPoolExecutor(4, "paste-inpaint-harmonize")
 CHECK: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
+# Whether this is one of these threads: a call that waits for another one there may wait for ever.
+IN_WORKER: ContextVar[bool] = ContextVar("in_worker", default=False)
+# As many images are worked on side by side as there are processors, but no more, since each takes memory.
+SIDE_BY_SIDE = min(os.cpu_count() or 1, 4)
+
+
+class StoppedError(Exception):
+    """Ends the work on an image whose batch has been stopped."""
 
 
 @contextlib.contextmanager
@@ -86,15 +98,57 @@ def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, *
 
     After an interrupt the call goes on to its end, and what it gives is dropped. So it should take seconds at most.
     """
-    if CHECK.get() is None:
+    if CHECK.get() is None or IN_WORKER.get():
         return function(*arguments, **named)
     # Python waits for it at its end: OpenCV cannot be stopped in the middle of a call.
     call = WORKERS.submit(function, *arguments, **named)
     try:
-        check()
-        while not concurrent.futures.wait([call], PATIENCE).done:
-            check()
-        return call.result()
+        return done(call)
     finally:
         # One that waits for a worker need not start any more.
         call.cancel()
+
+
+def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """A function of each image of a batch, in their order; some images are worked on side by side.
+
+    Results that nobody has taken yet are few, so that a long batch takes no more memory than a short one. After an
+    interrupt, or an error, the other images' work ends at its next check.
+    """
+    if len(items) < 2 or IN_WORKER.get():
+        yield from map(function, items)
+        return
+    stopped = threading.Event()
+
+    def check_stopped() -> None:
+        if stopped.is_set():
+            raise StoppedError
+
+    def call(item: Item) -> Result:
+        token = IN_WORKER.set(True)
+        try:
+            with checking(check_stopped):
+                return function(item)
+        finally:
+            IN_WORKER.reset(token)
+
+    calls: deque[concurrent.futures.Future[Result]] = deque()
+    try:
+        for item in items:
+            calls.append(WORKERS.submit(call, item))
+            if len(calls) >= SIDE_BY_SIDE:
+                yield done(calls.popleft())
+        while calls:
+            yield done(calls.popleft())
+    finally:
+        stopped.set()
+        for left in calls:
+            left.cancel()
+
+
+def done(call: concurrent.futures.Future[Result]) -> Result:
+    """The result of a call in another thread, with checks until it is there."""
+    check()
+    while not concurrent.futures.wait([call], PATIENCE).done:
+        check()
+    return call.result()

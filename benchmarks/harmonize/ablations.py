@@ -1,7 +1,7 @@
 """What each part of harmonizing contributes: the same scenes with one thing changed at a time."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 import cv2
@@ -65,14 +65,17 @@ def masks(subject: torch.Tensor) -> dict[str, tuple[str, torch.Tensor]]:
     }
 
 
-def gaussian_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A weighted blur instead of `local_linear_smooth`; it flattens light near the subject's edge."""
+def gaussian_smoother(weight: np.ndarray, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A weighted blur instead of `Smoother`; it flattens light near the subject's edge."""
 
-    def blur(fields: torch.Tensor) -> torch.Tensor:
-        planes = fields.flatten(0, 1).float().numpy()
-        return torch.from_numpy(np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in planes])).view_as(fields)
+    def blur(fields: np.ndarray) -> np.ndarray:
+        return np.dstack([cv2.GaussianBlur(field, (0, 0), sigma) for field in cv2.split(fields)])
 
-    return blur(weight * values) / blur(weight + torch.zeros_like(values)).clamp(min=1e-6)
+    def smooth(values: np.ndarray) -> np.ndarray:
+        weights = np.broadcast_to(weight.reshape(*values.shape[:2], -1), values.shape)
+        return blur(weights * values) / np.maximum(blur(np.ascontiguousarray(weights)), 1e-6)
+
+    return smooth
 
 
 def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
@@ -89,7 +92,7 @@ def single_runs(case: Case) -> Iterator[tuple[str, Made]]:
     bare = ours(case, anchor_strength=0.0)
     yield "no_relight", made("no relight, no anchor: the model's own pixels", own_pixels(case, bare), bare.calls)
     done = ours(case)
-    with mock.patch.object(load_pack().phd_ops.local_linear, "local_linear_smooth", gaussian_smooth):
+    with mock.patch.object(load_pack().phd_ops.pixels.relight, "Smoother", gaussian_smoother):
         yield "gaussian_smoother", made("Gaussian smoother (order 0)", stitch(case, done.scene)[0], done.calls)
     yield "anchor_alone", made("no relight, the anchor in the loop", own_pixels(case, done), done.calls)
     yield "no_anchor", made("no anchor in the loop", stitch(case, bare.scene)[0], bare.calls)

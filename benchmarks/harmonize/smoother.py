@@ -6,8 +6,9 @@ import numpy as np
 from benchmarks.common.images import disc
 from benchmarks.common.table import Section
 from benchmarks.common.timing import race
-from phd_ops.pixels import relight as light
 from phd_ops.pixels.geometry import Size
+from phd_ops.pixels.relight import light_sigma
+from phd_ops.pixels.smoother import Smoother
 
 SIDE, SUBJECT = 1024, 400
 FOUR_K = Size(3840, 2160)
@@ -41,7 +42,7 @@ def measure_exactness() -> Section:
     section = Section("Light smoother on linear fields from 0 to 1, largest error under the matte")
     for name, matte in mattes().items():
         fields = linear_fields(len(matte))
-        smooth = light.local_linear_smooth(fields, matte, light.light_sigma(matte))
+        smooth = Smoother(matte, light_sigma(matte))(fields)
         error = float(np.abs(smooth - fields)[matte > 0].max())
         section.row(f"{name} matte", f"{error:9.1e}")
         section.figures["smoother_linear_error"] = max(error, section.figures.get("smoother_linear_error", 0))
@@ -53,8 +54,8 @@ def smooth(size: Size, subject: float):
     fields = np.random.default_rng(0).random((size.height, size.width, 3), np.float32)
     matte = np.zeros(fields.shape[:2], np.float32)
     cv2.circle(matte, (size.width // 2, size.height // 2), round(subject / 2), 1, -1)
-    sigma = light.light_sigma(matte)
-    return lambda: light.local_linear_smooth(fields, matte, sigma)
+    sigma = light_sigma(matte)
+    return lambda: Smoother(matte, sigma)(fields)
 
 
 def measure_time(quick: bool) -> Section:

@@ -78,3 +78,12 @@ def on_latent_frames(mask: torch.Tensor, frames: int, *, mean: bool = False) -> 
     """
     strides = mask[:, 1:].unflatten(1, (frames - 1, -1))
     return torch.cat([mask[:, :1], strides.mean(2) if mean else strides.amax(2)], dim=1)
+
+
+def on_video_images(mask: torch.Tensor, images: int) -> torch.Tensor:
+    """Masks of a video's latent frames [frames,h,w] on its images [images,h,w]; others, of any number, as they are.
+
+    Each image has the mask of the latent frame that stands for it, see `on_latent_frames`.
+    """
+    stride = temporal_stride(images, len(mask))
+    return mask if stride is None else torch.cat([mask[:1], mask[1:].repeat_interleave(stride, 0)])

@@ -46,24 +46,45 @@ def is_applied(found: Registration) -> bool:
     return found.status == SUBJECT_ONLY or (found.status == MATCHED and not found.is_plain_resize)
 
 
-def align(given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, subject: np.ndarray) -> Aligned:
-    """Finds how returned images lie on the given one, and moves them there. What did not move keeps every bit.
+def lies_in_place(found: Registration) -> bool:
+    """Whether an image is taken as it lies."""
+    return found.status != UNLIKE and not is_applied(found)
+
+
+def registered(
+    given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, subject: np.ndarray
+) -> list[Registration]:
+    """Finds how returned images lie on the given one.
 
     Args:
         given: what the model was given.
         returned: what it made of that, one for each seed, of any size.
         unchanged: [H,W] of the given image, 1 where nothing was to change.
         subject: its matte [H,W]. A relighter may return the subject alone, on gray or in surroundings of its own.
-            Without a subject an image that shows something else stays as it is: any may be shown in a mask.
     """
-    has_subject = bool(subject.any())
     registrations = [register(given, one, unchanged) for one in returned]
-    if has_subject:
-        pairs = zip(returned, registrations, strict=True)
-        registrations = [
-            register_subject(given, one, subject) or found if found.status == UNLIKE else found for one, found in pairs
-        ]
-    first = registrations[0]
+    if not subject.any():
+        return registrations
+    pairs = zip(returned, registrations, strict=True)
+    return [register_subject(given, one, subject) or found if found.status == UNLIKE else found for one, found in pairs]
+
+
+def align(given: np.ndarray, returned: Sequence[np.ndarray], unchanged: np.ndarray, subject: np.ndarray) -> Aligned:
+    """Finds how returned images lie on the given one, and moves them there, see `registered` and `laid_onto`."""
+    return laid_onto(given, returned, registered(given, returned, unchanged, subject), subject)
+
+
+def laid_onto(
+    given: np.ndarray, returned: Sequence[np.ndarray], registrations: list[Registration], subject: np.ndarray
+) -> Aligned:
+    """Moves returned images onto the given one. What did not move keeps every bit.
+
+    Args:
+        given, returned, subject: as for `registered`. Without a subject an image that shows something else stays as it
+            is: any may be shown in a mask.
+        registrations: of the returned images.
+    """
+    has_subject, first = bool(subject.any()), registrations[0]
     size = working_size(first.matrix, Size.of(given)) if is_applied(first) else Size.of(returned[0])
     images, seen = [], np.ones(size[::-1], bool)
     for one, found in zip(returned, registrations, strict=True):

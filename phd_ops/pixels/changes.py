@@ -8,14 +8,18 @@ show in fine differences, shadows in coarse ones.
 Images are float32 [H,W,3] sRGB in 0..1, masks [H,W].
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from ..interrupt import check, waiting
+from .color import largest_channel
 from .geometry import Size
 from .masks import drop_specks, grow, resize_mask
 from .resample import reduce
 from .surround import labeled
+from .tone_field import median
 
 # Changes are looked for in images whose longer side has at most so many pixels.
 MOST_SIDE = 1024
@@ -49,12 +53,12 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen, *size) > 0.99
     if not shown.any():
         return np.zeros(full[::-1], np.float32)
-    contrast = local_contrast(before)
+    classes = ContrastClasses.of(local_contrast(before), shown)
     difference = np.where(shown[..., None], after - before, np.float32(0))
     certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
     for sigma in SCALES:
-        size_of_change = np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)).max(axis=2)
-        times = size_of_change / usual_difference(size_of_change, contrast, shown)
+        size_of_change = largest_channel(np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)))
+        times = size_of_change / classes.usual(size_of_change)
         certain |= (times > CERTAIN) & shown
         possible |= (times > POSSIBLE) & shown
     changed = grow(drop_specks(reaching(certain, possible), LEAST_AREA), 1)
@@ -64,24 +68,55 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
 def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
     mean, square = (waiting(cv2.GaussianBlur, values, (0, 0), CONTRAST_SCALE) for values in (image, image * image))
-    return np.sqrt(np.maximum(square - mean * mean, 0)).max(axis=2)
+    return np.sqrt(np.maximum(largest_channel(square - mean * mean), 0))
 
 
-def usual_difference(difference: np.ndarray, contrast: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """The usual (median) difference of pixels of a contrast, at least LEAST; [H,W].
+@dataclass(frozen=True, eq=False)
+class ContrastClasses:
+    """The pixels of an image in classes of local contrast, which have equally many pixels.
 
-    It grows with the contrast: where much of one class of contrast was changed, the others tell its usual difference.
+    Attributes:
+        contrast: [H,W].
+        order: the pixels that are shown, by their contrast; indices into the image.
+        ranges: of each class, where it begins and ends in that order. One contrast may be in two classes.
+        middles: the median contrast of each class.
     """
-    values, classes = difference[shown], contrast[shown]
-    edges = np.quantile(classes, np.linspace(0, 1, CLASSES + 1))
-    middles, medians = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = (classes >= low) & (classes <= high)
-        middles.append(float(np.median(classes[inside])))
-        medians.append(float(np.median(values[inside])))
-    # The largest non-decreasing function below the medians.
-    rising = np.minimum.accumulate(medians[::-1])[::-1]
-    return np.maximum(np.interp(contrast, middles, rising), LEAST).astype(np.float32)
+
+    contrast: np.ndarray
+    order: np.ndarray
+    ranges: list[tuple[int, int]]
+    middles: list[float]
+
+    @classmethod
+    def of(cls, contrast: np.ndarray, shown: np.ndarray) -> "ContrastClasses":
+        places = np.flatnonzero(shown)
+        order = places[waiting(rising_order, contrast.ravel()[places])]
+        rising = contrast.ravel()[order]
+        edges = np.interp(np.linspace(0, len(rising) - 1, CLASSES + 1), np.arange(len(rising)), rising)
+        firsts, lasts = np.searchsorted(rising, edges[:-1]), np.searchsorted(rising, edges[1:], "right")
+        ranges = [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
+        return cls(contrast, order, ranges, [float(median(rising[first:last])) for first, last in ranges])
+
+    def usual(self, difference: np.ndarray) -> np.ndarray:
+        """The usual (median) difference of pixels of each contrast, at least LEAST; [H,W].
+
+        It grows with the contrast: where much of one class was changed, the others tell its usual difference. Where
+        the difference is far too small for a change, it is LEAST.
+        """
+        values = difference.ravel()[self.order]
+        medians = [float(median(values[first:last])) for first, last in self.ranges]
+        # The largest non-decreasing function below the medians.
+        rising = np.minimum.accumulate(medians[::-1])[::-1]
+        usual, large = np.full(difference.shape, LEAST, np.float32), difference > LEAST
+        usual[large] = np.maximum(np.interp(self.contrast[large], self.middles, rising), LEAST)
+        return usual
+
+
+def rising_order(values: np.ndarray) -> np.ndarray:
+    """`np.argsort` of float32 values that are not negative, in half the time: NumPy sorts 16 bits by their digits."""
+    bits = values.view(np.uint32)
+    low = np.argsort(bits.astype(np.uint16), kind="stable")
+    return low[np.argsort((bits >> 16).astype(np.uint16)[low], kind="stable")]
 
 
 def reaching(certain: np.ndarray, possible: np.ndarray) -> np.ndarray:

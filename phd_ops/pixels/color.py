@@ -17,6 +17,11 @@ def linear_to_srgb(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
+def largest_channel(values: np.ndarray) -> np.ndarray:
+    """The largest of three channels [...,3]: [...]. Much faster than `max` over an axis of three."""
+    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
+
+
 def luma(values: np.ndarray) -> np.ndarray:
     """The luma-weighted mean of linear values [...,3]: [...,1]."""
     return values @ LUMA[:, None]

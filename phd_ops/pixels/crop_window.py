@@ -1,7 +1,7 @@
 """The window of an image that a model works in: where it lies, its shape, and the size at which the model gets it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,12 +66,24 @@ class CropWindow:
         target: the model's image size, a multiple of the latent grid.
         scene: the size of the image that the window was cut from.
         resampler: by which the window was resized, see `resize`.
+        boxes: each frame's window in a clip, of one size; empty where `box` is that of all. `box` is the first of them.
     """
 
     box: Box
     target: Size
     scene: Size
     resampler: str = AUTO
+    boxes: tuple[Box, ...] = field(default=(), compare=False)
+
+    def of(self, index: int) -> "CropWindow":
+        """The window of image `index` of a batch."""
+        return replace(self, box=self.boxes[index], boxes=()) if self.boxes else self
+
+    def in_padded_scene(self) -> "CropWindow":
+        """The same window in a scene that has its margins."""
+        left, top, *_ = self.margins
+        boxes = tuple(box.moved(left, top) for box in self.boxes)
+        return replace(self, box=self.box.moved(left, top), scene=self.margins.around(self.scene), boxes=boxes)
 
     @property
     def margins(self) -> Margins:

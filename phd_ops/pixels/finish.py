@@ -13,6 +13,8 @@ import numpy as np
 
 from .align import Aligned
 from .changes import find_changes
+from .clip_light import Reading
+from .color import largest_channel
 from .geometry import Box, Size, bounding_box
 from .layers import Layers
 from .masks import grow, resize_mask
@@ -25,6 +27,8 @@ from .surround import parts_with_subject
 INSIDE, TOUCHING, EVERYTHING = KEEP_CHANGES = ("inside the mask", "touching the subject", "everything")
 # Whose pixels the subject gets.
 OWN, MODEL, AUTO = SUBJECT_PIXELS = ("own", "model", "auto")
+# The longer side in pixels of the images that it is followed in.
+POSE_SIDE = 256
 # A subject that moved by more than this share of its longer side no longer fits its own pixels.
 MOVED_SHARE = 0.02
 # Where its texture cannot be followed: a subject stands elsewhere if less than this share of its matte still differs
@@ -96,6 +100,7 @@ def finish(
     aligned: Aligned,
     references: Sequence[np.ndarray] | None = None,
     options: FinishOptions = PLAIN_FINISH,
+    reading: Reading | None = None,
 ) -> Finished:
     """Puts what a model made of a composite back into the background, with what it changed outside the mask if asked.
 
@@ -103,12 +108,14 @@ def finish(
         layers: of the window that the model was given.
         aligned: its images of that window.
         references: as for `stitch`.
+        reading: of the color shift and the light, where they were read before, as of a clip's frames.
     """
     images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
     window = ModelWindow.of(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
-    if all(np.array_equal(one, window.composite) for one in images):
-        return Finished(stitch(layers, images, references, stitching), np.zeros_like(layers.matte))
-    shift = window.color_shift(images[0])
+    known = None if reading is None else reading.light_in(window)
+    if known is None and all(np.array_equal(one, window.composite) for one in images):
+        return Finished(stitch(layers, images, references, stitching, window=window), np.zeros_like(layers.matte))
+    shift = window.color_shift(images[0]) if reading is None else reading.shift
     images = [shift.apply(one, stitching.color_fix) for one in images]
     small = find_changes(window.composite, images[0], aligned.seen)
     changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
@@ -118,8 +125,10 @@ def finish(
     if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not pose.fits):
         subject_from = MODEL
         stitching = replace(stitching, detail=0.0, keep_surround=0.0)
-    layers = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
-    return Finished(stitch(layers, images, references, stitching, aligned.seen, shift), changed, pose, subject_from)
+    kept = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
+    same = window if kept is layers else None
+    stitched = stitch(kept, images, references, stitching, aligned.seen, shift, known, same)
+    return Finished(stitched, changed, pose, subject_from)
 
 
 def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:
@@ -154,15 +163,16 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     near = box.grown(max(box.size) // 4).inside(window.size).slices
     background, composite, after = window.background[near], window.composite[near], harmonized[near]
     inside = window.seen_matte[near] > 0.5
-    stood_out = inside & (np.abs(composite - background).max(axis=2) > APART)
-    stands_out = np.abs(after - background).max(axis=2) > ALIKE
+    stood_out = inside & (largest_channel(np.abs(composite - background)) > APART)
+    stands_out = largest_channel(np.abs(after - background)) > ALIKE
     overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0
-    # Structure is looked for in images of at least so many pixels.
-    scale = max(1.0, 256 / max(inside.shape))
+    scale = POSE_SIDE / max(inside.shape)
     shown = Size(*(round(side * scale) for side in Size.of(inside)))
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
-    found = register(resize(composite, shown), resize(after, shown), wider)
+    most = MOVED_SHARE * max(box.size)
+    # A much smaller motion need not be known.
+    found = register(resize(composite, shown), resize(after, shown), wider, scale * most / 4)
     if found.status == MATCHED:
         moved = found.moved / scale
-        return Pose(moved, overlap, moved <= MOVED_SHARE * max(box.size))
+        return Pose(moved, overlap, moved <= most)
     return Pose(float("nan"), overlap, found.status != UNLIKE or not GONE < overlap < LEAST_OVERLAP)

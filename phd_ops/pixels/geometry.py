@@ -3,8 +3,10 @@
 Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 and an image's center is width / 2.
 """
 
+import functools
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -87,6 +89,12 @@ class Box(NamedTuple):
         """float64 [4,2], (x, y), in order around the box."""
         right, bottom = self.x + self.width, self.y + self.height
         return np.array([[self.x, self.y], [right, self.y], [right, bottom], [self.x, bottom]], float)
+
+
+def joined_box(boxes: Iterable[Box | None]) -> Box | None:
+    """The smallest box that holds all of them; None where there is none."""
+    found = [box for box in boxes if box is not None]
+    return functools.reduce(Box.joined, found) if found else None
 
 
 def outline(mask: np.ndarray, threshold: float = 0.0) -> np.ndarray:

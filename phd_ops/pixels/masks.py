@@ -77,10 +77,11 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
 def has_faint_black(mask: torch.Tensor) -> bool:
     """Whether most of what is below .5 in a mask is nearly empty, but not empty; or most of its black is speckled."""
     faint = dark = 0
-    for rows in bands(*mask.shape[-2:]):
-        band = mask[..., rows, :]
-        faint += int(torch.count_nonzero((band > 0) & (band <= FAINT)))
-        dark += int(torch.count_nonzero(band < 0.5))
+    least, below = np.nextafter(np.float32(0), np.float32(1)), np.nextafter(np.float32(0.5), np.float32(0))
+    pixels = mask.reshape(-1, mask.shape[-1]).numpy()
+    for rows in bands(*pixels.shape):
+        faint += cv2.countNonZero(cv2.inRange(pixels[rows], float(least), float(np.float32(FAINT))))
+        dark += cv2.countNonZero(cv2.inRange(pixels[rows], 0.0, float(below)))
     return faint > 0 and (2 * faint > dark or has_specks_all_over(mask))
 
 
@@ -147,6 +148,17 @@ def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return distance
 
 
+def depth_inside(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """`signed_distance` inside a mask, in half the time; outside, -0.5. A full mask is +inf everywhere."""
+    outside = by_bands(np.logical_not, above(mask, threshold))
+    if not outside.any():
+        return waiting(np.full, mask.shape, np.inf, np.float32)
+    distance = distance_to(outside)
+    for rows in bands(*distance.shape):
+        distance[rows] -= np.float32(0.5)
+    return distance
+
+
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     """The mask, binary, with its edge moved out by `pixels` (in, if negative)."""
     inside = above(mask, 0.5)
@@ -198,7 +210,7 @@ def ramp(depth: np.ndarray, width: float) -> np.ndarray:
     return by_bands(lambda band: np.clip(band / np.float32(width), 0, 1), depth)
 
 
-def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
+def narrow_ramp(depth: np.ndarray, width: float, step: int = 1) -> np.ndarray:
     """A linear feather inside a mask, no wider than a small share of the mask's own width there.
 
     However small or thin a part of the mask is, its feather takes less than 5 % of it.
@@ -206,16 +218,22 @@ def narrow_ramp(depth: np.ndarray, width: float) -> np.ndarray:
     Args:
         depth: the mask's `signed_distance`.
         width: of the feather in pixels, at most; it is reached where the mask is at least 48 times as wide.
+        step: of the grid that the mask's width is measured on, see `thickness_step`.
     """
 
     def feathered(band: np.ndarray, radius: np.ndarray) -> np.ndarray:
         widths = np.minimum(np.float32(width), radius * np.float32(FEATHER_SHARE))
         return np.clip(band / np.maximum(widths, 0.5), 0, 1, dtype=np.float32)
 
-    return by_bands(feathered, depth, local_radius(depth, width / FEATHER_SHARE))
+    return by_bands(feathered, depth, local_radius(depth, width / FEATHER_SHARE, step))
 
 
-def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
+def thickness_step(size: Size) -> int:
+    """The step in pixels of the grid that widths of a mask of this size are measured on."""
+    return max(1, min(THICKNESS_STEP, max(size) // 512))
+
+
+def local_radius(depth: np.ndarray, most: float, step: int = 1) -> np.ndarray:
     """Radius in pixels of the largest disc that fits into a mask and covers a pixel, float32 [H,W].
 
     This is local thickness (Hildebrand and Ruegsegger 1997), rounded down to one of a few radii of up to `most`; below
@@ -223,8 +241,8 @@ def local_radius(depth: np.ndarray, most: float) -> np.ndarray:
 
     Args:
         depth: the mask's `signed_distance`.
+        step: of the grid on which radii are measured.
     """
-    step = max(1, min(THICKNESS_STEP, max(depth.shape) // 512))
     coarse, radius = depth[::step, ::step], THICKNESS_LEAST
     largest = np.zeros(coarse.shape, np.float32)
     # A pixel in a corner of the grid may be cut off from the disc that covers it by the rounding of both.

@@ -34,16 +34,19 @@ class Subject:
         matte: [H,W].
         is_cutout: the image holds the subject's own colors at its soft edge and nothing around it, as images with
             alpha do. Otherwise the old background is taken out of the soft edge.
+        clip_box: of a clip's subject, the box in all its frames, which is placed instead of this frame's own.
     """
 
     image: np.ndarray
     matte: np.ndarray
     is_cutout: bool = False
+    clip_box: Box | None = None
 
     @functools.cached_property
     def box(self) -> Box | None:
-        """See `subject_box`; found once."""
-        return subject_box(self.matte)
+        """The box that is placed; None where this frame's matte is empty. See `subject_box`; found once."""
+        own = subject_box(self.matte)
+        return own and (self.clip_box or own)
 
 
 @dataclass(frozen=True)

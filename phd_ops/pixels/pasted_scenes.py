@@ -77,6 +77,10 @@ class PastedScenes:
         chosen = {name: batch[list(places)] for name, batch in self.tensors().items() if len(batch) > 1}
         return replace(self, **chosen)
 
+    def until(self, count: int) -> "PastedScenes":
+        """The first `count` scenes."""
+        return replace(self, **{name: batch[:count] for name, batch in self.tensors().items()})
+
     def tensors(self) -> dict[str, torch.Tensor]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
@@ -101,3 +105,12 @@ class PasteCrop(CropWindow):
     """
 
     pasted: PastedScenes | None = None
+
+    def taken(self, places: Sequence[int]) -> "PasteCrop":
+        """The window of the scenes at these places, in this order."""
+        boxes = tuple(self.boxes[place] for place in places) if self.boxes else ()
+        return replace(self, boxes=boxes, pasted=None if self.pasted is None else self.pasted.taken(places))
+
+    def is_of(self, whole: "PasteCrop") -> bool:
+        """Whether this is the same window, of all of its scenes or of some of them."""
+        return self == whole and (self.boxes == whole.boxes or len(self.boxes) != len(whole.boxes))

@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..interrupt import check, waiting
+from ..interrupt import by_bands, check, waiting
 from .geometry import Box, Size, mapped
 from .masks import beyond, resize_mask
-from .motion import LEAST_POINTS, agreeing, distances, find_motion, fit, is_as_good, rough_motion
+from .motion import AGREEMENT, LEAST_POINTS, agreeing, distances, find_motion, fit, is_as_good, rough_motion
 from .resample import reduce, resample
 from .resizings import Resizing, resizings
 
@@ -32,6 +32,8 @@ STRUCTURE = 8.0
 NOISE, LEAST_CONTRAST = 4 / 255, 2 / 255
 # Points are at least so far apart, and tracked in windows so wide.
 MOST_POINTS, APART, WINDOW = 1200, 8, 21
+# Each level of the tracker's pyramid doubles the motion that it finds.
+LEVELS = 3
 # In pixels: a point that is tracked there and back ends no farther from where it began.
 RETURNED = 0.3
 # Correlation of structure below which two images do not show the same thing.
@@ -80,10 +82,9 @@ class Registration:
         return self.motion == "none" and self.how in ("same size", "resized")
 
 
-def gray(image: np.ndarray, side: int) -> np.ndarray:
-    """A gray image, float32, whose longer side is at most `side` pixels."""
-    shown = image if image.ndim == 2 else waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
-    return reduce(shown, scaled_size(Size.of(image), side))
+def gray(image: np.ndarray) -> np.ndarray:
+    """An image [H,W,3] without its color, float32 [H,W]."""
+    return waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
 
 
 def scaled_size(size: Size, side: int) -> Size:
@@ -98,14 +99,13 @@ def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.nda
     Args:
         seen: [H,W], 0 where the image shows nothing.
     """
-    weight = np.ones_like(image) if seen is None else seen
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values * weight, (0, 0), STRUCTURE) / total
-
-    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), STRUCTURE), 1e-3)
-    fine = (image - mean(image)) * weight
-    contrast = np.sqrt(np.maximum(mean(fine**2), 0))
+    if seen is None or seen.min() == 1:
+        fine = image - cv2.GaussianBlur(image, (0, 0), STRUCTURE)
+        contrast = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), STRUCTURE))
+    else:
+        total = np.maximum(cv2.GaussianBlur(seen, (0, 0), STRUCTURE), 1e-3)
+        fine = (image - cv2.GaussianBlur(image * seen, (0, 0), STRUCTURE) / total) * seen
+        contrast = np.sqrt(np.maximum(cv2.GaussianBlur(fine * fine * seen, (0, 0), STRUCTURE) / total, 0))
     return fine / np.hypot(contrast, NOISE), contrast
 
 
@@ -135,40 +135,50 @@ class View:
 
     Attributes:
         size: of the given image.
-        image: its structure [h,w].
-        usable: bool [h,w], where it has structure and nothing was to change.
+        shade: the image, gray [h,w].
         unchanged: bool [h,w], where nothing was to change.
     """
 
     size: Size
-    image: np.ndarray
-    usable: np.ndarray
+    shade: np.ndarray
     unchanged: np.ndarray
 
     @classmethod
-    def of(cls, given: np.ndarray, unchanged: np.ndarray, side: int) -> "View":
+    def of(cls, shade: np.ndarray, changed: np.ndarray, side: int) -> "View":
+        """Of the whole given image, gray [H,W], and what was to change [H,W]; its longer side is at most `side`."""
         check()
-        small = gray(given, side)
-        image, contrast = structure(small)
-        changed = resize_mask(1 - unchanged, *Size.of(small))
-        clear = beyond((changed > 0.02).astype(np.float32), CLEAR)
-        return cls(Size.of(given), image, clear & (contrast > LEAST_CONTRAST), clear)
+        small = reduce(shade, scaled_size(Size.of(shade), side))
+        away = beyond((resize_mask(changed, *Size.of(small)) > 0.02).astype(np.float32), CLEAR)
+        return cls(Size.of(shade), small, away)
+
+    @cached_property
+    def structured(self) -> tuple[np.ndarray, np.ndarray]:
+        return structure(self.shade)
+
+    @property
+    def image(self) -> np.ndarray:
+        """Its structure [h,w]."""
+        return self.structured[0]
+
+    @cached_property
+    def usable(self) -> np.ndarray:
+        """Where it has structure and nothing was to change, bool [h,w]."""
+        return self.unchanged & (self.structured[1] > LEAST_CONTRAST)
 
     @property
     def to_small(self) -> np.ndarray:
-        return scaling(self.size, Size.of(self.image))
+        return scaling(self.size, Size.of(self.shade))
 
     def warped(self, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The structure of a returned gray image, moved onto the view; and where it shows any, bool [h,w]."""
         check()
-        size, onto = Size.of(self.image), joined(self.to_small, matrix)
+        size, onto = Size.of(self.shade), joined(self.to_small, matrix)
         seen = covered(Size.of(returned), onto, size)
         image, _ = structure(resample(returned, onto, size, cv2.BORDER_REPLICATE), seen)
         return image, seen > 0.5
 
-    def likeness(self, returned: np.ndarray, matrix: np.ndarray) -> float:
-        """Correlation of the structure where nothing was to change, at most 1."""
-        image, seen = self.warped(returned, matrix)
+    def likeness(self, image: np.ndarray, seen: np.ndarray) -> float:
+        """Correlation of the structure with that of a `warped` image where nothing was to change, at most 1."""
         used = self.usable & seen
         one, other = self.image[used], image[used]
         power = float((one**2).sum() * (other**2).sum())
@@ -181,18 +191,19 @@ class View:
         found = cv2.goodFeaturesToTrack(eight_bits(self.image), MOST_POINTS, 0.01, APART, mask=mask)
         return np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2)
 
-    def tracked(self, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where points of the given image lie in the returned one that a matrix has moved there.
+    def tracked(self, image: np.ndarray, seen: np.ndarray, levels: int = LEVELS) -> tuple[np.ndarray, np.ndarray]:
+        """Where points of the given image lie in a `warped` one.
 
+        Args:
+            levels: of the pyramid; without any, only what has hardly moved is found.
         Returns:
             The moved points and the still ones [N,2], in coordinates of the given image.
         """
         start = self.points
         if len(start) < LEAST_POINTS:
             return np.zeros((0, 2)), np.zeros((0, 2))
-        image, seen = self.warped(returned, matrix)
         ours, theirs = eight_bits(self.image), eight_bits(image)
-        options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": 3, "criteria": (3, 30, 0.005)}
+        options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": levels, "criteria": (3, 30, 0.005)}
         end, found, _ = cv2.calcOpticalFlowPyrLK(ours, theirs, start, start.copy(), **options)
         back, again, _ = cv2.calcOpticalFlowPyrLK(theirs, ours, end, end.copy(), **options)
         good = (found.ravel() > 0) & (again.ravel() > 0) & (np.linalg.norm(back - start, axis=1) < RETURNED)
@@ -208,42 +219,63 @@ def covered(returned: Size, matrix: np.ndarray, size: Size) -> np.ndarray:
     return resample(np.ones(returned[::-1], np.float32), matrix, size, cv2.BORDER_CONSTANT, cv2.INTER_LINEAR)
 
 
-def register(given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray) -> Registration:
+def register(
+    given: np.ndarray, returned: np.ndarray, unchanged: np.ndarray, not_needed: float = NOT_NEEDED
+) -> Registration:
     """Finds how a returned image lies on the given one.
 
     Args:
         given: what the model was given, [H,W,3].
         returned: what it made of that, [h,w,3] of any size.
         unchanged: [H,W], 1 where nothing was to change.
+        not_needed: a motion that explains no more is not looked for, in pixels of the given image.
     """
     size, came = Size.of(given), Size.of(returned)
     ways = resizings(came, size)
-    coarse = View.of(given, unchanged, COARSE)
+    before, after, changed = gray(given), gray(returned), by_bands(lambda band: 1 - band, unchanged)
+    coarse, fine = (View.of(before, changed, side) for side in (COARSE, FINE))
     if not coarse.unchanged.any():
         return Registration(COVERED, ways[0].how, ways[0].matrix)
-    fine = View.of(given, unchanged, FINE)
     if len(fine.points) < LEAST_POINTS or max(came) < SMALLEST:
         return Registration(PLAIN, ways[0].how, ways[0].matrix)
-    shade = gray(returned, max(came))
-    best = max(ways, key=lambda way: coarse.likeness(shade, way.matrix))
-    points = None
+    best = ways[0]
+    if len(ways) > 1:
+        best = max(ways, key=lambda way: coarse.likeness(*coarse.warped(after, way.matrix)))
+    points = tracked_in_place(fine, after, best.matrix, not_needed)
     for guess in (guess_by_tracking, guess_by_features):
-        start = guess(coarse, fine, shade, best.matrix)
-        points = None if start is None else tracked_again(fine, shade, start)
+        start = guess(coarse, fine, after, best.matrix) if points is None else None
+        points = points if start is None else tracked_again(fine, after, start)
         if points is not None:
             break
     if points is None:
         return Registration(UNLIKE, best.how, best.matrix)
-    return settled(*points, best, ways, size)
+    return settled(*points, best, ways, size, not_needed)
+
+
+def tracked_in_place(
+    view: View, returned: np.ndarray, matrix: np.ndarray, not_needed: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points in the returned image and in the given one, [N,2] each, where a matrix already brings the returned image
+    to its place; None where it does not. This is the usual case, and found at a fraction of the cost."""
+    image, seen = view.warped(returned, matrix)
+    moved, still = view.tracked(image, seen, levels=0)
+    agreed = np.hypot(*(moved - still).T) < AGREEMENT
+    if agreed.sum() < max(LEAST_POINTS, len(moved) / 2) or view.likeness(image, seen) < ALIKE:
+        return None
+    moved, still = moved[agreed], still[agreed]
+    lies = np.sqrt(((moved - still) ** 2).sum(axis=1).mean()) <= not_needed
+    return (mapped(inverted(matrix), moved), still) if lies else None
 
 
 def guess_by_tracking(coarse: View, fine: View, returned: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
     """A matrix that is right to a few pixels, by points that are tracked in small images; None where they disagree."""
-    moved, still = coarse.tracked(returned, matrix)
+    shown = coarse.warped(returned, matrix)
+    moved, still = coarse.tracked(*shown)
     motion = rough_motion(moved, still, coarse.size)
     if motion is not None and 2 * motion[1].sum() >= len(moved):
         matrix = joined(motion[0], matrix)
-    return matrix if coarse.likeness(returned, matrix) >= ALIKE else None
+        shown = coarse.warped(returned, matrix)
+    return matrix if coarse.likeness(*shown) >= ALIKE else None
 
 
 def guess_by_features(coarse: View, fine: View, returned: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
@@ -275,18 +307,23 @@ def tracked_again(view: View, returned: np.ndarray, matrix: np.ndarray) -> tuple
     They are tracked twice: where the images already lie on each other, tracking is more exact.
     """
     for _ in range(2):
-        moved, still = view.tracked(returned, matrix)
+        moved, still = view.tracked(*view.warped(returned, matrix))
         motion = rough_motion(moved, still, view.size)
         if motion is None or motion[1].sum() < LEAST_SHARE * len(moved):
             return None
         closer, agreed = motion
         points = mapped(inverted(matrix), moved[agreed]), still[agreed]
         matrix = joined(closer, matrix)
-    return points if view.likeness(returned, matrix) >= ALIKE else None
+    return points if view.likeness(*view.warped(returned, matrix)) >= ALIKE else None
 
 
 def settled(
-    points: np.ndarray, still: np.ndarray, best: Resizing, ways: Sequence[Resizing], size: Size
+    points: np.ndarray,
+    still: np.ndarray,
+    best: Resizing,
+    ways: Sequence[Resizing],
+    size: Size,
+    not_needed: float,
 ) -> Registration:
     """The simplest registration that explains the points: an exact way of resizing, or one with a motion.
 
@@ -301,8 +338,10 @@ def settled(
     def residual(matrix: np.ndarray) -> float:
         return float(np.median(distances(matrix, points, still)))
 
-    motion = find_motion(mapped(best.matrix, points), still, size)
     exact = min(ways, key=rms)
+    # No motion would be needed, whatever it explained.
+    lies = rms(exact) <= not_needed
+    motion = None if lies else find_motion(mapped(best.matrix, points), still, size)
     if motion is None or is_as_good(rms(exact), motion.error, NOT_NEEDED):
         return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix), 0.0, len(points))
     apply = motion.matrix

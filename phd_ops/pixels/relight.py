@@ -8,16 +8,16 @@ Images are float32 [H,W,3] sRGB in 0..1 unless a name says linear; mattes are fl
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
-from .. import local_linear
 from ..interrupt import by_bands
+from ..local_linear import structure_sigma
 from ..sentence import sentence
 from .color import linear_to_srgb, luma, srgb_to_linear
+from .smoother import Smoother
 
 # Light is first estimated at so many times the scale that separates it from texture: nearly as one plane.
 WIDE = 4.0
@@ -47,20 +47,9 @@ PLAIN = 0.015
 SUPPRESSED, CONTRAST = 0.25, 0.2
 
 
-def local_linear_smooth(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths values [H,W,C] by weight [H,W], or [H,W,C] for channels that differ in it; see `local_linear`."""
-    fields = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
-    if weight.ndim == 2:
-        smoothed = local_linear.local_linear_smooth(fields[None], torch.from_numpy(weight)[None, None], sigma)[0]
-    else:
-        weights = torch.from_numpy(weight).movedim(-1, 0)
-        smoothed = local_linear.local_linear_smooth(fields[:, None], weights[:, None], sigma)[:, 0]
-    return np.ascontiguousarray(smoothed.movedim(0, -1).numpy())
-
-
 def light_sigma(matte: np.ndarray) -> float:
     """The scale in pixels that separates light from texture, for a subject's matte."""
-    return local_linear.structure_sigma(float(matte.sum()), LEAST_SIGMA)
+    return structure_sigma(float(matte.sum()), LEAST_SIGMA)
 
 
 def log_light(image: np.ndarray) -> np.ndarray:
@@ -80,7 +69,10 @@ def pixel_weight(image: np.ndarray) -> np.ndarray:
 
 def mean_over(values: np.ndarray, matte: np.ndarray) -> float:
     """Mean of values [H,W,C] over a matte and all channels."""
-    return float(np.average(values.mean(axis=2), weights=matte))
+    total = values[..., 0] * matte
+    for channel in range(1, values.shape[2]):
+        total += values[..., channel] * matte
+    return float(total.sum() / (values.shape[2] * matte.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +118,20 @@ class LightReader:
         return (core if core.any() else self.matte)[..., None] * self.pixel_weight
 
     @cached_property
+    def smoothers(self) -> tuple[Smoother, Smoother]:
+        """Of changes of light: at the scale that separates it from texture, and at a much wider one."""
+        return Smoother(self.weight, self.sigma), Smoother(self.weight, WIDE * self.sigma)
+
+    @cached_property
+    def luma_smoothers(self) -> tuple[Smoother, Smoother]:
+        """The same of brightness alone."""
+        return Smoother(self.luma_weight, self.sigma), Smoother(self.luma_weight, WIDE * self.sigma)
+
+    @cached_property
+    def core_smoother(self) -> Smoother:
+        return Smoother(self.core_weight, self.sigma)
+
+    @cached_property
     def fine(self) -> np.ndarray:
         """The composite's fine structure, see `fine_structure`."""
         return self.fine_structure(self.log_light)
@@ -142,20 +148,20 @@ class LightReader:
         Returns:
             float32 [H,W,3], natural logs per channel.
         """
-        change, weight = after - before, self.weight
+        change, smoothers = after - before, self.smoothers
         if luma_only:
-            change, weight = luma(change), self.luma_weight
+            change, smoothers = luma(change), self.luma_smoothers
         # Beyond this nothing is light.
         limit = 2 * math.log(MAX_GAIN)
         change = np.clip(change, -limit, limit)
-        smoothed, wide = (local_linear_smooth(change, weight, scale) for scale in (self.sigma, WIDE * self.sigma))
+        smoothed, wide = (smoother(change) for smoother in smoothers)
         fine, rest = (mean_over(part**2, self.matte) for part in (smoothed - wide, change - smoothed))
         share = np.float32(fine / max(fine + LEAK * rest, 1e-12))
         return np.broadcast_to(wide + share * (smoothed - wide), after.shape)
 
     def fine_structure(self, light: np.ndarray) -> np.ndarray:
         """What the smoother takes out of log light [H,W,3]."""
-        return light - local_linear_smooth(light, self.core_weight, self.sigma)
+        return light - self.core_smoother(light)
 
     def identity(self, light: np.ndarray) -> float:
         """How far the subject in an image, given as log light, is still itself: the correlation of its fine structure
@@ -253,6 +259,8 @@ class Light:
         neglected: in that result, the model left the subject as it was.
         suppressed: in that result, it seems to have painted the subject away.
         eased: the most extreme gain as estimated and as it is, see `eased_extreme`.
+        change: the gain's logarithm as estimated, [H,W,3], where the light was read.
+        variance: its mean square error.
     """
 
     gain: np.ndarray
@@ -261,6 +269,12 @@ class Light:
     neglected: bool
     suppressed: bool
     eased: tuple[float, float] | None = None
+    change: np.ndarray | None = None
+    variance: float = RESULT_VARIANCE
+
+    def with_change(self, change: np.ndarray, matte: np.ndarray) -> "Light":
+        """The same with another change of light, [H,W,3]."""
+        return replace(self, gain=np.exp(ease(change)), eased=eased_extreme(change, matte), change=change)
 
 
 FROM_RESULT = sentence("the result alone")
@@ -312,7 +326,8 @@ def read_light(
     moved = changes[0] if not luma_only else reader.change(lights[0], reader.log_light)
     neglected = mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE
     suppressed = is_suppressed(reader, moved, lights[0], log_light(background))
-    return Light(np.exp(ease(change)), by, identity, neglected, suppressed, eased_extreme(change, matte))
+    gain, eased = np.exp(ease(change)), eased_extreme(change, matte)
+    return Light(gain, by, identity, neglected, suppressed, eased, change, estimate.variance)
 
 
 def is_suppressed(reader: LightReader, moved: np.ndarray, result: np.ndarray, background: np.ndarray) -> bool:
@@ -354,5 +369,5 @@ def shadow_gain(harmonized: np.ndarray, before: np.ndarray, matte: np.ndarray) -
     """
     after, before = (np.log(luma(srgb_to_linear(image)) + DARK) for image in (harmonized, before))
     sigma = max(LEAST_SIGMA, 0.25 * light_sigma(matte))
-    smoothed = local_linear_smooth(after - before, 1 - matte, sigma)
+    smoothed = Smoother(1 - matte, sigma)(after - before)
     return np.exp(np.clip(smoothed, -np.log(MAX_GAIN), 0))

@@ -16,11 +16,11 @@ import numpy as np
 from ..interrupt import bands, by_bands, copy, waiting
 from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
-from .masks import beyond, narrow_ramp, ramp, resize_mask, signed_distance, stabilize
+from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
-from .resample import AUTO, resize
+from .resample import AUTO, reduce, resize
 from .surround import Surround, find_surround
-from .vae_color_shift import NO_SHIFT, ColorShift, fit_color_shift
+from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
 
 # How far outside the mask a latent cell's change can reach, in pixels of the sampled image.
 VAE_REACH = 16
@@ -105,8 +105,15 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     framed = np.zeros(wider.size[::-1], np.float32)
     copy(change[window.slices], framed[inner])
     share = stabilize(framed)
-    depth = signed_distance(share, 0)
-    fade, shadow_fade = (by_bands(np.multiply, share, made(depth, width)) for made in (narrow_ramp, ramp))
+    fade, shadow_fade = (np.zeros(share.shape, np.float32) for _ in range(2))
+    box, step = bounding_box(share), thickness_step(wider.size)
+    if box is not None:
+        # Where the mask is, with the nearest pixels outside it; on the grid of the whole window.
+        x, y = (max(0, start - 1) // step * step for start in (box.x, box.y))
+        near = Box(x, y, box.x + box.width + 1 - x, box.y + box.height + 1 - y).inside(wider.size).slices
+        depth = depth_inside(share[near], 0)
+        copy(by_bands(np.multiply, share[near], narrow_ramp(depth, width, step)), fade[near])
+        copy(by_bands(np.multiply, share[near], ramp(depth, width)), shadow_fade[near])
     return fade[inner], shadow_fade[inner]
 
 
@@ -190,12 +197,17 @@ class ModelWindow:
         """Of the part around the subject."""
         return LightReader(self.composite[self.subject], self.seen_matte[self.subject])
 
-    def color_shift(self, sampled: np.ndarray) -> ColorShift:
-        """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows."""
+    def color_shift(self, sampled: np.ndarray, orders: tuple[int, int] | None = None) -> ColorShift:
+        """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows.
+
+        orders: of its field, where they are known from another frame, see `fit_again`.
+        """
         untouched = beyond(self.touched, VAE_REACH)
         untouched = untouched if untouched.any() else 1 - self.touched
         if self.seen is not None:
             untouched = untouched * self.seen
+        if orders is not None:
+            return waiting(fit_again, sampled, self.composite, untouched, orders)
         return waiting(fit_color_shift, sampled, self.composite, untouched)
 
 
@@ -206,6 +218,8 @@ def stitch(
     options: StitchOptions = PLAIN_STITCH,
     seen: np.ndarray | None = None,
     shift: ColorShift | None = None,
+    light: Light | None = None,
+    window: ModelWindow | None = None,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
 
@@ -216,9 +230,11 @@ def stitch(
             the difference between the two results.
         seen: bool [h,w], what the images in `sampled` show, where that is not all: there they repeat the composite.
         shift: their color shift, where it was removed from them already.
+        light: on the subject, where it is known already, see `light_on_subject`.
+        window: of the layers, where it was made already.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = ModelWindow.of(layers, worked, options.resampler, seen)
+    window = window or ModelWindow.of(layers, worked, options.resampler, seen)
     if region is None or (shift is None and all(np.array_equal(one, window.composite) for one in sampled)):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -231,11 +247,15 @@ def stitch(
     if shift is None:
         shift = window.color_shift(sampled[0])
         results = [shift.apply(one, options.color_fix) for one in sampled]
-    gain, surround, light, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, None, 1.0
-    if window.subject is not None:
-        fixed = references and [resize(shift.apply(one, options.color_fix), worked) for one in references]
-        light = light_on_subject(window, results, fixed, options)
-        gain = waiting(cv2.resize, light.gain, full, interpolation=cv2.INTER_LINEAR)
+    gain, surround, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, 1.0
+    if window.subject is None:
+        light = None
+    else:
+        if light is None:
+            light = light_on_subject(window, results, corrected(references, shift, worked, options), options)
+        else:
+            light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
+        gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
     near, part = region.slices, layers.cut(region.slices)
@@ -258,21 +278,43 @@ def light_on_subject(
     results: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None,
     options: StitchOptions,
+    most_side: int | None = None,
 ) -> Light:
-    """The light on the subject; its gain is [h,w,3] of the window, 1 off the subject. All images are of its size.
+    """The light on the subject, in the part of the window around it. All images are of the window's size.
 
-    Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject.
+    Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject. With
+    `most_side`, that part is reduced so that its longer side has no more pixels.
     """
-    near = window.subject
-    light = read_light(
-        window.reader,
-        [one[near] for one in results],
-        references and [one[near] for one in references],
-        background=window.background[near],
+    size = Size.of(window.composite[window.subject])
+    if most_side is not None and most_side < max(size):
+        size = Size(*(max(1, round(length * most_side / max(size))) for length in size))
+
+    def near(image: np.ndarray) -> np.ndarray:
+        return reduce(image[window.subject], size)
+
+    whole = window.composite[window.subject].shape[:2] == size[::-1]
+    return read_light(
+        window.reader if whole else LightReader(near(window.composite), near(window.seen_matte)),
+        [near(one) for one in results],
+        references and [near(one) for one in references],
+        background=near(window.background),
         flat_reference=bool(references) and is_flat(references[0], 1 - window.touched),
         luma_only=options.luma_only,
         strength=options.strength,
     )
-    gain = np.ones_like(window.composite)
-    gain[near] = light.gain
-    return replace(light, gain=gain)
+
+
+def corrected(
+    references: Sequence[np.ndarray] | None, shift: ColorShift, size: Size, options: StitchOptions
+) -> list[np.ndarray] | None:
+    """References without their color shift, at the size that the model worked at."""
+    if references is None:
+        return None
+    return [resize(shift.apply(one, options.color_fix), size) for one in references]
+
+
+def embedded(gain: np.ndarray, window: ModelWindow) -> np.ndarray:
+    """The gain of the part around the subject in the whole window, [h,w,3]; 1 elsewhere."""
+    whole = np.ones_like(window.composite)
+    whole[window.subject] = gain
+    return whole

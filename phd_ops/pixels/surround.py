@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands, waiting
+from .color import largest_channel
 from .geometry import Size
 from .layers import Layers
 from .masks import resize_mask
@@ -122,7 +123,7 @@ def kept_share(background: np.ndarray, shaded: np.ndarray, harmonized: np.ndarra
     change = harmonized - shaded
     holes = filled_holes(background, change, ring)
     weight = np.where(holes, np.float32(0), ring)
-    size = np.abs(smoothed(change, weight)).max(axis=2)
+    size = largest_channel(np.abs(smoothed(change, weight)))
     seen = size[weight > 0.5]
     usual = float(np.median(seen)) if len(seen) else 0.0
     new = min(max(TIMES_USUAL * usual, LEAST_NEW), MOST_NEW)
@@ -143,7 +144,7 @@ def filled_holes(background: np.ndarray, change: np.ndarray, ring: np.ndarray) -
     """
     square = np.ones((3, 3), np.uint8)
     spread = waiting(cv2.dilate, background, square) - waiting(cv2.erode, background, square)
-    flat = (spread.max(axis=2) < FILLED) & (ring > 0)
+    flat = (largest_channel(spread) < FILLED) & (ring > 0)
     count, labels = labeled(flat)
     if count == 1:
         return np.zeros(flat.shape, bool)

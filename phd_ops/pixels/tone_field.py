@@ -51,6 +51,11 @@ class ToneField:
         gain, offset = self.at(*np.meshgrid(at, v[rows]))
         return across @ gain.astype(np.float32), across @ offset.astype(np.float32)
 
+    @property
+    def orders(self) -> tuple[int, int]:
+        """Of the gain's polynomial and of the offset's."""
+        return TERMS.index(len(self.gain)), TERMS.index(len(self.offset))
+
     def largest(self, color: float = 0.5) -> float:
         """How far it shifts a color of middle brightness at most, in sRGB."""
         u, v = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
@@ -92,39 +97,48 @@ class Cells:
 
 
 def system(x: np.ndarray, u: np.ndarray, v: np.ndarray, orders: tuple[int, int]) -> tuple[np.ndarray, int]:
-    """The linear system of a shift of one channel's values x [N]: gain, its terms, offset, its terms; [N,P].
+    """The linear systems of a shift of each channel's values x [C,N]: gain, its terms, offset, its terms; [C,N,P].
 
-    Also returns how many of its columns belong to the gain.
+    Also returns how many of their columns belong to the gain.
     """
     across, added = (terms(u, v, order) for order in orders)
-    one = np.ones((len(x), 1))
-    return np.concatenate([x[:, None], x[:, None] * across, one, added], 1), 1 + across.shape[1]
+    one, x = np.ones((*x.shape, 1)), x[..., None]
+    added = np.broadcast_to(added, (*x.shape[:2], added.shape[1]))
+    return np.concatenate([x, x * across, one, added], 2), 1 + across.shape[1]
 
 
-def fit_channel(cells: Cells, channel: int, orders: tuple[int, int], tie: float) -> tuple[np.ndarray, float]:
-    """A shift in one channel by iteratively reweighted least squares (Tukey's biweight): its parameters, see `system`,
-    and its uncertainty at the image's corners, in sRGB.
+def median(values: np.ndarray) -> np.ndarray:
+    """Along the last axis. `np.median` takes several times as long for a thousand values."""
+    low, high = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
+    parted = np.partition(values, (low, high) if low < high else low)
+    return (parted[..., low] + parted[..., high]) / 2
+
+
+def fit(cells: Cells, orders: tuple[int, int], tie: float) -> tuple[np.ndarray, np.ndarray]:
+    """A shift by iteratively reweighted least squares (Tukey's biweight): its parameters [C,P], see `system`, and its
+    uncertainty at the image's corners [C], in sRGB.
 
     Args:
         tie: ties the gain to 1 and its terms to 0, times the variance of the errors, as in `robust_line`.
     """
-    x = cells.shifted[:, channel]
-    due = cells.original[:, channel] - x
+    x = np.ascontiguousarray(cells.shifted.T)
+    due = np.ascontiguousarray(cells.original.T) - x
     rows, gains = system(x, cells.u, cells.v, orders)
-    tied = (np.arange(rows.shape[1]) < gains).astype(float)
-    weight, spread = np.ones(len(due)), 0.0
+    tied, diagonal = (np.arange(rows.shape[2]) < gains).astype(float), np.eye(rows.shape[2])
+    weight, spread = np.ones(due.shape), np.zeros((len(due), 1))
     for _ in range(8):
-        weighted = rows * weight[:, None]
-        ridge = 1e-9 + tied * (1e-7 + tie * spread**2) * weight.sum()
-        inverse = np.linalg.inv(weighted.T @ rows + np.diag(ridge))
-        parameters = inverse @ (weighted.T @ due)
-        residual = due - rows @ parameters
-        spread = max(1.4826 * float(np.median(np.abs(residual))), 1e-5)
-        weight = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2
-    corners, _ = system(np.full(4, x.mean()), np.array([-1, 1, -1, 1]), np.array([-1, -1, 1, 1]), orders)
-    variance = np.einsum("np,pq,nq->n", corners, inverse, corners).max()
-    parameters[0] += 1
-    return parameters, ALIKE * spread * float(np.sqrt(variance))
+        weighted = (rows * weight[..., None]).transpose(0, 2, 1)
+        ridge = 1e-9 + tied * (1e-7 + tie * spread**2) * weight.sum(axis=1, keepdims=True)
+        inverse = np.linalg.inv(weighted @ rows + diagonal * ridge[:, None])
+        parameters = inverse @ (weighted @ due[..., None])
+        residual = due - (rows @ parameters)[..., 0]
+        spread = np.maximum(1.4826 * median(np.abs(residual)), 1e-5)[:, None]
+        weight = np.maximum(1 - (residual / (4.685 * spread)) ** 2, 0) ** 2
+    middle = np.repeat(x.mean(axis=1, keepdims=True), 4, axis=1)
+    corners, _ = system(middle, np.array([-1, 1, -1, 1]), np.array([-1, -1, 1, 1]), orders)
+    variance = np.einsum("cnp,cpq,cnq->cn", corners, inverse, corners).max(axis=1)
+    parameters[:, 0] += 1
+    return parameters[..., 0], ALIKE * spread[:, 0] * np.sqrt(variance)
 
 
 def validated(cells: Cells, orders: tuple[int, int], tie: float) -> float:
@@ -135,21 +149,36 @@ def validated(cells: Cells, orders: tuple[int, int], tie: float) -> float:
         left_out = fold == number
         if not left_out.any() or left_out.all():
             continue
-        for channel in range(3):
-            parameters, _ = fit_channel(cells[~left_out], channel, orders, tie)
-            rows, _ = system(cells.shifted[left_out, channel], cells.u[left_out], cells.v[left_out], orders)
-            errors[left_out, channel] = rows @ parameters - cells.original[left_out, channel]
+        parameters, _ = fit(cells[~left_out], orders, tie)
+        rows, _ = system(cells.shifted[left_out].T, cells.u[left_out], cells.v[left_out], orders)
+        errors[left_out] = (rows @ parameters[..., None])[..., 0].T - cells.original[left_out]
     squares = np.sort((errors**2).mean(axis=1))
     return float(np.sqrt(squares[: max(1, round((1 - OUTLIERS) * len(squares)))].mean()))
 
 
-def fit_field(cells: Cells, tie: float) -> tuple[np.ndarray, np.ndarray, ToneField] | None:
+def fit_field(
+    cells: Cells, tie: float, orders: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray, ToneField] | None:
     """The shift's constant gain and offset [3] and its field; None where a constant shift explains the cells as well.
 
     Args:
         cells: some of them may have changed otherwise.
+        orders: of the field, where they are known, see ORDERS.
     """
     some = cells[:: -(-len(cells.u) // MOST_CELLS)]
+    chosen = best_orders(some, tie) if orders is None else orders
+    if chosen is None:
+        return None
+    parameters, uncertain = fit(some, chosen, tie)
+    if uncertain.max() > MOST_UNCERTAIN:
+        return None
+    found = parameters.T.astype(np.float32)
+    gains = TERMS[chosen[0]] + 1
+    return found[0], found[gains], ToneField(found[1:gains], found[gains + 1 :])
+
+
+def best_orders(some: Cells, tie: float) -> tuple[int, int] | None:
+    """The orders of the field that explains cells best; None where a constant shift explains them as well."""
     constant = validated(some, (0, 0), tie)
     if constant < WORTH:
         return None
@@ -158,11 +187,4 @@ def fit_field(cells: Cells, tie: float) -> tuple[np.ndarray, np.ndarray, ToneFie
         error = validated(some, orders, tie)
         if error < least and constant - error > WORTH:
             chosen, least = orders, error * (1 - WORTH_MORE)
-    if chosen is None:
-        return None
-    fits = [fit_channel(some, channel, chosen, tie) for channel in range(3)]
-    if max(uncertain for _, uncertain in fits) > MOST_UNCERTAIN:
-        return None
-    found = np.stack([parameters for parameters, _ in fits], 1).astype(np.float32)
-    gains = TERMS[chosen[0]] + 1
-    return found[0], found[gains], ToneField(found[1:gains], found[gains + 1 :])
+    return chosen

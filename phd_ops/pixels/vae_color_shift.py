@@ -8,7 +8,7 @@ import numpy as np
 from ..interrupt import bands
 from .geometry import Size
 from .resample import reduce
-from .tone_field import Cells, ToneField, fit_field
+from .tone_field import TERMS, Cells, ToneField, fit_field, median
 
 # A color shift is measured on the means of cells this wide, in which a VAE's noise averages out; with fewer cells than
 # this, nothing is measured.
@@ -54,8 +54,37 @@ class ColorShift:
         gain, offset = self.field.in_rows(rows, size)
         return self.gain + gain, self.offset + offset
 
+    @property
+    def orders(self) -> tuple[int, int]:
+        """Of the polynomials of its gain and offset; (0, 0) where it is constant."""
+        return (0, 0) if self.field is None else self.field.orders
+
+    @property
+    def values(self) -> np.ndarray:
+        """All its coefficients as if it varied across the image, float64 [36]; see `from_values`."""
+        parts = np.zeros((2, 1 + TERMS[-1], 3))
+        parts[:, 0] = self.gain, self.offset
+        if self.field is not None:
+            for part, field in zip(parts, (self.field.gain, self.field.offset), strict=True):
+                part[1 : 1 + len(field)] = field
+        return parts.ravel()
+
+    @classmethod
+    def from_values(cls, values: np.ndarray, pixels: int) -> "ColorShift":
+        gain, offset = values.reshape(2, 1 + TERMS[-1], 3).astype(np.float32)
+        field = ToneField(gain[1:], offset[1:]) if gain[1:].any() or offset[1:].any() else None
+        return without_invisible(cls(gain[0], offset[0], pixels, field))
+
 
 NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
+
+
+def without_invisible(shift: ColorShift) -> ColorShift:
+    """A shift; none where it is constant and too small to see."""
+    apart = max(np.abs(shift.offset).max(), np.abs(shift.gain + shift.offset - 1).max())
+    if shift.field is None and apart < INVISIBLE:
+        return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, shift.pixels)
+    return shift
 
 
 def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,17 +98,21 @@ def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndar
     Returns:
         gain, offset and the least residual that counts as an outlier, each [C].
     """
-    gain, offset, spread = np.ones(x.shape[1]), np.median(y - x, axis=0), np.ones(x.shape[1])
+    # Each channel is one row in memory.
+    x, y = (np.ascontiguousarray(values.T) for values in (x, y))
+    gain, offset, spread = np.ones((len(x), 1)), median(y - x)[:, None], np.ones((len(x), 1))
     for _ in range(8):
         residual = y - gain * x - offset
-        spread = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 1e-5)
-        weight = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2
-        total = weight.sum(0)
-        mx, my = (weight * x).sum(0) / total, (weight * y).sum(0) / total
-        tie = 1e-7 + noise_tie * spread**2
-        gain = ((weight * (x - mx) * (y - my)).sum(0) / total + tie) / ((weight * (x - mx) ** 2).sum(0) / total + tie)
+        spread = np.maximum(1.4826 * median(np.abs(residual)), 1e-5)[:, None]
+        weight = np.maximum(1 - (residual / (4.685 * spread)) ** 2, 0) ** 2
+        total = weight.sum(axis=1, keepdims=True)
+        mx, my = ((weight * values).sum(axis=1, keepdims=True) / total for values in (x, y))
+        tie, dx = 1e-7 + noise_tie * spread**2, x - mx
+        weight *= dx
+        covariance, variance = ((weight * values).sum(axis=1, keepdims=True) / total for values in (y - my, dx))
+        gain = (covariance + tie) / (variance + tie)
         offset = my - gain * mx
-    return gain, offset, 4.685 * spread
+    return gain[:, 0], offset[:, 0], 4.685 * spread[:, 0]
 
 
 def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
@@ -113,21 +146,37 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     cells = cell_means(shifted, original, sound)
     if len(cells.u) < LEAST_CELLS:
         return NO_SHIFT
+    return constant_shift(cells)
+
+
+def fit_again(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray, orders: tuple[int, int]) -> ColorShift:
+    """The color shift of a further frame of a shot, of which it is known how it varies across the image.
+
+    Args:
+        orders: those of the shift that `fit_color_shift` found in another frame. All else is as there.
+    """
+    if min(untouched.shape) < CELL:
+        return NO_SHIFT
+    every = cell_means(shifted, original, between(shifted, 0, 1) & between(original, 0, 1) & (untouched > 0))
+    if orders != (0, 0):
+        varying = fit_varying(every, orders) if len(every.u) >= LEAST_FIELD_CELLS else None
+        return varying or NO_SHIFT
+    return constant_shift(every) if len(every.u) >= LEAST_CELLS else NO_SHIFT
+
+
+def constant_shift(cells: Cells) -> ColorShift:
+    """A shift that is the same all over the image."""
     x, y = cells.shifted, cells.original
     gain, offset, outlying = robust_line(x, y, NOISE_TIE)
     agreed = int(cells.pixels[(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum())
     shift = ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
-    if not is_plausible(shift):
-        # Something else was measured.
-        return NO_SHIFT
-    if max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < INVISIBLE:
-        return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, agreed)
-    return shift
+    # One that is not plausible is of something else.
+    return without_invisible(shift) if is_plausible(shift) else NO_SHIFT
 
 
-def fit_varying(cells: Cells) -> ColorShift | None:
+def fit_varying(cells: Cells, orders: tuple[int, int] | None = None) -> ColorShift | None:
     """A shift that varies across the image; None where a constant one explains the cells as well."""
-    found = fit_field(cells, NOISE_TIE)
+    found = fit_field(cells, NOISE_TIE, orders)
     if found is None:
         return None
     gain, offset, field = found

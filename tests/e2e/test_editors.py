@@ -61,6 +61,8 @@ class Editor:
 
     def __init__(self, browser, nodes: dict[str, dict], name: str, status: str = SIZE):
         self.browser = browser
+        # The frontend keeps 50 steps; those of the tests before would fill them.
+        browser.script(UNDO_STEPS + " = 0")
         self.ids = build_graph(browser, nodes)
         self.id = self.ids[name]
         self.show()
@@ -353,7 +355,7 @@ def test_a_reload_of_the_workflow_keeps_the_placement(paste):
     before = paste.placement
     stored = paste.browser.script("return app.graph.serialize()")
     (node,) = (node for node in stored["nodes"] if node["type"] == "PhDPasteBlend")
-    assert len(node["widgets_values"]) == 17  # nothing of the editor's own
+    assert len(node["widgets_values"]) == 18  # nothing of the editor's own
     assert "phd_canvas" not in json.dumps(paste.browser.script("return app.graphToPrompt()")["output"])
     paste.browser.script("return app.loadGraphData(arguments[0]).then(() => true)", stored)
     paste.show()
@@ -379,6 +381,25 @@ def test_a_random_placement_cannot_be_dragged_and_can_be_kept(page, renderer, ke
     page.script(FIND + press_keep, paste.id)
     assert paste.placement == Placement(**drawn)
     assert paste.value("placement") == "manual"
+
+
+def test_keyframes_are_dragged_on_the_timeline_and_undone(paste, keep):
+    paste.set_value("keyframes", "0: x 0.3, y 0.5\n24: x 0.7")
+    paste.browser.script(CAPTURE)
+    slider = "const one = document.querySelector('.phd-timeline input'); "
+    paste.browser.wait_for("return Boolean(document.querySelector('.phd-timeline'))", seconds=20)
+    paste.browser.script(slider + "one.value = 12; one.dispatchEvent(new Event('input'))")
+    paste.browser.wait_frames()
+    paste.show()
+    keep("timeline")
+    paste.drag([0.5 * SCENE.width, 0.5 * SCENE.height], [0.5 * SCENE.width, 0.25 * SCENE.height])
+    keep("timeline_dragged")
+    first, middle, last = paste.value("keyframes").splitlines()
+    assert (first, last) == ("0: x 0.3, y 0.5", "24: x 0.7") and middle.startswith("12: x 0.5")
+    assert paste.placement.x == 0.5  # the widgets stay
+    paste.browser.script(EXECUTE, "Comfy.Undo")
+    paste.wait_until(SIZE)
+    assert paste.value("keyframes") == "0: x 0.3, y 0.5\n24: x 0.7"
 
 
 def test_stitch_shows_before_and_after_beside_a_line_that_is_dragged(page, renderer, keep):

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import re
 import threading
 from pathlib import Path
 
@@ -31,7 +32,7 @@ return (async () => {
     inputs.segmenter = "scene.png"
     const values = {
         placement: "manual", x: 0.5, y: 0.5, size: 0.5, rotation: 0, flip: false, feather: 0, ring: 8, shadow: false,
-        box: "", positive_points: "", negative_points: "",
+        keyframes: "", box: "", positive_points: "", negative_points: "",
     }
     const node = {
         id: 1, graph, size: [440, 320], properties: {}, type: kind,
@@ -311,6 +312,93 @@ def test_without_the_images_of_the_last_run_those_of_the_inputs_are_shown(bare):
     browser.wait_frames()
     browser.drag(*places(browser, 18, [200, 100], [120, 60]), steps=5)
     assert browser.script(WIDGET, "x") == pytest.approx(0.3, abs=0.005)
+
+
+RUN_OF_A_CLIP = """
+const file = filename => ({ filename, type: "temp" })
+const placement = { x: 0.5, y: 0.5, size: 0.5, rotation: 0, flip: false }
+window.output = {
+    images: [],
+    phd_placement: [{
+        scene: file("scene.png"), scene_size: [400, 200], placement,
+        subject: file("subject.png"), subject_size: [80, 100],
+        clip: { frames: 21, scenes: [[0, file("scene.png")], [20, file("later.png")]] },
+    }],
+}
+node.onExecuted(window.output)
+"""
+GO = "editor.timeline.go(arguments[0])"
+PRESS = "[...editor.timeline.element.querySelectorAll('button')].find(one => one.textContent === arguments[0]).click()"
+
+
+@pytest.fixture
+def clip(bare, address):
+    """The editor after a run of a clip of 21 frames, the last of which is green."""
+    (address.folder / "later.png").write_bytes(as_png(np.full((200, 400, 3), (20, 120, 40), np.uint8)))
+    browser = bare("PlacementEditor")
+    browser.script(RUN_OF_A_CLIP)
+    browser.wait_for("return Boolean(editor.timeline)", seconds=10)
+    browser.wait_frames()
+    return browser
+
+
+def test_without_a_clip_and_keyframes_there_is_no_timeline(bare):
+    browser = bare("PlacementEditor")
+    assert browser.script("return editor.timeline") is None
+    browser.script("node.widgets.find(({ name }) => name === 'keyframes').value = '0: x 0.5'; editor.refresh()")
+    browser.wait_for("return Boolean(editor.timeline)", seconds=10)
+
+
+def test_the_timeline_shows_the_clip_s_scene_at_its_frame(clip):
+    beside = places(clip, 18, [20, 20])[0]
+
+    def color():
+        return clip.screenshot()[round(beside[1]), round(beside[0])].astype(int)
+
+    assert color() == pytest.approx([70, 70, 70], abs=6)
+    clip.script(GO, 15)
+    clip.wait_for("return editor.timeline.shown === 'later.png'", seconds=10)
+    clip.wait_frames()
+    assert color() == pytest.approx([20, 120, 40], abs=6)
+
+
+def test_keyframes_are_set_dragged_eased_and_deleted(clip):
+    clip.script(PRESS, "◆")
+    assert clip.script(WIDGET, "keyframes") == "0: x 0.5, y 0.5, size 0.5"
+    clip.script(GO, 20)
+    clip.wait_frames()
+    clip.drag(*places(clip, 18, [200, 100], [120, 60]), steps=5)
+    first, last = clip.script(WIDGET, "keyframes").splitlines()
+    moved = re.fullmatch(r"20: x (.*), y (.*), size 0.5", last)
+    assert first == "0: x 0.5, y 0.5, size 0.5"
+    assert [float(value) for value in moved.groups()] == pytest.approx([0.3, 0.3], abs=0.01)
+    assert clip.script(WIDGET, "x") == 0.5  # the widgets stay
+    clip.script(GO, 10)
+    assert clip.script("return editor.placement().x") == pytest.approx(0.4, abs=0.003)
+    clip.script(PRESS, "▶")
+    clip.script(PRESS, "∿")
+    assert clip.script(WIDGET, "keyframes").endswith(", ease")
+    clip.script(PRESS, "◆")
+    assert clip.script(WIDGET, "keyframes") == first
+    # Each of them was one undo step.
+    assert clip.script("return steps") == [True, False] * 4
+
+
+def test_the_subject_at_other_keyframes_and_its_path_are_seen(clip):
+    text = "0: x 0.2, y 0.5, size 0.3\n20: x 0.8"
+    clip.script(f"node.widgets.find(({{ name }}) => name === 'keyframes').value = `{text}`; editor.refresh()")
+    clip.script(GO, 10)
+    clip.wait_frames()
+    image = clip.screenshot().astype(int)
+    # The subject's block is 24×36 pixels of the scene's; scenes of the editor's frames are gray or green.
+    here, ghosts = (image[round(y), round(x)] for x, y in places(clip, 18, [200, 92], [80, 92]))
+    assert here == pytest.approx([230, 30, 30], abs=6)
+    assert 90 < ghosts[0] < 180
+
+
+def test_keyframes_that_cannot_be_read_are_shown(clip):
+    clip.script("node.widgets.find(({ name }) => name === 'keyframes').value = 'five: x 3'; editor.refresh()")
+    clip.wait_for(STATUS_HAS, 'keyframes cannot be read: "five: x 3"', seconds=10)
 
 
 def test_an_error_inside_the_editor_is_shown_in_its_status_line(bare):

@@ -18,6 +18,7 @@ from devtools.executor import Execution, WorkflowError, run_workflow
 from devtools.tiny_networks import UNET as UNET
 from devtools.tiny_networks import patcher
 from devtools.tiny_networks import tiny_model as tiny_model
+from devtools.tiny_networks import tiny_wan_vae as tiny_wan_vae
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,16 @@ def test_a_relighter_may_return_the_subject_alone(pasted, behind):
     assert any(text.startswith("sampled shows the subject in other surroundings") for text in ran.text)
 
 
+def test_a_window_that_the_model_got_smaller_and_moved_is_moved_back(pasted):
+    crop = run_node("PhDCrop", paste=pasted, context=2.4, size_mode="exact", width=136, height=136).values
+    assert max(crop[0].target) < 0.8 * max(crop[0].box.size)
+    ran, report = stitched(pasted, moved(crop[1], 3, -2), crop=crop[0])
+    assert report["registration"] == "matched"
+    assert report["moved_pixels"] == pytest.approx(3.6, abs=0.2)
+    unused = ran.values[1] == 0
+    assert torch.equal(ran.values[0][unused], pasted.background[unused])
+
+
 OTHERS = {
     "another picture": lambda image: waves(9),
     "mirrored": lambda image: image.flip(2),

@@ -149,6 +149,8 @@ def test_the_report_and_a_message_give_the_light():
         "neglected",
         "suppressed",
         "color_shift_pixels",
+        "flicker",
+        "flicker_read",
         "subject_pixels",
         "visible",
         "empty",
@@ -577,7 +579,7 @@ def test_a_window_is_not_stretched_over_the_whole_scene():
 )  # fmt: skip
 def test_a_whole_image_at_another_scale_is_taken(scene, sampled):
     sizes = [geometry.Size(*shape[::-1]) for shape in (sampled, scene)]
-    assert module("nodes.stitch").may_show(*sizes)
+    assert module("nodes.stitch_batch").may_show(*sizes)
 
 
 @pytest.mark.parametrize(

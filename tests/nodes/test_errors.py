@@ -85,7 +85,7 @@ SOCKETS = {
     if not isinstance(given, io.WidgetInput) or given.force_input
 }
 # What stands for "nothing" there.
-TAKEN_EMPTY = {"boxes": ([], [[]]), "negative": ([],)}
+TAKEN_EMPTY = {"boxes": ([], [[]]), "track": ([[]], [None, None]), "negative": ([],)}
 WRONG = [5, "x" * 10_000, ["x" * 10_000], [5], {"x": 5}, [], [[]], [None, None], torch.zeros(5), [torch.zeros(5)]]
 
 

@@ -54,3 +54,14 @@ def test_large_images_are_sent_small_and_with_their_own_size(given):
 def test_of_a_batch_the_first_is_sent_and_of_an_empty_mask_nothing(given):
     assert len(seen(given | {"background": given["background"].repeat(3, 1, 1, 1)})) == 1
     assert seen(given | {"subject_mask": torch.zeros(1, 40, 60)}) == []
+
+
+def test_of_a_clip_some_frames_are_sent_for_the_timeline(given):
+    assert "clip" not in seen(given)[0]
+    frames = torch.linspace(0, 1, 40)[:, None, None, None].expand(40, 100, 200, 3)
+    (shown,) = seen(given | {"background": frames}, keyframes="0: x 0.2\n39: x 0.8")
+    clip = shown["clip"]
+    assert clip["frames"] == 40 and [frame for frame, _ in clip["scenes"]][:: len(clip["scenes"]) - 1] == [0, 39]
+    assert len(clip["scenes"]) == 16
+    for frame, file in clip["scenes"]:
+        assert abs(stored(file).mean() / 255 - frame / 39) < 0.02

@@ -86,6 +86,7 @@ def meter(monkeypatch):
     monkeypatch.setattr(module("phd_ops.pixels.resample"), "MIRRORED_SIDE", 16)
     for name, constant in (("register", "COARSE"), ("register", "FINE"), ("changes", "MOST_SIDE")):
         monkeypatch.setattr(module(f"phd_ops.pixels.{name}"), constant, 48)
+    monkeypatch.setattr(module("phd_ops.pixels.smoother"), "LEAST_CELLS", 12)
     for name in ALLOCATED:
         monkeypatch.setattr(np, name, made.reserve(getattr(np, name)))
     return made

@@ -2,13 +2,14 @@
 
 import itertools
 import threading
+import time
 
 import cv2
 import numpy as np
 import pytest
 
 from phd_ops import interrupt
-from phd_ops.interrupt import bands, by_bands, check, checking, picked, waiting
+from phd_ops.interrupt import SIDE_BY_SIDE, bands, by_bands, check, checking, each, picked, waiting
 from phd_ops.pixels.foreground import cut_out
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.layers import Layers
@@ -181,3 +182,62 @@ def test_calls_that_interrupts_left_behind_hold_no_other_up_for_ever():
     with checking(lambda: None):
         assert waiting(divmod, 7, 2) == (3, 1)
     assert len(started) <= 4
+
+
+def test_each_gives_results_in_order_from_the_long_lived_threads():
+    def work(number):
+        return number, waiting(threading.current_thread)
+
+    results = list(each(work, range(40)))
+    assert [number for number, _ in results] == list(range(40))
+    used = {thread for _, thread in results}
+    assert threading.current_thread() not in used and len(used) <= 4
+    assert all(thread.is_alive() for thread in used)
+
+
+def test_each_works_on_few_items_ahead_of_what_is_taken():
+    started = []
+    results = each(started.append, range(40))
+    for taken in range(1, 6):
+        next(results)
+        assert len(started) <= taken + SIDE_BY_SIDE
+    results.close()
+    assert len(started) <= 5 + SIDE_BY_SIDE
+
+
+def test_an_error_in_one_item_ends_the_others():
+    ended = threading.Event()
+
+    def work(number):
+        if number == 0:
+            raise ZeroDivisionError
+        try:
+            for _ in range(10_000):
+                check()
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    with pytest.raises(ZeroDivisionError):
+        list(each(work, range(2)))
+    assert SIDE_BY_SIDE == 1 or ended.wait(5)
+
+
+def test_an_interrupt_ends_the_items_that_are_worked_on():
+    checks, ended = itertools.count(), threading.Event()
+
+    def work(number):
+        try:
+            for _ in range(10_000):
+                check()
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    def stop_soon():
+        if next(checks) == 2:
+            raise StoppedError
+
+    with checking(stop_soon), pytest.raises(StoppedError):
+        list(each(work, range(3)))
+    assert ended.wait(5)

@@ -7,7 +7,16 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from phd_ops.latents.mask_grid import changed_cells, cover, on_grid, on_latent_frames, pool, share, temporal_stride
+from phd_ops.latents.mask_grid import (
+    changed_cells,
+    cover,
+    on_grid,
+    on_latent_frames,
+    on_video_images,
+    pool,
+    share,
+    temporal_stride,
+)
 from phd_ops.pixels.masks import (
     as_mask,
     beyond,
@@ -599,3 +608,11 @@ def test_the_first_latent_frame_of_a_video_is_one_image(images, frames, stride):
         assert on_latent_frames(mask, frames, mean=True).flatten().tolist() == pytest.approx(
             [0] * (frames - 1) + [1 / stride]
         )
+
+
+def test_masks_of_latent_frames_are_those_of_their_images():
+    frames = torch.arange(3.0)[:, None, None].expand(3, 2, 2)
+    images = on_video_images(frames, 9)
+    assert images[:, 0, 0].tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2]
+    assert torch.equal(on_latent_frames(images[None], 3)[0], frames)
+    assert on_video_images(frames, 3) is frames and on_video_images(frames[:1], 9).shape[0] == 1

@@ -1,10 +1,7 @@
 """Relighting: the change of light is estimated smoothly up to the silhouette and given to the subject's own pixels."""
 
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from image_support import disc, make_image
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
@@ -17,18 +14,13 @@ from phd_ops.pixels.relight import (
     fuse,
     is_flat,
     light_sigma,
-    local_linear_smooth,
     log_light,
     read_light,
     relight,
     shadow_gain,
     shrink,
 )
-
-
-def plane(side, slope_x, slope_y, height=0.3):
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
-    return (height + slope_x * x + slope_y * y)[..., None]
+from phd_ops.pixels.smoother import Smoother
 
 
 def test_srgb_by_the_standard():
@@ -40,55 +32,6 @@ def test_srgb_round_trip():
     values = np.linspace(0, 1, 1001, dtype=np.float32)
     assert linear_to_srgb(srgb_to_linear(values)) == pytest.approx(values, abs=1e-6)
     assert linear_to_srgb(np.float32([-1, 2])) == pytest.approx([0, 1], abs=1e-6)
-
-
-@given(st.integers(0, 2**32), st.floats(-2, 2), st.floats(-2, 2), st.sampled_from([3.0, 8.0, 20.0, 60.0]))
-def test_a_linear_field_comes_back_on_any_matte(seed, slope_x, slope_y, sigma):
-    field = plane(48, slope_x, slope_y)
-    blobs = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((48, 48)), (0, 0), 4)
-    matte = np.clip(blobs / blobs.std(), 0, 1).astype(np.float32)
-    smooth = local_linear_smooth(field, matte, sigma)
-    assert np.abs(smooth - field)[matte > 0].max() < 1e-4
-
-
-@pytest.mark.parametrize("sigma", [6.0, 30.0])
-def test_a_linear_field_comes_back_at_the_silhouette_where_a_blur_bends(sigma):
-    field, matte = plane(96, 1, 0.5), disc(96, 30)
-    smooth = local_linear_smooth(field, matte, sigma)
-    blurred = cv2.GaussianBlur(field[..., 0] * matte, (0, 0), sigma) / np.maximum(
-        cv2.GaussianBlur(matte, (0, 0), sigma), 1e-6
-    )
-    assert np.abs(smooth - field)[matte > 0].max() < 1e-4
-    assert np.abs(blurred - field[..., 0])[matte > 0].max() > 0.03
-    # And a little beyond it.
-    assert np.abs(smooth - field)[disc(96, 33) > 0].max() < 1e-3
-
-
-@pytest.mark.parametrize("sigma", [6.0, 20.0])
-def test_it_is_the_weighted_least_squares_plane(sigma):
-    """By its definition, at a few pixels; a wide window is computed on a coarse grid and must still agree."""
-    rng, side = np.random.default_rng(0), 80
-    values, weight = rng.random((side, side, 1), dtype=np.float32), disc(side, 30, 4)
-    smooth = local_linear_smooth(values, weight, sigma)
-    y, x = np.mgrid[0:side, 0:side].astype(float)
-    for row, column in ((40, 40), (40, 12), (62, 55)):
-        window = np.sqrt(weight * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * sigma**2))).ravel()
-        design = np.stack([np.ones(side * side), (x - column).ravel(), (y - row).ravel()], 1)
-        height = np.linalg.lstsq(design * window[:, None], values.ravel() * window, rcond=None)[0][0]
-        assert smooth[row, column, 0] == pytest.approx(height, abs=0.01)
-
-
-def test_values_without_weight_are_never_read():
-    values, matte = make_image(40), disc(40, 12)
-    spoilt = np.where(matte[..., None] > 0, values, np.float32(1e6))
-    assert np.array_equal(local_linear_smooth(values, matte, 5), local_linear_smooth(spoilt, matte, 5))
-
-
-def test_out_of_reach_of_all_weight_it_is_0():
-    matte = np.zeros((64, 64), np.float32)
-    matte[:4, :4] = 1
-    assert local_linear_smooth(np.ones((64, 64, 1), np.float32), matte, 3)[-1, -1] == 0
-    assert not local_linear_smooth(np.ones((16, 16, 1), np.float32), np.zeros((16, 16), np.float32), 3).any()
 
 
 def test_light_sigma_is_a_quarter_of_the_diameter():
@@ -139,7 +82,7 @@ def test_what_happens_outside_the_subject_does_not_count():
 def narrow(after, before, matte):
     """The smoother alone, at the scale that separates light from texture."""
     change = np.log(srgb_to_linear(after) + 0.002) - np.log(srgb_to_linear(before) + 0.002)
-    return local_linear_smooth(change, matte, light_sigma(matte))
+    return Smoother(matte, light_sigma(matte))(change)
 
 
 def test_blotches_that_a_model_painted_are_not_taken_for_light():

@@ -6,6 +6,7 @@ import { cornersOf, invalidNumber, matrixOf, visibleShare } from "../../web/js/p
 import { boxOf } from "../../web/js/mask_outlines.mjs";
 import { inPixels, parsed } from "../../web/js/segment_prompt.mjs";
 import { templatesOf, translated } from "../../web/js/sentences.mjs";
+import { readKeyframes, valuesAt, writeKeyframes } from "../../web/js/clip/keyframes.mjs";
 import { footOf } from "../../web/js/snapping.mjs";
 
 const ANSWERS = {
@@ -16,6 +17,11 @@ const ANSWERS = {
     foot: footOf(placement, subject, scene),
   }),
   invalidNumber: (values) => invalidNumber(values)?.name ?? null,
+  keyframes: ({ text, frames }) => {
+    const { keyframes, wrong } = readKeyframes(text);
+    const again = readKeyframes(writeKeyframes(keyframes)).keyframes;
+    return wrong === null ? [keyframes, again].map((each) => frames.map((frame) => valuesAt(each, frame))) : null;
+  },
   numbers: ({ text, each }) => parsed(text, each),
   pixels: ({ text, each, size }) => inPixels(text, each, size),
   box: ({ data, width, height }) =>

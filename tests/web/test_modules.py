@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from phd_ops.pixels.geometry import Box, Placement, Size, mapped, visible_share
+from phd_ops.pixels.keyframes import keyed_values, read_keyframes
 from phd_ops.pixels.paste import subject_box
 
 HERE = Path(__file__).resolve().parent
@@ -78,6 +79,34 @@ def test_the_browser_computes_a_placement_as_python_does(node):
         assert found["share"] == pytest.approx(visible_share(placement, subject, scene), abs=1e-6)
 
 
+WRITTEN = [
+    "0: x 0.2, y 0.5\n10: x 0.8, ease\n20: x 0.4",
+    "20: size .5 rotation -30, flip\n\n3: size=0.25 flip false\n7: rotation 700",
+    '5: {"x": 0.1, "y": 0.2, "flip": true}\n9: x 0.4, ease,',
+    "0: x 0\n4: x 0\n5: x 1\n20: x 1\n21: x 0.5",
+    "3: x 0.4",
+]
+MISTAKEN = ["x 0.5", "0: x 0.1\n5: left 3", "0:", "-4: x 0.5", "1.5: x 0.5", "0: x 0,5", "0: x 0.5, x 0.6", "0: xy 3",
+            "0: x 1e999", '0: {"x": "a"}', "0: [1]", "4: x 0.5\n4: y 0.5", "0: flip maybe", "0: x1.2.3"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_the_browser_follows_keyframes_as_python_does(node, text):
+    frames = list(range(25))
+    found, again = answers(node, [("keyframes", {"text": text, "frames": frames})])[0]
+    wanted = keyed_values(read_keyframes(text), len(frames))
+    assert again == found
+    for frame in frames:
+        assert found[frame] == pytest.approx({name: values[frame] for name, values in wanted.items()}, abs=1e-12)
+
+
+@pytest.mark.parametrize("text", MISTAKEN)
+def test_the_browser_refuses_the_keyframes_that_python_refuses(node, text):
+    with pytest.raises(ValueError, match="keyframes, line"):
+        read_keyframes(text)
+    assert answers(node, [("keyframes", {"text": text, "frames": [0]})]) == [None]
+
+
 @pytest.mark.parametrize("name", ["x", "y", "size", "rotation"])
 def test_the_browser_refuses_the_placement_values_that_python_refuses(node, name):
     values = [0, 1, -1, 1e-5, 1e-4, 9999.5, 1e4, 1.1e4, -1.1e4, 1e12, 2e12, "0.5", None, True, [1]]
@@ -137,7 +166,7 @@ def test_only_the_entry_point_is_a_js_file():
 
 def test_no_code_of_the_browser_decides_by_english_sentences():
     sentences = re.compile(r"\.(includes|startsWith|match)\(\s*[\"'`][A-Za-z]+ ")
-    for path in SCRIPTS.iterdir():
+    for path in SCRIPTS.rglob("*.*"):
         assert not sentences.search(path.read_text(encoding="utf-8")), path.name
 
 

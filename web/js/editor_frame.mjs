@@ -94,6 +94,8 @@ export class EditorFrame {
     this.drawnZoom = 1;
     /** Height over width of what is shown; 0 where that is not known. */
     this.aspect = 0;
+    /** The height of what an editor adds below the canvas, in CSS pixels. */
+    this.extra = 0;
     /** The node must give the element another height. */
     this.sizeChanged = () => {};
     this.rightButtonUsed = false;
@@ -149,7 +151,7 @@ export class EditorFrame {
   heightIn(width) {
     const across = Math.max(width - BESIDE_CANVAS, LEAST_CANVAS);
     const canvas = Math.max(LEAST_CANVAS, Math.min(across * this.aspect, across * TALLEST));
-    return Math.round(canvas + BELOW_CANVAS + this.messages.heightIn(across));
+    return Math.round(canvas + BELOW_CANVAS + this.extra + this.messages.heightIn(across));
   }
 
   /** Draws again where the graph is shown larger or smaller than when the canvas was drawn. @param {number} zoom */

@@ -18,6 +18,10 @@ import { fitted, toFrame } from "./view_transform.mjs";
 /** @typedef {import("./placement.mjs").Size} Size */
 /** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
 /**
+ * A clip, and the scenes of some of its frames.
+ * @typedef {{ frames: number, scenes: [number, import("./input_images.mjs").StoredFile][] }} Clip
+ */
+/**
  * What Python stored of the last run: images, their full sizes, and the placement of the subject.
  * @typedef {object} Run
  * @property {import("./input_images.mjs").StoredFile} scene
@@ -25,6 +29,7 @@ import { fitted, toFrame } from "./view_transform.mjs";
  * @property {import("./input_images.mjs").StoredFile} subject
  * @property {number[]} subject_size
  * @property {Placement} placement
+ * @property {Clip} [clip]
  */
 /** @typedef {import("./input_images.mjs").Source} Source */
 /** Where the input images come from. @typedef {{ scene: Source, subject: Source, mask: Source | null }} Inputs */
@@ -113,6 +118,10 @@ export class PlacementEditor {
     this.writtenAt = 0;
     this.view = { scale: 1, x: 0, y: 0 };
     this.images = 0;
+    /** Loaded where it is needed. @type {import("./clip/timeline.mjs").Timeline | null} */
+    this.timeline = null;
+    /** @type {Promise<void> | null} */
+    this.loadingTimeline = null;
     hidePreview(node, 0);
   }
 
@@ -137,6 +146,7 @@ export class PlacementEditor {
   /** @returns {Placement | null} Where the subject is; null where a value is invalid. */
   placement() {
     if (this.unwritten) return this.unwritten;
+    if (this.timeline?.drives()) return this.timeline.placement();
     if (this.isPlacedByRun()) return this.run?.placement ?? null;
     const values = this.values();
     return geometry.invalidNumber(values) ? null : /** @type {Placement} */ ({ ...values, flip: Boolean(values.flip) });
@@ -185,6 +195,8 @@ export class PlacementEditor {
       this.loadError = "";
       this.load(inputs, wanted);
     }
+    if (String(valueOf(this.node, "keyframes") ?? "").trim() || this.run?.clip) this.openTimeline();
+    this.timeline?.refresh();
     this.showResult(this.run && this.asRun && count === 1 ? asFile(shown[0]) : undefined);
     const widgets = ["feather", "ring", "shadow"].map((name) => valueOf(this.node, name));
     const earlier = this.earlier().map(({ placement, subject }) => [placement, subject.size]);
@@ -194,6 +206,13 @@ export class PlacementEditor {
       this.frame.redraw();
     }
     this.updateStatus();
+  }
+
+  openTimeline() {
+    this.loadingTimeline ??= import("./clip/timeline.mjs").then(({ Timeline }) => {
+      this.timeline = new Timeline(this);
+      this.refresh();
+    });
   }
 
   /**
@@ -254,6 +273,8 @@ export class PlacementEditor {
     // By now other images may be wanted.
     if (wanted !== this.wanted) return;
     Object.assign(this, { scene, subject, loadError });
+    if (this.timeline) this.timeline.shown = run?.scene.filename ?? "";
+    this.timeline?.showScene();
     this.frame.showsImage(scene?.size ?? null);
     this.frame.redraw();
     this.updateStatus();
@@ -306,7 +327,8 @@ export class PlacementEditor {
       const shown = { ...invalid, name: shownName(this.node, name), value: JSON.stringify(value) };
       return [this.text("badNumber", shown), "error"];
     }
-    if (this.loadError) return [this.loadError, "error"];
+    const problem = this.loadError || this.timeline?.problem();
+    if (problem) return [problem, "error"];
     if (!isLinked(this.node, sceneInput(this.node))) return [this.text("noScene"), "note"];
     if (!isLinked(this.node, "subject")) return [this.text("noSubject"), "note"];
     if (isLinked(this.node, "placements")) return [this.text("fromPlacements"), "note"];
@@ -392,7 +414,8 @@ export class PlacementEditor {
    * @param {Record<string, any>} values
    */
   setFields(values) {
-    for (const name of FIELDS) if (!isFixed(this.node, name)) setValue(this.node, name, values[name]);
+    if (this.timeline?.drives()) this.timeline.write(/** @type {Placement} */ (values));
+    else for (const name of FIELDS) if (!isFixed(this.node, name)) setValue(this.node, name, values[name]);
   }
 
   /**
@@ -481,6 +504,7 @@ export class PlacementEditor {
       reach: Number(widgets.ring) + Math.floor(2.66 * Number(widgets.feather) + 0.5) || 0,
       shadow: widgets.shadow === true,
       guides: this.gestures.guides,
+      under: () => this.timeline?.paint(context),
       earlier: this.earlier(),
       corners: placement && this.subject ? this.corners(placement) : [],
       handles: placement && this.editable() ? this.handles(placement) : null,

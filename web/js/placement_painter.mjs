@@ -24,6 +24,7 @@ import { toFrame } from "./view_transform.mjs";
  * @property {number} reach how far the harmonize mask goes beyond the subject, in scene pixels
  * @property {boolean} shadow
  * @property {import("./snapping.mjs").Guide[]} guides
+ * @property {() => void} [under] draws what is under the subject
  * @property {{ subject: Subject, placement: Placement }[]} earlier what other nodes paste before, the first one first
  * @property {Point[]} corners in the frame
  * @property {{ corners: Point[], turn: Point } | null} handles in the frame; null where nothing can be dragged
@@ -73,6 +74,7 @@ export class PlacementPainter {
     );
     context.drawImage(backdrop, view.x, view.y, width, height);
     if (!state.result) for (const each of state.earlier) this.paintEarlier(context, view, scene, each);
+    state.under?.();
     if (placement && subject) {
       if (!state.result) this.paintSubject(context, view, ratio, state, subject, placement);
       this.paintBox(context, state);

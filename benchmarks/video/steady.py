@@ -1,0 +1,123 @@
+"""How much the light on a subject flickers, read from each frame by itself and made steady; and what a cut costs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.common.table import Section
+from benchmarks.video.clips import Frame, frames_of
+from phd_ops.pixels.align import Aligned
+from phd_ops.pixels.clip_light import Reading, read_frame, steady_readings
+from phd_ops.pixels.finish import finish
+from phd_ops.pixels.geometry import Box, Size, bounding_box
+from phd_ops.pixels.layers import Layers
+from phd_ops.pixels.shots import Look, find_clips
+from phd_ops.pixels.stitch import PLAIN_STITCH, fades_in_window
+
+EDGE_FADE = 12
+
+
+@dataclass(frozen=True)
+class Lit:
+    """A clip's light on the subject's box, in the scene's own frame: logarithms of gains [T,h,w,3].
+
+    Attributes:
+        given: as the frames were finished; true: as it is.
+        inside: bool [h,w], the subject's pixels.
+        image_error: mean squared error of the finished frames on the subject (sRGB).
+        outside_equal: whether every pixel outside the masks used has the background's bits.
+    """
+
+    given: np.ndarray
+    true: np.ndarray
+    inside: np.ndarray
+    image_error: float
+    outside_equal: bool
+
+    @property
+    def flicker(self) -> float:
+        """Mean absolute second difference over the subject's pixels and channels."""
+        return float(np.abs(np.diff(self.given[:, self.inside], 2, axis=0)).mean())
+
+    @property
+    def error(self) -> float:
+        """Mean absolute error over the subject's pixels and channels, natural logs."""
+        return float(np.abs((self.given - self.true)[:, self.inside]).mean())
+
+
+def layers_of(frame: Frame) -> Layers:
+    window = Box(0, 0, *Size.of(frame.truth))
+    fades = fades_in_window(frame.change, window, EDGE_FADE)
+    return Layers(frame.background, frame.composite, frame.matte, frame.change, *fades)
+
+
+def readings_of(frames: Sequence[Frame]) -> list[Reading]:
+    """What the frames tell, shared over each shot as Stitch shares it."""
+    looks = [Look.of(frame.background, frame.composite, frame.matte) for frame in frames]
+    read = [read_frame(layers_of(frame), aligned(frame), None, PLAIN_STITCH) for frame in frames]
+    for shot in find_clips(looks):
+        read[shot.start : shot.stop] = steady_readings(read[shot.start : shot.stop])
+    return read
+
+
+def aligned(frame: Frame) -> Aligned:
+    return Aligned([frame.sampled], None, [])
+
+
+def lit(frames: Sequence[Frame], readings: Sequence[Reading | None]) -> Lit:
+    """The frames finished with what was read of them; None: each by itself."""
+    box = bounding_box(frames[0].matte > 0.99)
+    assert box is not None  # every scene has a subject
+    x, y = frames[0].at
+    given, true, errors, equal = [], [], [], True
+    for frame, reading in zip(frames, readings, strict=True):
+        done = finish(layers_of(frame), aligned(frame), reading=reading).stitched
+        assert done.light is not None
+        own = box.moved(x - frame.at[0], y - frame.at[1]).slices
+        given.append(np.log(done.light.gain[own]))
+        true.append(frame.log_ratio[own])
+        inside = frame.matte > 0.99
+        errors.append(float(np.square(done.image - frame.truth)[inside].mean()))
+        equal &= np.array_equal(done.image[done.used == 0], frame.background[done.used == 0])
+    inside = frames[0].matte[box.slices] > 0.99
+    return Lit(np.stack(given), np.stack(true), inside, float(np.mean(errors)), equal)
+
+
+def measure_flicker(clips: int, frames: int, side: int) -> Section:
+    section = Section(f"Light on the subject of {clips} RelitScenes clips, {frames} frames of {side}²")
+    alone, steady = [], []
+    for seed in range(clips):
+        own = list(frames_of(seed, frames, side))
+        alone.append(lit(own, [None] * frames))
+        steady.append(lit(own, readings_of(own)))
+    for name, found in (("each frame by itself", alone), ("steady", steady)):
+        flicker, error, image = (
+            mean(values) for values in zip(*((o.flicker, o.error, o.image_error) for o in found), strict=True)
+        )
+        text = f"flicker {flicker:.4f}   error of log gain {error:.4f}   squared error {image:.2e}"
+        section.row(name, text)
+    section.figures["flicker_ratio"] = mean(one.flicker for one in steady) / mean(one.flicker for one in alone)
+    section.figures["light_error_ratio"] = mean(one.error for one in steady) / mean(one.error for one in alone)
+    section.figures["image_error_ratio"] = mean(o.image_error for o in steady) / mean(o.image_error for o in alone)
+    section.figures["outside_equal"] = all(one.outside_equal for one in (*alone, *steady))
+    return section
+
+
+def figures_of(found: Lit) -> tuple[float, float, float]:
+    return found.flicker, found.error, found.image_error
+
+
+def mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def measure_cut(frames: int, side: int) -> Section:
+    """How many frames have another light where two clips follow one another."""
+    section = Section(f"A cut between two clips of {frames} frames")
+    one, other = (list(frames_of(seed, frames, side)) for seed in (0, 1))
+    alone = [*readings_of(one), *readings_of(other)]
+    pairs = zip(alone, readings_of([*one, *other]), strict=True)
+    section.figures["cut_frames"] = sum(not np.array_equal(own.lattice, joined.lattice) for own, joined in pairs)
+    section.row("frames whose light differs from that of the clip alone", f"{section.figures['cut_frames']}")
+    return section

@@ -1,0 +1,152 @@
+"""The light and the color shift of a clip's frames: read from each frame, then made steady over a shot.
+
+Of each frame few values are kept, so that a clip may be long: the gain's logarithm in a lattice of places over the
+part of the window around the subject, which moves along with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..sentence import sentence
+from .align import Aligned
+from .geometry import Size
+from .layers import Layers
+from .masks import resize_mask
+from .relight import Light
+from .smoother import product
+from .steady_light import flicker, steadied
+from .stitch import ModelWindow, StitchOptions, corrected, light_on_subject
+from .vae_color_shift import NO_SHIFT, ColorShift
+
+# The lattice's places along each side. Light is so smooth that it is linear between them.
+PLACES = 16
+# Light is read from a subject's part of at most so many pixels a side.
+MOST_SIDE = 128
+FROM_FRAMES = sentence("the other frames of its shot")
+# A frame that tells nothing has the light of the others.
+NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, 1.0, neglected=False, suppressed=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read from one frame.
+
+    Attributes:
+        shift: its color shift.
+        light: on the subject, without its images; None where there is no subject.
+        lattice: the logarithm of the gain, [PLACES,PLACES,3].
+        share: how much of the subject is at each place, [PLACES,PLACES].
+    """
+
+    shift: ColorShift
+    light: Light | None = None
+    lattice: np.ndarray | None = None
+    share: np.ndarray | None = None
+
+    def light_in(self, window: ModelWindow) -> Light | None:
+        """The light in the part of a window around the subject."""
+        if self.light is None or self.lattice is None or window.subject is None:
+            return None
+        matte = window.seen_matte[window.subject]
+        return self.light.with_change(enlarged(self.lattice, Size.of(matte)), matte)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The gain's logarithm of each channel over the subject, [3]."""
+        assert self.lattice is not None and self.share is not None  # of a frame with light
+        return np.average(self.lattice.reshape(-1, 3), axis=0, weights=self.share.ravel())
+
+
+def read_frame(
+    layers: Layers,
+    aligned: Aligned,
+    references: Sequence[np.ndarray] | None,
+    options: StitchOptions,
+    orders: tuple[int, int] | None = None,
+) -> Reading:
+    """What one frame tells of the color shift and of the light.
+
+    Args:
+        layers: of the window that the model was given; their fades do not matter.
+        aligned: its images of that window; references: as for `stitch`.
+        orders: of the shot's color shift, where they are known from another frame.
+    """
+    images = aligned.images
+    window = ModelWindow.of(layers, Size.of(images[0]), options.resampler, aligned.seen)
+    has_subject = window.subject is not None
+    if all(np.array_equal(one, window.composite) for one in images):
+        return Reading(NO_SHIFT, replace(NOT_READ, variance=np.inf) if has_subject else None)
+    shift = window.color_shift(images[0], orders)
+    if not has_subject:
+        return Reading(shift)
+    images = [shift.apply(one, options.color_fix) for one in images]
+    fixed = corrected(references, shift, window.size, options)
+    light = light_on_subject(window, images, fixed, options, MOST_SIDE)
+    assert light.change is not None  # it was just read
+    share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject]), PLACES, PLACES)
+    return Reading(shift, replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)
+
+
+def sampled(change: np.ndarray) -> np.ndarray:
+    """A smooth field [h,w,C] in the lattice, whose outermost places are the field's corners: [PLACES,PLACES,C]."""
+    height, width = change.shape[:2]
+    (top, down), (left, right) = (lattice_places(length) for length in (height, width))
+    rows = change[top] + down[:, None, None] * (change[np.minimum(top + 1, height - 1)] - change[top])
+    return rows[:, left] + right[:, None] * (rows[:, np.minimum(left + 1, width - 1)] - rows[:, left])
+
+
+def lattice_places(length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of the lattice's places along a side: the pixel before each, and how far it is on the way to the next one."""
+    places = np.linspace(0, length - 1, PLACES, dtype=np.float32)
+    pixels = places.astype(int)
+    return pixels, places - pixels
+
+
+def enlarged(lattice: np.ndarray, size: Size) -> np.ndarray:
+    """The inverse of `sampled`, by bilinear interpolation: float32 [h,w,C]."""
+    across, down = (
+        np.maximum(1 - np.abs(np.linspace(0, PLACES - 1, length)[:, None] - np.arange(PLACES)), 0) for length in size
+    )
+    channels = lattice.shape[2]
+    rows = product(down.astype(np.float32), lattice.reshape(PLACES, -1).astype(np.float32))
+    columns = rows.reshape(size.height, PLACES, channels).transpose(1, 0, 2).reshape(PLACES, -1)
+    field = product(across.astype(np.float32), np.ascontiguousarray(columns))
+    return np.ascontiguousarray(field.reshape(size.width, size.height, channels).transpose(1, 0, 2))
+
+
+def steady_readings(readings: Sequence[Reading]) -> list[Reading]:
+    """The readings of the frames of one shot with a light and a color shift that change smoothly."""
+    return with_steady_light(with_steady_shift(readings))
+
+
+def with_steady_light(readings: Sequence[Reading]) -> list[Reading]:
+    variance = np.array([np.inf if r.lattice is None or r.light is None else r.light.variance for r in readings])
+    if not np.isfinite(variance).any():
+        return list(readings)
+    none = np.zeros((PLACES, PLACES, 3))
+    values = np.stack([none if r.lattice is None else r.lattice for r in readings])
+    share = np.stack([none if r.share is None else np.repeat(r.share[..., None], 3, axis=2) for r in readings])
+    flat = len(readings), -1
+    steady = steadied(values.reshape(flat), variance, share.reshape(flat)).reshape(values.shape)
+    return [r if r.light is None else replace(r, lattice=own) for r, own in zip(readings, steady, strict=True)]
+
+
+def with_steady_shift(readings: Sequence[Reading]) -> list[Reading]:
+    """Frames of which nothing came back have no shift."""
+    pixels = np.array([reading.shift.pixels for reading in readings], float)
+    if not pixels.any():
+        return list(readings)
+    variance = np.divide(1.0, pixels, out=np.full(len(pixels), np.inf), where=pixels > 0)
+    steady = steadied(np.stack([reading.shift.values for reading in readings]), variance)
+    came = [reading.light is None or reading.share is not None for reading in readings]
+    shifts = [ColorShift.from_values(own, int(count)) for own, count in zip(steady, pixels, strict=True)]
+    parts = zip(readings, shifts, came, strict=True)
+    return [replace(reading, shift=shift) if back else reading for reading, shift, back in parts]
+
+
+def flicker_of(readings: Sequence[Reading]) -> float:
+    """See `flicker`: of the light's mean over the subject, in the frames that have one."""
+    means = [reading.mean for reading in readings if reading.lattice is not None and reading.share is not None]
+    return flicker(np.stack(means)) if means else 0.0

@@ -1,0 +1,117 @@
+"""Which images of a batch are frames of one shot of a clip.
+
+A batch may be a clip or any images. Frames of a shot resemble the frame before: the scene, and the subject with its
+place. So no one has to say which it is. Images are float32 [H,W,3] sRGB in 0..1, mattes [H,W].
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..interrupt import check
+from .geometry import Box, Size, bounding_box
+from .resample import reduce, resize
+
+# Fewer frames are no clip.
+LEAST_FRAMES = 5
+# Longer sides in pixels of what is compared of a scene and of a subject, and the Gaussian that blurs it: a camera and a
+# subject move a little from frame to frame.
+SCENE_SIDE, SUBJECT_SIDE, BLUR = 48, 16, 1.5
+# Correlations from which on two scenes, and two subjects, are the same.
+SAME_SCENE, SAME_SUBJECT = 0.85, 0.6
+# Contrast below this is noise, and the most by which brightness changes from frame to frame; both in sRGB.
+NOISE, MOST_CHANGE = 4 / 255, 0.25
+# A subject moves by no more than this share of its longer side, and grows by no more than this, from frame to frame.
+MOST_MOTION, MOST_GROWTH = 1.0, 1.3
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is compared of an image.
+
+    Attributes:
+        scene: a small blurred one, [h,w,3].
+        subject: the same of the subject's box; None without a subject.
+        box: the subject's.
+    """
+
+    scene: np.ndarray
+    subject: np.ndarray | None = None
+    box: Box | None = None
+
+    @classmethod
+    def of(cls, background: np.ndarray, composite: np.ndarray, matte: np.ndarray) -> "Look":
+        check()
+        scene, box = small(background, SCENE_SIDE), bounding_box(matte)
+        if box is None:
+            return cls(scene)
+        inside = resize(composite[box.slices], Size(SUBJECT_SIDE, SUBJECT_SIDE))
+        return cls(scene, cv2.GaussianBlur(inside, (0, 0), BLUR), box)
+
+
+def small(image: np.ndarray, side: int) -> np.ndarray:
+    scale = min(1.0, side / max(image.shape[:2]))
+    width, height = (max(1, round(length * scale)) for length in Size.of(image))
+    return cv2.GaussianBlur(reduce(image, (width, height)), (0, 0), BLUR)
+
+
+def is_alike(one: np.ndarray, other: np.ndarray, least: float) -> bool:
+    """Whether two small images [h,w,3] show the same: their correlation is high, and their brightness about equal."""
+    means = [image.mean(axis=(0, 1)) for image in (one, other)]
+    a, b = (image - mean for image, mean in zip((one, other), means, strict=True))
+    product, power, other_power = (float((x * y).mean()) + NOISE**2 for x, y in ((a, b), (a, a), (b, b)))
+    near = float(np.abs(means[0] - means[1]).max()) <= MOST_CHANGE
+    return near and product >= least * math.sqrt(power * other_power)
+
+
+def goes_on(before: Look, after: Look) -> bool:
+    """Whether a frame may follow another one in the same shot."""
+    if not is_alike(before.scene, after.scene, SAME_SCENE):
+        return False
+    if before.subject is None or after.subject is None:
+        return True
+    one, other = before.box, after.box
+    assert one is not None and other is not None  # as there are subjects
+    sides = max(one.size), max(other.size)
+    moved = np.linalg.norm(one.corners.mean(axis=0) - other.corners.mean(axis=0))
+    return bool(
+        moved <= MOST_MOTION * max(sides)
+        and max(sides) <= MOST_GROWTH * min(sides)
+        and is_alike(before.subject, after.subject, SAME_SUBJECT)
+    )
+
+
+def find_clips(looks: Sequence[Look]) -> list[range]:
+    """The shots of a clip among a batch's images, from their first to behind their last.
+
+    Shots that are too short are left out. So are images that are all the same: runs of one composite, not frames.
+    """
+    shots, before = [], None
+    for number, look in enumerate(looks):
+        if before is not None and goes_on(before, look):
+            shots[-1] = range(shots[-1].start, number + 1)
+        else:
+            shots.append(range(number, number + 1))
+            before = look
+        # A subject that is gone for some frames is compared with how it was.
+        before = look if look.subject is not None else Look(look.scene, before.subject, before.box)
+    return [shot for shot in shots if len(shot) >= LEAST_FRAMES and not are_same([looks[n] for n in shot])]
+
+
+def are_same(looks: Sequence[Look]) -> bool:
+    """Whether all images look the same to the bit."""
+    first, *others = looks
+    nothing = np.zeros(0)
+
+    def subject(look: Look) -> np.ndarray:
+        return nothing if look.subject is None else look.subject
+
+    return all(
+        look.box == first.box
+        and np.array_equal(look.scene, first.scene)
+        and np.array_equal(subject(look), subject(first))
+        for look in others
+    )

@@ -1,0 +1,99 @@
+"""Light over time: what was read from each frame of a shot, fused so that it changes smoothly.
+
+A model that works on frames one by one gives each a slightly different light, which flickers. Light itself is still or
+drifts slowly. So a line is fitted around every frame, from the frames near it, each by the inverse of its variance
+(local-linear regression, Fan and Gijbels 1996): a steady drift is kept exactly, up to the first and the last frame.
+How many frames it is fitted to is what predicts left-out frames best. A frame that lies far off its neighbors' line
+gets no weight (Tukey's biweight).
+
+Readings are float [T,P]: T frames with P values each, such as logarithms of gains in places of the subject.
+"""
+
+import math
+
+import numpy as np
+
+# Deviations of the window in frames that are tried.
+WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
+# A wider window is taken where it predicts left-out frames no worse than this, as a share of the best one's error.
+WORSE = 1.05
+# Rounds of weights, and beyond how many usual errors a frame gets none.
+ROUNDS, OUTLYING = 3, 4.685
+
+
+def shifted(values: np.ndarray, frames: int) -> np.ndarray:
+    """values[t + frames] at t; 0 beyond both ends."""
+    moved, count = np.zeros_like(values), len(values)
+    if frames >= 0:
+        moved[: count - frames] = values[frames:]
+    else:
+        moved[-frames:] = values[:frames]
+    return moved
+
+
+def fit_lines(values: np.ndarray, weight: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """A weighted line around every frame, within a Gaussian window.
+
+    Args:
+        values: [T,P], finite.
+        weight: [T]; some are above 0.
+        sigma: of the window, in frames.
+    Returns:
+        The lines' heights [T,P], and the share that each frame's own values have in it, [T].
+    """
+    reach = min(len(values) - 1, math.ceil(4 * sigma))
+    offsets = range(-reach, reach + 1)
+    windowed = {d: shifted(weight, d) * math.exp(-0.5 * (d / sigma) ** 2) for d in offsets}
+    s0, s1, s2 = (sum(windowed[d] * d**power for d in offsets) for power in range(3))
+    # Where a single frame has weight there is no slope. Out of reach of any frame there is no line.
+    s0 = np.maximum(s0, 1e-300)
+    s2 = s2 + 1e-9 * s0
+    determinant = np.maximum(s0 * s2 - s1 * s1, 1e-12 * s0 * s2)
+    heights, own = np.zeros(values.shape), windowed[0] * s2 / determinant
+    for d in offsets:
+        heights += (windowed[d] * (s2 - s1 * d) / determinant)[:, None] * shifted(values, d)
+    return heights, own
+
+
+def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
+    """The readings of one shot as they are most likely: smooth in time.
+
+    Args:
+        values: [T,P]; those of a frame whose variance is infinite count for nothing, and are found from the others.
+        variance: the mean square error of each frame's readings, [T]; some are finite.
+        share: [T,P] in 0..1, how much each value counts where frames are compared. All of it by default.
+    Returns:
+        float64 [T,P].
+    """
+    known = np.isfinite(variance)
+    values = np.where(known[:, None], values, 0.0).astype(np.float64)
+    share = np.ones(values.shape) if share is None else np.where(known[:, None], share, 0.0) + 1e-12
+    given = np.where(known, 1 / np.where(known, variance, 1.0), 0.0)
+    given /= given.max()
+    if known.sum() < 3:
+        return fit_lines(values, given, float(len(values)))[0]
+    weight, heights = given, values
+    for _ in range(ROUNDS):
+        fits = [predicted(values, weight, share, sigma) for sigma in WIDTHS]
+        usual = [float(np.median(errors[known])) for _, errors in fits]
+        chosen = max(n for n, error in enumerate(usual) if error <= WORSE * min(usual))
+        heights, errors = fits[chosen]
+        weight = given * np.clip(1 - (errors / max(OUTLYING * usual[chosen], 1e-9)) ** 2, 0, None) ** 2
+    return fit_lines(values, weight, WIDTHS[chosen])[0]
+
+
+def predicted(values: np.ndarray, weight: np.ndarray, share: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """The lines of a window, and how far each frame lies off the one fitted without it: root mean square, [T]."""
+    heights, own = fit_lines(values, weight, sigma)
+    apart = (values - heights) / np.maximum(1 - own, 1e-3)[:, None]
+    return heights, np.sqrt((share * apart**2).sum(axis=1) / share.sum(axis=1))
+
+
+def flicker(log_gains: np.ndarray) -> float:
+    """How much light flickers over the frames of a shot: the mean absolute second difference of its log gain [T,P].
+
+    It is 0 for light that is still or drifts evenly; 0 for fewer than three frames.
+    """
+    if len(log_gains) < 3:
+        return 0.0
+    return float(np.abs(np.diff(log_gains, 2, axis=0)).mean())

@@ -1,0 +1,26 @@
+"""A clip in windows of its own frames, and its steady light: both together."""
+
+import json
+
+import numpy as np
+import torch
+from node_support import block, make_image, run_node
+
+FRAMES = 12
+
+
+def test_a_moving_subject_s_light_is_steady_in_windows_that_move():
+    clip = make_image(72, 160, seed=1).repeat(FRAMES, 1, 1, 1)
+    exemplar, mask = make_image(40, 40, seed=2), block(40, 40, 5, 5, 35, 35)
+    given = {"placement": "manual", "y": 0.5, "size": 0.5, "ring": 6, "keyframes": "0: x 0.2\n11: x 0.8"}
+    pasted = run_node("PhDPasteBlend", background=clip, subject=exemplar, subject_mask=mask, **given).values[0]
+    crop, window = run_node("PhDCrop", paste=pasted, side=96, window_per_frame=True).values[:2]
+    assert crop.boxes
+    noise = np.random.default_rng(3).normal(size=FRAMES)[:, None, None, None] * 0.05
+    sampled = window * torch.from_numpy(0.7 * np.exp(noise)).float()
+    image, used, report = run_node("PhDStitch", crop=crop, sampled=sampled, color_fix=0.0).values[:3]
+    assert torch.equal(image[used == 0], clip[used == 0])
+    entries = json.loads(report)
+    assert all(entry["flicker"] < 0.5 * entry["flicker_read"] for entry in entries)
+    gains = np.array([entry["gain"] for entry in entries])
+    assert np.abs(np.diff(gains, 2, axis=0)).max() < 0.05

@@ -1,0 +1,142 @@
+"""Crop and Stitch on clips, through the real executor: a window for each frame, and what video models take."""
+
+import dataclasses
+
+import pytest
+import torch
+from node_support import block, make_image, module, prompt, refused, run_node, tiny_wan, tiny_wan_vae
+
+FRAMES = 9
+CLIP = make_image(48, 96, batch=FRAMES, seed=1)
+EXEMPLAR, SUBJECT = make_image(20, 24, seed=2), block(20, 24, 4, 6, 16, 18)
+MOVE = "0: x 0.15, y 0.5\n8: x 0.85"
+
+
+def paste(clip=CLIP, **changes):
+    given = {"placement": "manual", "size": 0.3, "ring": 3, "feather": 0.5, "keyframes": MOVE} | changes
+    return run_node("PhDPasteBlend", background=clip, subject=EXEMPLAR, subject_mask=SUBJECT, **given).values[0]
+
+
+def crop(pasted=None, **changes):
+    given = {} if pasted is None else {"paste": pasted}
+    return run_node("PhDCrop", **given, **{"side": 64, "window_per_frame": True, **changes})
+
+
+def test_each_frame_has_its_own_window_around_the_subject():
+    pasted = paste()
+    together, alone = crop(pasted, window_per_frame=False), crop(pasted)
+    windows = alone.execution.outputs["node"]["phd_window"]
+    assert len(windows) == FRAMES and len({(one["width"], one["height"]) for one in windows}) == 1
+    starts = [one["x"] for one in windows]
+    assert starts == sorted(starts) and len(set(starts)) >= FRAMES - 4
+    assert len(together.execution.outputs["node"]["phd_window"]) == 1
+    # Every frame's subject has more of the model's pixels.
+    shown, before = (ran.values[5].sum((1, 2)) for ran in (alone, together))
+    assert (shown > 1.5 * before).all()
+    assert any("Each frame has its own window of" in text for text in alone.text)
+
+
+def test_each_frame_s_crop_is_that_of_its_window():
+    pasted = paste()
+    ran = crop(pasted, size_mode="no resize", multiple=1)
+    for frame, box in enumerate(ran.values[0].boxes):
+        rows, columns = box.slices
+        assert torch.equal(ran.values[1][frame], pasted.composite[frame, rows, columns])
+        assert torch.equal(ran.values[3][frame], pasted.harmonize_mask[frame, rows, columns])
+
+
+@pytest.mark.parametrize("margin", [0, 200])
+def test_stitch_puts_each_frame_back_from_its_own_window(margin):
+    # The second window is larger than the scene and reaches beyond it.
+    pasted = paste()
+    sizes = {"size_mode": "exact", "width": 64, "height": 64 + margin} if margin else {}
+    ran = crop(pasted, **sizes)
+    assert any(ran.values[0].margins) == bool(margin)
+    image, mask = run_node("PhDStitch", crop=ran.values[0], sampled=1 - ran.values[1], detail=0.0).values[:2]
+    assert torch.equal(image[mask == 0], CLIP[mask == 0])
+    assert ((mask > 0) <= (pasted.harmonize_mask > 0)).all() and (mask.amax((1, 2)) > 0).all()
+    untouched = run_node("PhDStitch", crop=ran.values[0], sampled=ran.values[1], detail=1.0).values[0]
+    torch.testing.assert_close(untouched, pasted.composite, rtol=0, atol=2e-5)
+
+
+def test_one_window_for_all_is_as_without_the_switch():
+    still = paste(CLIP[:1], keyframes="")
+    plain, followed = crop(still, window_per_frame=False), crop(still)
+    assert plain.values[0] == followed.values[0] and not followed.values[0].boxes
+    for slot in range(1, 6):
+        assert torch.equal(plain.values[slot], followed.values[slot])
+
+
+def test_frames_without_a_subject_pass_through():
+    tracked = torch.cat([block(48, 96, 15, 5 + 3 * n, 30, 20 + 3 * n) for n in range(30)])
+    tracked[8:24] = 0
+    clip = make_image(48, 96, batch=30, seed=3)
+    pasted = run_node(
+        "PhDPasteBlend",
+        background=clip,
+        subject=EXEMPLAR,
+        subject_mask=SUBJECT,
+        track=tracked,
+        placement="manual",
+        ring=3,
+    ).values[0]
+    ran = crop(pasted)
+    image, mask = run_node("PhDStitch", crop=ran.values[0], sampled=1 - ran.values[1]).values[:2]
+    assert torch.equal(image[8:24], clip[8:24]) and not mask[8:24].any() and mask[:8].any()
+    assert torch.equal(image[mask == 0], clip[mask == 0])
+
+
+def test_items_of_a_split_latent_keep_their_windows(pack):
+    demo_vae = run_node("PhDLoadDemoModel").values[2]
+    ran = crop(paste(), vae=demo_vae)
+    companions = module("nodes.companions")
+    latent, crop_value = ran.values[6], ran.values[0]
+    some = {**latent, "samples": latent["samples"][3:5], "batch_index": [3, 4]}
+    held = companions.companions_of(some)
+    assert held.crop.boxes == crop_value.boxes[3:5] and held.crop.is_of(crop_value)
+    other = dataclasses.replace(crop_value, boxes=crop_value.boxes[::-1])
+    assert not other.is_of(crop_value)
+    image, mask = run_node("PhDStitch", crop=crop_value, latent=some, vae=demo_vae).values[:2]
+    assert image.shape[0] == 2 and torch.equal(image[mask == 0], CLIP[3:5][mask == 0])
+
+
+def test_frames_of_another_clip_are_refused():
+    ran, other = crop(paste()), paste(CLIP[:4])
+    message = refused("PhDStitch", crop=ran.values[0], sampled=ran.values[1][:4], background=other.background,
+                      composite=other.composite, subject_matte=other.subject_matte,
+                      harmonize_mask=other.harmonize_mask)  # fmt: skip
+    assert "background: 4" in message and "crop: 9" in message
+
+
+@pytest.mark.parametrize(("frames", "kept"), [(1, 1), (4, 1), (9, 9), (12, 9)])
+def test_a_video_vae_s_groups_of_frames_are_kept_whole(frames, kept):
+    clip = make_image(48, 96, batch=frames, seed=1)
+    ran = crop(paste(clip), vae=tiny_wan_vae())
+    assert ran.values[1].shape[0] == ran.values[0].pasted.composite.shape[0] == kept
+    assert ran.values[6]["samples"].shape[2] == (kept + 3) // 4
+    said = f"This VAE encodes a clip's first frame and then 4 at a time: of {frames} frames, the last {frames - kept}"
+    assert any(said in text for text in ran.text) == (kept < frames)
+
+
+def test_a_clip_goes_through_a_video_model_and_back():
+    vae = tiny_wan_vae()
+    ran = crop(paste(), vae=vae)
+    words = [[prompt(1)[0][0], {}]]
+    sampled = run_node(
+        "PhDHarmonizeSampler", model=tiny_wan(), positive=words, negative=words, latent=ran.values[6], seed=1,
+        preset="custom", steps=2, inner_steps=1, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=0.5,
+    ).values[0]  # fmt: skip
+    assert sampled["samples"].shape == ran.values[6]["samples"].shape
+    image, mask = run_node("PhDStitch", crop=ran.values[0], latent=sampled, vae=vae).values[:2]
+    assert image.shape == CLIP.shape and torch.equal(image[mask == 0], CLIP[mask == 0])
+    assert (mask.amax((1, 2)) > 0).all() and not torch.equal(image, CLIP)
+
+
+def test_comfyui_s_own_sampler_gets_a_clip_s_masks_by_latent_frames():
+    # What may change moves from frame to frame: nothing in the first ones, then in the last four.
+    masks = torch.zeros(FRAMES, 48, 96)
+    masks[5:, 10:40, 20:60] = 1
+    latent = crop(image=CLIP, mask=masks, vae=tiny_wan_vae(), window_per_frame=False).values[6]
+    assert latent["noise_mask"].shape[:3] == (1, 1, 3)
+    changing = latent["noise_mask"].amax((0, 1, 3, 4)).tolist()
+    assert changing == [0, 0, 1]

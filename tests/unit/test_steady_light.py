@@ -1,0 +1,87 @@
+"""Light over time: a steady drift is kept, noise and bad frames are not."""
+
+import numpy as np
+import pytest
+
+from phd_ops.pixels.steady_light import fit_lines, flicker, steadied
+
+
+def drift(frames, slope=0.01):
+    """Two readings that drift evenly, [T,2]."""
+    return slope * np.arange(frames)[:, None] * [1.0, -2.0] + [0.3, -0.1]
+
+
+def test_flicker_is_the_mean_absolute_second_difference():
+    # Second differences: 0 - 2 + 0 = -2 and 1 - 0 + 0 = 1.
+    assert flicker(np.array([[0.0], [1.0], [0.0], [0.0]])) == pytest.approx((2 + 1) / 2)
+    assert flicker(drift(9)) == pytest.approx(0, abs=1e-12)
+    assert flicker(drift(2)) == flicker(drift(1)) == 0
+
+
+def test_a_line_is_fitted_around_every_frame_by_hand():
+    # Around the middle one of three frames: weights e^-1/2, 1, e^-1/2, so the line's height is the weighted mean.
+    side = np.exp(-0.5)
+    heights, own = fit_lines(np.array([[0.0], [3.0], [0.0]]), np.ones(3), 1.0)
+    assert heights[1, 0] == pytest.approx(3 / (1 + 2 * side))
+    assert own[1] == pytest.approx(1 / (1 + 2 * side))
+    # A frame without weight counts for nothing, and gets the line of the others.
+    heights, own = fit_lines(np.array([[1.0], [9.0], [2.0]]), np.array([1.0, 0.0, 1.0]), 1.0)
+    assert heights[:, 0] == pytest.approx([1, 1.5, 2], abs=1e-6) and own[1] == 0
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5, 40])
+def test_light_that_drifts_evenly_is_kept_up_to_both_ends(frames):
+    values = drift(frames)
+    assert steadied(values, np.full(frames, 0.01)) == pytest.approx(values, abs=1e-6 if frames > 2 else 0.02)
+
+
+def test_noise_from_frame_to_frame_goes_and_the_error_with_it():
+    truth = drift(48)
+    read = truth + np.random.default_rng(0).normal(0, 0.03, truth.shape)
+    steady = steadied(read, np.full(48, 0.01))
+    assert flicker(steady) < 0.1 * flicker(read)
+    assert np.abs(steady - truth).mean() < 0.5 * np.abs(read - truth).mean()
+
+
+def test_light_that_swings_is_followed():
+    truth = 0.3 * np.sin(np.arange(60)[:, None] / 4)
+    read = truth + np.random.default_rng(0).normal(0, 0.01, truth.shape)
+    assert np.abs(steadied(read, np.full(60, 0.01)) - truth).max() < 0.06
+
+
+@pytest.mark.parametrize("bad", [0, 7, 19])
+def test_a_bad_frame_gets_the_light_of_the_others(bad):
+    truth = drift(20)
+    read = truth + np.random.default_rng(1).normal(0, 0.005, truth.shape)
+    without = steadied(read, np.full(20, 0.01))
+    read[bad] += 0.8
+    assert np.abs(steadied(read, np.full(20, 0.01)) - without).max() < 0.02
+
+
+def test_a_frame_without_a_reading_is_found_from_the_others_whatever_it_holds():
+    values, variance = drift(12), np.full(12, 0.01)
+    variance[[0, 5, 6]] = np.inf
+    read = np.where(np.isfinite(variance)[:, None], values, np.nan)
+    assert steadied(read, variance) == pytest.approx(values, abs=1e-6)
+
+
+def test_frames_count_by_their_variance():
+    read = np.array([[0.0], [1.0]] * 10)
+    steady = steadied(read, np.array([0.001, 0.1] * 10))
+    assert np.abs(steady).max() < 0.1
+
+
+def test_one_reading_serves_all_frames():
+    read, variance = np.full((6, 1), 5.0), np.full(6, np.inf)
+    read[2], variance[2] = 0.4, 0.01
+    assert steadied(read, variance) == pytest.approx(np.full((6, 1), 0.4))
+
+
+def test_only_shared_values_tell_a_bad_frame():
+    read = drift(16, 0.0) + np.random.default_rng(2).normal(0, 0.003, (16, 2))
+    read[4, 1] += 1
+    share = np.ones((16, 2))
+    share[:, 1] = 0
+    # What lies off is not on the subject, so the frame still counts.
+    assert steadied(read, np.full(16, 0.01), share)[4, 1] > 0
+    assert steadied(read, np.full(16, 0.01))[4, 1] == pytest.approx(-0.1, abs=0.02)
