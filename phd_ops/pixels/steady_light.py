@@ -72,21 +72,21 @@ def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None 
     given /= given.max()
     if known.sum() < 3:
         return fit_lines(values, given, float(len(values)))[0]
-    weight, heights = given, values
+    weight = given
     for _ in range(ROUNDS):
-        fits = [predicted(values, weight, share, sigma) for sigma in WIDTHS]
-        usual = [float(np.median(errors[known])) for _, errors in fits]
+        errors = [left_out_errors(values, weight, share, sigma) for sigma in WIDTHS]
+        usual = [float(np.median(one[known])) for one in errors]
         chosen = max(n for n, error in enumerate(usual) if error <= WORSE * min(usual))
-        heights, errors = fits[chosen]
-        weight = given * np.clip(1 - (errors / max(OUTLYING * usual[chosen], 1e-9)) ** 2, 0, None) ** 2
+        weight = given * np.clip(1 - (errors[chosen] / max(OUTLYING * usual[chosen], 1e-9)) ** 2, 0, None) ** 2
     return fit_lines(values, weight, WIDTHS[chosen])[0]
 
 
-def predicted(values: np.ndarray, weight: np.ndarray, share: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """The lines of a window, and how far each frame lies off the one fitted without it: root mean square, [T]."""
+def left_out_errors(values: np.ndarray, weight: np.ndarray, share: np.ndarray, sigma: float) -> np.ndarray:
+    """How far each frame lies off the line of a window that is fitted without it: root mean square, [T]."""
     heights, own = fit_lines(values, weight, sigma)
-    apart = (values - heights) / np.maximum(1 - own, 1e-3)[:, None]
-    return heights, np.sqrt((share * apart**2).sum(axis=1) / share.sum(axis=1))
+    apart = np.subtract(values, heights, out=heights)
+    apart /= np.maximum(1 - own, 1e-3)[:, None]
+    return np.sqrt(np.einsum("tp,tp,tp->t", share, apart, apart) / share.sum(axis=1))
 
 
 def flicker(log_gains: np.ndarray) -> float:
