@@ -91,9 +91,10 @@ def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None 
 
 def carried_on(heights: np.ndarray) -> np.ndarray:
     """Heights [T,P] with those of the nearest frame where there are none."""
-    found = np.flatnonzero(~np.isnan(heights[:, 0]))
-    frames = np.arange(len(heights))
-    return heights[found[np.abs(frames[:, None] - found).argmin(axis=1)]] if len(found) < len(frames) else heights
+    found, frames = np.flatnonzero(~np.isnan(heights[:, 0])), np.arange(len(heights))
+    after = np.searchsorted(found, frames)
+    before, after = found[np.maximum(after - 1, 0)], found[np.minimum(after, len(found) - 1)]
+    return heights[np.where(np.abs(frames - before) < np.abs(after - frames), before, after)]
 
 
 def left_out_errors(values: np.ndarray, weight: np.ndarray, share: np.ndarray, sigma: float) -> np.ndarray:
