@@ -24,7 +24,7 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
 from .crop_inputs import LEAST_SIDE, model_inputs, plain_inputs, scene_inputs, window_inputs
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item, pixels
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item, pixels, stacked
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
@@ -144,8 +144,8 @@ class PhDCrop(io.ComfyNode):
         changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]
         make = moving_window if window_per_frame and len(changes) > 1 else window_around
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
-        images = {name: as_tensor(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
-        masks = {name: as_tensor(cut_masks(batches[name], count, window, name)) for name in MASKS}
+        images = {name: stacked(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
+        masks = {name: stacked(cut_masks(batches[name], count, window, name)) for name in MASKS}
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
         latent = {} if vae is None else encoded(vae, images, masks, crop)
         if vae is not None and sockets.get("image") is not None:

@@ -107,3 +107,13 @@ def as_tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     for index, array in enumerate(arrays):
         copy(array, batch[index])
     return torch.from_numpy(batch)
+
+
+def stacked(arrays: list[np.ndarray]) -> torch.Tensor:
+    """`as_tensor` of a list, which is emptied: each array is freed once it is copied, so that no long batch is held
+    twice."""
+    batch = np.empty((len(arrays), *arrays[0].shape), np.float32)
+    while arrays:
+        copy(arrays[-1], batch[len(arrays) - 1])
+        arrays.pop()
+    return torch.from_numpy(batch)

@@ -61,8 +61,7 @@ def read_clips(batch: Batch, options: StitchOptions) -> Clips:
     clips = Clips()
     if batch.count < LEAST_FRAMES:
         return clips
-    looks = list(each(batch.look, range(batch.count)))
-    for shot in find_clips(looks):
+    for shot in find_clips(each(batch.look, range(batch.count))):
         found = read_shot(batch, shot, options)
         read = [reading for reading, _ in found]
         clips.registrations.update((index, lay) for index, (_, lay) in zip(shot, found, strict=True))

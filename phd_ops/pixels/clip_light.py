@@ -21,7 +21,7 @@ from .stitch import ModelWindow, StitchOptions, corrected, light_on_subject
 from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
-PLACES = 16
+PLACES = 10
 # Light is read from a subject's part of at most so many pixels a side.
 MOST_SIDE = 128
 FROM_FRAMES = sentence("the other frames of its shot")

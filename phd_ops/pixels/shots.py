@@ -5,7 +5,7 @@ place. So no one has to say which it is. Images are float32 [H,W,3] sRGB in 0..1
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -24,8 +24,9 @@ SCENE_SIDE, SUBJECT_SIDE, BLUR = 48, 16, 1.5
 SAME_SCENE, SAME_SUBJECT = 0.85, 0.6
 # Contrast below this is noise, and the most by which brightness changes from frame to frame; both in sRGB.
 NOISE, MOST_CHANGE = 4 / 255, 0.25
-# A subject moves by no more than this share of its longer side, and grows by no more than this, from frame to frame.
-MOST_MOTION, MOST_GROWTH = 1.0, 1.3
+# A subject moves by no more than this share of its longer side, and grows by no more than this factor, from frame to
+# frame. Where one subject is pasted at random places, it nearly never does so many times in a row.
+MOST_MOTION, MOST_GROWTH = 0.5, 1.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,34 +85,28 @@ def goes_on(before: Look, after: Look) -> bool:
     )
 
 
-def find_clips(looks: Sequence[Look]) -> list[range]:
+def find_clips(looks: Iterable[Look]) -> list[range]:
     """The shots of a clip among a batch's images, from their first to behind their last.
 
     Shots that are too short are left out. So are images that are all the same: runs of one composite, not frames.
     """
-    shots, before = [], None
+    clips, start, number, all_same = [], 0, -1, True
+    first = before = None
     for number, look in enumerate(looks):
-        if before is not None and goes_on(before, look):
-            shots[-1] = range(shots[-1].start, number + 1)
-        else:
-            shots.append(range(number, number + 1))
-            before = look
+        if first is None or before is None or not goes_on(before, look):
+            if number - start >= LEAST_FRAMES and not all_same:
+                clips.append(range(start, number))
+            start, first, before, all_same = number, look, look, True
+        all_same &= is_same(first, look)
         # A subject that is gone for some frames is compared with how it was.
         before = look if look.subject is not None else Look(look.scene, before.subject, before.box)
-    return [shot for shot in shots if len(shot) >= LEAST_FRAMES and not are_same([looks[n] for n in shot])]
+    if number + 1 - start >= LEAST_FRAMES and not all_same:
+        clips.append(range(start, number + 1))
+    return clips
 
 
-def are_same(looks: Sequence[Look]) -> bool:
-    """Whether all images look the same to the bit."""
-    first, *others = looks
-    nothing = np.zeros(0)
-
-    def subject(look: Look) -> np.ndarray:
-        return nothing if look.subject is None else look.subject
-
-    return all(
-        look.box == first.box
-        and np.array_equal(look.scene, first.scene)
-        and np.array_equal(subject(look), subject(first))
-        for look in others
-    )
+def is_same(one: Look, other: Look) -> bool:
+    """Whether two images look the same to the bit."""
+    if one.box != other.box or not np.array_equal(one.scene, other.scene):
+        return False
+    return one.subject is None or (other.subject is not None and np.array_equal(one.subject, other.subject))

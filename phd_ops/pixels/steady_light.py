@@ -19,6 +19,13 @@ WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
 WORSE = 1.05
 # Rounds of weights, and beyond how many usual errors a frame gets none.
 ROUNDS, OUTLYING = 3, 4.685
+# No usual error is less: it could not be seen.
+INVISIBLE = 1e-4
+# Keeps a line's slope at 0 where one frame alone has weight, in squared deviations of the window.
+RIDGE = 1e-6
+# Frames whose weights in a window sum up to less are out of reach; and where a frame's own share in its line is larger,
+# no other one is in reach.
+LEAST_WEIGHT, MOST_OWN = 1e-6, 0.999
 
 
 def shifted(values: np.ndarray, frames: int) -> np.ndarray:
@@ -36,19 +43,20 @@ def fit_lines(values: np.ndarray, weight: np.ndarray, sigma: float) -> tuple[np.
 
     Args:
         values: [T,P], finite.
-        weight: [T]; some are above 0.
+        weight: [T], 0..1.
         sigma: of the window, in frames.
     Returns:
-        The lines' heights [T,P], and the share that each frame's own values have in it, [T].
+        The lines' heights [T,P], and the share that each frame's own values have in it, [T]; NaN where no frame with
+        weight is in reach.
     """
     reach = min(len(values) - 1, math.ceil(4 * sigma))
     offsets = range(-reach, reach + 1)
     windowed = {d: shifted(weight, d) * math.exp(-0.5 * (d / sigma) ** 2) for d in offsets}
     s0, s1, s2 = (sum(windowed[d] * d**power for d in offsets) for power in range(3))
-    # Where a single frame has weight there is no slope. Out of reach of any frame there is no line.
-    s0 = np.maximum(s0, 1e-300)
-    s2 = s2 + 1e-9 * s0
-    determinant = np.maximum(s0 * s2 - s1 * s1, 1e-12 * s0 * s2)
+    s0 = np.where(s0 > LEAST_WEIGHT, s0, np.nan)
+    # Where a single frame has weight there is no slope.
+    s2 = s2 + RIDGE * sigma**2 * s0
+    determinant = s0 * s2 - s1 * s1
     heights, own = np.zeros(values.shape), windowed[0] * s2 / determinant
     for d in offsets:
         heights += (windowed[d] * (s2 - s1 * d) / determinant)[:, None] * shifted(values, d)
@@ -70,23 +78,38 @@ def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None 
     share = np.ones(values.shape) if share is None else np.where(known[:, None], share, 0.0) + 1e-12
     given = np.where(known, 1 / np.where(known, variance, 1.0), 0.0)
     given /= given.max()
-    if known.sum() < 3:
-        return fit_lines(values, given, float(len(values)))[0]
-    weight, heights = given, values
-    for _ in range(ROUNDS):
-        fits = [predicted(values, weight, share, sigma) for sigma in WIDTHS]
-        usual = [float(np.median(errors[known])) for _, errors in fits]
+    weight, width = given, float(len(values))
+    for _ in range(ROUNDS if known.sum() > 2 else 0):
+        errors = [left_out_errors(values, weight, share, sigma) for sigma in WIDTHS]
+        usual = [usual_error(one[known]) for one in errors]
         chosen = max(n for n, error in enumerate(usual) if error <= WORSE * min(usual))
-        heights, errors = fits[chosen]
-        weight = given * np.clip(1 - (errors / max(OUTLYING * usual[chosen], 1e-9)) ** 2, 0, None) ** 2
-    return fit_lines(values, weight, WIDTHS[chosen])[0]
+        width, times = WIDTHS[chosen], errors[chosen] / (OUTLYING * max(usual[chosen], INVISIBLE))
+        # What cannot be compared with others is taken as it is.
+        weight = given * np.where(np.isnan(times), 1.0, np.maximum(1 - times**2, 0) ** 2)
+    return carried_on(fit_lines(values, weight, width)[0])
 
 
-def predicted(values: np.ndarray, weight: np.ndarray, share: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """The lines of a window, and how far each frame lies off the one fitted without it: root mean square, [T]."""
+def carried_on(heights: np.ndarray) -> np.ndarray:
+    """Heights [T,P] with those of the nearest frame where there are none."""
+    found, frames = np.flatnonzero(~np.isnan(heights[:, 0])), np.arange(len(heights))
+    after = np.searchsorted(found, frames)
+    before, after = found[np.maximum(after - 1, 0)], found[np.minimum(after, len(found) - 1)]
+    return heights[np.where(np.abs(frames - before) < np.abs(after - frames), before, after)]
+
+
+def left_out_errors(values: np.ndarray, weight: np.ndarray, share: np.ndarray, sigma: float) -> np.ndarray:
+    """How far each frame lies off the line of a window that is fitted without it: root mean square, [T]; NaN where no
+    other frame is in reach."""
     heights, own = fit_lines(values, weight, sigma)
-    apart = (values - heights) / np.maximum(1 - own, 1e-3)[:, None]
-    return heights, np.sqrt((share * apart**2).sum(axis=1) / share.sum(axis=1))
+    apart = np.subtract(values, heights, out=heights)
+    apart /= np.where(own < MOST_OWN, 1 - own, np.nan)[:, None]
+    return np.sqrt(np.einsum("tp,tp,tp->t", share, apart, apart) / share.sum(axis=1))
+
+
+def usual_error(errors: np.ndarray) -> float:
+    """The median of those that are known; infinite where few are."""
+    found = errors[~np.isnan(errors)]
+    return float(np.median(found)) if 2 * len(found) >= len(errors) else math.inf
 
 
 def flicker(log_gains: np.ndarray) -> float:

@@ -121,3 +121,10 @@ def test_the_mask_that_stitch_used_is_what_it_shows(page):
     with Image.open(f"{folder_paths.get_temp_directory()}/{shown['filename']}") as image:
         drawn = np.asarray(image.convert("RGB"), np.float32) / 255
     assert np.abs(drawn - ran.values[1][0].numpy()[..., None]).mean() <= 1 / 255
+
+
+def test_a_stacked_list_is_given_up_and_its_order_kept():
+    images = module("nodes.images")
+    arrays = [np.full((2, 3), n, np.float32) for n in range(4)]
+    assert images.stacked(arrays)[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert arrays == []

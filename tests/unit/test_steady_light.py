@@ -85,3 +85,20 @@ def test_only_shared_values_tell_a_bad_frame():
     # What lies off is not on the subject, so the frame still counts.
     assert steadied(read, np.full(16, 0.01), share)[4, 1] > 0
     assert steadied(read, np.full(16, 0.01))[4, 1] == pytest.approx(-0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("apart", [3, 9, 40, 150])
+def test_readings_that_are_few_and_far_between_serve_all_frames(apart):
+    truth, variance = drift(4 * apart + 1, 0.001), np.full(4 * apart + 1, np.inf)
+    variance[::apart] = 0.01
+    steady = steadied(np.where(np.isfinite(variance)[:, None], truth, 0), variance)
+    assert np.abs(steady - truth).max() < 0.002 * apart
+
+
+def test_a_reading_far_from_all_others_is_taken_as_it_is():
+    variance = np.full(200, np.inf)
+    variance[:20], variance[190] = 0.01, 0.01
+    read = np.where(np.arange(200)[:, None] < 100, 0.2, 0.6)
+    steady = steadied(read, variance)
+    assert steady[5] == pytest.approx(0.2) and steady[190] == pytest.approx(0.6, abs=0.01)
+    assert np.isfinite(steady).all()
