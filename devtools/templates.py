@@ -196,8 +196,8 @@ then click on the subject or draw a box around it.
 
 Press **Run**, or select a node and press *Run to this node* to see one step.
 
-**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Set `context` to 1.6, `scheduler` to simple, \
-and in Harmonize Sampler `anchor_strength` to 0.5 and `denoise` to 0.75."""
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Add **Model Settings**, connect the model to it, \
+and drag each of its outputs onto the widgets of that name."""
 
 
 def edit_model_note(name: str, models: dict[str, tuple[dict[str, str], ...]], hint: str) -> str:

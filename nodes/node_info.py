@@ -32,6 +32,7 @@ SEARCH_ALIASES = {
     ],
     "PhDLoadModule": ["controlnet", "load module", "harmonize"],
     "PhDApplyModule": ["controlnet", "apply module", "harmonize", "relight", "shadow"],
+    "PhDModelSettings": ["cfg", "scheduler", "recommended settings", "auto settings"],
     "PhDMask": [
         "grow mask", "expand mask", "shrink mask", "feather mask", "blur mask", "fill holes", "invert mask", "mask",
         "remove small regions", "dilate", "erode",

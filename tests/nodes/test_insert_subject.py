@@ -115,7 +115,7 @@ def test_one_image_for_both_and_several_nodes_run():
 
 
 def test_the_settings_are_asked_of_the_model():
-    settings = module("nodes.insert_subject").settings_of
+    settings = module("nodes.model_settings").settings_of
     demo = run_node("PhDLoadDemoModel").values[0]
     assert settings(demo)["PhDCrop"] == {"context": 1.35}
     assert settings(tiny_model("EPS")) == {}
@@ -124,7 +124,7 @@ def test_the_settings_are_asked_of_the_model():
 
 def test_a_wish_of_a_model_names_inputs_of_our_nodes(pack):
     demo = run_node("PhDLoadDemoModel").values[0]
-    for node_id, widgets in module("nodes.insert_subject").settings_of(demo).items():
+    for node_id, widgets in module("nodes.model_settings").settings_of(demo).items():
         assert set(widgets) <= {item.id for item in pack[node_id].GET_SCHEMA().inputs}
 
 

@@ -3,6 +3,8 @@
 import { MessageLine } from "./message_line.mjs";
 import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
+import { facesOf, isInside, isShownOutside, toggleOutside } from "./subgraph_faces.mjs";
+import { insideOf } from "./subgraph_view.mjs";
 
 /** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
 /**
@@ -19,12 +21,19 @@ import { saidBy } from "./run_messages.mjs";
 /**
  * @typedef {object} Editor
  * @property {import("./editor_frame.mjs").EditorFrame} frame
+ * @property {any} node
+ * @property {Frontend} frontend
+ * @property {string[]} fields the widgets that it sets
+ * @property {(node: any) => Editor} [copyFor] another editor, for its node as it is seen from outside a subgraph
+ * @property {(key: import("./translations.mjs").TextKey) => string} text
  * @property {() => void} refresh reads the graph again; cheap where nothing changed
  * @property {(() => void)} changed a widget of the node was changed
  * @property {(output: any) => void} ran gets the `ui` output of a run
  */
 
 const MIN_WIDTH = 340;
+/** The name of the widget that holds an editor. */
+const CANVAS = "phd_canvas";
 /** The name that the frontend gives to the text of a running node, which our line shows too. */
 const FRONTENDS_TEXT = "$$node-text-preview";
 
@@ -33,6 +42,8 @@ const FRONTENDS_TEXT = "$$node-text-preview";
  * @type {Map<any, Editor>}
  */
 const openEditors = new Map();
+/** The nodes of subgraphs that show editors of nodes inside, by those nodes as they are seen from there. @type {Map<any, any>} */
+const faces = new Map();
 /** Our nodes without an editor that are in a graph, with their lines. @type {Map<any, MessageLine | null>} */
 const openLines = new Map();
 /** How to show the widgets of a node that matter, by node. @type {WeakMap<any, () => void>} */
@@ -52,6 +63,7 @@ let zoomTimer = 0;
 export function refreshAll() {
   scheduled ||= requestAnimationFrame(() => {
     scheduled = 0;
+    updateFaces();
     takePlaces();
     for (const [node, editor] of openEditors) {
       editor.frame.showingErrors(() => editor.refresh())();
@@ -65,14 +77,18 @@ export function refreshAll() {
   });
 }
 
-/** Shows the widgets of a node that matter, from now on. @param {any} node @param {Frontend} frontend */
-function keepFolded(node, frontend) {
+/**
+ * Shows the widgets of a node that matter, from now on.
+ * @param {any} node @param {Frontend} frontend @param {() => void} [also] what else depends on the graph
+ */
+function keepFolded(node, frontend, also = () => {}) {
   const rare = rareWidgets(node);
   restUnusedSeed(node);
   /** What the node was folded for. @type {unknown} */
   let drawn;
   folds.set(node, () => {
     updateRows(node, rare, frontend.isNodes2());
+    also();
     fit(node);
   });
   fitted.set(node, node.size[1]);
@@ -103,16 +119,50 @@ function takePlaces() {
   for (const [id, left] of leftElements) {
     if (!left.isConnected) leftElements.delete(id);
     for (const [node, { frame }] of openEditors) {
-      if (String(node.id) !== id || frame.element.isConnected || !left.isConnected) continue;
+      if (placeOf(node) !== id || frame.element.isConnected || !left.isConnected) continue;
       left.replaceWith(frame.element);
       leftElements.delete(id);
     }
   }
 }
 
+/** @param {any} node @returns {string} Of the node that shows its editor, the same after undo and a reload. */
+function placeOf(node) {
+  const host = faces.get(node);
+  return host ? `${host.id} ${node.id}` : String(node.id);
+}
+
 /** @param {any} node @returns {Editor | undefined} The editor of a node that is in a graph. */
 export function editorOf(node) {
-  return openEditors.get(node);
+  return openEditors.get(node) ?? openEditors.get(insideOf(node));
+}
+
+/** Shows editors on the nodes of subgraphs that show their widgets, and no longer on others. */
+function updateFaces() {
+  /** @type {Map<any, { host: any, editor: Editor }>} */
+  const wanted = new Map();
+  for (const [node, editor] of openEditors) {
+    if (faces.has(node)) continue;
+    for (const { host, seen } of facesOf(node, editor.fields)) wanted.set(seen, { host, editor });
+  }
+  for (const [seen, host] of faces) if (!wanted.has(seen)) closeFace(seen, host);
+  for (const [seen, { host, editor }] of wanted)
+    if (!faces.has(seen) && editor.copyFor) openFace(host, seen, editor.copyFor(seen));
+}
+
+/** @param {any} host @param {any} seen @param {Editor} editor */
+function openFace(host, seen, editor) {
+  faces.set(seen, host);
+  addEditor(host, editor);
+  open(seen, editor);
+}
+
+/** @param {any} seen @param {any} host */
+function closeFace(seen, host) {
+  const { element } = editorOf(seen)?.frame ?? {};
+  close(seen);
+  faces.delete(seen);
+  if (host.graph) host.removeWidget(host.widgets.find((widget) => widget.element === element));
 }
 
 /** Shows what one of our nodes said last. @param {any} node */
@@ -130,11 +180,7 @@ export function showMessages(node) {
  */
 export function attachEditor(node, editor, frontend) {
   const { frame } = editor;
-  frame.sizeChanged = addElement(node, "phd_canvas", frame.element, {
-    getMinHeight: () => frame.heightIn(node.size[0]),
-    // The classic renderer draws after every change, also of nodes upstream.
-    onDraw: frame.showingErrors(() => editor.refresh()),
-  });
+  addEditor(node, editor);
   // Above the other widgets. Older frontends leave a hole in a workflow's values for a widget that is not stored, and
   // do not expect one when they read them.
   node.widgets.unshift(node.widgets.pop());
@@ -142,22 +188,13 @@ export function attachEditor(node, editor, frontend) {
     const values = node.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value);
     if (stored.widgets_values) stored.widgets_values = values;
   });
-  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
-  keepFolded(node, frontend);
+  keepFolded(node, frontend, addFaceButton(node, editor));
   frame.sizeChanged();
   addHook(node, "onAdded", () => {
-    openEditors.set(node, editor);
-    frame.open();
-    zoomTimer ||= window.setInterval(() => {
-      for (const each of openEditors.values()) each.frame.zoomedTo(frontend.zoom());
-    }, ZOOM_MS);
+    open(node, editor);
     refreshAll();
   });
-  addHook(node, "onRemoved", () => {
-    openEditors.delete(node);
-    leftElements.set(String(node.id), frame.element);
-    frame.close();
-  });
+  addHook(node, "onRemoved", () => close(node));
   addHook(node, "onConfigure", refreshAll);
   addHook(node, "onConnectionsChange", refreshAll);
   addHook(
@@ -171,6 +208,56 @@ export function attachEditor(node, editor, frontend) {
     refreshAll();
   });
   for (const other of node.widgets) if (other.element !== frame.element) addHook(other, "callback", changed);
+}
+
+/**
+ * Adds a button that shows an editor inside a subgraph outside too.
+ * @param {any} node @param {Editor} editor @returns {() => void} shows the button where it is of use
+ */
+function addFaceButton(node, editor) {
+  const { frame, frontend, fields } = editor;
+  if (!fields.length) return () => {};
+  const button = frame.addButton(editor.text("face"), editor.text("faceHelp"), () => {
+    frontend.transaction(node, true);
+    toggleOutside(node, fields);
+    frontend.transaction(node, false);
+    refreshAll();
+  });
+  return () => {
+    button.hidden = !isInside(node);
+    button.setAttribute("aria-pressed", String(isShownOutside(node, fields)));
+  };
+}
+
+/** Adds an editor's element to a node that shows it. @param {any} node @param {Editor} editor */
+function addEditor(node, editor) {
+  const { frame } = editor;
+  // The frontend finds elements by their names.
+  const isFirst = !node.widgets?.some(({ name }) => name === CANVAS);
+  frame.sizeChanged = addElement(node, isFirst ? CANVAS : `${CANVAS}_${editor.node.id}`, frame.element, {
+    getMinHeight: () => frame.heightIn(node.size[0]),
+    // The classic renderer draws after every change, also of nodes upstream.
+    onDraw: frame.showingErrors(() => editor.refresh()),
+  });
+  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
+}
+
+/** @param {any} node @param {Editor} editor */
+function open(node, editor) {
+  openEditors.set(node, editor);
+  editor.frame.open();
+  zoomTimer ||= window.setInterval(() => {
+    for (const each of openEditors.values()) each.frame.zoomedTo(editor.frontend.zoom());
+  }, ZOOM_MS);
+}
+
+/** @param {any} node */
+function close(node) {
+  const frame = openEditors.get(node)?.frame;
+  if (!frame) return;
+  openEditors.delete(node);
+  leftElements.set(placeOf(node), frame.element);
+  frame.close();
 }
 
 /** Gives a node without an editor a line for its messages, as soon as it has one. @param {any} node @param {Frontend} frontend */

@@ -5,6 +5,8 @@
  * Uses only litegraph's public interface, so that tests can pass plain objects.
  */
 
+import { hostsOf, seenFrom } from "./subgraph_view.mjs";
+
 /**
  * A file that the server returns at /view.
  * @typedef {{ filename: string, subfolder: string, type: string }} StoredFile
@@ -56,7 +58,7 @@ export function originOf(node, name) {
     const link = linkInto(node, slot);
     if (!link) return null;
     if (Number(link.origin_id) === SUBGRAPH_INPUT) {
-      [node, slot] = [instanceOf(node.graph), link.origin_slot];
+      [node, slot] = [hostsOf(node.graph)[0], link.origin_slot];
       if (!node) return null;
       continue;
     }
@@ -65,7 +67,7 @@ export function originOf(node, name) {
     while (from?.isSubgraphNode?.() && from.mode !== MUTED && from.mode !== BYPASSED) {
       const inner = from.resolveSubgraphOutputLink?.(output);
       if (!inner?.outputNode) return null;
-      [from, output] = [inner.outputNode, inner.link.origin_slot];
+      [from, output] = [seenFrom(from, inner.outputNode), inner.link.origin_slot];
     }
     if (!from || from.mode === MUTED) return null;
     const passes = from.mode === BYPASSED || from.type === "Reroute";
@@ -119,19 +121,9 @@ function linkInto(node, slot) {
 export function hostInput(node, name) {
   const link = linkInto(node, slotOf(node, name));
   if (!link || Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
-  const host = instanceOf(node.graph);
+  const [host] = hostsOf(node.graph);
   const input = host?.inputs?.[link.origin_slot];
   return input ? { node: host, name: input.name } : null;
-}
-
-/** @param {any} subgraph @returns {any} A node of this subgraph, in any graph of the workflow. */
-function instanceOf(subgraph) {
-  const graphs = [subgraph?.rootGraph, ...(subgraph?.rootGraph?.subgraphs?.values() ?? [])];
-  for (const graph of graphs) {
-    const instance = graph?.nodes?.find((node) => node.isSubgraphNode?.() && node.subgraph === subgraph);
-    if (instance) return instance;
-  }
-  return null;
 }
 
 /**

@@ -116,6 +116,14 @@ export class PlacementEditor {
     hidePreview(node, 0);
   }
 
+  fields = FIELDS;
+
+  /** @param {any} node @returns {PlacementEditor} */
+  copyFor(node) {
+    const { defaults, settingNames } = this;
+    return Object.assign(new PlacementEditor(node, this.frontend), { defaults, settingNames });
+  }
+
   /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
   text(key, values) {
     return translate(this.frontend.language(), key, values);
