@@ -9,18 +9,19 @@ from comfy_api.latest import io
 
 from ..phd_ops.sentence import sentence
 
-FOLDER = Path(__file__).resolve().parent.parent / "demo" / "images"
+# The page shows them too, before a run (web/js/input_images.mjs).
+FOLDER = Path(__file__).resolve().parent.parent / "web" / "demo_images"
 
 
 def read_image(name: str) -> np.ndarray:
-    """demo/images/`name`.png as float32 [H,W,3] RGB, or [H,W] of a gray file, in 0..1."""
+    """web/demo_images/`name`.png as float32 [H,W,3] RGB, or [H,W] of a gray file, in 0..1."""
     file = FOLDER / f"{name}.png"
     # Read by Python, as OpenCV cannot open every path on Windows.
     data = np.frombuffer(file.read_bytes(), np.uint8) if file.is_file() else np.zeros(0, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
         raise FileNotFoundError(
-            sentence("demo/images/{file} is missing or damaged; reinstall the pack.", file=file.name)
+            sentence("web/demo_images/{file} is missing or damaged; reinstall the pack.", file=file.name)
         )
     return (image[..., ::-1] if image.ndim == 3 else image).astype(np.float32) / 255
 

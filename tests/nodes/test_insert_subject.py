@@ -142,7 +142,7 @@ def test_the_demo_images_are_the_demo_s_own():
 def test_a_missing_demo_image_is_named(monkeypatch, tmp_path):
     demo_images = module("nodes.demo_images")
     monkeypatch.setattr(demo_images, "FOLDER", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"demo/images/background.png is missing or damaged; reinstall"):
+    with pytest.raises(FileNotFoundError, match=r"web/demo_images/background.png is missing or damaged; reinstall"):
         demo_images.PhDLoadDemoImages.execute()
     (tmp_path / "background.png").write_bytes(b"no image")
     with pytest.raises(FileNotFoundError, match="missing or damaged"):

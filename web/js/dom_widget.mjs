@@ -3,8 +3,7 @@
 import { MessageLine } from "./message_line.mjs";
 import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
-import { facesOf, isInside, isShownOutside, toggleOutside } from "./subgraph_faces.mjs";
-import { insideOf } from "./subgraph_view.mjs";
+import { facesOf, insideOf, isInside, toggleOutside } from "./subgraph_faces.mjs";
 
 /** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
 /**
@@ -225,7 +224,7 @@ function addFaceButton(node, editor) {
   });
   return () => {
     button.hidden = !isInside(node);
-    button.setAttribute("aria-pressed", String(isShownOutside(node, fields)));
+    button.setAttribute("aria-pressed", String(facesOf(node, fields).length > 0));
   };
 }
 

@@ -5,10 +5,10 @@
  * Uses only litegraph's public interface, so that tests can pass plain objects.
  */
 
-import { hostsOf, seenFrom } from "./subgraph_view.mjs";
+import { hostsOf, seenFrom } from "./subgraph_faces.mjs";
 
 /**
- * A file that the server returns at /view.
+ * A file that the server returns at /view; of the type "url", any address.
  * @typedef {{ filename: string, subfolder: string, type: string }} StoredFile
  */
 /**
@@ -21,6 +21,7 @@ import { hostsOf, seenFrom } from "./subgraph_view.mjs";
  * @property {Channel} [channel]
  * @property {boolean} [inverted]
  * @property {boolean} [loaded] an image or mask as Load Image gives it
+ * @property {Source} [matte] what cuts an image with `alpha` out, where its file does not
  * @property {string} [origin]
  * @property {string[]} [through]
  */
@@ -44,6 +45,20 @@ const SCENE_INPUTS = {
   PhDStitch: { 0: ["composite", "crop", "paste"] },
   PhDInsertSubject: { 0: ["background"], 2: ["background"] },
 };
+/** @param {string} filename @returns {StoredFile} */
+const fileAt = (filename) => ({ filename, subfolder: "", type: "url" });
+const [BACKGROUND, SUBJECT, SUBJECT_MASK] = ["background", "subject", "subject_mask"].map((name) =>
+  fileAt(new URL(`../demo_images/${name}.png`, import.meta.url).href),
+);
+/** @type {Source} */
+const DEMO_MASK = { file: SUBJECT_MASK, channel: "red", inverted: false };
+/** What Load Demo Images gives, by output slot. @type {Source[]} */
+const DEMO_IMAGES = [
+  { file: BACKGROUND },
+  { file: SUBJECT, loaded: true },
+  DEMO_MASK,
+  { file: SUBJECT, alpha: true, matte: DEMO_MASK },
+];
 /** The nodes that paste a subject into their scene. */
 const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
 
@@ -140,10 +155,22 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
     const file = lastImage(from, outputsOf);
     return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
+  if (from.type === "PhDLoadDemoImages") return { ...DEMO_IMAGES[slot], origin: keyOf(origin) };
+  if (from.type === "EmptyImage") return { file: emptyImage(from), origin: keyOf(origin) };
   const passed = passedScene(origin);
   if (!passed) return { origin: keyOf(origin) };
   const source = imageAtInput(from, passed, outputsOf, depth + 1);
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
+}
+
+/** @param {any} node an EmptyImage @returns {StoredFile | undefined} Its image, where no link sets a size or the color. */
+function emptyImage(node) {
+  const names = ["width", "height", "color"];
+  if (names.some((name) => isLinked(node, name))) return undefined;
+  const [width, height, color] = names.map((name) => node.widgets.find((widget) => widget.name === name)?.value);
+  const fill = `#${Number(color).toString(16).padStart(6, "0")}`;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><path fill="${fill}" d="M0 0H${width}V${height}H0"/></svg>`;
+  return fileAt(`data:image/svg+xml,${encodeURIComponent(svg)}`);
 }
 
 /** @param {Origin} origin @returns {string | undefined} The input of its node whose scene this output shows. */
@@ -210,6 +237,7 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
     // ComfyUI's masks are 1 where a file is transparent.
     return { file: loadedFile(from), channel, inverted: channel === "alpha", origin: key };
   }
+  if (from.type === "PhDLoadDemoImages") return { ...DEMO_IMAGES[slot], origin: key };
   if (isLoader(from) && slot === 1)
     return { file: loadedFile(from), channel: "alpha", inverted: true, loaded: true, origin: key };
   return { origin: key };

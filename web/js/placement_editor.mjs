@@ -170,12 +170,13 @@ export class PlacementEditor {
 
   /** Reads the graph, and loads and draws what has changed. */
   refresh() {
+    const { node } = this,
+      { outputsOf } = this.frontend,
+      subject = imageAtInput(node, "subject", outputsOf);
     const inputs = {
-      scene: imageAtInput(this.node, sceneInput(this.node), this.frontend.outputsOf),
-      subject: imageAtInput(this.node, "subject", this.frontend.outputsOf),
-      mask: isLinked(this.node, "subject_mask")
-        ? maskAtInput(this.node, "subject_mask", this.frontend.outputsOf)
-        : null,
+      scene: imageAtInput(node, sceneInput(node), outputsOf),
+      subject,
+      mask: isLinked(node, "subject_mask") ? maskAtInput(node, "subject_mask", outputsOf) : (subject.matte ?? null),
     };
     this.inputs = JSON.stringify(inputs);
     const output = this.frontend.outputsOf(this.node);

@@ -1,6 +1,7 @@
 /** Which of a node's widgets are shown: rare ones on request, and those that another widget makes useless not at all. */
 
 import { isLinked, originOf } from "./input_images.mjs";
+import { widgetsOutside } from "./subgraph_faces.mjs";
 
 /** @typedef {(name: string) => unknown} Values */
 
@@ -91,6 +92,12 @@ export function updateRows(node, rare, isNodes2) {
     if (rare.has(widget.name)) widget.advanced = isRare;
     if (rare.has(widget.name) || widget.name in useful)
       hide(widget, isUseless || (isRare && !isNodes2 && !node.showAdvanced));
+    // What is shown outside a subgraph copies the widget as it was at that moment, hidden as well.
+    for (const outside of widgetsOutside(node, widget.name)) {
+      if (!outside.options?.hidden) continue;
+      outside.options.hidden = false;
+      outside.options = { ...outside.options };
+    }
   }
 }
 
