@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { imageAtInput } from "../../web/js/input_images.mjs";
 import { setValue, valueOf } from "../../web/js/node_widgets.mjs";
-import { facesOf, insideOf } from "../../web/js/subgraph_faces.mjs";
+import { facesOf } from "../../web/js/subgraph/view.mjs";
 import { Graph } from "./graph.mjs";
 
 const none = () => null;
@@ -54,7 +54,7 @@ test("each node of a subgraph has a face with its own image and numbers", () => 
   assert.deepEqual(seenBy(second), ["b.png", 0.3, 0.4]);
   setValue(second, "x", 0.9);
   assert.deepEqual([seenBy(first)[1], seenBy(second)[1], hosts[1].widgets[0].value], [0.1, 0.9, 0.9]);
-  assert.equal(insideOf(second), node);
+  assert.equal(second.phdInside, node);
   // Editors are kept by what they see.
   assert.equal(facesOf(node, ["x", "y"])[1].seen, second);
 });

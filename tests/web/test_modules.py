@@ -137,7 +137,7 @@ def test_only_the_entry_point_is_a_js_file():
 
 def test_no_code_of_the_browser_decides_by_english_sentences():
     sentences = re.compile(r"\.(includes|startsWith|match)\(\s*[\"'`][A-Za-z]+ ")
-    for path in SCRIPTS.iterdir():
+    for path in SCRIPTS.rglob("*.*"):
         assert not sentences.search(path.read_text(encoding="utf-8")), path.name
 
 

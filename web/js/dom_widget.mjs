@@ -3,32 +3,9 @@
 import { MessageLine } from "./message_line.mjs";
 import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
-import { facesOf, insideOf, isInside, toggleOutside } from "./subgraph_faces.mjs";
 
-/** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
-/**
- * What editors need of ComfyUI's frontend.
- * @typedef {object} Frontend
- * @property {(file: StoredFile) => string} urlOf
- * @property {(node: any) => Record<string, any> | null} outputsOf the `ui` output of the node's last run
- * @property {(node: any, begins: boolean) => void} transaction changes between begin and end are one undo step
- * @property {(event: WheelEvent | PointerEvent) => void} passToGraph
- * @property {() => boolean} isNodes2 whether Nodes 2.0 draws the nodes, not the classic renderer
- * @property {() => number} zoom of the graph: window pixels per pixel of a node
- * @property {() => string} language such as "en"
- */
-/**
- * @typedef {object} Editor
- * @property {import("./editor_frame.mjs").EditorFrame} frame
- * @property {any} node
- * @property {Frontend} frontend
- * @property {string[]} fields the widgets that it sets
- * @property {(node: any) => Editor} [copyFor] another editor, for its node as it is seen from outside a subgraph
- * @property {(key: import("./translations.mjs").TextKey) => string} text
- * @property {() => void} refresh reads the graph again; cheap where nothing changed
- * @property {(() => void)} changed a widget of the node was changed
- * @property {(output: any) => void} ran gets the `ui` output of a run
- */
+/** @typedef {import("../types").Frontend} Frontend */
+/** @typedef {import("../types").Editor} Editor */
 
 const MIN_WIDTH = 340;
 /** The name of the widget that holds an editor. */
@@ -41,19 +18,19 @@ const FRONTENDS_TEXT = "$$node-text-preview";
  * @type {Map<any, Editor>}
  */
 const openEditors = new Map();
-/** The nodes of subgraphs that show editors of nodes inside, by those nodes as they are seen from there. @type {Map<any, any>} */
-const faces = new Map();
 /** Our nodes without an editor that are in a graph, with their lines. @type {Map<any, MessageLine | null>} */
 const openLines = new Map();
 /** How to show the widgets of a node that matter, by node. @type {WeakMap<any, () => void>} */
 const folds = new WeakMap();
 /**
- * The elements of removed nodes, by the node's id. Nodes 2.0 goes on showing an element when undo or a reload removes
- * its node and makes it anew.
- * @type {Map<string, HTMLElement>}
+ * The elements of removed nodes. Nodes 2.0 goes on showing an element when undo or a reload removes its node and makes it
+ * anew.
+ * @type {Set<HTMLElement>}
  */
-const leftElements = new Map();
+const leftElements = new Set();
 let scheduled = 0;
+/** Shows editors outside of subgraphs too; loaded where one is inside. @type {import("./subgraph/faces.mjs") | null} */
+let faces = null;
 /** How often the graph's zoom is looked at, in milliseconds: Nodes 2.0 has no event for it. */
 const ZOOM_MS = 300;
 let zoomTimer = 0;
@@ -76,18 +53,14 @@ export function refreshAll() {
   });
 }
 
-/**
- * Shows the widgets of a node that matter, from now on.
- * @param {any} node @param {Frontend} frontend @param {() => void} [also] what else depends on the graph
- */
-function keepFolded(node, frontend, also = () => {}) {
+/** Shows the widgets of a node that matter, from now on. @param {Frontend} frontend */
+function keepFolded(node, frontend) {
   const rare = rareWidgets(node);
   restUnusedSeed(node);
   /** What the node was folded for. @type {unknown} */
   let drawn;
   folds.set(node, () => {
     updateRows(node, rare, frontend.isNodes2());
-    also();
     fit(node);
   });
   fitted.set(node, node.size[1]);
@@ -103,7 +76,7 @@ function keepFolded(node, frontend, also = () => {}) {
 /** The heights that nodes were given here. @type {WeakMap<any, number>} */
 const fitted = new WeakMap();
 
-/** Makes a node as high as its widgets need; where the user made it higher, it stays so. @param {any} node */
+/** Makes a node as high as its widgets need; where the user made it higher, it stays so. */
 function fit(node) {
   const [width, height] = node.size,
     [, needed] = node.computeSize();
@@ -115,56 +88,38 @@ function fit(node) {
 
 /** Puts the editors of remade nodes where those of the removed ones are still shown. */
 function takePlaces() {
-  for (const [id, left] of leftElements) {
-    if (!left.isConnected) leftElements.delete(id);
-    for (const [node, { frame }] of openEditors) {
-      if (placeOf(node) !== id || frame.element.isConnected || !left.isConnected) continue;
-      left.replaceWith(frame.element);
-      leftElements.delete(id);
+  for (const left of leftElements) {
+    if (!left.isConnected) leftElements.delete(left);
+    for (const { frame } of openEditors.values()) {
+      const { element } = frame;
+      if (element.dataset.place !== left.dataset.place || element.isConnected || !left.isConnected) continue;
+      left.replaceWith(element);
+      leftElements.delete(left);
     }
   }
 }
 
-/** @param {any} node @returns {string} Of the node that shows its editor, the same after undo and a reload. */
-function placeOf(node) {
-  const host = faces.get(node);
-  return host ? `${host.id} ${node.id}` : String(node.id);
+/** @returns {string} What names the node that shows an editor, the same after undo and a reload. */
+function placeOf({ graph, id }) {
+  return graph?.phdHost ? `${placeOf(graph.phdHost)} ${id}` : String(id);
 }
 
-/** @param {any} node @returns {Editor | undefined} The editor of a node that is in a graph. */
+/** @returns {Editor | undefined} The editor of a node that is in a graph. */
 export function editorOf(node) {
-  return openEditors.get(node) ?? openEditors.get(insideOf(node));
+  return openEditors.get(node) ?? openEditors.get(node.phdInside);
 }
 
-/** Shows editors on the nodes of subgraphs that show their widgets, and no longer on others. */
-function updateFaces() {
-  /** @type {Map<any, { host: any, editor: Editor }>} */
-  const wanted = new Map();
-  for (const [node, editor] of openEditors) {
-    if (faces.has(node)) continue;
-    for (const { host, seen } of facesOf(node, editor.fields)) wanted.set(seen, { host, editor });
-  }
-  for (const [seen, host] of faces) if (!wanted.has(seen)) closeFace(seen, host);
-  for (const [seen, { host, editor }] of wanted)
-    if (!faces.has(seen) && editor.copyFor) openFace(host, seen, editor.copyFor(seen));
+async function updateFaces() {
+  const ours = [...openEditors.keys(), ...openLines.keys()];
+  if (!faces && !ours.some(({ graph }) => graph !== graph?.rootGraph)) return;
+  const isNew = !faces;
+  faces ??= await import("./subgraph/faces.mjs");
+  faces.updateFaces(openEditors);
+  faces.uncover(ours);
+  if (isNew) refreshAll();
 }
 
-/** @param {any} host @param {any} seen @param {Editor} editor */
-function openFace(host, seen, editor) {
-  faces.set(seen, host);
-  addEditor(host, editor);
-  open(seen, editor);
-}
-
-/** @param {any} seen @param {any} host */
-function closeFace(seen, host) {
-  const { element } = editorOf(seen)?.frame ?? {};
-  close(seen);
-  faces.delete(seen);
-  if (host.graph) host.removeWidget(host.widgets.find((widget) => widget.element === element));
-}
-
-/** Shows what one of our nodes said last. @param {any} node */
+/** Shows what one of our nodes said last. */
 export function showMessages(node) {
   const text = node.widgets?.find((widget) => widget.name === FRONTENDS_TEXT);
   if (text) text.hidden = true;
@@ -175,7 +130,7 @@ export function showMessages(node) {
 
 /**
  * Puts an editor on a new node.
- * @param {any} node @param {Editor} editor @param {Frontend} frontend
+ * @param {Editor} editor @param {Frontend} frontend
  */
 export function attachEditor(node, editor, frontend) {
   const { frame } = editor;
@@ -187,13 +142,13 @@ export function attachEditor(node, editor, frontend) {
     const values = node.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value);
     if (stored.widgets_values) stored.widgets_values = values;
   });
-  keepFolded(node, frontend, addFaceButton(node, editor));
+  keepFolded(node, frontend);
   frame.sizeChanged();
   addHook(node, "onAdded", () => {
-    open(node, editor);
+    openEditor(node, editor);
     refreshAll();
   });
-  addHook(node, "onRemoved", () => close(node));
+  addHook(node, "onRemoved", () => closeEditor(node));
   addHook(node, "onConfigure", refreshAll);
   addHook(node, "onConnectionsChange", refreshAll);
   addHook(
@@ -209,27 +164,8 @@ export function attachEditor(node, editor, frontend) {
   for (const other of node.widgets) if (other.element !== frame.element) addHook(other, "callback", changed);
 }
 
-/**
- * Adds a button that shows an editor inside a subgraph outside too.
- * @param {any} node @param {Editor} editor @returns {() => void} shows the button where it is of use
- */
-function addFaceButton(node, editor) {
-  const { frame, frontend, fields } = editor;
-  if (!fields.length) return () => {};
-  const button = frame.addButton(editor.text("face"), editor.text("faceHelp"), () => {
-    frontend.transaction(node, true);
-    toggleOutside(node, fields);
-    frontend.transaction(node, false);
-    refreshAll();
-  });
-  return () => {
-    button.hidden = !isInside(node);
-    button.setAttribute("aria-pressed", String(facesOf(node, fields).length > 0));
-  };
-}
-
-/** Adds an editor's element to a node that shows it. @param {any} node @param {Editor} editor */
-function addEditor(node, editor) {
+/** Adds an editor's element to a node that shows it. @param {Editor} editor */
+export function addEditor(node, editor) {
   const { frame } = editor;
   // The frontend finds elements by their names.
   const isFirst = !node.widgets?.some(({ name }) => name === CANVAS);
@@ -241,25 +177,24 @@ function addEditor(node, editor) {
   node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
 }
 
-/** @param {any} node @param {Editor} editor */
-function open(node, editor) {
+/** @param {Editor} editor */
+export function openEditor(node, editor) {
   openEditors.set(node, editor);
+  editor.frame.element.dataset.place = placeOf(node);
   editor.frame.open();
   zoomTimer ||= window.setInterval(() => {
     for (const each of openEditors.values()) each.frame.zoomedTo(editor.frontend.zoom());
   }, ZOOM_MS);
 }
-
-/** @param {any} node */
-function close(node) {
+export function closeEditor(node) {
   const frame = openEditors.get(node)?.frame;
   if (!frame) return;
   openEditors.delete(node);
-  leftElements.set(placeOf(node), frame.element);
+  leftElements.add(frame.element);
   frame.close();
 }
 
-/** Gives a node without an editor a line for its messages, as soon as it has one. @param {any} node @param {Frontend} frontend */
+/** Gives a node without an editor a line for its messages, as soon as it has one. @param {Frontend} frontend */
 export function attachMessages(node, frontend) {
   keepFolded(node, frontend);
   for (const widget of node.widgets ?? []) addHook(widget, "callback", refreshAll);
@@ -269,8 +204,6 @@ export function attachMessages(node, frontend) {
   });
   addHook(node, "onRemoved", () => openLines.delete(node));
 }
-
-/** @param {any} node */
 function showLine(node) {
   const said = saidBy(node);
   let line = openLines.get(node);
@@ -289,7 +222,7 @@ function showLine(node) {
 
 /**
  * Adds an element to a node.
- * @param {any} node @param {string} name @param {HTMLElement} element @param {Record<string, any>} options
+ * @param {string} name @param {HTMLElement} element @param {Record<string, any>} options
  * @returns {() => void} makes the node as high as the element needs
  */
 function addElement(node, name, element, options) {
@@ -310,7 +243,7 @@ function addElement(node, name, element, options) {
 
 /**
  * Hides the frontend's own preview of a run with one image, because the editor shows it; several images stay visible.
- * @param {any} node @param {number} images
+ * @param {number} images
  */
 export function hidePreview(node, images) {
   node.hideOutputImages = images < 2;
@@ -323,7 +256,7 @@ export function hidePreview(node, images) {
 
 /**
  * Calls an action after an object's own method of that name.
- * @param {any} object @param {string} name @param {(...values: any[]) => void} action
+ * @param {string} name @param {(...values: any[]) => void} action
  */
 export function addHook(object, name, action) {
   const original = object[name];

@@ -10,25 +10,8 @@ import { addStyle } from "./page_style.mjs";
 import { keepTouches } from "./touches.mjs";
 
 /** @typedef {import("./placement.mjs").Point} Point */
-/**
- * A pointer on the canvas; `at` is in CSS pixels of the canvas.
- * @typedef {{ id: number, at: Point, event: PointerEvent }} EditorPointer
- */
-/**
- * @typedef {object} Handlers
- * @property {(context: CanvasRenderingContext2D, size: { width: number, height: number }) => void} draw
- * @property {(pointer: EditorPointer) => boolean} press returns whether to follow this pointer until it is released
- * @property {(pointers: EditorPointer[]) => void} drag gets all followed pointers, at most once per animation frame
- * @property {(pointer: EditorPointer, canceled: boolean) => void} release
- * @property {(at: Point | null, event: PointerEvent | null) => string} hover returns the CSS cursor
- * @property {(event: KeyboardEvent) => boolean} key returns whether the key was used
- * @property {() => void} keyboardReleased a key went up, or the canvas lost the keyboard
- * @property {() => void} closed the node was removed: end every unfinished edit
- * @property {(event: WheelEvent) => boolean} wheel returns whether the wheel was used
- * @property {() => void} enter the pointer entered the canvas
- * @property {(event: WheelEvent | PointerEvent) => void} passToGraph gets the wheel and the middle button, which pan and
- *   zoom, and the right button, which opens the node's menu
- */
+/** @typedef {import("../types").EditorPointer} EditorPointer */
+/** @typedef {import("../types").Handlers} Handlers */
 
 const STYLE = `
 .phd-editor { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; box-sizing: border-box;

@@ -5,29 +5,11 @@
  * Uses only litegraph's public interface, so that tests can pass plain objects.
  */
 
-import { hostsOf, seenFrom } from "./subgraph_faces.mjs";
-
-/**
- * A file that the server returns at /view; of the type "url", any address.
- * @typedef {{ filename: string, subfolder: string, type: string }} StoredFile
- */
-/**
- * Where an image or a mask comes from. An image with `alpha` is a cut-out; a mask is one channel, or its inverse.
- * Without a `file` it is not known before a run; `origin` names the output that it comes from, to notice new links, and
- * `through` the settings of the nodes that changed the image on its way, to notice changes of those.
- * @typedef {object} Source
- * @property {StoredFile} [file]
- * @property {boolean} [alpha]
- * @property {Channel} [channel]
- * @property {boolean} [inverted]
- * @property {boolean} [loaded] an image or mask as Load Image gives it
- * @property {Source} [matte] what cuts an image with `alpha` out, where its file does not
- * @property {string} [origin]
- * @property {string[]} [through]
- */
-/** @typedef {"alpha" | "red" | "green" | "blue"} Channel */
+/** @typedef {import("../types").StoredFile} StoredFile */
+/** @typedef {import("../types").Source} Source */
+/** @typedef {import("../types").Channel} Channel */
+/** @typedef {import("../types").OutputsOf} OutputsOf */
 /** The node and the slot that an input's value comes from. @typedef {{ node: any, slot: number }} Origin */
-/** The `ui` output of a node's last run. @typedef {(node: any) => Record<string, any> | null} OutputsOf */
 
 const MUTED = 2,
   BYPASSED = 4;
@@ -64,7 +46,7 @@ const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
 
 /**
  * The node that computes an input's value, past reroutes, bypassed nodes and subgraphs; null where there is none.
- * @param {any} node @param {string} name
+ * @param {string} name
  * @returns {Origin | null}
  */
 export function originOf(node, name) {
@@ -82,7 +64,7 @@ export function originOf(node, name) {
     while (from?.isSubgraphNode?.() && from.mode !== MUTED && from.mode !== BYPASSED) {
       const inner = from.resolveSubgraphOutputLink?.(output);
       if (!inner?.outputNode) return null;
-      [from, output] = [seenFrom(from, inner.outputNode), inner.link.origin_slot];
+      [from, output] = [inner.outputNode, inner.link.origin_slot];
     }
     if (!from || from.mode === MUTED) return null;
     const passes = from.mode === BYPASSED || from.type === "Reroute";
@@ -95,7 +77,7 @@ export function originOf(node, name) {
 
 /**
  * The input that a bypassed node returns at an output: the one at the same index if its type fits, else the first fit.
- * @param {any} node @param {number} output
+ * @param {number} output
  * @returns {number}
  */
 function bypassSlot(node, output) {
@@ -104,19 +86,19 @@ function bypassSlot(node, output) {
   return inputs[output]?.type === type ? output : inputs.findIndex((input) => input.type === type);
 }
 
-/** @param {any} node @param {string} name @returns {number} */
+/** @param {string} name @returns {number} */
 function slotOf(node, name) {
   return (node.inputs ?? []).findIndex((input) => input.name === name);
 }
 
-/** @param {any} node @param {string} name Whether an input, or the socket of a widget, has a link. */
+/** @param {string} name Whether an input, or the socket of a widget, has a link. */
 export function isLinked(node, name) {
   return Boolean(linkInto(node, slotOf(node, name)));
 }
 
 /**
  * The link into an input, or null.
- * @param {any} node @param {number} slot
+ * @param {number} slot
  * @returns {{ origin_id: number | string, origin_slot: number } | null}
  */
 function linkInto(node, slot) {
@@ -130,7 +112,7 @@ function linkInto(node, slot) {
 
 /**
  * The input of a subgraph's node that an input inside it is linked to; null where it is linked to something else.
- * @param {any} node @param {string} name
+ * @param {string} name
  * @returns {{ node: any, name: string } | null}
  */
 export function hostInput(node, name) {
@@ -141,9 +123,18 @@ export function hostInput(node, name) {
   return input ? { node: host, name: input.name } : null;
 }
 
+/** @param {any} graph @returns {any[]} The nodes that stand for this subgraph, in any graph of the workflow. */
+export function hostsOf(graph) {
+  if (graph?.phdHost) return [graph.phdHost];
+  const root = graph?.rootGraph;
+  return [root, ...(root?.subgraphs?.values() ?? [])].flatMap(
+    (each) => each?.nodes?.filter((node) => node.isSubgraphNode?.() && node.subgraph === graph) ?? [],
+  );
+}
+
 /**
  * The image at an IMAGE input.
- * @param {any} node @param {string} name @param {OutputsOf} outputsOf
+ * @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
 export function imageAtInput(node, name, outputsOf, depth = 0) {
@@ -185,7 +176,7 @@ export function sceneInput(node) {
 
 /**
  * What a node that pastes adds to its scene, as text: its settings, and where its subject comes from.
- * @param {any} node @param {OutputsOf} outputsOf
+ * @param {OutputsOf} outputsOf
  */
 function changeBy(node, outputsOf) {
   // The seed may change by itself when a run begins.
@@ -217,7 +208,7 @@ export function earlierPastes(node) {
 
 /**
  * The mask at a MASK input; without a file where it is not known before a run.
- * @param {any} node @param {string} name @param {OutputsOf} outputsOf
+ * @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
 export function maskAtInput(node, name, outputsOf, depth = 0) {
@@ -247,13 +238,11 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
 function keyOf({ node, slot }) {
   return `${node.graph?.id ?? ""}:${node.id}:${slot}`;
 }
-
-/** @param {any} node */
 function isLoader(node) {
   return typeof node.type === "string" && node.type.startsWith("LoadImage");
 }
 
-/** @param {any} node @param {OutputsOf} outputsOf @returns {StoredFile | undefined} */
+/** @param {OutputsOf} outputsOf @returns {StoredFile | undefined} */
 function lastImage(node, outputsOf) {
   return asFile(outputsOf(node)?.images?.[0]);
 }
@@ -265,7 +254,7 @@ export function asFile(entry) {
   return { filename, subfolder: String(subfolder), type: String(type) };
 }
 
-/** @param {any} node @returns {StoredFile | undefined} The file of a Load Image node, as "folder/name.png [input]". */
+/** @returns {StoredFile | undefined} The file of a Load Image node, as "folder/name.png [input]". */
 function loadedFile(node) {
   const value = node.widgets?.find((widget) => widget.name === "image")?.value;
   return typeof value === "string" ? namedFile(value) : asFile(value);

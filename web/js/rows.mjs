@@ -1,7 +1,6 @@
 /** Which of a node's widgets are shown: rare ones on request, and those that another widget makes useless not at all. */
 
 import { isLinked, originOf } from "./input_images.mjs";
-import { widgetsOutside } from "./subgraph_faces.mjs";
 
 /** @typedef {(name: string) => unknown} Values */
 
@@ -65,7 +64,7 @@ function mayBe(kind, node) {
 
 const NO_ROW = () => [0, -4];
 
-/** @param {any} widget @param {boolean} hidden */
+/** @param {boolean} hidden */
 function hide(widget, hidden) {
   widget.hidden = hidden;
   // Older frontends keep a row of this height and 4 more for a hidden widget.
@@ -78,7 +77,7 @@ function hide(widget, hidden) {
  *
  * Nodes 2.0 folds the widgets away that are marked as advanced. The classic renderer only stops to draw them and keeps
  * their place, so there they are hidden until the user asks for them in the node's menu, which sets `showAdvanced`.
- * @param {any} node @param {Set<string>} rare the widgets that are shown on request
+ * @param {Set<string>} rare the widgets that are shown on request
  * @param {boolean} isNodes2 whether Nodes 2.0 draws the node
  */
 export function updateRows(node, rare, isNodes2) {
@@ -92,18 +91,11 @@ export function updateRows(node, rare, isNodes2) {
     if (rare.has(widget.name)) widget.advanced = isRare;
     if (rare.has(widget.name) || widget.name in useful)
       hide(widget, isUseless || (isRare && !isNodes2 && !node.showAdvanced));
-    // What is shown outside a subgraph copies the widget as it was at that moment, hidden as well.
-    for (const outside of widgetsOutside(node, widget.name)) {
-      if (!outside.options?.hidden) continue;
-      outside.options.hidden = false;
-      outside.options = { ...outside.options };
-    }
   }
 }
 
 /**
  * Lets a seed change by itself between runs only while it has an effect: a changed one runs everything after it again.
- * @param {any} node
  */
 export function restUnusedSeed(node) {
   const control = node.widgets?.find(({ name }) => name === "control_after_generate");
@@ -118,7 +110,7 @@ export function restUnusedSeed(node) {
   }
 }
 
-/** @param {any} node @returns {Set<string>} The names of its widgets that the server calls advanced. */
+/** @returns {Set<string>} The names of its widgets that the server calls advanced. */
 export function rareWidgets(node) {
   const { required = {}, optional = {} } = node.constructor?.nodeData?.input ?? {};
   const specs = Object.entries({ ...required, ...optional });

@@ -6,17 +6,15 @@
 import { RecentMap } from "./recent_map.mjs";
 
 /** @typedef {import("./message_line.mjs").Said} Said */
-/** @typedef {import("./warnings.mjs").ApiEvents} ApiEvents */
+/** @typedef {import("../types").ApiEvents} ApiEvents */
 
 /** How many nodes are remembered. */
 const MAX_NODES = 256;
 /** @type {RecentMap<string, Said>} */
 const said = new RecentMap(MAX_NODES);
-
-/** @param {any} node */
 const keyOf = (node) => `${node.graph?.id ?? ""}:${node.id}`;
 
-/** @param {any} node @returns {Said | undefined} */
+/** @returns {Said | undefined} */
 export function saidBy(node) {
   return said.get(keyOf(node));
 }
