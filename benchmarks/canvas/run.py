@@ -44,6 +44,7 @@ WANTED = {
     "rows_PhDMaskedInpaintSampler": ("<=", 6),
     "rows_PhDHarmonizeSampler": ("<=", 6),
     "rows_PhDStitch": ("<=", 4),
+    "rows_PhDInsertSubject": ("<=", 8),
     "undo_alive": ("==", 1),
     "wrong_wires_refused": ("==", 10),
 }
