@@ -109,9 +109,10 @@ export function editorOf(node) {
   return openEditors.get(node) ?? openEditors.get(node.phdInside);
 }
 
+/** Shows editors outside of subgraphs, where their widgets are. */
 async function updateFaces() {
   const ours = [...openEditors.keys(), ...openLines.keys()];
-  if (!faces && !ours.some(({ graph }) => graph !== graph?.rootGraph)) return;
+  if (!faces && !ours.some(({ graph }) => graph?.rootGraph && graph !== graph.rootGraph)) return;
   const isNew = !faces;
   faces ??= await import("./subgraph/faces.mjs");
   faces.updateFaces(openEditors);
