@@ -40,7 +40,7 @@ const LEAST_CANVAS = 150,
   BELOW_CANVAS = 30;
 /** A taller image than this share of the node's width is shown smaller. */
 const TALLEST = 1.2;
-/** A status of more letters has a line of its own; those that change while an image is shown are shorter. */
+/** A status of more letters has a line of its own where no image is shown, which would jump. */
 const LONG = 45;
 /** The middle button in `PointerEvent.buttons`. */
 const MIDDLE = 4;
@@ -121,7 +121,7 @@ export class EditorFrame {
     this.status.textContent = text;
     this.status.title = text;
     this.status.dataset.kind = kind;
-    this.status.toggleAttribute("data-long", text.length > LONG);
+    this.status.toggleAttribute("data-long", text.length > LONG && !this.aspect);
   }
 
   /** The image that is shown, whose shape the canvas takes. @param {import("./placement.mjs").Size | null} image */
