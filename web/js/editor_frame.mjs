@@ -29,7 +29,7 @@ const STYLE = `
 .phd-editor button.phd-enlarge { order: 1; }
 .phd-editor .phd-status { order: 2; flex: 1 1 110px; min-width: 0; max-height: 3.9em; overflow: hidden; text-align: right;
   opacity: 0.85; }
-.phd-editor .phd-status[data-long] { flex-basis: 100%; text-align: left; }
+.phd-editor:not([data-image]) .phd-status { flex-basis: 100%; text-align: left; }
 .phd-editor .phd-status[data-kind="error"] { flex-basis: 100%; text-align: left; opacity: 1;
   color: color-mix(in srgb, #ff4d4d 75%, var(--input-text, #ddd)); }
 `;
@@ -40,8 +40,6 @@ const LEAST_CANVAS = 150,
   BELOW_CANVAS = 30;
 /** A taller image than this share of the node's width is shown smaller. */
 const TALLEST = 1.2;
-/** A status of more letters has a line of its own where no image is shown, which would jump. */
-const LONG = 45;
 /** The middle button in `PointerEvent.buttons`. */
 const MIDDLE = 4;
 
@@ -121,7 +119,6 @@ export class EditorFrame {
     this.status.textContent = text;
     this.status.title = text;
     this.status.dataset.kind = kind;
-    this.status.toggleAttribute("data-long", text.length > LONG && !this.aspect);
   }
 
   /** The image that is shown, whose shape the canvas takes. @param {import("./placement.mjs").Size | null} image */
@@ -129,6 +126,7 @@ export class EditorFrame {
     const aspect = image ? image.height / image.width : 0;
     if (aspect === this.aspect) return;
     this.aspect = aspect;
+    this.element.toggleAttribute("data-image", Boolean(image));
     this.sizeChanged();
   }
 
