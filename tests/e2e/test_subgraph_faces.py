@@ -166,6 +166,27 @@ def test_pressed_again_the_button_takes_it_in_with_its_numbers(page, face):
         assert not page.script("return made.node.widgets.some(w => w.name === 'phd_canvas' || w.name === 'x')")
 
 
+ENTRIES = "[...document.querySelectorAll('.litemenu-entry, [role=menuitem]')]"
+PROMOTE = f"{ENTRIES}.find(entry => entry.innerText === 'Promote Widget: phd_canvas')"
+
+
+def test_promote_widget_in_the_node_s_menu_shows_it_outside(page, renderer):
+    editor = PasteEditor(page)
+    inner = page.script(CONVERT, editor.id)
+    page.wait_frames()
+    with inside(page):
+        show_editor(page, inner)
+        left, top, _, height = page.script(CANVAS, inner)
+        page.drag((left + 20, top + height - 30), button=2)
+        page.wait_for(f"return Boolean({PROMOTE})", seconds=30)
+        page.script(f"{PROMOTE}.click()")
+    editor.id = page.script("return made.node.id")
+    page.wait_for(HAS_EDITOR, editor.id, seconds=30)
+    editor.show()
+    wanted = editor.drag_subject([-80, -60])
+    assert np.abs(editor.center() - wanted).max() <= 2
+
+
 def test_points_are_picked_outside(page, renderer):
     editor = PointEditor(page)
     put_out(page, editor)

@@ -68,12 +68,15 @@ export function uncover(nodes) {
  */
 function addButton(node, editor) {
   const { fields, frame, frontend } = editor;
-  const button = frame.addButton(editor.text("face"), editor.text("faceHelp"), () => {
+  const press = frame.showingErrors(() => {
     frontend.transaction(node, true);
     toggleOutside(node, fields);
     frontend.transaction(node, false);
     refreshAll();
   });
+  const button = frame.addButton(editor.text("face"), editor.text("faceHelp"), press);
+  // ComfyUI's own "Promote Widget" in the node's menu does not work on such a widget, but calls this.
+  node.widgets.find(({ element }) => element === frame.element).callback = press;
   return () => {
     button.hidden = !isInside(node);
     button.setAttribute("aria-pressed", String(facesOf(node, fields).length > 0));
