@@ -53,7 +53,7 @@ export function refreshAll() {
   });
 }
 
-/** Shows the widgets of a node that matter, from now on. @param {Frontend} frontend */
+/** Shows the widgets of a node that matter, from now on. @param {any} node @param {Frontend} frontend */
 function keepFolded(node, frontend) {
   const rare = rareWidgets(node);
   restUnusedSeed(node);
@@ -76,7 +76,7 @@ function keepFolded(node, frontend) {
 /** The heights that nodes were given here. @type {WeakMap<any, number>} */
 const fitted = new WeakMap();
 
-/** Makes a node as high as its widgets need; where the user made it higher, it stays so. */
+/** Makes a node as high as its widgets need; where the user made it higher, it stays so. @param {any} node */
 function fit(node) {
   const [width, height] = node.size,
     [, needed] = node.computeSize();
@@ -99,12 +99,12 @@ function takePlaces() {
   }
 }
 
-/** @returns {string} What names the node that shows an editor, the same after undo and a reload. */
+/** @param {any} node @returns {string} What names the node that shows an editor, the same after undo and a reload. */
 function placeOf({ graph, id }) {
   return graph?.phdHost ? `${placeOf(graph.phdHost)} ${id}` : String(id);
 }
 
-/** @returns {Editor | undefined} The editor of a node that is in a graph. */
+/** @param {any} node @returns {Editor | undefined} The editor of a node that is in a graph. */
 export function editorOf(node) {
   return openEditors.get(node) ?? openEditors.get(node.phdInside);
 }
@@ -120,7 +120,7 @@ async function updateFaces() {
   if (isNew) refreshAll();
 }
 
-/** Shows what one of our nodes said last. */
+/** Shows what one of our nodes said last. @param {any} node */
 export function showMessages(node) {
   const text = node.widgets?.find((widget) => widget.name === FRONTENDS_TEXT);
   if (text) text.hidden = true;
@@ -131,7 +131,7 @@ export function showMessages(node) {
 
 /**
  * Puts an editor on a new node.
- * @param {Editor} editor @param {Frontend} frontend
+ * @param {any} node @param {Editor} editor @param {Frontend} frontend
  */
 export function attachEditor(node, editor, frontend) {
   const { frame } = editor;
@@ -165,7 +165,7 @@ export function attachEditor(node, editor, frontend) {
   for (const other of node.widgets) if (other.element !== frame.element) addHook(other, "callback", changed);
 }
 
-/** Adds an editor's element to a node that shows it. @param {Editor} editor */
+/** Adds an editor's element to a node that shows it. @param {any} node @param {Editor} editor */
 export function addEditor(node, editor) {
   const { frame } = editor;
   // The frontend finds elements by their names.
@@ -178,7 +178,7 @@ export function addEditor(node, editor) {
   node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
 }
 
-/** @param {Editor} editor */
+/** @param {any} node @param {Editor} editor */
 export function openEditor(node, editor) {
   openEditors.set(node, editor);
   editor.frame.element.dataset.place = placeOf(node);
@@ -187,6 +187,8 @@ export function openEditor(node, editor) {
     for (const each of openEditors.values()) each.frame.zoomedTo(editor.frontend.zoom());
   }, ZOOM_MS);
 }
+
+/** @param {any} node */
 export function closeEditor(node) {
   const frame = openEditors.get(node)?.frame;
   if (!frame) return;
@@ -195,7 +197,7 @@ export function closeEditor(node) {
   frame.close();
 }
 
-/** Gives a node without an editor a line for its messages, as soon as it has one. @param {Frontend} frontend */
+/** Gives a node without an editor a line for its messages, as soon as it has one. @param {any} node @param {Frontend} frontend */
 export function attachMessages(node, frontend) {
   keepFolded(node, frontend);
   for (const widget of node.widgets ?? []) addHook(widget, "callback", refreshAll);
@@ -205,6 +207,8 @@ export function attachMessages(node, frontend) {
   });
   addHook(node, "onRemoved", () => openLines.delete(node));
 }
+
+/** @param {any} node */
 function showLine(node) {
   const said = saidBy(node);
   let line = openLines.get(node);
@@ -223,7 +227,7 @@ function showLine(node) {
 
 /**
  * Adds an element to a node.
- * @param {string} name @param {HTMLElement} element @param {Record<string, any>} options
+ * @param {any} node @param {string} name @param {HTMLElement} element @param {Record<string, any>} options
  * @returns {() => void} makes the node as high as the element needs
  */
 function addElement(node, name, element, options) {
@@ -244,7 +248,7 @@ function addElement(node, name, element, options) {
 
 /**
  * Hides the frontend's own preview of a run with one image, because the editor shows it; several images stay visible.
- * @param {number} images
+ * @param {any} node @param {number} images
  */
 export function hidePreview(node, images) {
   node.hideOutputImages = images < 2;
@@ -257,7 +261,7 @@ export function hidePreview(node, images) {
 
 /**
  * Calls an action after an object's own method of that name.
- * @param {string} name @param {(...values: any[]) => void} action
+ * @param {any} object @param {string} name @param {(...values: any[]) => void} action
  */
 export function addHook(object, name, action) {
   const original = object[name];

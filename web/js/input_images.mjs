@@ -46,7 +46,7 @@ const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
 
 /**
  * The node that computes an input's value, past reroutes, bypassed nodes and subgraphs; null where there is none.
- * @param {string} name
+ * @param {any} node @param {string} name
  * @returns {Origin | null}
  */
 export function originOf(node, name) {
@@ -77,7 +77,7 @@ export function originOf(node, name) {
 
 /**
  * The input that a bypassed node returns at an output: the one at the same index if its type fits, else the first fit.
- * @param {number} output
+ * @param {any} node @param {number} output
  * @returns {number}
  */
 function bypassSlot(node, output) {
@@ -86,19 +86,19 @@ function bypassSlot(node, output) {
   return inputs[output]?.type === type ? output : inputs.findIndex((input) => input.type === type);
 }
 
-/** @param {string} name @returns {number} */
+/** @param {any} node @param {string} name @returns {number} */
 function slotOf(node, name) {
   return (node.inputs ?? []).findIndex((input) => input.name === name);
 }
 
-/** @param {string} name Whether an input, or the socket of a widget, has a link. */
+/** @param {any} node @param {string} name Whether an input, or the socket of a widget, has a link. */
 export function isLinked(node, name) {
   return Boolean(linkInto(node, slotOf(node, name)));
 }
 
 /**
  * The link into an input, or null.
- * @param {number} slot
+ * @param {any} node @param {number} slot
  * @returns {{ origin_id: number | string, origin_slot: number } | null}
  */
 function linkInto(node, slot) {
@@ -112,7 +112,7 @@ function linkInto(node, slot) {
 
 /**
  * The input of a subgraph's node that an input inside it is linked to; null where it is linked to something else.
- * @param {string} name
+ * @param {any} node @param {string} name
  * @returns {{ node: any, name: string } | null}
  */
 export function hostInput(node, name) {
@@ -134,7 +134,7 @@ export function hostsOf(graph) {
 
 /**
  * The image at an IMAGE input.
- * @param {string} name @param {OutputsOf} outputsOf
+ * @param {any} node @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
 export function imageAtInput(node, name, outputsOf, depth = 0) {
@@ -154,13 +154,17 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
 }
 
-/** @param {any} node an EmptyImage @returns {StoredFile | undefined} Its image, where no link sets a size or the color. */
+/**
+ * @param {any} node an EmptyImage
+ * @returns {StoredFile | undefined} its image, where no link sets the size or the color
+ */
 function emptyImage(node) {
   const names = ["width", "height", "color"];
   if (names.some((name) => isLinked(node, name))) return undefined;
   const [width, height, color] = names.map((name) => node.widgets.find((widget) => widget.name === name)?.value);
   const fill = `#${Number(color).toString(16).padStart(6, "0")}`;
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><path fill="${fill}" d="M0 0H${width}V${height}H0"/></svg>`;
+  const sides = `xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"`;
+  const svg = `<svg ${sides}><path fill="${fill}" d="M0 0H${width}V${height}H0"/></svg>`;
   return fileAt(`data:image/svg+xml,${encodeURIComponent(svg)}`);
 }
 
@@ -176,7 +180,7 @@ export function sceneInput(node) {
 
 /**
  * What a node that pastes adds to its scene, as text: its settings, and where its subject comes from.
- * @param {OutputsOf} outputsOf
+ * @param {any} node @param {OutputsOf} outputsOf
  */
 function changeBy(node, outputsOf) {
   // The seed may change by itself when a run begins.
@@ -208,7 +212,7 @@ export function earlierPastes(node) {
 
 /**
  * The mask at a MASK input; without a file where it is not known before a run.
- * @param {string} name @param {OutputsOf} outputsOf
+ * @param {any} node @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
  */
 export function maskAtInput(node, name, outputsOf, depth = 0) {
@@ -238,11 +242,13 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
 function keyOf({ node, slot }) {
   return `${node.graph?.id ?? ""}:${node.id}:${slot}`;
 }
+
+/** @param {any} node */
 function isLoader(node) {
   return typeof node.type === "string" && node.type.startsWith("LoadImage");
 }
 
-/** @param {OutputsOf} outputsOf @returns {StoredFile | undefined} */
+/** @param {any} node @param {OutputsOf} outputsOf @returns {StoredFile | undefined} */
 function lastImage(node, outputsOf) {
   return asFile(outputsOf(node)?.images?.[0]);
 }
@@ -254,7 +260,7 @@ export function asFile(entry) {
   return { filename, subfolder: String(subfolder), type: String(type) };
 }
 
-/** @returns {StoredFile | undefined} The file of a Load Image node, as "folder/name.png [input]". */
+/** @param {any} node @returns {StoredFile | undefined} The file of a Load Image node, as "folder/name.png [input]". */
 function loadedFile(node) {
   const value = node.widgets?.find((widget) => widget.name === "image")?.value;
   return typeof value === "string" ? namedFile(value) : asFile(value);

@@ -2,7 +2,7 @@
 
 import { hostInput, isLinked } from "./input_images.mjs";
 
-/** @param {string} name @returns {any} */
+/** @param {any} node @param {string} name @returns {any} */
 export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
@@ -10,7 +10,7 @@ export function widgetOf(node, name) {
 /**
  * The node and the widget that a value comes from: the node's own, or that of the subgraph around it that shows the
  * widget outside. Null where another node gives the value.
- * @param {string} name
+ * @param {any} node @param {string} name
  * @returns {{ node: any, widget: any } | null}
  */
 export function sourceOf(node, name) {
@@ -24,25 +24,25 @@ export function sourceOf(node, name) {
   return null;
 }
 
-/** @param {string} name @returns {string} The name of an input as its node shows it. */
+/** @param {any} node @param {string} name @returns {string} The name of an input as its node shows it. */
 export function shownName(node, name) {
   const slot = node.inputs?.find((input) => input.name === name);
   return slot?.label ?? slot?.localized_name ?? name;
 }
 
-/** @param {string} name Whether another node gives the value of a widget. */
+/** @param {any} node @param {string} name Whether another node gives the value of a widget. */
 export function isFixed(node, name) {
   return isLinked(node, name) && !sourceOf(node, name);
 }
 
-/** @param {string} name @returns {unknown} */
+/** @param {any} node @param {string} name @returns {unknown} */
 export function valueOf(node, name) {
   return (sourceOf(node, name)?.widget ?? widgetOf(node, name))?.value;
 }
 
 /**
  * Sets a widget as its own control in the frontend would: with its callback and the node's.
- * @param {string} name @param {unknown} value
+ * @param {any} node @param {string} name @param {unknown} value
  */
 export function setValue(node, name, value) {
   const source = sourceOf(node, name);

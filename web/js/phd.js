@@ -68,7 +68,7 @@ async function readSpoken() {
   spoken = await readLanguage(frontend.language());
 }
 
-/** A text of a node's in the user's language. @param {string} text */
+/** A text of a node's in the user's language. @param {any} node @param {string} text */
 function inUsersLanguage(node, text) {
   if (!spoken) return text;
   const { templates, options } = spoken;
@@ -81,6 +81,7 @@ function inUsersLanguage(node, text) {
 /**
  * Shows the options of a node's combos in the user's language; their values stay. The classic renderer lets the user
  * search longer lists, such as of files, and not with labels: those keep their own words.
+ * @param {any} node
  */
 function labelOptions(node) {
   for (const { name, type, options } of node.widgets ?? []) {
@@ -94,7 +95,7 @@ const WARNING_MS = 8000,
   ERROR_MS = 20000;
 const RUN_TO_NODE = "PhD.RunToNode";
 
-/** @returns {boolean} Whether an item of the graph is a node of this pack. */
+/** @param {any} item @returns {boolean} Whether an item of the graph is a node of this pack. */
 function isOurs(item) {
   return String(item?.comfyClass ?? "").startsWith("PhD");
 }

@@ -39,7 +39,7 @@ export class PointPicker {
    */
   static runs = new RecentMap(MAX_RUNS);
 
-  /** @param {import("./dom_widget.mjs").Frontend} frontend */
+  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
@@ -85,6 +85,8 @@ export class PointPicker {
   }
 
   fields = Object.values(WIDGETS);
+
+  /** @param {any} node */
   copyFor(node) {
     return new PointPicker(node, this.frontend);
   }

@@ -19,7 +19,7 @@ const MARGIN = 6,
   STEP = 0.02;
 
 export class ResultView {
-  /** @param {import("./dom_widget.mjs").Frontend} frontend */
+  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
@@ -95,6 +95,8 @@ export class ResultView {
     this.frame.showsImage(loaded?.size ?? null);
     this.frame.redraw();
   }
+
+  /** @param {any} report */
   updateStatus(report) {
     this.maskButton.setAttribute("aria-pressed", String(this.masked));
     this.nextButton.hidden = !(this.count > 1);

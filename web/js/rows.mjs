@@ -64,7 +64,7 @@ function mayBe(kind, node) {
 
 const NO_ROW = () => [0, -4];
 
-/** @param {boolean} hidden */
+/** @param {any} widget @param {boolean} hidden */
 function hide(widget, hidden) {
   widget.hidden = hidden;
   // Older frontends keep a row of this height and 4 more for a hidden widget.
@@ -77,7 +77,7 @@ function hide(widget, hidden) {
  *
  * Nodes 2.0 folds the widgets away that are marked as advanced. The classic renderer only stops to draw them and keeps
  * their place, so there they are hidden until the user asks for them in the node's menu, which sets `showAdvanced`.
- * @param {Set<string>} rare the widgets that are shown on request
+ * @param {any} node @param {Set<string>} rare the widgets that are shown on request
  * @param {boolean} isNodes2 whether Nodes 2.0 draws the node
  */
 export function updateRows(node, rare, isNodes2) {
@@ -96,6 +96,7 @@ export function updateRows(node, rare, isNodes2) {
 
 /**
  * Lets a seed change by itself between runs only while it has an effect: a changed one runs everything after it again.
+ * @param {any} node
  */
 export function restUnusedSeed(node) {
   const control = node.widgets?.find(({ name }) => name === "control_after_generate");
@@ -110,7 +111,7 @@ export function restUnusedSeed(node) {
   }
 }
 
-/** @returns {Set<string>} The names of its widgets that the server calls advanced. */
+/** @param {any} node @returns {Set<string>} The names of its widgets that the server calls advanced. */
 export function rareWidgets(node) {
   const { required = {}, optional = {} } = node.constructor?.nodeData?.input ?? {};
   const specs = Object.entries({ ...required, ...optional });

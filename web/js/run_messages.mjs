@@ -12,9 +12,11 @@ import { RecentMap } from "./recent_map.mjs";
 const MAX_NODES = 256;
 /** @type {RecentMap<string, Said>} */
 const said = new RecentMap(MAX_NODES);
+
+/** @param {any} node */
 const keyOf = (node) => `${node.graph?.id ?? ""}:${node.id}`;
 
-/** @returns {Said | undefined} */
+/** @param {any} node @returns {Said | undefined} */
 export function saidBy(node) {
   return said.get(keyOf(node));
 }

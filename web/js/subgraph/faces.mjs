@@ -1,6 +1,6 @@
 /**
- * Editors of nodes inside a subgraph, on the nodes outside that stand for it: wherever all widgets that an editor sets are
- * shown outside. ComfyUI itself shows only its own text areas there, no other element.
+ * Editors of nodes inside a subgraph, on the nodes outside that stand for it: wherever all widgets that an editor sets
+ * are shown outside. ComfyUI itself shows only its own text areas there, no other element.
  */
 
 import { addEditor, closeEditor, openEditor, refreshAll } from "../dom_widget.mjs";

@@ -25,7 +25,10 @@ export function seenFrom(host, node) {
   return known.get(node);
 }
 
-/** An object with other values for some properties. @param {any} object @param {Record<string | symbol, () => any>} others */
+/**
+ * An object with other values for some properties.
+ * @param {any} object @param {Record<string | symbol, () => any>} others
+ */
 function viewOf(object, others) {
   return new Proxy(object, {
     get(_, name) {
