@@ -131,12 +131,14 @@ def test_a_wish_of_a_model_names_inputs_of_our_nodes(pack):
 def test_the_demo_images_are_the_demo_s_own():
     from devtools.package_images import photograph_path, read_rgb
 
-    background, subject, mask, cutout = run_node("PhDLoadDemoImages").values
+    background, subject, mask, cutout, returned = run_node("PhDLoadDemoImages").values
     assert torch.equal(subject[0], torch.from_numpy(read_rgb(photograph_path("astronaut"))))
     assert background.shape[1:3] == (427, 640) and mask.shape == subject.shape[:3]
     assert 0.4 < mask.mean() < 0.6 and make_image(2, 2).dtype == mask.dtype
     assert torch.equal(cutout[..., 3], mask) and torch.equal(cutout[mask > 0][:, :3], subject[mask > 0])
     assert not cutout[mask == 0].any()
+    # As edit models do, it comes back in a size of its own.
+    assert returned.shape[1:] == (448, 672, 3)
 
 
 def test_a_missing_demo_image_is_named(monkeypatch, tmp_path):

@@ -29,9 +29,12 @@ const SCENE_INPUTS = {
 };
 /** @param {string} filename @returns {StoredFile} */
 const fileAt = (filename) => ({ filename, subfolder: "", type: "url" });
-const [BACKGROUND, SUBJECT, SUBJECT_MASK] = ["background", "subject", "subject_mask"].map((name) =>
-  fileAt(new URL(`../demo_images/${name}.png`, import.meta.url).href),
-);
+const [BACKGROUND, SUBJECT, SUBJECT_MASK, RETURNED] = [
+  "background.png",
+  "subject.png",
+  "subject_mask.png",
+  "returned.jpg",
+].map((name) => fileAt(new URL(`../demo_images/${name}`, import.meta.url).href));
 /** @type {Source} */
 const DEMO_MASK = { file: SUBJECT_MASK, channel: "red", inverted: false };
 /** What Load Demo Images gives, by output slot. @type {Source[]} */
@@ -40,6 +43,7 @@ const DEMO_IMAGES = [
   { file: SUBJECT, loaded: true },
   DEMO_MASK,
   { file: SUBJECT, alpha: true, matte: DEMO_MASK },
+  { file: RETURNED },
 ];
 /** The nodes that paste a subject into their scene. */
 const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
