@@ -16,8 +16,8 @@ from devtools.workflows import GROUP_GAP, PACK_ID, TITLE, WIDTH, inputs_of, is_l
 NAME = "Insert Subject (subgraph)"
 FILE = ROOT / "subgraphs" / f"{NAME}.json"
 DESCRIPTION = (
-    "Insert Subject with its steps inside, to open and to change: paste, crop, inpaint, harmonize, stitch. For your "
-    "own model. With the demo model use the node Insert Subject, which asks the model for its settings."
+    "Insert Subject with its steps inside, to open and to change: paste, crop, inpaint, harmonize, stitch. Its "
+    "settings are asked of the model."
 )
 ALIASES = ["paste subject", "insert object", "composite", "relight", "harmonize", "inpaint"]
 SOCKETS = ("background", "subject", "subject_mask", "model", "clip", "vae")
@@ -38,11 +38,15 @@ def expanded() -> tuple[dict, list[list]]:
     from comfy_execution.graph_utils import GraphBuilder
 
     load_pack()
-    insert_subject = importlib.import_module(f"{PACK}.nodes.insert_subject")
+    insert_subject, model_settings = (
+        importlib.import_module(f"{PACK}.nodes.{name}") for name in ("insert_subject", "model_settings")
+    )
     graph = GraphBuilder(prefix="")
     linked, widgets = ({name: [name, 0] for name in names} for names in (SOCKETS, WIDGETS))
+    settings = graph.node("PhDModelSettings", model=linked["model"])
+    own = model_settings.linked_settings(settings)
     # Insert Subject's own seed is 0 at first, and the second one follows it.
-    outputs = insert_subject.chain(graph, {}, linked, {**widgets, "harmonize_seed": 1})
+    outputs = insert_subject.chain(graph, own, linked, {**widgets, "harmonize_seed": 1})
     return graph.finalize(), list(outputs)
 
 

@@ -189,6 +189,22 @@ IC-Light, a service that returns a PNG. Any size may come back.
 **It changed too much.** `keep_changes` inside the mask leaves out what it painted elsewhere. If it gave the subject \
 another pose, the node says so and takes the model's subject; with `subject_pixels` own it keeps yours."""
 
+RETURNED = """\
+## Finish a returned image (IC-Light, a service)
+
+For any model or program that takes an image and gives one back: IC-Light, LBM, Klein, an online editor. What it \
+returns may have moved, been cropped or got a tint, and every pixel is another. **Stitch** puts it back in place, lays \
+its light on the subject's own pixels, and leaves all other pixels as they were, bit for bit. No model is needed here.
+
+1. Press **Run**. `returned` of *Load Demo Images* stands in for what a model gave back.
+2. Replace *Load Demo Images* with *Load Image* nodes for your background and subject, and a mask of the subject. Run, \
+and save the image of **Send this to your model** (right-click).
+3. Have it relit there. Ask for light and shadow, and for nothing else.
+4. Load what came back with *Load Image*, and connect it to `sampled`. Run again. Any size will do.
+
+**In one graph.** Where your model has nodes, connect `composite` of **Paste & Blend** to them, and the image that \
+they give to `sampled`. A subject alone, on gray or on a new background, works too: its light is used."""
+
 STEP_BY_STEP = """\
 ## Step by step (all nodes)
 
@@ -204,8 +220,8 @@ then click on the subject or draw a box around it.
 
 Press **Run**, or select a node and press *Run to this node* to see one step.
 
-**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Set `context` to 1.6, `scheduler` to simple, \
-and in Harmonize Sampler `anchor_strength` to 0.5 and `denoise` to 0.75."""
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Add **Model Settings**, connect the model to it, \
+and drag each of its outputs onto the widgets of that name."""
 
 
 CLIP = """\
@@ -267,6 +283,9 @@ TEMPLATES = {
         edit_model_note("Qwen-Image-Edit", QWEN, "They need about 20 GB of GPU memory, or more time with less."),
         (("5", EDITOR), ("8", "prompt"), ("12", "seed"), ("14", "keep_changes"), ("14", "relight_strength")),
         QWEN,
+    ),
+    "Finish a returned image (IC-Light, a service)": Template(
+        RETURNED, (("2", EDITOR), ("4", "keep_changes"), ("4", "subject_pixels"), ("4", "relight_strength"))
     ),
     "Inpaint or extend any image": Template(
         INPAINT, (("3", "extend_left"), ("3", "extend_right"), ("4", "text"), ("6", "preset"), ("6", "seed"))

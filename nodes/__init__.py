@@ -13,6 +13,7 @@ from .learned_module import PhDApplyModule, PhDLoadModule
 from .load_segmenter import PhDLoadSegmenter
 from .mask import PhDMask
 from .masked_langevin import PhDMaskedLangevin
+from .model_settings import PhDModelSettings
 from .node_info import with_node_info
 from .paste_blend import PhDPasteBlend
 from .segment import PhDSegment
@@ -37,6 +38,7 @@ class PhDExtension(ComfyExtension):
             PhDLoadModule,
             PhDApplyModule,
             PhDMask,
+            PhDModelSettings,
         ]
         return [with_node_info(node) for node in nodes]
 

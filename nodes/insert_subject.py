@@ -17,6 +17,7 @@ from .crop import PhDCrop
 from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
 from .load_segmenter import Segmenter
+from .model_settings import settings_of
 from .paste_blend import PhDPasteBlend
 from .paste_inputs import PLACEMENTS, placement_inputs
 from .sampler_inputs import HARMONIZE_PRESETS
@@ -218,17 +219,6 @@ def chain(
     stitch = add(graph, PhDStitch, own, **sampled, relight_strength=widgets["light"])
     image, mask_used, report = (stitch.out(slot) for slot in range(3))
     return image, mask_used, paste.out(1), report
-
-
-def settings_of(model: Any) -> dict[str, dict[str, Any]]:
-    """What a model wants of the nodes inside, by their ids: its own wish, or cfg 1 for distilled guidance."""
-    config = model.model.model_config
-    own = getattr(config, "node_settings", None)
-    if own is not None:
-        return own
-    distilled = config.unet_config.get("guidance_embed")
-    samplers = (PhDMaskedInpaintSampler, PhDHarmonizeSampler)
-    return {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in samplers} if distilled else {}
 
 
 def add(

@@ -32,6 +32,7 @@ SEARCH_ALIASES = {
     ],
     "PhDLoadModule": ["controlnet", "load module", "harmonize"],
     "PhDApplyModule": ["controlnet", "apply module", "harmonize", "relight", "shadow"],
+    "PhDModelSettings": ["cfg", "scheduler", "recommended settings", "auto settings"],
     "PhDMask": [
         "grow mask", "expand mask", "shrink mask", "feather mask", "blur mask", "fill holes", "invert mask", "mask",
         "remove small regions", "dilate", "erode",
@@ -61,7 +62,7 @@ ADVANCED_INPUTS = {
         "luma_only", "color_fix", "num_seeds", "relight_strength", "keep_changes", "subject_pixels",
         "background", "composite", "harmonize_mask", "subject_matte", "sampled_reference", "changed",
     ],
-    "PhDInsertSubject": ["rotation", "flip"],
+    "PhDInsertSubject": ["placement", "rotation", "flip"],
     "PhDApplyModule": ["subject_matte", "mask", "reference_latent"],
 }  # fmt: skip
 

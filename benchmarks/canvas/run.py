@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.canvas import page
+from benchmarks.canvas import page, wrong_wires
 from benchmarks.common import table
 from benchmarks.common.images import texture
 from benchmarks.common.table import Section, shortened, show
@@ -44,7 +44,9 @@ WANTED = {
     "rows_PhDMaskedInpaintSampler": ("<=", 6),
     "rows_PhDHarmonizeSampler": ("<=", 6),
     "rows_PhDStitch": ("<=", 4),
+    "rows_PhDInsertSubject": ("<=", 8),
     "undo_alive": ("==", 1),
+    "wrong_wires_refused": ("==", 10),
 }
 TIMES = ("fps_ratio", "handler_p95_ms", "longest_task_ms", "load_ms")
 # How often each node is dragged; `--quick` drags once.
@@ -168,6 +170,16 @@ def measure_undo(browser: Browser, name: str) -> Section:
     return section
 
 
+def measure_wrong_wires(server: Server) -> Section:
+    """Whether each kind of wrong wire is refused in a sentence, on the server."""
+    section = Section("Wrong wires, and the sentence that refuses each")
+    said = wrong_wires.refusals(server)
+    for kind, message in said.items():
+        section.row(kind, message or "not refused")
+    section.figures["wrong_wires_refused"] = sum(bool(message) for message in said.values())
+    return section
+
+
 def worst(figures: dict) -> Section:
     """The figures of the worse of the two renderers."""
     section = Section("Both renderers: the worse of the two")
@@ -193,6 +205,7 @@ def measure_page(browser: Browser, server: Server, options: argparse.Namespace) 
         yield measure_dragging(browser, name, size, moves, rounds, options.out)
         yield measure_rows(browser, name)
         yield measure_undo(browser, name)
+    yield measure_wrong_wires(server)
 
 
 @contextlib.contextmanager

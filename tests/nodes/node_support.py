@@ -142,7 +142,7 @@ def random_latent(batch: int = 1, height: int = 8, width: int = 8, seed: int = 7
 EXPECTED_IDS = [
     "PhDLoadSegmenter", "PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDMaskedInpaintSampler", "PhDHarmonizeSampler",
     "PhDMaskedLangevin", "PhDIdentityAnchor", "PhDStitch", "PhDLoadDemoModel", "PhDLoadDemoImages", "PhDInsertSubject",
-    "PhDLoadModule", "PhDApplyModule", "PhDMask",
+    "PhDLoadModule", "PhDApplyModule", "PhDMask", "PhDModelSettings",
 ]  # fmt: skip
 
 NODE_TESTS = Path(__file__).resolve().parent

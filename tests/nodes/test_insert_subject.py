@@ -115,7 +115,7 @@ def test_one_image_for_both_and_several_nodes_run():
 
 
 def test_the_settings_are_asked_of_the_model():
-    settings = module("nodes.insert_subject").settings_of
+    settings = module("nodes.model_settings").settings_of
     demo = run_node("PhDLoadDemoModel").values[0]
     assert settings(demo)["PhDCrop"] == {"context": 1.35}
     assert settings(tiny_model("EPS")) == {}
@@ -124,25 +124,27 @@ def test_the_settings_are_asked_of_the_model():
 
 def test_a_wish_of_a_model_names_inputs_of_our_nodes(pack):
     demo = run_node("PhDLoadDemoModel").values[0]
-    for node_id, widgets in module("nodes.insert_subject").settings_of(demo).items():
+    for node_id, widgets in module("nodes.model_settings").settings_of(demo).items():
         assert set(widgets) <= {item.id for item in pack[node_id].GET_SCHEMA().inputs}
 
 
 def test_the_demo_images_are_the_demo_s_own():
     from devtools.package_images import photograph_path, read_rgb
 
-    background, subject, mask, cutout = run_node("PhDLoadDemoImages").values
+    background, subject, mask, cutout, returned = run_node("PhDLoadDemoImages").values
     assert torch.equal(subject[0], torch.from_numpy(read_rgb(photograph_path("astronaut"))))
     assert background.shape[1:3] == (427, 640) and mask.shape == subject.shape[:3]
     assert 0.4 < mask.mean() < 0.6 and make_image(2, 2).dtype == mask.dtype
     assert torch.equal(cutout[..., 3], mask) and torch.equal(cutout[mask > 0][:, :3], subject[mask > 0])
     assert not cutout[mask == 0].any()
+    # As edit models do, it comes back in a size of its own.
+    assert returned.shape[1:] == (448, 672, 3)
 
 
 def test_a_missing_demo_image_is_named(monkeypatch, tmp_path):
     demo_images = module("nodes.demo_images")
     monkeypatch.setattr(demo_images, "FOLDER", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"demo/images/background.png is missing or damaged; reinstall"):
+    with pytest.raises(FileNotFoundError, match=r"web/demo_images/background.png is missing or damaged; reinstall"):
         demo_images.PhDLoadDemoImages.execute()
     (tmp_path / "background.png").write_bytes(b"no image")
     with pytest.raises(FileNotFoundError, match="missing or damaged"):

@@ -30,12 +30,9 @@ def test_the_file_is_written_from_the_nodes_that_insert_subject_expands_into(sto
     assert [path.name for path in blueprint.FILE.parent.iterdir()] == [blueprint.FILE.name]
 
 
-def test_its_image_is_insert_subject_s(comfyui, monkeypatch):
-    """Of a model without settings of its own."""
+def test_its_image_is_insert_subject_s_also_with_a_model_that_wants_other_settings(comfyui, monkeypatch):
     register_pack()
-    insert_subject = importlib.import_module(f"{PACK}.nodes.insert_subject")
     presets = importlib.import_module(f"{PACK}.nodes.sampler_inputs")
-    monkeypatch.setattr(insert_subject, "settings_of", lambda model: {})
     monkeypatch.setitem(presets.INPAINT_PRESETS, "fast", (2, 1))
     monkeypatch.setitem(presets.HARMONIZE_PRESETS, "fast", (2, 0))
     workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))

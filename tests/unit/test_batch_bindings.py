@@ -214,7 +214,7 @@ def test_a_key_is_that_of_the_resolved_prompt():
 
 
 DEMO_INFO = INFO | {
-    "PhDLoadDemoImages": {"input": {}, "output": ["IMAGE", "IMAGE", "MASK", "IMAGE"]},
+    "PhDLoadDemoImages": {"input": {}, "output": ["IMAGE", "IMAGE", "MASK", "IMAGE", "IMAGE"]},
     "InvertMask": {"input": {"required": {"mask": ["MASK"]}}},
     "LoadImageMask": INFO["LoadImage"],
 }

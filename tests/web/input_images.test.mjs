@@ -1,55 +1,9 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import { earlierPastes, isLinked, maskAtInput, namedFile, originOf, imageAtInput } from "../../web/js/input_images.mjs";
-
-/** As much of litegraph as the module uses. */
-class Graph {
-  constructor(id = "root") {
-    Object.assign(this, { id, nodes: [], rootGraph: this, subgraphs: new Map() });
-  }
-
-  get links() {
-    const into = (node) =>
-      node.inputs.map(
-        ({ from }, slot) => from && { origin_id: from[0], origin_slot: from[1], target_id: node.id, target_slot: slot },
-      );
-    return new Map(
-      this.nodes
-        .flatMap(into)
-        .filter(Boolean)
-        .map((link, index) => [index, link]),
-    );
-  }
-
-  getNodeById(id) {
-    return this.nodes.find((node) => node.id === id);
-  }
-
-  add(type, { inputs = [], outputs = ["IMAGE"], widgets = {}, ...rest } = {}) {
-    const graph = this;
-    const node = {
-      id: this.nodes.length + 1,
-      type,
-      mode: 0,
-      graph,
-      inputs: inputs.map(([name, link, kind = "IMAGE"]) => ({ name, type: kind, from: link })),
-      outputs: outputs.map((kind) => ({ type: kind })),
-      widgets: Object.entries(widgets).map(([name, value]) => ({ name, value })),
-      getInputLink(slot) {
-        const from = this.inputs[slot]?.from;
-        return from ? { origin_id: from[0], origin_slot: from[1] } : null;
-      },
-      ...rest,
-    };
-    this.nodes.push(node);
-    return node;
-  }
-
-  load(image) {
-    return this.add("LoadImage", { outputs: ["IMAGE", "MASK"], widgets: { image } });
-  }
-}
+import { Graph } from "./graph.mjs";
 
 const none = () => null;
 const FILE = { filename: "a.png", subfolder: "", type: "input" };
@@ -67,6 +21,37 @@ test("a Load Image node is found through reroutes and bypassed nodes", () => {
   });
   const node = graph.add("PhDPasteBlend", { inputs: [["background", [3, 0]]] });
   assert.deepEqual(imageAtInput(node, "background", none).file, FILE);
+});
+
+test("the images of Load Demo Images are known before a run", async () => {
+  const graph = new Graph();
+  graph.add("PhDLoadDemoImages", { outputs: ["IMAGE", "IMAGE", "MASK", "IMAGE"] });
+  const inputs = [
+    ["background", [1, 0]],
+    ["subject", [1, 1]],
+    ["subject_mask", [1, 2], "MASK"],
+    ["cutout", [1, 3]],
+  ];
+  const node = graph.add("PhDPasteBlend", { inputs });
+  const known = [
+    imageAtInput(node, "background", none),
+    imageAtInput(node, "subject", none),
+    maskAtInput(node, "subject_mask", none),
+    imageAtInput(node, "cutout", none).matte,
+  ];
+  const names = known.map(({ file }) => file.filename.split("/").at(-1));
+  assert.deepEqual(names, ["background.png", "subject.png", "subject_mask.png", "subject_mask.png"]);
+  for (const { file } of known) assert.ok((await readFile(new URL(file.filename))).length);
+});
+
+test("an empty image is known by its widgets, unless one of them is linked", () => {
+  const graph = new Graph();
+  graph.add("EmptyImage", { inputs: [["width", null, "INT"]], widgets: { width: 64, height: 32, color: 255 } });
+  const node = graph.add("PhDPasteBlend", { inputs: [["background", [1, 0]]] });
+  const svg = decodeURIComponent(imageAtInput(node, "background", none).file.filename);
+  assert.match(svg, /^data:image\/svg\+xml,.*width="64" height="32".*#0000ff/);
+  graph.getNodeById(1).inputs[0].from = [7, 0];
+  assert.equal(imageAtInput(node, "background", none).file, undefined);
 });
 
 test("a bypassed node passes on the input at the same index if it has the output's type", () => {

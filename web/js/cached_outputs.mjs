@@ -1,16 +1,9 @@
 /**
- * Shows again what nodes of this pack showed when they ran, where their results are now cached, for example after the
- * page was loaded again. Newer versions of ComfyUI send it themselves; older ones do so for output nodes only. It stands
- * in the history of the run.
+ * Shows again what our nodes showed when they ran, where their results are now cached, as after a reload of the page.
+ * Older versions of ComfyUI send it for output nodes only, but it stands in the history of the run.
  */
 
-/**
- * The part of ComfyUI's `api` that is used here.
- * @typedef {object} Api
- * @property {(name: any, listener: (event: CustomEvent) => void) => void} addEventListener
- * @property {(name: any, detail: any) => void} dispatchCustomEvent
- * @property {(path: string) => Promise<Response>} fetchApi
- */
+/** @typedef {import("../types").CachingApi} Api */
 
 /**
  * Sends the frontend's "executed" for cached nodes, at the end of each run.

@@ -4,27 +4,12 @@ import { MessageLine } from "./message_line.mjs";
 import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
 
-/** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
-/**
- * What editors need of ComfyUI's frontend.
- * @typedef {object} Frontend
- * @property {(file: StoredFile) => string} urlOf
- * @property {(node: any) => Record<string, any> | null} outputsOf the `ui` output of the node's last run
- * @property {(node: any, begins: boolean) => void} transaction changes between begin and end are one undo step
- * @property {(event: WheelEvent | PointerEvent) => void} passToGraph
- * @property {() => boolean} isNodes2 whether Nodes 2.0 draws the nodes, not the classic renderer
- * @property {() => number} zoom of the graph: window pixels per pixel of a node
- * @property {() => string} language such as "en"
- */
-/**
- * @typedef {object} Editor
- * @property {import("./editor_frame.mjs").EditorFrame} frame
- * @property {() => void} refresh reads the graph again; cheap where nothing changed
- * @property {(() => void)} changed a widget of the node was changed
- * @property {(output: any) => void} ran gets the `ui` output of a run
- */
+/** @typedef {import("../types").Frontend} Frontend */
+/** @typedef {import("../types").Editor} Editor */
 
 const MIN_WIDTH = 340;
+/** The name of the widget that holds an editor. */
+const CANVAS = "phd_canvas";
 /** The name that the frontend gives to the text of a running node, which our line shows too. */
 const FRONTENDS_TEXT = "$$node-text-preview";
 
@@ -38,12 +23,14 @@ const openLines = new Map();
 /** How to show the widgets of a node that matter, by node. @type {WeakMap<any, () => void>} */
 const folds = new WeakMap();
 /**
- * The elements of removed nodes, by the node's id. Nodes 2.0 goes on showing an element when undo or a reload removes
- * its node and makes it anew.
- * @type {Map<string, HTMLElement>}
+ * The elements of removed nodes. Nodes 2.0 goes on showing an element when undo or a reload removes its node and makes it
+ * anew.
+ * @type {Set<HTMLElement>}
  */
-const leftElements = new Map();
+const leftElements = new Set();
 let scheduled = 0;
+/** Shows editors outside of subgraphs too; loaded where one is inside. @type {import("./subgraph/faces.mjs") | null} */
+let faces = null;
 /** How often the graph's zoom is looked at, in milliseconds: Nodes 2.0 has no event for it. */
 const ZOOM_MS = 300;
 let zoomTimer = 0;
@@ -52,6 +39,7 @@ let zoomTimer = 0;
 export function refreshAll() {
   scheduled ||= requestAnimationFrame(() => {
     scheduled = 0;
+    updateFaces();
     takePlaces();
     for (const [node, editor] of openEditors) {
       editor.frame.showingErrors(() => editor.refresh())();
@@ -100,19 +88,36 @@ function fit(node) {
 
 /** Puts the editors of remade nodes where those of the removed ones are still shown. */
 function takePlaces() {
-  for (const [id, left] of leftElements) {
-    if (!left.isConnected) leftElements.delete(id);
-    for (const [node, { frame }] of openEditors) {
-      if (String(node.id) !== id || frame.element.isConnected || !left.isConnected) continue;
-      left.replaceWith(frame.element);
-      leftElements.delete(id);
+  for (const left of leftElements) {
+    if (!left.isConnected) leftElements.delete(left);
+    for (const { frame } of openEditors.values()) {
+      const { element } = frame;
+      if (element.dataset.place !== left.dataset.place || element.isConnected || !left.isConnected) continue;
+      left.replaceWith(element);
+      leftElements.delete(left);
     }
   }
 }
 
+/** @param {any} node @returns {string} What names the node that shows an editor, the same after undo and a reload. */
+function placeOf({ graph, id }) {
+  return graph?.phdHost ? `${placeOf(graph.phdHost)} ${id}` : String(id);
+}
+
 /** @param {any} node @returns {Editor | undefined} The editor of a node that is in a graph. */
 export function editorOf(node) {
-  return openEditors.get(node);
+  return openEditors.get(node) ?? openEditors.get(node.phdInside);
+}
+
+/** Shows editors outside of subgraphs, where their widgets are. */
+async function updateFaces() {
+  const ours = [...openEditors.keys(), ...openLines.keys()];
+  if (!faces && !ours.some(({ graph }) => graph?.rootGraph && graph !== graph.rootGraph)) return;
+  const isNew = !faces;
+  faces ??= await import("./subgraph/faces.mjs");
+  faces.updateFaces(openEditors);
+  faces.uncover(ours);
+  if (isNew) refreshAll();
 }
 
 /** Shows what one of our nodes said last. @param {any} node */
@@ -130,11 +135,7 @@ export function showMessages(node) {
  */
 export function attachEditor(node, editor, frontend) {
   const { frame } = editor;
-  frame.sizeChanged = addElement(node, "phd_canvas", frame.element, {
-    getMinHeight: () => frame.heightIn(node.size[0]),
-    // The classic renderer draws after every change, also of nodes upstream.
-    onDraw: frame.showingErrors(() => editor.refresh()),
-  });
+  addEditor(node, editor);
   // Above the other widgets. Older frontends leave a hole in a workflow's values for a widget that is not stored, and
   // do not expect one when they read them.
   node.widgets.unshift(node.widgets.pop());
@@ -142,22 +143,13 @@ export function attachEditor(node, editor, frontend) {
     const values = node.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value);
     if (stored.widgets_values) stored.widgets_values = values;
   });
-  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
   keepFolded(node, frontend);
   frame.sizeChanged();
   addHook(node, "onAdded", () => {
-    openEditors.set(node, editor);
-    frame.open();
-    zoomTimer ||= window.setInterval(() => {
-      for (const each of openEditors.values()) each.frame.zoomedTo(frontend.zoom());
-    }, ZOOM_MS);
+    openEditor(node, editor);
     refreshAll();
   });
-  addHook(node, "onRemoved", () => {
-    openEditors.delete(node);
-    leftElements.set(String(node.id), frame.element);
-    frame.close();
-  });
+  addHook(node, "onRemoved", () => closeEditor(node));
   addHook(node, "onConfigure", refreshAll);
   addHook(node, "onConnectionsChange", refreshAll);
   addHook(
@@ -171,6 +163,38 @@ export function attachEditor(node, editor, frontend) {
     refreshAll();
   });
   for (const other of node.widgets) if (other.element !== frame.element) addHook(other, "callback", changed);
+}
+
+/** Adds an editor's element to a node that shows it. @param {any} node @param {Editor} editor */
+export function addEditor(node, editor) {
+  const { frame } = editor;
+  // The frontend finds elements by their names.
+  const isFirst = !node.widgets?.some(({ name }) => name === CANVAS);
+  frame.sizeChanged = addElement(node, isFirst ? CANVAS : `${CANVAS}_${editor.node.id}`, frame.element, {
+    getMinHeight: () => frame.heightIn(node.size[0]),
+    // The classic renderer draws after every change, also of nodes upstream.
+    onDraw: frame.showingErrors(() => editor.refresh()),
+  });
+  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]);
+}
+
+/** @param {any} node @param {Editor} editor */
+export function openEditor(node, editor) {
+  openEditors.set(node, editor);
+  editor.frame.element.dataset.place = placeOf(node);
+  editor.frame.open();
+  zoomTimer ||= window.setInterval(() => {
+    for (const each of openEditors.values()) each.frame.zoomedTo(editor.frontend.zoom());
+  }, ZOOM_MS);
+}
+
+/** @param {any} node */
+export function closeEditor(node) {
+  const frame = openEditors.get(node)?.frame;
+  if (!frame) return;
+  openEditors.delete(node);
+  leftElements.add(frame.element);
+  frame.close();
 }
 
 /** Gives a node without an editor a line for its messages, as soon as it has one. @param {any} node @param {Frontend} frontend */

@@ -10,25 +10,8 @@ import { addStyle } from "./page_style.mjs";
 import { keepTouches } from "./touches.mjs";
 
 /** @typedef {import("./placement.mjs").Point} Point */
-/**
- * A pointer on the canvas; `at` is in CSS pixels of the canvas.
- * @typedef {{ id: number, at: Point, event: PointerEvent }} EditorPointer
- */
-/**
- * @typedef {object} Handlers
- * @property {(context: CanvasRenderingContext2D, size: { width: number, height: number }) => void} draw
- * @property {(pointer: EditorPointer) => boolean} press returns whether to follow this pointer until it is released
- * @property {(pointers: EditorPointer[]) => void} drag gets all followed pointers, at most once per animation frame
- * @property {(pointer: EditorPointer, canceled: boolean) => void} release
- * @property {(at: Point | null, event: PointerEvent | null) => string} hover returns the CSS cursor
- * @property {(event: KeyboardEvent) => boolean} key returns whether the key was used
- * @property {() => void} keyboardReleased a key went up, or the canvas lost the keyboard
- * @property {() => void} closed the node was removed: end every unfinished edit
- * @property {(event: WheelEvent) => boolean} wheel returns whether the wheel was used
- * @property {() => void} enter the pointer entered the canvas
- * @property {(event: WheelEvent | PointerEvent) => void} passToGraph gets the wheel and the middle button, which pan and
- *   zoom, and the right button, which opens the node's menu
- */
+/** @typedef {import("../types").EditorPointer} EditorPointer */
+/** @typedef {import("../types").Handlers} Handlers */
 
 const STYLE = `
 .phd-editor { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; box-sizing: border-box;
@@ -46,6 +29,7 @@ const STYLE = `
 .phd-editor button.phd-enlarge { order: 1; }
 .phd-editor .phd-status { order: 2; flex: 1 1 110px; min-width: 0; max-height: 3.9em; overflow: hidden; text-align: right;
   opacity: 0.85; }
+.phd-editor:not([data-image]) .phd-status { flex-basis: 100%; text-align: left; }
 .phd-editor .phd-status[data-kind="error"] { flex-basis: 100%; text-align: left; opacity: 1;
   color: color-mix(in srgb, #ff4d4d 75%, var(--input-text, #ddd)); }
 `;
@@ -144,6 +128,7 @@ export class EditorFrame {
     const aspect = image ? image.height / image.width : 0;
     if (aspect === this.aspect) return;
     this.aspect = aspect;
+    this.element.toggleAttribute("data-image", Boolean(image));
     this.sizeChanged();
   }
 

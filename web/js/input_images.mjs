@@ -5,26 +5,11 @@
  * Uses only litegraph's public interface, so that tests can pass plain objects.
  */
 
-/**
- * A file that the server returns at /view.
- * @typedef {{ filename: string, subfolder: string, type: string }} StoredFile
- */
-/**
- * Where an image or a mask comes from. An image with `alpha` is a cut-out; a mask is one channel, or its inverse.
- * Without a `file` it is not known before a run; `origin` names the output that it comes from, to notice new links, and
- * `through` the settings of the nodes that changed the image on its way, to notice changes of those.
- * @typedef {object} Source
- * @property {StoredFile} [file]
- * @property {boolean} [alpha]
- * @property {Channel} [channel]
- * @property {boolean} [inverted]
- * @property {boolean} [loaded] an image or mask as Load Image gives it
- * @property {string} [origin]
- * @property {string[]} [through]
- */
-/** @typedef {"alpha" | "red" | "green" | "blue"} Channel */
+/** @typedef {import("../types").StoredFile} StoredFile */
+/** @typedef {import("../types").Source} Source */
+/** @typedef {import("../types").Channel} Channel */
+/** @typedef {import("../types").OutputsOf} OutputsOf */
 /** The node and the slot that an input's value comes from. @typedef {{ node: any, slot: number }} Origin */
-/** The `ui` output of a node's last run. @typedef {(node: any) => Record<string, any> | null} OutputsOf */
 
 const MUTED = 2,
   BYPASSED = 4;
@@ -42,6 +27,24 @@ const SCENE_INPUTS = {
   PhDStitch: { 0: ["composite", "crop", "paste"] },
   PhDInsertSubject: { 0: ["background"], 2: ["background"] },
 };
+/** @param {string} filename @returns {StoredFile} */
+const fileAt = (filename) => ({ filename, subfolder: "", type: "url" });
+const [BACKGROUND, SUBJECT, SUBJECT_MASK, RETURNED] = [
+  "background.png",
+  "subject.png",
+  "subject_mask.png",
+  "returned.jpg",
+].map((name) => fileAt(new URL(`../demo_images/${name}`, import.meta.url).href));
+/** @type {Source} */
+const DEMO_MASK = { file: SUBJECT_MASK, channel: "red", inverted: false };
+/** What Load Demo Images gives, by output slot. @type {Source[]} */
+const DEMO_IMAGES = [
+  { file: BACKGROUND },
+  { file: SUBJECT, loaded: true },
+  DEMO_MASK,
+  { file: SUBJECT, alpha: true, matte: DEMO_MASK },
+  { file: RETURNED },
+];
 /** The nodes that paste a subject into their scene. */
 const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
 
@@ -56,7 +59,7 @@ export function originOf(node, name) {
     const link = linkInto(node, slot);
     if (!link) return null;
     if (Number(link.origin_id) === SUBGRAPH_INPUT) {
-      [node, slot] = [instanceOf(node.graph), link.origin_slot];
+      [node, slot] = [hostsOf(node.graph)[0], link.origin_slot];
       if (!node) return null;
       continue;
     }
@@ -119,19 +122,18 @@ function linkInto(node, slot) {
 export function hostInput(node, name) {
   const link = linkInto(node, slotOf(node, name));
   if (!link || Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
-  const host = instanceOf(node.graph);
+  const [host] = hostsOf(node.graph);
   const input = host?.inputs?.[link.origin_slot];
   return input ? { node: host, name: input.name } : null;
 }
 
-/** @param {any} subgraph @returns {any} A node of this subgraph, in any graph of the workflow. */
-function instanceOf(subgraph) {
-  const graphs = [subgraph?.rootGraph, ...(subgraph?.rootGraph?.subgraphs?.values() ?? [])];
-  for (const graph of graphs) {
-    const instance = graph?.nodes?.find((node) => node.isSubgraphNode?.() && node.subgraph === subgraph);
-    if (instance) return instance;
-  }
-  return null;
+/** @param {any} graph @returns {any[]} The nodes that stand for this subgraph, in any graph of the workflow. */
+export function hostsOf(graph) {
+  if (graph?.phdHost) return [graph.phdHost];
+  const root = graph?.rootGraph;
+  return [root, ...(root?.subgraphs?.values() ?? [])].flatMap(
+    (each) => each?.nodes?.filter((node) => node.isSubgraphNode?.() && node.subgraph === graph) ?? [],
+  );
 }
 
 /**
@@ -148,10 +150,26 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
     const file = lastImage(from, outputsOf);
     return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
+  if (from.type === "PhDLoadDemoImages") return { ...DEMO_IMAGES[slot], origin: keyOf(origin) };
+  if (from.type === "EmptyImage") return { file: emptyImage(from), origin: keyOf(origin) };
   const passed = passedScene(origin);
   if (!passed) return { origin: keyOf(origin) };
   const source = imageAtInput(from, passed, outputsOf, depth + 1);
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
+}
+
+/**
+ * @param {any} node an EmptyImage
+ * @returns {StoredFile | undefined} its image, where no link sets the size or the color
+ */
+function emptyImage(node) {
+  const names = ["width", "height", "color"];
+  if (names.some((name) => isLinked(node, name))) return undefined;
+  const [width, height, color] = names.map((name) => node.widgets.find((widget) => widget.name === name)?.value);
+  const fill = `#${Number(color).toString(16).padStart(6, "0")}`;
+  const sides = `xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"`;
+  const svg = `<svg ${sides}><path fill="${fill}" d="M0 0H${width}V${height}H0"/></svg>`;
+  return fileAt(`data:image/svg+xml,${encodeURIComponent(svg)}`);
 }
 
 /** @param {Origin} origin @returns {string | undefined} The input of its node whose scene this output shows. */
@@ -218,6 +236,7 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
     // ComfyUI's masks are 1 where a file is transparent.
     return { file: loadedFile(from), channel, inverted: channel === "alpha", origin: key };
   }
+  if (from.type === "PhDLoadDemoImages") return { ...DEMO_IMAGES[slot], origin: key };
   if (isLoader(from) && slot === 1)
     return { file: loadedFile(from), channel: "alpha", inverted: true, loaded: true, origin: key };
   return { origin: key };

@@ -13,7 +13,7 @@ export function widgetOf(node, name) {
  * @param {any} node @param {string} name
  * @returns {{ node: any, widget: any } | null}
  */
-function sourceOf(node, name) {
+export function sourceOf(node, name) {
   for (let depth = 0; depth < 20; depth++) {
     const widget = widgetOf(node, name);
     if (!isLinked(node, name)) return widget ? { node, widget } : null;

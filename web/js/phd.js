@@ -23,7 +23,7 @@ import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
 
 /** @type {Frontend} */
 const frontend = {
-  urlOf: (file) => api.apiURL(`/view?${new URLSearchParams(file)}`),
+  urlOf: (file) => (file.type === "url" ? file.filename : api.apiURL(`/view?${new URLSearchParams(file)}`)),
   outputsOf(node) {
     const { graph } = node;
     const isInside = graph?.rootGraph && graph !== graph.rootGraph;
@@ -146,6 +146,7 @@ app.registerExtension({
     );
   },
   nodeCreated(node) {
+    if (node.isSubgraphNode?.()) refreshAll();
     if (isOurs(node)) labelOptions(node);
     const Editor = EDITORS[node.comfyClass ?? ""];
     if (Editor) attachEditor(node, new Editor(node, frontend), frontend);

@@ -125,6 +125,14 @@ export class PlacementEditor {
     hidePreview(node, 0);
   }
 
+  fields = FIELDS;
+
+  /** @param {any} node @returns {PlacementEditor} */
+  copyFor(node) {
+    const { defaults, settingNames } = this;
+    return Object.assign(new PlacementEditor(node, this.frontend), { defaults, settingNames });
+  }
+
   /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
   text(key, values) {
     return translate(this.frontend.language(), key, values);
@@ -172,12 +180,13 @@ export class PlacementEditor {
 
   /** Reads the graph, and loads and draws what has changed. */
   refresh() {
+    const { node } = this,
+      { outputsOf } = this.frontend,
+      subject = imageAtInput(node, "subject", outputsOf);
     const inputs = {
-      scene: imageAtInput(this.node, sceneInput(this.node), this.frontend.outputsOf),
-      subject: imageAtInput(this.node, "subject", this.frontend.outputsOf),
-      mask: isLinked(this.node, "subject_mask")
-        ? maskAtInput(this.node, "subject_mask", this.frontend.outputsOf)
-        : null,
+      scene: imageAtInput(node, sceneInput(node), outputsOf),
+      subject,
+      mask: isLinked(node, "subject_mask") ? maskAtInput(node, "subject_mask", outputsOf) : (subject.matte ?? null),
     };
     this.inputs = JSON.stringify(inputs);
     const output = this.frontend.outputsOf(this.node);

@@ -84,6 +84,13 @@ export class PointPicker {
     hidePreview(node, 0);
   }
 
+  fields = Object.values(WIDGETS);
+
+  /** @param {any} node */
+  copyFor(node) {
+    return new PointPicker(node, this.frontend);
+  }
+
   /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
   text(key, values) {
     return translate(this.frontend.language(), key, values);

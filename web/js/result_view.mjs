@@ -55,6 +55,9 @@ export class ResultView {
     hidePreview(node, 0);
   }
 
+  /** @type {string[]} */
+  fields = [];
+
   /** @param {import("./translations.mjs").TextKey} key @param {Record<string, unknown>} [values] */
   text(key, values) {
     return translate(this.frontend.language(), key, values);

@@ -6,7 +6,7 @@
 import { RecentMap } from "./recent_map.mjs";
 
 /** @typedef {import("./message_line.mjs").Said} Said */
-/** @typedef {import("./warnings.mjs").ApiEvents} ApiEvents */
+/** @typedef {import("../types").ApiEvents} ApiEvents */
 
 /** How many nodes are remembered. */
 const MAX_NODES = 256;

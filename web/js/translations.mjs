@@ -33,6 +33,8 @@ const ENGLISH = {
   noPrompt: "Click the subject, or drag a box around it.",
   large: "Large",
   largeHelp: "Opens this editor in a large window. Esc closes it.",
+  face: "On the subgraph",
+  faceHelp: "Shows this editor, with its numbers, on the node of the subgraph too.",
   loading: "Loading …",
   lost: "{name} cannot be shown: the file is missing, empty or not an image.",
   emptyMask: "The mask is empty.",

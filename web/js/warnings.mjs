@@ -1,9 +1,6 @@
 /** Warnings of a run, which the browser shows as toasts. Python decides which sentences are warnings. */
 
-/**
- * The part of ComfyUI's `api` that is used here.
- * @typedef {{ addEventListener: (name: any, listener: (event: CustomEvent) => void) => void }} ApiEvents
- */
+/** @typedef {import("../types").ApiEvents} ApiEvents */
 
 /**
  * Calls `notify` once for every warning of a node's run, with the id of the node in the prompt.
