@@ -14,6 +14,7 @@ from test_editors import (
     VALUE,
     PasteEditor,
     PointEditor,
+    ours,
     scene_image,
     subject_image,
 )
@@ -71,10 +72,12 @@ def put_out(page, editor) -> None:
 @pytest.fixture
 def face(page, renderer):
     """A placement editor on the node of a subgraph."""
+    page.console()
     editor = PasteEditor(page)
     put_out(page, editor)
     editor.wait_until(SIZE)
-    return editor
+    yield editor
+    assert ours(page.console()) == []
 
 
 def inner_values(page, inner) -> list:
