@@ -215,6 +215,8 @@ def test_a_subgraph_in_a_subgraph_shows_it_on_both(page, face):
     face.wait_until(SIZE)
     wanted = face.drag_subject([-80, -60])
     assert np.abs(face.center() - wanted).max() <= 2
+    face.run()
+    assert page.script("return outer.subgraph.nodes[0].widgets.some(w => w.name === 'phd_canvas')")
 
 
 BUILD_AROUND = """
