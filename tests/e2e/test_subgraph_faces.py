@@ -9,11 +9,15 @@ from test_editors import (
     AS_RUN,
     CAPTURE,
     EXECUTE,
+    HAS_IMAGES,
+    RUN,
     SCENE,
     SIZE,
+    SUBJECT,
     VALUE,
     PasteEditor,
     PointEditor,
+    ours,
     scene_image,
     subject_image,
 )
@@ -71,10 +75,12 @@ def put_out(page, editor) -> None:
 @pytest.fixture
 def face(page, renderer):
     """A placement editor on the node of a subgraph."""
+    page.console()
     editor = PasteEditor(page)
     put_out(page, editor)
     editor.wait_until(SIZE)
-    return editor
+    yield editor
+    assert ours(page.console()) == []
 
 
 def inner_values(page, inner) -> list:
@@ -118,20 +124,43 @@ def test_it_shows_the_run_of_what_it_shows(page, face):
     face.wait_until(AS_RUN)
 
 
+# A second node for the same subgraph, with the same images, and a background of its own where a file is named.
+ADD_OTHER = """
+const [file] = arguments, other = LiteGraph.createNode(made.node.type)
+app.graph.add(other)
+other.pos = [made.node.pos[0], made.node.pos[1] + 700]
+const slotOf = name => made.node.inputs.findIndex(input => input.name === name)
+for (const name of ["subject", "background", "subject_mask"]) {
+    const link = app.graph.links.get(made.node.inputs[slotOf(name)].link)
+    app.graph.getNodeById(link.origin_id).connect(link.origin_slot, other, slotOf(name))
+}
+if (!file) return
+const scene = LiteGraph.createNode("LoadImage"), preview = LiteGraph.createNode("PreviewImage")
+app.graph.add(scene)
+app.graph.add(preview)
+scene.widgets.find(widget => widget.name === "image").value = file
+scene.connect(0, other, slotOf("background"))
+other.connect(0, preview, 0)
+return preview.id
+"""
+
+
+def test_a_node_does_not_show_the_run_of_another_one_of_its_subgraph(page, face):
+    preview = page.script(ADD_OTHER, "editor_subject.png")
+    first, second = page.script(HOSTS)
+    page.wait_for(HAS_EDITOR, second, seconds=30)
+    page.script("app.graph.getNodeById(arguments[0]).widgets.find(w => w.name === 'x').value = 0.3", second)
+    page.script(RUN)
+    for shown in (face.ids["preview"], preview):
+        page.wait_for(HAS_IMAGES, shown, seconds=120)
+    page.wait_frames(12)
+    sizes = [page.script(STATUS, host).split(" ")[0] for host in (first, second)]
+    assert sizes == [SIZE, f"{SUBJECT.width}×{SUBJECT.height}"]
+
+
 def test_two_nodes_of_one_subgraph_are_placed_one_by_one(page, face):
     """As a copy with its own numbers."""
-    page.script(
-        """
-        const other = LiteGraph.createNode(made.node.type)
-        app.graph.add(other)
-        other.pos = [made.node.pos[0], made.node.pos[1] + 700]
-        for (const [slot, name] of ["subject", "background", "subject_mask"].entries()) {
-            const at = made.node.inputs.findIndex(input => input.name === name)
-            const link = app.graph.links.get(made.node.inputs[at].link)
-            app.graph.getNodeById(link.origin_id).connect(link.origin_slot, other, at)
-        }
-        """
-    )
+    page.script(ADD_OTHER)
     first, second = page.script(HOSTS)
     page.wait_for(HAS_EDITOR, second, seconds=30)
     before = [page.script(VALUE, first, name) for name in PLACEMENT]
@@ -212,6 +241,8 @@ def test_a_subgraph_in_a_subgraph_shows_it_on_both(page, face):
     face.wait_until(SIZE)
     wanted = face.drag_subject([-80, -60])
     assert np.abs(face.center() - wanted).max() <= 2
+    face.run()
+    assert page.script("return outer.subgraph.nodes[0].widgets.some(w => w.name === 'phd_canvas')")
 
 
 BUILD_AROUND = """

@@ -3,7 +3,7 @@
 import { editorOf, hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
 import { cutOut, loadImage, maskOf } from "./images.mjs";
-import { asFile, earlierPastes, imageAtInput, isLinked, maskAtInput, sceneInput } from "./input_images.mjs";
+import { asFile, earlierPastes, hostsOf, imageAtInput, isLinked, maskAtInput, sceneInput } from "./input_images.mjs";
 import { looksInverted } from "./mask_outlines.mjs";
 import { isFixed, setValue, shownName, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
@@ -42,6 +42,8 @@ const WRITE_MS = 150;
 
 /** How many runs are remembered, of all nodes together. */
 const MAX_RUNS = 128;
+/** What is recorded of a run that is not to be shown. */
+const NOT_OURS = { inputs: "", settings: "" };
 
 export class PlacementEditor {
   /**
@@ -262,7 +264,7 @@ export class PlacementEditor {
         const both = await Promise.all([run.scene, run.subject].map((file) => this.fetchImage(file))).catch(() => null);
         if (!both) {
           // A restarted server has no temporary files: go on as if the node had not been run.
-          PlacementEditor.runs.set(run.scene.filename, { inputs: "", settings: "" });
+          PlacementEditor.runs.set(run.scene.filename, NOT_OURS);
           this.refresh();
           return;
         }
@@ -380,8 +382,20 @@ export class PlacementEditor {
     const run = runFrom(output);
     if (run) PlacementEditor.placed.set(this.key(), output);
     this.refresh();
-    if (run) PlacementEditor.runs.set(run.scene.filename, { inputs: this.inputs, settings: this.settings() });
+    if (run) PlacementEditor.runs.set(run.scene.filename, this.isOwn(run) ? this.recorded() : NOT_OURS);
     this.refresh();
+  }
+
+  recorded() {
+    return { inputs: this.inputs, settings: this.settings() };
+  }
+
+  /**
+   * Whether a run may be this node's: several nodes of one subgraph share what the frontend keeps of a run.
+   * @param {Run} run
+   */
+  isOwn(run) {
+    return hostsOf(this.node.graph).length < 2 || sameAsRun(this.placement(), run);
   }
 
   key() {

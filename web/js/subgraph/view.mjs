@@ -20,7 +20,8 @@ export function seenFrom(host, node) {
     const found = node.graph.getNodeById(id);
     return found && seenFrom(host, found);
   };
-  const graph = () => viewOf(node.graph, { getNodeById: () => getNodeById, phdHost: () => host });
+  // A node that was removed is in no graph.
+  const graph = () => node.graph && viewOf(node.graph, { getNodeById: () => getNodeById, phdHost: () => host });
   if (!known.has(node)) known.set(node, viewOf(node, { graph, phdInside: () => node }));
   return known.get(node);
 }
