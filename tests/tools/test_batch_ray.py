@@ -22,6 +22,7 @@ def no_tokens(monkeypatch):
     """Ray reads this once in a process."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
 
+
 def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, capsys):
     folder = Folder(tmp_path)
     folder.table(*ROWS[:1])
