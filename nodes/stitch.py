@@ -15,6 +15,7 @@ from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.finish import INSIDE, KEEP_CHANGES, OWN, SUBJECT_PIXELS, FinishOptions, finish
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box
 from ..phd_ops.pixels.masks import above
+from ..phd_ops.pixels.register import UNLIKE
 from ..phd_ops.pixels.resample import pad
 from ..phd_ops.pixels.stitch import Stitched, StitchOptions
 from ..phd_ops.sentence import sentence
@@ -347,6 +348,9 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
     """The same as messages on the node."""
     if stitched.light is not None:
         messages = light_messages(report)
+    elif report.get("registration") == UNLIKE:
+        # Registration says that nothing of it was used, and why.
+        messages = []
     elif matte.any():
         messages = [Message(sentence("The model changed nothing in the composite: it is put back as it is."))]
     elif stitched.used.any():
