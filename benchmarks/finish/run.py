@@ -33,7 +33,7 @@ from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene
 
 # Scenes by their side.
-SCENES = {1024: 24, 512: 24, 2048: 2}
+SCENES = {1024: 24, 512: 16, 2048: 2}
 QUICK = {256: 3}
 QUICK_KINDS = ("none", "shift6_tint", "kontext_crop", "shadow_outside", "pose")
 # Where speed and memory are measured.
