@@ -155,9 +155,10 @@ def boxes(source: Source) -> Any:
 def text(source: Source, given: io.Input) -> str:
     numbers = ", ".join(f"{source.random.uniform(-5, 100):.1f}" for _ in range(source.random.choice((2, 4))))
     placed = '{"x": 0.5, "y": 0.4, "size": 0.3}'
+    keyframes = "0: x 0.2, ease\n2: x 0.7, size 0.4, flip"
     own = getattr(given, "default", None) or ""
     return source.random.choice(
-        (own, own, own, numbers, numbers, placed, f"{placed}\n-", "dog", "0.1, 0.1, 0.5, 0.5", "é\n")
+        (own, own, own, numbers, numbers, placed, f"{placed}\n-", keyframes, "dog", "0.1, 0.1, 0.5, 0.5", "é\n")
     )
 
 
@@ -190,12 +191,13 @@ SOCKETS: dict[str, Callable[[Source], Any]] = {
 
 
 def sound(source: Source, given: io.Input) -> Any:
-    """A value of an input's own type."""
-    if given.io_type in WIDGETS:
-        return WIDGETS[given.io_type](source, given)
-    if given.io_type in SOCKETS:
-        return SOCKETS[given.io_type](source)
-    return made_by_a_node(source, given.io_type)
+    """A value of an input's own type, or of one of its types."""
+    io_type = source.random.choice(given.get_io_type().split(","))
+    if io_type in WIDGETS:
+        return WIDGETS[io_type](source, given)
+    if io_type in SOCKETS:
+        return SOCKETS[io_type](source)
+    return made_by_a_node(source, io_type)
 
 
 def made_by_a_node(source: Source, io_type: str) -> Any:
