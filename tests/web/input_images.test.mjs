@@ -44,6 +44,14 @@ test("the images of Load Demo Images are known before a run", async () => {
   for (const { file } of known) assert.ok((await readFile(new URL(file.filename))).length);
 });
 
+test("a repeated image is that image", () => {
+  const graph = new Graph();
+  graph.load("a.png");
+  graph.add("RepeatImageBatch", { inputs: [["image", [1, 0]]], widgets: { amount: 17 } });
+  const node = graph.add("PhDPasteBlend", { inputs: [["background", [2, 0]]] });
+  assert.equal(imageAtInput(node, "background", none).file.filename, "a.png");
+});
+
 test("an empty image is known by its widgets, unless one of them is linked", () => {
   const graph = new Graph();
   graph.add("EmptyImage", { inputs: [["width", null, "INT"]], widgets: { width: 64, height: 32, color: 255 } });

@@ -18,7 +18,7 @@ const SUBGRAPH_INPUT = -10;
 /** A longer chain of reroutes and subgraphs is taken for a circle. */
 const MAX_STEPS = 200;
 /**
- * PhD nodes whose outputs show the same scene as one of their inputs, the first of these that is linked, by output slot.
+ * Nodes whose outputs show the same scene as one of their inputs, the first of these that is linked, by output slot.
  * @type {Record<string, Record<number, string[]>>}
  */
 const SCENE_INPUTS = {
@@ -26,6 +26,7 @@ const SCENE_INPUTS = {
   PhDCrop: { 0: ["composite", "paste", "image"] },
   PhDStitch: { 0: ["composite", "crop", "paste"] },
   PhDInsertSubject: { 0: ["background"], 2: ["background"] },
+  RepeatImageBatch: { 0: ["image"] },
 };
 /** @param {string} filename @returns {StoredFile} */
 const fileAt = (filename) => ({ filename, subfolder: "", type: "url" });
