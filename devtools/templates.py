@@ -32,6 +32,12 @@ KONTEXT = {
     ),
     "4": (file_at("Comfy-Org/Lumina_Image_2.0_Repackaged", "split_files/vae/ae.safetensors", "vae"),),
 }
+KLEIN_FILES = "Comfy-Org/Flux-2-Klein-4B"
+KLEIN = {
+    "2": (file_at(KLEIN_FILES, "split_files/diffusion_models/flux-2-klein-4b.safetensors", "diffusion_models"),),
+    "3": (file_at(KLEIN_FILES, "split_files/text_encoders/qwen_3_4b.safetensors", "text_encoders"),),
+    "4": (file_at(KLEIN_FILES, "split_files/vae/flux2-vae.safetensors", "vae"),),
+}
 QWEN = {
     "2": (
         file_at(
@@ -183,7 +189,7 @@ shadow that it painted. All other pixels stay as they were, bit for bit.
 3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject, and write into **Prompt** what \
 light the scene has.
 
-**Any other model.** Whatever stands between `composite` of **Paste & Blend** and `sampled` of **Stitch**: Klein, \
+**Any other model.** Whatever stands between `composite` of **Paste & Blend** and `sampled` of **Stitch**: \
 IC-Light, a service that returns a PNG. Any size may come back.
 
 **It changed too much.** `keep_changes` inside the mask leaves out what it painted elsewhere. If it gave the subject \
@@ -278,6 +284,11 @@ TEMPLATES = {
         edit_model_note("FLUX Kontext", KONTEXT, "They need about 12 GB of GPU memory."),
         (("5", EDITOR), ("8", "text"), ("12", "seed"), ("14", "keep_changes"), ("14", "relight_strength")),
         KONTEXT,
+    ),
+    "Finish an edit model (FLUX.2 Klein)": Template(
+        edit_model_note("FLUX.2 Klein", KLEIN, "Needs ComfyUI 0.9 or later, and about 12 GB of GPU memory."),
+        (("5", EDITOR), ("8", "text"), ("11", "seed"), ("13", "keep_changes"), ("13", "relight_strength")),
+        KLEIN,
     ),
     "Finish an edit model (Qwen-Image-Edit)": Template(
         edit_model_note("Qwen-Image-Edit", QWEN, "They need about 20 GB of GPU memory, or more time with less."),
