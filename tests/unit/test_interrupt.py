@@ -205,18 +205,22 @@ def test_each_works_on_few_items_ahead_of_what_is_taken():
     assert len(started) <= 5 + SIDE_BY_SIDE
 
 
+def work_until_stopped(ended):
+    try:
+        for _ in range(10_000):
+            check()
+            time.sleep(0.001)
+    finally:
+        ended.set()
+
+
 def test_an_error_in_one_item_ends_the_others():
     ended = threading.Event()
 
     def work(number):
         if number == 0:
             raise ZeroDivisionError
-        try:
-            for _ in range(10_000):
-                check()
-                time.sleep(0.001)
-        finally:
-            ended.set()
+        work_until_stopped(ended)
 
     with pytest.raises(ZeroDivisionError):
         list(each(work, range(2)))
@@ -227,12 +231,7 @@ def test_an_interrupt_ends_the_items_that_are_worked_on():
     checks, ended = itertools.count(), threading.Event()
 
     def work(number):
-        try:
-            for _ in range(10_000):
-                check()
-                time.sleep(0.001)
-        finally:
-            ended.set()
+        work_until_stopped(ended)
 
     def stop_soon():
         if next(checks) == 2:
