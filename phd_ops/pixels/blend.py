@@ -13,6 +13,7 @@ from .geometry import Box, Size, bounding_box
 from .masks import above
 from .masks import ring as ring_around
 from .resample import reduce
+from .tiles import EMPTY, OPAQUE, tiles
 
 # The most pixels that a Poisson equation is solved for: about a second's work.
 MOST_SOLVED = 2**21
@@ -21,14 +22,21 @@ MOST_SOLVED = 2**21
 def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """alpha * colors + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
     out = np.empty_like(colors) if out is None else out
-    # Bands stay in the cache; and three equal channels multiply several times faster than a broadcast one.
-    for strip in bands(*alpha.shape):
-        over = cv2.merge([alpha[strip]] * 3)
-        rest = 1 - over
-        over *= colors[strip]
-        rest *= scene[strip]
-        over += rest
-        np.minimum(over, 1, out=out[strip])
+    for kind, box in tiles(alpha):
+        at = box.slices
+        if kind == EMPTY:
+            if out is not scene:
+                out[at] = scene[at]
+        elif kind == OPAQUE:
+            np.minimum(colors[at], 1, out=out[at])
+        else:
+            # Three equal channels multiply several times faster than a broadcast one.
+            over = cv2.merge([alpha[at]] * 3)
+            rest = 1 - over
+            over *= colors[at]
+            rest *= scene[at]
+            over += rest
+            np.minimum(over, 1, out=out[at])
     return out
 
 

@@ -1,17 +1,24 @@
 """A subject's own colors, without the old background that shows through its soft edge."""
 
+import math
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
-from ..interrupt import bands, by_bands, picked, waiting
+from ..interrupt import bands, by_bands, check, copy, waiting
 from .geometry import Size
-from .resample import blur, reduce
+from .resample import COARSE_SIGMA, KERNEL_REACH, blur, reduce
+from .tiles import EMPTY, SOFT, tiles
 
-# Windows about a pixel: their radius in pixels, and how much coarser the grid is that they are summed on.
-WINDOWS = ((96, 16), (24, 4), (6, 1))
+# Wide windows about a pixel: their radius in pixels, and how much coarser the grid is that they are summed on. Then the
+# radius of the narrow one, which only the soft pixels need.
+WINDOWS, RADIUS = ((96, 16), (24, 4)), 6
 # How strongly a window's colors are held to those of the wider window before it; and those of the whole image to its
 # mean color.
 RIDGE, WHOLE_RIDGE = 1e-3, 1e-6
+# A cut-out is opaque from here on: resampling rounds.
+OPAQUE_ENOUGH = 1 - 1e-5
 
 
 def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -28,50 +35,63 @@ def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     Returns:
         float32 [H,W,3].
     """
-    soft = by_bands(lambda band: (band > 0) & (band < 1), matte)
-    if not soft.any():
-        return image
-    height, width = matte.shape
-    # All sums that the windows need; the background's follow, since (1 - alpha) I = I - alpha I, and so on.
-    colors, by_alpha = (np.empty((height, width, 4), np.float32) for _ in range(2))
-    for rows in bands(height, width):
-        colors[rows] = cv2.merge([image[rows], matte[rows]])
-        by_alpha[rows] = cv2.multiply(colors[rows], cv2.merge([matte[rows]] * 4))
-    fields = {1: (colors, by_alpha)}
+    result = np.empty_like(image)
+    copy(image, result)
+    for places, own in soft_colors(image, matte, times_alpha(image, matte)):
+        result[places] = own
+    return result
+
+
+def times_alpha(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """An image's colors and its matte, each times the matte, [H,W,4]."""
+    product = np.empty((*matte.shape, 4), np.float32)
+    for rows in bands(*matte.shape):
+        cv2.multiply(cv2.merge([image[rows], matte[rows]]), cv2.merge([matte[rows]] * 4), product[rows])
+    return product
+
+
+def soft_colors(
+    image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray
+) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], np.ndarray]]:
+    """The own colors of all soft pixels, part by part: their places (rows, columns), and colors [N,3].
+
+    Args:
+        by_alpha: from `times_alpha`. All else that windows sum follows, since (1 - alpha) I = I - alpha I, and so on.
+    """
+    size = Size.of(matte)
+    soft_boxes = [box for kind, box in tiles(matte) if kind == SOFT]
+    if not soft_boxes:
+        return
     # A wide window is summed on a coarser grid.
-    for finer, coarser in ((1, 4), (4, 16)):
-        size = max(1, width // coarser), max(1, height // coarser)
-        given, by_alpha = fields[finer]
-        fields[coarser] = reduce(given, size), reduce(by_alpha, size)
-    means, alpha_means = (np.array(waiting(cv2.mean, field), np.float32) for field in fields[1])
+    smaller = Size(max(1, size.width // 4), max(1, size.height // 4))
+    colors = cv2.merge([reduce(image, smaller), reduce(matte, smaller)])
+    fields = {4: (colors, reduce(by_alpha, smaller))}
+    smaller = Size(max(1, smaller.width // 4), max(1, smaller.height // 4))
+    fields[16] = tuple(reduce(field, smaller) for field in fields[4])
+    means, alpha_means = (np.array(waiting(cv2.mean, field), np.float32) for field in fields[4])
     foreground, background = separate(means, alpha_means, (means[:3], means[:3]), WHOLE_RIDGE)
     for radius, coarser in WINDOWS:
         side = 2 * (radius // coarser) + 1
         means, alpha_means = (waiting(cv2.blur, field, (side, side)) for field in fields[coarser])
-        size = Size.of(means)
-        if coarser > 1:
-            foreground, background = (spread(color, size) for color in (foreground, background))
-            # The colors take the place of the means.
-            for rows in bands(*means.shape[:2]):
-                wider = foreground[rows], background[rows]
-                means[rows, :, :3], alpha_means[rows, :, :3] = separate(means[rows], alpha_means[rows], wider, RIDGE)
-            foreground, background = means[..., :3], alpha_means[..., :3]
-    # Only the soft pixels' colors are wanted at full size; one image after the other, to save memory.
-    means, alpha_means = picked(means, soft), picked(alpha_means, soft)
-    foreground, background = (picked(spread(color, Size.of(image)), soft) for color in (foreground, background))
-    alpha, found = picked(matte, soft)[:, None], picked(image, soft)
-    for some in bands(len(found), 1):
-        wider = foreground[some], background[some]
-        own, behind = separate(means[some], alpha_means[some], wider, RIDGE)
-        own = own + alpha[some] * (found[some] - alpha[some] * own - (1 - alpha[some]) * behind)
-        found[some] = np.clip(own, 0, 1)
-    result, done = np.empty_like(image), 0
-    for rows in bands(height, width):
-        count = int(np.count_nonzero(soft[rows]))
-        result[rows] = image[rows]
-        result[rows][soft[rows]] = found[done : done + count]
-        done += count
-    return result
+        foreground, background = (spread(color, Size.of(means)) for color in (foreground, background))
+        # The colors take the place of the means.
+        for rows in bands(*means.shape[:2]):
+            wider = foreground[rows], background[rows]
+            means[rows, :, :3], alpha_means[rows, :, :3] = separate(means[rows], alpha_means[rows], wider, RIDGE)
+        foreground, background = means[..., :3], alpha_means[..., :3]
+    both, side = np.concatenate([foreground, background], axis=2), 2 * RADIUS + 1
+    for box in soft_boxes:
+        check()
+        near, part = box.grown(RADIUS).inside(size), matte[box.slices]
+        inner, soft = box.moved(-near.x, -near.y).slices, (part > 0) & (part < 1)
+        around = cv2.merge([image[near.slices], matte[near.slices]]), by_alpha[near.slices]
+        means, alpha_means = (cv2.blur(field, (side, side))[inner][soft] for field in around)
+        rows, columns = np.nonzero(soft)
+        places = rows + box.y, columns + box.x
+        wider = at_places(both, places, size)
+        own, behind = separate(means, alpha_means, (wider[:, :3], wider[:, 3:]), RIDGE)
+        found, alpha = image[places], matte[places][:, None]
+        yield places, np.clip(own + alpha * (found - alpha * own - (1 - alpha) * behind), 0, 1)
 
 
 def spread(color: np.ndarray, size: Size) -> np.ndarray:
@@ -79,6 +99,27 @@ def spread(color: np.ndarray, size: Size) -> np.ndarray:
     if color.ndim == 1:
         return np.broadcast_to(color, (size.height, size.width, 3))
     return waiting(cv2.resize, color, size)
+
+
+def at_places(field: np.ndarray, places: tuple[np.ndarray, np.ndarray], size: Size) -> np.ndarray:
+    """A field [h,w,C], enlarged to a size as `spread` does, at some pixels there (rows, columns): [N,C]."""
+    (row, below, down), (column, beside, across) = (
+        neighbors(at, length, enlarged)
+        for at, length, enlarged in zip(places, field.shape, (size.height, size.width), strict=False)
+    )
+    lines = []
+    for line in (row, below):
+        left = field[line, column]
+        lines.append(left + across * (field[line, beside] - left))
+    upper, lower = lines
+    return upper + down * (lower - upper)
+
+
+def neighbors(at: np.ndarray, length: int, enlarged: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of places along a side that is enlarged: the pixels [N] before and behind, and how far on each lies [N,1]."""
+    place = np.clip((at + 0.5) * (length / enlarged) - 0.5, 0, length - 1)
+    before = place.astype(int)
+    return before, np.minimum(before + 1, length - 1), (place - before).astype(np.float32)[:, None]
 
 
 def separate(
@@ -106,8 +147,14 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
     Args:
         is_cutout: the image's soft pixels hold the subject's own colors already, as images with alpha do.
     """
-    colors = image if is_cutout else estimate_foreground(image, matte)
-    return by_bands(lambda own, alpha: cv2.merge([cv2.multiply(own, cv2.merge([alpha] * 3)), alpha]), colors, matte)
+    cutout = times_alpha(image, matte)
+    # All before any is written: windows overlap.
+    found = [] if is_cutout else list(soft_colors(image, matte, cutout))
+    for rows in bands(*matte.shape):
+        cv2.insertChannel(matte[rows], cutout[rows], 3)
+    for places, own in found:
+        cutout[(*places, slice(3))] = own * matte[places][:, None]
+    return cutout
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -121,15 +168,23 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
 
     Opaque pixels keep their bits.
     """
-    blurred = blur(cutout, sigma)
-    colors = np.empty((*cutout.shape[:2], 3), np.float32)
-    for rows in bands(*cutout.shape[:2]):
-        colors[rows] = cutout[rows, :, :3]
-        # Between the core, opaque up to rounding, and where there is nothing left to extend.
-        rim = (cutout[rows, :, 3] < 1 - 1e-5) & (blurred[rows, :, 3] > 1e-6)
-        around, own = blurred[rows][rim], cutout[rows][rim]
+    size, reach = Size.of(cutout), math.ceil(KERNEL_REACH * sigma) + 1
+    # A wide blur is made of the whole image, on a coarser grid.
+    wide = blur(cutout, sigma) if sigma > COARSE_SIGMA else None
+    colors = np.zeros((*cutout.shape[:2], 3), np.float32)
+    for kind, box in tiles(cutout[..., 3], reach, OPAQUE_ENOUGH):
+        at = box.slices
+        if kind != EMPTY:
+            cv2.cvtColor(cutout[at], cv2.COLOR_RGBA2RGB, colors[at])
+        if kind != SOFT:
+            continue
+        near = box.grown(reach).inside(size)
+        blurred = wide[at] if wide is not None else blur(cutout[near.slices], sigma)[box.moved(-near.x, -near.y).slices]
+        # Between the core and where there is nothing left to extend.
+        rim = (cutout[at][..., 3] < OPAQUE_ENOUGH) & (blurred[..., 3] > 1e-6)
+        around, own = blurred[rim], cutout[at][rim]
         # Where little is left of the subject its own colors are noise: there those around it are given weight.
         weight = 0.03 * (1 - own[:, 3:])
-        near = (own[:, :3] + weight * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + weight)
-        colors[rows][rim] = near.clip(0, 1)
+        extended = (own[:, :3] + weight * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + weight)
+        colors[at][rim] = extended.clip(0, 1)
     return colors
