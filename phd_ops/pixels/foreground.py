@@ -79,7 +79,8 @@ def soft_colors(
             wider = foreground[rows], background[rows]
             means[rows, :, :3], alpha_means[rows, :, :3] = separate(means[rows], alpha_means[rows], wider, RIDGE)
         foreground, background = means[..., :3], alpha_means[..., :3]
-    both, side = np.concatenate([foreground, background], axis=2), 2 * RADIUS + 1
+    both = by_bands(lambda one, other: np.concatenate([one, other], axis=2), foreground, background)
+    side = 2 * RADIUS + 1
     for box in soft_boxes:
         check()
         near, part = box.grown(RADIUS).inside(size), matte[box.slices]

@@ -230,7 +230,7 @@ def narrow_ramp(depth: np.ndarray, width: float, step: int = 1) -> np.ndarray:
 
 def thickness_step(size: Size) -> int:
     """The step in pixels of the grid that widths of a mask of this size are measured on."""
-    return max(1, min(THICKNESS_STEP, max(size) // 512))
+    return max(1, min(THICKNESS_STEP, max(size) // 256))
 
 
 def local_radius(depth: np.ndarray, most: float, step: int = 1) -> np.ndarray:

@@ -20,6 +20,7 @@ from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabili
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, reduce, resize
 from .surround import Surround, find_surround
+from .tiles import EMPTY, OPAQUE, SOFT, tiles
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
 
 # How far outside the mask a latent cell's change can reach, in pixels of the sampled image.
@@ -118,7 +119,12 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
 
 
 def join(
-    layers: Layers, harmonized: np.ndarray, gain: np.ndarray, surround: Surround | None, detail: float = 0.9
+    layers: Layers,
+    harmonized: np.ndarray,
+    gain: np.ndarray,
+    surround: Surround | None,
+    detail: float = 0.9,
+    kind: int = SOFT,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joins a harmonized image with its background, pixel by pixel.
 
@@ -127,10 +133,26 @@ def join(
         gain: of the subject's light, from `read_light`.
         surround: what stays of the background's pixels around the subject; None if nothing does.
         detail: as in StitchOptions.
+        kind: of the matte, see `tiles`. Where all of it is subject, or nothing, less is left to do; SOFT serves any.
     Returns:
         The image [H,W,3], and the composite mask [H,W]: where it is 0, the image is the background in every bit.
     """
+    if kind == OPAQUE:
+        model = np.clip(harmonized, 0, 1)
+        model += np.float32(detail) * (relight(layers.composite, gain) - model)
+        return np.clip(model, 0, 1, out=model), layers.matte
     background, composite = layers.background, layers.composite
+    behind, painted, used = background, layers.fade, layers.reached
+    if surround is not None:
+        shadow = surround.on_background(layers)
+        behind, painted = surround.darken(background, shadow), layers.fade * (1 - surround.kept)
+        used = np.maximum(layers.matte, painted + shadow)
+    if kind == EMPTY:
+        image = np.clip(harmonized, 0, 1)
+        image -= background
+        image *= painted[..., None]
+        image += behind
+        return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
     alpha, rest = layers.matte[..., None], 1 - layers.matte[..., None]
     # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is relit or
     # replaced, so that neither is mixed in a second time.
@@ -138,11 +160,6 @@ def join(
     own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, 1 / 255), 0, 1), composite)
     # What no mix of subject and scene explains (a blend other than alpha) is kept as it is.
     own = alpha * relight(own, gain) + (alpha > 0) * (ours - alpha * own)
-    behind, painted, used = background, layers.fade, layers.reached
-    if surround is not None:
-        shadow = surround.on_background(layers)
-        behind, painted = surround.darken(background, shadow), layers.fade * (1 - surround.kept)
-        used = np.maximum(layers.matte, painted + shadow)
     subject = np.clip(harmonized - rest * behind, 0, alpha)
     subject = subject + np.float32(detail) * (own - subject)
     around = np.clip(harmonized - subject, 0, rest)
@@ -262,10 +279,11 @@ def stitch(
     harmonized = resize(results[0], full, options.resampler)[near]
     if light is not None and options.keep_surround > 0:
         surround = find_surround(part, harmonized, worked.width / full.width, options.keep_surround)
-    for rows in bands(*harmonized.shape[:2]):
-        beside = None if surround is None else surround.cut(rows)
-        image[near][rows], used[near][rows] = join(
-            part.cut(rows), harmonized[rows], gain[near][rows], beside, options.detail
+    for kind, box in tiles(part.matte):
+        at = box.slices
+        beside = None if surround is None else surround.cut(at)
+        image[near][at], used[near][at] = join(
+            part.cut(at), harmonized[at], gain[near][at], beside, options.detail, kind
         )
     if light is not None:
         light = replace(light, gain=gain)

@@ -15,7 +15,7 @@ import numpy as np
 from ..interrupt import bands, by_bands, waiting
 from .color import largest_channel
 from .geometry import Size
-from .layers import Layers
+from .layers import Layers, Slices
 from .masks import resize_mask
 from .relight import relight, shadow_gain
 from .resample import resize
@@ -45,8 +45,8 @@ class Surround:
     kept: np.ndarray
     gain: np.ndarray
 
-    def cut(self, rows: slice) -> "Surround":
-        return Surround(self.kept[rows], self.gain[rows])
+    def cut(self, slices: Slices) -> "Surround":
+        return Surround(self.kept[slices], self.gain[slices])
 
     def on_background(self, layers: Layers) -> np.ndarray:
         """How far the background's pixels take the shadow, [H,W]."""

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..interrupt import check
+from ..interrupt import BAND, check
 from .geometry import Box
 
 # The side of a tile in pixels.
-TILE = 48
+TILE = 64
 # Kinds of tiles.
 EMPTY, SOFT, OPAQUE = range(3)
 
 
 def tiles(matte: np.ndarray, reach: int = 0, opaque: float = 1.0) -> Iterator[tuple[int, Box]]:
-    """All of a matte [H,W] in boxes, and the kind of each box, with a check before each row of them.
+    """All of a matte [H,W] in boxes, and the kind of each box, with a check before each.
 
-    A box holds tiles side by side that are of one kind. EMPTY: 0 everywhere; OPAQUE: at least `opaque` everywhere;
-    SOFT: all else.
+    A box holds tiles side by side that are of one kind, about a band's pixels at most. EMPTY: 0 everywhere; OPAQUE: at
+    least `opaque` everywhere; SOFT: all else.
 
     Args:
         reach: in pixels. What has something within so many pixels is not EMPTY, but SOFT.
@@ -35,10 +35,11 @@ def tiles(matte: np.ndarray, reach: int = 0, opaque: float = 1.0) -> Iterator[tu
     filled = np.maximum.reduceat(high, ends, axis=1)[:, ::2] > 0
     low = np.minimum.reduceat(low, lefts, axis=1)
     kinds = np.where(low >= opaque, OPAQUE, np.where(filled, SOFT, EMPTY))
+    most = max(1, BAND // TILE**2)
     for top, row in zip(tops, kinds.tolist(), strict=True):
-        check()
         left, bottom = 0, min(top + TILE, height)
-        for kind, alike in itertools.groupby(row):
+        for (kind, _), alike in itertools.groupby(enumerate(row), lambda tile: (tile[1], tile[0] // most)):
+            check()
             right = min(left + TILE * len(list(alike)), width)
             yield kind, Box(left, top, right - left, bottom - top)
             left = right

@@ -40,11 +40,17 @@ class ColorShift:
         """Removes the shift from an image [H,W,3], by a strength in 0..1."""
         if strength == 0 or not (self.field or (self.gain != 1).any() or self.offset.any()):
             return image
-        shifted = np.empty_like(image)
+        shifted, share = np.empty_like(image), np.float32(strength)
         for rows in bands(*image.shape[:2]):
-            band = image[rows]
             gain, offset = self.in_rows(rows, Size.of(image))
-            shifted[rows] = np.clip(band + np.float32(strength) * (band * gain + offset - band), 0, 1)
+            gain, offset = 1 + share * (gain - 1), share * offset
+            if self.field is None:
+                # In one pass, as the matrix of a map from color to color.
+                shifted[rows] = cv2.transform(image[rows], np.column_stack([np.diag(gain), offset]))
+            else:
+                np.multiply(image[rows], gain, out=shifted[rows])
+                shifted[rows] += offset
+            np.clip(shifted[rows], 0, 1, out=shifted[rows])
         return shifted
 
     def in_rows(self, rows: slice, size: Size) -> tuple[np.ndarray, np.ndarray]:

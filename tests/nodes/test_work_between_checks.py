@@ -40,9 +40,10 @@ class Meter:
 
     def check(self):
         self.checks += 1
-        if self.written() > self.most:
+        written = self.written()
+        if written > self.most:
+            self.most = written
             own = [frame for frame in traceback.extract_stack() if frame.filename.startswith(FOLDERS)]
-            self.most = self.written()
             self.where = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in own[1:])
         self.start()
 
@@ -87,6 +88,8 @@ def meter(monkeypatch):
     for name, constant in (("register", "COARSE"), ("register", "FINE"), ("changes", "MOST_SIDE")):
         monkeypatch.setattr(module(f"phd_ops.pixels.{name}"), constant, 48)
     monkeypatch.setattr(module("phd_ops.pixels.smoother"), "LEAST_CELLS", 12)
+    monkeypatch.setattr(module("phd_ops.pixels.tiles"), "BAND", BAND)
+    monkeypatch.setattr(module("phd_ops.pixels.tiles"), "TILE", 16)
     for name in ALLOCATED:
         monkeypatch.setattr(np, name, made.reserve(getattr(np, name)))
     return made
