@@ -67,7 +67,7 @@ def soft_colors(
     colors = cv2.merge([reduce(image, smaller), reduce(matte, smaller)])
     fields = {4: (colors, reduce(by_alpha, smaller))}
     smaller = Size(max(1, smaller.width // 4), max(1, smaller.height // 4))
-    fields[16] = tuple(reduce(field, smaller) for field in fields[4])
+    fields[16] = reduce(fields[4][0], smaller), reduce(fields[4][1], smaller)
     means, alpha_means = (np.array(waiting(cv2.mean, field), np.float32) for field in fields[4])
     foreground, background = separate(means, alpha_means, (means[:3], means[:3]), WHOLE_RIDGE)
     for radius, coarser in WINDOWS:
