@@ -41,7 +41,7 @@ class DemoConfig(comfy.supported_models_base.BASE):
     """
 
     image_side = 256
-    # What suits it of the pack's nodes, for Insert Subject.
+    # The values of the pack's widgets that suit it, for Insert Subject and Model Settings.
     node_settings = {
         "PhDCrop": {"context": 1.35},
         "PhDMaskedInpaintSampler": {"cfg": 2.0, "scheduler": "beta"},
