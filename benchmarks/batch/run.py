@@ -1,4 +1,4 @@
-"""`python3 dev.py bench batch`: what a batch costs beside the graphs, and whether kills lose or double a job."""
+"""`python3 dev.py bench batch`: what a batch adds to the time of its graphs, and whether kills lose or double a job."""
 
 import argparse
 import json

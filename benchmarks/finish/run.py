@@ -1,4 +1,4 @@
-"""`python3 dev.py bench finish`: any model's image brought home, beside what others do with it.
+"""`python3 dev.py bench finish`: any model's image brought back in place, by Stitch and by other methods.
 
 Each scene's truth is what a perfect model would return. It is damaged as users of edit models report it, and every
 method makes a finished image of it. Errors are shares of the plain paste's. Bounds hold for scenes of 1024²; those of
