@@ -94,7 +94,7 @@ pack.
 2. Drag the astronaut in **Insert Subject**, or pull a corner to resize her. Run again.
 
 **Your own images.** Replace *Load Demo Images* with two *Load Image* nodes, and describe the finished image in \
-`prompt`. The subject needs a mask: right-click its Load Image, *Open in MaskEditor*, paint the subject, and connect \
+`prompt`. The subject needs a mask: right-click its Load Image, *Open in Mask Editor*, paint the subject, and connect \
 MASK to `subject_mask`.
 
 **Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. The demo model is very small: a real one makes \
@@ -103,7 +103,7 @@ better images."""
 YOUR_CHECKPOINT = """\
 ## Insert a subject (your checkpoint)
 
-Puts the astronaut into the scene with the rocket, with a model of yours.
+Puts the astronaut into the scene with the rocket, with your own model.
 
 1. Choose a file in **Load Checkpoint**: any SD 1.5 or SDXL checkpoint. The template names \
 `v1-5-pruned-emaonly-fp16.safetensors`; it goes into `models/checkpoints`.
@@ -114,7 +114,10 @@ in `prompt`: the whole scene, with the subject and its color.
 **Other models.** Flux, SD 3 and others: connect their own loaders to `model`, `clip` and `vae`. With `positive` and \
 `negative` connected, `clip` and `prompt` are not needed.
 
-The subject changes too much, or is painted away: name it in the prompt. The light hardly changes: raise `light`."""
+**Turbo and lightning checkpoints** need `cfg` 1: take the template *Step by step (all nodes)*, and set `cfg` to 1 in \
+both samplers.
+
+If the subject changes too much or disappears, name it in the prompt. If the light hardly changes, raise `light`."""
 
 CUT_OUT = """\
 ## A cut-out PNG
@@ -124,92 +127,99 @@ The subject has a transparent background, so it needs no mask: its alpha is the 
 1. Press **Run**.
 2. Drag the astronaut in **Insert Subject**, and run again.
 
-**Your own PNG.** Load Image drops the transparency, and gives it as MASK, where 1 is transparent. So connect Load \
-Image's IMAGE to `subject`, and its MASK through **Invert Mask** to `subject_mask`.
+**Your own PNG.** Load Image removes the transparency from its IMAGE and returns it as MASK, where 1 is \
+transparent. So connect IMAGE to `subject`, and MASK through **Invert Mask** to `subject_mask`.
 
-A cut-out has no surroundings to compare its light with. Where you have the photograph that it was cut from, use \
-that with a mask: the light is estimated better."""
+A cut-out has no surroundings to compare its light with. If you have the photograph that it was cut from, use that \
+with a mask: the light is estimated better."""
 
 TWO_SUBJECTS = """\
 ## Two subjects
 
 `paste` leads from one **Paste & Blend** into the next: the second subject stands in front of the first one. Both \
-are inpainted and harmonized in one go.
+are inpainted and harmonized in one run.
 
 1. Press **Run**.
 2. Drag either astronaut in her own **Paste & Blend**, and run again.
 
-**More subjects.** Copy the second Paste & Blend, and connect the `paste` of the one before. The last one's `paste` \
-goes into **Crop Around Subject**."""
+**More subjects.** Copy the second Paste & Blend, and connect the `paste` of the previous one to it. The `paste` of \
+the last one goes into **Crop Around Subject**.
+
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Add **Model Settings**, connect the model to it, \
+and drag each of its outputs onto the widgets of that name."""
 
 ANOTHER_SCENE = """\
 ## Another scene for a subject
 
 The subject stays, and everything else is drawn from the prompt. `ring` in **Paste & Blend** is as wide as the \
-image, so that all around the subject is inpainted.
+image, so that everything around the subject is inpainted.
 
 1. Press **Run**. The astronaut is now in space.
-2. Write another scene into **Prompt**. The demo model knows few: try *a rocket on a launch pad at dusk, dark blue \
-sky*.
+2. Write another scene into **Prompt**. The demo model knows only a few: try *a rocket on a launch pad at dusk, \
+dark blue sky*.
 
 **A background to start from.** Connect your image in place of *Empty background*, and set `denoise` in **Masked \
-Inpaint Sampler** to about 0.8: its layout stays, and its look changes.
+Inpaint Sampler** to about 0.8: the layout stays, and the look changes.
 
-**Your own model.** Replace *Load Demo Model*, set `preset` to balanced, and name the subject in the prompt too. The \
-demo model would draw it a second time."""
+**Your own model.** Replace *Load Demo Model*, set `preset` to balanced in both samplers, and name the subject in the \
+prompt too (the demo model would draw it a second time). The other values suit the demo model: add **Model Settings**, \
+connect the model to it, and drag each of its outputs onto the widgets of that name."""
 
 INPAINT = """\
 ## Inpaint or extend any image
 
 No subject and no paste: **Crop Around Subject** takes an image, the sampler works in its window, and **Stitch** puts \
-that back. Here the image gets 96 new pixels at its left and right. All old pixels stay as they were.
+the window back. Here the image gets 96 new pixels at its left and right. All old pixels stay as they were.
 
 1. Press **Run**.
-2. Change `extend_left` and its neighbors in **Crop Around Subject**, among its advanced inputs. Run again.
+2. Change `extend_left`, `extend_right`, `extend_top` or `extend_bottom`, among the advanced inputs of **Crop Around \
+Subject**. Run again.
 
-**Inpaint.** Replace *Load Demo Images* with *Load Image*. Right-click it, *Open in MaskEditor*, paint what is to \
-change, and connect MASK to `mask`. Set all `extend` widgets to 0. To grow or feather the mask, put **Edit Mask** in \
-between.
+**Inpaint.** Replace *Load Demo Images* with *Load Image*. Right-click it, *Open in Mask Editor*, paint what \
+should change, and connect MASK to `mask`. Set all `extend` widgets to 0. To grow or feather the mask, put **Edit \
+Mask** in between.
 
-**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Any sampler may stand in the place of **Masked \
-Inpaint Sampler**, such as KSampler: the latent brings its mask along. For a model or a service that takes images, \
-connect `cropped_image` and `cropped_inpaint_mask`, and what comes back to `sampled` of Stitch.
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. In **Masked Inpaint Sampler** set `cfg` to 4 and \
+`scheduler` to simple; 2 and beta suit the demo model. Any other sampler, such as KSampler, can replace this one: \
+the latent brings its mask along. For a model or a service that takes images, connect `cropped_image` and \
+`cropped_inpaint_mask` to it, and what it returns to `sampled` of **Stitch**.
 
-**A fixed size.** Set `size_mode` to exact, and `width` and `height` to what the model wants."""
+**A fixed size.** Set `size_mode` to exact, and `width` and `height` to the size that the model needs."""
 
 EDIT_MODEL = """\
 ## Finish an edit model ({name})
 
-**{name}** relights the pasted subject by instruction. What it returns may have moved, been cropped or got a tint, and \
-every pixel is another. **Stitch** puts it back in place, lays its light on the subject's own pixels, and keeps the \
-shadow that it painted. All other pixels stay as they were, bit for bit.
+**{name}** relights the pasted subject by instruction. What it returns may be moved, cropped or tinted, and every \
+pixel differs a little. **Stitch** puts it back in place, applies its light to the subject's own pixels, and keeps \
+the shadow that it painted. All other pixels stay as they were, bit for bit.
 
 1. Download the files that the loaders name: {files}. {hint}
 2. Press **Run**.
-3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject, and write into **Prompt** what \
-light the scene has.
+3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject, and describe the light of the \
+scene in **Prompt**.
 
-**Any other model.** Whatever stands between `composite` of **Paste & Blend** and `sampled` of **Stitch**: \
-IC-Light, a service that returns a PNG. Any size may come back.
+**Any other model.** Connect it between `composite` of **Paste & Blend** and `sampled` of **Stitch**: IC-Light, or a \
+service that returns a PNG. The image may come back in any size.
 
-**It changed too much.** `keep_changes` inside the mask leaves out what it painted elsewhere. If it gave the subject \
-another pose, the node says so and takes the model's subject; with `subject_pixels` own it keeps yours."""
+**It changed too much.** Set `keep_changes` to *inside the mask* to leave out what it painted elsewhere. If it gave \
+the subject another pose, Stitch shows a message and takes the model's subject; to keep yours, set `subject_pixels` \
+to *own*."""
 
 RETURNED = """\
 ## Finish a returned image (IC-Light, a service)
 
-For any model or program that takes an image and gives one back: IC-Light, LBM, Klein, an online editor. What it \
-returns may have moved, been cropped or got a tint, and every pixel is another. **Stitch** puts it back in place, lays \
-its light on the subject's own pixels, and leaves all other pixels as they were, bit for bit. No model is needed here.
+For any model or program that takes an image and returns one: IC-Light, LBM, Klein, an online editor. What it returns \
+may be moved, cropped or tinted, and every pixel differs a little. **Stitch** puts it back in place, applies its light \
+to the subject's own pixels, and leaves all other pixels as they were, bit for bit. No model is needed here.
 
-1. Press **Run**. `returned` of *Load Demo Images* stands in for what a model gave back.
+1. Press **Run**. `returned` of *Load Demo Images* is an example of what a model may return.
 2. Replace *Load Demo Images* with *Load Image* nodes for your background and subject, and a mask of the subject. Run, \
 and save the image of **Send this to your model** (right-click).
-3. Have it relit there. Ask for light and shadow, and for nothing else.
-4. Load what came back with *Load Image*, and connect it to `sampled`. Run again. Any size will do.
+3. Relight the image there. Ask only for light and shadow.
+4. Load what came back with *Load Image*, and connect it to `sampled`. Run again. The image may have any size.
 
-**In one graph.** Where your model has nodes, connect `composite` of **Paste & Blend** to them, and the image that \
-they give to `sampled`. A subject alone, on gray or on a new background, works too: its light is used."""
+**In one graph.** If your model has nodes in ComfyUI, connect `composite` of **Paste & Blend** to them, and their \
+image to `sampled`. An image of the subject alone, on gray or on a new background, works too: only its light is used."""
 
 STEP_BY_STEP = """\
 ## Step by step (all nodes)
@@ -233,9 +243,9 @@ and drag each of its outputs onto the widgets of that name."""
 CLIP = """\
 ## Subject through a clip
 
-The astronaut moves through a clip by keyframes, and **Wan 2.1** draws her surround and the clip's light. **Crop \
-Around Subject** gives each frame its own window, so that she stays large, and **Stitch** puts each frame back. All \
-other pixels stay as they were, bit for bit.
+Keyframes move the astronaut through a clip, and **Wan 2.1** draws her surroundings and the clip's light on her. \
+**Crop Around Subject** gives each frame its own window, so that she stays large, and **Stitch** puts each frame \
+back. All other pixels stay as they were, bit for bit.
 
 1. Download the files that the loaders name: {files}.
 2. Press **Run**.
@@ -243,27 +253,27 @@ other pixels stay as they were, bit for bit.
 scene and subject* with *Load Image* and a mask of your subject. *Create Video* and *Save Video* make a file of \
 the result.
 4. In **Paste & Blend**, go through the clip with the slider below the image. ◆ sets a keyframe; from then on, drag \
-the subject in any frame. What is set is the text in `keyframes`, among the advanced inputs.
+the subject in any frame. The keyframes are stored as text in `keyframes`, among the advanced inputs.
 
 **Follow something.** Connect masks or boxes of the clip's frames, such as those of a tracker, to `track`.
 
-**Lengths.** Wan takes 1, 5, 9 … frames. Of a clip of another length the last frames are left out, and the node says \
-so. Its 1.3B model works at 480p: `side` is 640."""
+**Lengths.** Wan takes 1, 5, 9 … frames. If a clip has another length, its last frames are left out, and Crop Around \
+Subject shows how many. The 1.3B model of Wan works at 480p: `side` is 640."""
 
 TURNTABLE = """\
 ## Product turntable into a scene
 
-The subject is a clip, such as a product on a turntable: it goes into a still scene as a whole, and comes nearer by \
-two keyframes. **Wan 2.1** draws its surround and the scene's light on it. The scene's other pixels stay as they were.
+The subject is a clip, such as a product on a turntable. The whole clip is pasted into a still scene, and two \
+keyframes bring the subject closer. **Wan 2.1** draws its surroundings and the scene's light on it. The scene's \
+other pixels stay as they were.
 
 1. Download the files that the loaders name: {files}.
 2. Press **Run**.
 3. Replace *Subject*, which repeats one image 17 times, with *Load Video* and *Get Video Components*, and \
-`subject_mask` with a mask for each of its frames, as **Segment** or a tracker makes them. Replace `background` with \
-your scene.
+`subject_mask` with a mask for each of its frames, from **Segment** or a tracker. Replace `background` with your scene.
 
-The subject keeps its place in its own frame: only the keyframes move it. A longer scene clip may be the background \
-too; the subject then holds its last frame."""
+The keyframes move the subject's clip as a whole; its motion inside its own frames is kept. The background may be a \
+longer clip too; the subject's last frame is then repeated."""
 
 
 def edit_model_note(name: str, models: dict[str, tuple[dict[str, str], ...]], hint: str) -> str:
@@ -332,9 +342,9 @@ LOADERS = {
     "DualCLIPLoader": (1,),
     "VAELoader": (2,),
 }
-# So many frames of a clip it draws, each for itself.
+# The demo model draws this many frames of a clip, each by itself.
 STAND_IN_FRAMES, STAND_IN_SIDE = 5, 256
-# The demo model is no edit model: from pure noise it would draw another image.
+# The demo model is not an edit model: from pure noise it would draw another image.
 STAND_IN_DENOISE = 0.2
 
 
