@@ -78,7 +78,7 @@ class PhDCrop(io.ComfyNode):
             inputs=[*window_inputs(), *scene_inputs(), *model_inputs(), *plain_inputs()],
             outputs=[
                 Crop.Output(
-                    display_name="crop", tooltip="Where the window lies, and what it was cut from; goes into Stitch."
+                    display_name="crop", tooltip="Where the window is, and what it was cut from; goes into Stitch."
                 ),
                 io.Image.Output(
                     display_name="cropped_image", tooltip="The window of the composite, at the model's size."

@@ -145,6 +145,6 @@ def plain_inputs() -> list[io.Input]:
         io.Image.Input(
             "image", optional=True, tooltip="Without a paste: any image to inpaint. Stitch needs no more than the crop."
         ),
-        io.Mask.Input("mask", optional=True, tooltip="With image: 1 = what may change. The window lies around it."),
-        io.Mask.Input("context_mask", optional=True, tooltip="1 = what the window must show besides."),
+        io.Mask.Input("mask", optional=True, tooltip="With image: 1 = what may change. The window goes around it."),
+        io.Mask.Input("context_mask", optional=True, tooltip="1 = what else the window must show."),
     ]

@@ -48,8 +48,8 @@ class PhDLoadDemoImages(io.ComfyNode):
                 io.Image.Output(
                     display_name="returned",
                     tooltip=(
-                        "The astronaut pasted into the launch pad, as an edit model might return it: in another light "
-                        "and tint, larger, and moved by a few pixels. It is made up."
+                        "The astronaut pasted at the launch pad, as an edit model might return it: in another light "
+                        "and tint, larger, and moved by a few pixels. No model made it."
                     ),
                 ),
             ],

@@ -114,7 +114,7 @@ class PhDLoadDemoModel(io.ComfyNode):
             category="PhD",
             description=(
                 "A real but very small diffusion model that comes with the pack, to try the graph on a CPU in a "
-                "minute. It knows a few photographs and some eighty things at 128 to 256 pixels. For real work use a "
+                "minute. It knows a few photographs and about eighty objects at 128 to 256 pixels. For real work use a "
                 "checkpoint."
             ),
             inputs=[

@@ -35,15 +35,15 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 io.Latent.Input(
                     "reference_latent",
                     optional=True,
-                    tooltip="Instead of the latent's own: the encoded light reference. It is sampled beside the scene, "
-                    "with the same noise.",
+                    tooltip="Instead of the latent's own: the encoded light reference. It is sampled along with the "
+                    "scene, with the same noise.",
                 ),
                 *schedule_inputs(denoise=0.75, presets=HARMONIZE_PRESETS, sampler_name="dpmpp_2m"),
                 io.Mask.Input(
                     "subject_matte",
                     optional=True,
-                    tooltip="Instead of the latent's own: 1 = subject, in the latent's image. anchor_strength holds "
-                    "it, and subject_only changes nothing else.",
+                    tooltip="Instead of the latent's own: 1 = subject, in the latent's image. anchor_strength "
+                    "preserves it, and subject_only changes nothing else.",
                 ),
                 io.Latent.Input(
                     "original_latent",

@@ -72,10 +72,10 @@ class PhDIdentityAnchor(io.ComfyNode):
             node_id="PhDIdentityAnchor",
             display_name="Identity Anchor",
             category="PhD",
-            description="Keeps a subject recognizable while any sampler redraws it. It is a patch on the model.",
+            description="Keeps a subject recognizable while any sampler redraws it. It patches the model.",
             inputs=[
                 io.Model.Input("model", tooltip="Any model. It is not changed; the output is a patched copy."),
-                io.Latent.Input("latent", tooltip="The latent to be sampled, whose subject is to stay the same."),
+                io.Latent.Input("latent", tooltip="The latent to be sampled, whose subject should stay the same."),
                 io.Mask.Input("subject_matte", tooltip="1 = subject, in the latent's image."),
                 io.Float.Input(
                     "strength",
@@ -83,7 +83,7 @@ class PhDIdentityAnchor(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How firmly the subject is held. 0 = off. 1 = fully, in every step.",
+                    tooltip="How firmly the subject is preserved. 0 = off. 1 = fully, in every step.",
                 ),
                 anchor_input(),
             ],

@@ -47,7 +47,7 @@ class PhDInsertSubject(io.ComfyNode):
                 io.Image.Output(display_name="image", tooltip="The finished image, at the background's size."),
                 io.Mask.Output(display_name="mask", tooltip="The composite mask used: 0 = the background's own pixel."),
                 io.Image.Output(display_name="before", tooltip="The subject as pasted, before the model worked."),
-                io.String.Output(display_name="report", tooltip="JSON, as of Stitch: light, identity, and warnings."),
+                io.String.Output(display_name="report", tooltip="The report of Stitch, as JSON: light and identity."),
             ],
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             enable_expand=True,
@@ -175,7 +175,7 @@ def setting_inputs() -> list[io.Input]:
             min=0.0,
             max=2.0,
             step=0.05,
-            tooltip="How far the subject's light moves toward the scene's: 0 not at all, 1 as estimated.",
+            tooltip="How far the subject's light changes toward the scene's: 0 not at all, 1 as estimated.",
         ),
         io.Int.Input(
             "seed",

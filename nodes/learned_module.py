@@ -164,7 +164,7 @@ class PhDLoadModule(io.ComfyNode):
                     options=modules(),
                     default=DEMO,
                     tooltip="The demo model's module, or a file from models/phd. It belongs to the model that "
-                    "it was trained beside.",
+                    "it was trained for.",
                 ),
             ],
             outputs=[Module.Output(display_name="module", tooltip="Goes into Apply PhD Module.")],
@@ -243,17 +243,15 @@ class PhDApplyModule(io.ComfyNode):
             display_name="Apply PhD Module",
             category="PhD",
             description=(
-                "Shows the model the clean paste and its light reference by a learned module, so that it draws the "
-                "ring, the shadow and the subject's light to fit. Works with every sampler, best at cfg 1."
+                "Shows the model the clean paste and its light reference, through a learned module, so that the ring, "
+                "the shadow and the subject's light fit. Works with every sampler, best at cfg 1."
             ),
             inputs=[
-                Module.Input("module", tooltip="From Load PhD Module; of the model that will sample."),
+                Module.Input("module", tooltip="From Load PhD Module: one for the model that will sample."),
                 io.Conditioning.Input("positive", tooltip="Describes the scene with the subject."),
-                io.Conditioning.Input("negative", tooltip="Used from cfg above 1 only."),
+                io.Conditioning.Input("negative", tooltip="Used only with cfg above 1."),
                 io.Latent.Input("latent", tooltip="From Crop Around Subject: it brings masks and light reference."),
-                io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="Of the module; 0 leaves it out."
-                ),
+                io.Float.Input("strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="Of the module; 0 = off."),
                 io.Mask.Input(
                     "subject_matte", optional=True, tooltip="Instead of the latent's own: 1 = subject.", **rare
                 ),

@@ -157,7 +157,7 @@ class PhDLoadSegmenter(io.ComfyNode):
             display_name="Load Segmenter",
             category="PhD",
             description=(
-                "Loads a way to find the subject in an image. GrabCut needs no file. SAM, DeepLabV3+ and "
+                "Loads a segmenter, which finds the subject in an image. GrabCut needs no file. SAM, DeepLabV3+ and "
                 "salient-object models are read from models/sams and models/segmentation."
             ),
             inputs=[

@@ -25,7 +25,7 @@ class PhDMask(io.ComfyNode):
             ),
             inputs=[
                 io.Mask.Input("mask", tooltip="Any mask; 1 = the named thing."),
-                io.Boolean.Input("invert", default=False, tooltip="Makes 1 of 0, before all else."),
+                io.Boolean.Input("invert", default=False, tooltip="Swaps 0 and 1, before everything else."),
                 io.Int.Input(
                     "remove_specks",
                     default=0,
@@ -41,7 +41,7 @@ class PhDMask(io.ComfyNode):
                     default=0,
                     min=-2048,
                     max=2048,
-                    tooltip="Moves the edge out by so many pixels, in if negative. The edge becomes hard.",
+                    tooltip="Moves the edge out by this many pixels, in if negative. The edge becomes hard.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -49,9 +49,7 @@ class PhDMask(io.ComfyNode):
                     min=0.0,
                     max=512.0,
                     step=0.5,
-                    tooltip=(
-                        "Sigma in pixels of the Gaussian that softens the edge. At the image's border nothing fades."
-                    ),
+                    tooltip=("Sigma in pixels of the Gaussian that softens the edge. Not along the image's border."),
                 ),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The edited mask, of the same size.")],

@@ -24,7 +24,7 @@ class PhDMaskedLangevin(io.ComfyNode):
                     "method",
                     options=MASKED_METHODS,
                     default=MASKED_METHODS[0],
-                    tooltip="How the latent's noise mask is used. A latent without one is sampled plainly.",
+                    tooltip="How the latent's noise mask is used. A latent without one is sampled as by KSampler.",
                 ),
                 io.Combo.Input(
                     "sampler_name",

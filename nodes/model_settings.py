@@ -57,8 +57,8 @@ class PhDModelSettings(io.ComfyNode):
             display_name="Model Settings",
             category="PhD",
             description=(
-                "What a model wants of the PhD nodes, to be linked to their widgets: the graph then suits any model. "
-                "Insert Subject asks by itself."
+                "Gives the values that suit a model, for the widgets of the PhD nodes: with these linked, one graph "
+                "works with any model. Insert Subject does this by itself."
             ),
             inputs=[io.Model.Input("model", tooltip="The model that the graph runs.")],
             outputs=[

@@ -36,7 +36,7 @@ def placement_inputs() -> list[io.Input]:
             max=5.0,
             step=0.005,
             round=False,
-            tooltip="Subject's center as a fraction of the scene's width; may lie outside the scene.",
+            tooltip="Subject's center as a fraction of the scene's width; may be outside the scene.",
         ),
         io.Float.Input(
             "y",
@@ -45,7 +45,7 @@ def placement_inputs() -> list[io.Input]:
             max=5.0,
             step=0.005,
             round=False,
-            tooltip="Subject's center as a fraction of the scene's height; may lie outside the scene.",
+            tooltip="Subject's center as a fraction of the scene's height; may be outside the scene.",
         ),
         io.Float.Input(
             "size",
@@ -169,7 +169,7 @@ def advanced_inputs() -> list[io.Input]:
             default="",
             multiline=True,
             tooltip=(
-                "For a clip, one keyframe a line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
+                "For a clip, one keyframe per line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
                 f"ease, as in {EXAMPLE}. The subject moves smoothly in between."
             ),
         ),
@@ -218,8 +218,8 @@ def optional_sockets() -> list[io.Input]:
             types=[io.Mask, BoundingBox],
             optional=True,
             tooltip=(
-                "A box or mask (1 = tracked) for each frame of a clip, of any node: the subject gets its smoothed "
-                "place and size. Keyframes may change them."
+                "A box or mask (1 = tracked) for each frame of a clip, from any node: the subject gets its smoothed "
+                "place and size. Keyframes can replace single values."
             ),
             extra_dict={"forceInput": True},
         ),

@@ -93,7 +93,7 @@ def optional_inputs() -> list[io.Input]:
             min=1,
             max=16,
             tooltip=(
-                "The sampled images are this many runs of each scene, with other seeds, and their light is averaged. "
+                "The sampled images are this many runs of each scene, with different seeds; their light is averaged. "
                 "Not needed with a latent of Harmonize Sampler, which brings its seeds along."
             ),
         ),
@@ -105,8 +105,8 @@ def optional_inputs() -> list[io.Input]:
             max=2.0,
             step=0.05,
             tooltip=(
-                "How far the subject's light moves: 0 not at all, 1 as estimated. A model that moves the light only "
-                "part of the way, as at low denoise, needs more."
+                "How far the subject's light changes: 0 not at all, 1 as estimated. Raise it if the model changes the "
+                "light only in part, as at low denoise."
             ),
         ),
     ]
@@ -144,8 +144,8 @@ def stitch_outputs() -> list[io.Output]:
         io.String.Output(
             display_name="report",
             tooltip=(
-                "JSON, a list with an entry for each image: how light moved, whether the subject stayed itself, "
-                "whether the model neglected or suppressed it, and whether its image had moved."
+                "JSON, a list with an entry for each image: how the light changed, how well the subject was "
+                "preserved, whether the model left it as it was or painted over it, and whether its image had moved."
             ),
         ),
         io.Mask.Output(

@@ -23,7 +23,7 @@ SAMPLED_PARTS = ("sampled", "sampled_reference", "changed")
 def stitch_sockets() -> list[io.Input]:
     """Their order is such that a bypassed node hands on the sampled image and the mask of what may change."""
     return [
-        Crop.Input("crop", optional=True, tooltip="From Crop Around Subject: the window, and the paste that it is of."),
+        Crop.Input("crop", optional=True, tooltip="From Crop Around Subject: the window, and what it was cut from."),
         io.Latent.Input(
             "latent", optional=True, tooltip="From the last sampler. It brings the sampled light reference along."
         ),
@@ -36,7 +36,7 @@ def stitch_sockets() -> list[io.Input]:
             "paste", optional=True, tooltip="Without a crop: the paste whose whole composite was sampled or edited."
         ),
         io.Image.Input(
-            "sampled", optional=True, tooltip="Instead of latent: the image that a model made of the composite."
+            "sampled", optional=True, tooltip="Instead of latent: the image that a model made from the composite."
         ),
         io.Image.Input("background", optional=True, tooltip="Instead of the paste's: the scene itself."),
         io.Image.Input("composite", optional=True, tooltip="Instead of the paste's: the whole composite."),
