@@ -35,7 +35,7 @@ EPILOG = """\
 A column is named after the input that it sets: "Title.input", such as "Paste & Blend.x". Short names for the
 workflows that come with the pack: exemplar, background, mask, prompt, x, y, size, seed. An empty cell leaves the
 workflow's value.
-The same command goes on where it stopped. Exit status: 0 all done, 1 some failed, 2 nothing was run, 130 stopped."""
+The same command continues where it stopped. Exit status: 0 all done, 1 some failed, 2 nothing was run, 130 stopped."""
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -45,24 +45,24 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "jobs", nargs="+", metavar="JOBS", help="a CSV, JSONL or Parquet file; or patterns: 'exemplar=cut/*.png' …"
     )
-    parser.add_argument("--workflow", required=True, metavar="FILE", help="in the API format")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="for the ledger and the results")
-    parser.add_argument("--inputs", metavar="FOLDER", help="where the images lie (default: beside JOBS)")
+    parser.add_argument("--workflow", required=True, metavar="FILE", help="workflow in the API format")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder for the ledger and the results")
+    parser.add_argument("--inputs", metavar="FOLDER", help="folder of the images (default: the folder of JOBS)")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes of this machine (default: one per GPU, or 1)"
+        "--workers", type=int, metavar="N", help="processes on this machine (default: one per GPU, or 1)"
     )
     parser.add_argument("--server", action="append", default=[], metavar="URL", help="a running ComfyUI; repeatable")
     parser.add_argument(
-        "--ray", nargs="?", const="", metavar="ADDRESS", help="a Ray cluster; without an address one of this machine"
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="a Ray cluster; without an address, one on this machine"
     )
     parser.add_argument(
-        "--save", action="append", default=[], metavar="TITLE.OUTPUT", help="also save this; repeatable"
+        "--save", action="append", default=[], metavar="TITLE.OUTPUT", help="also save this output; repeatable"
     )
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="of a failed job (default: 2)")
-    parser.add_argument("--reject", metavar="RULE", help="results that do not pass, as 'identity < .9 or neglected'")
-    parser.add_argument("--tries", type=int, default=3, metavar="N", help="seeds for a rejected row (default: 3)")
+    parser.add_argument("--retries", type=int, default=2, metavar="N", help="more tries of a failed job (default: 2)")
+    parser.add_argument("--reject", metavar="RULE", help="which results to reject: 'identity < .9 or neglected'")
+    parser.add_argument("--tries", type=int, default=3, metavar="N", help="seeds per rejected row (default: 3)")
     parser.add_argument("--events", choices=["jsonl"], help="print what happens as JSON lines on stdout")
-    parser.add_argument("--per-worker", action="store_true", help="a line for each worker instead of one for all")
+    parser.add_argument("--per-worker", action="store_true", help="also print a line for each job that ends")
     return parser
 
 

@@ -27,9 +27,13 @@ DEMO_STEPS = 40000
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
+    parser = argparse.ArgumentParser(prog="dev.py train", description="Train the demo model or a learned module.")
     parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "module", "evaluate", "export"])
-    parser.add_argument("--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help=f"optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000, module: {DEMO_STEPS})",
+    )
     parser.add_argument("--fresh", action="store_true", help="diffusion: start from random weights")
     parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
     parser.add_argument("--count", type=int, default=48, help="evaluate: number of scenes")
@@ -53,11 +57,11 @@ def main(arguments: list[str]) -> None:
 def add_module_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("module for a checkpoint; without --base for the demo model")
     group.add_argument("--base", type=Path, help="checkpoint of SD 1.5 or SDXL, with CLIP and VAE")
-    group.add_argument("--images", "--pictures", type=Path, help="folder of images, captions beside them as .txt")
+    group.add_argument("--images", "--pictures", type=Path, help="folder of images, with their captions as .txt files")
     group.add_argument("--masks", type=Path, help="folder of masks (white = subject) with the images' names")
     group.add_argument("--segmenter", type=Path, help="instead of --masks: a salient-object model (.onnx)")
-    group.add_argument("--out", type=Path, help="the module, .safetensors; work in progress lies beside it")
-    group.add_argument("--side", type=int, default=Request.side, help="of the training images in pixels")
+    group.add_argument("--out", type=Path, help="the module, .safetensors; its training files go next to it")
+    group.add_argument("--side", type=int, default=Request.side, help="side of the training images in pixels")
     group.add_argument("--batch", type=int, default=Request.count, help="images in a step")
     group.add_argument("--dry-run", action="store_true", help="measure a few steps: parameters, memory, time")
 

@@ -286,9 +286,9 @@ def published() -> torch.nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.segmenter", description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--export", action="store_true")
-    parser.add_argument("--evaluate", action="store_true")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"optimizer steps ({STEPS})")
+    parser.add_argument("--export", action="store_true", help="write the trained weights to demo/weights")
+    parser.add_argument("--evaluate", action="store_true", help="measure the weights in demo/weights")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

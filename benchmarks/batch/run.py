@@ -54,5 +54,5 @@ def measured(part: str, quick: bool):
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench batch", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer jobs, and only this machine's workers are killed")
-    parser.add_argument("--part", choices=PARTS, action="append", help="only this; repeatable")
+    parser.add_argument("--part", choices=PARTS, action="append", help="run only this part; repeatable")
     return parser

@@ -113,8 +113,8 @@ def main(arguments: list[str]) -> int:
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench finish", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few scenes, small images, five kinds of damage")
-    parser.add_argument("--sides", type=int, nargs="+", choices=SCENES, default=list(SCENES), help="of the scenes")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of damage")
+    parser.add_argument("--sides", type=int, nargs="+", choices=SCENES, default=list(SCENES), help="sides in pixels")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of damage")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the contact sheet")
     return parser
 

@@ -69,9 +69,9 @@ def main(arguments: list[str]) -> int:
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, within a minute")
-    parser.add_argument("--hours", type=float, metavar="H", help="as many calls and runs as fit into so many hours")
-    parser.add_argument("--seed", type=int, default=0, help="of the first call, and of the first broken prompt")
-    parser.add_argument("--side", type=int, help="of the images on which nodes are interrupted; a multiple of 64")
+    parser.add_argument("--hours", type=float, metavar="H", help="as many calls and runs as fit into this many hours")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first call and the first broken prompt")
+    parser.add_argument("--side", type=int, help="of the images in the interrupt part, in pixels; a multiple of 64")
     parser.add_argument("--replay", type=int, metavar="SEED", help="make one call of a node again and show its inputs")
     return parser
 
