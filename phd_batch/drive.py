@@ -32,7 +32,7 @@ BACKOFF, RESTART, LONGEST = 2.0, 1.0, 15.0
 # A worker that was lost so often, with no job done between, is given up: more often than for two jobs that end workers.
 MOST_LOSSES = 12
 TEND_SECONDS = 2.0
-# After a count, at least so many times its duration passes until the next.
+# After a count, at least this many times its duration passes until the next.
 COUNT_SHARE = 100
 # Between seeds of a rejected row.
 RESEED = 1_000_003

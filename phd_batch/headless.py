@@ -17,7 +17,7 @@ from typing import Any
 from devtools import comfyui
 from devtools.paths import ROOT
 
-# A model file is known by its size and by so many bytes of its beginning and its end.
+# A model file is known by its size and by this many bytes of its beginning and its end.
 SAMPLE = 1 << 20
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 QUEUED, RUNNING, DONE, FAILED, REFUSED = range(5)
 STATES = ("queued", "running", "done", "failed", "refused")
-# A driver that was not heard of for so many seconds is dead. One of this machine is, as soon as its process is gone.
+# A driver that was not heard of for this many seconds is dead. One of this machine is, as soon as its process is gone.
 LEASE = 60.0
-# A job that ended so many workers is to blame itself.
+# A job that ended this many workers has failed.
 MOST_DEATHS = 5
 # Another process may be planning a million rows.
 PATIENCE_MS = 600_000

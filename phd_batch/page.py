@@ -44,7 +44,7 @@ def write_page(folder: Path, ledger: Ledger, columns: tuple[str, ...], before: s
 
 
 def worst_first(rows: Iterator[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """At most so many rows: those that failed, those with a flag, then by identity."""
+    """At most this many rows: those that failed, those with a flag, then by identity."""
     import heapq
 
     def merit(row: dict[str, Any]) -> tuple:

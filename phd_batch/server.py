@@ -24,7 +24,7 @@ TROUBLE = 500
 class ServerWorker:
     """A ComfyUI that the user named. Name and password in its URL are sent to it and stand nowhere else."""
 
-    # For so many seconds a server that is gone is waited for.
+    # How many seconds to wait for a server that is gone.
     patience = 600.0
 
     def __init__(self, url: str):

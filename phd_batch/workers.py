@@ -23,7 +23,7 @@ COMMAND = (sys.executable, "-m", "phd_batch.headless")
 class LocalWorker:
     """A worker process. It is started by the first request, and again after it ended."""
 
-    # For so many seconds it is started again and again.
+    # For this many seconds it is started again and again.
     patience = 30.0
 
     def __init__(self, number: int, folder: Path, workers: int = 1):

@@ -1,11 +1,11 @@
 """Stopping long work on pixels soon after the user asked for it.
 
-`phd_ops` knows no ComfyUI, so whoever calls it hands in a check: a function that raises once the user has asked to
+`phd_ops` knows no ComfyUI, so the caller passes in a check: a function that raises once the user has asked to
 stop. It is held by a context variable, since an argument for it would run through thirty functions that have nothing
-to do with it. Without a check, as in a notebook, nothing is checked. The check stays in the thread that handed it in.
+to do with it. Without a check, as in a notebook, nothing is checked. The check stays in the thread that passed it in.
 
-On an image of 8192×8192 pixels one call of numpy or OpenCV can take seconds. So work on single pixels goes by `bands`,
-and a call that gives other bits in bands, such as a warp, goes through `waiting`.
+On an image of 8192×8192 pixels one call of numpy or OpenCV can take seconds. So work on single pixels is done in
+`bands`, and a call that gives other bits in bands, such as a warp, goes through `waiting`.
 """
 
 import concurrent.futures
@@ -27,11 +27,11 @@ Item = TypeVar("Item")
 BAND = 2**18
 # In seconds, between two checks while a call runs.
 PATIENCE = 0.05
-# Threads that live on: OpenCV keeps 0.9 kB for every one that ever called it. A call that an interrupt left behind
+# Threads that are reused: OpenCV keeps 0.9 kB for every one that ever called it. A call that an interrupt left behind
 # holds one to its end.
 WORKERS = concurrent.futures.ThreadPoolExecutor(4, "paste-inpaint-harmonize")
 CHECK: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
-# Whether this is one of these threads: a call that waits for another one there may wait for ever.
+# Whether this is one of these threads: a call that waits for another one there may wait forever.
 IN_WORKER: ContextVar[bool] = ContextVar("in_worker", default=False)
 # As many images are worked on side by side as there are processors, but no more, since each takes memory.
 SIDE_BY_SIDE = min(os.cpu_count() or 1, 4)

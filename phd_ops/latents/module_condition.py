@@ -6,7 +6,7 @@ from ..sentence import sentence
 
 
 def condition_channels(latent_channels: int) -> int:
-    """The number of channels of `module_condition` for latents of so many channels."""
+    """The number of channels of `module_condition` for latents of this many channels."""
     return 2 * latent_channels + 3
 
 

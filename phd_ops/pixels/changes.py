@@ -1,7 +1,7 @@
 """What a model really changed, from images alone.
 
-A returned image differs everywhere from what the model was given: its texture is softer, its pixels are rounded, it
-lies a fraction of a pixel beside. All of this grows with the local contrast, so the usual difference for each contrast
+A returned image differs everywhere from what the model was given: its texture is softer, its pixels are rounded, it is
+shifted by a fraction of a pixel. All of this grows with the local contrast, so the usual difference for each contrast
 is measured in the image itself, and what exceeds it many times is a change. It is looked for at two scales: objects
 show in fine differences, shadows in coarse ones.
 
@@ -21,17 +21,17 @@ from .resample import reduce
 from .surround import labeled
 from .tone_field import median
 
-# Changes are looked for in images whose longer side has at most so many pixels.
+# Changes are looked for in images whose longer side has at most this many pixels.
 MOST_SIDE = 1024
 # Scales of differences in pixels of that image, as Gaussian sigmas.
 SCALES = (1.5, 3.0)
 # Local contrast is measured at this scale.
 CONTRAST_SCALE = 2.5
-# The usual difference is measured in so many classes of contrast with equally many pixels.
+# The usual difference is measured in this many classes of contrast with equally many pixels.
 CLASSES, MOST_SORTED = 12, 2**16
 # No difference below this counts as unusual (sRGB): an 8-bit image rounds by half a level.
 LEAST = 0.75 / 255
-# A change exceeds the usual difference so many times; around such a place, what exceeds it so many times belongs to it.
+# A change is more than this many times the usual difference; around it, this many times are enough.
 CERTAIN, POSSIBLE = 7.0, 3.0
 # Smaller changes, in pixels of that image, are noise.
 LEAST_AREA = 24

@@ -1,7 +1,7 @@
 """The light and the color shift of a clip's frames: read from each frame, then made steady over a shot.
 
-Of each frame few values are kept, so that a clip may be long: the gain's logarithm in a lattice of places over the
-part of the window around the subject, which moves along with it.
+Only a few values are kept of each frame, so that a clip may be long: the gain's logarithm in a lattice of places over
+the part of the window around the subject, which moves along with it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
 PLACES = 10
-# Light is read from a subject's part of at most so many pixels a side.
+# Light is read from a subject's part of at most this many pixels a side.
 MOST_SIDE = 128
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.

@@ -9,11 +9,11 @@ from ..sentence import sentence
 from .geometry import Box, Margins, Size
 from .resample import AUTO, pad
 
-# A window shows at least so many pixels of scene around what may change.
+# A window shows at least this many pixels of scene around what may change.
 LEAST_CONTEXT = 16
-# A window is at most so many times as long as it is short: with about side² pixels, its short side is side / 2.
+# A window is at most this many times as long as it is short: with about side² pixels, its short side is side / 2.
 MOST_ASPECT = 4.0
-# A window beyond the image has at most so many pixels: all of them cost memory.
+# A window beyond the image has at most this many pixels: all of them cost memory.
 MOST_PADDED = 2**26
 
 AREA, EXACT, LONGEST_SIDE, NO_RESIZE = "area", "exact", "longest side", "no resize"

@@ -1,7 +1,7 @@
 """Refines a mask's edge by the image: closed-form matting (Levin 2006, IEEE TPAMI 30(2), eq. 12) in a band.
 
 In every 3×3 window the matte is assumed to be a linear function of the colors. The matte that departs least from that,
-and equals the mask off the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimizes the same
+and equals the mask outside the band, solves a sparse linear system. pymatting's `estimate_alpha_cf` minimizes the same
 energy; a band needs only a fraction of its unknowns, and scipy, which ComfyUI itself requires, solves them.
 """
 
@@ -16,7 +16,7 @@ from .masks import signed_distance
 NOISE = 1e-6
 # How strongly the band's pixels are held to the mask: where colors do not decide, the mask does.
 MASK_WEIGHT = 1e-3
-# The system is solved in tiles, to bound time and memory, with so many pixels of context around each.
+# The system is solved in tiles, to bound time and memory, with this many pixels of context around each.
 TILE, AROUND = 256, 16
 # The pixels of a 3×3 window.
 WINDOW = 9

@@ -1,7 +1,7 @@
 """Finishing any model's image: brought back onto what the model was given, then stitched.
 
-An edit model returns a whole image, in which everything moved a little and some things changed without leave. What
-really changed decides which of its pixels may come along; the rest is the scene's, bit for bit.
+An edit model returns a whole image, in which everything moved a little and some things changed that should not have.
+What really changed decides which of its pixels are used; the rest is the scene's, bit for bit.
 
 Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W] in 0..1.
 """

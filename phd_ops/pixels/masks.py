@@ -22,14 +22,14 @@ LEAST_ALPHA = 1 / 255
 TOLERANCE = 0.02
 # The former, with what rounding to 8 or 11 bits (float16) may add.
 FAINT = TOLERANCE + 2**-17
-# Black is looked at in cells of so many pixels a side, as a latent's are; there must be so many of them, and this share
-# of all.
+# Black is looked at in cells of this many pixels a side, as a latent's are; this many of them are needed, and this
+# share of all.
 SPECKLED_CELL, LEAST_BLACK_CELLS, LEAST_BLACK = 8, 16, 0.25
 # A feather inside a mask is no wider than this share of the mask's local radius: a disc then loses 1/24 to it, and a
 # band half of that.
 FEATHER_SHARE = 1 / 24
 # Local radii are measured in these steps, from the least one for which such a feather is wider than half a pixel; and
-# in large images on a grid of at most so many pixels.
+# in large images on a grid of at most this many pixels.
 THICKNESS_LEAST, THICKNESS_RATIO, THICKNESS_STEP = 12.0, 2**0.5, 4
 
 

@@ -13,7 +13,7 @@ from .geometry import Box, Size, mapped
 
 # Models by their number of parameters, the simplest first.
 MODELS = {sentence("shift"): 2, sentence("zoom and rotation"): 4, sentence("affine"): 6}
-# Points that agree lie within so many pixels of one another; so many of them are needed.
+# Points that agree lie within this many pixels of one another; this many of them are needed.
 AGREEMENT, LEAST_POINTS = 1.0, 12
 # In pixels: what a more complex model explains beyond a simpler one must exceed this, or this share of the residual.
 WORTH, WORTH_SHARE = 0.03, 0.03

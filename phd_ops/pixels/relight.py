@@ -19,7 +19,7 @@ from ..sentence import sentence
 from .color import linear_to_srgb, luma, srgb_to_linear
 from .smoother import Smoother
 
-# Light is first estimated at so many times the scale that separates it from texture: nearly as one plane.
+# Light is first estimated at this many times the scale that separates it from texture: nearly as one plane.
 WIDE = 4.0
 # This share of what the model painted finer than light leaks into the estimate (measured on RelitScenes: .38).
 LEAK = 0.4

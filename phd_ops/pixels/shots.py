@@ -1,7 +1,7 @@
 """Which images of a batch are frames of one shot of a clip.
 
-A batch may be a clip or any images. Frames of a shot resemble the frame before: the scene, and the subject with its
-place. So no one has to say which it is. Images are float32 [H,W,3] sRGB in 0..1, mattes [H,W].
+A batch may be a clip or any images. Frames of a shot resemble the frame before: the scene, the subject and its place.
+So the user does not have to say which it is. Images are float32 [H,W,3] sRGB in 0..1, mattes [H,W].
 """
 
 import math
@@ -25,7 +25,7 @@ SAME_SCENE, SAME_SUBJECT = 0.85, 0.6
 # Contrast below this is noise, and the most by which brightness changes from frame to frame; both in sRGB.
 NOISE, MOST_CHANGE = 4 / 255, 0.25
 # A subject moves by no more than this share of its longer side, and grows by no more than this factor, from frame to
-# frame. Where one subject is pasted at random places, it nearly never does so many times in a row.
+# frame. Where one subject is pasted at random places, it almost never does this many times in a row.
 MOST_MOTION, MOST_GROWTH = 0.5, 1.15
 
 

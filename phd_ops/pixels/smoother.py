@@ -1,8 +1,8 @@
 """The smoother that separates light from texture, for images: `local_linear.py` in NumPy and OpenCV.
 
-It gives the same values as that one up to rounding, and takes a fraction of the time where many fields are smoothed by
-one weight: what depends on the weight alone is computed once. It uses no threads of its own, so that images can be
-worked on side by side.
+It gives the same values as `local_linear.py` up to rounding, and takes a fraction of the time where many fields are
+smoothed by one weight: what depends on the weight alone is computed once. It uses no threads of its own, so that images
+can be processed in parallel.
 """
 
 import math

@@ -22,14 +22,14 @@ from .resample import resize
 
 # In pixels: what is finer is texture, which no two drawings of a surround have in common.
 SCALE = 4.0
-# Surrounds are looked at in an image of at most so many pixels a side.
+# Surrounds are looked at in an image of at most this many pixels a side.
 MOST_SIDE = 512
-# A change of the surround is new beyond so many times the usual (median) one, within these bounds, and wholly new
+# A change of the surround is new beyond this many times the usual (median) one, within these bounds, and wholly new
 # beyond twice that. Chosen on validation scenes of RelitScenes, with the demo model.
 TIMES_USUAL, LEAST_NEW, MOST_NEW = 8.0, 0.1, 0.3
 # A composite that differs from its background by more, outside the subject, was cut away there.
 CUT_AWAY = 8 / 255
-# A hole filled with one color has at least so many pixels that differ from their neighbors by less than this.
+# A hole filled with one color has at least this many pixels that differ from their neighbors by less than this.
 FILLED_PIXELS, FILLED = 256, 1e-3
 
 

@@ -21,7 +21,7 @@ def tiles(matte: np.ndarray, reach: int = 0, opaque: float = 1.0) -> Iterator[tu
     least `opaque` everywhere; SOFT: all else.
 
     Args:
-        reach: in pixels. What has something within so many pixels is not EMPTY, but SOFT.
+        reach: in pixels. What has something within this many pixels is not EMPTY, but SOFT.
     """
     height, width = matte.shape
     tops, lefts = range(0, height, TILE), np.arange(0, width, TILE)

@@ -1,4 +1,4 @@
-"""A color shift that varies across an image: a polynomial of low order in the place, where the image asks for one.
+"""A color shift that varies across an image: a polynomial of low order in the place, where that fits better.
 
 Places are (u, v), from -1 at the left or upper border of an image to 1 at the right or lower one.
 """

@@ -12,7 +12,7 @@ from .geometry import Placement, Size
 STIFFNESSES = 10.0 ** np.arange(-2, 5)
 # So few frames do not tell how much a track trembles.
 LEAST_FRAMES = 12
-# A gap of at most so many frames is one in which the tracker failed. In a longer one, there was nothing.
+# A gap of at most this many frames is one in which the tracker failed. In a longer one, there was nothing.
 MOST_GAP = 12
 # From one frame to the next the center moves by less than this share of the longer side, but at a cut.
 CUT = 1.0
