@@ -108,8 +108,9 @@ Puts the astronaut into the scene with the rocket, with your own model.
 1. Choose a file in **Load Checkpoint**: any SD 1.5 or SDXL checkpoint. The template names \
 `v1-5-pruned-emaonly-fp16.safetensors`; it goes into `models/checkpoints`.
 2. Press **Run**.
-3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject, and describe the finished image \
-in `prompt`: the whole scene, with the subject and its color.
+3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject (right-click its Load Image, *Open \
+in Mask Editor*, and connect MASK to `subject_mask`). Describe the finished image in `prompt`: the whole scene, with \
+the subject and its color.
 
 **Other models.** Flux, SD 3 and others: connect their own loaders to `model`, `clip` and `vae`. With `positive` and \
 `negative` connected, `clip` and `prompt` are not needed.
@@ -128,7 +129,8 @@ The subject has a transparent background, so it needs no mask: its alpha is the 
 2. Drag the astronaut in **Insert Subject**, and run again.
 
 **Your own PNG.** Load Image removes the transparency from its IMAGE and returns it as MASK, where 1 is \
-transparent. So connect IMAGE to `subject`, and MASK through **Invert Mask** to `subject_mask`.
+transparent. So connect IMAGE to `subject`, and MASK through **Invert Mask** to `subject_mask`. Connect another *Load \
+Image* to `background`, and describe the finished image in `prompt`.
 
 A cut-out has no surroundings to compare its light with. If you have the photograph that it was cut from, use that \
 with a mask: the light is estimated better."""
@@ -141,6 +143,9 @@ are inpainted and harmonized in one run.
 
 1. Press **Run**.
 2. Drag either astronaut in her own **Paste & Blend**, and run again.
+
+**Your own images.** Replace *Load Demo Images* with *Load Image* nodes and a mask of each subject (right-click Load \
+Image, *Open in Mask Editor*), and describe the finished image in **Prompt**.
 
 **More subjects.** Copy the second Paste & Blend, and connect the `paste` of the previous one to it. The `paste` of \
 the last one goes into **Crop Around Subject**.
@@ -157,6 +162,8 @@ image, so that everything around the subject is inpainted.
 1. Press **Run**. The astronaut is now in space.
 2. Write another scene into **Prompt**. The demo model knows only a few: try *a rocket on a launch pad at dusk, \
 dark blue sky*.
+
+**Your own subject.** Replace *Load Demo Images* with *Load Image* and a mask of the subject.
 
 **A background to start from.** Connect your image in place of *Empty background*, and set `denoise` in **Masked \
 Inpaint Sampler** to about 0.8: the layout stays, and the look changes.
@@ -177,7 +184,7 @@ Subject**. Run again.
 
 **Inpaint.** Replace *Load Demo Images* with *Load Image*. Right-click it, *Open in Mask Editor*, paint what \
 should change, and connect MASK to `mask`. Set all `extend` widgets to 0. To grow or feather the mask, put **Edit \
-Mask** in between.
+Mask** in between. Describe the whole image in **Prompt: the whole image**.
 
 **Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. In **Masked Inpaint Sampler** set `cfg` to 4 and \
 `scheduler` to simple; 2 and beta suit the demo model. Any other sampler, such as KSampler, can replace this one: \
@@ -226,8 +233,7 @@ STEP_BY_STEP = """\
 
 What **Insert Subject** does in one node. From left to right:
 
-1. **Segment** finds the subject. Here it starts from a rough mask; with your own image, disconnect `rough_mask`, \
-then click on the subject or draw a box around it.
+1. **Segment** finds the subject. Here it starts from a rough mask.
 2. **Paste & Blend** places it. Drag it in the editor.
 3. **Crop Around Subject** cuts the window that the model works in.
 4. **Masked Inpaint Sampler** redraws the ring around the subject.
@@ -235,6 +241,10 @@ then click on the subject or draw a box around it.
 6. **Stitch & Relight** puts the result back. All other pixels stay as they were.
 
 Press **Run**, or select a node and press *Run to this node* to see one step.
+
+**Your own images.** Replace *Load Demo Images* with two *Load Image* nodes, and disconnect `rough_mask`. Click on the \
+subject in **Segment**, or draw a box around it. Describe the finished image in **Prompt**: the whole scene, with the \
+subject and its color.
 
 **Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Add **Model Settings**, connect the model to it, \
 and drag each of its outputs onto the widgets of that name."""
@@ -251,7 +261,7 @@ back. All other pixels stay as they were, bit for bit.
 2. Press **Run**.
 3. Replace *Background*, which repeats one image 17 times, with *Load Video* and *Get Video Components*, and *Demo \
 scene and subject* with *Load Image* and a mask of your subject. *Create Video* and *Save Video* make a file of \
-the result.
+the result. Describe the scene with the subject in **Prompt**.
 4. In **Paste & Blend**, go through the clip with the slider below the image. ◆ sets a keyframe; from then on, drag \
 the subject in any frame. The keyframes are stored as text in `keyframes`, among the advanced inputs.
 
@@ -270,7 +280,8 @@ other pixels stay as they were.
 1. Download the files that the loaders name: {files}.
 2. Press **Run**.
 3. Replace *Subject*, which repeats one image 17 times, with *Load Video* and *Get Video Components*, and \
-`subject_mask` with a mask for each of its frames, from **Segment** or a tracker. Replace `background` with your scene.
+`subject_mask` with a mask for each of its frames, from **Segment** or a tracker. Replace `background` with your \
+scene, and describe it with the subject in **Prompt**.
 
 The keyframes move the subject's clip as a whole; its motion inside its own frames is kept. The background may be a \
 longer clip too; the subject's last frame is then repeated."""

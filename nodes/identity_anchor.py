@@ -23,7 +23,7 @@ def anchored_model(
     """A clone of a MODEL whose estimates are pulled to a latent, wherever `subject` is above 0.
 
     It acts after CFG, so that it works with any sampler and any other patch, and keeps no state of a run. With `fades`
-    its strength follows `noise_share`: firm while shapes form, and less and less towards the end.
+    its strength follows `noise_share`: firm while shapes form, and less and less toward the end.
     """
 
     def post_cfg(args: dict[str, Any]) -> torch.Tensor:

@@ -52,7 +52,7 @@ class Light:
         exposure: in stops.
         mired: 1e6 / color temperature in kelvin; high for warm light.
         tint: log gain of green over red and blue; negative for magenta light.
-        slope: log gain from the image's center to its edge, towards the light.
+        slope: log gain from the image's center to its edge, toward the light.
         azimuth: degrees; 0 = from behind the camera, negative = from the left.
         elevation: degrees above the horizon.
     """
@@ -73,7 +73,7 @@ class Light:
 
     @property
     def towards(self) -> np.ndarray:
-        """Unit vector towards the light, float32 [3]: x right, y up, z to the camera."""
+        """Unit vector toward the light, float32 [3]: x right, y up, z to the camera."""
         azimuth, elevation = math.radians(self.azimuth), math.radians(self.elevation)
         level = math.cos(elevation)
         return np.float32([level * math.sin(azimuth), math.sin(elevation), level * math.cos(azimuth)])

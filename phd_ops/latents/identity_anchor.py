@@ -21,7 +21,7 @@ def subject_sigma(subject: torch.Tensor) -> float:
 def noise_share(sigma: Sigma, flow: bool) -> Sigma:
     """Noise's share of the mixture, sigma / (a + sigma), 0..1.
 
-    A strength times this share is firm while shapes form and fades towards the end, so that light can still change.
+    A strength times this share is firm while shapes form and fades toward the end, so that light can still change.
     """
     return sigma / (signal(sigma, flow) + sigma)
 

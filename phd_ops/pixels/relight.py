@@ -215,7 +215,7 @@ def fuse(estimate: Estimate, other: Estimate, matte: np.ndarray) -> Estimate:
 
 
 def shrink(estimate: Estimate, matte: np.ndarray) -> np.ndarray:
-    """The change of an estimate, drawn towards no change by its variance (a Wiener filter), float32 [H,W,3].
+    """The change of an estimate, drawn toward no change by its variance (a Wiener filter), float32 [H,W,3].
 
     A change that is no larger than the usual error does more harm than good.
     """
