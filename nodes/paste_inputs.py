@@ -169,7 +169,7 @@ def advanced_inputs() -> list[io.Input]:
             default="",
             multiline=True,
             tooltip=(
-                "For a clip, one keyframe per line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
+                "For a clip, one keyframe a line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
                 f"ease, as in {EXAMPLE}. The subject moves smoothly in between."
             ),
         ),

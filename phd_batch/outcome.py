@@ -66,7 +66,7 @@ class Worker(Protocol):
 
     Attributes:
         name: shown to people; no secret is in it.
-        patience: for this many seconds it is waited for when it is gone.
+        patience: for so many seconds it is waited for when it is gone.
     """
 
     name: str

@@ -56,9 +56,9 @@ def argument_parser() -> argparse.ArgumentParser:
         "--ray", nargs="?", const="", metavar="ADDRESS", help="a Ray cluster; without an address, one on this machine"
     )
     parser.add_argument(
-        "--save", action="append", default=[], metavar="TITLE.OUTPUT", help="also save this output; repeatable"
+        "--save", action="append", default=[], metavar="TITLE.OUTPUT", help="also save this; repeatable"
     )
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="more tries of a failed job (default: 2)")
+    parser.add_argument("--retries", type=int, default=2, metavar="N", help="of a failed job (default: 2)")
     parser.add_argument("--reject", metavar="RULE", help="which results to reject: 'identity < .9 or neglected'")
     parser.add_argument("--tries", type=int, default=3, metavar="N", help="seeds per rejected row (default: 3)")
     parser.add_argument("--events", choices=["jsonl"], help="print what happens as JSON lines on stdout")

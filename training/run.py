@@ -27,13 +27,9 @@ DEMO_STEPS = 40000
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="dev.py train", description="Train the demo model or a learned module.")
+    parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
     parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "module", "evaluate", "export"])
-    parser.add_argument(
-        "--steps",
-        type=int,
-        help=f"optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000, module: {DEMO_STEPS})",
-    )
+    parser.add_argument("--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000)")
     parser.add_argument("--fresh", action="store_true", help="diffusion: start from random weights")
     parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
     parser.add_argument("--count", type=int, default=48, help="evaluate: number of scenes")
