@@ -2,7 +2,8 @@
 
 Rows: `module` is what the model draws, `module_stitch` the paste relit by the light read off it, and `module_reference`
 the same where the module sees the light reference. `truth` is the truth through the model's autoencoder, and
-`truth_stitch` the paste relit by that: no model can draw a better image. Seeds and relight_strength were chosen on the validation split.
+`truth_stitch` the paste relit by that: no model can draw a better image. Seeds and relight_strength were chosen on the
+validation split.
 """
 
 import json
