@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from devtools.comfyui import load_pack
-from devtools.paths import CACHE
+from devtools.paths import CACHE, DEMO_WEIGHTS
 from training.data import Batch
 from training.diffusion import Training, autocast, training_loss
 from training.module_base import Base, demo_base
 from training.module_data import Latents, PasteMixture
 from training.module_evaluate import Validation
-from training.stage import Log, set_rate
+from training.stage import Log, cosine, set_rate
 
 WORK = CACHE / "module"
 RATE, WARMUP = 5e-4, 100
@@ -32,7 +32,7 @@ COUNT = 16
 SAVE_EVERY, REPORT_EVERY = 50, 500
 # The shares of right prompts, of none, and of another scene's. Light and color are to be taken from the paste, not from
 # the prompt.
-RIGHT, NONE = 0.4, 0.3
+RIGHT, NONE = 0.34, 0.33
 # Noise levels are drawn as sigmoid(normal * spread + shift) of the way to pure noise; this share is pure noise.
 LEVEL_SHIFT, LEVEL_SPREAD, PURE_NOISE = 1.2, 1.3, 0.25
 # The greatest weight of a squared error of the clean latent.
@@ -44,17 +44,20 @@ LARGE = 100_000_000
 # Networks
 
 
-def network_for(base: Base) -> nn.Module:
-    """A module that does nothing yet."""
+def network_for(base: Base, weights: Path | None = None) -> nn.Module:
+    """A module with the weights of a file; without one, a module that does nothing yet."""
     network = load_pack().nodes.module_network
     made = network.ModuleNetwork(base.model.latent_format.latent_channels, **base.unet_config)
-    network.copy_encoder(made, base.model.diffusion_model)
+    if weights is None:
+        network.copy_encoder(made, base.model.diffusion_model)
+    else:
+        made.load_state_dict(load_file(weights))
     return made.float().to(base.device).requires_grad_(True)
 
 
-def started(base: Base, rate: float = RATE) -> Training:
-    """Training before its first step."""
-    modules = nn.ModuleDict({"module": network_for(base)})
+def started(base: Base, weights: Path | None = None, rate: float = RATE) -> Training:
+    """Training before its first step, from the weights of a file or else from a copy of the base's encoder."""
+    modules = nn.ModuleDict({"module": network_for(base, weights)})
     average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
     optimizer = torch.optim.AdamW(modules.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     return Training(modules, average, optimizer)
@@ -151,6 +154,7 @@ def train(
     out: Path,
     log: Callable[[str], None],
     count: int = COUNT,
+    weights: Path | None = None,
     report: Callable[[nn.Module], None] = lambda module: None,
 ) -> None:
     """Trains up to `steps` optimizer steps, from the last checkpoint in `folder` on.
@@ -159,18 +163,20 @@ def train(
         batch: the batch of a step, of so many pastes.
         folder: of `module.pt`, all that resuming needs.
         out: the weights' file, written together with the checkpoint.
+        weights: where there is no checkpoint yet, training starts from those of this file.
         report: is called now and then with the averaged module.
 
     Raises:
         FloatingPointError: the loss is no longer finite; the last checkpoint is kept.
         ValueError: the checkpoint belongs to another base.
     """
-    training, saved = resumed(base, folder / "module.pt"), folder / "module.pt"
+    saved = folder / "module.pt"
+    training = resumed(base, saved, weights)
     size = sum(parameter.numel() for parameter in training.parameters)
     log(f"{size / 1e6:.2f} million parameters. From step {training.step}, {steps} steps are planned.")
     began, losses = time.time(), []
     while training.step < steps:
-        set_rate(training.optimizer, RATE * min(1.0, (training.step + 1) / WARMUP))
+        set_rate(training.optimizer, RATE * cosine(training.step, steps, WARMUP))
         loss = step_loss(base, training.modules["module"], batch(training.step, count), training.step)
         if not loss.isfinite():
             raise FloatingPointError("The loss is no longer finite; the last saved checkpoint is still good.")
@@ -186,9 +192,9 @@ def train(
             report(averaged_network(training, base))
 
 
-def resumed(base: Base, file: Path) -> Training:
-    """Training at its last checkpoint, or at its start where there is none."""
-    training = started(base)
+def resumed(base: Base, file: Path, weights: Path | None = None) -> Training:
+    """Training at its last checkpoint, or at its start where there is none, see `started`."""
+    training = started(base, weights)
     if file.is_file():
         try:
             training.load(file)
@@ -197,8 +203,11 @@ def resumed(base: Base, file: Path) -> Training:
     return training
 
 
-def train_demo_module(steps: int) -> None:
-    """Trains the demo model's module; everything lies in `.cache/module`."""
+def train_demo_module(steps: int, fresh: bool = False) -> None:
+    """Trains the demo model's module, from the published weights on; everything lies in `.cache/module`.
+
+    fresh: starts from a copy of the demo model's encoder instead.
+    """
     WORK.mkdir(parents=True, exist_ok=True)
     log = Log("module", WORK)
     base = demo_base()
@@ -208,4 +217,6 @@ def train_demo_module(steps: int) -> None:
         log(f"  {validation.report(module)}")
         validation.sheet(module).save(WORK / "sheet.png")
 
-    train(base, mixture.batch, steps, folder=WORK, out=WORK / "module.safetensors", log=log, report=report)
+    weights = None if fresh else DEMO_WEIGHTS / "module.safetensors"
+    out = WORK / "module.safetensors"
+    train(base, mixture.batch, steps, folder=WORK, out=out, log=log, weights=weights, report=report)

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
     parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "module", "evaluate", "export"])
     parser.add_argument("--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000)")
-    parser.add_argument("--fresh", action="store_true", help="diffusion: start from random weights")
+    parser.add_argument("--fresh", action="store_true", help="diffusion, module: not from the published weights on")
     parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
     parser.add_argument("--count", type=int, default=48, help="evaluate: number of scenes")
     add_module_options(parser)
@@ -66,7 +66,7 @@ def train_module(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     """The module's stage; what is wrong with files and folders is one sentence."""
     try:
         if options.base is None:
-            train_demo_module(options.steps or DEMO_STEPS)
+            train_demo_module(options.steps or DEMO_STEPS, options.fresh)
             return
         if options.images is None or options.out is None:
             parser.error("--base needs --images and --out.")

@@ -1,7 +1,9 @@
 """`bench quality --module`: the learned module on the benchmark's scenes, by prompt and number of model calls.
 
 Rows: `module` is what the model draws, `module_stitch` the paste relit by the light read off it, and `module_reference`
-the same where the module sees the light reference. Seeds and relight_strength were chosen on the validation split.
+the same where the module sees the light reference. `truth` is the truth through the model's autoencoder, and
+`truth_stitch` the paste relit by that: no model can draw a better image. Seeds and relight_strength were chosen on the
+validation split.
 """
 
 import json
@@ -68,7 +70,9 @@ def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int]
     numbers = [number for number in range(plan.count) if stratum_of(number) != "same color"]
     for start in range(0, len(numbers), CHUNK):
         chunk = Chunk([scene(number, plan.split) for number in numbers[start : start + CHUNK]], model)
+        truth = model.encoded(chunk.stacked("truth"))
         images = {("paste", "right", 0): chunk.composites}
+        images |= {("truth", "right", 0): model.decoded(truth), ("truth_stitch", "right", 0): stitched(chunk, truth)}
         for calls in levels:
             for which in PROMPTS if calls == MAIN_CALLS else PROMPTS[:1]:
                 for with_reference in (False, True):
@@ -106,6 +110,7 @@ def section_of(found: dict[tuple[str, str, int], list[dict]]) -> Section:
         "own_color.module_wrong_prompt": shares[wrong] / shares[right],
         "own_color.module_no_prompt": shares[none] / shares[right],
         "own_color.module_shadow_iou": mean(drawn, "shadow_iou"),
+        "own_color.truth_shadow_iou": mean(found["truth", "right", 0], "shadow_iou"),
         "own_color.module_edge": mean(found[right], "boundary") / mean(paste, "boundary"),
     }
     return section

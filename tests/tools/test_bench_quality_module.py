@@ -13,7 +13,7 @@ def rows(fmse: list[float], edge: float, shadow: float) -> list[dict]:
 
 
 def test_figures_are_shares_of_the_pastes_at_four_calls():
-    found = {("paste", "right", 0): rows([2, 4, 6], 0.5, 0.0)}
+    found = {("paste", "right", 0): rows([2, 4, 6], 0.5, 0.0), ("truth", "right", 0): rows([1, 1, 1], 0.2, 0.6)}
     for which, factor in (("right", 1), ("none", 1.5), ("wrong", 2)):
         found["module_reference", which, 4] = rows([factor, factor, 7 * factor], 0.25, 0.1)
         found["module_stitch", which, 4] = rows([2 * factor] * 3, 0.3, 0.1)
@@ -23,6 +23,7 @@ def test_figures_are_shares_of_the_pastes_at_four_calls():
         "own_color.module": 0.75, "own_color.module_stitch": 0.5, "own_color.module_reference": 0.75,
         "own_color.module_reference_worse": 1 / 3, "own_color.module_wrong_prompt": 2,
         "own_color.module_no_prompt": 1.5, "own_color.module_shadow_iou": 0.2, "own_color.module_edge": 0.5,
+        "own_color.truth_shadow_iou": 0.6,
     })  # fmt: skip
     assert set(module.WANTED) <= set(figures)
 

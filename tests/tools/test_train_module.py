@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from devtools.comfyui import load_pack
 from devtools.tiny_networks import UNET
@@ -123,13 +124,23 @@ def test_training_resumes_at_its_last_checkpoint_as_if_it_had_not_stopped(folder
     monkeypatch.setattr(module, "SAVE_EVERY", 2)
     base, found = tiny_base("SD 1.5"), listed(*folders(2))
     runs = {}
-    for name, lengths in {"whole": (6,), "stopped": (4, 6)}.items():
+    for name, stops in {"whole": [], "stopped": [5]}.items():
         folder = tmp_path / name
         folder.mkdir()
         images = ImageFolder(base, found, SIDE, folder, log=lambda line: None)
-        for steps in lengths:
-            module.train(base, images.batch, steps, folder=folder, out=folder / "out.safetensors",
-                         log=lambda line: None, count=2)  # fmt: skip
+
+        def batch(step: int, count: int, stops=stops, images=images):
+            if step in stops:
+                stops.remove(step)
+                raise KeyboardInterrupt
+            return images.batch(step, count)
+
+        given = {"folder": folder, "out": folder / "out.safetensors", "log": lambda line: None, "count": 2}
+        if stops:
+            with pytest.raises(KeyboardInterrupt):
+                module.train(base, batch, 6, **given)
+            assert module.resumed(base, folder / "module.pt").step == 4
+        module.train(base, batch, 6, **given)
         runs[name] = torch.load(folder / "module.pt", weights_only=True)
     assert runs["whole"]["step"] == runs["stopped"]["step"] == 6
     for name, value in runs["whole"]["modules"].items():
@@ -152,6 +163,30 @@ def test_a_stop_in_the_middle_of_saving_keeps_the_last_checkpoint(folders, tmp_p
         module.train(base, images.batch, 4, **given)
     monkeypatch.undo()
     assert module.resumed(base, tmp_path / "module.pt").step == 2
+
+
+def test_training_starts_from_a_files_weights(folders, tmp_path):
+    base = tiny_base("SD 1.5")
+    images = ImageFolder(base, listed(*folders(2)), SIDE, tmp_path / "encoded", log=lambda line: None)
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    out, given = first / "out.safetensors", {"log": lambda line: None, "count": 2}
+    module.train(base, images.batch, 2, folder=first, out=out, **given)
+    assert module.resumed(base, second / "module.pt", out).step == 0
+    network = module.resumed(base, second / "module.pt", out).modules["module"]
+    for name, value in load_file(out).items():
+        torch.testing.assert_close(network.state_dict()[name], value.float(), rtol=0, atol=0)
+
+
+def test_the_learning_rate_falls_to_the_planned_end(folders, tmp_path, monkeypatch):
+    base, rates = tiny_base("SD 1.5"), []
+    images = ImageFolder(base, listed(*folders(2)), SIDE, tmp_path / "encoded", log=lambda line: None)
+    monkeypatch.setattr(module, "WARMUP", 2)
+    monkeypatch.setattr(module, "set_rate", lambda optimizer, rate: rates.append(rate / module.RATE))
+    module.train(base, images.batch, 6, folder=tmp_path, out=tmp_path / "o", log=lambda line: None, count=2)
+    assert rates[0] == pytest.approx(0.5) and max(rates) == pytest.approx(1)
+    assert rates[2:] == sorted(rates[2:], reverse=True) and rates[-1] < 0.2
 
 
 def test_a_checkpoint_of_another_base_is_refused(folders, tmp_path):
