@@ -26,6 +26,7 @@ WANTED = {
     "flicker_ratio": ("<=", 0.25),
     "light_error_ratio": ("<=", 1),
     "image_error_ratio": ("<=", 1),
+    "lamp_error_ratio": ("<=", 1),
     "cut_frames": ("==", 0),
     "outside_equal": ("==", True),
     "path_error_px": ("<=", 0.05),
@@ -60,6 +61,7 @@ def whole():
     yield speed.measure_still(Size(3840, 2160), subject=512, side=512, repeats=3)
     yield speed.measure_memory(Size(480, 272), counts=(16, 256), large=8192)
     yield steady.measure_flicker(clips=8, frames=24, side=256)
+    yield steady.measure_lamp(clips=4, frames=24, side=256)
     yield steady.measure_cut(frames=8, side=256)
     yield path.measure_path()
 
@@ -68,5 +70,6 @@ def quick():
     yield speed.measure_speed(Size(160, 120), frames=6, side=64, repeats=1)
     yield speed.measure_still(Size(320, 240), subject=80, side=64, repeats=1)
     yield steady.measure_flicker(clips=2, frames=10, side=128)
+    yield steady.measure_lamp(clips=2, frames=12, side=128)
     yield steady.measure_cut(frames=5, side=96)
     yield path.measure_path(frames=13)

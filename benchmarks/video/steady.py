@@ -16,6 +16,8 @@ from phd_ops.pixels.shots import Look, find_clips
 from phd_ops.pixels.stitch import PLAIN_STITCH, fades_in_window
 
 EDGE_FADE = 12
+# By how many stops a lamp raises the light, and for how many frames before and after that its error is measured.
+LAMP, NEAR = 0.8, 4
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,25 @@ def measure_flicker(clips: int, frames: int, side: int) -> Section:
     return section
 
 
-def figures_of(found: Lit) -> tuple[float, float, float]:
-    return found.flicker, found.error, found.image_error
-
-
 def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
+
+
+def measure_lamp(clips: int, frames: int, side: int) -> Section:
+    """The error near the frame at which a lamp is turned on, of frames by themselves, and steady."""
+    section = Section(
+        f"A lamp of {LAMP} stops turned on in the middle: error of the log gain in {2 * NEAR} frames there"
+    )
+    near, errors = slice(frames // 2 - NEAR, frames // 2 + NEAR), {"each frame by itself": [], "steady": []}
+    for seed in range(clips):
+        own = list(frames_of(seed, frames, side, lamp=LAMP))
+        for found, readings in zip(errors.values(), ([None] * frames, readings_of(own)), strict=True):
+            found.append(lit(own[near], readings[near]).error)
+    for name, found in errors.items():
+        section.row(name, f"{mean(found):.4f}")
+    alone, steady = map(mean, errors.values())
+    section.figures["lamp_error_ratio"] = steady / alone
+    return section
 
 
 def measure_cut(frames: int, side: int) -> Section:
