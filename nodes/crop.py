@@ -17,7 +17,7 @@ from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
-from ..phd_ops.pixels.moving_window import moving_window
+from ..phd_ops.pixels.moving_window import moving_window, out_of_line
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import AUTO, RESAMPLERS, resize
 from ..phd_ops.sentence import sentence
@@ -143,6 +143,8 @@ class PhDCrop(io.ComfyNode):
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
         changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]
         make = moving_window if window_per_frame and len(changes) > 1 else window_around
+        outlying = out_of_line(changes) if make is moving_window else []
+        changes = [None if frame in outlying else box for frame, box in enumerate(changes)]
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
         images = {name: stacked(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
         masks = {name: stacked(cut_masks(batches[name], count, window, name)) for name in MASKS}
@@ -153,7 +155,7 @@ class PhDCrop(io.ComfyNode):
             latent["noise_mask"] = noise_mask(masks["inpaint_mask"], latent["samples"])
         pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
         shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
-        messages = resized + messages + kept_resized + left_out
+        messages = resized + messages + kept_resized + left_out + too_large(outlying)
         messages += window_messages(crop, sockets, batches["harmonize_mask"])
         return io.NodeOutput(
             crop,
@@ -395,6 +397,19 @@ def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str) -> l
     repeat = name != "subject_matte"
     windows = (window.of(index).cut(item(batch, index), repeat=repeat) for index in range(count))
     return [resize_mask(one, *window.target) for one in windows]
+
+
+def too_large(frames: Sequence[int]) -> list[Message]:
+    """What to say of frames whose masks are far larger than those around them."""
+    if not frames:
+        return []
+    text = sentence(
+        "The mask of {count} frames, the first of them {first}, is far larger than just before and after: their "
+        "windows are those of the other frames, and what lies outside them stays as it is.",
+        count=len(frames),
+        first=frames[0],
+    )
+    return [Message(text, warning=True)]
 
 
 def windows_as_data(window: CropWindow) -> list[dict[str, int]]:

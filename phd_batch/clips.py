@@ -148,7 +148,7 @@ def run_clip(
         out: where the results are written.
         chunk: how many frames are run at once.
         run: runs a prompt, see `devtools.executor.run_workflow`.
-        report: is told how many frames are done, of how many.
+        report: is called with how many frames are done, of how many.
     Raises:
         ClipError, OSError, ValueError.
     """

@@ -93,7 +93,7 @@ def find_steps(values: np.ndarray, share: np.ndarray) -> list[int]:
     """The frames from which on light is at once another than before, in order.
 
     A step is what is left of the change from the frames before to those after it, when the drift that goes on further
-    away is taken off. It is told from chance by how much light differs from one frame to the next.
+    away is taken off. What chance makes is known by how much light differs from one frame to the next.
 
     Args:
         values: [T,P]; share: [P], how much each value counts.
