@@ -10,6 +10,7 @@ import comfy.sd
 import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands
@@ -24,11 +25,12 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
 from .crop_inputs import LEAST_SIDE, model_inputs, plain_inputs, scene_inputs, window_inputs
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item, pixels, stacked
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item, pixels, stacked
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
 Crop = io.Custom("PHD_CROP")
+IMAGES = ("composite", "reference")
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
 # A direction may be enlarged by so much more than the other one without a message.
@@ -146,8 +148,9 @@ class PhDCrop(io.ComfyNode):
         outlying = out_of_line(changes) if make is moving_window else []
         changes = [None if frame in outlying else box for frame, box in enumerate(changes)]
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
-        images = {name: stacked(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
-        masks = {name: stacked(cut_masks(batches[name], count, window, name)) for name in MASKS}
+        progress = ProgressBar(count * (len(IMAGES) + len(MASKS)))
+        images = {name: stacked(cut_images(batches[name], count, window, progress)) for name in IMAGES}
+        masks = {name: stacked(cut_masks(batches[name], count, window, name, progress)) for name in MASKS}
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
         latent = {} if vae is None else encoded(vae, images, masks, crop)
         if vae is not None and sockets.get("image") is not None:
@@ -385,18 +388,24 @@ def window_around(
     return crop_window(joined_box(changes) or Box(0, 0, *scene), scene, size, context, joined_box(keeps))
 
 
-def cut_images(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
+def cut_images(batch: np.ndarray, count: int, window: CropWindow, progress: ProgressBar) -> list[np.ndarray]:
     """The windows of `count` images [H,W,3], at the model's size."""
-    windows = (window.of(index).cut(item(batch, index)) for index in range(count))
-    return [resize(one, window.target, window.resampler) for one in windows]
+
+    def cut(index: int) -> np.ndarray:
+        return resize(window.of(index).cut(item(batch, index)), window.target, window.resampler)
+
+    return list(each_image(cut, count, progress))
 
 
-def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str) -> list[np.ndarray]:
+def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str, progress: ProgressBar) -> list[np.ndarray]:
     """The windows of `count` masks [H,W], at the model's size. Beyond the scene may change what may change at its
     border, but no subject is there."""
     repeat = name != "subject_matte"
-    windows = (window.of(index).cut(item(batch, index), repeat=repeat) for index in range(count))
-    return [resize_mask(one, *window.target) for one in windows]
+
+    def cut(index: int) -> np.ndarray:
+        return resize_mask(window.of(index).cut(item(batch, index), repeat=repeat), *window.target)
+
+    return list(each_image(cut, count, progress))
 
 
 def too_large(frames: Sequence[int]) -> list[Message]:
