@@ -39,6 +39,11 @@ STRETCHED = 0.02
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
          "SD_X4": 4, "ChromaRadiance": 1}  # fmt: skip
+# Video models, by their latent format: the side of a square with as many pixels as the frames that ComfyUI's own nodes
+# make for them, such as 832×480 for Wan 2.1 and 1280×704 for Wan 2.2 5B.
+VIDEO_SIDES = {"Wan21": 632, "Wan22": 949, "HunyuanVideo": 638, "LTXV": 627, "Mochi": 638, "Cosmos1CV8x8x8": 949}
+# Models of single images that share a video model's latent format.
+IMAGE_MODELS = ("qwen_image", "cosmos_predict2")
 
 
 def latent_grid(latent: comfy.latent_formats.LatentFormat, config: dict[str, Any]) -> int:
@@ -63,6 +68,8 @@ def model_size(model: Any) -> tuple[int, int]:
     if isinstance(latent, comfy.latent_formats.SD15):
         # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768.
         return 768 if config.unet_config.get("context_dim") == 1024 else 512, multiple
+    if config.unet_config.get("image_model") not in IMAGE_MODELS:
+        return VIDEO_SIDES.get(type(latent).__name__, 1024), multiple
     return 1024, multiple
 
 
