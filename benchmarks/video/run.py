@@ -68,7 +68,7 @@ def whole():
     yield steady.measure_flicker(clips=8, frames=24, side=256)
     yield steady.measure_lamp(clips=4, frames=24, side=256)
     yield steady.measure_cut(frames=8, side=256)
-    yield steady.measure_parts(clips=4, frames=48, side=256, chunk=24)
+    yield steady.measure_parts(clips=2, frames=48, side=256, chunk=24)
     yield path.measure_path()
 
 
