@@ -4,6 +4,7 @@ The frames of a part take the place of the images that the workflow loads, and w
 """
 
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ MOST_WARNINGS = 20
 # the images that came of it, tensors [B,H,W,C]. One clip is run at a time in a process.
 GIVEN: dict[str, np.ndarray] = {}
 TAKEN: dict[str, Any] = {}
+RUNS = itertools.count()
 
 
 class ClipError(Exception):
@@ -134,7 +136,8 @@ class Result:
         self.calls += sum(execution.model_calls.values())
         for shown in execution.outputs.values():
             entries = shown.get("phd_report", ())
-            self.report += entries[shared:] if len(entries) == frames else entries
+            # Frames that were repeated stand at the end.
+            self.report += entries[shared:frames] if len(entries) >= frames else entries
             self.warnings.update(dict.fromkeys(shown.get("phd_warnings", ())))
 
 
@@ -232,8 +235,8 @@ def of_part(prompt: dict, start: int, length: int) -> dict:
     for node_id, node in prompt.items():
         inputs = dict(node["inputs"])
         if node["class_type"] in LOADERS.values():
-            # Another one at each part, or ComfyUI would take what it has in its cache.
-            inputs["part"] = start
+            # Another one at each run, or ComfyUI would take what it has in its cache.
+            inputs["part"] = next(RUNS)
         if node["class_type"] in PLACERS and (keyframes := inputs.get("keyframes")):
             if is_link(keyframes):
                 raise ClipError(f"{title(node)}: keyframes is linked; for a video they must be written in the node.")

@@ -10,7 +10,7 @@ from node_support import ROOT
 from PIL import Image
 from test_clips import scene
 
-from devtools.executor import run_workflow
+from devtools.executor import new_executor, run_workflow
 from devtools.videos import write_video
 from phd_batch import clips
 from phd_batch.video import read_frames
@@ -89,3 +89,20 @@ def test_outside_the_mask_every_pixel_is_the_decoded_frames(ran):
         outside = masks.max(axis=3) == 0
         assert 0.5 < outside.mean() < 1 and np.array_equal(images[outside], background[outside])
         assert not np.array_equal(images, background)
+
+
+def test_clips_that_follow_one_another_do_not_get_each_others_frames(tmp_path, ran):
+    executor, inputs = new_executor(), Path(folder_paths.get_input_directory())
+    for number in range(2):
+        frames = np.full((6, 16, 16, 3), 40 * number, np.uint8)
+        write_video(inputs / f"clip_{number}.mkv", frames)
+        given = {
+            "1": node("LoadImage", image=f"clip_{number}.mkv"),
+            "2": node("ImageInvert", image=["1", 0]),
+            "3": node("SaveImage", images=["2", 0], filename_prefix="x"),
+        }
+        result = clips.run_clip(
+            given, inputs, tmp_path, 49, lambda prompt: run_workflow(prompt, executor=executor), lambda *_: None
+        )
+        found = np.stack([frame.pixels for frame in read_frames(result.files["3"])])
+        assert np.array_equal(found, 255 - frames)
