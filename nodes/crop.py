@@ -10,6 +10,7 @@ import comfy.sd
 import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands
@@ -17,18 +18,19 @@ from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
-from ..phd_ops.pixels.moving_window import moving_window
+from ..phd_ops.pixels.moving_window import moving_window, out_of_line
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import AUTO, RESAMPLERS, resize
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
 from .crop_inputs import LEAST_SIDE, model_inputs, plain_inputs, scene_inputs, window_inputs
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item, pixels, stacked
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item, pixels, stacked
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
 Crop = io.Custom("PHD_CROP")
+IMAGES = ("composite", "reference")
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
 # A direction may be enlarged by so much more than the other one without a message.
@@ -37,6 +39,11 @@ STRETCHED = 0.02
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
          "SD_X4": 4, "ChromaRadiance": 1}  # fmt: skip
+# Video models, by their latent format: the side of a square with as many pixels as the frames that ComfyUI's own nodes
+# make for them, such as 832×480 for Wan 2.1 and 1280×704 for Wan 2.2 5B.
+VIDEO_SIDES = {"Wan21": 632, "Wan22": 949, "HunyuanVideo": 638, "LTXV": 627, "Mochi": 638, "Cosmos1CV8x8x8": 949}
+# Models of single images that share a video model's latent format.
+IMAGE_MODELS = ("qwen_image", "cosmos_predict2")
 
 
 def latent_grid(latent: comfy.latent_formats.LatentFormat, config: dict[str, Any]) -> int:
@@ -61,6 +68,8 @@ def model_size(model: Any) -> tuple[int, int]:
     if isinstance(latent, comfy.latent_formats.SD15):
         # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768.
         return 768 if config.unet_config.get("context_dim") == 1024 else 512, multiple
+    if config.unet_config.get("image_model") not in IMAGE_MODELS:
+        return VIDEO_SIDES.get(type(latent).__name__, 1024), multiple
     return 1024, multiple
 
 
@@ -143,9 +152,12 @@ class PhDCrop(io.ComfyNode):
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
         changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]
         make = moving_window if window_per_frame and len(changes) > 1 else window_around
+        outlying = out_of_line(changes) if make is moving_window else []
+        changes = [None if frame in outlying else box for frame, box in enumerate(changes)]
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
-        images = {name: stacked(cut_images(batches[name], count, window)) for name in ("composite", "reference")}
-        masks = {name: stacked(cut_masks(batches[name], count, window, name)) for name in MASKS}
+        progress = ProgressBar(count * (len(IMAGES) + len(MASKS)))
+        images = {name: stacked(cut_images(batches[name], count, window, progress)) for name in IMAGES}
+        masks = {name: stacked(cut_masks(batches[name], count, window, name, progress)) for name in MASKS}
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
         latent = {} if vae is None else encoded(vae, images, masks, crop)
         if vae is not None and sockets.get("image") is not None:
@@ -153,7 +165,7 @@ class PhDCrop(io.ComfyNode):
             latent["noise_mask"] = noise_mask(masks["inpaint_mask"], latent["samples"])
         pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
         shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
-        messages = resized + messages + kept_resized + left_out
+        messages = resized + messages + kept_resized + left_out + too_large(outlying)
         messages += window_messages(crop, sockets, batches["harmonize_mask"])
         return io.NodeOutput(
             crop,
@@ -383,18 +395,37 @@ def window_around(
     return crop_window(joined_box(changes) or Box(0, 0, *scene), scene, size, context, joined_box(keeps))
 
 
-def cut_images(batch: np.ndarray, count: int, window: CropWindow) -> list[np.ndarray]:
+def cut_images(batch: np.ndarray, count: int, window: CropWindow, progress: ProgressBar) -> list[np.ndarray]:
     """The windows of `count` images [H,W,3], at the model's size."""
-    windows = (window.of(index).cut(item(batch, index)) for index in range(count))
-    return [resize(one, window.target, window.resampler) for one in windows]
+
+    def cut(index: int) -> np.ndarray:
+        return resize(window.of(index).cut(item(batch, index)), window.target, window.resampler)
+
+    return list(each_image(cut, count, progress))
 
 
-def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str) -> list[np.ndarray]:
+def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str, progress: ProgressBar) -> list[np.ndarray]:
     """The windows of `count` masks [H,W], at the model's size. Beyond the scene may change what may change at its
     border, but no subject is there."""
     repeat = name != "subject_matte"
-    windows = (window.of(index).cut(item(batch, index), repeat=repeat) for index in range(count))
-    return [resize_mask(one, *window.target) for one in windows]
+
+    def cut(index: int) -> np.ndarray:
+        return resize_mask(window.of(index).cut(item(batch, index), repeat=repeat), *window.target)
+
+    return list(each_image(cut, count, progress))
+
+
+def too_large(frames: Sequence[int]) -> list[Message]:
+    """What to say of frames whose masks are far larger than those around them."""
+    if not frames:
+        return []
+    text = sentence(
+        "The mask of {count} frames, the first of them {first}, is far larger than just before and after: their "
+        "windows are those of the other frames, and what lies outside them stays as it is.",
+        count=len(frames),
+        first=frames[0],
+    )
+    return [Message(text, warning=True)]
 
 
 def windows_as_data(window: CropWindow) -> list[dict[str, int]]:

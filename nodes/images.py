@@ -1,12 +1,13 @@
 """Between ComfyUI's tensors and the arrays of `phd_ops`: images, masks, and batches of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
+from comfy.utils import ProgressBar
 
-from ..phd_ops.interrupt import by_bands, copy, waiting
+from ..phd_ops.interrupt import by_bands, check, copy, waiting
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask, zero_black
 from ..phd_ops.sentence import sentence
@@ -90,6 +91,15 @@ def common_batch(**batches: Sequence | np.ndarray) -> int:
         found = ", ".join(f"{name}: {size}" for name, size in sizes.items())
         raise ValueError(sentence("Batches must be of one size, or of size 1; there are {found}.", found=found))
     return count
+
+
+def each_image(function: Callable[[int], Item], count: int, progress: ProgressBar) -> Iterator[Item]:
+    """A function of each image's number in a batch. The node's bar moves on with each of them, and an interrupt ends it
+    in between."""
+    for index in range(count):
+        check()
+        yield function(index)
+        progress.update(1)
 
 
 @overload

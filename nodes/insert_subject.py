@@ -19,7 +19,7 @@ from .inpaint_sampler import PhDMaskedInpaintSampler
 from .load_segmenter import Segmenter
 from .model_settings import settings_of
 from .paste_blend import PhDPasteBlend
-from .paste_inputs import PLACEMENTS, placement_inputs
+from .paste_inputs import PLACEMENTS, keyframes_input, placement_inputs
 from .sampler_inputs import HARMONIZE_PRESETS
 from .segment import PhDSegment
 from .stitch import PhDStitch
@@ -71,6 +71,7 @@ class PhDInsertSubject(io.ComfyNode):
         size: float = 0.6,
         rotation: float = 0.0,
         flip: bool = False,
+        keyframes: str = "",
         subject_mask: Any = None,
         segmenter: Any = None,
         clip: Any = None,
@@ -99,7 +100,7 @@ class PhDInsertSubject(io.ComfyNode):
         linked = {name: value for name, (value, _) in given.items()}
         linked |= {"background": background, "subject": subject, "vae": vae, "model": cls.link_to("model", model)}
         widgets = {"prompt": prompt, "quality": quality, "light": light, "seed": seed, "placement": placement}
-        widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip}
+        widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip, "keyframes": keyframes}
         widgets |= {"harmonize_seed": (seed + 1) % (MOST_SEED + 1)}
         return io.NodeOutput(*chain(graph, settings_of(model), linked, widgets), expand=graph.finalize())
 
@@ -186,6 +187,7 @@ def setting_inputs() -> list[io.Input]:
             tooltip="Seed of all noise, and of a random placement.",
         ),
         *placement_inputs(),
+        keyframes_input(),
     ]
 
 
@@ -197,7 +199,8 @@ def chain(
     Args:
         own: what the model wants of them, see `settings_of`.
         linked: what is connected to each socket; None, or left out, where nothing is.
-        widgets: the widgets' values, or links in their places; `harmonize_seed` is the second sampler's seed.
+        widgets: the widgets' values, or links in their places; `harmonize_seed` is the second sampler's seed. Of a clip
+            `keyframes`, a text.
 
     Returns:
         Links to the image, the mask, the composite and the report.
@@ -209,8 +212,10 @@ def chain(
     positive, negative = prompts(graph, widgets["prompt"], *connected)
     seed, where = widgets["seed"], {item.id: widgets[item.id] for item in placement_inputs()}
     images = {"background": linked["background"], "subject": subject, "subject_mask": mask}
-    paste = add(graph, PhDPasteBlend, own, **images, seed=seed, **where)
-    crop = add(graph, PhDCrop, own, paste=paste.out(0), model=model, vae=vae)
+    clip = widgets.get("keyframes", "")
+    paste = add(graph, PhDPasteBlend, own, **images, seed=seed, **where, keyframes=clip)
+    # Where a subject moves, the window moves with it.
+    crop = add(graph, PhDCrop, own, paste=paste.out(0), model=model, vae=vae, window_per_frame=bool(clip.strip()))
     sampling = {"model": model, "positive": positive, "negative": negative, "preset": widgets["quality"]}
     inpainted = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling)
     sampling |= {"seed": widgets["harmonize_seed"]}

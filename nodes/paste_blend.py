@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy
@@ -15,7 +16,7 @@ from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .clip_placement import ClipPlacement, moves, read_clip
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item
 from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
@@ -273,7 +274,13 @@ def paste_jobs(
     canvases: list[Canvas], jobs: list[Job], where: PlacementWidgets, options: PasteOptions, shadow: bool
 ) -> tuple[list[dict[int, Placement]], list[Message]]:
     """Makes every composite on its canvas; returns the placements in each, and messages."""
-    made = [paste_image(canvas, job, where, options, shadow) for canvas, job in zip(canvases, jobs, strict=True)]
+    made = list(
+        each_image(
+            lambda index: paste_image(canvases[index], jobs[index], where, options, shadow),
+            len(jobs),
+            ProgressBar(len(jobs)),
+        )
+    )
     return [placements for placements, _ in made], by_image([messages for _, messages in made])
 
 

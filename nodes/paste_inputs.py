@@ -163,17 +163,21 @@ def advanced_inputs() -> list[io.Input]:
                 "Otherwise each gets an image of its own."
             ),
         ),
-        io.String.Input(
-            "keyframes",
-            optional=True,
-            default="",
-            multiline=True,
-            tooltip=(
-                "For a clip, one keyframe a line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
-                f"ease, as in {EXAMPLE}. The subject moves smoothly in between."
-            ),
-        ),
+        keyframes_input(),
     ]
+
+
+def keyframes_input() -> io.Input:
+    return io.String.Input(
+        "keyframes",
+        optional=True,
+        default="",
+        multiline=True,
+        tooltip=(
+            "For a clip, one keyframe a line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
+            f"ease, as in {EXAMPLE}. The subject moves smoothly in between."
+        ),
+    )
 
 
 def optional_sockets() -> list[io.Input]:

@@ -1,6 +1,8 @@
 """PhDStitch: puts the harmonized image back into the untouched background."""
 
+import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,11 +11,11 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands, copy, each, waiting
+from ..phd_ops.interrupt import SIDE_BY_SIDE, bands, copy, each, waiting
 from ..phd_ops.latents.mask_grid import on_video_images
 from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.finish import INSIDE, KEEP_CHANGES, OWN, SUBJECT_PIXELS, FinishOptions, finish
-from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box
+from ..phd_ops.pixels.geometry import Margins, Size, bounding_box
 from ..phd_ops.pixels.masks import above
 from ..phd_ops.pixels.register import UNLIKE
 from ..phd_ops.pixels.resample import pad
@@ -220,11 +222,11 @@ class PhDStitch(io.ComfyNode):
         return io.NodeOutput(image, mask, json.dumps(done.reports), changed, ui=ui)
 
 
-def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
+def put_back(window: np.ndarray, image: np.ndarray, used: np.ndarray, *, in_range: bool) -> None:
     """Writes a result into its window of the background [h,w,3]. Values outside 0..1 stay where nothing changed."""
-    for rows in bands(*stitched.used.shape):
-        changed = in_range or stitched.used[rows][..., None] > 0
-        window[rows] = np.where(changed, stitched.image[rows], window[rows])
+    for rows in bands(*used.shape):
+        changed = in_range or used[rows][..., None] > 0
+        window[rows] = np.where(changed, image[rows], window[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,9 +240,12 @@ class Done:
     messages: list[Message]
 
 
-def stitch_batch(batch: Batch, options: FinishOptions) -> Done:
-    """Finishes all images, some of them side by side. The frames of a clip are read first, and share their light."""
-    images = np.empty((batch.count, *batch.scenes.shape[1:]), np.float32)
+def stitch_batch(batch: Batch, options: FinishOptions, margins: Margins = Margins()) -> Done:  # noqa: B008
+    """Finishes all images, some of them side by side. The frames of a clip are read first, and share their light.
+
+    margins: those of the scenes, which are worked on; the images that were given, and the finished ones, have none.
+    """
+    images = np.empty((batch.count, *batch.given.shape[1:]), np.float32)
     masks, changes = (np.zeros(images.shape[:3], np.float32) for _ in range(2))
 
     def finished(index: int) -> tuple[dict[str, Any], list[Message]]:
@@ -250,9 +255,13 @@ def stitch_batch(batch: Batch, options: FinishOptions) -> Done:
         done = finish(layers, aligned, references, options, clips.readings.get(index))
         stitched = done.stitched
         copy(item(batch.given, index), images[index])
-        put_back(images[index][window.slices], stitched, in_range=batch.given is batch.scenes)
-        copy(stitched.used, masks[index][window.slices])
-        copy(done.changed, changes[index][window.slices])
+        place = window.moved(-margins.left, -margins.top)
+        shown = place.inside(Size.of(images[index]))
+        part, place = shown.moved(-place.x, -place.y).slices, shown.slices
+        used = stitched.used[part]
+        put_back(images[index][place], stitched.image[part], used, in_range=batch.given is batch.scenes)
+        copy(used, masks[index][place])
+        copy(done.changed[part], changes[index][place])
         report = report_of(stitched, layers.matte) | registration_report(done, aligned.registrations)
         own = messages_of(stitched, layers.matte, report, options.stitch.color_fix)
         return report | clips.report(index), (
@@ -274,26 +283,31 @@ def stitch_with_margins(batch: Batch, options: FinishOptions) -> Done:
     if batch.crop is None or not any(margins):
         return stitch_batch(batch, options)
 
-    def padded(arrays: np.ndarray, *, repeat: bool = True) -> np.ndarray:
-        return np.stack([pad(array, margins, repeat=repeat) for array in arrays])
-
-    scenes = padded(batch.scenes)
     larger = replace(
         batch,
-        given=scenes if batch.given is batch.scenes else padded(batch.given),
-        scenes=scenes,
-        composites=padded(batch.composites),
-        mattes=padded(batch.mattes, repeat=False),
-        changes=padded(batch.changes),
+        scenes=WithMargins(batch.scenes, margins),
+        composites=WithMargins(batch.composites, margins),
+        mattes=WithMargins(batch.mattes, margins, repeat=False),
+        changes=WithMargins(batch.changes, margins),
         crop=batch.crop.in_padded_scene(),
     )
-    done = stitch_batch(larger, options)
-    rows, columns = Box(margins.left, margins.top, *batch.crop.scene).slices
+    return stitch_batch(larger, options, margins)
 
-    def own(arrays: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(arrays[:, rows, columns])
 
-    return Done(own(done.images), own(done.masks), own(done.changes), done.reports, done.messages)
+class WithMargins(Sequence):
+    """Images [B,H,W,...] with margins, see `pad`: made when they are asked for, so that those of a long clip are never
+    all there."""
+
+    def __init__(self, images: np.ndarray, margins: Margins, *, repeat: bool = True):
+        self.images = images
+        # An image is asked for several times while it is worked on.
+        self.padded = functools.lru_cache(SIDE_BY_SIDE)(lambda index: pad(images[index], margins, repeat=repeat))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.padded(index)
 
 
 def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:

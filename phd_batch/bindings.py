@@ -82,7 +82,8 @@ def places_of(column: str, workflow: dict) -> tuple[list[tuple[str, str, int]], 
     """(node id, input, added) of a column, or what is wrong with it."""
     if column in FILES:
         found = [node_id for node_id, node in workflow.items() if title(node).lower() == FILES[column].lower()]
-        places = [(node_id, "image", 0) for node_id in found]
+        # A node of that title may also take the image by a link.
+        places = [(node_id, "image", 0) for node_id in found if not is_link(workflow[node_id]["inputs"].get("image"))]
         nothing = f"the workflow has no Load Image that is titled {FILES[column]}."
     elif column == "seed":
         places = [(node_id, *SEEDS[node["class_type"]]) for node_id, node in workflow.items() if sets_seed(node)]

@@ -218,7 +218,7 @@ class Driver:
             if not self.ledger.knows(file):
                 raise Refused(f"{file} has changed since the batch began; start the same command again.")
         name = uuid.uuid5(uuid.NAMESPACE_OID, f"{claim.key} {claim.reseeds} {claim.tries}")
-        return Task(prompt, files, str(name), claim.claims > 1)
+        return Task(prompt, files, str(name), claim.claims > 1, bound.chunk)
 
     def take(self, claim: Claim, task: Task, outcome: Outcome) -> str:
         """Publishes and records a result; what became of the job."""
@@ -269,7 +269,7 @@ def drive(batch: Batch, runners: Sequence[Worker], settings: Settings, events: E
             tended = time.monotonic()
             while alive := [thread for thread in threads if thread.is_alive()]:
                 alive[0].join(0.2)
-                driver.progress.draw()
+                driver.progress.draw({runner.name: runner.frames for runner in runners})
                 if time.monotonic() - tended > TEND_SECONDS:
                     tended = time.monotonic()
                     tend(driver)

@@ -11,14 +11,25 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from devtools import comfyui
 from devtools.paths import ROOT
+from phd_batch.clip_parts import CHUNK
+from phd_batch.clips import MOST_WARNINGS, ClipError, add_nodes, loads_video, run_clip
 
 # A model file is known by its size and by this many bytes of its beginning and its end.
 SAMPLE = 1 << 20
+# Where videos are written, below the outputs.
+CLIPS = "phd_clips"
+
+Report = Callable[[int, int], None]
+
+
+def quietly(done: int, total: int) -> None:
+    """Reports nothing."""
 
 
 class Headless:
@@ -43,6 +54,7 @@ class Headless:
         comfy.utils.set_progress_bar_enabled(False)
         load_core_extras()
         comfyui.register_pack()
+        add_nodes()
         self.executor = new_executor()
 
     def info(self) -> dict:
@@ -61,25 +73,46 @@ class Headless:
                 return sampled_hash(Path(file))
         return ""
 
-    def run(self, prompt: dict, files: dict[str, str]) -> dict:
+    def run(self, prompt: dict, files: dict[str, str], chunk: int = CHUNK, report: Report = quietly) -> dict:
         """Runs a prompt, with the files of this machine that it names.
 
         {"outputs", "seconds", "calls"}; or {"error", "node", "type", "trace"}, the error's node and name.
+
+        chunk, report: of a clip, see `run_clip`.
         """
         from devtools.executor import WorkflowError, run_workflow
 
         try:
             for name, source in files.items():
                 stage(self.inputs / name, Path(source))
+            if any(map(loads_video, prompt.values())):
+                return self.run_clip(prompt, chunk, report)
             start = time.perf_counter()
             ran = run_workflow(prompt, executor=self.executor)
         except WorkflowError as error:
             found = {"error": str(error), "node": error.node_type, "type": error.error_type}
             return found | {"trace": error.traceback[-2000:]}
+        except ClipError as error:
+            return {"error": str(error), "node": None, "type": ""}
         except OSError as error:
             return {"error": str(error), "node": None, "type": "OSError"}
         seconds = time.perf_counter() - start
         return {"outputs": ran.outputs, "seconds": seconds, "calls": sum(ran.model_calls.values())}
+
+    def run_clip(self, prompt: dict, chunk: int, report: Report) -> dict:
+        from devtools.executor import run_workflow
+
+        def run(part: dict) -> Any:
+            return run_workflow(part, executor=self.executor)
+
+        # As a file that Save Image would give.
+        found = run_clip(prompt, self.inputs, self.outputs / CLIPS, chunk, run, report)
+        outputs: dict[str, dict] = {
+            node_id: {"images": [{"filename": file.name, "subfolder": CLIPS, "type": "output"}]}
+            for node_id, file in found.files.items()
+        }
+        outputs[""] = {"phd_report": found.report, "phd_warnings": list(found.warnings)[:MOST_WARNINGS]}
+        return {"outputs": outputs, "seconds": found.seconds, "calls": found.calls}
 
     def path(self, file: dict) -> Path:
         """Where a file of a run's outputs lies."""
@@ -120,11 +153,12 @@ def sampled_hash(file: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def answer(headless: Headless, request: dict) -> dict[str, Any]:
+def answer(headless: Headless, request: dict, report: Report = quietly) -> dict[str, Any]:
+    """The answer to a request. report: is told how many frames of a clip are done, of how many."""
     if "model" in request:
         return {"version": headless.model_version(request["model"])}
     if "prompt" in request:
-        ran = headless.run(request["prompt"], request["files"])
+        ran = headless.run(request["prompt"], request["files"], request.get("chunk", CHUNK), report)
         if "outputs" in ran:
             from phd_batch.outcome import saved_images
 
@@ -147,9 +181,13 @@ def main(number: int, folder: Path) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     headless = Headless(number, folder)
-    while True:
-        answers.write(json.dumps(answer(headless, json.loads(requests.get()))) + "\n")
+
+    def write(found: dict) -> None:
+        answers.write(json.dumps(found) + "\n")
         answers.flush()
+
+    while True:
+        write(answer(headless, json.loads(requests.get()), lambda *frames: write({"frames": frames})))
 
 
 if __name__ == "__main__":

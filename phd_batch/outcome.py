@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from phd_batch.clip_parts import CHUNK
+
 # Errors with which the pack's nodes refuse an input; running again gives the same.
 REFUSALS = ("ValueError", "FileNotFoundError")
 
@@ -18,12 +20,14 @@ class Task:
         files: name under ComfyUI's input folder -> the file.
         name: a UUID, the same each time that this prompt is tried for the same reason.
         again: whether it may have been begun before, by a driver that is gone.
+        chunk: how many frames of a clip are run at once.
     """
 
     prompt: dict
     files: dict[str, str]
     name: str = ""
     again: bool = False
+    chunk: int = CHUNK
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class Worker(Protocol):
     Attributes:
         name: shown to people; no secret is in it.
         patience: for so many seconds it is waited for when it is gone.
+        frames: how many frames of the clip that it works on are done, of how many; None where it tells nothing.
     """
 
     name: str
     patience: float
+    frames: tuple[int, int] | None
 
     def where(self, kinds: Iterable[str] = ()) -> Where:
         """What it runs on. kinds: the node types that count for the version. Raises WorkerLost or Failed."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from phd_batch.ledger import Ledger
 from phd_batch.results import results, whole
+from phd_batch.video import is_video, read_frames
 
 # In pixels; and how many results a page and a sheet show.
 THUMBNAIL, TILE = 320, 200
@@ -69,12 +70,10 @@ def card(folder: Path, row: dict[str, Any], before: str | None) -> dict[str, Any
 
 def thumbnail(source: Path, target: Path) -> str | None:
     """Makes a small JPEG of an image, unless it is there; its path below the folder, None where there is no image."""
-    from PIL import Image
-
     with contextlib.suppress(OSError):
         if target.exists() and target.stat().st_mtime_ns > source.stat().st_mtime_ns:
             return f"{THUMBNAILS}/{target.name}"
-        with Image.open(source) as image:
+        with opened(source) as image:
             image.draft("RGB", (THUMBNAIL, THUMBNAIL))
             image.thumbnail((THUMBNAIL, THUMBNAIL))
             small = image.convert("RGB")
@@ -83,6 +82,16 @@ def thumbnail(source: Path, target: Path) -> str | None:
         os.replace(temporary, target)
         return f"{THUMBNAILS}/{target.name}"
     return None
+
+
+def opened(source: Path) -> Any:
+    """An image, or a video's first frame, for Pillow."""
+    from PIL import Image
+
+    if not is_video(source.name):
+        return Image.open(source)
+    pixels = next(read_frames(source)).as_float()
+    return Image.fromarray((255 * pixels).round().astype("uint8"))
 
 
 def sheet_tiles(folder: Path, cards: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from phd_batch.bindings import FILE, MODEL_ENDINGS, Target, file_of, value_of
+from phd_batch.clip_parts import CHUNK
+from phd_batch.clips import video_fault
 from phd_batch.faults import MOST_SHOWN, Fault, Faults
-from phd_batch.jobs import Jobs
+from phd_batch.jobs import Jobs, sha
 from phd_batch.keys import Keys
 from phd_batch.ledger import DONE, INDEXES, JOBS, REFUSED, Ledger
+from phd_batch.video import check_video, is_video
 
 # Where files are staged below ComfyUI's input folder.
 STAGED = "phd_batch"
@@ -42,6 +45,7 @@ class Bound:
         versions: of what the jobs run on; in every key.
         model_version: gives a model file's, by its name.
         files: that the workflow itself names: name by content -> path.
+        chunk: how many frames of a clip are run at once; 0 where the workers take no clips.
     """
 
     workflow: dict
@@ -50,6 +54,7 @@ class Bound:
     versions: dict
     model_version: Callable[[str], str] = field(default=lambda name: "")
     files: dict[str, str] = field(default_factory=dict)
+    chunk: int = CHUNK
 
     def all_targets(self) -> list[Target]:
         return [target for column in self.columns for target in self.targets[column]]
@@ -79,9 +84,12 @@ class Files:
         """
         if not isinstance(cell, str) or cell not in self.names:
             path = file_of(cell, self.folder)
-            stat, content = path.stat(), path.read_bytes()
-            check_image(cell, content, alpha)
-            digest = hashlib.sha256(content).hexdigest()
+            stat = path.stat()
+            if is_video(cell):
+                check_video(cell, path)
+            else:
+                check_image(cell, path.read_bytes(), alpha)
+            digest = sha(path)
             self.known[cell] = (str(path), stat.st_size, stat.st_mtime_ns, digest)
             ending = path.suffix.lower()
             self.names[cell] = [digest + (ending if ending.isascii() and ending[1:].isalnum() else ""), str(path)]
@@ -193,7 +201,10 @@ class RowCheck:
 
     def read(self, cell: Any, target: Target) -> Any:
         if target.kind == FILE:
-            return self.files.staged(cell, target.spec.get("alpha", False))
+            alpha = target.spec.get("alpha", False)
+            if is_video(cell) and (why := video_fault(self.bound.workflow, target.node, alpha, self.bound.chunk)):
+                raise ValueError(f"{cell}: {why}.")
+            return self.files.staged(cell, alpha)
         value = value_of(cell, target)
         return value - target.added if target.added else value
 

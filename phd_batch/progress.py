@@ -46,14 +46,15 @@ class Progress:
         with self._lock:
             print(f"\r\033[K{text}" if self.live else text, file=sys.stderr, flush=True)
 
-    def draw(self) -> None:
+    def draw(self, frames: dict[str, tuple[int, int] | None] | None = None) -> None:
+        """frames: of the workers that run a clip, how many are done, of how many."""
         now = time.monotonic()
         if now - self.drawn < (REDRAW if self.live else PRINT):
             return
         self.drawn = now
         with self._lock:
             start, end = ("\r\033[K", "") if self.live else ("", "\n")
-            print(start + self.line(now), end=end, file=sys.stderr, flush=True)
+            print(start + self.line(now) + self.clips(frames or {}), end=end, file=sys.stderr, flush=True)
 
     def line(self, now: float) -> str:
         total = max(1, sum(self.counts.values()))
@@ -68,6 +69,11 @@ class Progress:
             left = (total - over) / rate
             text += f", {rate:.3g}/s, {duration(left)} left"
         return text
+
+    def clips(self, frames: dict[str, tuple[int, int] | None]) -> str:
+        """How far each clip is that is being worked on."""
+        known = [(self.running[name][0], *count) for name, count in frames.items() if count and name in self.running]
+        return "".join(f", row {row}: frame {done} of {total}" for row, done, total in known)
 
     def close(self) -> None:
         if self.live:

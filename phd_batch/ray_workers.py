@@ -96,6 +96,8 @@ class RayWorker:
 
     # A cluster may need that long to replace a node.
     patience = 600.0
+    # Clips are not run there.
+    frames: tuple[int, int] | None = None
 
     def __init__(self, number: int, server: str | None, gpus: float, files: dict[str, Any]):
         import ray

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from phd_batch import graph
 from phd_batch.bindings import FILE, MODEL_ENDINGS, bind, check_values, own_files
+from phd_batch.clip_parts import CHUNK
+from phd_batch.clips import video_fault
 from phd_batch.drive import Batch, Events, Settings, drive
 from phd_batch.faults import Failed, Fault, Faults, UsageError, WorkerLost
 from phd_batch.jobs import Jobs, read_jobs
@@ -23,6 +25,7 @@ from phd_batch.ray_workers import ray_workers, start_ray, stop_ray
 from phd_batch.reject import parse_rule
 from phd_batch.results import write_tables
 from phd_batch.server import ServerWorker
+from phd_batch.video import is_video
 from phd_batch.workers import LocalWorker
 
 LEDGER = "ledger.sqlite"
@@ -58,6 +61,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--save", action="append", default=[], metavar="TITLE.OUTPUT", help="also save this; repeatable"
     )
+    parser.add_argument(
+        "--chunk", type=int, default=CHUNK, metavar="N", help=f"frames of a video run at once (default: {CHUNK})"
+    )
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="of a failed job (default: 2)")
     parser.add_argument("--reject", metavar="RULE", help="which results to reject: 'identity < .9 or neglected'")
     parser.add_argument("--tries", type=int, default=3, metavar="N", help="seeds per rejected row (default: 3)")
@@ -82,7 +88,7 @@ def main(arguments: list[str]) -> int:
 
 def run(options: argparse.Namespace) -> int:
     rule = parse_rule(options.reject) if options.reject else None
-    for name, least in (("workers", 1), ("retries", 0), ("tries", 1)):
+    for name, least in (("workers", 1), ("retries", 0), ("tries", 1), ("chunk", 1)):
         if (value := getattr(options, name)) is not None and value < least:
             raise UsageError(f"--{name} is {value}; it must be {least} or more.")
     workflow = graph.read_workflow(Path(options.workflow).expanduser())
@@ -248,21 +254,30 @@ def bind_all(
     if faults:
         raise Faults(faults)
     bound = {(target.node, target.input) for each in targets.values() for target in each}
-    workflow, files, missing = with_own_files(workflow, where.info, bound, jobs.folder)
+    chunk = 0 if options.server or options.ray is not None else options.chunk
+    workflow, files, missing = with_own_files(workflow, where.info, bound, jobs.folder, chunk)
     faults = [*check_values(workflow, where.info, bound), *missing]
     if faults:
         raise Faults(faults)
     models = {value: model_version(value) for value in sorted(model_names(workflow, where.info))}
-    return Bound(workflow, jobs.columns, targets, {**where.versions, "models": models}, model_version, files)
+    versions = {**where.versions, "models": models} | ({} if chunk in (0, CHUNK) else {"chunk": chunk})
+    return Bound(workflow, jobs.columns, targets, versions, model_version, files, chunk)
 
 
-def with_own_files(workflow: dict, info: dict, bound: set, folder: Path) -> tuple[dict, dict[str, str], list[Fault]]:
-    """The workflow with the files that it names taken from the folder of inputs, and these by their staged names."""
+def with_own_files(
+    workflow: dict, info: dict, bound: set, folder: Path, chunk: int
+) -> tuple[dict, dict[str, str], list[Fault]]:
+    """The workflow with the files that it names taken from the folder of inputs, and these by their staged names.
+
+    chunk: see `Bound`.
+    """
     files, faults, store = {}, [], Files(folder.resolve())
     workflow = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in workflow.items()}
     for node_id, name, value in own_files(workflow, info, bound):
         place = f"{graph.title(workflow[node_id])}.{name}"
         try:
+            if is_video(value) and (why := video_fault(workflow, node_id, False, chunk)):
+                raise ValueError(f"{value}: {why}.")
             staged, path = store.staged(value)
         except ValueError as error:
             faults.append(Fault(None, "", f"{place}, which no column sets: {error}"))

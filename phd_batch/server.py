@@ -26,6 +26,8 @@ class ServerWorker:
 
     # How many seconds to wait for a server that is gone.
     patience = 600.0
+    # Clips are not run there.
+    frames: tuple[int, int] | None = None
 
     def __init__(self, url: str):
         parts = urlsplit(url if "://" in url else f"http://{url}")

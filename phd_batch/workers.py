@@ -18,6 +18,8 @@ from phd_batch.outcome import Outcome, Task, Where, is_refusal, reported
 MOST_KILLS = 5
 # What a worker process is started with; its number and its folder are added.
 COMMAND = (sys.executable, "-m", "phd_batch.headless")
+# How a line begins that tells how far a clip is.
+FRAMES = b'{"frames"'
 
 
 class LocalWorker:
@@ -32,6 +34,7 @@ class LocalWorker:
         self.folder = folder / str(number)
         self.process: subprocess.Popen | None = None
         self.status = 0
+        self.frames: tuple[int, int] | None = None
 
     def start(self) -> None:
         self.close()
@@ -60,9 +63,11 @@ class LocalWorker:
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            line = process.stdout.readline()
+            while (line := process.stdout.readline()).startswith(FRAMES):
+                self.frames = tuple(json.loads(line)["frames"])
         except (OSError, ValueError):
             line = b""
+        self.frames = None
         if not line.endswith(b"\n"):
             self.status = process.wait()
             self.close()
@@ -94,7 +99,7 @@ class LocalWorker:
 
     def run(self, task: Task) -> Outcome:
         """Raises Refused, Failed, NoSpace or WorkerLost."""
-        return read_answer(self.ask({"prompt": task.prompt, "files": task.files}))
+        return read_answer(self.ask({"prompt": task.prompt, "files": task.files, "chunk": task.chunk}))
 
     def close(self) -> None:
         if self.process is None:

@@ -46,8 +46,8 @@ class Frame:
     at: tuple[int, int]
 
 
-def frames_of(seed: int, frames: int, side: int, split: str = "test") -> Iterator[Frame]:
-    """The frames of a clip, one after another."""
+def frames_of(seed: int, frames: int, side: int, split: str = "test", lamp: float = 0.0) -> Iterator[Frame]:
+    """The frames of a clip, one after another. lamp: by how many stops light rises at once in the middle."""
     description, rng = draw_scene(seed, split, "mixed", KINDS), np.random.default_rng(seed)
     whole, turn = round(side / SEEN), rng.choice([-1, 1], 3)
     for number in range(frames):
@@ -57,6 +57,7 @@ def frames_of(seed: int, frames: int, side: int, split: str = "test") -> Iterato
         swing = np.sin(np.pi * (through - 0.5))
         drifted = {name: getattr(light, name) + 0.5 * own * swing * sign
                    for (name, own), sign in zip(DRIFT.items(), turn, strict=True)}  # fmt: skip
+        drifted["exposure"] += lamp if 2 * number >= frames else 0.0
         shot = replace(description.scene, light=replace(light, **drifted))
         scene = render_scene(replace(description, scene=shot), whole)
         x, y = (round((whole - side) * part) for part in (through, 1 - through))

@@ -1,5 +1,7 @@
 """How far a pasted subject lies from where it should: on keyframes' path, and on that of a trembling track."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from benchmarks.common.table import Section
@@ -53,18 +55,31 @@ def path_error(scene: Size = SCENE, frames: int = FRAMES) -> float:
     return float(np.hypot(*(centers - wanted_path(scene, frames)).T).max())
 
 
-def tracked_errors(scene: Size = SCENE, frames: int = FRAMES) -> dict[str, float]:
-    """The mean distance in pixels of a trembling track's centers from the path, as found and as the pack smooths it;
-    and how much both tremble: the mean second difference over that of the path."""
+@dataclass(frozen=True)
+class Tracked:
+    """The centers of a subject in a clip's frames, [N,2] pixels: as they are, in a tracker's boxes, and smoothed."""
+
+    wanted: np.ndarray
+    found: np.ndarray
+    smooth: np.ndarray
+
+
+def tracked_path(scene: Size = SCENE, frames: int = FRAMES) -> Tracked:
     wanted = wanted_path(scene, frames)
     noise = np.random.default_rng(0).normal(size=(frames, 2, 2)) * TREMBLE
     low, high = wanted - TRACKED / 2 + noise[:, 0], wanted + TRACKED / 2 + noise[:, 1]
-    smooth = track(np.column_stack([low, high - low]), scene).centers
+    return Tracked(wanted, (low + high) / 2, track(np.column_stack([low, high - low]), scene).centers)
+
+
+def tracked_errors(scene: Size = SCENE, frames: int = FRAMES) -> dict[str, float]:
+    """The mean distance in pixels of a trembling track's centers from the path, as found and as the pack smooths it;
+    and how much both tremble: the mean second difference over that of the path."""
+    path = tracked_path(scene, frames)
     return {
-        "found_error_px": float(np.hypot(*((low + high) / 2 - wanted).T).mean()),
-        "tracked_error_px": float(np.hypot(*(smooth - wanted).T).mean()),
-        "found_tremble_px": tremble((low + high) / 2 - wanted),
-        "tracked_tremble_px": tremble(smooth - wanted),
+        "found_error_px": float(np.hypot(*(path.found - path.wanted).T).mean()),
+        "tracked_error_px": float(np.hypot(*(path.smooth - path.wanted).T).mean()),
+        "found_tremble_px": tremble(path.found - path.wanted),
+        "tracked_tremble_px": tremble(path.smooth - path.wanted),
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
 from benchmarks.common.table import exit_status, shortened, show
-from benchmarks.video import path, speed, steady
+from benchmarks.video import path, plots, speed, steady
 from devtools.paths import OUTPUT
 from phd_ops.pixels.geometry import Size
 
@@ -26,11 +26,16 @@ WANTED = {
     "flicker_ratio": ("<=", 0.25),
     "light_error_ratio": ("<=", 1),
     "image_error_ratio": ("<=", 1),
+    "lamp_error_ratio": ("<=", 1),
     "cut_frames": ("==", 0),
+    "parts_flicker_ratio": ("<=", 0.25),
+    "parts_outside_equal": ("==", True),
     "outside_equal": ("==", True),
     "path_error_px": ("<=", 0.05),
 }
 TIMES = ("seconds_per_frame", "paste_back_ratio", "stitch_4k_seconds", "memory_8192_gib", "memory_frames")
+# Frames of a clip, its side, and the frames of a part.
+PLOTS, QUICK_PLOTS = (24, 256, 24), (10, 96, 12)
 
 holds = functools.partial(table.holds, WANTED)
 
@@ -43,6 +48,7 @@ def main(arguments: list[str]) -> int:
         for section in quick() if options.quick else whole():
             show(section, WANTED)
             figures |= section.figures
+        print(f"\nPlots: {plots.save(options.out, *QUICK_PLOTS if options.quick else PLOTS)}")
     print(json.dumps({name: shortened(value) for name, value in figures.items()}))
     measured = {name: bound for name, bound in WANTED.items() if name in figures}
     return exit_status(measured, figures, TIMES)
@@ -51,7 +57,7 @@ def main(arguments: list[str]) -> int:
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench video", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few small frames: everything but the times still counts")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="not used: there are no images")
+    parser.add_argument("--out", type=Path, default=OUTPUT, help="for bench_video.png")
     return parser
 
 
@@ -60,7 +66,9 @@ def whole():
     yield speed.measure_still(Size(3840, 2160), subject=512, side=512, repeats=3)
     yield speed.measure_memory(Size(480, 272), counts=(16, 256), large=8192)
     yield steady.measure_flicker(clips=8, frames=24, side=256)
+    yield steady.measure_lamp(clips=4, frames=24, side=256)
     yield steady.measure_cut(frames=8, side=256)
+    yield steady.measure_parts(clips=2, frames=48, side=256, chunk=24)
     yield path.measure_path()
 
 
@@ -68,5 +76,7 @@ def quick():
     yield speed.measure_speed(Size(160, 120), frames=6, side=64, repeats=1)
     yield speed.measure_still(Size(320, 240), subject=80, side=64, repeats=1)
     yield steady.measure_flicker(clips=2, frames=10, side=128)
+    yield steady.measure_lamp(clips=2, frames=12, side=128)
     yield steady.measure_cut(frames=5, side=96)
+    yield steady.measure_parts(clips=1, frames=18, side=96, chunk=12)
     yield path.measure_path(frames=13)

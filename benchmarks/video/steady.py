@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.common.table import Section
 from benchmarks.video.clips import Frame, frames_of
+from phd_batch.clip_parts import Join, parts
 from phd_ops.pixels.align import Aligned
 from phd_ops.pixels.clip_light import Reading, read_frame, steady_readings
 from phd_ops.pixels.finish import finish
@@ -16,6 +17,8 @@ from phd_ops.pixels.shots import Look, find_clips
 from phd_ops.pixels.stitch import PLAIN_STITCH, fades_in_window
 
 EDGE_FADE = 12
+# By how many stops a lamp raises the light, and for how many frames before and after that its error is measured.
+LAMP, NEAR = 0.8, 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Lit:
     def flicker(self) -> float:
         """Mean absolute second difference over the subject's pixels and channels."""
         return float(np.abs(np.diff(self.given[:, self.inside], 2, axis=0)).mean())
+
+    @property
+    def largest_step(self) -> float:
+        """The largest change of the mean over the subject from one frame to the next, natural logs."""
+        return float(np.abs(np.diff(self.given[:, self.inside].mean(axis=1), axis=0)).max())
 
     @property
     def error(self) -> float:
@@ -84,6 +92,38 @@ def lit(frames: Sequence[Frame], readings: Sequence[Reading | None]) -> Lit:
     return Lit(np.stack(given), np.stack(true), inside, float(np.mean(errors)), equal)
 
 
+def lit_in_parts(frames: Sequence[Frame], chunk: int) -> Lit:
+    """The frames finished in parts, which fade into each other, as `dev.py batch` does with a video."""
+    join, gains, true, found = Join(chunk), [], [], []
+    for part in parts(frames, chunk, lambda *_: True):
+        found.append(lit(part.frames, readings_of(part.frames)))
+        gains += join.add(np.exp(found[-1].given), part.shared)
+        true.append(found[-1].true[part.shared :])
+    gains = np.log(np.stack([*gains, *join.end()]))
+    error, equal = mean(one.image_error for one in found), all(one.outside_equal for one in found)
+    return Lit(gains, np.concatenate(true), found[0].inside, error, equal)
+
+
+def measure_parts(clips: int, frames: int, side: int, chunk: int) -> Section:
+    """How much light flickers where a clip is run in parts, and the most that it changes from one frame to the next."""
+    section = Section(f"{clips} clips of {frames} frames in parts of {chunk}")
+    rows = {"each frame by itself": [], "steady": [], "in parts": []}
+    for seed in range(clips):
+        own = list(frames_of(seed, frames, side))
+        rows["each frame by itself"].append(lit(own, [None] * frames))
+        rows["steady"].append(lit(own, readings_of(own)))
+        rows["in parts"].append(lit_in_parts(own, chunk))
+    for name, found in rows.items():
+        steps = mean(one.largest_step for one in found)
+        section.row(name, f"flicker {mean(one.flicker for one in found):.4f}   largest step {steps:.4f}")
+    alone, whole, apart = rows.values()
+    section.figures["parts_flicker_ratio"] = mean(o.flicker for o in apart) / mean(o.flicker for o in alone)
+    section.figures["parts_step"] = mean(o.largest_step for o in apart)
+    section.figures["whole_step"] = mean(o.largest_step for o in whole)
+    section.figures["parts_outside_equal"] = all(one.outside_equal for one in apart)
+    return section
+
+
 def measure_flicker(clips: int, frames: int, side: int) -> Section:
     section = Section(f"Light on the subject of {clips} RelitScenes clips, {frames} frames of {side}²")
     alone, steady = [], []
@@ -104,12 +144,25 @@ def measure_flicker(clips: int, frames: int, side: int) -> Section:
     return section
 
 
-def figures_of(found: Lit) -> tuple[float, float, float]:
-    return found.flicker, found.error, found.image_error
-
-
 def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
+
+
+def measure_lamp(clips: int, frames: int, side: int) -> Section:
+    """The error near the frame at which a lamp is turned on, of frames by themselves, and steady."""
+    section = Section(
+        f"A lamp of {LAMP} stops turned on in the middle: error of the log gain in {2 * NEAR} frames there"
+    )
+    near, errors = slice(frames // 2 - NEAR, frames // 2 + NEAR), {"each frame by itself": [], "steady": []}
+    for seed in range(clips):
+        own = list(frames_of(seed, frames, side, lamp=LAMP))
+        for found, readings in zip(errors.values(), ([None] * frames, readings_of(own)), strict=True):
+            found.append(lit(own[near], readings[near]).error)
+    for name, found in errors.items():
+        section.row(name, f"{mean(found):.4f}")
+    alone, steady = map(mean, errors.values())
+    section.figures["lamp_error_ratio"] = steady / alone
+    return section
 
 
 def measure_cut(frames: int, side: int) -> Section:

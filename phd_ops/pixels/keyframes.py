@@ -102,12 +102,13 @@ def as_words(text: str) -> tuple[dict[str, float | bool], bool] | None:
     return values, eases
 
 
-def keyed_values(keyframes: Sequence[Keyframe], count: int) -> dict[str, np.ndarray]:
-    """The values that keyframes name, for each of `count` frames: float64 [count], and bool [count] for flip.
+def keyed_values(keyframes: Sequence[Keyframe], count: int, start: int = 0) -> dict[str, np.ndarray]:
+    """The values that keyframes name, for each of `count` frames from `start` on: float64 [count], and bool [count] for
+    flip.
 
     Before the first keyframe of a value and after its last one it stays.
     """
-    frames, found = np.arange(count), {}
+    frames, found = np.arange(start, start + count), {}
     for name in NUMBERS:
         keyed = [(one.frame, one.values[name], one.eases) for one in keyframes if name in one.values]
         if keyed:
@@ -118,6 +119,14 @@ def keyed_values(keyframes: Sequence[Keyframe], count: int) -> dict[str, np.ndar
         at, values = map(np.array, zip(*keyed, strict=True))
         found["flip"] = values[np.maximum(np.searchsorted(at, frames, side="right") - 1, 0)]
     return found
+
+
+def keyframes_of_part(text: str, start: int, count: int) -> str:
+    """The keyframes of a part of a clip, a line for each of its `count` frames: the first one, 0, is `start` of the
+    clip. Raises ValueError."""
+    values = keyed_values(read_keyframes(text), count, start)
+    lines = ([f"{name} {column[frame].item()}".lower() for name, column in values.items()] for frame in range(count))
+    return "\n".join(f"{frame}: {', '.join(line)}" for frame, line in enumerate(lines) if line)
 
 
 def curve(at: np.ndarray, values: np.ndarray, eases: np.ndarray, frames: np.ndarray) -> np.ndarray:

@@ -12,6 +12,25 @@ from .track import in_between, smoothed
 STIFFNESS = 100.0
 # The path stays at a whole pixel until it is so far from it: rounded alone, it would tremble between two.
 HELD = 0.75
+# A box is out of line if its longer side is so many times the median of those just before it, and of those after it.
+OUT_OF_LINE, NEIGHBORS = 2.0, 5
+
+
+def out_of_line(changes: Sequence[Box | None]) -> list[int]:
+    """The frames whose boxes are far larger than those of the frames before and after them, as where a mask failed.
+
+    What grows is not, nor what stays large.
+    """
+    found = [(frame, max(box.size)) for frame, box in enumerate(changes) if box is not None]
+    sides = [side for _, side in found]
+    if len(sides) <= NEIGHBORS:
+        return []
+
+    def is_out(at: int) -> bool:
+        around = sides[max(0, at - NEIGHBORS) : at], sides[at + 1 : at + 1 + NEIGHBORS]
+        return all(sides[at] > OUT_OF_LINE * np.median(beside) for beside in around if beside)
+
+    return [frame for at, (frame, _) in enumerate(found) if is_out(at)]
 
 
 def moving_window(

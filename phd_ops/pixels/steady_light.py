@@ -4,11 +4,12 @@ A model that works on frames one by one gives each a slightly different light, w
 drifts slowly. So a line is fitted around every frame, from the frames near it, each by the inverse of its variance
 (local-linear regression, Fan and Gijbels 1996): a steady drift is kept exactly, up to the first and the last frame.
 How many frames it is fitted to is what predicts left-out frames best. A frame that lies far off its neighbors' line
-gets no weight (Tukey's biweight).
+gets no weight (Tukey's biweight). Where light changes at once, as when a lamp is turned on, no line goes across.
 
 Readings are float [T,P]: T frames with P values each, such as logarithms of gains in places of the subject.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -26,6 +27,13 @@ RIDGE = 1e-6
 # Frames whose weights in a window sum up to less are out of reach; and where a frame's own share in its line is larger,
 # no other one is in reach.
 LEAST_WEIGHT, MOST_OWN = 1e-6, 0.999
+# Light before and after a step is the median of at most and at least so many frames: a few bad ones are none.
+MOST_BESIDE, LEAST_BESIDE = 7, 4
+# A step is so many times as large as chance makes it. From one frame to the next comes at least this share of it, and
+# no more than its inverse (a bad frame is off by more); and so many times as much as light usually changes.
+LEAST_STEP, AT_ONCE, UNUSUAL = 3.0, 0.5, 2.0
+# The variance of a median over that of a mean.
+OF_MEDIANS = math.pi / 2
 
 
 def shifted(values: np.ndarray, frames: int) -> np.ndarray:
@@ -76,6 +84,59 @@ def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None 
     known = np.isfinite(variance)
     values = np.where(known[:, None], values, 0.0).astype(np.float64)
     share = np.ones(values.shape) if share is None else np.where(known[:, None], share, 0.0) + 1e-12
+    found = find_steps(values[known], share[known].mean(axis=0))
+    parts = [slice(*ends) for ends in itertools.pairwise([0, *np.flatnonzero(known)[found], len(values)])]
+    return np.concatenate([steadied_part(values[part], variance[part], share[part]) for part in parts])
+
+
+def find_steps(values: np.ndarray, share: np.ndarray) -> list[int]:
+    """The frames from which on light is at once another than before, in order.
+
+    A step is what is left of the change from the frames before to those after it, when the drift that goes on further
+    away is taken off. What chance makes is known by how much light differs from one frame to the next.
+
+    Args:
+        values: [T,P]; share: [P], how much each value counts.
+    """
+    count, scale = len(values), np.sqrt(share / share.sum())
+    scaled = values * scale
+    changes = np.linalg.norm(np.diff(scaled, axis=0), axis=1)
+    if count < 2 * LEAST_BESIDE:
+        return []
+    # A quarter of the changes may come from steps and bad frames.
+    usual = max(float(np.quantile(changes, 0.75)), INVISIBLE)
+    at_once = np.zeros(count)
+    for frame in range(LEAST_BESIDE, count - LEAST_BESIDE + 1):
+        step, deviation = step_at(scaled, frame)
+        size = np.linalg.norm(step)
+        if size > LEAST_STEP * deviation * usual / math.sqrt(2):
+            sudden = float((scaled[frame] - scaled[frame - 1]) @ step) / size
+            is_step = max(AT_ONCE * size, UNUSUAL * usual) < sudden < size / AT_ONCE
+            at_once[frame] = sudden if is_step else 0.0
+    found = []
+    while at_once.any():
+        found.append(int(at_once.argmax()))
+        at_once[max(0, found[-1] - MOST_BESIDE + 1) : found[-1] + MOST_BESIDE] = 0
+    return sorted(found)
+
+
+def step_at(values: np.ndarray, frame: int) -> tuple[np.ndarray, float]:
+    """The step of values [T,P] at a frame, [P], and its deviation where that of a frame is 1."""
+    ends = np.clip([frame + n * MOST_BESIDE for n in range(-2, 3)], 0, len(values))
+    parts = [values[first:last] for first, last in itertools.pairwise(ends)]
+    weights = np.array([0.0, -1.0, 1.0, 0.0])
+    # The drift on each side that is long enough, or its mean.
+    drifts = [place for place, far in ((0, 0), (2, 3)) if len(parts[far]) >= LEAST_BESIDE]
+    for place in drifts:
+        weights[place : place + 2] += np.array([1.0, -1.0]) / len(drifts)
+    used = [(weight, part) for weight, part in zip(weights, parts, strict=True) if weight]
+    step = sum(weight * np.median(part, axis=0) for weight, part in used)
+    return np.asarray(step), math.sqrt(OF_MEDIANS * sum(weight**2 / len(part) for weight, part in used))
+
+
+def steadied_part(values: np.ndarray, variance: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """`steadied` without a step. Values of frames that are not known are 0."""
+    known = np.isfinite(variance)
     given = np.where(known, 1 / np.where(known, variance, 1.0), 0.0)
     given /= given.max()
     weight, width = given, float(len(values))

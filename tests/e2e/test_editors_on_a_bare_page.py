@@ -337,14 +337,19 @@ def clip(bare, address):
     (address.folder / "later.png").write_bytes(as_png(np.full((200, 400, 3), (20, 120, 40), np.uint8)))
     browser = bare("PlacementEditor")
     browser.script(RUN_OF_A_CLIP)
+    # Several scenes need not be a clip: the user opens the timeline.
+    browser.wait_for("return !editor.timelineButton.hidden", seconds=10)
+    assert browser.script("return editor.timeline") is None
+    browser.script("editor.timelineButton.click()")
     browser.wait_for("return Boolean(editor.timeline)", seconds=10)
     browser.wait_frames()
+    assert browser.script("return editor.timelineButton.hidden")
     return browser
 
 
 def test_without_a_clip_and_keyframes_there_is_no_timeline(bare):
     browser = bare("PlacementEditor")
-    assert browser.script("return editor.timeline") is None
+    assert browser.script("return [editor.timeline, editor.timelineButton.hidden]") == [None, True]
     browser.script("node.widgets.find(({ name }) => name === 'keyframes').value = '0: x 0.5'; editor.refresh()")
     browser.wait_for("return Boolean(editor.timeline)", seconds=10)
 

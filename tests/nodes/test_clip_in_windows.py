@@ -1,10 +1,11 @@
 """A clip in windows of its own frames, and its steady light: both together."""
 
 import json
+import weakref
 
 import numpy as np
 import torch
-from node_support import block, make_image, run_node
+from node_support import block, make_image, module, run_node
 
 FRAMES = 12
 
@@ -24,3 +25,27 @@ def test_a_moving_subject_s_light_is_steady_in_windows_that_move():
     assert all(entry["flicker"] < 0.5 * entry["flicker_read"] for entry in entries)
     gains = np.array([entry["gain"] for entry in entries])
     assert np.abs(np.diff(gains, 2, axis=0)).max() < 0.05
+
+
+def test_windows_beyond_the_image_take_the_memory_of_few_frames(monkeypatch):
+    stitch, alive, most = module("nodes.stitch"), [], 0
+    pad = stitch.pad
+
+    def counted(image, margins, **options):
+        nonlocal alive, most
+        padded = pad(image, margins, **options)
+        alive = [one for one in alive if one() is not None] + [weakref.ref(padded)]
+        most = max(most, len(alive))
+        return padded
+
+    monkeypatch.setattr(stitch, "pad", counted)
+    clip, exemplar, mask = make_image(40, 160, batch=24), make_image(40, 40, seed=2), block(40, 40, 5, 5, 35, 35)
+    given = {"size": 0.8, "ring": 6, "y": 0.5, "keyframes": "0: x 0.3\n23: x 0.6"}
+    pasted = run_node("PhDPasteBlend", background=clip, subject=exemplar, subject_mask=mask, **given).values[0]
+    exact = {"size_mode": "exact", "width": 64, "height": 96}
+    crop, window = run_node("PhDCrop", paste=pasted, window_per_frame=True, **exact).values[:2]
+    assert any(crop.margins)
+    image, used = run_node("PhDStitch", crop=crop, sampled=0.7 * window).values[:2]
+    assert torch.equal(image[used == 0], clip[used == 0]) and not torch.equal(image, clip)
+    # Of each of four kinds, those that are being worked on.
+    assert most <= 4 * (stitch.SIDE_BY_SIDE + 1)

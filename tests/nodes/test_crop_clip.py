@@ -140,3 +140,20 @@ def test_comfyui_s_own_sampler_gets_a_clip_s_masks_by_latent_frames():
     assert latent["noise_mask"].shape[:3] == (1, 1, 3)
     changing = latent["noise_mask"].amax((0, 1, 3, 4)).tolist()
     assert changing == [0, 0, 1]
+
+
+def test_one_mask_that_fills_its_frame_does_not_make_the_windows_large():
+    clip = make_image(96, 160, batch=20, seed=5)
+    masks = torch.cat([block(96, 160, 30, 20 + 4 * n, 50, 40 + 4 * n) for n in range(20)])
+    given = {"image": clip, "side": 64, "window_per_frame": True}
+    sound = run_node("PhDCrop", mask=masks, **given)
+    masks[9] = 1
+    ran = run_node("PhDCrop", mask=masks, **given)
+    assert ran.values[0].box.size == sound.values[0].box.size
+    assert abs(ran.values[0].boxes[9].x - sound.values[0].boxes[9].x) <= 2
+    assert any("The mask of 1 frames, the first of them 9," in text for text in ran.text)
+    assert not any("far larger" in text for text in sound.text)
+    # That frame keeps what fits, and the rest of it stays.
+    assert ran.values[2][9].min() == 1
+    image, used = run_node("PhDStitch", crop=ran.values[0], sampled=1 - ran.values[1], detail=0.0).values[:2]
+    assert torch.equal(image[used == 0], clip[used == 0]) and used[9].any() and not used[9].all()

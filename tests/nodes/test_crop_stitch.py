@@ -5,7 +5,7 @@ import json
 import comfy.latent_formats
 import pytest
 import torch
-from node_support import block, make_image, module, refused, run_node, tiny_flux, tiny_model
+from node_support import block, make_image, module, refused, run_node, tiny_flux, tiny_model, tiny_wan
 
 geometry = module("phd_ops.pixels.geometry")
 
@@ -328,6 +328,20 @@ def test_a_model_with_a_coarser_grid_asks_for_more():
         target = crop(composite, matte, change, side=0, multiple=given, model=tiny_flux()).values[0].target
         assert target.width % multiple == target.height % multiple == 0
         assert target.width * target.height == pytest.approx(1024**2, rel=0.1)
+
+
+def test_without_a_side_a_video_model_gets_as_many_pixels_as_its_own_frames():
+    wan = tiny_wan()
+    image, mask = make_image(480, 832), torch.ones(1, 480, 832)
+    target = run_node("PhDCrop", image=image, mask=mask, side=0, model=wan).values[0].target
+    assert target == (832, 480)
+    config = wan.model.model_config
+    assert isinstance(config.latent_format, comfy.latent_formats.Wan21)
+    # Qwen-Image has the same latents, and makes images.
+    config.unet_config = {**config.unet_config, "image_model": "qwen_image"}
+    assert module("nodes.crop").model_size(wan)[0] == 1024
+    known = module("nodes.crop").VIDEO_SIDES
+    assert all(getattr(comfy.latent_formats, name).latent_dimensions == 3 for name in known)
 
 
 def test_without_a_side_and_without_a_model_the_message_names_what_is_needed():

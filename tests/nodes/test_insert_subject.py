@@ -149,3 +149,17 @@ def test_a_missing_demo_image_is_named(monkeypatch, tmp_path):
     (tmp_path / "background.png").write_bytes(b"no image")
     with pytest.raises(FileNotFoundError, match="missing or damaged"):
         demo_images.PhDLoadDemoImages.execute()
+
+
+def test_keyframes_move_the_subject_through_a_clip_in_windows_of_its_own():
+    workflow = template(keyframes="0: x 0.3\n2: x 0.7", size=0.3)
+    workflow["clip"] = {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 3}}
+    workflow["3"]["inputs"]["background"] = ["clip", 0]
+    ran = run_workflow(workflow)
+    image, mask, before, _ = ran.results["3"]
+    centers = [torch.nonzero(one.amax(0) > 0).float().mean().item() / one.shape[1] for one in mask]
+    assert centers == pytest.approx([0.3, 0.5, 0.7], abs=0.05)
+    background = ran.results["clip"][0]
+    assert torch.equal(image[mask == 0], background[mask == 0])
+    boxes = next(shown["phd_window"] for shown in ran.outputs.values() if "phd_window" in shown)
+    assert len({box["x"] for box in boxes}) == 3 and len({box["width"] for box in boxes}) == 1

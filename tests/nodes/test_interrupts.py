@@ -72,6 +72,27 @@ def test_an_interrupt_ends_the_node_wherever_it_is(kind, checks):
         assert not isinstance(ours, torch.Tensor) or torch.equal(ours, theirs)
 
 
+CLIP = {
+    "PhDPasteBlend": {"background": SCENE.repeat(9, 1, 1, 1), "subject": SCENE, "subject_mask": MASK},
+    "PhDCrop": {"image": SCENE.repeat(9, 1, 1, 1), "mask": MASK, "side": 64},
+}
+
+
+@pytest.mark.parametrize("kind", CLIP)
+def test_a_clips_frames_move_the_bar_on_and_an_interrupt_ends_it_between_them(kind, checks):
+    told = []
+    run_node(kind, **CLIP[kind], on_progress=lambda *each: told.append(each))
+    steps = [(done, total) for node, done, total in told if node == "node" and total > 1]
+    frames = steps[-1][1]
+    assert frames % 9 == 0 and {done for done, _ in steps} >= set(range(1, frames + 1))
+    count = len(checks)
+    checks.clear()
+    checks.limit = count // 2
+    with pytest.raises(WorkflowError, match="interrupted"):
+        run_node(kind, **CLIP[kind])
+    assert count > 9 and len(checks) == count // 2
+
+
 def test_an_interrupt_is_heard_between_a_networks_layers(checks):
     loader = module("nodes.load_segmenter")
 

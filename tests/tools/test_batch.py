@@ -18,9 +18,11 @@ import pytest
 from PIL import Image
 
 from devtools.paths import ROOT
+from devtools.videos import write_video
 from phd_batch import drive, run, workers
 from phd_batch.ledger import Ledger
 from phd_batch.results import FULL
+from phd_batch.video import read_frames
 
 STUB = Path(batch_worker.__file__)
 
@@ -355,11 +357,19 @@ def test_comfyui_itself_runs_the_rows_in_a_process_of_its_own(tmp_path, monkeypa
     }
     folder = Folder(tmp_path)
     (tmp_path / "w.json").write_text(json.dumps(workflow))
-    folder.table(*({"exemplar": name, "Scale.width": 4 + i} for i, name in enumerate(NAMES)))
-    assert folder.run("--save", "Invert.IMAGE", "--save", "Exemplar.MASK") == 0
+    frames = np.repeat(np.arange(8, dtype=np.uint8), 8 * 8 * 3).reshape(8, 8, 8, 3)
+    write_video(tmp_path / "clip.mkv", frames)
+    names = (*NAMES, "clip.mkv")
+    folder.table(*({"exemplar": name, "Scale.width": 4 + i} for i, name in enumerate(names)))
+    assert folder.run("--save", "Invert.IMAGE", "--save", "Exemplar.MASK", "--chunk", "6") == 0
     import folder_paths
 
-    for number, row in enumerate(folder.results()):
+    clip = folder.results()[3]
+    assert clip["file"].endswith(".mkv") and len(clip["more_files"].split()) == 2
+    shown = np.stack([frame.pixels for frame in read_frames(folder.out / clip["file"])])
+    assert shown.shape == (8, 8, 7, 3) and np.array_equal(shown[:, 0, 0, 0], 255 - np.arange(8))
+    assert (folder.out / "thumbnails" / f"{Path(clip['file']).stem}.jpg").is_file()
+    for number, row in enumerate(folder.results()[:3]):
         copied = Path(folder_paths.get_input_directory()) / "batch.png"
         copied.write_bytes((tmp_path / NAMES[number]).read_bytes())
         workflow["1"]["inputs"]["image"] = "batch.png"

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from bench_support import has_sprites, ran
+from PIL import Image
 
 from benchmarks.video.run import TIMES, WANTED, holds, main
 
@@ -35,3 +36,8 @@ def test_the_table_names_the_rival_and_both_ways_to_read_light(benchmark):
     printed = "\n".join(benchmark[1])
     for row in ("crop and paste-back alone", "each frame by itself", "steady"):
         assert row in printed
+
+
+def test_light_over_time_and_a_path_are_drawn(benchmark):
+    with Image.open(benchmark[2] / "bench_video.png") as image:
+        assert min(image.size) > 400 and len(image.convert("RGB").getcolors(2**20)) > 50

@@ -244,3 +244,10 @@ def test_a_mask_of_ones_own_replaces_transparency():
     assert inputs["background"] == ["1", 0] and "1" in found
     assert not bind(["exemplar"], found, DEMO_INFO)[0]["exemplar"][0].spec["alpha"]
     assert graph.with_own_images(demo_workflow(1), ("prompt",)) == demo_workflow(1)
+
+
+def test_a_node_that_repeats_the_background_does_not_share_its_short_name():
+    given = {"1": node("PhDLoadDemoImages", "Demo images"), "2": node("RepeatImageBatch", "Background", image=["1", 0])}
+    found = graph.with_own_images(given, ("background",))
+    targets, faults = bind(["background"], found, DEMO_INFO)
+    assert not faults and [target.node for target in targets["background"]] == found["2"]["inputs"]["image"][:1]

@@ -17,13 +17,15 @@ ALLOWED = {
     "demo.codec": (),
     "nodes": ("phd_ops", "demo.codec"),
     "devtools": (),
-    # Tables of jobs, which users run too: the executor is all that it needs of the repository.
+    # Tables of jobs, which users run too: it needs the executor, and for videos what tells where a clip may be cut.
     "phd_batch": (
         "devtools.comfyui",
         "devtools.contact_sheet",
         "devtools.executor",
         "devtools.object_info",
         "devtools.paths",
+        "phd_ops.pixels.keyframes",
+        "phd_ops.pixels.shots",
     ),
     "demo": ("demo.codec", "devtools", "phd_ops"),
     "relit_scenes": ("devtools", "phd_ops"),

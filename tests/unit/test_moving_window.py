@@ -5,7 +5,7 @@ import pytest
 
 from phd_ops.pixels.crop_window import EXACT, NO_RESIZE, CropWindow, WorkingSize, crop_window
 from phd_ops.pixels.geometry import Box, Size
-from phd_ops.pixels.moving_window import moving_window
+from phd_ops.pixels.moving_window import moving_window, out_of_line
 
 SCENE, WORKED = Size(1280, 720), WorkingSize(side=512)
 
@@ -118,3 +118,22 @@ def test_one_image_of_a_clip_has_its_own_window():
     assert window.of(1) == CropWindow(Box(3, 2, 4, 4), Size(8, 8), Size(20, 20))
     image = np.arange(400.0).reshape(20, 20)
     np.testing.assert_array_equal(window.of(1).cut(image), image[2:6, 3:7])
+
+
+@pytest.mark.parametrize("bad", [[0], [47], [20], [20, 21], [3, 30]])
+def test_a_mask_that_fills_a_frame_is_out_of_line(bad):
+    boxes = drift(tremble=2)
+    for frame in bad:
+        boxes[frame] = Box(0, 0, *SCENE)
+    boxes[10] = None
+    assert out_of_line(boxes) == bad
+
+
+def test_what_grows_or_is_large_for_a_while_is_in_line():
+    grows = [Box(0, 0, round(60 * 1.1**n), 40) for n in range(30)]
+    for boxes in (grows, grows[::-1], drift(count=20, side=80) + drift(count=20, side=400)):
+        assert out_of_line(boxes) == []
+    assert out_of_line([Box(0, 0, 9, 9), Box(0, 0, 90, 90), Box(0, 0, 9, 9)]) == []
+    # A subject that comes near for a while.
+    near = drift(count=20, side=80) + drift(count=8, side=400) + drift(count=20, side=80)
+    assert out_of_line(near) == []

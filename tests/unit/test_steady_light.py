@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from phd_ops.pixels.steady_light import fit_lines, flicker, steadied
+from phd_ops.pixels.steady_light import find_steps, fit_lines, flicker, steadied
 
 
 def drift(frames, slope=0.01):
@@ -102,3 +102,35 @@ def test_a_reading_far_from_all_others_is_taken_as_it_is():
     steady = steadied(read, variance)
     assert steady[5] == pytest.approx(0.2) and steady[190] == pytest.approx(0.6, abs=0.01)
     assert np.isfinite(steady).all()
+
+
+@pytest.mark.parametrize("at", [4, 10, 25, 36])
+def test_light_that_switches_is_followed_at_once_and_steady_on_both_sides(at):
+    truth = drift(40, 0.005)
+    truth[at:] += 0.5
+    read = truth + np.random.default_rng(3).normal(0, 0.03, truth.shape)
+    steady = steadied(read, np.full(40, 0.01))
+    assert find_steps(read, np.ones(2)) == [at]
+    near = slice(max(0, at - 3), at + 3)
+    assert np.abs(steady - truth)[near].mean() < np.abs(read - truth)[near].mean()
+    longer = slice(at, None) if at < 20 else slice(at)
+    assert flicker(steady[longer]) < 0.3 * flicker(read[longer])
+
+
+def test_a_lamp_that_is_turned_on_and_off_makes_two_steps_and_frames_without_a_reading_none():
+    read, variance = np.zeros((60, 1)), np.full(60, 0.01)
+    read[20:40] = 0.7
+    variance[28:32] = np.inf
+    read[28:32] = np.nan
+    assert steadied(read, variance)[:, 0] == pytest.approx(
+        np.where((np.arange(60) < 20) | (np.arange(60) >= 40), 0, 0.7)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_neither_noise_nor_drift_nor_a_swing_nor_bad_frames_are_steps(seed):
+    rng, at = np.random.default_rng(seed), np.arange(200)[:, None]
+    for truth in (0 * at, 0.03 * at, 0.3 * np.sin(at / 8)):
+        read = truth + rng.normal(0, 0.05, (200, 9))
+        read[[50, 51, 120]] += 0.9
+        assert find_steps(read, np.ones(9)) == []

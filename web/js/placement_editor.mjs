@@ -94,6 +94,9 @@ export class PlacementEditor {
     );
     this.frame.addButton(this.text("reset"), "0", () => this.reset());
     this.keepButton = this.frame.addButton(this.text("keep"), this.text("keepHelp"), () => this.keepRandom());
+    this.timelineButton = this.frame.addButton(this.text("timeline"), this.text("timelineHelp"), () =>
+      this.openTimeline(),
+    );
     this.painter = new PlacementPainter();
     /** @type {import("./placement_painter.mjs").Subject | null} */
     this.subject = null;
@@ -206,7 +209,7 @@ export class PlacementEditor {
       this.loadError = "";
       this.load(inputs, wanted);
     }
-    if (String(valueOf(this.node, "keyframes") ?? "").trim() || this.run?.clip) this.openTimeline();
+    if (String(valueOf(node, "keyframes") ?? "").trim() || isLinked(node, "track")) this.openTimeline();
     this.timeline?.refresh();
     this.showResult(this.run && this.asRun && count === 1 ? asFile(shown[0]) : undefined);
     const widgets = ["feather", "ring", "shadow"].map((name) => valueOf(this.node, name));
@@ -323,6 +326,8 @@ export class PlacementEditor {
 
   updateStatus() {
     this.snapButton.setAttribute("aria-pressed", String(this.snapsToGuides()));
+    // Several scenes need not be a clip.
+    this.timelineButton.hidden = Boolean(this.timeline) || !this.run?.clip;
     this.keepButton.hidden = !this.isRandom();
     this.keepButton.disabled = !this.run;
     this.flipButton.disabled = !this.editable();

@@ -46,6 +46,8 @@ const ENGLISH = {
   randomFirst: "Random: run once to see where it goes.",
   outside: "The subject is outside the scene.",
   asRun: "result of the last run",
+  timeline: "Timeline",
+  timelineHelp: "Opens the frames of a clip, to set keyframes.",
   frame: "Frame",
   keyBefore: "To the keyframe before",
   keyAfter: "To the next keyframe",

@@ -1,7 +1,7 @@
 /**
  * The timeline of the placement editor: a slider through the frames of a clip, and the keyframes on it.
  *
- * It is loaded where a node has keyframes or the last run was of a clip.
+ * It is loaded where a node has keyframes or a track, or the user opens it after a run of several scenes.
  */
 
 import { isLinked } from "../input_images.mjs";

@@ -1,0 +1,139 @@
+"""Video files: frames out of one, and into another one without loss. PyAV comes with ComfyUI."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+# What results are written as: it takes every kind of sound as it is.
+ENDING = ".mkv"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame of a video.
+
+    Attributes:
+        pixels: RGB [H,W,3]; uint8, or uint16 where the file has more than 8 bits.
+        time: in seconds.
+    """
+
+    pixels: np.ndarray
+    time: Fraction
+
+    def as_float(self) -> np.ndarray:
+        """float32 [H,W,3] in 0..1."""
+        return self.pixels.astype(np.float32) / np.float32(np.iinfo(self.pixels.dtype).max)
+
+
+def is_video(name: Any) -> bool:
+    return isinstance(name, str) and name.lower().endswith(ENDINGS)
+
+
+def check_video(name: str, file: Path) -> None:
+    """Raises ValueError with a sentence for a file that is no video."""
+    try:
+        next(read_frames(file))
+    except ImportError:
+        raise ValueError(f"{name}: reading a video needs a package: pip install av.") from None
+    except (OSError, ValueError, StopIteration) as error:
+        raise ValueError(f"{name} is no video that can be read ({type(error).__name__}).") from None
+
+
+def count_frames(file: Path) -> int | None:
+    """How many frames a file says that it has; None where it does not say."""
+    import av
+
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        if stream.frames:
+            return stream.frames
+        seconds = container.duration and container.duration / av.time_base
+        return seconds and round(seconds * float(stream.average_rate or 0)) or None
+
+
+def read_frames(file: Path) -> Iterator[Frame]:
+    """The frames of a video, upright, one after another. Raises OSError or ValueError."""
+    import av
+
+    with av.open(str(file)) as container:
+        if not container.streams.video:
+            raise ValueError("there is no video in it")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate = stream.average_rate or Fraction(24)
+        for number, frame in enumerate(container.decode(stream)):
+            deep = max(part.bits for part in frame.format.components) > 8
+            pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+            # Phones store a clip as the sensor saw it, and how it is to be turned.
+            turns = round(getattr(frame, "rotation", 0) / 90) % 4
+            at = number / rate if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+            yield Frame(np.ascontiguousarray(np.rot90(pixels, turns)), Fraction(at))
+
+
+class VideoWriter:
+    """Writes frames into a file without loss (FFV1), at their source's times and with its sound.
+
+    To be used in a `with` statement. file: its ending is ENDING. source: the video whose sound is taken.
+    """
+
+    def __init__(self, file: Path, source: Path):
+        import av
+
+        self.container = av.open(str(file), "w")
+        self.source = av.open(str(source))
+        self.stream: Any = None
+        self.sound: tuple[Any, Iterator[Any]] | None = None
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def started(self, pixels: np.ndarray) -> Any:
+        """The stream of frames of the size and the depth of `pixels`, and that of the sound."""
+        video = self.source.streams.video[0]
+        stream = self.container.add_stream("ffv1", rate=video.average_rate or 24, options={"level": "3"})
+        stream.height, stream.width = pixels.shape[:2]
+        stream.pix_fmt = "gbrp16le" if pixels.dtype == np.uint16 else "bgr0"
+        if video.time_base:
+            stream.codec_context.time_base = video.time_base
+        for sound in self.source.streams.audio[:1]:
+            packets = (packet for packet in self.source.demux(sound) if packet.dts is not None)
+            self.sound = self.container.add_stream_from_template(sound), packets
+        return stream
+
+    def write(self, frame: Frame) -> None:
+        import av
+
+        self.stream = self.stream or self.started(frame.pixels)
+        self.write_sound(frame.time)
+        deep = frame.pixels.dtype == np.uint16
+        picture = av.VideoFrame.from_ndarray(frame.pixels, format="rgb48le" if deep else "rgb24")
+        picture = picture.reformat(format=self.stream.pix_fmt)
+        base = self.stream.codec_context.time_base
+        picture.pts, picture.time_base = round(frame.time / base), base
+        self.container.mux(self.stream.encode(picture))
+
+    def write_sound(self, until: Fraction | None) -> None:
+        """Writes the sound up to a time in seconds; all of it for None."""
+        if self.sound is None:
+            return
+        stream, packets = self.sound
+        for packet in packets:
+            if until is not None and packet.dts * packet.time_base > until:
+                self.sound = stream, itertools.chain([packet], packets)
+                return
+            packet.stream = stream
+            self.container.mux(packet)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if kind is None and self.stream is not None:
+            self.write_sound(None)
+            self.container.mux(self.stream.encode(None))
+        self.container.close()
+        self.source.close()

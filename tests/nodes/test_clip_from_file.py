@@ -1,0 +1,108 @@
+"""A video runs through Paste & Blend, Crop and Stitch in parts as it does at once."""
+
+import json
+from pathlib import Path
+
+import folder_paths
+import numpy as np
+import pytest
+from node_support import ROOT
+from PIL import Image
+from test_clips import scene
+
+from devtools.executor import new_executor, run_workflow
+from devtools.videos import write_video
+from phd_batch import clips
+from phd_batch.video import read_frames
+
+FRAMES, WIDTH, HEIGHT = 60, 96, 80
+KEYFRAMES = "0: x 0.3, y 0.5, size 0.4, ease\n59: x 0.7, size 0.5, ease"
+
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": inputs}
+
+
+def workflow():
+    """The shipped one for clips. Its "model" mixes the window with gray, which changes the light on the subject."""
+    shipped = json.loads((ROOT / "example_workflows/api/Subject through a clip.json").read_text(encoding="utf-8"))
+    repeated, paste, crop, stitch = (shipped[name] for name in ("5", "6", "7", "12"))
+    repeated["inputs"]["image"] = ["1", 0]
+    paste["inputs"] |= {"subject": ["2", 0], "subject_mask": ["3", 0], "keyframes": KEYFRAMES, "ring": 6}
+    crop["inputs"] |= {"side": 64, "multiple": 8}
+    stitch["inputs"]["sampled"] = ["blend", 0]
+    for inputs, name in ((crop["inputs"], "model"), (crop["inputs"], "vae"), (stitch["inputs"], "latent")):
+        del inputs[name]
+    return {
+        "1": node("LoadImage", image="part_background.mkv"),
+        "2": node("LoadImage", image="part_subject.png"),
+        "3": node("InvertMask", mask=["2", 1]),
+        "5": repeated,
+        "6": paste,
+        "7": crop,
+        "gray": node("EmptyImage", width=64, height=64, batch_size=1, color=0x303030),
+        "blend": node("ImageBlend", image1=["7", 1], image2=["gray", 0], blend_factor=0.3, blend_mode="normal"),
+        "12": stitch,
+        "13": node("SaveImage", images=["12", 0], filename_prefix="x"),
+        "mask": node("MaskToImage", mask=["12", 1]),
+        "14": node("SaveImage", images=["mask", 0], filename_prefix="x"),
+    }
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, comfyui, pack):
+    """Background, results and masks, uint8 [T,H,W,3], at once and in parts of 8."""
+    clips.add_nodes()
+    inputs, out = Path(folder_paths.get_input_directory()), tmp_path_factory.mktemp("clips")
+    wide = (255 * scene(3, (WIDTH + FRAMES, HEIGHT))).round().astype(np.uint8)
+    background = np.stack([wide[:, n : n + WIDTH] for n in range(FRAMES)])
+    write_video(inputs / "part_background.mkv", background)
+    cutout = (255 * np.dstack([scene(4, (32, 32)), np.ones((32, 32))])).round().astype(np.uint8)
+    cutout[:6, :, 3] = 0
+    Image.fromarray(cutout).save(inputs / "part_subject.png")
+    found = {}
+    for chunk in (FRAMES, 8):
+        lengths = []
+
+        def run(prompt, lengths=lengths):
+            lengths.append(len(clips.GIVEN["1"]))
+            return run_workflow(prompt)
+
+        result = clips.run_clip(workflow(), inputs, out / str(chunk), chunk, run, lambda *_: None)
+        videos = (np.stack([f.pixels for f in read_frames(result.files[name])]) for name in ("13", "14"))
+        found[chunk] = *videos, lengths, result
+    return background, found
+
+
+def test_parts_give_what_the_whole_clip_gives(ran):
+    _, found = ran
+    (whole, *_), (parts, _, lengths, result) = found[FRAMES], found[8]
+    assert max(lengths) == 8 and len(parts) == FRAMES == len(result.report)
+    apart = np.abs(whole.astype(int) - parts)
+    # In levels. Each part has windows of its own size, so the light is not read from the same pixels.
+    assert apart.mean() < 0.05 and apart.max() <= 3
+
+
+def test_outside_the_mask_every_pixel_is_the_decoded_frames(ran):
+    background, found = ran
+    for images, masks, *_ in found.values():
+        outside = masks.max(axis=3) == 0
+        assert 0.5 < outside.mean() < 1 and np.array_equal(images[outside], background[outside])
+        assert not np.array_equal(images, background)
+
+
+def test_clips_that_follow_one_another_do_not_get_each_others_frames(tmp_path, ran):
+    executor, inputs = new_executor(), Path(folder_paths.get_input_directory())
+    for number in range(2):
+        frames = np.full((6, 16, 16, 3), 40 * number, np.uint8)
+        write_video(inputs / f"clip_{number}.mkv", frames)
+        given = {
+            "1": node("LoadImage", image=f"clip_{number}.mkv"),
+            "2": node("ImageInvert", image=["1", 0]),
+            "3": node("SaveImage", images=["2", 0], filename_prefix="x"),
+        }
+        result = clips.run_clip(
+            given, inputs, tmp_path, 49, lambda prompt: run_workflow(prompt, executor=executor), lambda *_: None
+        )
+        found = np.stack([frame.pixels for frame in read_frames(result.files["3"])])
+        assert np.array_equal(found, 255 - frames)

@@ -1,0 +1,192 @@
+"""Videos are run in parts, from file to file: memory is that of a part, and the parts join without a jump."""
+
+import itertools
+import tracemalloc
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from devtools.videos import write_video
+from phd_batch import clips
+from phd_batch.clip_parts import Join, parts, shared_frames
+from phd_batch.video import VideoWriter, read_frames
+from phd_ops.pixels.keyframes import keyed_values, keyframes_of_part, read_keyframes
+
+
+def noise(count, height=12, width=16, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def pixels(file):
+    return np.stack([frame.pixels for frame in read_frames(file)])
+
+
+@pytest.mark.parametrize("cuts", [(), (5,), (20, 23), (49,)])
+@pytest.mark.parametrize("count", [1, 8, 9, 50, 60])
+def test_parts_cover_a_clip_and_none_holds_a_cut(count, cuts):
+    found = list(parts(range(count), 8, lambda before, after: after not in cuts))
+    fresh = [frame for part in found for frame in part.frames[part.shared :]]
+    assert fresh == list(range(count))
+    for part in found:
+        assert part.frames == list(range(part.start, part.start + len(part.frames)))
+        assert not set(part.frames[1:]) & set(cuts)
+    # A shorter part is a whole shot.
+    ends = {0, *cuts, count}
+    assert all(len(p.frames) == 8 or {p.start, p.start + len(p.frames)} <= ends for p in found)
+
+
+@pytest.mark.parametrize("count", [5, 8, 13, 30])
+def test_where_two_parts_agree_the_joined_clip_has_their_bits_and_else_it_fades(count):
+    images = np.random.default_rng(1).random((count, 2, 3, 3), np.float32)
+    join, joined, found = Join(8), [], list(parts(range(count), 8, lambda *_: True))
+    for number, part in enumerate(found):
+        # Every other part is brighter by 0.1 in one place.
+        results = images[part.frames].copy()
+        results[:, 0] += 0.1 * (number % 2)
+        joined += join.add(results, part.shared)
+    joined = np.stack([*joined, *join.end()])
+    assert len(joined) == count and np.array_equal(joined[:, 1], images[:, 1])
+    steps = np.abs(np.diff((joined - images)[:, 0].mean(axis=(1, 2))))
+    # The frames' rounding on top.
+    assert steps.max() <= 0.1 / (shared_frames(8) + 1) + 1e-6
+
+
+def test_keyframes_of_a_part_place_every_frame_as_those_of_the_whole_clip_do():
+    text = "3: x 0.1, size 0.5, ease\n20: x 0.9, flip\n40: x 0.2, y 0.7, rotation 0.00001, flip false"
+    whole = keyed_values(read_keyframes(text), 60)
+    for start, count in ((0, 8), (17, 9), (55, 5), (3, 1)):
+        part = keyed_values(read_keyframes(keyframes_of_part(text, start, count)), count)
+        assert set(part) == set(whole)
+        for name, values in part.items():
+            assert np.allclose(values, whole[name][start : start + count], rtol=0, atol=1e-12)
+    assert keyframes_of_part("\n", 3, 4) == ""
+
+
+@pytest.mark.parametrize("pixel_format", ["bgr0", "yuv420p10le"])
+def test_a_written_video_has_the_pixels_times_and_sound_of_its_source(pixel_format, tmp_path):
+    source = write_video(tmp_path / "a.mkv", noise(6), sound=True)
+    if pixel_format != "bgr0":
+        with av.open(str(tmp_path / "deep.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 12, 16, pixel_format
+            for frame in noise(6):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode(None))
+        source = tmp_path / "deep.mkv"
+    given = list(read_frames(source))
+    assert given[0].pixels.dtype == (np.uint8 if pixel_format == "bgr0" else np.uint16)
+    with VideoWriter(tmp_path / "b.mkv", source) as writer:
+        for frame in given:
+            writer.write(frame)
+    found = list(read_frames(tmp_path / "b.mkv"))
+    assert np.array_equal([f.pixels for f in given], [f.pixels for f in found])
+    assert [f.time for f in given] == [f.time for f in found]
+    with av.open(str(source)) as one, av.open(str(tmp_path / "b.mkv")) as other:
+        sounds = [
+            [bytes(p) for p in c.demux(c.streams.audio) if p.size] if c.streams.audio else [] for c in (one, other)
+        ]
+        assert sounds[0] == sounds[1] and bool(sounds[0]) == (pixel_format == "bgr0")
+
+
+def test_a_clip_from_a_phone_is_upright(tmp_path):
+    frames = noise(2)
+    file = write_video(tmp_path / "turned.mp4", frames, rotated=90)
+    assert np.array_equal(pixels(file), np.rot90(frames, 1, axes=(1, 2)))
+
+
+def prompt(*videos):
+    """Loads videos; the first one is saved."""
+    nodes = {str(n): {"class_type": "LoadImage", "inputs": {"image": name}} for n, name in enumerate(videos)}
+    return nodes | {"save": {"class_type": "SaveImage", "inputs": {"images": ["0", 0], "filename_prefix": "x"}}}
+
+
+def run_with(model, given, tmp_path, chunk=8, report=lambda *_: None):
+    """Runs a prompt; model: gives the images of a part from its frames, in place of ComfyUI."""
+
+    def run(part):
+        clips.TAKEN["save"] = TensorLike(model(clips.GIVEN["0"]))
+        return SimpleNamespace(model_calls={}, outputs={"save": {"phd_report": [{}] * len(clips.GIVEN["0"])}})
+
+    return clips.run_clip(given, tmp_path, tmp_path / "out", chunk, run, report)
+
+
+class TensorLike(np.ndarray):
+    """An array with the methods of a tensor that are called."""
+
+    def __new__(cls, array):
+        return np.asarray(array).view(cls)
+
+    def cpu(self):
+        return self
+
+    def numpy(self):
+        return np.asarray(self)
+
+
+def test_what_the_model_leaves_alone_is_the_decoded_frame_and_progress_counts_frames(tmp_path):
+    frames, told = np.repeat(noise(1), 21, axis=0), []
+    frames[:, 3] = np.arange(21)[:, None, None]
+    write_video(tmp_path / "a.mkv", frames)
+    found = run_with(lambda given: given, prompt("a.mkv"), tmp_path, report=lambda *each: told.append(each))
+    assert np.array_equal(pixels(found.files["save"]), frames)
+    assert told[-1] == (21, 21) and [done for done, _ in told] == sorted({done for done, _ in told})
+    assert len(found.report) == 21
+
+
+def test_memory_does_not_grow_with_the_length_of_a_clip(tmp_path):
+    peaks = []
+    for count in (24, 96):
+        write_video(tmp_path / "a.mkv", np.repeat(noise(1, 96, 128), count, axis=0))
+        tracemalloc.start()
+        run_with(lambda given: given.copy(), prompt("a.mkv"), tmp_path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_a_video_model_gets_as_many_frames_as_it_takes_and_every_frame_comes_back(tmp_path):
+    """It encodes a first frame and then four at a time, and leaves the rest out."""
+    frames = np.repeat(noise(1), 7, axis=0)
+    write_video(tmp_path / "a.mkv", frames)
+    lengths = []
+
+    def model(given):
+        lengths.append(len(given))
+        return given[: (len(given) - 1) // 4 * 4 + 1]
+
+    found = run_with(model, prompt("a.mkv"), tmp_path, chunk=49)
+    assert lengths == [7, 9] and len(found.report) == 7
+    assert np.array_equal(pixels(found.files["save"]), frames)
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [(noise(5), "different numbers of frames"), (None, "1 images came back for 6 frames")],
+)
+def test_what_cannot_be_run_is_one_sentence(second, words, tmp_path):
+    write_video(tmp_path / "a.mkv", np.repeat(noise(1), 6, axis=0))
+    if second is not None:
+        write_video(tmp_path / "b.mkv", second)
+    names = ("a.mkv", "b.mkv") if second is not None else ("a.mkv",)
+    with pytest.raises(clips.ClipError, match=words):
+        run_with(lambda given: given if second is not None else given[:1], prompt(*names), tmp_path)
+
+
+def test_a_still_that_was_repeated_for_a_clip_is_replaced_by_the_video(tmp_path):
+    given = prompt("a.mkv")
+    given["r"] = {"class_type": "RepeatImageBatch", "inputs": {"image": ["0", 0], "amount": 17}}
+    given["save"]["inputs"]["images"] = ["r", 0]
+    found = clips.with_frames(given, {"0": tmp_path / "a.mkv"})
+    assert found["save"]["inputs"] == {"images": ["0", 0], "node": "save"}
+
+
+def test_an_exemplar_cannot_be_a_video_and_servers_run_none():
+    placed = {"class_type": "PhDPasteBlend", "inputs": {"subject": ["0", 0], "background": ["1", 0]}}
+    given = prompt("a.mkv", "b.mkv") | {"paste": placed}
+    assert "subject cannot be a video" in clips.video_fault(given, "0", False, 8)
+    assert clips.video_fault(given, "1", False, 8) == ""
+    assert "--server" in clips.video_fault(given, "1", False, 0)
+    assert "mask" in clips.video_fault(given, "1", True, 8)
+    assert "Save Image" in clips.video_fault(dict(itertools.islice(given.items(), 2)), "1", False, 8)
