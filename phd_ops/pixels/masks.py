@@ -61,8 +61,8 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
 
 
 def zero_black(masks: torch.Tensor) -> torch.Tensor:
-    """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are. They
-    may be of any float type and on any device.
+    """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are.
+    Of any float type, from any device.
 
     Black counts as raised if most pixels below 0.5 are faint but not 0, or if faint specks are strewn all over it. Of a
     soft edge, only the outermost part is faint, so soft edges, strengths and single faint specks on a true black keep
