@@ -87,12 +87,6 @@ def gray(image: np.ndarray) -> np.ndarray:
     return waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
 
 
-def scaled_size(size: Size, side: int) -> Size:
-    """The size of an image reduced to a longer side of at most `side`."""
-    scale = min(1.0, side / max(size))
-    return Size(*(max(1, round(length * scale)) for length in size))
-
-
 def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """A gray image without its light and tone: float32 [H,W], about -3..3; and its local contrast (sRGB).
 
@@ -147,7 +141,7 @@ class View:
     def of(cls, shade: np.ndarray, changed: np.ndarray, side: int) -> "View":
         """Of the whole given image, gray [H,W], and what was to change [H,W]; its longer side is at most `side`."""
         check()
-        small = reduce(shade, scaled_size(Size.of(shade), side))
+        small = reduce(shade, Size.of(shade).reduced_to(side))
         away = beyond((resize_mask(changed, *Size.of(small)) > 0.02).astype(np.float32), CLEAR)
         return cls(Size.of(shade), small, away)
 
@@ -281,7 +275,7 @@ def guess_by_tracking(coarse: View, fine: View, returned: np.ndarray, matrix: np
 def guess_by_features(coarse: View, fine: View, returned: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
     """A matrix by matched features (SIFT), which finds large motions; None where they disagree."""
     sift = cv2.SIFT.create(4 * MOST_POINTS)
-    small = reduce(returned, scaled_size(Size.of(returned), FINE))
+    small = reduce(returned, Size.of(returned).reduced_to(FINE))
     image, _ = structure(small)
     ours = waiting(sift.detectAndCompute, eight_bits(fine.image), fine.unchanged.astype(np.uint8))
     theirs = waiting(sift.detectAndCompute, eight_bits(image), None)
