@@ -132,13 +132,13 @@ def distance_to(inside: np.ndarray) -> np.ndarray:
     return distance
 
 
-def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+def signed_distance(mask: np.ndarray) -> np.ndarray:
     """Distance in pixels to the mask's edge, positive inside, negative outside.
 
     The edge runs between pixels, so the first pixel inside is at +0.5 and the first outside at -0.5.
     An empty mask is -inf everywhere, a full one +inf.
     """
-    inside = above(mask, threshold)
+    inside = above(mask, 0.5)
     if not inside.any():
         return waiting(np.full, mask.shape, -np.inf, np.float32)
     if inside.all():

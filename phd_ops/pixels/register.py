@@ -65,7 +65,6 @@ class Registration:
         motion: what is in it beyond the size's part: "none", or a key of MODELS.
         residual: median distance in pixels of the given image that is left at the points; NaN unless matched.
         moved: largest motion at a corner of the given image, beyond the way in which it was resized, in its pixels.
-        points: how many points agree.
     """
 
     status: str
@@ -74,7 +73,6 @@ class Registration:
     motion: str = "none"
     residual: float = float("nan")
     moved: float = 0.0
-    points: int = 0
 
     @property
     def is_plain_resize(self) -> bool:
@@ -337,7 +335,7 @@ def settled(
     lies = rms(exact) <= not_needed
     motion = None if lies else find_motion(mapped(best.matrix, points), still, size)
     if motion is None or is_as_good(rms(exact), motion.error, NOT_NEEDED):
-        return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix), 0.0, len(points))
+        return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix))
     apply = motion.matrix
     if motion.model == "shift":
         # A shift by whole pixels blurs nothing.
@@ -347,4 +345,4 @@ def settled(
     corners = Box(0, 0, *size).corners
     moved = float(distances(apply, corners, corners).max())
     matrix = joined(apply, best.matrix)
-    return Registration(MATCHED, best.how, matrix, motion.model, residual(matrix), moved, len(points))
+    return Registration(MATCHED, best.how, matrix, motion.model, residual(matrix), moved)
