@@ -312,9 +312,6 @@ class PhDApplyModule(io.ComfyNode):
                     )
                 )
             reference = None if reference_latent is None else named_samples("reference_latent", reference_latent)
-            if reference is not None and torch.equal(reference, composite):
-                # Without an exemplar's surroundings the composite stands in for its reference.
-                reference = None
             seen = condition_of(module.latent_format, composite, subject_matte, mask, reference)
             control = module.control.copy().set_cond_hint(seen, strength)
         return io.NodeOutput(with_module(positive, control), with_module(negative, control), ui=as_ui(messages))
