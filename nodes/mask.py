@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.pixels.geometry import bounding_box
 from ..phd_ops.pixels.masks import MaskEdit, edited
+from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_tensor, named_mask
@@ -73,9 +73,9 @@ class PhDMask(io.ComfyNode):
 
 
 def messages_of(masks: list[np.ndarray]) -> list[Message]:
-    """How much of the image is covered, and which masks are empty."""
-    shares = [np.count_nonzero(mask > 0.5) / mask.size for mask in masks]
-    box = bounding_box(masks[0], 0.5)
+    """How much of the image is covered, and which masks are empty. All of a faint mask counts, as when it is pasted."""
+    shares = [(np.count_nonzero(mask > 0.5) or np.count_nonzero(mask)) / mask.size for mask in masks]
+    box = subject_box(masks[0])
     if len(masks) > 1:
         text = sentence(
             "The masks cover {least:.1%} to {most:.1%} of their images.", least=min(shares), most=max(shares)
