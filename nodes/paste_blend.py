@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import comfy.utils
 import numpy as np
 import torch
 from comfy_api.latest import io
@@ -272,8 +273,12 @@ def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarra
 def paste_jobs(
     canvases: list[Canvas], jobs: list[Job], where: PlacementWidgets, options: PasteOptions, shadow: bool
 ) -> tuple[list[dict[int, Placement]], list[Message]]:
-    """Makes every composite on its canvas; returns the placements in each, and messages."""
-    made = [paste_image(canvas, job, where, options, shadow) for canvas, job in zip(canvases, jobs, strict=True)]
+    """Makes every composite on its canvas, with progress in the browser; returns the placements in each, and
+    messages."""
+    progress, made = comfy.utils.ProgressBar(len(jobs)), []
+    for canvas, job in zip(canvases, jobs, strict=True):
+        made.append(paste_image(canvas, job, where, options, shadow))
+        progress.update(1)
     return [placements for placements, _ in made], by_image([messages for _, messages in made])
 
 
