@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.foreground import cut_out
 from ..phd_ops.pixels.geometry import Box, Size
 from ..phd_ops.pixels.paste import subject_box
-from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
+from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects, opaque
 from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
 from ..phd_ops.sentence import sentence
@@ -172,7 +172,7 @@ class PhDSegment(io.ComfyNode):
         subjects = segment_images(segmenter, images, prompts, MaskRefinement(threshold, keep, grow, refine_edge))
         messages += messages_of(subjects)
         masks = [found.mask for found in subjects]
-        cutouts = [cut_out(one[..., :3], mask) for one, mask in zip(images, masks, strict=True)]
+        cutouts = [cut_out(opaque(one), mask) for one, mask in zip(images, masks, strict=True)]
         # A list without items would stop the graph.
         separate = [as_tensor([mask]) for found in subjects for mask in found.separate] or [as_tensor(masks[:1])]
         boxes = [subject_box(mask) for mask in masks]
