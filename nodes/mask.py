@@ -8,7 +8,7 @@ from ..phd_ops.pixels.masks import MaskEdit, edited
 from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .images import as_tensor, named_mask
+from .images import named_mask, stacked
 from .ui import HAS_UI, Message, by_image, outlined, show
 
 
@@ -69,7 +69,8 @@ class PhDMask(io.ComfyNode):
     ) -> io.NodeOutput:
         edit = MaskEdit(invert, remove_specks, fill_holes, grow, feather)
         masks = [edited(each, edit) for each in named_mask(mask, "mask").numpy()]
-        return io.NodeOutput(as_tensor(masks), ui=show(map(outlined, masks), messages_of(masks)))
+        ui = show(map(outlined, masks), messages_of(masks))
+        return io.NodeOutput(stacked(masks), ui=ui)
 
 
 def messages_of(masks: list[np.ndarray]) -> list[Message]:

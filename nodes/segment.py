@@ -16,7 +16,7 @@ from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .images import as_images, as_masks, as_tensor, common_batch
+from .images import as_images, as_masks, as_tensor, common_batch, stacked
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import BoundingBox, in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import HAS_UI, Message, by_image, preview, show
@@ -178,7 +178,7 @@ class PhDSegment(io.ComfyNode):
         boxes = [subject_box(mask) for mask in masks]
         ui = show(map(preview, cutouts), messages)
         ui |= {"phd_box": [None if one is None else one._asdict() for one in boxes]}
-        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), first_box(boxes), separate, ui=ui)
+        return io.NodeOutput(as_tensor(masks), stacked(cutouts), first_box(boxes), separate, ui=ui)
 
 
 def written_prompt(box: str, positive: str, negative: str, size: Size) -> tuple[Prompt, list[Message]]:
