@@ -220,11 +220,11 @@ class PhDStitch(io.ComfyNode):
         return io.NodeOutput(image, mask, json.dumps(done.reports), changed, ui=ui)
 
 
-def put_back(window: np.ndarray, stitched: Stitched, *, in_range: bool) -> None:
-    """Writes a result into its window of the background [h,w,3]. Values outside 0..1 stay where nothing changed."""
+def put_back(window: np.ndarray, stitched: Stitched) -> None:
+    """Writes a result into its window of the background [h,w,3]. Where nothing changed it keeps its values, which may
+    lie outside 0..1."""
     for rows in bands(*stitched.used.shape):
-        changed = in_range or stitched.used[rows][..., None] > 0
-        window[rows] = np.where(changed, stitched.image[rows], window[rows])
+        np.copyto(window[rows], stitched.image[rows], where=stitched.used[rows][..., None] > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +250,7 @@ def stitch_batch(batch: Batch, options: FinishOptions) -> Done:
         done = finish(layers, aligned, references, options, clips.readings.get(index))
         stitched = done.stitched
         copy(item(batch.given, index), images[index])
-        put_back(images[index][window.slices], stitched, in_range=batch.given is batch.scenes)
+        put_back(images[index][window.slices], stitched)
         copy(stitched.used, masks[index][window.slices])
         copy(done.changed, changes[index][window.slices])
         report = report_of(stitched, layers.matte) | registration_report(done, aligned.registrations)
