@@ -115,12 +115,18 @@ def of_items(held: Companions, latent: dict, count: int) -> Companions:
     """The companions of the items that a latent holds now, of `count`."""
     assert held.original is not None  # `companions_of` has looked
     own, index = len(held.original), latent.get("batch_index")
-    if count == own:
-        return held
     if index is None and count % own == 0:
-        return held.taken([place % own for place in range(count)])
+        index = range(count)
     if index is not None and len(index) == count == len(set(index)):
-        return held.taken([int(place) % own for place in index])
+        places = [int(place) % own for place in index]
+        if places == list(range(own)):
+            return held
+        # Of a clip, the masks are those of its frames, and not of items.
+        if len(held.inpaint_mask) in (1, own):
+            return held.taken(places)
+    elif count == own:
+        # Latent Batch Seed Behavior gives all items one place.
+        return held
     raise ValueError(
         sentence(
             "latent has {count} items, but Crop Around Subject made {own}: it was joined with others, "

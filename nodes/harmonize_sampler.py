@@ -7,6 +7,7 @@ import torch
 from comfy_api.latest import io
 
 from ..phd_ops.latents.mask_grid import changed_cells
+from ..phd_ops.latents.noise import append_dims
 from ..phd_ops.latents.seeds import merge_seeds
 from ..phd_ops.sentence import sentence
 from .checked import checked
@@ -137,9 +138,16 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 raise ValueError(
                     sentence("subject_only changes nothing but the subject: connect subject_matte, or switch it off.")
                 )
+            lacking = torch.zeros(len(scene), dtype=torch.bool)
+            if reference_latent is not None:
+                lacking = without_reference(checked_like(model, reference_latent, scene, "reference_latent"), original)
+            if lacking.all():
+                reference_latent = None
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
             options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
             runs = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
+        if len(runs) > 1:
+            runs[1] = torch.where(append_dims(lacking, scene).to(runs[0].device), runs[0], runs[1])
         samples, *references = map(merge_seeds, runs)
         changed = changed_cells(original.to(samples), samples).cpu()
         harmonized = with_samples(latent, samples)
@@ -153,3 +161,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
             )
         reference = with_samples(without_companions(latent), references[0]) if references else harmonized
         return io.NodeOutput(harmonized, reference, changed, ui=as_ui(messages))
+
+
+def without_reference(reference: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    """Which items of a batch have no light reference, as bool [B]: a cut-out, and several subjects. Their composite
+    stands in for it, and would tell that the light stays as it is."""
+    return (reference == original.to(reference)).flatten(1).all(1)

@@ -89,13 +89,16 @@ def repeated(batch: torch.Tensor, times: int) -> torch.Tensor:
 
 
 def latent_mask(mask: torch.Tensor | None, latent: dict, samples: torch.Tensor, *, soft: bool) -> torch.Tensor | None:
-    """The mask on the latent's grid, [B,1,h,w] or [B,1,T,h,w], from the input, else from the latent's noise mask.
+    """The mask on the latent's grid, see `mask_on_grid`: the input, else the latent's noise mask; None without any."""
+    mask = mask if mask is not None else latent.get("noise_mask")
+    return None if mask is None else mask_on_grid(mask, samples, soft=soft)
+
+
+def mask_on_grid(mask: torch.Tensor, samples: torch.Tensor, *, soft: bool = False) -> torch.Tensor:
+    """A mask on the grid of a latent's samples, [B,1,h,w] or [B,1,T,h,w].
 
     A cell is 1 if any of its pixels is masked; with `soft` it has its strongest pixel's value.
     """
-    mask = mask if mask is not None else latent.get("noise_mask")
-    if mask is None:
-        return None
     check_socket("mask", mask, torch.Tensor, sentence("a MASK"))
     count, frames, size = len(samples), samples.shape[2:-2], samples.shape[-2:]
     to_grid = cover_softly if soft else cover

@@ -13,7 +13,6 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.latents.mask_grid import cover
 from ..phd_ops.latents.module_condition import module_condition
 from ..phd_ops.quote import quoted
 from ..phd_ops.sentence import sentence
@@ -22,12 +21,11 @@ from .companions import companions_of, given_mask
 from .compat import newer
 from .demo_model import weights_file
 from .demo_networks import DemoLatent
-from .images import named_mask
-from .latents import subject_share
+from .latents import mask_on_grid, subject_share
 from .load_segmenter import files_in
 from .module_network import FORMAT, ModuleNetwork
 from .ui import HAS_UI, as_ui, gathered
-from .validate import check_choice, check_conditioning, check_socket
+from .validate import check_choice, check_conditioning, check_prompt, check_socket
 
 FOLDER, ENDING = "phd", ".safetensors"
 DEMO = "demo model's"
@@ -193,17 +191,8 @@ def condition_of(
                 wanted=latent_format.latent_channels,
             )
         )
-    count = len(composite)
-    subject = subject_share(subject_matte, composite)
-    hidden = (cover(named_mask(mask, "mask"), *composite.shape[-2:]) > 0)[:, None]
-    if len(hidden) not in (1, count):
-        raise ValueError(
-            sentence(
-                "mask has {items} items, but the latent has {count}: use one mask, or one for each.",
-                items=len(hidden),
-                count=count,
-            )
-        )
+    subject = subject_share(subject_matte, composite).expand(len(composite), -1, -1, -1)
+    hidden = mask_on_grid(mask, composite)
     if reference is not None and reference.shape != composite.shape:
         raise ValueError(
             sentence(
@@ -212,7 +201,6 @@ def condition_of(
                 found=tuple(composite.shape),
             )
         )
-    subject, hidden = (cells.expand(count, -1, -1, -1) for cells in (subject, hidden))
     scaled = latent_format.process_in
     reference = None if reference is None else scaled(reference.float())
     return module_condition(scaled(composite.float()), subject, hidden, reference)
@@ -286,12 +274,8 @@ class PhDApplyModule(io.ComfyNode):
         reference_latent: dict | None = None,
     ) -> io.NodeOutput:
         check_socket("module", module, LoadedModule, sentence("the module of Load PhD Module"))
-        check_conditioning("positive", positive)
+        check_prompt("positive", positive)
         check_conditioning("negative", negative)
-        if not positive:
-            raise ValueError(
-                sentence("{name} is empty: connect a prompt, such as from CLIP Text Encode.", name="positive")
-            )
         composite = named_samples("latent", latent)
         if strength == 0:
             return io.NodeOutput(positive, negative)
@@ -312,9 +296,6 @@ class PhDApplyModule(io.ComfyNode):
                     )
                 )
             reference = None if reference_latent is None else named_samples("reference_latent", reference_latent)
-            if reference is not None and torch.equal(reference, composite):
-                # Without an exemplar's surroundings the composite stands in for its reference.
-                reference = None
             seen = condition_of(module.latent_format, composite, subject_matte, mask, reference)
             control = module.control.copy().set_cond_hint(seen, strength)
         return io.NodeOutput(with_module(positive, control), with_module(negative, control), ui=as_ui(messages))

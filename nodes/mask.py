@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.pixels.geometry import bounding_box
 from ..phd_ops.pixels.masks import MaskEdit, edited
+from ..phd_ops.pixels.paste import subject_box
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .images import as_tensor, named_mask
+from .images import named_mask, stacked
 from .ui import HAS_UI, Message, by_image, outlined, show
 
 
@@ -69,13 +69,14 @@ class PhDMask(io.ComfyNode):
     ) -> io.NodeOutput:
         edit = MaskEdit(invert, remove_specks, fill_holes, grow, feather)
         masks = [edited(each, edit) for each in named_mask(mask, "mask").numpy()]
-        return io.NodeOutput(as_tensor(masks), ui=show(map(outlined, masks), messages_of(masks)))
+        ui = show(map(outlined, masks), messages_of(masks))
+        return io.NodeOutput(stacked(masks), ui=ui)
 
 
 def messages_of(masks: list[np.ndarray]) -> list[Message]:
-    """How much of the image is covered, and which masks are empty."""
-    shares = [np.count_nonzero(mask > 0.5) / mask.size for mask in masks]
-    box = bounding_box(masks[0], 0.5)
+    """How much of the image is covered, and which masks are empty. All of a faint mask counts, as when it is pasted."""
+    shares = [(np.count_nonzero(mask > 0.5) or np.count_nonzero(mask)) / mask.size for mask in masks]
+    box = subject_box(masks[0])
     if len(masks) > 1:
         text = sentence(
             "The masks cover {least:.1%} to {most:.1%} of their images.", least=min(shares), most=max(shares)

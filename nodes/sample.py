@@ -22,7 +22,7 @@ from .sampled_seeds import without_seeds
 from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets, SamplerWidgets, apply_preset, within
 from .step_caches import step_caches
 from .ui import tell, warn
-from .validate import check_choice, check_conditioning
+from .validate import check_choice, check_conditioning, check_prompt
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,10 @@ class Prompts:
 
     def check(self) -> None:
         """Raises ValueError for what is no prompt."""
-        named = {"positive": self.positive, "negative": self.negative}
+        check_prompt("positive", self.positive)
+        check_conditioning("negative", self.negative)
         if self.reference_positive is not None:
-            named["reference_positive"] = self.reference_positive
-        for name, prompt in named.items():
-            check_conditioning(name, prompt)
-            if not prompt and name != "negative":
-                raise ValueError(
-                    sentence("{name} is empty: connect a prompt, such as from CLIP Text Encode.", name=name)
-                )
+            check_prompt("reference_positive", self.reference_positive)
 
 
 @dataclass(frozen=True)

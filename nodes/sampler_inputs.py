@@ -60,7 +60,7 @@ def model_inputs(mask_tooltip: str) -> list[io.Input]:
     ]
 
 
-def schedule_inputs(*, denoise: float, presets: Presets, sampler_name: str, cfg: float = 4.0) -> list[io.Input]:
+def schedule_inputs(*, denoise: float, presets: Presets, sampler_name: str) -> list[io.Input]:
     """The widgets that both samplers share, each with its own defaults. Steps are those of the default preset."""
     steps, inner_steps = presets[BALANCED]
     return [
@@ -69,7 +69,7 @@ def schedule_inputs(*, denoise: float, presets: Presets, sampler_name: str, cfg:
         ),
         io.Int.Input("steps", default=steps, min=1, max=1000, tooltip="Denoising steps."),
         io.Float.Input(
-            "cfg", default=cfg, min=0.0, max=100.0, step=0.1, tooltip="How closely the image follows the prompt."
+            "cfg", default=4.0, min=0.0, max=100.0, step=0.1, tooltip="How closely the image follows the prompt."
         ),
         io.Combo.Input(
             "sampler_name",

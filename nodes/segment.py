@@ -11,12 +11,12 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.foreground import cut_out
 from ..phd_ops.pixels.geometry import Box, Size
 from ..phd_ops.pixels.paste import subject_box
-from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects
+from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects, opaque
 from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .images import as_images, as_masks, as_tensor, common_batch
+from .images import as_images, as_masks, as_tensor, common_batch, stacked
 from .load_segmenter import LoadedSegmenter, Segmenter
 from .prompt_inputs import BoundingBox, in_pixels, linked_boxes, parse_box, parse_numbers, prompts_per_image
 from .ui import HAS_UI, Message, by_image, preview, show
@@ -172,13 +172,13 @@ class PhDSegment(io.ComfyNode):
         subjects = segment_images(segmenter, images, prompts, MaskRefinement(threshold, keep, grow, refine_edge))
         messages += messages_of(subjects)
         masks = [found.mask for found in subjects]
-        cutouts = [cut_out(one[..., :3], mask) for one, mask in zip(images, masks, strict=True)]
+        cutouts = [cut_out(opaque(one), mask) for one, mask in zip(images, masks, strict=True)]
         # A list without items would stop the graph.
         separate = [as_tensor([mask]) for found in subjects for mask in found.separate] or [as_tensor(masks[:1])]
         boxes = [subject_box(mask) for mask in masks]
         ui = show(map(preview, cutouts), messages)
         ui |= {"phd_box": [None if one is None else one._asdict() for one in boxes]}
-        return io.NodeOutput(as_tensor(masks), as_tensor(cutouts), first_box(boxes), separate, ui=ui)
+        return io.NodeOutput(as_tensor(masks), stacked(cutouts), first_box(boxes), separate, ui=ui)
 
 
 def written_prompt(box: str, positive: str, negative: str, size: Size) -> tuple[Prompt, list[Message]]:

@@ -222,11 +222,11 @@ class PhDStitch(io.ComfyNode):
         return io.NodeOutput(image, mask, json.dumps(done.reports), changed, ui=ui)
 
 
-def put_back(window: np.ndarray, image: np.ndarray, used: np.ndarray, *, in_range: bool) -> None:
-    """Writes a result into its window of the background [h,w,3]. Values outside 0..1 stay where nothing changed."""
+def put_back(window: np.ndarray, image: np.ndarray, used: np.ndarray) -> None:
+    """Writes a result into its window of the background [h,w,3]. Where nothing changed it keeps its values, which may
+    lie outside 0..1."""
     for rows in bands(*used.shape):
-        changed = in_range or used[rows][..., None] > 0
-        window[rows] = np.where(changed, image[rows], window[rows])
+        np.copyto(window[rows], image[rows], where=used[rows][..., None] > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +259,7 @@ def stitch_batch(batch: Batch, options: FinishOptions, margins: Margins = Margin
         shown = place.inside(Size.of(images[index]))
         part, place = shown.moved(-place.x, -place.y).slices, shown.slices
         used = stitched.used[part]
-        put_back(images[index][place], stitched.image[part], used, in_range=batch.given is batch.scenes)
+        put_back(images[index][place], stitched.image[part], used)
         copy(used, masks[index][place])
         copy(done.changed[part], changes[index][place])
         report = report_of(stitched, layers.matte) | registration_report(done, aligned.registrations)

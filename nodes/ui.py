@@ -202,10 +202,7 @@ def store_preview(image: np.ndarray) -> dict[str, str]:
 
 def preview(image: np.ndarray) -> np.ndarray:
     """An image [H,W] or [H,W,C] in 0..1 as uint8, reduced so that its longer side is at most PREVIEW_SIDE."""
-    height, width = image.shape[:2]
-    scale = min(1.0, PREVIEW_SIDE / max(height, width))
-    size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    reduced = reduce(image, size)
+    reduced = reduce(image, Size.of(image).reduced_to(PREVIEW_SIDE))
     return (np.clip(np.nan_to_num(reduced, nan=0.0), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -49,6 +49,13 @@ def check_conditioning(name: str, value: object) -> None:
         )
 
 
+def check_prompt(name: str, value: object) -> None:
+    """Refuses what is no CONDITIONING, and an empty one. `name` is the input's."""
+    check_conditioning(name, value)
+    if not value:
+        raise ValueError(sentence("{name} is empty: connect a prompt, such as from CLIP Text Encode.", name=name))
+
+
 def check_widget(given: io.Input, value: object) -> None:
     """Refuses a number, text or truth value that is of another type than the widget's, or out of its range."""
     fits, wanted = True, ""

@@ -3,6 +3,7 @@
 import torch
 
 from ..sentence import sentence
+from .noise import append_dims
 
 
 def condition_channels(latent_channels: int) -> int:
@@ -19,7 +20,8 @@ def module_condition(
         composite: [B,C,h,w], the latents of the clean paste, as the model's network takes them.
         subject: [B,1,h,w] in 0..1, the subject's share of each cell.
         hidden: [B,1,h,w], 1 = to be drawn: subject and ring.
-        reference: [B,C,h,w], the latents of the light reference, or None.
+        reference: [B,C,h,w], the latents of the light reference, or None. An item whose reference is its composite,
+            which stands in where there is none, has none either.
 
     Raises:
         ValueError: for sizes that do not fit together.
@@ -39,6 +41,7 @@ def module_condition(
                     wanted=tuple(wanted),
                 )
             )
-    known = torch.full_like(subject, 0.0 if reference is None else 1.0)
-    seen = torch.zeros_like(composite) if reference is None else reference
-    return torch.cat([composite, subject.to(composite), hidden.to(composite), seen, known.to(composite)], 1)
+    seen = composite if reference is None else reference
+    known = append_dims((seen != composite).flatten(1).any(1), composite).to(composite)
+    parts = subject.to(composite), hidden.to(composite), seen * known, known.expand(cells)
+    return torch.cat([composite, *parts], 1)

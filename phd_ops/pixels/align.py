@@ -120,5 +120,4 @@ def brought_back(returned: np.ndarray, found: Registration, given: Size, size: S
 
 def working_size(matrix: np.ndarray, given: Size) -> Size:
     """The size at which the given image has the returned one's resolution, but never larger than it is."""
-    scale = min(1.0, 1 / abs(np.linalg.det(matrix[:, :2])) ** 0.5)
-    return Size(*(max(1, round(side * scale)) for side in given))
+    return given.scaled(min(1.0, 1 / abs(np.linalg.det(matrix[:, :2])) ** 0.5))

@@ -167,7 +167,7 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     stands_out = largest_channel(np.abs(after - background)) > ALIKE
     overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0
     scale = POSE_SIDE / max(inside.shape)
-    shown = Size(*(round(side * scale) for side in Size.of(inside)))
+    shown = Size.of(inside).scaled(scale)
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
     most = MOVED_SHARE * max(box.size)
     # A much smaller motion need not be known.

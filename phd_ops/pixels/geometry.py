@@ -28,6 +28,14 @@ class Size(NamedTuple):
         """Of an [H,W] or [H,W,C] array."""
         return cls(image.shape[1], image.shape[0])
 
+    def scaled(self, factor: float) -> "Size":
+        """Times a factor, in whole pixels; no side gets below one."""
+        return Size(*(max(1, round(side * factor)) for side in self))
+
+    def reduced_to(self, side: int) -> "Size":
+        """In the same shape, with a longer side of at most `side`."""
+        return self.scaled(min(1.0, side / max(self)))
+
 
 class Margins(NamedTuple):
     """Whole pixels at the sides of an image, none of them below 0."""

@@ -62,12 +62,13 @@ def as_mask(mask: torch.Tensor) -> torch.Tensor:
 
 def zero_black(masks: torch.Tensor) -> torch.Tensor:
     """Masks [B,...] whose black is slightly above 0, as lossy files have it, with a black of 0; others as they are.
+    Of any float type, from any device.
 
     Black counts as raised if most pixels below 0.5 are faint but not 0, or if faint specks are strewn all over it. Of a
     soft edge, only the outermost part is faint, so soft edges, strengths and single faint specks on a true black keep
     their values. Each item is judged by itself.
     """
-    off = [has_faint_black(mask) for mask in masks]
+    off = [has_faint_black(mask) for mask in masks.cpu().float()]
     if not any(off):
         return masks
     black = torch.nn.functional.threshold(masks, FAINT, 0.0)
@@ -75,7 +76,10 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
 
 
 def has_faint_black(mask: torch.Tensor) -> bool:
-    """Whether most of what is below .5 in a mask is nearly empty, but not empty; or most of its black is speckled."""
+    """Whether most of what is below .5 in a mask is nearly empty, but not empty; or most of its black is speckled.
+
+    mask: float32 [...,H,W] on the CPU.
+    """
     faint = dark = 0
     least, below = np.nextafter(np.float32(0), np.float32(1)), np.nextafter(np.float32(0.5), np.float32(0))
     pixels = mask.reshape(-1, mask.shape[-1]).numpy()
@@ -128,13 +132,13 @@ def distance_to(inside: np.ndarray) -> np.ndarray:
     return distance
 
 
-def signed_distance(mask: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+def signed_distance(mask: np.ndarray) -> np.ndarray:
     """Distance in pixels to the mask's edge, positive inside, negative outside.
 
     The edge runs between pixels, so the first pixel inside is at +0.5 and the first outside at -0.5.
     An empty mask is -inf everywhere, a full one +inf.
     """
-    inside = above(mask, threshold)
+    inside = above(mask, 0.5)
     if not inside.any():
         return waiting(np.full, mask.shape, -np.inf, np.float32)
     if inside.all():

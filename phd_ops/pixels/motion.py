@@ -31,13 +31,11 @@ class Motion:
         model: a key of MODELS.
         matrix: float64 [2,3], moved points onto still ones.
         error: root mean square of the cross-validated distances, in pixels.
-        agreed: bool [N], the points that follow it.
     """
 
     model: str
     matrix: np.ndarray
     error: float
-    agreed: np.ndarray
 
 
 def design(model: str, points: np.ndarray) -> np.ndarray:
@@ -151,7 +149,7 @@ def find_motion(moved: np.ndarray, still: np.ndarray, size: Size) -> Motion | No
             continue
         error = cross_validated(model, near, to, fold)
         if chosen is None or not is_as_good(chosen.error, error):
-            chosen = Motion(model, matrix, error, agreed)
+            chosen = Motion(model, matrix, error)
     return chosen
 
 

@@ -65,7 +65,6 @@ class Registration:
         motion: what is in it beyond the size's part: "none", or a key of MODELS.
         residual: median distance in pixels of the given image that is left at the points; NaN unless matched.
         moved: largest motion at a corner of the given image, beyond the way in which it was resized, in its pixels.
-        points: how many points agree.
     """
 
     status: str
@@ -74,7 +73,6 @@ class Registration:
     motion: str = "none"
     residual: float = float("nan")
     moved: float = 0.0
-    points: int = 0
 
     @property
     def is_plain_resize(self) -> bool:
@@ -85,12 +83,6 @@ class Registration:
 def gray(image: np.ndarray) -> np.ndarray:
     """An image [H,W,3] without its color, float32 [H,W]."""
     return waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
-
-
-def scaled_size(size: Size, side: int) -> Size:
-    """The size of an image reduced to a longer side of at most `side`."""
-    scale = min(1.0, side / max(size))
-    return Size(*(max(1, round(length * scale)) for length in size))
 
 
 def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +139,7 @@ class View:
     def of(cls, shade: np.ndarray, changed: np.ndarray, side: int) -> "View":
         """Of the whole given image, gray [H,W], and what was to change [H,W]; its longer side is at most `side`."""
         check()
-        small = reduce(shade, scaled_size(Size.of(shade), side))
+        small = reduce(shade, Size.of(shade).reduced_to(side))
         away = beyond((resize_mask(changed, *Size.of(small)) > 0.02).astype(np.float32), CLEAR)
         return cls(Size.of(shade), small, away)
 
@@ -281,7 +273,7 @@ def guess_by_tracking(coarse: View, fine: View, returned: np.ndarray, matrix: np
 def guess_by_features(coarse: View, fine: View, returned: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
     """A matrix by matched features (SIFT), which finds large motions; None where they disagree."""
     sift = cv2.SIFT.create(4 * MOST_POINTS)
-    small = reduce(returned, scaled_size(Size.of(returned), FINE))
+    small = reduce(returned, Size.of(returned).reduced_to(FINE))
     image, _ = structure(small)
     ours = waiting(sift.detectAndCompute, eight_bits(fine.image), fine.unchanged.astype(np.uint8))
     theirs = waiting(sift.detectAndCompute, eight_bits(image), None)
@@ -343,7 +335,7 @@ def settled(
     lies = rms(exact) <= not_needed
     motion = None if lies else find_motion(mapped(best.matrix, points), still, size)
     if motion is None or is_as_good(rms(exact), motion.error, NOT_NEEDED):
-        return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix), 0.0, len(points))
+        return Registration(MATCHED, exact.how, exact.matrix, "none", residual(exact.matrix))
     apply = motion.matrix
     if motion.model == "shift":
         # A shift by whole pixels blurs nothing.
@@ -353,4 +345,4 @@ def settled(
     corners = Box(0, 0, *size).corners
     moved = float(distances(apply, corners, corners).max())
     matrix = joined(apply, best.matrix)
-    return Registration(MATCHED, best.how, matrix, motion.model, residual(matrix), moved, len(points))
+    return Registration(MATCHED, best.how, matrix, motion.model, residual(matrix), moved)

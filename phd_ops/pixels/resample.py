@@ -117,7 +117,7 @@ def resample(
         scale = float(np.sqrt(abs(np.linalg.det(linear))))
         if scale < 1:
             source = Size.of(image)
-            reduced = Size(max(1, round(source.width * scale)), max(1, round(source.height * scale)))
+            reduced = source.scaled(scale)
             image = reduce(image, reduced)
             linear = linear @ np.diag([source.width / reduced.width, source.height / reduced.height])
             matrix = np.column_stack([linear, offset])

@@ -54,9 +54,7 @@ class Look:
 
 
 def small(image: np.ndarray, side: int) -> np.ndarray:
-    scale = min(1.0, side / max(image.shape[:2]))
-    width, height = (max(1, round(length * scale)) for length in Size.of(image))
-    return cv2.GaussianBlur(reduce(image, (width, height)), (0, 0), BLUR)
+    return cv2.GaussianBlur(reduce(image, Size.of(image).reduced_to(side)), (0, 0), BLUR)
 
 
 def is_alike(one: np.ndarray, other: np.ndarray, least: float) -> bool:

@@ -76,7 +76,7 @@ def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: fl
     ring = by_bands(lambda inside, matte: (inside & (matte == 0)).astype(np.float32), near, layers.matte)
     full = Size.of(ring)
     scale = min(1.0, scale, MOST_SIDE / max(full))
-    size = Size(*(max(1, round(scale * side)) for side in full))
+    size = full.scaled(scale)
     ring, matte = resize_mask(ring, *size), resize_mask(layers.matte, *size)
     if not (ring > 0.5).any():
         return None

@@ -43,9 +43,7 @@ def find_subjects(
             subject; an image that is transparent everywhere counts as opaque.
         prompts: one for each subject. Without any, nothing is found.
     """
-    colors, alpha = image[..., :3], None
-    if image.shape[2] == 4 and image[..., 3].max() >= LEAST_ALPHA:
-        colors, alpha = over_gray(image), image[..., 3]
+    colors, alpha = opaque(image), image[..., 3] if has_alpha(image) else None
     whole, separate, messages = np.zeros(image.shape[:2], np.float32), [], []
     for prompt in prompts:
         check()
@@ -65,11 +63,18 @@ def find_subjects(
     return Subjects(whole, separate, messages)
 
 
-def over_gray(image: np.ndarray) -> np.ndarray:
-    """An RGBA image, [H,W,4] in 0..1 with straight alpha, over middle gray: [H,W,3].
+def has_alpha(image: np.ndarray) -> bool:
+    """Whether an image [H,W,3] or [H,W,4] has alpha. One that is transparent everywhere counts as opaque."""
+    return image.shape[2] == 4 and bool(image[..., 3].max() >= LEAST_ALPHA)
+
+
+def opaque(image: np.ndarray) -> np.ndarray:
+    """An image [H,W,3] or [H,W,4], in 0..1 with straight alpha, over middle gray: [H,W,3].
 
     Transparent pixels may hold any color, which a segmenter must not take for a part of the subject.
     """
+    if not has_alpha(image):
+        return image[..., :3]
     return by_bands(lambda band: band[..., :3] * band[..., 3:] + 0.5 * (1 - band[..., 3:]), image)
 
 

@@ -37,7 +37,7 @@ def grabcut(
     """
     height, width = image.shape[:2]
     scale = min(1.0, WORKING_SIDE / max(height, width))
-    size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
+    size = Size(width, height).scaled(scale)
     small = (np.clip(reduce(image, size), 0, 1) * 255).astype(np.uint8)
     small = np.ascontiguousarray(small[..., ::-1])
     labels = first_labels(

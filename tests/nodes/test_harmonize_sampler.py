@@ -205,6 +205,22 @@ def test_a_reference_s_own_prompt_is_the_reference_s_alone(method):
     assert torch.equal(apart[1], turned["samples"])
 
 
+@pytest.mark.parametrize("prompts", [{}, {"reference_positive": prompt(3)}])
+def test_an_item_whose_reference_is_its_composite_has_none(prompts):
+    """As in a batch with one cut-out, after inpainting: the scene is no longer the composite."""
+    scene, original = random_latent(batch=2), random_latent(batch=2, seed=4)
+    reference = torch.cat([original[:1], random_latent(seed=5)])
+    how = {"original_latent": original, "num_seeds": 2, **prompts}
+    done, sampled_reference, _ = outputs(model("EPS"), scene, reference_latent=reference, **how)
+    same = [torch.equal(*pair) for pair in zip(done["samples"], sampled_reference["samples"], strict=True)]
+    seeds = module("nodes.sampled_seeds").seeds_of(done)
+    assert same == [True, False] and torch.equal(seeds.scene[:, 0], seeds.reference[:, 0])
+    first = {**how, "original_latent": original[:1]}
+    alone = outputs(model("EPS"), scene[:1], reference_latent=original[:1], **first)
+    assert alone[0] is alone[1]
+    torch.testing.assert_close(alone[0]["samples"], done["samples"][:1], rtol=0, atol=ROUNDING)
+
+
 def test_an_item_taken_out_of_its_batch_has_its_own_noise_with_every_seed():
     latent = random_latent(batch=3)
     batched = sampled(model("EPS"), latent, num_seeds=2)

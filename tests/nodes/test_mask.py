@@ -103,6 +103,11 @@ def test_a_mask_that_loses_all_gives_a_warning():
     assert ran.execution.outputs["node"]["phd_warnings"] == ["The mask is empty."]
 
 
+def test_a_faint_mask_is_not_called_empty():
+    ran = run_node("PhDMask", mask=0.4 * MASK)
+    assert ran.text == ["The mask covers 8.3% of the image, in a box of 20×20 at (30, 20)."]
+
+
 def test_what_is_no_mask_is_refused_by_name():
     assert refused("PhDMask", mask=make_image(60, 80)).startswith("mask: A mask must be [H,W]")
 

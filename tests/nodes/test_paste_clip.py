@@ -168,3 +168,9 @@ def test_what_does_not_go_together_is_refused(given, words):
     given = {"background": CLIP, "subject": EXEMPLAR, "subject_mask": given.pop("mask", SUBJECT)} | GIVEN | given
     message = refused("PhDPasteBlend", **given)
     assert all(word in message for word in words), message
+
+
+def test_each_frame_is_a_step_of_progress():
+    heard = []
+    paste(keyframes=MOVE, on_progress=lambda node, *step: heard.append(step) if node == "node" else None)
+    assert (5, FRAMES) in heard

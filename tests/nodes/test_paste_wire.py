@@ -330,6 +330,28 @@ def test_a_repeated_batch_repeats_its_companions(batch):
     assert torch.equal(held.harmonize_mask, batch[6][KEY].harmonize_mask.repeat(2, 1, 1))
 
 
+def test_items_of_a_repeated_batch_have_their_own_companions(batch):
+    (twice,) = core.RepeatLatentBatch().repeat(batch[6], 2)
+    (some,) = core.LatentFromBatch().frombatch(twice, 1, 3)
+    held = module("nodes.companions").companions_of(some)
+    assert torch.equal(held.harmonize_mask, batch[6][KEY].harmonize_mask[[1, 2, 0]])
+
+
+def test_a_batch_of_one_seed_keeps_its_companions(batch):
+    companions = module("nodes.companions")
+    assert companions.companions_of({**batch[6], "batch_index": [0, 0, 0]}) is batch[6][KEY]
+
+
+def test_a_repeated_clip_is_refused(batch):
+    """Its masks are those of its frames, not of items."""
+    held = replace(batch[6][KEY], original=torch.zeros(1, 4, 3, 8, 8))
+    latent = {"samples": held.original.repeat(2, 1, 1, 1, 1), KEY: held}
+    with pytest.raises(ValueError, match="latent has 2 items, but Crop Around Subject made 1"):
+        module("nodes.companions").companions_of(latent)
+    (one,) = core.LatentFromBatch().frombatch({**latent, "samples": held.original}, 0, 1)
+    assert module("nodes.companions").companions_of(one) is held
+
+
 def test_a_joined_batch_is_refused(batch, demo):
     latent = dict(batch[6])
     latent |= {"samples": latent["samples"].repeat(2, 1, 1, 1), "batch_index": [0, 1, 2, 0, 1, 2]}

@@ -71,6 +71,16 @@ def test_the_cut_out_has_the_subject_s_colors_beyond_its_edge():
     assert red > 0.7 and green < 0.3
 
 
+def test_a_cut_out_that_is_segmented_keeps_its_colors_at_its_soft_edge():
+    """They are the subject's own already: no background shows through, whatever transparent pixels hold."""
+    alpha = SQUARE.clone()
+    alpha[:, 14] = alpha[:, 13] = 0.5 * SQUARE[:, 15]
+    image = torch.dstack([0.5 * (alpha[0, ..., None] > 0).expand(-1, -1, 3), alpha[0]])[None]
+    mask, cutout, _, _ = run_node("PhDSegment", image=image, segmenter=finds(np.ones((60, 80)))).values
+    assert torch.equal(mask, alpha)
+    torch.testing.assert_close(cutout[0, ..., :3][alpha[0] > 0], image[0, ..., :3][alpha[0] > 0], rtol=0, atol=2 / 255)
+
+
 def test_nothing_found_is_an_empty_mask_and_a_sentence():
     ran = run_node("PhDSegment", image=scene(batch=2), segmenter=finds(np.zeros((60, 80))))
     assert not ran.values[0].any()

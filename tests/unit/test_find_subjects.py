@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phd_ops.pixels.geometry import Size
-from phd_ops.segmenters.find_subjects import find_subjects, over_gray
+from phd_ops.segmenters.find_subjects import find_subjects, opaque
 from phd_ops.segmenters.prompt import Prompt, clip_to_image, one_per_box
 from phd_ops.segmenters.refine_mask import MaskRefinement
 
@@ -69,9 +69,9 @@ def test_an_image_that_is_transparent_everywhere_counts_as_opaque():
     assert np.array_equal(found(LEFT, image=rgba).mask, LEFT)
 
 
-def test_over_gray_by_hand():
+def test_an_image_with_alpha_lies_over_gray():
     rgba = np.array([[[1.0, 0.0, 0.5, 0.25]]], np.float32)
-    assert over_gray(rgba).tolist() == [[[0.625, 0.375, 0.5]]]
+    assert opaque(rgba).tolist() == [[[0.625, 0.375, 0.5]]]
 
 
 def test_what_lies_outside_the_image_is_left_out_with_a_message():

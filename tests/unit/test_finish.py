@@ -187,3 +187,12 @@ def test_of_a_relit_foreground_in_other_surroundings_only_the_light_is_used(surr
     assert done.pose.fits
     # Around the subject the scene stays, but for a shadow of the rim's own rounding.
     assert np.abs(done.stitched.image - layers.background)[ring].max() < 2 / 255
+
+
+@pytest.mark.parametrize("shape", [(600, 1), (1, 600), (1, 1)])
+def test_a_strip_is_finished(shape):
+    rng = np.random.default_rng(0)
+    background, composite, returned = (rng.random((*shape, 3), np.float32) for _ in range(3))
+    mask = np.ones(shape, np.float32)
+    done = finished(Layers(background, composite, mask, mask, mask, mask), returned)
+    assert done.stitched.image.shape == (*shape, 3)

@@ -22,6 +22,11 @@ from phd_ops.pixels.geometry import (
 SIDES = st.integers(1, 700)
 
 
+def test_a_reduced_size_keeps_its_shape_and_a_pixel_a_side():
+    assert Size(640, 480).reduced_to(64) == (64, 48) and Size(64, 48).reduced_to(640) == (64, 48)
+    assert Size(600, 1).reduced_to(60) == (60, 1) and Size(3, 2).scaled(2) == (6, 4)
+
+
 def moved(placement, subject, scene, point):
     matrix = placement.matrix(subject, scene)
     return matrix[:, :2] @ np.array(point, float) + matrix[:, 2]

@@ -598,6 +598,29 @@ def test_each_mask_of_a_batch_has_its_own_black():
     assert torch.equal(zero_black(torch.stack([faint, speck])), torch.stack([torch.zeros(8, 8), speck]))
 
 
+class OnGpu(torch.Tensor):
+    """A tensor that numpy does not see until it is copied to the CPU, as those of a GPU."""
+
+    def numpy(self, **_):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self, *_):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_mask_on_a_gpu_is_cleaned_there():
+    noise = torch.randint(0, 4, (1, 1, 64, 64), generator=torch.Generator().manual_seed(0)) / 255
+    cleaned = zero_black(noise.as_subclass(OnGpu))
+    assert isinstance(cleaned, OnGpu) and not cleaned.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_masks_of_every_float_type_are_cleaned(dtype):
+    noise = (torch.randint(0, 4, (1, 64, 64), generator=torch.Generator().manual_seed(0)) / 255).to(dtype)
+    cleaned = zero_black(noise)
+    assert cleaned.dtype == dtype and not cleaned.any()
+
+
 @pytest.mark.parametrize(("images", "frames", "stride"), [(9, 3, 4), (81, 21, 4), (17, 3, 8), (13, 3, 6), (8, 3, None)])
 def test_the_first_latent_frame_of_a_video_is_one_image(images, frames, stride):
     assert temporal_stride(images, frames) == stride

@@ -20,6 +20,13 @@ def test_without_a_reference_its_channels_and_the_last_one_are_0():
     assert torch.equal(seen[:, :6], torch.cat([COMPOSITE, SUBJECT, HIDDEN], 1)) and not seen[:, 6:].any()
 
 
+def test_an_item_whose_reference_is_its_composite_has_none():
+    composite, subject, hidden = (torch.cat([part, part]) for part in (COMPOSITE, SUBJECT, HIDDEN))
+    seen = module_condition(composite, subject, hidden, torch.cat([COMPOSITE, REFERENCE]))
+    assert torch.equal(seen[:2], module_condition(COMPOSITE, SUBJECT, HIDDEN))
+    assert torch.equal(seen[2:], module_condition(COMPOSITE, SUBJECT, HIDDEN, REFERENCE))
+
+
 @pytest.mark.parametrize(
     ("name", "given"),
     [

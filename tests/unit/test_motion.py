@@ -5,7 +5,7 @@ import pytest
 from motion_support import about_center
 
 from phd_ops.pixels.geometry import Size, mapped
-from phd_ops.pixels.motion import find_motion
+from phd_ops.pixels.motion import agreeing, find_motion
 from phd_ops.pixels.register import inverted
 
 SIZE = Size(400, 300)
@@ -35,7 +35,7 @@ def test_the_model_that_moved_the_points_is_found(model, wrong):
     assert motion.model == model
     corners = np.array([[0, 0], [400, 0], [400, 300], [0, 300]], float)
     assert np.abs(mapped(motion.matrix, mapped(inverted(TRUE[model]), corners)) - corners).max() < 0.05
-    assert motion.agreed.mean() == pytest.approx(1 - wrong, abs=0.06)
+    assert agreeing(moved, still).mean() == pytest.approx(1 - wrong, abs=0.06)
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.1, 0.3])
