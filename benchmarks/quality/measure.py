@@ -25,7 +25,7 @@ def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
             runs = runs_of(plan, weights, method, level)
             for run in runs:
                 measure_method(plan, store, run, method, chunks)
-            done = gathered(store, runs, method.label, plan.count)
+            done = gathered(store, runs, method.label, plan.numbers)
             results.setdefault(level, []).append(done)
             print(f"{level or 'no':>4} calls  {method.label:<72} fMSE {done.mean('fmse'):.4f}", flush=True)
     return results
@@ -41,9 +41,9 @@ def measure_method(
     plan: Plan, store: Store, run: Run, method: Method, chunks: Callable[[tuple[int, ...]], Chunk]
 ) -> None:
     """Runs a method on the missing scenes, one chunk at a time, and stores each chunk's rows."""
-    missing = store.missing(run, plan.count)
+    missing = store.missing(run, plan.numbers)
     for start in range(0, plan.count, CHUNK):
-        numbers = [number for number in range(start, min(start + CHUNK, plan.count)) if number in missing]
+        numbers = [number for number in plan.numbers[start : start + CHUNK] if number in missing]
         if not numbers:
             continue
         chunk = chunks(tuple(numbers))
@@ -61,5 +61,5 @@ def measure_method(
 def keep_images(plan: Plan, run: Run, numbers: list[int], images: np.ndarray) -> None:
     """Saves the images of the first scene of each stratum, for the contact sheet."""
     for number, image in zip(numbers, images, strict=True):
-        if number < SHOWN and run.seed == 0:
+        if number in plan.numbers[:SHOWN] and run.seed == 0:
             write(image_file(plan.folder, run, number), image)

@@ -65,7 +65,7 @@ def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int]
     """The scores of all scenes of their own color, by row, prompt and calls; the paste is ("paste", "right", 0)."""
     model, (module,) = Model(), call("PhDLoadModule", module="demo model's")
     found: dict[tuple[str, str, int], list[dict]] = {}
-    numbers = [number for number in range(plan.count) if stratum_of(number) != "same color"]
+    numbers = [number for number in plan.numbers if stratum_of(number) != "same color"]
     for start in range(0, len(numbers), CHUNK):
         chunk = Chunk([scene(number, plan.split) for number in numbers[start : start + CHUNK]], model)
         images = {("paste", "right", 0): chunk.composites}

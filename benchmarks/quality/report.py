@@ -13,7 +13,10 @@ NUMBERS = ROOT / "docs" / "benchmarks.md"
 # The page has the table of a whole run between these marks.
 MARKS = ("<!-- python3 dev.py bench quality -->", "<!-- end of bench quality -->")
 # The pack's methods; all others are rivals.
-OURS = ("ours", "with_reference", "with_reference_eps", "langevin", "ksampler_relight")
+OURS = (
+    "ours", "with_reference", "with_reference_eps", "single_defaults", "with_reference_defaults", "langevin",
+    "ksampler_relight",
+)  # fmt: skip
 
 
 def report(plan: Plan, results: dict[int, list[Result]], weights: str, quick: bool, wanted: Bounds) -> dict:
@@ -34,7 +37,7 @@ def report(plan: Plan, results: dict[int, list[Result]], weights: str, quick: bo
     (plan.folder / "quality.md").write_text(table, encoding="utf-8")
     if plan.published:
         put_between_marks(NUMBERS, table)
-    for file in sheet.save(plan.folder, results, shown, plan.split, weights):
+    for file in sheet.save(plan, results, shown, weights):
         print(f"Wrote {file}")
     print(line_of_json(results, figures, plan))
     return figures

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common.drawing import BACK, words
+from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import Run
 from benchmarks.quality.table import GROUPS, OWN, STRATA, Result, interval
@@ -84,21 +85,21 @@ def by_stratum(compared: list[Result], file: Path) -> Path:
     return file
 
 
-def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: Path) -> Path:
+def sheet(plan: Plan, compared: list[Result], weights: str, file: Path) -> Path:
     """A row for each stratum: the given images, each method's image with its fMSE, the truth."""
     listed = {result.name: result for result in compared}
     columns = [*GIVEN, *(name for name in COLUMNS if name in listed), "truth"]
     wide, high = GAP + len(columns) * (TILE + GAP), 2 * LABEL + TILE + GAP
     image = Image.new("RGB", (wide, SHOWN * high + GAP), BACK)
     draw = ImageDraw.Draw(image)
-    for number in range(SHOWN):
-        given, top = scene(number, split), number * high
+    for row, number in enumerate(plan.numbers[:SHOWN]):
+        given, top = scene(number, plan.split), row * high
         words(draw, (GAP, top + 4), f"{stratum_of(number)}: {given.prompt}", size=14)
         for column, name in enumerate(columns):
             left, label = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                file_of = image_file(folder, Run(weights, split, name, result.level, result.settings, 0), number)
+                file_of = image_file(plan.folder, Run(weights, plan.split, name, result.level, result.settings, 0), number)
                 if not file_of.is_file():
                     continue  # the image was deleted; its row still counts
                 tile = Image.open(file_of).convert("RGB")
@@ -125,13 +126,12 @@ def summary(results: dict[int, list[Result]], file: Path) -> Path:
     return file
 
 
-def save(
-    folder: Path, results: dict[int, list[Result]], compared: list[Result], split: str, weights: str
-) -> list[Path]:
+def save(plan: Plan, results: dict[int, list[Result]], compared: list[Result], weights: str) -> list[Path]:
+    folder = plan.folder
     folder.mkdir(parents=True, exist_ok=True)
     return [
         summary(results, folder / "quality.csv"),
         by_calls(results, folder / "quality_calls.png"),
         by_stratum(compared, folder / "quality_strata.png"),
-        sheet(folder, compared, split, weights, folder / "quality_scenes.jpg"),
+        sheet(plan, compared, weights, folder / "quality_scenes.jpg"),
     ]

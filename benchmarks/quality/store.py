@@ -8,6 +8,7 @@ is of an older version of the benchmark: it is written anew.
 import csv
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +62,9 @@ class Store:
                 except (KeyError, TypeError, ValueError):
                     continue  # a line that was cut off by an interruption
 
-    def missing(self, run: Run, count: int) -> list[int]:
-        """Which of the first `count` scenes have no row."""
-        return [number for number in range(count) if number not in self.rows.get(run, {})]
+    def missing(self, run: Run, numbers: Iterable[int]) -> list[int]:
+        """Which of these scenes have no row."""
+        return [number for number in numbers if number not in self.rows.get(run, {})]
 
     def add(self, run: Run, rows: dict[int, dict]) -> None:
         """Appends rows by scene number; they are on disk when this returns."""

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +43,11 @@ class Result:
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def gathered(store: Store, runs: list[Run], label: str, count: int) -> Result | None:
+def gathered(store: Store, runs: list[Run], label: str, numbers: Sequence[int]) -> Result | None:
     """The result of a method's runs, one for each seed; None while a scene is missing."""
-    if any(store.missing(run, count) for run in runs):
+    if any(store.missing(run, numbers) for run in runs):
         return None
-    rows = [[store.rows[run][number] for number in range(count)] for run in runs]
+    rows = [[store.rows[run][number] for number in numbers] for run in runs]
     values = {name: np.array([[row[name] for row in one] for one in rows]) for name in ("seconds", *FIGURES)}
     with np.errstate(invalid="ignore"):
         known = {name: over_seeds(array) for name, array in values.items()}
