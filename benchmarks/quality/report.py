@@ -1,17 +1,25 @@
-"""What `bench quality` reports: tables, figures with their bounds, the table for docs/benchmarks.md, the JSON line."""
+"""What `bench quality` reports: tables, figures with their bounds, the files of results/, the JSON line."""
 
 import json
-from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common.table import Bounds, Section, shortened, show, verdict
-from benchmarks.quality import model, sheet
+from benchmarks.quality import consistency, docs, model, sheet
+from benchmarks.quality.methods import methods
 from benchmarks.quality.plan import MAIN_LEVEL, Plan
-from benchmarks.quality.table import GROUPS, OWN, SAME, STRATA, Result, as_json, line, markdown, ratio_interval
-from devtools.paths import ROOT
+from benchmarks.quality.table import (
+    GROUPS,
+    OWN,
+    SAME,
+    STRATA,
+    Result,
+    as_json,
+    line,
+    line_of_units,
+    ratio_interval,
+    units_as_json,
+)  # fmt: skip
 
-NUMBERS = ROOT / "docs" / "benchmarks.md"
-# The page has the table of a whole run between these marks.
-MARKS = ("<!-- python3 dev.py bench quality -->", "<!-- end of bench quality -->")
 # The pack's methods; all others are rivals.
 OURS = (
     "ours", "with_reference", "with_reference_eps", "single_defaults", "with_reference_defaults", "langevin",
@@ -24,22 +32,27 @@ def report(plan: Plan, results: dict[int, list[Result]], weights: str, quick: bo
     level, shown = main_level(results), compared(results)
     print_table(f"Own color, {level} model calls", shown, OWN)
     print_table(f"The background's color, {level} model calls", shown, (SAME,))
+    print_units(shown)
     own = {result.name: result.of(OWN) for result in shown}
     for result in own.values():
         if result.name not in OURS and result.mean("fmse") < own["with_reference"].mean("fmse"):
             print(f"  ! {result.name} beats with_reference: fMSE {result.mean('fmse'):.4f}")
+    every = methods((consistency.LEVEL,))
+    changes = consistency.measure(plan, weights, [method for listed in every.values() for method in listed])
+    show(consistency.section(changes), {})
     section = model.measure(quick)
     show(section, {})
     figures = figures_of(results, own) | section.figures
     print("\nBounds")
     print("\n".join(verdict(wanted, name, figures[name]) for name in wanted), flush=True)
-    table = markdown(shown, plan)
-    (plan.folder / "quality.md").write_text(table, encoding="utf-8")
-    if plan.published:
-        put_between_marks(NUMBERS, table)
-    for file in sheet.save(plan, results, shown, weights):
+    for file in (
+        *sheet.save(plan, results, shown, weights),
+        consistency.save(changes, plan.folder / "consistency.csv"),
+    ):
         print(f"Wrote {file}")
-    print(line_of_json(results, figures, plan))
+    if plan.published:
+        page.write(docs.tables())
+    print(line_of_json(results, figures, changes, plan))
     return figures
 
 
@@ -58,6 +71,14 @@ def print_table(title: str, results: list[Result], strata: tuple[str, ...]) -> N
     section = Section(f"{title}, {len(paste.stratum)} scenes")
     for result in sorted(chosen, key=lambda result: result.mean("fmse")):
         section.row(result.name, line(result, paste))
+    show(section, {})
+
+
+def print_units(results: list[Result]) -> None:
+    paste = next(result for result in results if result.name == "paste")
+    section = Section(f"iHarmony4's units, {len(paste.stratum)} scenes of all strata")
+    for result in sorted(results, key=lambda result: result.mean("fmse_255")):
+        section.row(result.name, line_of_units(result, paste))
     show(section, {})
 
 
@@ -80,23 +101,19 @@ def figures_of(results: dict[int, list[Result]], own: dict[str, Result]) -> dict
     }
 
 
-def line_of_json(results: dict[int, list[Result]], figures: dict, plan: Plan) -> str:
-    parts = {"n": plan.count, "seeds": plan.seeds}
-    for group, strata in GROUPS.items():
-        parts[group] = {result.name: as_json(result.of(strata)) for result in compared(results)}
-    parts["strata"] = {
-        stratum: {result.name: as_json(result.of((stratum,))) for result in compared(results)} for stratum in STRATA
-    }
+def line_of_json(results: dict[int, list[Result]], figures: dict, changes: list[Result], plan: Plan) -> str:
+    shown = compared(results)
+    paste = next(result for result in shown if result.name == "paste")
+
+    def of(strata: tuple[str, ...]) -> dict[str, dict]:
+        return {result.name: as_json(result.of(strata), paste.of(strata)) for result in shown}
+
+    parts = {"n": plan.count, "seeds": plan.seeds, **{group: of(strata) for group, strata in GROUPS.items()}}
+    parts["strata"] = {stratum: of((stratum,)) for stratum in STRATA}
+    parts["iharmony_units"] = units_as_json(shown)
+    parts["consistency"] = consistency.as_json(changes)
     parts["levels"] = {
         level: {result.name: shortened(result.mean("fmse")) for result in listed} for level, listed in results.items()
     }
     kept = {name: value if isinstance(value, str | list) else shortened(value) for name, value in figures.items()}
     return json.dumps(parts | kept)
-
-
-def put_between_marks(page: Path, table: str) -> None:
-    """Replaces the table between MARKS; a page without the marks stays as it is."""
-    text = page.read_text(encoding="utf-8")
-    if all(mark in text for mark in MARKS):
-        before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-        page.write_text(f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}", encoding="utf-8")

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common.drawing import BACK, words
+from benchmarks.common.subject_scores import FIGURES
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import Run
-from benchmarks.quality.table import GROUPS, OWN, STRATA, Result, interval
+from benchmarks.quality.table import OWN, STRATA, Result, interval, parts_of, ratio_interval, worse
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -23,8 +24,9 @@ TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
 # Columns of the contact sheet, at the main level of model calls.
 COLUMNS = ("with_reference", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
-COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2"}
-SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "ring", "seam", "shadow_iou", "outside_equal", "seconds")
+COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2",
+          "with_reference_defaults": "#7a3b00", "single_defaults": "#b08a4a"}  # fmt: skip
+SUMMARY = (*(name for name in FIGURES if name != "foreground"), "seconds")
 
 
 def image_file(folder: Path, run: Run, number: int) -> Path:
@@ -53,6 +55,9 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
         )  # fmt: skip
     for result in results[0]:
         mean = result.of(OWN).mean("fmse")
+        if result.calls:
+            axes.plot(result.calls, mean, marker="D", linestyle="", label=result.name, color=COLORS[result.name])
+            continue
         axes.axhline(mean, linestyle=":", linewidth=1, color=COLORS.get(result.name, "#bbbbc4"))
         axes.annotate(result.name, (levels[-1], mean), fontsize=8, va="bottom", ha="right")
     axes.set(
@@ -99,7 +104,8 @@ def sheet(plan: Plan, compared: list[Result], weights: str, file: Path) -> Path:
             left, label = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                file_of = image_file(plan.folder, Run(weights, plan.split, name, result.level, result.settings, 0), number)
+                run = Run(weights, plan.split, name, result.level, result.settings, 0)
+                file_of = image_file(plan.folder, run, number)
                 if not file_of.is_file():
                     continue  # the image was deleted; its row still counts
                 tile = Image.open(file_of).convert("RGB")
@@ -112,16 +118,24 @@ def sheet(plan: Plan, compared: list[Result], weights: str, file: Path) -> Path:
     return file
 
 
-def summary(results: dict[int, list[Result]], file: Path) -> Path:
-    """Means of all figures by group and method, as CSV."""
+def summary(plan: Plan, results: dict[int, list[Result]], file: Path) -> Path:
+    """Means of all figures by group and method, as CSV: `docs.py` makes the tables of docs/benchmarks.md of them."""
+    paste = next(result for result in results[0] if result.name == "paste")
+    pastes, intervals = parts_of(paste), ("fmse_low", "fmse_high", "of_paste", "of_paste_low", "of_paste_high")
     with file.open("w", newline="") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["group", "method", "label", "level", "calls", "scenes", "fmse_low", "fmse_high", *SUMMARY])
-        for group, strata in {**GROUPS, **{stratum: (stratum,) for stratum in STRATA}}.items():
-            for level, listed in results.items():
-                for result in (whole.of(strata) for whole in listed):
-                    columns = [group, result.name, result.label, level, result.calls, len(result.stratum)]
-                    figures = [*interval(result.values["fmse"]), *(result.mean(name) for name in SUMMARY)]
+        writer.writerow(
+            ["group", "method", "label", "level", "calls", "scenes", "seeds", *intervals, "worse", *SUMMARY]
+        )
+        for group in pastes:
+            theirs = pastes[group].values["fmse"]
+            for level, listed in results.items() if len(theirs) else ():
+                for result in (parts_of(whole)[group] for whole in listed):
+                    own = result.values["fmse"]
+                    columns = [group, result.name, result.label, level, result.calls, len(own), plan.seeds]
+                    ratios = [own.mean() / theirs.mean(), *ratio_interval(own, theirs)]
+                    figures = [*interval(own), *ratios, worse(result, pastes[group])]
+                    figures += [result.mean(name) for name in SUMMARY]
                     writer.writerow([*columns, *(f"{figure:.5g}" for figure in figures)])
     return file
 
@@ -130,7 +144,7 @@ def save(plan: Plan, results: dict[int, list[Result]], compared: list[Result], w
     folder = plan.folder
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        summary(results, folder / "quality.csv"),
+        summary(plan, results, folder / "quality.csv"),
         by_calls(results, folder / "quality_calls.png"),
         by_stratum(compared, folder / "quality_strata.png"),
         sheet(plan, compared, weights, folder / "quality_scenes.jpg"),

@@ -24,7 +24,7 @@ from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, show
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import Run, Store, weights_hash
-from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line
+from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line, units_as_json
 from devtools.executor import WorkflowError, new_executor, run_workflow
 from devtools.paths import DEMO_WEIGHTS
 from devtools.server import Server
@@ -210,7 +210,7 @@ def paste(numbers: Iterable[int], render: Callable) -> Result:
     rows = [score(render(number).composite, render(number)) for number in numbers]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     stratum = np.array([stratum_of(number) for number in numbers])
-    return Result("paste", "paste", "", 0, 0, stratum, values | {"seconds": np.full(count, math.nan)})
+    return Result("paste", "paste", "", 0, 0, stratum, values | {"seconds": np.full(len(rows), math.nan)})
 
 
 def measure(plan, store: Store, file: Path, side: int, address: str | None, folder: Path) -> int:
@@ -244,6 +244,7 @@ def measure(plan, store: Store, file: Path, side: int, address: str | None, fold
             section.row(result.name, line(result, chosen[-1]))
         show(section, {})
         where = parts if group in GROUPS else parts.setdefault("strata", {})
-        where[group] = {result.name: as_json(result) for result in chosen}
+        where[group] = {result.name: as_json(result, chosen[-1]) for result in chosen}
+    parts["iharmony_units"] = units_as_json(results)
     print(json.dumps(parts))
     return 0
