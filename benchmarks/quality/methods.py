@@ -225,8 +225,9 @@ def by_sampler(sampler: Callable, steps: int, denoise: float) -> Callable:
     return run
 
 
-def lanpaint(inner: int) -> Callable:
-    return lambda: rival_loops.sampler(rival_loops.lanpaint, inner=inner, pinned=False)
+def lanpaint(inner: int, length: float) -> Callable:
+    # Its lambda is left at 5: the demo model does not see what that strength changes, so other values give the same.
+    return lambda: rival_loops.sampler(rival_loops.lanpaint, inner=inner, step=length, pinned=False)
 
 
 def repaint(jumps: int) -> Callable:
@@ -253,7 +254,9 @@ WITH_REFERENCE = {
 # Of 0.3, 0.5 and 0.75 the least was best for every rival.
 OUR_DENOISE, RIVAL_DENOISE = 0.75, 0.3
 # By level: outer steps and inner steps; outer steps and jumps.
-LANPAINT = {10: (2, 8), 36: (6, 6), 60: (10, 5), 120: (20, 5)}
+LANPAINT = {10: (5, 1), 36: (18, 1), 60: (30, 1), 120: (60, 1)}
+# Of 0.1, 0.2 (the default) and 1 the shortest was best, and so were few inner steps.
+LANPAINT_LENGTH = 0.1
 REPAINT = {10: (5, 2), 36: (8, 5), 60: (12, 5), 120: (24, 5)}
 
 
@@ -286,9 +289,9 @@ def sampled(level: int) -> list[Method]:
         lambda steps, jumps, denoise: by_sampler(repaint(jumps), steps, denoise),
         steps=outer, jumps=jumps, denoise=RIVAL_DENOISE)  # fmt: skip
     outer, inner = LANPAINT[level]
-    add("lanpaint", "LanPaint v1.x", outer + (outer - 1) * inner,
-        lambda steps, inner, denoise: by_sampler(lanpaint(inner), steps, denoise),
-        steps=outer, inner=inner, denoise=RIVAL_DENOISE)  # fmt: skip
+    add("lanpaint", "LanPaint's rule", outer + (outer - 1) * inner,
+        lambda steps, inner, length, denoise: by_sampler(lanpaint(inner, length), steps, denoise),
+        steps=outer, inner=inner, length=LANPAINT_LENGTH, denoise=RIVAL_DENOISE)  # fmt: skip
     return found
 
 

@@ -519,6 +519,7 @@ def test_the_classifier_recognizes_held_out_solids(pack):
 def benchmark(pack, tmp_path_factory):
     """Exit status, printed lines, and the folder of the results, of a run with few small scenes and drawn images."""
     from benchmarks.quality import measure, model, sheet
+    from benchmarks.quality.methods import methods
 
     if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
@@ -526,7 +527,10 @@ def benchmark(pack, tmp_path_factory):
         # A quick run has a quarter of these.
         for name, count in (("TRUTHS", 8), ("DRAWN", 4), ("HOLES", 4)):
             patch.setattr(model, name, count)
+        # Without truth, two methods on one scene.
         patch.setattr(consistency, "SCENES", 1)
+        few = {level: [listed[level and 1]] for level, listed in methods((10,)).items()}
+        patch.setattr(quality_report, "methods", lambda levels: few)
         for module in (measure, sheet, consistency):
             patch.setattr(module, "scene", functools.partial(quality_scenes.scene, side=64))
         return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
@@ -552,7 +556,8 @@ def test_the_line_of_json_has_iharmony_units_and_what_needs_no_truth(printed):
     units, changes = printed["iharmony_units"], printed["consistency"]
     assert units["all"]["n"] == 8 and {*units["strata"]} == {*STRATA} and {*units["foreground"]} == {*FOREGROUND}
     assert {*units["all"]["with_reference_defaults"]} == {*UNITS, "worse"}
-    assert changes["n"] == 1 and {*changes["with_reference"]} == {*consistency.FIGURES}
+    assert {*changes} == {"n", "paste", "with_reference"} and changes["n"] == 1
+    assert {*changes["with_reference"]} == {*consistency.FIGURES}
     assert changes["paste"]["light"] == pytest.approx(1, abs=0.01)
 
 
