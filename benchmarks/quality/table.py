@@ -149,7 +149,7 @@ def units_as_json(results: list[Result]) -> dict:
     """iHarmony4's figures of all scenes, by stratum and by the subject's share of the image. One result is the
     paste's."""
     paste = next(result for result in results if result.name == "paste")
-    parts = {name: {"n": len(part.stratum)} for name, part in parts_of(paste).items()}
+    parts: dict[str, dict] = {name: {"n": len(part.stratum)} for name, part in parts_of(paste).items()}
     for result in results:
         for name, part in parts_of(result).items():
             if parts[name]["n"]:
