@@ -23,9 +23,9 @@ from relit_scenes.render import Scene, grown, moved
 
 # Scenes, and the model calls of each method.
 SCENES, LEVEL = 12, 10
-# light: the error of result(L1) + result(L2) as a share of result(L1 + L2), root mean square over the subject in linear
+# light_error: the error of result(L1) + result(L2) as a share of result(L1 + L2), root mean square over the subject in linear
 # light; the paste's is 1. The others: root mean square change of the result over the subject, in levels of 255.
-FIGURES = ("light", "mask", "seed", "crop")
+FIGURES = ("light_error", "mask_change", "seed_change", "crop_change")
 # In pixels: no multiple of a latent cell.
 MOVE = (5, 3)
 # The first of the two lights has this share of red, green and blue at the left edge, and this at the right one.
@@ -92,10 +92,10 @@ def figures_of(run: Callable[[Chunk, int], np.ndarray], given: list[Scene], mode
         masks = [rms(changed[index][core] - image) for changed in (wider, narrower)]
         rows.append(
             {
-                "light": rms(added - light) / max(rms(light), 1e-6),
-                "mask": 255 * float(np.mean(masks)),
-                "seed": 255 * rms(other_seed[index][core] - image),
-                "crop": 255 * rms(other_crop[index][core] - image),
+                "light_error": rms(added - light) / max(rms(light), 1e-6),
+                "mask_change": 255 * float(np.mean(masks)),
+                "seed_change": 255 * rms(other_seed[index][core] - image),
+                "crop_change": 255 * rms(other_crop[index][core] - image),
             }
         )
     return rows
@@ -129,10 +129,10 @@ def measure(plan: Plan, weights: str, methods: Iterable[Any]) -> list[Result]:
 def section(results: list[Result]) -> Section:
     count = len(results[0].stratum)
     found = Section(f"Without truth, {count} scenes, at most {LEVEL} calls: RMS over the subject")
-    for result in sorted(results, key=lambda result: result.mean("light")):
+    for result in sorted(results, key=lambda result: result.mean("light_error")):
         light, *changes = (result.mean(name) for name in FIGURES)
         text = "  ".join(f"{name} {value:5.2f}" for name, value in zip(FIGURES[1:], changes, strict=True))
-        found.row(result.name, f"{result.calls:4d} calls  light adds up but for {light:.3f}   levels of 255: {text}")
+        found.row(result.name, f"{result.calls:4d} calls  {FIGURES[0]} {light:.3f}  levels of 255: {text}")
     return found
 
 

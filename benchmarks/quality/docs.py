@@ -43,6 +43,11 @@ def number(row: dict[str, str], name: str, digits: int) -> str:
     return f"{float(row[name]):.{digits}f}"
 
 
+def share(row: dict[str, str]) -> str:
+    """The share of scenes worse than the paste."""
+    return f"{100 * float(row['worse']):.0f} %"
+
+
 def own_color(rows: list[dict[str, str]]) -> str:
     """The main table: methods sorted by their error, subjects of their own color."""
     columns = (
@@ -52,11 +57,10 @@ def own_color(rows: list[dict[str, str]]) -> str:
     lines = []
     for row in sorted(rows, key=lambda row: float(row["fmse"])):
         error = f"{number(row, 'fmse', 4)} [{number(row, 'fmse_low', 4)}, {number(row, 'fmse_high', 4)}]"
-        share = f"{number(row, 'of_paste', 2)} [{number(row, 'of_paste_low', 2)}, {number(row, 'of_paste_high', 2)}]"
+        ratio = f"{number(row, 'of_paste', 2)} [{number(row, 'of_paste_low', 2)}, {number(row, 'of_paste_high', 2)}]"
         figures = [("de00", 1), ("light", 3), ("identity", 2), ("boundary", 2), ("ring", 4), ("ring_edge", 3)]
         lines.append(
-            [name_of(row), row["calls"], error, share, f"{float(row['worse']):.0%}"]
-            + [number(row, *figure) for figure in figures]
+            [name_of(row), row["calls"], error, ratio, share(row)] + [number(row, *figure) for figure in figures]
         )
     return markdown((scenes_of(rows[0]), *columns), lines)
 
@@ -79,7 +83,7 @@ def units(rows: list[dict[str, str]]) -> str:
         parts = [groups.get(name) for name in FOREGROUND]
         cells = [f"{number(part, 'mse_255', 1)} / {number(part, 'fmse_255', 0)}" if part else "" for part in parts]
         figures = [number(row, "mse_255", 1), number(row, "fmse_255", 1), number(row, "psnr", 2)]
-        lines.append([name_of(row), *figures, f"{float(row['worse']):.0%}", *cells])
+        lines.append([name_of(row), *figures, share(row), *cells])
     title = scenes_of(next(row for row in rows if row["group"] == "all"))
     return markdown((title, *columns), lines)
 
@@ -90,13 +94,13 @@ def by_stratum(rows: list[dict[str, str]]) -> str:
     for groups in by_group(rows).values():
         strata = [groups[stratum] for stratum in STRATA]
         lines.append([name_of(groups["all"])])
-        lines[-1] += [f"{number(row, 'fmse_255', 0)}, {float(row['worse']):.0%}" for row in strata]
+        lines[-1] += [f"{number(row, 'fmse_255', 0)}, {share(row)}" for row in strata]
     return markdown(("fMSE, worse than the paste", *STRATA), lines)
 
 
 def without_truth(rows: list[dict[str, str]]) -> str:
     """What can be said without a truth: how far results are from adding up, and how much small changes change them."""
-    columns = ("calls", "light: 0 adds up", "matte ± 1 pixel", "another seed", "moved by (5, 3) pixels")
+    columns = ("calls", "light", "matte ± 1 pixel", "another seed", "moved by (5, 3) pixels")
     first, *rest = CHANGES
     lines = [
         [name_of(row), row["calls"], number(row, first, 3), *(number(row, name, 2) for name in rest)]
