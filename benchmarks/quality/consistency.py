@@ -23,8 +23,8 @@ from relit_scenes.render import Scene, grown, moved
 
 # Scenes, and the model calls of each method.
 SCENES, LEVEL = 12, 10
-# light_error: the error of result(L1) + result(L2) as a share of result(L1 + L2), root mean square over the subject in linear
-# light; the paste's is 1. The others: root mean square change of the result over the subject, in levels of 255.
+# light_error: the error of result(L1) + result(L2) as a share of result(L1 + L2), root mean square over the subject in
+# linear light; the paste's is 1. The others: root mean square change of the result over the subject, in levels of 255.
 FIGURES = ("light_error", "mask_change", "seed_change", "crop_change")
 # In pixels: no multiple of a latent cell.
 MOVE = (5, 3)
