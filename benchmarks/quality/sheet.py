@@ -23,7 +23,10 @@ SHOWN = len(STRATA)
 TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
 # Columns of the contact sheet, at the main level of model calls.
-COLUMNS = ("with_reference", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
+COLUMNS = (
+    "with_reference", "ours", "single_defaults", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson",
+    "reinhard",
+)  # fmt: skip
 COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2",
           "with_reference_defaults": "#7a3b00", "single_defaults": "#b08a4a"}  # fmt: skip
 SUMMARY = (*(name for name in FIGURES if name != "foreground"), "seconds")
