@@ -255,7 +255,7 @@ WITH_REFERENCE = {
 OUR_DENOISE, RIVAL_DENOISE = 0.75, 0.3
 # By level: outer steps and inner steps; outer steps and jumps.
 LANPAINT = {10: (5, 1), 36: (18, 1), 60: (30, 1), 120: (60, 1)}
-# Of 0.1, 0.2 (the default) and 1 the shortest was best, and so were few inner steps.
+# Of 0.1, 0.2 (the default) and 1 the shortest was best, and so were few inner steps; tried at 10 and 36 calls.
 LANPAINT_LENGTH = 0.1
 REPAINT = {10: (5, 2), 36: (8, 5), 60: (12, 5), 120: (24, 5)}
 
