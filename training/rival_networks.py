@@ -15,19 +15,14 @@ from torch import nn
 
 # The networks' input is resized to this square, in pixels.
 SIDE = 128
-WIDTHS = (48, 96, 192, 320)
+# Pixels of such squares are the channels of the first layer: light is smooth, and a CPU can train no finer.
+PATCH = 8
+WIDTHS = (48, 96, 192, 288)
 # Rec. 709, on sRGB values, as image editors' filters use it.
 LUMA = (0.2126, 0.7152, 0.0722)
 FILTERS = ("temperature", "brightness", "contrast", "saturation", "highlights", "shadows")
 # The factor of the two tone curves: at argument ±1 they are still monotonic.
 TONE = 3.0
-
-
-def normalized(channels: int) -> nn.BatchNorm2d:
-    layer = nn.BatchNorm2d(channels)
-    # Not needed at a constant momentum; without it every tensor of the state can be averaged.
-    layer.num_batches_tracked = None
-    return layer
 
 
 class Block(nn.Module):
@@ -36,8 +31,8 @@ class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), normalized(channels), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), normalized(channels),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels),
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -46,15 +41,15 @@ class Block(nn.Module):
 
 def joined(before: int, after: int, size: int = 1, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(before, after, size, stride, size // 2, bias=False)
-    return nn.Sequential(convolution, normalized(after), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
 
 
 class Encoder(nn.Module):
-    """Composite and matte to features at 1/4, 1/8, 1/16 and 1/32 of the side."""
+    """Composite and matte to features at 1/8, 1/16, 1/32 and 1/64 of the side."""
 
     def __init__(self):
         super().__init__()
-        self.stem = nn.Sequential(nn.PixelUnshuffle(4), joined(4 * 16, WIDTHS[0]))
+        self.stem = nn.Sequential(nn.PixelUnshuffle(PATCH), joined(4 * PATCH**2, WIDTHS[0]))
         pairs = zip(WIDTHS[:-1], WIDTHS[1:], strict=True)
         self.steps = nn.ModuleList([nn.Identity(), *(joined(before, after, 3, 2) for before, after in pairs)])
         self.blocks = nn.ModuleList(Block(width) for width in WIDTHS)
@@ -75,7 +70,7 @@ def pooled(features: torch.Tensor, matte: torch.Tensor) -> torch.Tensor:
 
 
 class PixelwiseTransform(nn.Module):
-    """A field of affine maps of RGB, at 1/4 of the side: [B,12,h,w], relative to the identity."""
+    """A field of affine maps of RGB, at 1/PATCH of the side: [B,12,h,w], relative to the identity."""
 
     def __init__(self):
         super().__init__()

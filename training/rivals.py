@@ -29,7 +29,7 @@ from training.stage import Log, cosine, set_rate
 WORK = CACHE / "rivals"
 STEPS, COUNT, RATE = 8000, 16, 1e-3
 # The pastes of the training split, and the share of them whose subject comes in one more light.
-PASTES, OTHER_LIGHT = 16000, 0.3
+PASTES, OTHER_LIGHT = 12000, 0.3
 # Both papers divide the error by the subject's size, but not by fewer pixels than these.
 LEAST_PIXELS = 100.0
 SAVE_EVERY, REPORT_EVERY = 50, 250
@@ -45,8 +45,14 @@ def weights_file(name: str) -> Path:
 def load(name: str) -> nn.Module:
     """A trained rival. Raises FileNotFoundError before it is trained."""
     network = NETWORKS[name]()
-    network.load_state_dict({key: value.float() for key, value in load_file(weights_file(name)).items()})
+    network.load_state_dict(load_file(weights_file(name)))
     return network.eval()
+
+
+def save(network: nn.Module, file: Path) -> None:
+    """All floating-point tensors in fp16."""
+    state = network.state_dict().items()
+    save_file({key: value.half() if value.is_floating_point() else value for key, value in state}, file)
 
 
 def batch_of(store: PasteStore, step: int, count: int = COUNT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -161,7 +167,7 @@ def train_rival(name: str, steps: int) -> None:
             row = {"step": training.step, "seconds": before + time.time() - began, "loss": float(np.mean(losses))}
             row |= shares(network, scenes)
             if row["own_color"] < min((old["own_color"] for old in curve), default=np.inf):
-                save_file({key: value.half() for key, value in network.state_dict().items()}, weights_file(name))
+                save(network, weights_file(name))
             curve.append(row)
             write_curve(curve_file, curve)
             losses.clear()
