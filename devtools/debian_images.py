@@ -48,8 +48,8 @@ def unpack(package: str) -> None:
 def resources(file: Path) -> dict[str, bytes]:
     """The uncompressed files inside a Qt resource file (.rcc), by path.
 
-    The format: a header, then at three offsets a tree of nodes, the files' data and their names. A folder's node has its
-    flags' second bit set and gives the number of its children and the first of them.
+    The format: a header, then at three offsets a tree of nodes, the files' data and their names. A folder's node has
+    the second bit of its flags set, and gives the number of its children and the first of them.
     """
     data = file.read_bytes()
     if data[:4] != b"qres":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.common.subject_scores import score
+from benchmarks.quality import trained_rivals
 from benchmarks.quality.methods import Method, methods
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
@@ -19,8 +20,9 @@ def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
     """Measures what is missing; returns the results by level (0: methods without a model)."""
     model, scenes = Model(), functools.cache(lambda number: scene(number, plan.split))
     chunks = functools.lru_cache(1)(lambda numbers: Chunk([scenes(number) for number in numbers], model))
-    results = {}
-    for level, listed in methods(plan.levels).items():
+    results, by_level = {}, methods(plan.levels)
+    by_level[0] += trained_rivals.methods(store, plan.split, plan.numbers, weights)
+    for level, listed in by_level.items():
         for method in listed:
             runs = runs_of(plan, weights, method, level)
             for run in runs:
@@ -28,6 +30,8 @@ def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
             done = gathered(store, runs, method.label, plan.numbers)
             results.setdefault(level, []).append(done)
             print(f"{level or 'no':>4} calls  {method.label:<72} fMSE {done.mean('fmse'):.4f}", flush=True)
+    if plan.published:
+        trained_rivals.keep(store, plan.split, weights)
     return results
 
 

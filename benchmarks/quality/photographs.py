@@ -1,16 +1,16 @@
 """The photographs of `bench quality --photographs`: composites as HCOCO's are made, whose truth is the photograph.
 
-None of them is in the repository, and no model here was trained on any of them. They are read from installed packages and
-from Debian's, all under free licenses (CC0, CC BY, CC BY-SA or public domain; of the quokka's nothing is stated). The
-subjects were found by u2netp through the pack's segmenter and checked by eye.
+None of them is in the repository, and no model here was trained on any of them. They are read from installed packages
+and from Debian's, all under free licenses (CC0, CC BY, CC BY-SA or public domain; for the quokka's none is stated). The
+subjects are found by u2netp through the pack's segmenter, and were checked by eye.
 """
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from benchmarks.common.color_transfers import TRANSFERS
 from benchmarks.quality.scenes import SIDE
@@ -23,6 +23,9 @@ from relit_scenes.render import RING
 
 # Photographs are segmented at this size.
 SEGMENTED = 512
+# HCOCO's authors removed unnatural composites by hand; here those are left out whose subject changed by more than this
+# mean CIEDE2000. The others change as much as HCOCO's: fMSE 1,046 on average, there 996.
+MOST_CHANGE = 20.0
 KINDS = ("portrait", "animal", "object", "building")
 PLACES = ("outdoor", "indoor", "night")
 GCOMPRIS, MATE, LOMIRI = "gcompris-qt-data", "mate-backgrounds", "lomiri-wallpapers-16.04"
@@ -56,10 +59,15 @@ def building(prompt: str, path: str, place: str = "outdoor") -> Photograph:
     return Photograph("building", place, prompt, GCOMPRIS, path)
 
 
+def wallpaper(prompt: str, package: str, path: str) -> Photograph:
+    return Photograph("object", "outdoor", prompt, package, f"usr/share/backgrounds/{path}")
+
+
+HOPPER = "mpl-data/sample_data/grace_hopper.jpg"
 # New ones go to the end: numbers of cases depend on the order.
 PHOTOGRAPHS = (
-    Photograph("portrait", "indoor", "a woman in a navy uniform before flags", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
-    Photograph("portrait", "outdoor", "a man playing a didgeridoo", GCOMPRIS, "explore_world_music/music/australia.webp"),
+    Photograph("portrait", "indoor", "a woman in a navy uniform before flags", "matplotlib", HOPPER),
+    Photograph("portrait", "outdoor", "a man with a long pipe", GCOMPRIS, "explore_world_music/music/australia.webp"),
     Photograph("animal", "outdoor", "a quokka", "imgaug", "quokka.jpg"),
     animal("a black and white cow on green grass", "explore_farm_animals/animals/cow.webp"),
     animal("a sheep on green grass", "explore_farm_animals/animals/sheep.webp"),
@@ -92,10 +100,9 @@ PHOTOGRAPHS = (
     thing("a black screwdriver", "categorization/images/tools/screwDriver2.webp"),
     thing("orange drums before a brown wall", "explore_world_music/music/america.webp"),
     thing("drums on green grass", "explore_world_music/music/africa.webp", "outdoor"),
-    Photograph("object", "outdoor", "an orange flower before green leaves", MATE, "usr/share/backgrounds/mate/nature/Garden.jpg"),
-    Photograph("object", "outdoor", "a yellow flower", MATE, "usr/share/backgrounds/mate/nature/YellowFlower.jpg"),
-    Photograph("object", "outdoor", "a red bowl with a fig on grey stone", LOMIRI, "usr/share/backgrounds/Picture_0B_by_freespace.jpg"),
-    Photograph("object", "outdoor", "a white dandelion at sunset", LOMIRI, "usr/share/backgrounds/seeding_by_Clements_Engelhardt.jpg"),
+    wallpaper("an orange flower before green leaves", MATE, "mate/nature/Garden.jpg"),
+    wallpaper("a red bowl with a fig on grey stone", LOMIRI, "Picture_0B_by_freespace.jpg"),
+    wallpaper("a white dandelion at sunset", LOMIRI, "seeding_by_Clements_Engelhardt.jpg"),
     building("a windmill under a cloudy sky", "categorization/images/renewable/windmill5.webp"),
     building("a windmill under a blue sky", "categorization/images/renewable/windmill4.webp"),
     building("a wooden windmill on grass", "categorization/images/renewable/windmill12.webp"),
@@ -106,7 +113,8 @@ PHOTOGRAPHS = (
     building("a lit gate at night", "categorization/images/monuments/brandenburgGate.webp", "night"),
     building("a lit temple at night", "explore_monuments/usa/lincolnMemorial.webp", "night"),
     building("a lit gate at night", "explore_monuments/india/gatewayofIndia.webp", "night"),
-)  # fmt: skip
+    building("a lit gate at night", "explore_monuments/germany/brandenburgGate.webp", "night"),
+)
 
 
 def read(photograph: Photograph) -> np.ndarray:
@@ -173,16 +181,27 @@ class Case:
     prompt: str
 
 
+@functools.cache
+def likest(photograph: int) -> list[int]:
+    """The photographs of the same kind, those whose subject's mean color is nearest first."""
+
+    def mean(number: int) -> np.ndarray:
+        image, mask = subject_of(number)
+        return image[mask > 0].mean(0)
+
+    kind = PHOTOGRAPHS[photograph].kind
+    others = [index for index, other in enumerate(PHOTOGRAPHS) if other.kind == kind and index != photograph]
+    return sorted(others, key=lambda other: float(np.square(mean(other) - mean(photograph)).sum()))
+
+
 def case_of(number: int) -> tuple[int, int, str]:
     """A case's photograph, the photograph whose subject lends its colors, and the transfer.
 
-    The reference shows another subject of the same kind, as in HCOCO, and each transfer takes another one.
+    As in HCOCO the reference shows a subject of the same kind. The four transfers take the four nearest ones in turn.
     """
     photograph, turn = divmod(number, len(TRANSFERS))
-    kind = PHOTOGRAPHS[photograph].kind
-    alike = [index for index, other in enumerate(PHOTOGRAPHS) if other.kind == kind]
-    others = alike[alike.index(photograph) + 1 :] + alike[: alike.index(photograph)]
-    return photograph, others[turn * len(others) // len(TRANSFERS)], [*TRANSFERS][turn]
+    near = likest(photograph)[: len(TRANSFERS)]
+    return photograph, near[(turn + photograph) % len(near)], [*TRANSFERS][turn]
 
 
 def stratum_of(number: int) -> str:
@@ -191,7 +210,6 @@ def stratum_of(number: int) -> str:
 
 
 def case(number: int) -> Case:
-    """Raises FileNotFoundError where one of its two photographs cannot be had."""
     photograph, other, transfer = case_of(number)
     (truth, mask), (reference, reference_mask) = subject_of(photograph), subject_of(other)
     composite, inside = truth.copy(), mask > 0
@@ -204,16 +222,14 @@ def case(number: int) -> Case:
     )
 
 
-COUNT = len(PHOTOGRAPHS) * len(TRANSFERS)
+def change(given: Case) -> float:
+    """How far the composite's subject is from the photograph's: mean CIEDE2000."""
+    labs = [rgb2lab(image[given.matte > 0][:, None]) for image in (given.composite, given.truth)]
+    return float(deltaE_ciede2000(*labs).mean())
 
 
-def available() -> tuple[list[int], list[str]]:
-    """The cases whose photographs can be had here, and a sentence for each package that cannot."""
-    had, problems = set(), []
-    for number in range(len(PHOTOGRAPHS)):
-        try:
-            subject_of(number)
-            had.add(number)
-        except FileNotFoundError as error:
-            problems.append(str(error))
-    return [number for number in range(COUNT) if {*case_of(number)[:2]} <= had], [*dict.fromkeys(problems)]
+@functools.cache
+def cases() -> dict[int, Case]:
+    """All cases that are no further than MOST_CHANGE from their photograph. Raises FileNotFoundError."""
+    made = {number: case(number) for number in range(len(PHOTOGRAPHS) * len(TRANSFERS))}
+    return {number: given for number, given in made.items() if change(given) <= MOST_CHANGE}

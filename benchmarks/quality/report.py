@@ -4,7 +4,7 @@ import json
 
 from benchmarks.common import docs as page
 from benchmarks.common.table import Bounds, Section, shortened, show, verdict
-from benchmarks.quality import consistency, docs, model, sheet
+from benchmarks.quality import consistency, docs, model, on_photographs, sheet, trained_rivals
 from benchmarks.quality.methods import methods
 from benchmarks.quality.plan import MAIN_LEVEL, Plan
 from benchmarks.quality.table import (
@@ -38,6 +38,7 @@ def report(plan: Plan, results: dict[int, list[Result]], weights: str, quick: bo
         if result.name not in OURS and result.mean("fmse") < own["with_reference"].mean("fmse"):
             print(f"  ! {result.name} beats with_reference: fMSE {result.mean('fmse'):.4f}")
     every = methods((consistency.LEVEL,))
+    every[0] += trained_rivals.trained()
     changes = consistency.measure(plan, weights, [method for listed in every.values() for method in listed])
     show(consistency.section(changes), {})
     section = model.measure(quick)
@@ -50,9 +51,10 @@ def report(plan: Plan, results: dict[int, list[Result]], weights: str, quick: bo
         consistency.save(changes, plan.folder / "consistency.csv"),
     ):
         print(f"Wrote {file}")
+    photographs = on_photographs.measured(plan, weights) if plan.published else None
     if plan.published:
         page.write(docs.tables())
-    print(line_of_json(results, figures, changes, plan))
+    print(line_of_json(results, figures, changes, plan, photographs))
     return figures
 
 
@@ -101,7 +103,9 @@ def figures_of(results: dict[int, list[Result]], own: dict[str, Result]) -> dict
     }
 
 
-def line_of_json(results: dict[int, list[Result]], figures: dict, changes: list[Result], plan: Plan) -> str:
+def line_of_json(
+    results: dict[int, list[Result]], figures: dict, changes: list[Result], plan: Plan, photographs: dict | None
+) -> str:
     shown = compared(results)
     paste = next(result for result in shown if result.name == "paste")
 
@@ -112,6 +116,7 @@ def line_of_json(results: dict[int, list[Result]], figures: dict, changes: list[
     parts["strata"] = {stratum: of((stratum,)) for stratum in STRATA}
     parts["iharmony_units"] = units_as_json(shown)
     parts["consistency"] = consistency.as_json(changes)
+    parts["photographs"] = photographs
     parts["levels"] = {
         level: {result.name: shortened(result.mean("fmse")) for result in listed} for level, listed in results.items()
     }

@@ -9,6 +9,7 @@ Tables, plots and images go to benchmarks/quality/results.
     python3 dev.py bench quality --quick                    # 24 scenes, 1 seed, 10 and 36 calls: minutes
     python3 dev.py bench quality --workflow my_api.json     # a workflow of your own on the same scenes
     python3 dev.py bench quality --module                   # the learned module, at 1 to 32 calls: minutes
+    python3 dev.py bench quality --photographs              # real photographs, at 36 calls: minutes
 """
 
 import argparse
@@ -96,6 +97,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, choices=range(1, SEEDS + 1), help="1 takes half the time (2, quick: 1)")
     parser.add_argument("--workflow", type=Path, help="API workflow to be scored on the scenes")
     parser.add_argument("--module", action="store_true", help="measure the learned module alone")
+    parser.add_argument("--photographs", action="store_true", help="measure on real photographs alone")
     parser.add_argument("--server", help="a running ComfyUI for --workflow, such as http://127.0.0.1:8188")
     parser.add_argument("--side", type=side_of, default=128, help="image size in pixels for --workflow (128)")
     parser.add_argument(
@@ -119,7 +121,7 @@ def main(arguments: list[str]) -> int:
     start_comfyui("--use-pytorch-cross-attention")
     import torch
 
-    from benchmarks.quality import module, workflow
+    from benchmarks.quality import module, on_photographs, workflow
     from benchmarks.quality.measure import measure
     from benchmarks.quality.report import report
     from benchmarks.quality.store import Store, weights_hash
@@ -140,5 +142,7 @@ def main(arguments: list[str]) -> int:
             print(error, file=sys.stderr)
             return 2
         weights = weights_hash([DEMO_WEIGHTS / f"{part}.safetensors" for part in PARTS])
+        if options.photographs:
+            return on_photographs.measure(plan, weights)
         figures = report(plan, measure(plan, store, weights), weights, options.quick, WANTED)
     return exit_status(WANTED, figures)

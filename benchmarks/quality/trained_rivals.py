@@ -4,16 +4,16 @@ Their weights are not in the repository. Where they are missing, the rows that w
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
 from benchmarks.quality.methods import Method
-from benchmarks.quality.plan import RESULTS, Plan
+from benchmarks.quality.plan import RESULTS
 from benchmarks.quality.scenes import Chunk
-from benchmarks.quality.store import Run, Store, weights_hash
+from benchmarks.quality.store import Store, weights_hash
 from training import rivals
 from training.rival_networks import harmonized
 
@@ -35,38 +35,38 @@ def runner(name: str) -> Callable[[Chunk, int], np.ndarray]:
     return run
 
 
-def methods(store: Store, split: str, numbers: range | list[int], weights: str) -> list[Method]:
-    """The rivals that are trained, and those whose rows for these scenes are stored; `store` gets the stored rows.
+def trained() -> list[Method]:
+    """The rivals whose weights are here."""
+    return [
+        Method(name, label, 0, f"weights={weights_hash([rivals.weights_file(name)])}", runner(name))
+        for name, label in LABELS.items()
+        if rivals.weights_file(name).is_file()
+    ]
 
-    weights: the hash of the demo model's weights, which these rows do not depend on.
+
+def methods(store: Store, split: str, numbers: Sequence[int], weights: str) -> list[Method]:
+    """The rivals whose weights are here, and those whose rows are stored; `store` gets these rows.
+
+    weights: the hash of the demo model's weights, on which the rivals' rows do not depend.
     """
+    found = {method.name: method for method in trained()}
     for run, rows in Store(STORED).rows.items():
-        known = store.rows.setdefault(replace(run, weights=weights), {})
-        known |= {number: row for number, row in rows.items() if number not in known}
-    found = []
-    for name, label in LABELS.items():
-        file = rivals.weights_file(name)
-        if file.is_file():
-            found.append(Method(name, label, 0, f"weights={weights_hash([file])}", runner(name)))
-            continue
-        known = [run for run in store.rows if (run.method, run.split, run.weights) == (name, split, weights)]
-        whole = [run for run in known if not store.missing(run, numbers)]
-        if whole:
-            found.append(Method(name, label, 0, whole[-1].settings, runner(name)))
-        else:
-            print(f"{name} is left out: python3 dev.py train rivals trains it.", flush=True)
-    return found
+        run = replace(run, weights=weights)
+        store.rows[run] = rows | store.rows.get(run, {})
+        if run.split == split and run.method not in found and not store.missing(run, numbers):
+            found[run.method] = Method(run.method, LABELS[run.method], 0, run.settings, runner(run.method))
+    for name in LABELS.keys() - found.keys():
+        print(f"{name} is left out: python3 dev.py train rivals trains it.", flush=True)
+    return [found[name] for name in LABELS if name in found]
 
 
-def keep(store: Store, plan: Plan, weights: str, split: str) -> None:
-    """Writes the rivals' rows of a published run to STORED, in place of older ones of the same split."""
-    new = {
-        run: rows
-        for run, rows in store.rows.items()
-        if run.method in LABELS and run.weights == weights and run.split == split
-    }
-    older = {run: rows for run, rows in Store(STORED).rows.items() if run.split != split}
+def keep(store: Store, split: str, weights: str) -> None:
+    """Writes the rows of a split to STORED, of the rivals whose weights are here; it holds no other rows."""
+    settings = {method.name: method.settings for method in trained()}
+    if not settings:
+        return
+    kept = {run: rows for run, rows in store.rows.items() if run.settings == settings.get(run.method)}
     STORED.unlink(missing_ok=True)
-    stored = Store(STORED)
-    for run, rows in {**older, **new}.items():
-        stored.add(run, rows)
+    for run, rows in kept.items():
+        if (run.split, run.weights) == (split, weights):
+            Store(STORED).add(run, rows)
