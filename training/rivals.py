@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -21,6 +22,7 @@ from devtools.paths import CACHE
 from relit_scenes.descriptions import STRATA
 from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene
+from relit_scenes.subjects import KINDS
 from training.diffusion import Training, autocast
 from training.module_data import PasteStore, other_light, over
 from training.rival_networks import NETWORKS, SIDE, harmonized, resized
@@ -34,7 +36,7 @@ PASTES, OTHER_LIGHT = 12000, 0.3
 LEAST_PIXELS = 100.0
 SAVE_EVERY, REPORT_EVERY = 50, 250
 VALIDATION = 96
-COLUMNS = ("step", "seconds", "loss", "own_color", "same_color")
+COLUMNS = ("step", "loss", "own_color", "same_color")
 
 
 def weights_file(name: str) -> Path:
@@ -76,8 +78,10 @@ def subject_loss(result: torch.Tensor, truth: torch.Tensor, matte: torch.Tensor)
 
 
 def step_loss(network: nn.Module, truth: torch.Tensor, composite: torch.Tensor, matte: torch.Tensor) -> torch.Tensor:
+    """The loss at half the resolution, which saves a third of the time."""
     with autocast():
         parameters = network(resized(composite), resized(matte))
+    truth, composite, matte = (F.avg_pool2d(images, 2) for images in (truth, composite, matte))
     changed = network.applied(parameters, composite, matte)
     return subject_loss(composite + matte * (changed - composite), truth, matte)
 
@@ -85,9 +89,10 @@ def step_loss(network: nn.Module, truth: torch.Tensor, composite: torch.Tensor, 
 # Validation
 
 
-def validation_scenes(count: int = VALIDATION) -> list[Scene]:
-    """Scenes of the validation split, each stratum as often."""
-    return [render_scene(draw_scene(n, "validation", STRATA[n % len(STRATA)]), SIDE) for n in range(count)]
+def validation_scenes(count: int = VALIDATION, kinds: tuple[str, ...] = KINDS) -> list[Scene]:
+    """Scenes of the validation split, each stratum as often; see `draw_scene`."""
+    strata = [STRATA[number % len(STRATA)] for number in range(count)]
+    return [render_scene(draw_scene(number, "validation", each, kinds), SIDE) for number, each in enumerate(strata)]
 
 
 def error(image: np.ndarray, scene: Scene) -> float:
@@ -138,7 +143,7 @@ def read_curve(file: Path, last: int) -> list[dict[str, float]]:
     if not file.is_file():
         return []
     with file.open(newline="") as lines:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+        rows = [{key: float(row[key]) for key in COLUMNS} for row in csv.DictReader(lines)]
     return [row for row in rows if row["step"] <= last]
 
 
@@ -160,18 +165,18 @@ def train_rival(name: str, steps: int) -> None:
     curve, network = read_curve(curve_file, training.step), averaged(name, training)
     size = sum(parameter.numel() for parameter in network.parameters())
     log(f"{name}: {size / 1e6:.2f} million parameters. From step {training.step}, {steps} steps are planned.")
-    before, began, losses = curve[-1]["seconds"] if curve else 0.0, time.time(), []
+    began, losses = time.time(), []
     for loss in steps_of(training, store, steps):
         losses.append(loss)
         if training.step % REPORT_EVERY == 0 or training.step == steps:
-            row = {"step": training.step, "seconds": before + time.time() - began, "loss": float(np.mean(losses))}
-            row |= shares(network, scenes)
+            row = {"step": training.step, "loss": float(np.mean(losses)), **shares(network, scenes)}
             if row["own_color"] < min((old["own_color"] for old in curve), default=np.inf):
                 save(network, weights_file(name))
             curve.append(row)
             write_curve(curve_file, curve)
             losses.clear()
-            log("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+            figures = "  ".join(f"{key} {value:.5g}" for key, value in row.items())
+            log(f"{figures}, {time.time() - began:.0f} s")
         if training.step % SAVE_EVERY == 0 or training.step == steps:
             training.save(checkpoint)
 

@@ -61,12 +61,12 @@ def methods(store: Store, split: str, numbers: Sequence[int], weights: str) -> l
 
 
 def keep(store: Store, split: str, weights: str) -> None:
-    """Writes the rows of a split to STORED, of the rivals whose weights are here; it holds no other rows."""
+    """Writes the rows of a split to STORED, of the rivals whose weights are here; those of the others stay."""
     settings = {method.name: method.settings for method in trained()}
-    if not settings:
-        return
-    kept = {run: rows for run, rows in store.rows.items() if run.settings == settings.get(run.method)}
+    kept = {run: rows for run, rows in Store(STORED).rows.items() if run.method not in settings}
+    for run, rows in store.rows.items():
+        if (run.split, run.weights) == (split, weights) and run.settings == settings.get(run.method):
+            kept[run] = rows
     STORED.unlink(missing_ok=True)
     for run, rows in kept.items():
-        if (run.split, run.weights) == (split, weights):
-            Store(STORED).add(run, rows)
+        Store(STORED).add(run, rows)
