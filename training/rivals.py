@@ -8,6 +8,7 @@ validation split in fp16. They are not part of the pack.
 """
 
 import csv
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,11 @@ COLUMNS = ("step", "loss", "own_color", "same_color")
 def weights_file(name: str) -> Path:
     """Where a rival's weights are, once it has been trained."""
     return WORK / f"{name}.safetensors"
+
+
+def curve_file(name: str) -> Path:
+    """Where a rival's losses and validation errors are, by step."""
+    return WORK / f"{name}.csv"
 
 
 def load(name: str) -> nn.Module:
@@ -138,7 +144,7 @@ def steps_of(training: Training, store: PasteStore, steps: int) -> Iterator[floa
         yield loss.item()
 
 
-def read_curve(file: Path, last: int) -> list[dict[str, float]]:
+def read_curve(file: Path, last: float = math.inf) -> list[dict[str, float]]:
     """The rows of a curve up to the step `last`."""
     if not file.is_file():
         return []
@@ -156,13 +162,13 @@ def write_curve(file: Path, rows: list[dict[str, float]]) -> None:
 
 def train_rival(name: str, steps: int) -> None:
     """Trains one of NETWORKS from its last checkpoint on; keeps the weights that do best on the validation split."""
-    log, checkpoint, curve_file = Log(name, WORK), WORK / f"{name}.pt", WORK / f"{name}.csv"
+    log, checkpoint = Log(name, WORK), WORK / f"{name}.pt"
     store = PasteStore(WORK, SIDE, PASTES)
     store.grow(PASTES)
     training, scenes = started(name), validation_scenes()
     if checkpoint.is_file():
         training.load(checkpoint)
-    curve, network = read_curve(curve_file, training.step), averaged(name, training)
+    curve, network = read_curve(curve_file(name), training.step), averaged(name, training)
     size = sum(parameter.numel() for parameter in network.parameters())
     log(f"{name}: {size / 1e6:.2f} million parameters. From step {training.step}, {steps} steps are planned.")
     began, losses = time.time(), []
@@ -173,7 +179,7 @@ def train_rival(name: str, steps: int) -> None:
             if row["own_color"] < min((old["own_color"] for old in curve), default=np.inf):
                 save(network, weights_file(name))
             curve.append(row)
-            write_curve(curve_file, curve)
+            write_curve(curve_file(name), curve)
             losses.clear()
             figures = "  ".join(f"{key} {value:.5g}" for key, value in row.items())
             log(f"{figures}, {time.time() - began:.0f} s")

@@ -1,6 +1,7 @@
 """The tables of docs/benchmarks.md, of the stored figures in results/."""
 
 import csv
+import json
 from pathlib import Path
 
 from benchmarks.common.markdown import markdown
@@ -20,6 +21,7 @@ def tables(folder: Path = RESULTS, level: int = MAIN_LEVEL) -> dict[str, str]:
         "bench quality, iHarmony4's units": units(rows),
         "bench quality, iHarmony4's units by stratum": by_stratum(rows),
         "bench quality, without truth": without_truth(read(folder / "consistency.csv")),
+        "bench quality, photographs": on_photographs(json.loads((folder / "photographs.json").read_text())),
     }
 
 
@@ -107,3 +109,20 @@ def without_truth(rows: list[dict[str, str]]) -> str:
         for row in sorted(rows, key=lambda row: float(row[first]))
     ]
     return markdown((f"{rows[0]['scenes']} scenes of the test split, 1 seed", *columns), lines)
+
+
+def on_photographs(figures: dict) -> str:
+    """iHarmony4's figures of all composites, and the fMSE as a share of the paste's by what a photograph shows."""
+    groups = {name: group for name, group in figures.items() if isinstance(group, dict) and group["n"]}
+    whole = {name: row for name, row in groups.pop("all").items() if name != "n"}
+    columns = ("calls", "MSE", "fMSE", "PSNR", "of the paste's fMSE [95 %]", "worse than the paste")
+    lines = []
+    for name, row in sorted(whole.items(), key=lambda item: item[1]["fmse"]):
+        label = row["label"].split(":")[0]
+        low, high = row["of_paste_ci"]
+        cells = [f"{row['mse']:.0f}", f"{row['fmse']:.0f}", f"{row['psnr']:.1f}"]
+        cells += [f"{row['of_paste']:.2f} [{low:.2f}, {high:.2f}]", f"{row['worse']:.0%}"]
+        shares = [f"{group[name]['of_paste']:.2f}" for group in groups.values()]
+        lines.append([f"**{label}**" if name in STRONG else label, str(row["calls"]), *cells, *shares])
+    title = f"{figures['all']['n']} composites of {figures['photographs']} photographs"
+    return markdown((title, *columns, *(f"{name} ({group['n']})" for name, group in groups.items())), lines)

@@ -31,7 +31,7 @@ def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
             results.setdefault(level, []).append(done)
             print(f"{level or 'no':>4} calls  {method.label:<72} fMSE {done.mean('fmse'):.4f}", flush=True)
     if plan.published:
-        trained_rivals.keep(store, plan.split, weights)
+        trained_rivals.publish(store, plan.split, weights)
     return results
 
 

@@ -24,11 +24,12 @@ TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
 # Columns of the contact sheet, at the main level of model calls.
 COLUMNS = (
-    "with_reference", "ours", "single_defaults", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson",
-    "reinhard",
+    "with_reference", "ours", "single_defaults", "langevin", "ksampler", "ksampler_relight", "repaint", "pctnet",
+    "harmonizer", "poisson", "reinhard",
 )  # fmt: skip
 COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2",
-          "with_reference_defaults": "#7a3b00", "single_defaults": "#b08a4a"}  # fmt: skip
+          "with_reference_defaults": "#7a3b00", "single_defaults": "#b08a4a", "pctnet": "#3b6fd4",
+          "harmonizer": "#2f9e6e"}  # fmt: skip
 SUMMARY = (*(name for name in FIGURES if name != "foreground"), "seconds")
 
 
@@ -78,12 +79,13 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
 def by_stratum(compared: list[Result], file: Path) -> Path:
     """fMSE relative to the paste's, for every stratum."""
     paste = next(result for result in compared if result.name == "paste")
-    names = ("with_reference", "ours", "ksampler_relight", "poisson", "reinhard", "membrane")
+    names = ("with_reference", "ours", "ksampler_relight", "pctnet", "harmonizer", "poisson", "reinhard", "membrane")
+    shown = [result for name in names for result in compared if result.name == name]
     figure, axes = plt.subplots(figsize=(11, 4.5), layout="constrained")
-    for index, name in enumerate(names):
-        result = next(result for result in compared if result.name == name)
+    for index, result in enumerate(shown):
         ratios = [result.of((stratum,)).mean("fmse") / paste.of((stratum,)).mean("fmse") for stratum in STRATA]
-        axes.bar(np.arange(len(STRATA)) + (index - 2.5) * 0.13, ratios, 0.13, label=name, color=COLORS.get(name))
+        places = np.arange(len(STRATA)) + (index - (len(shown) - 1) / 2) * 0.1
+        axes.bar(places, ratios, 0.1, label=result.name, color=COLORS.get(result.name))
     axes.axhline(1, color=COLORS["paste"])
     axes.set(yscale="log", ylabel="fMSE relative to the paste's", xticks=range(len(STRATA)))
     axes.set_xticklabels(STRATA)

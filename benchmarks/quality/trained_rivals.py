@@ -6,19 +6,22 @@ Their weights are not in the repository. Where they are missing, the rows that w
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 from torch import nn
 
 from benchmarks.quality.methods import Method
 from benchmarks.quality.plan import RESULTS
 from benchmarks.quality.scenes import Chunk
+from benchmarks.quality.sheet import COLORS
 from benchmarks.quality.store import Store, weights_hash
 from training import rivals
 from training.rival_networks import harmonized
 
 LABELS = {"pctnet": "PCT-Net's kind, trained here", "harmonizer": "Harmonizer's kind, trained here"}
-STORED = RESULTS / "trained_rivals.csv"
+STORED, PLOT = RESULTS / "trained_rivals.csv", RESULTS / "rivals_training.png"
 
 
 @functools.cache
@@ -60,8 +63,11 @@ def methods(store: Store, split: str, numbers: Sequence[int], weights: str) -> l
     return [found[name] for name in LABELS if name in found]
 
 
-def keep(store: Store, split: str, weights: str) -> None:
-    """Writes the rows of a split to STORED, of the rivals whose weights are here; those of the others stay."""
+def publish(store: Store, split: str, weights: str) -> None:
+    """Writes the rows of a split to STORED, of the rivals whose weights are here, and their training's curves to PLOT.
+
+    What is stored of the others stays.
+    """
     settings = {method.name: method.settings for method in trained()}
     kept = {run: rows for run, rows in Store(STORED).rows.items() if run.method not in settings}
     for run, rows in store.rows.items():
@@ -70,3 +76,21 @@ def keep(store: Store, split: str, weights: str) -> None:
     STORED.unlink(missing_ok=True)
     for run, rows in kept.items():
         Store(STORED).add(run, rows)
+    if settings:
+        plot_training(PLOT)
+
+
+def plot_training(file: Path) -> None:
+    """The error on the validation split by training steps, of the rivals whose curves are here."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name in LABELS:
+        rows = rivals.read_curve(rivals.curve_file(name))
+        for group, style in (("own_color", "-"), ("same_color", ":")):
+            steps, shares = [row["step"] for row in rows], [row[group] for row in rows]
+            color = COLORS[name]
+            axes.plot(steps, shares, style, color=color, label=f"{name}, {group.replace('_', ' ')}")
+    axes.axhline(1, color=COLORS["paste"])
+    axes.set(xlabel=f"steps of {rivals.COUNT} pastes", ylabel="fMSE as a share of the paste's, validation split")
+    axes.legend(fontsize=8)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)

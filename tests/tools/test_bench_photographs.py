@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common.color_transfers import LAB, LMS, TRANSFERS, YCBCR, fecker, matched, pitie, reinhard, xiao
+from benchmarks.quality import docs as quality_docs
 from benchmarks.quality import on_photographs, photographs
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.store import Store
@@ -134,6 +135,8 @@ def test_photographs_are_scored_and_measured_once(pictures, pack, tmp_path, monk
     assert printed["all"]["paste"]["of_paste"] == 1 and printed["all"]["paste"]["worse"] == 0
     assert {*printed["all"]} == {"n", "paste", "reinhard", "reinhard_scene", "poisson"}
     assert json.loads((tmp_path / "photographs.json").read_text()) == printed
+    table = quality_docs.on_photographs(printed).splitlines()
+    assert len(table) == 2 + 4 and "animal (" in table[0] and "night" not in table[0]
     size = (tmp_path / "photograph_scenes.csv").stat().st_size
     assert on_photographs.measure(plan, "demo") == 0
     assert (tmp_path / "photograph_scenes.csv").stat().st_size == size

@@ -147,6 +147,7 @@ def test_a_curve_forgets_what_came_after_the_last_checkpoint(tmp_path):
 def stored(tmp_path, monkeypatch):
     monkeypatch.setattr(rivals, "WORK", tmp_path)
     monkeypatch.setattr(trained_rivals, "STORED", tmp_path / "stored.csv")
+    monkeypatch.setattr(trained_rivals, "PLOT", tmp_path / "training.png")
     return Store(tmp_path / "rows.csv")
 
 
@@ -176,6 +177,7 @@ def test_a_published_run_keeps_the_rows_of_the_weights_that_are_here(stored):
     Store(trained_rivals.STORED).add(Run("demo", "test", "pctnet", 0, "weights=older", 0), {0: row(stored)})
     stored.add(Run("demo", "test", "pctnet", 0, method.settings, 0), {0: row(stored)})
     stored.add(Run("demo", "validation", "pctnet", 0, method.settings, 0), {0: row(stored)})
-    trained_rivals.keep(stored, "test", "demo")
+    trained_rivals.publish(stored, "test", "demo")
     kept = {(run.split, run.method, run.settings) for run in Store(trained_rivals.STORED).rows}
     assert kept == {("test", "pctnet", method.settings), ("test", "harmonizer", "weights=abc")}
+    assert trained_rivals.PLOT.is_file()
