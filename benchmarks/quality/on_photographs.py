@@ -115,7 +115,8 @@ def sheet(folder: Path, results: list[Result], file: Path) -> Path:
     draw = ImageDraw.Draw(image)
     for row, number in enumerate(shown):
         given, top = cases()[number], row * (TILE + LABEL)
-        tiles = [("photograph", given.truth), (stratum_of(number).split(", ")[-1], given.composite)]
+        transfer = stratum_of(number).split(", ")[-1].replace("é", "e")  # a letter that the font lacks
+        tiles = [("photograph", given.truth), (transfer, given.composite)]
         for name in names:
             kept = image_file(folder, name, number)
             if kept.is_file():
