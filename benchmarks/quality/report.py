@@ -85,12 +85,16 @@ def print_units(results: list[Result]) -> None:
 
 
 def figures_of(results: dict[int, list[Result]], own: dict[str, Result]) -> dict:
-    """The figures of harmonizing, ratios with their intervals; `own` is `compared` on the own-color strata, by name."""
+    """The figures of harmonizing, ratios with their intervals; `own` is `compared` on the own-color strata, by name.
+
+    The best rival is one that needs no training on these scenes; those that are trained have ratios of their own.
+    """
     ours = own["with_reference"]
     few = [result.of(OWN) for level, listed in results.items() if level <= MAIN_LEVEL for result in listed]
-    rival = min((result for result in few if result.name not in OURS), key=lambda result: result.mean("fmse"))
-    figures = {"best_rival": rival.name}
-    for name, other in (("best_rival", rival), ("paste", own["paste"])):
+    untrained = [result for result in few if result.name not in (*OURS, *trained_rivals.LABELS)]
+    rival = min(untrained, key=lambda result: result.mean("fmse"))
+    figures, trained = {"best_rival": rival.name}, [name for name in trained_rivals.LABELS if name in own]
+    for name, other in (("best_rival", rival), *((name, own[name]) for name in ("paste", *trained))):
         figures[f"with_reference_vs_{name}"] = ours.mean("fmse") / other.mean("fmse")
         ends = ratio_interval(ours.values["fmse"], other.values["fmse"])
         figures[f"with_reference_vs_{name}_ci"] = [shortened(end) for end in ends]
