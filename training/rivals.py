@@ -30,7 +30,7 @@ from training.rival_networks import NETWORKS, SIDE, harmonized, resized
 from training.stage import Log, cosine, set_rate
 
 WORK = CACHE / "rivals"
-STEPS, COUNT, RATE = 8000, 16, 1e-3
+STEPS, COUNT, RATE = 5000, 16, 1e-3
 # The pastes of the training split, and the share of them whose subject comes in one more light.
 PASTES, OTHER_LIGHT = 12000, 0.3
 # Both papers divide the error by the subject's size, but not by fewer pixels than these.

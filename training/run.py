@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument(
-        "--steps", type=int, help="optimizer steps (codec: 1500, diffusion and rivals: 8000, classifier: 6000)"
+        "--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000, rivals: 5000)"
     )
     parser.add_argument("--fresh", action="store_true", help="diffusion: start from random weights")
     parser.add_argument(
