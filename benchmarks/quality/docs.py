@@ -45,7 +45,7 @@ def number(row: dict[str, str], name: str, digits: int) -> str:
     return f"{float(row[name]):.{digits}f}"
 
 
-def share(row: dict[str, str]) -> str:
+def share(row: dict) -> str:
     """The share of scenes worse than the paste."""
     return f"{100 * float(row['worse']):.0f} %"
 
@@ -121,7 +121,7 @@ def on_photographs(figures: dict) -> str:
         label = row["label"].split(":")[0]
         low, high = row["of_paste_ci"]
         cells = [f"{row['mse']:.0f}", f"{row['fmse']:.0f}", f"{row['psnr']:.1f}"]
-        cells += [f"{row['of_paste']:.2f} [{low:.2f}, {high:.2f}]", f"{row['worse']:.0%}"]
+        cells += [f"{row['of_paste']:.2f} [{low:.2f}, {high:.2f}]", share(row)]
         shares = [f"{group[name]['of_paste']:.2f}" for group in groups.values()]
         lines.append([f"**{label}**" if name in STRONG else label, str(row["calls"]), *cells, *shares])
     title = f"{figures['all']['n']} composites of {figures['photographs']} photographs"

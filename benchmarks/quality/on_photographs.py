@@ -19,7 +19,7 @@ from benchmarks.common.table import Section, shortened, show
 from benchmarks.quality import trained_rivals
 from benchmarks.quality.methods import CLASSICAL, Method, sampled
 from benchmarks.quality.photographs import KINDS, PHOTOGRAPHS, PLACES, TRANSFERS, cases, stratum_of
-from benchmarks.quality.plan import MAIN_LEVEL, Plan
+from benchmarks.quality.plan import MAIN_LEVEL, RESULTS, Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model
 from benchmarks.quality.sheet import write
 from benchmarks.quality.store import Run, Store
@@ -144,6 +144,8 @@ def measured(plan: Plan, weights: str) -> dict | None:
         measure_method(store, run, method, plan.folder, model)
         results.append(gathered(store, [run], method.label, [*cases()]))
         print(f"photographs  {method.label:<72} fMSE {results[-1].mean('fmse_255'):.0f}", flush=True)
+    if plan.folder == RESULTS:
+        trained_rivals.publish(store, SPLIT, weights)
     figures = as_json(results)
     print_table(results, figures)
     (plan.folder / "photographs.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -36,8 +36,8 @@ class Photograph:
     """Where a photograph is, and what it shows.
 
     Attributes:
-        package: of Debian or, with a path without folders before it, an installed one of Python.
-        path: in the package; for GCompris the activity, a slash, and the file in its resources.
+        package: one of Debian where it is GCompris or the path begins with usr/, else an installed one of Python.
+        path: in the package; for GCompris its activity, a slash, and the path in the activity's resources.
     """
 
     kind: str

@@ -66,10 +66,11 @@ def methods(store: Store, split: str, numbers: Sequence[int], weights: str) -> l
 def publish(store: Store, split: str, weights: str) -> None:
     """Writes the rows of a split to STORED, of the rivals whose weights are here, and their training's curves to PLOT.
 
-    What is stored of the others stays.
+    What is stored of others and of other splits stays.
     """
     settings = {method.name: method.settings for method in trained()}
-    kept = {run: rows for run, rows in Store(STORED).rows.items() if run.method not in settings}
+    older = Store(STORED).rows.items()
+    kept = {run: rows for run, rows in older if run.method not in settings or run.split != split}
     for run, rows in store.rows.items():
         if (run.split, run.weights) == (split, weights) and run.settings == settings.get(run.method):
             kept[run] = rows

@@ -8,7 +8,7 @@ import torch
 from benchmarks.quality import trained_rivals
 from benchmarks.quality.store import Run, Store
 from relit_scenes.descriptions import STRATA
-from training import rivals
+from training import rivals, run
 from training.module_data import Paste
 from training.rival_networks import FILTERS, NETWORKS, FilterPredictor, PixelwiseTransform, curve, harmonized, merged
 
@@ -140,6 +140,13 @@ def test_a_curve_forgets_what_came_after_the_last_checkpoint(tmp_path):
     assert rivals.read_curve(tmp_path / "none.csv", 450) == []
 
 
+@pytest.mark.parametrize(("stage", "only"), [("rivals", "published"), ("evaluate", "pctnet")])
+def test_a_stage_refuses_what_another_one_trains(stage, only, capsys):
+    with pytest.raises(SystemExit):
+        run.main([stage, "--only", only])
+    assert f"--only for {stage} is" in capsys.readouterr().err
+
+
 # Rows that stand in for weights
 
 
@@ -175,9 +182,14 @@ def test_a_published_run_keeps_the_rows_of_the_weights_that_are_here(stored):
     (method,) = trained_rivals.trained()
     Store(trained_rivals.STORED).add(Run("demo", "test", "harmonizer", 0, "weights=abc", 0), {0: row(stored)})
     Store(trained_rivals.STORED).add(Run("demo", "test", "pctnet", 0, "weights=older", 0), {0: row(stored)})
+    Store(trained_rivals.STORED).add(Run("demo", "photographs", "pctnet", 0, "weights=older", 0), {0: row(stored)})
     stored.add(Run("demo", "test", "pctnet", 0, method.settings, 0), {0: row(stored)})
     stored.add(Run("demo", "validation", "pctnet", 0, method.settings, 0), {0: row(stored)})
     trained_rivals.publish(stored, "test", "demo")
     kept = {(run.split, run.method, run.settings) for run in Store(trained_rivals.STORED).rows}
-    assert kept == {("test", "pctnet", method.settings), ("test", "harmonizer", "weights=abc")}
+    assert kept == {
+        ("test", "pctnet", method.settings),
+        ("test", "harmonizer", "weights=abc"),
+        ("photographs", "pctnet", "weights=older"),
+    }
     assert trained_rivals.PLOT.is_file()
