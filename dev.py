@@ -1,4 +1,4 @@
-"""The command line of this repository: python3 dev.py demo | batch | test | bench NAME | serve | train STAGE |
+"""The command line of this repository: python3 dev.py demo | batch | test | bench NAME | docs | serve | train STAGE |
 workflows | thumbnails."""
 
 import importlib
@@ -18,6 +18,7 @@ python3 dev.py batch JOBS …        run a workflow once for each row of a table
 python3 dev.py test [arguments]    run the tests; arguments go to pytest
 python3 dev.py test --fast         run only the tests of phd_ops and of the nodes
 python3 dev.py bench NAME          run a benchmark
+python3 dev.py docs                write the tables of docs/benchmarks.md again, from the figures that are stored
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train a part of the demo model again, or a learned module; --help lists the stages
 python3 dev.py workflows           write example_workflows/*.json again, from its folder api/, and subgraphs/*.json
@@ -76,6 +77,18 @@ def check_benchmark(arguments):
         raise UsageError(f"{asked}; there are: {', '.join(names) or 'none yet'}.")
 
 
+def docs(arguments):
+    from benchmarks.common import docs as page
+
+    if arguments:
+        raise UsageError(f"docs takes no arguments, but got {arguments[0]!r}.")
+    names = sorted(path.parent.name for path in (ROOT / "benchmarks").glob("*/docs.py") if path.parent.name != "common")
+    for name in names:
+        page.write(importlib.import_module(f"benchmarks.{name}.docs").tables())
+    print(f"Wrote the tables of {', '.join(names)} into {page.PAGE.relative_to(ROOT)}")
+    return 0
+
+
 def serve(arguments):
     import torch
 
@@ -128,7 +141,7 @@ def thumbnails(arguments):
 
 
 COMMANDS = {"demo": demo, "batch": batch, "test": test, "bench": bench, "serve": serve, "train": train}
-COMMANDS |= {"workflows": workflows, "thumbnails": thumbnails}
+COMMANDS |= {"docs": docs, "workflows": workflows, "thumbnails": thumbnails}
 
 
 def replace_process(command):

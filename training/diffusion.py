@@ -69,7 +69,8 @@ class Training:
         decay = min(0.999, (self.step + 1) / (self.step + 20))
         with torch.no_grad():
             for name, value in self.modules.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
+                average = self.average[name]
+                average.lerp_(value, 1 - decay) if average.is_floating_point() else average.copy_(value)
         self.step += 1
 
 

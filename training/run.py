@@ -4,6 +4,7 @@
     python3 dev.py train diffusion    # UNet (and text encoder), from the published weights on
     python3 dev.py train classifier   # recognizes the object in an image, for the benchmark
     python3 dev.py train module       # the learned module, beside the frozen UNet
+    python3 dev.py train rivals       # two harmonizers of other papers, for the benchmark
     python3 dev.py train evaluate     # measures the published weights and those in training on test scenes
     python3 dev.py train export       # writes fp16 weights and their hashes to demo/weights
 
@@ -21,17 +22,27 @@ from training.export import export
 from training.image_folder import FolderError
 from training.module import train_demo_module
 from training.module_for_checkpoint import Request, train_on_folder
+from training.rival_networks import NETWORKS
+from training.rivals import STEPS as RIVAL_STEPS
+from training.rivals import train_rivals
 from training.stage import WORK
 
 DEMO_STEPS = 40000
+STAGES = ("codec", "diffusion", "classifier", "module", "rivals", "evaluate", "export")
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
-    parser.add_argument("stage", choices=["codec", "diffusion", "classifier", "module", "evaluate", "export"])
-    parser.add_argument("--steps", type=int, help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000)")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000, module: 40000, rivals: 5000)",
+    )
     parser.add_argument("--fresh", action="store_true", help="diffusion, module: not from the published weights on")
-    parser.add_argument("--only", choices=["published", "training"], help="evaluate: one of the two alone")
+    parser.add_argument(
+        "--only", choices=["published", "training", *NETWORKS], help="evaluate, rivals: one of the two alone"
+    )
     parser.add_argument("--count", type=int, default=48, help="evaluate: number of scenes")
     add_module_options(parser)
     options = parser.parse_args(arguments)
@@ -42,7 +53,13 @@ def main(arguments: list[str]) -> None:
         train_diffusion(options.steps or 8000, options.fresh)
     elif options.stage == "classifier":
         train_classifier(options.steps or 6000)
+    elif options.stage == "rivals":
+        if options.only and options.only not in NETWORKS:
+            parser.error(f"--only for rivals is one of {', '.join(NETWORKS)}.")
+        train_rivals(options.steps or RIVAL_STEPS, options.only)
     elif options.stage == "evaluate":
+        if options.only in NETWORKS:
+            parser.error("--only for evaluate is published or training.")
         evaluate([options.only] if options.only else ["published", "training"], options.count)
     elif options.stage == "module":
         train_module(parser, options)

@@ -2,12 +2,13 @@
 that it measures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from benchmarks.common import iharmony
 from phd_ops.pixels.color import srgb_to_linear
 from relit_scenes.light import LUMA
 from relit_scenes.render import Scene
@@ -78,9 +79,14 @@ def boundary_error(image: np.ndarray, scene: Scene) -> float:
     reach = max(1, round(BAND * len(edge)))
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     band = cv2.dilate(edge, ball) > cv2.erode(edge, ball)
+    return gradient_error(image, scene, band)
+
+
+def gradient_error(image: np.ndarray, scene: Scene, where: np.ndarray) -> float:
+    """Squared error of the gradients between pixels of `where`, over the squares of the true gradients."""
     wrong = due = 0.0
     for axis in (0, 1):
-        both = band & np.roll(band, -1, axis)
+        both = where & np.roll(where, -1, axis)
         both = both[:-1] if axis == 0 else both[:, :-1]
         wrong += float(np.square(np.diff(image - scene.truth, axis=axis)[both]).sum())
         due += float(np.square(np.diff(scene.truth, axis=axis)[both]).sum())
@@ -96,6 +102,13 @@ def ring_error(image: np.ndarray, scene: Scene) -> float:
     """Mean square error over the ground around the subject; NaN where none may change."""
     ring = surround(scene)
     return float(np.square(image - scene.truth)[ring].mean()) if ring.any() else math.nan
+
+
+def ring_edge_error(image: np.ndarray, scene: Scene) -> float:
+    """Squared error of the gradients in the ground around the subject, over the squares of the true ones; NaN where no
+    ground may change."""
+    ring = surround(scene)
+    return gradient_error(image, scene, ring) if ring.any() else math.nan
 
 
 def seam_error(image: np.ndarray, scene: Scene) -> float:
@@ -126,6 +139,16 @@ def outside_equal(image: np.ndarray, scene: Scene) -> float:
     return float(np.array_equal(image[outside], scene.background[outside]))
 
 
+def foreground(image: np.ndarray, scene: Scene) -> float:
+    """The subject's share of the image: the same for all images of a scene. iHarmony4's papers sort scenes by it."""
+    del image
+    return float(on_subject(scene).mean())
+
+
+def iharmony_figure(measure: Callable[..., float]) -> Callable[[np.ndarray, Scene], float]:
+    return lambda image, scene: measure(image, scene.truth, on_subject(scene))
+
+
 MEASURES = {
     "fmse": squared_error,
     "de00": color_difference,
@@ -133,9 +156,12 @@ MEASURES = {
     "identity": identity,
     "boundary": boundary_error,
     "ring": ring_error,
+    "ring_edge": ring_edge_error,
     "seam": seam_error,
     "shadow_iou": shadow_iou,
     "outside_equal": outside_equal,
+    "foreground": foreground,
+    **{name: iharmony_figure(measure) for name, measure in iharmony.MEASURES.items()},
 }
 FIGURES = tuple(MEASURES)
 

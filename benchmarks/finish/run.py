@@ -58,7 +58,7 @@ WANTED = {
     "memory_2048": ("<=", 6),
 }
 TIMES = ("seconds_2048", "memory_2048")
-FIGURES = ("fmse", "identity", "boundary", "ring", "outside_equal")
+FIGURES = ("fmse", "identity", "boundary", "ring", "ring_edge", "outside_equal", "mse_255", "fmse_255", "psnr")
 SHOWN = ("mask", "sift", "stitch_before", "ours")
 
 holds = functools.partial(table.holds, WANTED)
@@ -72,12 +72,18 @@ class Row:
         fmse_ratio: as a share of the paste's.
         worse: the share of scenes in which it is worse than the paste.
         edge: squared error of the gradients along the edge, as a share of the true ones.
+        ring_edge: the same in the ground around the subject.
+        mse_255, fmse_255, psnr: in the units of iHarmony4's benchmark.
     """
 
     fmse_ratio: float
     identity: float
     edge: float
     ring: float
+    ring_edge: float
+    mse_255: float
+    fmse_255: float
+    psnr: float
     worse: float
     outside_equal: bool
     seconds: float
@@ -87,7 +93,8 @@ class Row:
         outside = "equal" if self.outside_equal else "changed"
         return (
             f"fMSE {self.fmse_ratio:6.3f} × paste  identity {self.identity:.3f}  edge {self.edge:6.3f}  "
-            f"worse {self.worse:4.0%}  outside {outside:<8}{self.seconds:6.2f} s"
+            f"ring {self.ring:.4f} / {self.ring_edge:.3f}  worse {self.worse:4.0%}  outside {outside:<8}"
+            f"at 256²: MSE {self.mse_255:6.1f} fMSE {self.fmse_255:7.1f} PSNR {self.psnr:5.2f}{self.seconds:6.2f} s"
         )
 
 
@@ -176,7 +183,8 @@ def row(
     worse = float(np.mean([own["fmse"] > paste["fmse"] for own, paste in zip(scores, pastes, strict=True)]))
     ratio = mean("fmse") / float(np.mean([paste["fmse"] for paste in pastes]))
     equal = all(one["outside_equal"] for one in scores)
-    return Row(ratio, mean("identity"), mean("boundary"), mean("ring"), worse, equal, seconds)
+    means = {name: mean(name) for name in ("identity", "ring", "ring_edge", "mse_255", "fmse_255", "psnr")}
+    return Row(fmse_ratio=ratio, edge=mean("boundary"), worse=worse, outside_equal=equal, seconds=seconds, **means)
 
 
 def print_losses(rows: dict[str, Row]) -> None:

@@ -45,7 +45,8 @@ OUR_CODE = (*LATENTS.glob("*.py"), NODES / "comfy_sampler.py", NODES / "guidance
 STEPS_CODE = (euler, euler_ancestral, levels, signal, add_noise, renoise)
 REPAINT_CODE = (LATENTS / "repaint.py", *STEPS_CODE)
 RIVAL_CODE = (Path(rivals.__file__), *STEPS_CODE)
-SCORING = (Path(backgrounds.__file__), Path(scores.__file__), *DEMO_WEIGHTS.glob("*.safetensors"))
+WEIGHTS = (DEMO_WEIGHTS / f"{part}.safetensors" for part in ("codec", "text", "unet"))
+SCORING = (Path(backgrounds.__file__), Path(scores.__file__), *WEIGHTS)
 
 
 @dataclass(frozen=True)

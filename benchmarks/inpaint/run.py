@@ -10,9 +10,11 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import silent, start_comfyui
 from benchmarks.common.table import Section, exit_status, shortened, show, verdict
+from benchmarks.inpaint import docs
 from devtools.paths import OUTPUT
 
 # Bounds on the figures; all but the times decide the exit status. The first three are of `ours_60`.
@@ -26,6 +28,8 @@ WANTED = {
     "overhead_per_call": ("<=", 1.015),
 }
 TIMES = ("overhead_per_call",)
+# Backgrounds for the demo model, and seeds for each, of a whole run.
+SCENES, SEEDS = 16, 1
 QUALITIES = ("relw2", "seam", "variance")
 # A goal beyond the bound on relw2: half of LanPaint's error at half its calls.
 GOAL = 0.19
@@ -59,15 +63,26 @@ def main(arguments: list[str]) -> int:
             figures, bounds = figures | imperfect_figures | demo_figures, all_bounds()
         path = sheet.save(options.out, scores, images)
     print(f"\nImages: {path}")
-    print(line_of_json(figures, scores, imperfect, demo))
+    line = line_of_json(figures, scores, imperfect, demo)
+    if (options.quick, options.scenes, options.seeds) == (False, SCENES, SEEDS):
+        publish(line)
+    print(line)
     return exit_status(bounds, figures, TIMES)
+
+
+def publish(line: str) -> None:
+    """Keeps a whole run's figures, and writes the tables of docs/benchmarks.md of them."""
+    from benchmarks.inpaint.imperfect import KINDS
+
+    docs.write(line, {name: kind.label for name, kind in KINDS.items()})
+    page.write(docs.tables())
 
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench inpaint", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, and no demo model")
-    parser.add_argument("--scenes", type=int, default=16, help="backgrounds for the demo model, in multiples of 16")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds for each of these backgrounds")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="backgrounds for the demo model, in multiples of 16")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds for each of these backgrounds")
     parser.add_argument("--grid", choices=("curves", "demo"), help="only the trials behind the rivals' settings")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the images")
     return parser

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.common.subject_scores import score
+from benchmarks.quality import trained_rivals
 from benchmarks.quality.methods import Method, methods
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
@@ -19,15 +20,18 @@ def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
     """Measures what is missing; returns the results by level (0: methods without a model)."""
     model, scenes = Model(), functools.cache(lambda number: scene(number, plan.split))
     chunks = functools.lru_cache(1)(lambda numbers: Chunk([scenes(number) for number in numbers], model))
-    results = {}
-    for level, listed in methods(plan.levels).items():
+    results, by_level = {}, methods(plan.levels)
+    by_level[0] += trained_rivals.methods(store, plan.split, plan.numbers, weights)
+    for level, listed in by_level.items():
         for method in listed:
             runs = runs_of(plan, weights, method, level)
             for run in runs:
                 measure_method(plan, store, run, method, chunks)
-            done = gathered(store, runs, method.label, plan.count)
+            done = gathered(store, runs, method.label, plan.numbers)
             results.setdefault(level, []).append(done)
             print(f"{level or 'no':>4} calls  {method.label:<72} fMSE {done.mean('fmse'):.4f}", flush=True)
+    if plan.published:
+        trained_rivals.publish(store, plan.split, weights)
     return results
 
 
@@ -41,9 +45,9 @@ def measure_method(
     plan: Plan, store: Store, run: Run, method: Method, chunks: Callable[[tuple[int, ...]], Chunk]
 ) -> None:
     """Runs a method on the missing scenes, one chunk at a time, and stores each chunk's rows."""
-    missing = store.missing(run, plan.count)
+    missing = store.missing(run, plan.numbers)
     for start in range(0, plan.count, CHUNK):
-        numbers = [number for number in range(start, min(start + CHUNK, plan.count)) if number in missing]
+        numbers = [number for number in plan.numbers[start : start + CHUNK] if number in missing]
         if not numbers:
             continue
         chunk = chunks(tuple(numbers))
@@ -61,5 +65,5 @@ def measure_method(
 def keep_images(plan: Plan, run: Run, numbers: list[int], images: np.ndarray) -> None:
     """Saves the images of the first scene of each stratum, for the contact sheet."""
     for number, image in zip(numbers, images, strict=True):
-        if number < SHOWN and run.seed == 0:
+        if number in plan.numbers[:SHOWN] and run.seed == 0:
             write(image_file(plan.folder, run, number), image)

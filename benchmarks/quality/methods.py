@@ -91,8 +91,8 @@ def harmonized(chunk: Chunk, seed: int, reference: bool, **settings) -> tuple:
     return call("PhDHarmonizeSampler", **{**inputs, "seed": seed, **settings})
 
 
-def stitched(chunk: Chunk, latent: dict, reference: dict | None = None, relight_strength: float = 1.0) -> np.ndarray:
-    """The images of PhDStitch for a sampled latent."""
+def stitched(chunk: Chunk, latent: dict, reference: dict | None = None, **settings) -> np.ndarray:
+    """The images of PhDStitch for a sampled latent, with its defaults but for `detail` 1 and the given settings."""
     inputs = {"background": chunk.backgrounds, "composite": chunk.composites}
     # A latent of several seeds brings those of its reference along.
     if reference is not None and "sampled_seeds" not in latent:
@@ -103,10 +103,10 @@ def stitched(chunk: Chunk, latent: dict, reference: dict | None = None, relight_
         "vae": chunk.model.vae,
         "subject_matte": chunk.matte,
         "harmonize_mask": chunk.mask,
+        **widget_defaults("PhDStitch"),
         "detail": 1.0,
-        "relight_strength": relight_strength,
     }
-    return call("PhDStitch", **inputs)[0].numpy()
+    return call("PhDStitch", **{**inputs, **settings})[0].numpy()
 
 
 def single(relight_strength: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
@@ -120,9 +120,38 @@ def single(relight_strength: float = 1.0, **settings) -> Callable[[Chunk, int], 
 def with_reference(relight_strength: float = 1.0, **settings) -> Callable[[Chunk, int], np.ndarray]:
     def run(chunk: Chunk, seed: int) -> np.ndarray:
         latent, reference, _ = harmonized(chunk, seed, True, **settings)
-        return stitched(chunk, latent, reference, relight_strength)
+        return stitched(chunk, latent, reference, relight_strength=relight_strength)
 
     return run
+
+
+def at_defaults(reference: bool) -> Callable[[Chunk, int], np.ndarray]:
+    """Harmonize Sampler and Stitch as a user finds them in the menu."""
+
+    def run(chunk: Chunk, seed: int) -> np.ndarray:
+        sampler, stitch = harmonize_defaults(), widget_defaults("PhDStitch")
+        latent, sampled, _ = harmonized(chunk, seed, reference, **sampler)
+        return stitched(chunk, latent, sampled if reference else None, **stitch)
+
+    return run
+
+
+def harmonize_defaults() -> dict:
+    """All widgets of Harmonize Sampler but the seed."""
+    return {name: value for name, value in widget_defaults("PhDHarmonizeSampler").items() if name != "seed"}
+
+
+def at_node_defaults() -> list[Method]:
+    """The pack's methods with nothing set. Their model calls follow from the defaults, so they belong to no level."""
+    sampler = harmonize_defaults()
+    settings = " ".join(f"{key}={value}" for key, value in {**sampler, **widget_defaults("PhDStitch")}.items())
+    # The widgets have the steps of the default preset.
+    calls = (sampler["steps"] + (sampler["steps"] - 1) * sampler["inner_steps"]) * (2 if sampler["cfg"] > 1 else 1)
+    return [
+        Method("single_defaults", "ours, single, node defaults", calls, settings, at_defaults(False)),
+        Method("with_reference_defaults", "ours, with reference, node defaults", 2 * calls, settings,
+               at_defaults(True)),
+    ]  # fmt: skip
 
 
 @functools.cache
@@ -196,8 +225,9 @@ def by_sampler(sampler: Callable, steps: int, denoise: float) -> Callable:
     return run
 
 
-def lanpaint(inner: int) -> Callable:
-    return lambda: rival_loops.sampler(rival_loops.lanpaint, inner=inner, pinned=False)
+def lanpaint(inner: int, length: float) -> Callable:
+    # Its lambda is left at 5: the demo model does not see what that strength changes, so other values give the same.
+    return lambda: rival_loops.sampler(rival_loops.lanpaint, inner=inner, step=length, pinned=False)
 
 
 def repaint(jumps: int) -> Callable:
@@ -224,7 +254,9 @@ WITH_REFERENCE = {
 # Of 0.3, 0.5 and 0.75 the least was best for every rival.
 OUR_DENOISE, RIVAL_DENOISE = 0.75, 0.3
 # By level: outer steps and inner steps; outer steps and jumps.
-LANPAINT = {10: (2, 8), 36: (6, 6), 60: (10, 5), 120: (20, 5)}
+LANPAINT = {10: (5, 1), 36: (18, 1), 60: (30, 1), 120: (60, 1)}
+# Of 0.1, 0.2 (the default) and 1 the shortest was best, and so were few inner steps; tried at 10 and 36 calls.
+LANPAINT_LENGTH = 0.1
 REPAINT = {10: (5, 2), 36: (8, 5), 60: (12, 5), 120: (24, 5)}
 
 
@@ -257,12 +289,12 @@ def sampled(level: int) -> list[Method]:
         lambda steps, jumps, denoise: by_sampler(repaint(jumps), steps, denoise),
         steps=outer, jumps=jumps, denoise=RIVAL_DENOISE)  # fmt: skip
     outer, inner = LANPAINT[level]
-    add("lanpaint", "LanPaint v1.x", outer + (outer - 1) * inner,
-        lambda steps, inner, denoise: by_sampler(lanpaint(inner), steps, denoise),
-        steps=outer, inner=inner, denoise=RIVAL_DENOISE)  # fmt: skip
+    add("lanpaint", "LanPaint's rule", outer + (outer - 1) * inner,
+        lambda steps, inner, length, denoise: by_sampler(lanpaint(inner, length), steps, denoise),
+        steps=outer, inner=inner, length=LANPAINT_LENGTH, denoise=RIVAL_DENOISE)  # fmt: skip
     return found
 
 
 def methods(levels: tuple[int, ...]) -> dict[int, list[Method]]:
-    """All methods by level; level 0 has those without a model."""
-    return {0: [*CLASSICAL], **{level: sampled(level) for level in levels}}
+    """All methods by level; level 0 has those whose model calls are given: none, or what the nodes' defaults make."""
+    return {0: [*CLASSICAL, *at_node_defaults()], **{level: sampled(level) for level in levels}}

@@ -67,7 +67,7 @@ def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int]
     """The scores of all scenes of their own color, by row, prompt and calls; the paste is ("paste", "right", 0)."""
     model, (module,) = Model(), call("PhDLoadModule", module="demo model's")
     found: dict[tuple[str, str, int], list[dict]] = {}
-    numbers = [number for number in range(plan.count) if stratum_of(number) != "same color"]
+    numbers = [number for number in plan.numbers if stratum_of(number) != "same color"]
     for start in range(0, len(numbers), CHUNK):
         chunk = Chunk([scene(number, plan.split) for number in numbers[start : start + CHUNK]], model)
         truth = model.encoded(chunk.stacked("truth"))
@@ -92,13 +92,17 @@ def section_of(found: dict[tuple[str, str, int], list[dict]]) -> Section:
     """The table: errors as shares of the paste's, and how often the light came out worse than the paste's."""
     paste = found["paste", "right", 0]
     own = np.array([row["fmse"] for row in paste])
-    section = Section(f"The learned module, {len(paste)} scenes of their own color; fMSE and edge / the paste's")
+    section = Section(f"The learned module, {len(paste)} scenes of their own color; errors / the paste's")
     shares, worse = {}, {}
     for key, rows in found.items():
         shares[key] = mean(rows, "fmse") / own.mean()
         worse[key] = float(np.mean([row["fmse"] for row in rows] > own))
-        edge = mean(rows, "boundary") / mean(paste, "boundary")
-        text = f"{shares[key]:.3f}, worse {worse[key]:4.0%}, edge {edge:.2f}, shadow {mean(rows, 'shadow_iou'):.2f}"
+        edge, ring, ring_edge = (mean(rows, name) / mean(paste, name) for name in ("boundary", "ring", "ring_edge"))
+        text = (
+            f"{shares[key]:.3f}, worse {worse[key]:4.0%}, edge {edge:.2f}, ring {ring:.2f}, its edges {ring_edge:.2f}, "
+            f"shadow {mean(rows, 'shadow_iou'):.2f}; at 256²: MSE {mean(rows, 'mse_255'):.1f}, "
+            f"fMSE {mean(rows, 'fmse_255'):.1f}, PSNR {mean(rows, 'psnr'):.2f}"
+        )
         section.row(f"{key[0]}, {key[1]} prompt, {key[2]} calls", text)
     right, wrong, none = (("module_reference", which, MAIN_CALLS) for which in ("right", "wrong", "none"))
     drawn = found["module", "right", MAIN_CALLS]

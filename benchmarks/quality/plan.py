@@ -22,6 +22,7 @@ class Plan:
         levels: numbers of model calls, of LEVELS.
         split: of RelitScenes.
         folder: where results are written.
+        first: the number of the first scene; the published ones begin with 0.
     """
 
     count: int
@@ -29,11 +30,17 @@ class Plan:
     levels: tuple[int, ...]
     split: str
     folder: Path
+    first: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """The scenes."""
+        return range(self.first, self.first + self.count)
 
     @property
     def published(self) -> bool:
         """Whether docs/benchmarks.md gets the table of this run."""
-        return is_whole(self.count, self.split) and MAIN_LEVEL in self.levels and self.folder == RESULTS
+        return is_whole(self.count, self.split, self.first) and MAIN_LEVEL in self.levels and self.folder == RESULTS
 
     @property
     def rows(self) -> Path:
@@ -41,6 +48,6 @@ class Plan:
         return self.folder / "quality_scenes.csv"
 
 
-def is_whole(count: int, split: str) -> bool:
-    """Whether a run measures all scenes of the test split."""
-    return (count, split) == (SCENES, "test")
+def is_whole(count: int, split: str, first: int) -> bool:
+    """Whether a run measures all scenes of the test split that are published."""
+    return (count, split, first) == (SCENES, "test", 0)

@@ -9,6 +9,7 @@ Tables, plots and images go to benchmarks/quality/results.
     python3 dev.py bench quality --quick                    # 24 scenes, 1 seed, 10 and 36 calls: minutes
     python3 dev.py bench quality --workflow my_api.json     # a workflow of your own on the same scenes
     python3 dev.py bench quality --module                   # the learned module, at 1 to 32 calls: minutes
+    python3 dev.py bench quality --photographs              # real photographs, at 36 calls: minutes
 """
 
 import argparse
@@ -74,15 +75,29 @@ def scenes_of(text: str) -> int:
     return int(text)
 
 
+def first_of(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
 def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="24 scenes, 1 seed, 10 and 36 calls")
     parser.add_argument("--validation", action="store_true", help="use the split on which settings are chosen")
     parser.add_argument("--levels", type=levels_of, help="model calls, such as 10,36 (of 10, 36, 60 and 120)")
     parser.add_argument("--scenes", type=scenes_of, help="number of scenes (200, quick: 24)")
+    parser.add_argument(
+        "--first-scene",
+        type=first_of,
+        default=0,
+        metavar="N",
+        help="number of the first scene: other scenes than the published ones, which begin with 0",
+    )
     parser.add_argument("--seeds", type=int, choices=range(1, SEEDS + 1), help="1 takes half the time (2, quick: 1)")
     parser.add_argument("--workflow", type=Path, help="API workflow to be scored on the scenes")
     parser.add_argument("--module", action="store_true", help="measure the learned module alone")
+    parser.add_argument("--photographs", action="store_true", help="measure on real photographs alone")
     parser.add_argument("--server", help="a running ComfyUI for --workflow, such as http://127.0.0.1:8188")
     parser.add_argument("--side", type=side_of, default=128, help="image size in pixels for --workflow (128)")
     parser.add_argument(
@@ -96,9 +111,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 def planned(options: argparse.Namespace) -> Plan:
     quick, split = options.quick, "validation" if options.validation else "test"
     count, seeds = options.scenes or (24 if quick else SCENES), options.seeds or (1 if quick else SEEDS)
-    published = is_whole(count, split) and not options.workflow
+    published = is_whole(count, split, options.first_scene) and not options.workflow
     folder = options.out or (RESULTS if published else ROOT / "output" / "bench_quality")
-    return Plan(count, seeds, options.levels or (QUICK_LEVELS if quick else LEVELS), split, folder)
+    return Plan(count, seeds, options.levels or (QUICK_LEVELS if quick else LEVELS), split, folder, options.first_scene)
 
 
 def main(arguments: list[str]) -> int:
@@ -106,7 +121,7 @@ def main(arguments: list[str]) -> int:
     start_comfyui("--use-pytorch-cross-attention")
     import torch
 
-    from benchmarks.quality import module, workflow
+    from benchmarks.quality import module, on_photographs, workflow
     from benchmarks.quality.measure import measure
     from benchmarks.quality.report import report
     from benchmarks.quality.store import Store, weights_hash
@@ -127,5 +142,7 @@ def main(arguments: list[str]) -> int:
             print(error, file=sys.stderr)
             return 2
         weights = weights_hash([DEMO_WEIGHTS / f"{part}.safetensors" for part in PARTS])
+        if options.photographs:
+            return on_photographs.measure(plan, weights)
         figures = report(plan, measure(plan, store, weights), weights, options.quick, WANTED)
     return exit_status(WANTED, figures)

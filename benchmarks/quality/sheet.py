@@ -9,9 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common.drawing import BACK, words
+from benchmarks.common.subject_scores import FIGURES
+from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import Run
-from benchmarks.quality.table import GROUPS, OWN, STRATA, Result, interval
+from benchmarks.quality.table import OWN, STRATA, Result, interval, parts_of, ratio_interval, worse
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -21,9 +23,14 @@ SHOWN = len(STRATA)
 TILE, LABEL, GAP = 128, 22, 6
 GIVEN = ("background", "exemplar", "composite")
 # Columns of the contact sheet, at the main level of model calls.
-COLUMNS = ("with_reference", "ours", "langevin", "ksampler", "ksampler_relight", "repaint", "poisson", "reinhard")
-COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2"}
-SUMMARY = ("fmse", "de00", "light", "identity", "boundary", "ring", "seam", "shadow_iou", "outside_equal", "seconds")
+COLUMNS = (
+    "with_reference", "ours", "single_defaults", "langevin", "ksampler", "ksampler_relight", "repaint", "pctnet",
+    "harmonizer", "poisson", "reinhard",
+)  # fmt: skip
+COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": "#c76a00", "paste": "#9a9aa2",
+          "with_reference_defaults": "#7a3b00", "single_defaults": "#b08a4a", "pctnet": "#3b6fd4",
+          "harmonizer": "#2f9e6e"}  # fmt: skip
+SUMMARY = (*(name for name in FIGURES if name != "foreground"), "seconds")
 
 
 def image_file(folder: Path, run: Run, number: int) -> Path:
@@ -52,6 +59,9 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
         )  # fmt: skip
     for result in results[0]:
         mean = result.of(OWN).mean("fmse")
+        if result.calls:
+            axes.plot(result.calls, mean, marker="D", linestyle="", label=result.name, color=COLORS[result.name])
+            continue
         axes.axhline(mean, linestyle=":", linewidth=1, color=COLORS.get(result.name, "#bbbbc4"))
         axes.annotate(result.name, (levels[-1], mean), fontsize=8, va="bottom", ha="right")
     axes.set(
@@ -69,12 +79,13 @@ def by_calls(results: dict[int, list[Result]], file: Path) -> Path:
 def by_stratum(compared: list[Result], file: Path) -> Path:
     """fMSE relative to the paste's, for every stratum."""
     paste = next(result for result in compared if result.name == "paste")
-    names = ("with_reference", "ours", "ksampler_relight", "poisson", "reinhard", "membrane")
+    names = ("with_reference", "ours", "ksampler_relight", "pctnet", "harmonizer", "poisson", "reinhard", "membrane")
+    shown = [result for name in names for result in compared if result.name == name]
     figure, axes = plt.subplots(figsize=(11, 4.5), layout="constrained")
-    for index, name in enumerate(names):
-        result = next(result for result in compared if result.name == name)
+    for index, result in enumerate(shown):
         ratios = [result.of((stratum,)).mean("fmse") / paste.of((stratum,)).mean("fmse") for stratum in STRATA]
-        axes.bar(np.arange(len(STRATA)) + (index - 2.5) * 0.13, ratios, 0.13, label=name, color=COLORS.get(name))
+        places = np.arange(len(STRATA)) + (index - (len(shown) - 1) / 2) * 0.1
+        axes.bar(places, ratios, 0.1, label=result.name, color=COLORS.get(result.name))
     axes.axhline(1, color=COLORS["paste"])
     axes.set(yscale="log", ylabel="fMSE relative to the paste's", xticks=range(len(STRATA)))
     axes.set_xticklabels(STRATA)
@@ -84,21 +95,22 @@ def by_stratum(compared: list[Result], file: Path) -> Path:
     return file
 
 
-def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: Path) -> Path:
+def sheet(plan: Plan, compared: list[Result], weights: str, file: Path) -> Path:
     """A row for each stratum: the given images, each method's image with its fMSE, the truth."""
     listed = {result.name: result for result in compared}
     columns = [*GIVEN, *(name for name in COLUMNS if name in listed), "truth"]
     wide, high = GAP + len(columns) * (TILE + GAP), 2 * LABEL + TILE + GAP
     image = Image.new("RGB", (wide, SHOWN * high + GAP), BACK)
     draw = ImageDraw.Draw(image)
-    for number in range(SHOWN):
-        given, top = scene(number, split), number * high
+    for row, number in enumerate(plan.numbers[:SHOWN]):
+        given, top = scene(number, plan.split), row * high
         words(draw, (GAP, top + 4), f"{stratum_of(number)}: {given.prompt}", size=14)
         for column, name in enumerate(columns):
             left, label = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                file_of = image_file(folder, Run(weights, split, name, result.level, result.settings, 0), number)
+                run = Run(weights, plan.split, name, result.level, result.settings, 0)
+                file_of = image_file(plan.folder, run, number)
                 if not file_of.is_file():
                     continue  # the image was deleted; its row still counts
                 tile = Image.open(file_of).convert("RGB")
@@ -111,27 +123,34 @@ def sheet(folder: Path, compared: list[Result], split: str, weights: str, file: 
     return file
 
 
-def summary(results: dict[int, list[Result]], file: Path) -> Path:
-    """Means of all figures by group and method, as CSV."""
+def summary(plan: Plan, results: dict[int, list[Result]], file: Path) -> Path:
+    """Means of all figures by group and method, as CSV: `docs.py` makes the tables of docs/benchmarks.md of them."""
+    paste = next(result for result in results[0] if result.name == "paste")
+    pastes, intervals = parts_of(paste), ("fmse_low", "fmse_high", "of_paste", "of_paste_low", "of_paste_high")
     with file.open("w", newline="") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["group", "method", "label", "level", "calls", "scenes", "fmse_low", "fmse_high", *SUMMARY])
-        for group, strata in {**GROUPS, **{stratum: (stratum,) for stratum in STRATA}}.items():
-            for level, listed in results.items():
-                for result in (whole.of(strata) for whole in listed):
-                    columns = [group, result.name, result.label, level, result.calls, len(result.stratum)]
-                    figures = [*interval(result.values["fmse"]), *(result.mean(name) for name in SUMMARY)]
+        writer.writerow(
+            ["group", "method", "label", "level", "calls", "scenes", "seeds", *intervals, "worse", *SUMMARY]
+        )
+        for group in pastes:
+            theirs = pastes[group].values["fmse"]
+            for level, listed in results.items() if len(theirs) else ():
+                for result in (parts_of(whole)[group] for whole in listed):
+                    own = result.values["fmse"]
+                    columns = [group, result.name, result.label, level, result.calls, len(own), plan.seeds]
+                    ratios = [own.mean() / theirs.mean(), *ratio_interval(own, theirs)]
+                    figures = [*interval(own), *ratios, worse(result, pastes[group])]
+                    figures += [result.mean(name) for name in SUMMARY]
                     writer.writerow([*columns, *(f"{figure:.5g}" for figure in figures)])
     return file
 
 
-def save(
-    folder: Path, results: dict[int, list[Result]], compared: list[Result], split: str, weights: str
-) -> list[Path]:
+def save(plan: Plan, results: dict[int, list[Result]], compared: list[Result], weights: str) -> list[Path]:
+    folder = plan.folder
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        summary(results, folder / "quality.csv"),
+        summary(plan, results, folder / "quality.csv"),
         by_calls(results, folder / "quality_calls.png"),
         by_stratum(compared, folder / "quality_strata.png"),
-        sheet(folder, compared, split, weights, folder / "quality_scenes.jpg"),
+        sheet(plan, compared, weights, folder / "quality_scenes.jpg"),
     ]

@@ -8,13 +8,13 @@ is of an older version of the benchmark: it is written anew.
 import csv
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common.subject_scores import FIGURES
 
 KEYS = ("weights", "split", "method", "level", "settings", "seed", "number")
-COLUMNS = (*KEYS, "stratum", "calls", "seconds", *FIGURES)
 
 
 def weights_hash(files: list[Path]) -> str:
@@ -44,33 +44,34 @@ class Run:
 
 
 class Store:
-    """The rows of a file, by run and by scene."""
+    """The rows of a file, by run and by scene. figures: the names of its last columns."""
 
-    def __init__(self, file: Path):
-        self.file = file
+    def __init__(self, file: Path, figures: tuple[str, ...] = FIGURES):
+        self.file, self.figures = file, figures
+        self.columns = [*KEYS, "stratum", "calls", "seconds", *figures]
         self.rows: dict[Run, dict[int, dict]] = {}
-        if not has_columns(file):
+        if not has_columns(file, self.columns):
             return
         with file.open(newline="") as lines:
             for row in csv.DictReader(lines):
                 try:
                     run = Run(*(row[key] for key in KEYS[:3]), int(row["level"]), row["settings"], int(row["seed"]))
-                    figures = {name: float(row[name]) for name in ("seconds", *FIGURES)}
+                    figures = {name: float(row[name]) for name in ("seconds", *figures)}
                     known = {"stratum": row["stratum"], "calls": int(row["calls"]), **figures}
                     self.rows.setdefault(run, {})[int(row["number"])] = known
                 except (KeyError, TypeError, ValueError):
                     continue  # a line that was cut off by an interruption
 
-    def missing(self, run: Run, count: int) -> list[int]:
-        """Which of the first `count` scenes have no row."""
-        return [number for number in range(count) if number not in self.rows.get(run, {})]
+    def missing(self, run: Run, numbers: Iterable[int]) -> list[int]:
+        """Which of these scenes have no row."""
+        return [number for number in numbers if number not in self.rows.get(run, {})]
 
     def add(self, run: Run, rows: dict[int, dict]) -> None:
         """Appends rows by scene number; they are on disk when this returns."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not has_columns(self.file)
+        fresh = not has_columns(self.file, self.columns)
         with self.file.open("w" if fresh else "a", newline="") as lines:
-            writer = csv.DictWriter(lines, COLUMNS)
+            writer = csv.DictWriter(lines, self.columns)
             if fresh:
                 writer.writeheader()
             elif not ends_a_line(self.file):
@@ -82,12 +83,12 @@ class Store:
         self.rows.setdefault(run, {}).update(rows)
 
 
-def has_columns(file: Path) -> bool:
+def has_columns(file: Path, columns: list[str]) -> bool:
     """Whether there is such a file, with these columns."""
     if not file.is_file():
         return False
     with file.open(newline="") as lines:
-        return next(csv.reader(lines), None) == list(COLUMNS)
+        return next(csv.reader(lines), None) == columns
 
 
 def ends_a_line(file: Path) -> bool:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, show
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import Run, Store, weights_hash
-from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line
+from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line, units_as_json
 from devtools.executor import WorkflowError, new_executor, run_workflow
 from devtools.paths import DEMO_WEIGHTS
 from devtools.server import Server
@@ -191,10 +191,10 @@ def refusal(answer) -> str:
 
 
 def run_missing(
-    workflow: dict, run: Run, store: Store, count: int, runner: Headless | OnServer, render: Callable
+    workflow: dict, run: Run, store: Store, numbers: Iterable[int], runner: Headless | OnServer, render: Callable
 ) -> None:
     """Scores a workflow on the missing scenes, and stores each row."""
-    missing = store.missing(run, count)
+    missing = store.missing(run, numbers)
     for done, number in enumerate(missing):
         given = render(number)
         began = time.perf_counter()
@@ -205,12 +205,12 @@ def run_missing(
         print(f"seed {run.seed}, scene {done + 1} of {len(missing)}: {seconds:.1f} s, {calls} model calls", flush=True)
 
 
-def paste(count: int, render: Callable) -> Result:
+def paste(numbers: Iterable[int], render: Callable) -> Result:
     """The result of the composites as they are."""
-    rows = [score(render(number).composite, render(number)) for number in range(count)]
+    rows = [score(render(number).composite, render(number)) for number in numbers]
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    stratum = np.array([stratum_of(number) for number in range(count)])
-    return Result("paste", "paste", "", 0, 0, stratum, values | {"seconds": np.full(count, math.nan)})
+    stratum = np.array([stratum_of(number) for number in numbers])
+    return Result("paste", "paste", "", 0, 0, stratum, values | {"seconds": np.full(len(rows), math.nan)})
 
 
 def measure(plan, store: Store, file: Path, side: int, address: str | None, folder: Path) -> int:
@@ -230,12 +230,12 @@ def measure(plan, store: Store, file: Path, side: int, address: str | None, fold
     runner = OnServer(address) if address else Headless(folder)
     try:
         for run in runs:
-            run_missing(workflow, run, store, plan.count, runner, render)
+            run_missing(workflow, run, store, plan.numbers, runner, render)
     except WorkflowError as error:
         raise WorkflowInputError(f"--workflow: {error}") from None
     except (requests.RequestException, TimeoutError) as error:
         raise WorkflowInputError(f"--server: {address} does not answer as ComfyUI does ({error}).") from None
-    results = [gathered(store, runs, file.name, plan.count), paste(plan.count, render)]
+    results = [gathered(store, runs, file.name, plan.numbers), paste(plan.numbers, render)]
     parts = {"n": plan.count, "seeds": plan.seeds, "side": side}
     for group, strata in {**GROUPS, **{stratum: (stratum,) for stratum in STRATA}}.items():
         chosen = [result.of(strata) for result in results]
@@ -244,6 +244,7 @@ def measure(plan, store: Store, file: Path, side: int, address: str | None, fold
             section.row(result.name, line(result, chosen[-1]))
         show(section, {})
         where = parts if group in GROUPS else parts.setdefault("strata", {})
-        where[group] = {result.name: as_json(result) for result in chosen}
+        where[group] = {result.name: as_json(result, chosen[-1]) for result in chosen}
+    parts["iharmony_units"] = units_as_json(results)
     print(json.dumps(parts))
     return 0

@@ -12,16 +12,32 @@ import pytest
 import torch
 from bench_support import has_sprites, ran
 
+from benchmarks.common import iharmony
 from benchmarks.common.comfyui import silent
 from benchmarks.common.subject_scores import FIGURES, score
 from benchmarks.common.table import holds
+from benchmarks.quality import consistency
+from benchmarks.quality import docs as quality_docs
 from benchmarks.quality import report as quality_report
 from benchmarks.quality import run as quality
 from benchmarks.quality import scenes as quality_scenes
 from benchmarks.quality.measure import measure_method
 from benchmarks.quality.plan import RESULTS, Plan
 from benchmarks.quality.store import Run, Store
-from benchmarks.quality.table import IN_JSON, OWN, Result, gathered, interval, over_seeds, ratio_interval
+from benchmarks.quality.table import (
+    FOREGROUND,
+    IN_JSON,
+    OWN,
+    UNITS,
+    Result,
+    gathered,
+    interval,
+    over_seeds,
+    parts_of,
+    ratio_interval,
+    units_as_json,
+    worse,
+)  # fmt: skip
 from devtools.executor import load_core_extras
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from relit_scenes import subjects
@@ -55,7 +71,8 @@ def row(value: float = 0.5) -> dict:
 def test_the_truth_has_no_error(given):
     figures = score(given.truth, given)
     assert figures["fmse"] == figures["de00"] == figures["light"] == figures["boundary"] == 0
-    assert figures["ring"] == figures["seam"] == 0
+    assert figures["ring"] == figures["ring_edge"] == figures["seam"] == 0
+    assert figures["mse_255"] == figures["fmse_255"] == 0 and figures["psnr"] > 100
     assert figures["shadow_iou"] > 0.9
 
 
@@ -76,9 +93,9 @@ def test_a_file_of_an_older_version_is_written_anew(tmp_path):
     file, run = tmp_path / "rows.csv", Run("weights", "test", "ours", 36, "", 0)
     Store(file).add(run, {0: row()})
     lines = file.read_text().splitlines()
-    file.write_text(lines[0].replace(",ring", "") + "\n" + lines[1] + "\n")
+    file.write_text(lines[0].replace(",ring,", ",") + "\n" + lines[1] + "\n")
     older = Store(file)
-    assert older.missing(run, 1) == [0]
+    assert older.missing(run, [0]) == [0]
     older.add(run, {0: row(0.25)})
     assert Store(file).rows[run][0]["ring"] == 0.25 and len(file.read_text().splitlines()) == 2
 
@@ -88,6 +105,21 @@ def test_fmse_is_the_mean_square_over_the_subject(given):
     off[given.true_matte > 0.5] += 0.1
     off[given.true_matte <= 0.5] += 0.3
     assert score(off, given)["fmse"] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_iharmony_figures_are_those_of_eight_bits_at_256_pixels():
+    truth = np.full((256, 256, 3), 100 / 255, np.float32)
+    subject, image = np.zeros((256, 256), bool), truth.copy()
+    subject[:64] = True
+    # Rounded to 110 levels; the rest has an error of its own.
+    image[:64] = 110.4 / 255
+    image[64:128] = 120 / 255
+    found = {name: measure(image, truth, subject) for name, measure in iharmony.MEASURES.items()}
+    assert found["fmse_255"] == 100 and found["mse_255"] == (100 + 400) / 4
+    assert found["psnr"] == pytest.approx(10 * np.log10(255**2 / 125))
+    # Smaller images are resized, which leaves flat parts as they are.
+    small = [part[::2, ::2] for part in (image, truth, subject)]
+    assert iharmony.fmse(*small) == pytest.approx(100, rel=0.05)
 
 
 def test_light_error_is_the_square_of_a_light_that_is_off_everywhere(given):
@@ -130,10 +162,10 @@ def test_an_image_of_wrong_size_or_with_nan_is_refused(given, wrong, problem):
 
 def test_a_store_reads_the_rows_of_an_earlier_one(tmp_path):
     store = Store(tmp_path / "folder" / "rows.csv")
-    assert store.missing(RUN, 3) == [0, 1, 2]
+    assert store.missing(RUN, range(3)) == [0, 1, 2]
     store.add(RUN, {0: row(), 2: row(0.25)})
     again = Store(store.file)
-    assert again.missing(RUN, 4) == [1, 3]
+    assert again.missing(RUN, range(4)) == [1, 3]
     assert again.rows[RUN][2]["fmse"] == 0.25 and again.rows[RUN][2]["stratum"] == "mixed"
 
 
@@ -142,7 +174,7 @@ def test_a_row_that_was_cut_off_is_measured_again(tmp_path):
     store.add(RUN, {0: row(), 1: row()})
     store.file.write_text(store.file.read_text()[:-25])
     again = Store(store.file)
-    assert again.missing(RUN, 2) == [1]
+    assert again.missing(RUN, range(2)) == [1]
     again.add(RUN, {1: row(0.125)})
     assert Store(store.file).rows[RUN] == {0: row(), 1: row(0.125)}
 
@@ -152,7 +184,7 @@ def test_rows_of_other_weights_or_settings_are_ignored(tmp_path, other):
     store = Store(tmp_path / "rows.csv")
     store.add(RUN, {0: row()})
     changed = Run(**{**vars(RUN), other[0]: other[1]})
-    assert Store(store.file).missing(changed, 1) == [0]
+    assert Store(store.file).missing(changed, [0]) == [0]
 
 
 def test_a_run_measures_only_the_missing_scenes(tmp_path, solids):
@@ -177,7 +209,7 @@ def test_a_run_measures_only_the_missing_scenes(tmp_path, solids):
     for _ in range(2):
         measure_method(plan, store, RUN, Method, Given)
     assert asked == [(1, 2, 4)]
-    assert store.missing(RUN, 5) == [] and store.rows[RUN][4]["fmse"] == 0
+    assert store.missing(RUN, range(5)) == [] and store.rows[RUN][4]["fmse"] == 0
 
 
 # Means and intervals
@@ -186,9 +218,9 @@ def test_a_run_measures_only_the_missing_scenes(tmp_path, solids):
 def test_a_method_has_a_result_only_when_all_scenes_and_seeds_are_measured(tmp_path):
     store, runs = Store(tmp_path / "rows.csv"), [RUN, Run(**{**vars(RUN), "seed": 1})]
     store.add(runs[0], {0: row(0.2), 1: row(0.4)})
-    assert gathered(store, runs, "ours", 2) is None
+    assert gathered(store, runs, "ours", range(2)) is None
     store.add(runs[1], {0: row(0.4), 1: row(0.4)})
-    np.testing.assert_allclose(gathered(store, runs, "ours", 2).values["fmse"], [0.3, 0.4])
+    np.testing.assert_allclose(gathered(store, runs, "ours", range(2)).values["fmse"], [0.3, 0.4])
 
 
 def test_the_mean_over_seeds_skips_missing_values():
@@ -215,7 +247,126 @@ def test_all_strata_have_equally_many_scenes_and_can_be_selected():
     assert len(whole.of(OWN).stratum) == 14 and whole.of(("gradient",)).mean("fmse") == 7
 
 
+def of_shares(*rows: tuple[float, float]) -> Result:
+    """A result with one scene for each share of the image and error."""
+    shares, errors = np.array(rows).T
+    values = {"foreground": shares, "fmse": errors, "mse_255": shares * errors, "fmse_255": errors, "psnr": 40 - errors}
+    return Result("ours", "ours", "", 36, 36, np.array([STRATA[0]] * len(rows)), values)
+
+
+def test_scenes_are_sorted_by_the_subjects_share_of_the_image():
+    result = of_shares((0.049, 1.0), (0.05, 2.0), (0.149, 4.0), (0.15, 8.0), (1.0, 10.0))
+    parts = parts_of(result)
+    assert [parts[name].mean("fmse") for name in FOREGROUND] == [1, 3, 9]
+
+
+def test_units_of_iharmony_are_given_by_stratum_and_size_with_the_share_worse_than_the_paste():
+    ours, paste = of_shares((0.1, 1.0), (0.1, 5.0), (0.2, 2.0)), of_shares((0.1, 3.0), (0.1, 3.0), (0.2, 2.0))
+    paste = Result("paste", *list(vars(paste).values())[1:])
+    assert worse(ours, paste) == pytest.approx(1 / 3) and worse(paste, paste) == 0
+    units = units_as_json([ours, paste])
+    assert units["all"]["n"] == 3 and {*units["all"]["ours"]} == {*UNITS, "worse"}
+    assert units["foreground"]["0-5 %"] == {"n": 0}
+    assert units["foreground"]["5-15 %"]["ours"] == {"mse": 0.3, "fmse": 3.0, "psnr": 37.0, "worse": 0.5}
+    assert units["strata"][STRATA[0]]["n"] == 3 and units["strata"][STRATA[1]] == {"n": 0}
+
+
+# Other scenes than the published ones
+
+
+def test_a_run_from_another_first_scene_has_other_scenes_of_all_strata_and_is_not_published():
+    plan = quality.planned(quality.parsed(["--first-scene", "1003"]))
+    assert plan.numbers == range(1003, 1203) and not plan.published and plan.folder != RESULTS
+    assert quality.planned(quality.parsed([])).published
+    assert {quality_scenes.stratum_of(number) for number in plan.numbers[:8]} == {*STRATA}
+
+
+def test_scenes_from_other_numbers_share_no_row(tmp_path, solids):
+    class Method:
+        calls = 36
+
+        @staticmethod
+        def run(chunk, seed):
+            return chunk.stacked("truth")
+
+    store = Store(tmp_path / "rows.csv")
+    store.add(RUN, {0: row(), 1: row()})
+    given = functools.partial(solids, split="validation")
+    plan = Plan(2, 1, (10,), "validation", tmp_path, first=1)
+    measure_method(plan, store, RUN, Method, lambda numbers: quality_scenes.Chunk(list(map(given, numbers)), None))
+    assert store.rows[RUN][0] == store.rows[RUN][1] == row() and store.rows[RUN][2]["fmse"] == 0
+    assert not np.array_equal(solids(2, "validation").truth, solids(1002, "validation").truth)
+
+
+# Without truth
+
+
+def changes_of(run, solids) -> dict[str, float]:
+    (found,) = consistency.figures_of(run, [solids(4, "validation")], None)
+    return found
+
+
+def test_a_paste_does_not_add_up_and_never_changes(solids):
+    found = changes_of(lambda chunk, seed: chunk.composites, solids)
+    assert found["light_error"] == pytest.approx(1, abs=1e-3)
+    assert found["seed_change"] == 0 and found["crop_change"] < 1e-3 and found["mask_change"] < 1e-3
+
+
+def test_a_result_in_proportion_to_the_light_adds_up(solids):
+    def lit(chunk, seed):
+        return linear_to_srgb(0.5 * srgb_to_linear(chunk.backgrounds))
+
+    found = changes_of(lit, solids)
+    assert found["light_error"] < 1e-3 and found["crop_change"] < 1e-3
+
+
+def test_changes_by_seed_mask_and_crop_are_counted_in_levels(solids):
+    usual = solids(4, "validation").harmonize_mask.sum()
+
+    def changing(chunk, seed):
+        wider = chunk.mask.numpy().sum((1, 2)) > usual
+        # A level more with each pixel to the right, whatever the scene shows there.
+        levels = np.arange(128) + 3 * wider[:, None, None] + 7 * seed
+        return np.float32(np.broadcast_to(levels[..., None] / 255, chunk.composites.shape))
+
+    found = changes_of(changing, solids)
+    # Of the two masks one is wider; a crop that moves by (5, 3) moves the levels by 5.
+    assert [found[name] for name in consistency.FIGURES[1:]] == pytest.approx([1.5, 7, 5], abs=1e-3)
+
+
+def test_what_needs_no_truth_is_measured_once(tmp_path, monkeypatch, solids):
+    class Method:
+        name, label, calls, settings = "mine", "mine", 0, "1"
+        runs = []
+
+        @staticmethod
+        def run(chunk, seed):
+            Method.runs.append(seed)
+            return chunk.composites
+
+    monkeypatch.setattr(consistency, "SCENES", 1)
+    monkeypatch.setattr(consistency, "Model", lambda: None)
+    plan = Plan(8, 1, (10,), "validation", tmp_path)
+    (first,) = consistency.measure(plan, "weights", [Method])
+    made = len(Method.runs)
+    (again,) = consistency.measure(plan, "weights", [Method])
+    assert made == len(Method.runs) == 7
+    assert {name: first.mean(name) for name in consistency.FIGURES} == {
+        name: pytest.approx(again.mean(name)) for name in consistency.FIGURES
+    }
+
+
 # Methods
+
+
+def test_the_nodes_defaults_are_those_of_their_widgets(pack):
+    from benchmarks.common.comfyui import widget_defaults
+    from benchmarks.quality.methods import at_node_defaults
+
+    for method in at_node_defaults():
+        for node in ("PhDHarmonizeSampler", "PhDStitch"):
+            listed = {f"{name}={value}" for name, value in widget_defaults(node).items() if name != "seed"}
+            assert all(setting in method.settings for setting in listed)
 
 
 def test_every_method_makes_as_many_model_calls_as_it_declares_and_no_more_than_its_level(pack, solids):
@@ -228,13 +379,16 @@ def test_every_method_makes_as_many_model_calls_as_it_declares_and_no_more_than_
         for level, listed in methods((10, 36, 60, 120)).items():
             assert len({method.name for method in listed}) == len(listed)
             for method in listed:
-                assert method.calls <= level
+                assert method.calls <= level or level == 0
                 if level <= 10:
                     with calls_of_all_models() as calls:
                         (image,) = method.run(chunk, 0)
                     counted.append((method.name, method.calls, len(calls)))
                     assert image.shape == (128, 128, 3) and np.isfinite(image).all()
-    assert [name for name, declared, made in counted if declared != made] == []
+    # With inner steps a run may make fewer.
+    fewer = {"single_defaults", "with_reference_defaults"}
+    assert [name for name, declared, made in counted if declared != made and name not in fewer] == []
+    assert all(0 < made <= declared for name, declared, made in counted if name in fewer)
 
 
 @contextlib.contextmanager
@@ -285,8 +439,9 @@ def test_a_workflow_is_scored_beside_the_paste_and_measured_once(scored, tmp_pat
     assert status == 0 and printed["n"] == 8
     for group in ("own_color", "same_color"):
         assert {*printed[group]} == {"workflow", "paste"}
-        assert {*printed[group]["workflow"]} == {*IN_JSON, "fmse_ci", "calls"}
+        assert {*printed[group]["workflow"]} == {*IN_JSON, "worse", "fmse_ci", "calls"}
     assert printed["own_color"]["workflow"]["calls"] == 4
+    assert {*printed["iharmony_units"]["all"]} == {"n", "workflow", "paste"}
     assert printed["own_color"]["workflow"]["fmse"] != printed["own_color"]["paste"]["fmse"]
     rows = Store(tmp_path / "quality_scenes.csv").rows
     assert all(row["outside_equal"] == 1 for run in rows.values() for row in run.values())
@@ -330,6 +485,7 @@ def test_a_missing_workflow_is_named(scored, tmp_path):
     [
         (["--levels", "10,11"], "is not a list of 10, 36, 60, 120"),
         (["--scenes", "3"], "is not a number of at least 8"),
+        (["--first-scene", "-8"], "is not a whole number of 0 or more"),
         (["--side", "100"], "is not a multiple of 8"),
     ],
 )
@@ -385,6 +541,7 @@ def test_the_classifier_recognizes_held_out_solids(pack):
 def benchmark(pack, tmp_path_factory):
     """Exit status, printed lines, and the folder of the results, of a run with few small scenes and drawn images."""
     from benchmarks.quality import measure, model, sheet
+    from benchmarks.quality.methods import methods
 
     if not has_sprites():
         pytest.skip("the npm package with the sprites cannot be had here")
@@ -392,7 +549,11 @@ def benchmark(pack, tmp_path_factory):
         # A quick run has a quarter of these.
         for name, count in (("TRUTHS", 8), ("DRAWN", 4), ("HOLES", 4)):
             patch.setattr(model, name, count)
-        for module in (measure, sheet):
+        # Without truth, two methods on one scene.
+        patch.setattr(consistency, "SCENES", 1)
+        few = {level: [listed[level and 1]] for level, listed in methods((10,)).items()}
+        patch.setattr(quality_report, "methods", lambda levels: few)
+        for module in (measure, sheet, consistency):
             patch.setattr(module, "scene", functools.partial(quality_scenes.scene, side=64))
         return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
 
@@ -408,9 +569,18 @@ def test_the_last_line_is_json_with_all_figures(printed):
     for group in ("own_color", "same_color"):
         assert {"ours", "with_reference", "paste", "poisson", "ksampler", "repaint", "lanpaint"} <= {*printed[group]}
         for figures in printed[group].values():
-            assert {*figures} == {*IN_JSON, "fmse_ci", "calls"}
+            assert {*figures} == {*IN_JSON, "worse", "fmse_ci", "calls"}
             assert figures["fmse_ci"][0] <= figures["fmse"] <= figures["fmse_ci"][1]
     assert {*printed["strata"]} == {*STRATA} and printed["outside_equal"] is True
+
+
+def test_the_line_of_json_has_iharmony_units_and_what_needs_no_truth(printed):
+    units, changes = printed["iharmony_units"], printed["consistency"]
+    assert units["all"]["n"] == 8 and {*units["strata"]} == {*STRATA} and {*units["foreground"]} == {*FOREGROUND}
+    assert {*units["all"]["with_reference_defaults"]} == {*UNITS, "worse"}
+    assert {*changes} == {"n", "paste", "with_reference"} and changes["n"] == 1
+    assert {*changes["with_reference"]} == {*consistency.FIGURES}
+    assert changes["paste"]["light_error"] == pytest.approx(1, abs=0.01)
 
 
 def test_the_exit_status_is_0_only_if_all_bounds_hold(benchmark, printed):
@@ -433,6 +603,7 @@ def test_tables_plots_and_images_are_written(benchmark):
         "quality_calls.png",
         "quality_strata.png",
         "quality_scenes.jpg",
+        "consistency.csv",
     } <= names
 
 
@@ -442,23 +613,16 @@ def test_the_stored_means_name_the_methods_as_the_code_does(comfyui):
 
     with (RESULTS / "quality.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert {row["group"] for row in rows} == {*GROUPS, *STRATA}
+    assert {"all", *GROUPS, *STRATA} < {row["group"] for row in rows} <= {"all", *GROUPS, *STRATA, *FOREGROUND}
     stored = {(int(row["level"]), row["method"], row["label"], int(row["calls"])) for row in rows}
     levels = tuple(sorted({level for level, *_ in stored} - {0}))
     listed = methods(levels).items()
     assert stored == {(level, method.name, method.label, method.calls) for level, own in listed for method in own}
 
 
-def test_docs_benchmarks_md_shows_the_table_that_bench_quality_wrote():
-    wrote = (RESULTS / "quality.md").read_text(encoding="utf-8")
-    assert wrote and wrote in quality_report.NUMBERS.read_text(encoding="utf-8")
-
-
-def test_a_table_goes_between_its_marks_and_nothing_else_is_touched(tmp_path):
-    page = tmp_path / "benchmarks.md"
-    page.write_text(f"before\n\n{quality_report.MARKS[0]}\nold\n{quality_report.MARKS[1]}\n\nafter\n")
-    quality_report.put_between_marks(page, "| new |\n")
-    assert page.read_text() == f"before\n\n{quality_report.MARKS[0]}\n| new |\n{quality_report.MARKS[1]}\n\nafter\n"
-    page.write_text("no marks\n")
-    quality_report.put_between_marks(page, "| new |\n")
-    assert page.read_text() == "no marks\n"
+def test_every_stored_table_can_be_written_for_a_run(benchmark):
+    # The tables show what the run printed.
+    tables = quality_docs.tables(benchmark[2], level=10)
+    own = tables["bench quality, own color"]
+    assert "ours, single, node defaults" in own and own.startswith("| 7 scenes of the test split, 1 seed |")
+    assert len({line.count("|") for line in own.splitlines()}) == 1
