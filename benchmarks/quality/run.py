@@ -99,6 +99,13 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--module", action="store_true", help="measure the learned module alone")
     parser.add_argument("--photographs", action="store_true", help="measure on real photographs alone")
     parser.add_argument("--server", help="a running ComfyUI for --workflow, such as http://127.0.0.1:8188")
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="TITLE.WIDGET=VALUE,…",
+        help="values to try for a widget of --workflow; the best on validation scenes is measured",
+    )
     parser.add_argument("--side", type=side_of, default=128, help="image size in pixels for --workflow (128)")
     parser.add_argument(
         "--out",
@@ -134,7 +141,9 @@ def main(arguments: list[str]) -> int:
         try:
             subjects.sprite_archive()
             if options.workflow:
-                return workflow.measure(plan, store, options.workflow, options.side, options.server, folder)
+                return workflow.measure(
+                    plan, store, options.workflow, options.grid, options.side, options.server, folder
+                )
             check_weights()
             if options.module:
                 return module.measure(plan, options.quick)

@@ -1,0 +1,341 @@
+"""API workflows as a benchmark runs them: the titles of their nodes select inputs and the result.
+
+Images and masks go into Load Image and Load Image (as Mask) nodes, prompts into any node with a text, and every seed is
+set. The image of the node titled Result is what counts. They run in this process, or on a ComfyUI server.
+"""
+
+import copy
+import functools
+import hashlib
+import io
+import itertools
+import json
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from devtools.executor import WorkflowError, new_executor, run_workflow
+from devtools.server import as_png
+from phd_batch.faults import Failed, Refused, UsageError, WorkerLost
+from phd_batch.server import ServerWorker
+
+RESULT = "result"
+TEXTS, SEEDS = ("text", "prompt", "value"), ("seed", "noise_seed")
+# The inputs by which a node that shows or saves gets its images.
+SHOWN = ("images", "image")
+# Names of a widget's choices that are files end like this.
+FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".gguf", ".sft", ".bin", ".onnx")
+MOST_NAMED = 5
+
+
+class WorkflowInputError(ValueError):
+    """A workflow, a grid or a server that cannot be used; the message is one sentence for the user."""
+
+
+def read(file: Path) -> dict:
+    """A workflow in API format. Raises WorkflowInputError where the file holds none with a node titled Result."""
+    try:
+        workflow = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise WorkflowInputError(f"--workflow: {file} is not a readable JSON file.") from None
+    nodes = workflow.values() if isinstance(workflow, dict) else ()
+    if not nodes or not all(isinstance(node, dict) and "class_type" in node for node in nodes):
+        problem = "is not in ComfyUI's API format; export it with Workflow, Export (API)"
+        raise WorkflowInputError(f"--workflow: {file} {problem}.")
+    if RESULT not in titled(workflow):
+        raise WorkflowInputError(
+            f"--workflow: no node of {file} is titled Result; title the node whose image is to be scored."
+        )
+    return workflow
+
+
+def title_of(node: dict) -> str:
+    """In lower case."""
+    return node.get("_meta", {}).get("title", "").strip().lower()
+
+
+def titled(workflow: dict) -> dict[str, str]:
+    """Lower-case title -> node id."""
+    return {title_of(node): name for name, node in workflow.items()}
+
+
+def put(node: dict, names: tuple[str, ...], value, title: str) -> None:
+    """Sets the first of these inputs that a node has."""
+    for name in names:
+        if name in node["inputs"]:
+            node["inputs"][name] = value
+            return
+    raise WorkflowInputError(f"--workflow: the node titled {title.title()} has no input {' or '.join(names)}.")
+
+
+def bound(
+    workflow: dict, images: dict[str, np.ndarray], prompts: dict[str, str], seed: int, keep: Callable[[bytes], str]
+) -> dict:
+    """A copy of the workflow with its titled inputs and all seeds set.
+
+    Args:
+        images: by lower-case title, float32 [H,W,3] or [H,W] in 0..1.
+        prompts: by lower-case title.
+        keep: stores a PNG file and returns its name in ComfyUI's input folder.
+    """
+    workflow = copy.deepcopy(workflow)
+    for title, name in titled(workflow).items():
+        if title in images:
+            array = images[title]
+            array = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+            put(workflow[name], ("image",), keep(as_png((array * 255 + 0.5).astype(np.uint8))), title)
+        elif title in prompts:
+            put(workflow[name], TEXTS, prompts[title], title)
+    for node in workflow.values():
+        for key in SEEDS:
+            if isinstance(node["inputs"].get(key), int):
+                node["inputs"][key] = seed
+    return workflow
+
+
+# Grids
+
+
+def grid(texts: Iterable[str], workflow: dict) -> list[dict[tuple[str, str], object]]:
+    """All combinations of `TITLE.WIDGET=VALUE,VALUE,…`, each as (lower-case title, widget) -> value.
+
+    Raises WorkflowInputError for a text of another form, and for a node or a widget that the workflow does not have.
+    """
+    axes = []
+    for text in texts:
+        where, equals, values = text.partition("=")
+        title, dot, widget = where.rpartition(".")
+        if not (equals and dot and values):
+            raise WorkflowInputError(f"--grid: {text!r} is not of the form TITLE.WIDGET=VALUE,VALUE.")
+        name = titled(workflow).get(title.strip().lower())
+        if name is None:
+            known = ", ".join(node["_meta"]["title"] for node in workflow.values() if title_of(node))
+            raise WorkflowInputError(f"--grid: no node is titled {title!r}; there are {known}.")
+        now = workflow[name]["inputs"].get(widget)
+        if now is None or isinstance(now, list):
+            raise WorkflowInputError(f"--grid: the node titled {title} has no widget {widget!r}.")
+        axes.append([((title.strip().lower(), widget), like(now, value.strip(), text)) for value in values.split(",")])
+    return [dict(chosen) for chosen in itertools.product(*axes)]
+
+
+def like(now: object, text: str, whole: str) -> object:
+    """A value of the widget's own type. A widget of whole numbers may get a fraction: JSON writes 1.0 as 1."""
+    try:
+        if isinstance(now, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(now, int | float):
+            return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except (KeyError, ValueError):
+        raise WorkflowInputError(
+            f"--grid: {text!r} in {whole!r} is no value for a widget that holds {now!r}."
+        ) from None
+    return text
+
+
+def changed(workflow: dict, values: dict[tuple[str, str], object]) -> dict:
+    """A copy of the workflow with these widgets."""
+    workflow = copy.deepcopy(workflow)
+    titles = titled(workflow)
+    for (title, widget), value in values.items():
+        workflow[titles[title]]["inputs"][widget] = value
+    return workflow
+
+
+def as_text(values: dict[tuple[str, str], object]) -> str:
+    return " ".join(f"{title}.{widget}={value}" for (title, widget), value in values.items())
+
+
+# Running
+
+
+def of_side(image: np.ndarray, side: int) -> np.ndarray:
+    """An image resized to [side,side,3]. Raises WorkflowInputError where it is not square."""
+    height, width = image.shape[:2]
+    if height != width:
+        raise WorkflowInputError(f"--workflow: Result is {width}×{height}; the scenes are {side}×{side}.")
+    if height == side:
+        return image
+    note(f"Result is {width}×{height}; it is scored after resizing to the scenes' {side}×{side}.")
+    how = cv2.INTER_AREA if height > side else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=how).clip(0, 1)
+
+
+@functools.cache
+def note(text: str) -> None:
+    """Prints a sentence once."""
+    print(text, flush=True)
+
+
+def file_name(content: bytes) -> str:
+    """The name under which an image goes into ComfyUI's input folder: the same content has the same name."""
+    return f"phd_bench_{hashlib.sha256(content).hexdigest()[:16]}.png"
+
+
+class Headless:
+    """ComfyUI's executor in this process, with core's nodes and this pack's. `folder` contains its input folder."""
+
+    def __init__(self, folder: Path):
+        self.executor, self.folder = new_executor(), folder / "input"
+
+    def check(self, workflow: dict) -> None:
+        """ComfyUI's own check names what is missing when the workflow runs."""
+
+    def keep(self, content: bytes) -> str:
+        (self.folder / file_name(content)).write_bytes(content)
+        return file_name(content)
+
+    def run(self, workflow: dict) -> tuple[np.ndarray, int]:
+        """The image of the node titled Result, float32 [H,W,3], and the number of model calls."""
+        try:
+            execution = run_workflow(workflow, executor=self.executor)
+        except WorkflowError as error:
+            raise WorkflowInputError(f"--workflow: {error}") from None
+        name = titled(workflow)[RESULT]
+        links = [workflow[name]["inputs"].get(key) for key in SHOWN]
+        link = next((link for link in links if isinstance(link, list)), [name, 0])
+        values = execution.results.get(link[0], [])
+        image = values[link[1]] if link[1] < len(values) else None
+        if not hasattr(image, "ndim") or image.ndim != 4 or image.shape[-1] not in (3, 4):
+            raise WorkflowInputError("--workflow: the node titled Result gives no image.")
+        check_single(len(image))
+        return image[0, ..., :3].float().clamp(0, 1).cpu().numpy(), sum(execution.model_calls.values())
+
+
+class OnServer:
+    """A ComfyUI server that is already running, with its own packs. It does not report model calls.
+
+    Args:
+        folder: for the images on their way to the server.
+    """
+
+    def __init__(self, address: str, folder: Path):
+        try:
+            self.worker = ServerWorker(address)
+        except UsageError as error:
+            raise WorkflowInputError(str(error)) from None
+        self.folder = folder
+
+    def get(self, path: str) -> dict:
+        """The JSON of an answer."""
+        try:
+            found = self.worker.get(path)
+        except (Failed, WorkerLost) as error:
+            raise lost(error) from None
+        if not isinstance(found, dict):
+            raise WorkflowInputError(f"--server: {self.worker.name} is no ComfyUI.")
+        return found
+
+    @functools.cached_property
+    def info(self) -> dict:
+        """The server's nodes, as in /object_info."""
+        return self.get("/object_info")
+
+    def check(self, workflow: dict) -> None:
+        """Raises WorkflowInputError where the server lacks a node or a file of the workflow."""
+        check_nodes(workflow, self.info)
+        check_files(workflow, self.info)
+
+    def keep(self, content: bytes) -> str:
+        file = self.folder / file_name(content)
+        file.write_bytes(content)
+        try:
+            self.worker.upload(file.name, str(file))
+        except (Failed, Refused, WorkerLost) as error:
+            raise lost(error) from None
+        file.unlink()
+        return file.name
+
+    def outputs(self, workflow: dict) -> dict[str, dict]:
+        """Runs a workflow; what its nodes show, by node id, as in ComfyUI's history."""
+        name = str(uuid.uuid4())
+        try:
+            self.worker.queue(workflow, name)
+            entry = self.worker.finished(name)
+        except Refused as error:
+            raise WorkflowInputError(f"--workflow: the server rejects it: {error}") from None
+        except (Failed, WorkerLost) as error:
+            raise lost(error) from None
+        messages = dict(entry.get("status", {}).get("messages", ()))
+        if failure := messages.get("execution_error"):
+            node = f"node {failure.get('node_id')} ({failure.get('node_type')})"
+            raise NodeFailedError(node, str(failure.get("exception_message")).strip())
+        if "execution_interrupted" in messages:
+            raise WorkflowInputError("--server: the run was interrupted there; start the same command again.")
+        return entry.get("outputs", {})
+
+    def images(self, outputs: dict[str, dict], node_id: str) -> list[np.ndarray]:
+        """The images that a node saved or showed, float32 [H,W,3] in 0..1."""
+        found = []
+        for file in outputs.get(node_id, {}).get("images") or ():
+            try:
+                content = self.worker.image(file)
+                image = Image.open(io.BytesIO(content)).convert("RGB")
+            except (Failed, WorkerLost) as error:
+                raise lost(error) from None
+            except OSError:
+                raise WorkflowInputError("--server: it gave a file that is no image.") from None
+            found.append(np.asarray(image).astype(np.float32) / 255)
+        return found
+
+    def run(self, workflow: dict) -> tuple[np.ndarray, int]:
+        """The image of the node titled Result, float32 [H,W,3], and 0 for its model calls."""
+        images = self.images(self.outputs(workflow), titled(workflow)[RESULT])
+        if not images:
+            raise WorkflowInputError("--workflow: the node titled Result saves or shows no image.")
+        check_single(len(images))
+        return images[0], 0
+
+
+class NodeFailedError(WorkflowInputError):
+    """A node failed on the server. `node`: its id and type, without the text of the error, which may name files."""
+
+    def __init__(self, node: str, message: str):
+        super().__init__(f"--workflow: {node}: {message}")
+        self.node = node
+
+
+def lost(error: Exception) -> WorkflowInputError:
+    return WorkflowInputError(f"--server: {error} Start the same command again when the server is up.")
+
+
+def check_single(count: int) -> None:
+    if count != 1:
+        raise WorkflowInputError(f"--workflow: Result is a batch of {count} images; one is needed.")
+
+
+def check_nodes(workflow: dict, info: dict) -> None:
+    missing = {node["class_type"]: node.get("_meta", {}).get("pack") for node in workflow.values()}
+    missing = {kind: pack for kind, pack in missing.items() if kind not in info}
+    if missing:
+        named = ", ".join(kind + (f" (of {pack})" if pack else "") for kind, pack in missing.items())
+        raise WorkflowInputError(
+            f"--workflow: the server has no node {named}; install what is missing and start it again."
+        )
+
+
+def check_files(workflow: dict, info: dict) -> None:
+    for node in workflow.values():
+        for name, value in node["inputs"].items():
+            known = choices(info, node["class_type"], name)
+            if isinstance(value, str) and value.lower().endswith(FILES) and known is not None and value not in known:
+                has = ", ".join(known[:MOST_NAMED]) or "none"
+                more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+                raise WorkflowInputError(
+                    f"--workflow: the server has no file {value!r} for {name} of {node['class_type']}; "
+                    f"it has {has}{more}."
+                )
+
+
+def choices(info: dict, kind: str, name: str) -> list[str] | None:
+    """The values that an input of a node type can have; None where it is no list of choices."""
+    inputs = info.get(kind, {}).get("input", {})
+    schema = {**inputs.get("required", {}), **inputs.get("optional", {})}.get(name)
+    if not isinstance(schema, list | tuple) or not schema:
+        return None
+    if isinstance(schema[0], list):
+        return schema[0]
+    return schema[1].get("options") if schema[0] == "COMBO" and len(schema) > 1 else None
