@@ -8,11 +8,12 @@ model out. Plots and images go to output/bench_inpaint.png.
 import argparse
 import functools
 import json
+import sys
 from pathlib import Path
 
 from benchmarks.common import docs as page
 from benchmarks.common import table
-from benchmarks.common.comfyui import silent, start_comfyui
+from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
 from benchmarks.common.table import Section, exit_status, shortened, show, verdict
 from benchmarks.inpaint import docs
 from devtools.paths import OUTPUT
@@ -39,17 +40,23 @@ MIXTURE = tuple(
     for who in ("ours", "plain", "langevin", "repaint", "lanpaint_tuned", "lanpaint1", "lanpaint2", "former")
 )
 
+# Names of --grid without a workflow.
+GRIDS = ("curves", "demo")
+
 holds = functools.partial(table.holds, WANTED)
 
 
 def main(arguments: list[str]) -> int:
-    options = argument_parser().parse_args(arguments)
+    options = parsed(arguments)
     start_comfyui()
+    if options.workflow:
+        return measure_workflows(options)
     if options.grid:
         from benchmarks.inpaint import grid
 
         with silent():
-            grid.main(options.grid)
+            for name in options.grid:
+                grid.main(name)
         return 0
     from benchmarks.inpaint import sheet
 
@@ -78,14 +85,49 @@ def publish(line: str) -> None:
     page.write(docs.tables())
 
 
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = argument_parser()
+    options = parser.parse_args(arguments)
+    if not options.workflow and (unknown := set(options.grid) - {*GRIDS}):
+        parser.error(f"--grid {unknown.pop()!r}: without --workflow it is one of {', '.join(GRIDS)}.")
+    if options.server and not options.workflow:
+        parser.error("--server needs --workflow, the API workflow to be run there.")
+    return options
+
+
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench inpaint", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, and no demo model")
     parser.add_argument("--scenes", type=int, default=SCENES, help="backgrounds for the demo model, in multiples of 16")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds for each of these backgrounds")
-    parser.add_argument("--grid", choices=("curves", "demo"), help="only the trials behind the rivals' settings")
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="curves | demo | TITLE.WIDGET=VALUE,…",
+        help="only the trials behind the rivals' settings; with --workflow, values to try for a widget of its first",
+    )
+    parser.add_argument("--workflow", type=Path, nargs="+", help="API workflows to be scored instead, on --scenes")
+    parser.add_argument("--server", help="a running ComfyUI for --workflow, such as http://127.0.0.1:8188")
+    parser.add_argument("--side", type=int, default=128, help="image size in pixels for --workflow (128)")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the images")
     return parser
+
+
+def measure_workflows(options: argparse.Namespace) -> int:
+    """Scores the given workflows; the exit status."""
+    from benchmarks.common.titled_workflow import WorkflowInputError
+    from benchmarks.inpaint import demo, workflow
+
+    with temporary_folders() as folder, silent():
+        try:
+            workflow.measure(
+                options.workflow, options.grid, options.scenes, demo.SPLIT, options.side, options.server, folder
+            )
+        except WorkflowInputError as error:
+            print(error, file=sys.stderr)
+            return 2
+    return 0
 
 
 def measure_exact(quick: bool) -> tuple[dict, dict[str, dict]]:
