@@ -21,6 +21,7 @@ from PIL import Image
 from devtools.executor import WorkflowError, new_executor, run_workflow
 from devtools.server import as_png
 from phd_batch.faults import Failed, Refused, UsageError, WorkerLost
+from phd_batch.outcome import Where
 from phd_batch.server import ServerWorker
 
 RESULT = "result"
@@ -160,8 +161,15 @@ def of_side(image: np.ndarray, side: int) -> np.ndarray:
     if height == side:
         return image
     note(f"Result is {width}×{height}; it is scored after resizing to the scenes' {side}×{side}.")
-    how = cv2.INTER_AREA if height > side else cv2.INTER_CUBIC
-    return cv2.resize(image, (side, side), interpolation=how).clip(0, 1)
+    return of_shape(image, (side, side))
+
+
+def of_shape(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An image resized to `shape`, [H,W,…]."""
+    if image.shape[:2] == tuple(shape[:2]):
+        return image
+    how = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (shape[1], shape[0]), interpolation=how).clip(0, 1)
 
 
 @functools.cache
@@ -219,25 +227,25 @@ class OnServer:
             raise WorkflowInputError(str(error)) from None
         self.folder = folder
 
-    def get(self, path: str) -> dict:
-        """The JSON of an answer."""
+    @functools.cached_property
+    def where(self) -> Where:
+        """Its nodes as in /object_info, and the versions of ComfyUI and the pack."""
         try:
-            found = self.worker.get(path)
+            return self.worker.where()
         except (Failed, WorkerLost) as error:
             raise lost(error) from None
-        if not isinstance(found, dict):
-            raise WorkflowInputError(f"--server: {self.worker.name} is no ComfyUI.")
-        return found
 
-    @functools.cached_property
-    def info(self) -> dict:
-        """The server's nodes, as in /object_info."""
-        return self.get("/object_info")
+    def stats(self) -> dict:
+        """As /system_stats has it."""
+        try:
+            return self.worker.get("/system_stats")
+        except (Failed, WorkerLost) as error:
+            raise lost(error) from None
 
     def check(self, workflow: dict) -> None:
         """Raises WorkflowInputError where the server lacks a node or a file of the workflow."""
-        check_nodes(workflow, self.info)
-        check_files(workflow, self.info)
+        check_nodes(workflow, self.where.info)
+        check_files(workflow, self.where.info)
 
     def keep(self, content: bytes) -> str:
         file = self.folder / file_name(content)
@@ -264,7 +272,7 @@ class OnServer:
             node = f"node {failure.get('node_id')} ({failure.get('node_type')})"
             raise NodeFailedError(node, str(failure.get("exception_message")).strip())
         if "execution_interrupted" in messages:
-            raise WorkflowInputError("--server: the run was interrupted there; start the same command again.")
+            raise ServerLostError("--server: the run was interrupted there; start the same command again.")
         return entry.get("outputs", {})
 
     def images(self, outputs: dict[str, dict], node_id: str) -> list[np.ndarray]:
@@ -298,8 +306,12 @@ class NodeFailedError(WorkflowInputError):
         self.node = node
 
 
-def lost(error: Exception) -> WorkflowInputError:
-    return WorkflowInputError(f"--server: {error} Start the same command again when the server is up.")
+class ServerLostError(WorkflowInputError):
+    """The server does not answer, or has dropped the job; the workflow is not to blame."""
+
+
+def lost(error: Exception) -> ServerLostError:
+    return ServerLostError(f"--server: {error} Start the same command again when the server is up.")
 
 
 def check_single(count: int) -> None:
