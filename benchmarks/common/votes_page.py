@@ -160,7 +160,7 @@ function keep() {
 function show() {
   const total = state.choices.length + state.open.length;
   document.body.className = state.open.length ? "" : "done";
-  const words = state.open.length ? `${state.choices.length} of ${total} pairs` : `All ${total} pairs are done.`;
+  const words = state.open.length ? `${state.choices.length} of ${total} pairs.` : `All ${total} pairs are done.`;
   const kept = keeps ? "You may stop at any time; this browser keeps your place." : "This browser keeps no progress.";
   byId("progress").textContent = `${words} ${state.open.length ? kept : "Download your results."}`;
   const [pair, next] = state.open;

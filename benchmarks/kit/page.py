@@ -159,7 +159,7 @@ def table_row(family: dict, method: str, figures: dict, alike: dict, finished: b
     cells = [files, f"{method}, finished by the pack" if finished else method.replace("_", " ")]
     if figures:
         low, high = figures["fmse_vs_paste_ci"]
-        cells += [f"{figures['fmse_vs_paste']:.3f} [{low:.3f}, {high:.3f}]", f"{figures['worse']:.0%}"]
+        cells += [f"{figures['fmse_vs_paste']:.3f} [{low:.3f}, {high:.3f}]", f"{100 * figures['worse']:.0f} %"]
         cells += ["" if figures[name] is None else f"{figures[name]:.3f}" for name in MEANS]
     else:
         cells += [""] * (2 + len(MEANS))

@@ -10,6 +10,7 @@ Tables, plots and images go to benchmarks/quality/results.
     python3 dev.py bench quality --workflow my_api.json     # a workflow of your own on the same scenes
     python3 dev.py bench quality --module                   # the learned module, at 1 to 32 calls: minutes
     python3 dev.py bench quality --photographs              # real photographs, at 36 calls: minutes
+    python3 dev.py bench quality --votes FOLDER             # a page on which people compare the images blindly
 """
 
 import argparse
@@ -107,12 +108,17 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         help="values to try for a widget of --workflow; the best on validation scenes is measured",
     )
     parser.add_argument("--side", type=side_of, default=128, help="image size in pixels for --workflow (128)")
+    parser.add_argument("--votes", type=Path, metavar="FOLDER", help="write a page for blind comparisons by people")
     parser.add_argument(
         "--out",
         type=Path,
         help="folder for results (a whole run: benchmarks/quality/results, others: output/bench_quality)",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name in ("grid", "server"):
+        if getattr(options, name) and not options.workflow:
+            parser.error(f"--{name} needs --workflow, the API workflow to be run.")
+    return options
 
 
 def planned(options: argparse.Namespace) -> Plan:
@@ -128,7 +134,7 @@ def main(arguments: list[str]) -> int:
     start_comfyui("--use-pytorch-cross-attention")
     import torch
 
-    from benchmarks.quality import module, on_photographs, workflow
+    from benchmarks.quality import module, on_photographs, votes, workflow
     from benchmarks.quality.measure import measure
     from benchmarks.quality.report import report
     from benchmarks.quality.store import Store, weights_hash
@@ -153,5 +159,9 @@ def main(arguments: list[str]) -> int:
         weights = weights_hash([DEMO_WEIGHTS / f"{part}.safetensors" for part in PARTS])
         if options.photographs:
             return on_photographs.measure(plan, weights)
-        figures = report(plan, measure(plan, store, weights), weights, options.quick, WANTED)
+        results = measure(plan, store, weights)
+        if options.votes:
+            for file in votes.write_page(options.votes, plan, results, weights):
+                print(f"Wrote {file}")
+        figures = report(plan, results, weights, options.quick, WANTED)
     return exit_status(WANTED, figures)
