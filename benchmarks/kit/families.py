@@ -185,7 +185,7 @@ def find(info: dict, named: dict[str, str], wanted: list[str]) -> tuple[list[Fou
         named: the model's file by family, as the user gave it.
         wanted: names of families; empty for all that are found, and the demo model only where there is no other.
     Raises WorkflowInputError for a name that is no family's, a named file that the server does not have, and a wanted
-    family that it cannot run.
+    family that it cannot run, or where it can run none.
     """
     for name in (*named, *wanted):
         if name not in NAMES:
@@ -203,6 +203,8 @@ def find(info: dict, named: dict[str, str], wanted: list[str]) -> tuple[list[Fou
     for name in (*named, *wanted):
         if name not in found:
             raise WorkflowInputError(f"--server: {reasons[name]}")
+    if not found:
+        raise WorkflowInputError(f"--server: {reasons['demo']}")
     chosen = wanted or [name for name in found if name != "demo"] or list(found)
     return [found[name] for name in chosen], reasons
 

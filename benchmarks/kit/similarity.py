@@ -39,10 +39,10 @@ def cosine(embed: Callable[[Image.Image], torch.Tensor]) -> Measure:
 
 
 def clip_i() -> Measure:
-    from transformers import CLIPModel, CLIPProcessor
+    from transformers import CLIPImageProcessor, CLIPModel
 
     model = CLIPModel.from_pretrained(CLIP, local_files_only=True).eval()
-    processor = CLIPProcessor.from_pretrained(CLIP, local_files_only=True)
+    processor = CLIPImageProcessor.from_pretrained(CLIP, local_files_only=True)
     return cosine(lambda image: model.get_image_features(**processor(images=image, return_tensors="pt")))
 
 

@@ -183,12 +183,14 @@ def test_the_best_of_a_grid_on_validation_scenes_is_measured(pack, server, shown
 
     file = ROOT / "benchmarks" / "inpaint" / "workflows" / "ksampler.json"
     server.info |= fake_comfyui.info_for(json.loads(file.read_text()))
-    splits = []
-    monkeypatch.setattr(
-        inpaint_workflow,
-        "background",
-        lambda number, split, side: (splits.append(split), (GRAY, inpaint_workflow.Square(16, 16, 32), "sand"))[1],
-    )
+    splits, hole = [], inpaint_workflow.Square(16, 16, 32)
+    truth = np.float32(GRAY + 0.02 * np.random.default_rng(0).standard_normal(GRAY.shape))
+
+    def background(number, split, side):
+        splits.append(split)
+        return truth, hole, "sand"
+
+    monkeypatch.setattr(inpaint_workflow, "background", background)
 
     def makes(prompt, uploads):
         steps = prompt["8"]["inputs"]["steps"]
@@ -202,7 +204,7 @@ def test_the_best_of_a_grid_on_validation_scenes_is_measured(pack, server, shown
     lines = capsys.readouterr().out.splitlines()
     found = json.loads(lines[-1])
     assert found["grid"] == {"ksampler.steps": 20} and splits == ["validation"] * 6 + ["test"] * 2
-    assert found["workflows"]["ksampler.json"]["l1"] == pytest.approx(0.5, abs=0.01)
+    assert found["workflows"]["ksampler.json"]["l1"] == pytest.approx(255 * 0.02 * np.sqrt(2 / np.pi), rel=0.05)
     assert any("ksampler.steps=57" in line for line in lines)
     assert inpaint.main([*arguments, "--grid", "KSampler.steps=many"]) == 2
     assert "--grid: 'many'" in capsys.readouterr().err
