@@ -555,7 +555,8 @@ def benchmark(pack, tmp_path_factory):
         patch.setattr(quality_report, "methods", lambda levels: few)
         for module in (measure, sheet, consistency):
             patch.setattr(module, "scene", functools.partial(quality_scenes.scene, side=64))
-        return ran(quality.main, tmp_path_factory.mktemp("bench_quality"), "--scenes", "8", "--levels", "10")
+        folder = tmp_path_factory.mktemp("bench_quality")
+        return ran(quality.main, folder, "--scenes", "8", "--levels", "10", "--votes", str(folder / "votes"))
 
 
 @pytest.fixture(scope="module")
@@ -605,6 +606,13 @@ def test_tables_plots_and_images_are_written(benchmark):
         "quality_scenes.jpg",
         "consistency.csv",
     } <= names
+
+
+def test_images_of_the_methods_become_a_page_for_blind_comparisons(benchmark):
+    key = json.loads((benchmark[2] / "votes" / "key.json").read_text())
+    shown = [tuple(of.values()) for of in key["images"].values()]
+    assert ("paste", "scene_0") in shown and ("with_reference", "scene_7") in shown and len(shown) == len({*shown})
+    assert "with_reference" not in (benchmark[2] / "votes" / "page" / "index.html").read_text()
 
 
 def test_the_stored_means_name_the_methods_as_the_code_does(comfyui):
