@@ -42,6 +42,8 @@ MIXTURE = tuple(
 
 # Names of --grid without a workflow.
 GRIDS = ("curves", "demo")
+# Of the backgrounds, in pixels.
+LEAST_SIDE = 64
 
 holds = functools.partial(table.holds, WANTED)
 
@@ -92,6 +94,10 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         parser.error(f"--grid {unknown.pop()!r}: without --workflow it is one of {', '.join(GRIDS)}.")
     if options.server and not options.workflow:
         parser.error("--server needs --workflow, the API workflow to be run there.")
+    if options.side % 8 or options.side < LEAST_SIDE:
+        parser.error(f"--side {options.side}: it is a multiple of 8, and at least {LEAST_SIDE}.")
+    if options.scenes < 1:
+        parser.error(f"--scenes {options.scenes}: at least 1 is needed.")
     return options
 
 

@@ -215,11 +215,12 @@ def test_the_best_of_a_grid_on_validation_scenes_is_measured(pack, server, shown
     [
         (inpaint.main, ["--grid", "KSampler.steps=3"], "without --workflow it is one of curves, demo"),
         (inpaint.main, ["--server", "http://127.0.0.1:8188"], "--server needs --workflow"),
+        (inpaint.main, ["--workflow", "my.json", "--side", "100"], "--side 100: it is a multiple of 8"),
         (quality.main, ["--grid", "KSampler.steps=3"], "--grid needs --workflow"),
         (quality.main, ["--server", "http://127.0.0.1:8188"], "--server needs --workflow"),
     ],
 )
-def test_a_grid_or_a_server_without_a_workflow_is_refused(main, arguments, problem, capsys):
+def test_arguments_that_do_not_fit_are_refused(main, arguments, problem, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert problem in capsys.readouterr().err
