@@ -94,7 +94,8 @@ def run_all(server: OnServer, found: list[Found], reasons: dict[str, str], optio
             except WorkflowInputError as error:
                 print(f"  {each.family.title} is given up: {str(error).removeprefix('--workflow: ')}", flush=True)
                 # The text may name files of the machine.
-                failed[each.family.name] = f"{error.node} failed" if isinstance(error, NodeFailedError) else "rejected"
+                node = f"{error.node} failed" if isinstance(error, NodeFailedError) else "its template could not be run"
+                failed[each.family.name] = node
     finally:
         kit = page.gathered(rows, found, keys, failed | {"photographs": "; ".join(missing)} if missing else failed)
         kit = {"versions": versions, "device": device, **kit}
