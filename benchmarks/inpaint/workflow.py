@@ -62,9 +62,9 @@ def best_of(grid: list[dict], workflow: dict, count: int, side: int, runner: Hea
     for values in grid:
         score = scored(titled_workflow.changed(workflow, values), count, "validation", side, runner)
         errors.append(score["l1"])
-        section.row(titled_workflow.as_text(values), as_text(score))
+        section.row(titled_workflow.as_text(values), f"  {as_text(score)}")
     best = grid[int(np.argmin(errors))]
-    section.row("chosen", titled_workflow.as_text(best))
+    section.row("chosen", f"  {titled_workflow.as_text(best)}")
     show(section, {})
     return best
 

@@ -102,9 +102,9 @@ def best_of(grid: list[dict], workflow: dict, run: Run, store: Store, runner: He
         trial = replace(run, split="validation", settings=f"{run.settings} {text}", seed=0)
         run_missing(titled_workflow.changed(workflow, values), trial, store, range(GRID_SCENES), runner, render)
         errors.append(gathered(store, [trial], text, range(GRID_SCENES)).mean("fmse"))
-        section.row(text, f"{errors[-1]:.5f}")
+        section.row(text, f"  {errors[-1]:.5f}")
     best = grid[int(np.argmin(errors))]
-    section.row("chosen", titled_workflow.as_text(best))
+    section.row("chosen", f"  {titled_workflow.as_text(best)}")
     show(section, {})
     return best
 
