@@ -16,13 +16,17 @@ STRONG = ("ours", "with_reference")
 def tables(folder: Path = RESULTS, level: int = MAIN_LEVEL) -> dict[str, str]:
     """Tables by name. level: of model calls."""
     rows = [row for row in read(folder / "quality.csv") if int(row["level"]) in (0, level)]
-    return {
+    photographs = folder / "photographs.json"
+    found = {
         "bench quality, own color": own_color([row for row in rows if row["group"] == "own_color"]),
         "bench quality, iHarmony4's units": units(rows),
         "bench quality, iHarmony4's units by stratum": by_stratum(rows),
         "bench quality, without truth": without_truth(read(folder / "consistency.csv")),
-        "bench quality, photographs": on_photographs(json.loads((folder / "photographs.json").read_text())),
     }
+    # Only a run of the published scenes has photographs.
+    if photographs.is_file():
+        found["bench quality, photographs"] = on_photographs(json.loads(photographs.read_text()))
+    return found
 
 
 def read(file: Path) -> list[dict[str, str]]:

@@ -41,6 +41,8 @@ def test_a_person_compares_all_pairs_and_goes_on_after_a_reload(chromium, tmp_pa
     with chromium.new_window():
         chromium.open(address)
         chromium.wait_for("return document.getElementById('left').naturalWidth === 64")
+        # Messages of other tests' pages.
+        chromium.console()
         shown = []
         for key in (LEFT, RIGHT):
             shown.append(chromium.script(SHOWN))

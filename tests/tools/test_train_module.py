@@ -271,7 +271,7 @@ def test_without_a_reference_the_condition_holds_nothing_of_one():
     image = np.full((SIDE, SIDE, 3), 200, np.uint8)
     matte = np.zeros((SIDE, SIDE), np.uint8)
     matte[16:48, 16:48] = 255
-    given = Paste(image, image, matte, ring_around(np.random.default_rng(0), matte), image, "a")
+    given = Paste(image, image, matte, ring_around(np.random.default_rng(0), matte), image // 2, "a")
     seen = encoded(base, batch_of([given, relit_here(np.random.default_rng(1), given)])).condition
     assert seen.shape == (2, 11, 8, 8)
     assert seen[0, 6:10].any() and (seen[0, 10] == 1).all()
