@@ -103,6 +103,7 @@ def figures_of(results: dict[int, list[Result]], own: dict[str, Result]) -> dict
         "with_reference_identity": ours.mean("identity"),
         "with_reference_calls": ours.calls,
         "with_reference_ring_vs_paste": ours.mean("ring") / own["paste"].mean("ring"),
+        "harmonize_defaults_ratio": own["with_reference_defaults"].mean("fmse") / ours.mean("fmse"),
         "outside_equal": all(result.mean("outside_equal") == 1 for result in stitched),
     }
 

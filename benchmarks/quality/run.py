@@ -31,6 +31,7 @@ WANTED = {
     "with_reference_identity": (">=", 0.95),
     "with_reference_calls": ("<=", 36),
     "with_reference_ring_vs_paste": ("<=", 1),
+    "harmonize_defaults_ratio": ("<=", 1.1),
     "outside_equal": ("==", True),
     "vae_psnr": (">=", 26),
     "prompt_accuracy": (">=", 0.6),

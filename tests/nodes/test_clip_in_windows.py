@@ -47,5 +47,5 @@ def test_windows_beyond_the_image_take_the_memory_of_few_frames(monkeypatch):
     assert any(crop.margins)
     image, used = run_node("PhDStitch", crop=crop, sampled=0.7 * window).values[:2]
     assert torch.equal(image[used == 0], clip[used == 0]) and not torch.equal(image, clip)
-    # Of each of four kinds, those that are being worked on.
-    assert most <= 4 * (stitch.SIDE_BY_SIDE + 1)
+    # Of each of four kinds, those that are being worked on, and some that the threads have yet to let go; not all.
+    assert most <= 8 * (stitch.SIDE_BY_SIDE + 1) < 4 * len(clip)
