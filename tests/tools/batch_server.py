@@ -3,15 +3,14 @@
 import contextlib
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import batch_worker
+from comfyui_answers import AnswerHandler, running
 
 
 class StubServer(ThreadingHTTPServer):
@@ -36,22 +35,10 @@ class StubServer(ThreadingHTTPServer):
         return False
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class Handler(AnswerHandler):
     server: StubServer
 
-    def log_message(self, *arguments):
-        pass
-
-    def answer(self, content, status: int = 200) -> None:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         server, address = self.server, urlsplit(self.path)
         server.authorization.add(self.headers.get("Authorization"))
         if server.meets("slow"):
@@ -62,11 +49,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"system": {"comfyui_version": server.version}})
         elif address.path.startswith("/history/"):
             if server.meets("cut off"):
-                self.close_connection = True
-                self.connection.close()
+                self.cut_off()
                 return
-            name = address.path.rpartition("/")[2]
-            self.answer({name: server.history[name]} if name in server.history else {})
+            self.answer_history(address.path, server.history)
         elif address.path == "/queue":
             self.answer({"queue_running": [], "queue_pending": []})
         elif address.path == "/view":
@@ -74,12 +59,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer({}, 404)
 
-    def do_POST(self):
-        server, body = self.server, self.rfile.read(int(self.headers["Content-Length"]))
+    def do_POST(self):  # noqa: N802
+        server, body = self.server, self.received()
         if self.path == "/upload/image":
-            kind = self.headers["Content-Type"].encode()
-            parts = BytesParser().parsebytes(b"Content-Type: " + kind + b"\r\n\r\n" + body).get_payload()
-            fields = {part.get_param("name", header="content-disposition"): part for part in parts}
+            fields = self.uploaded(body)
             name = fields["image"].get_filename()
             (server.folder / name).write_bytes(fields["image"].get_payload(decode=True))
             self.answer({"name": name, "subfolder": fields["subfolder"].get_payload(), "type": "input"})
@@ -119,9 +102,7 @@ def entry(ran: dict) -> dict:
 
 @contextlib.contextmanager
 def serving(port: int = 0) -> Iterator[StubServer]:
-    with tempfile.TemporaryDirectory() as folder, StubServer(Path(folder), port) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
+    with tempfile.TemporaryDirectory() as folder:
+        server = StubServer(Path(folder), port)
+        with running(server):
             yield server
-        finally:
-            server.shutdown()

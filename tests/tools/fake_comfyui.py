@@ -3,12 +3,11 @@
 import contextlib
 import io
 import json
-import threading
 from collections.abc import Callable, Iterator
-from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from comfyui_answers import AnswerHandler, running
 from PIL import Image
 
 # Of a prompt and the uploaded images by name: the images that each node shows, by node id.
@@ -53,22 +52,10 @@ class FakeComfyUI(ThreadingHTTPServer):
             self.history[name]["outputs"][node_id] = {"images": files}
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class Handler(AnswerHandler):
     server: FakeComfyUI
 
-    def log_message(self, *arguments):
-        pass
-
-    def answer(self, content) -> None:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         server, address = self.server, urlsplit(self.path)
         if address.path == "/object_info":
             self.answer(server.info)
@@ -77,27 +64,23 @@ class Handler(BaseHTTPRequestHandler):
             system = {"comfyui_version": "0.9.2", "pytorch_version": "2.9", "argv": ["/home/someone/ComfyUI/main.py"]}
             self.answer({"system": system, "devices": devices})
         elif address.path.startswith("/history/"):
-            name = address.path.rpartition("/")[2]
-            self.answer({name: server.history[name]} if name in server.history else {})
+            self.answer_history(address.path, server.history)
         elif address.path == "/queue":
             self.answer({"queue_running": [], "queue_pending": []})
         elif address.path == "/view":
             self.answer(server.shown[parse_qs(address.query)["filename"][0]])
 
-    def do_POST(self):
-        server, body = self.server, self.rfile.read(int(self.headers["Content-Length"]))
+    def do_POST(self):  # noqa: N802
+        server, body = self.server, self.received()
         if self.path == "/upload/image":
-            kind = self.headers["Content-Type"].encode()
-            parts = BytesParser().parsebytes(b"Content-Type: " + kind + b"\r\n\r\n" + body).get_payload()
-            fields = {part.get_param("name", header="content-disposition"): part for part in parts}
+            fields = self.uploaded(body)
             name = fields["image"].get_filename()
             server.uploads[name] = Image.open(io.BytesIO(fields["image"].get_payload(decode=True))).convert("RGB")
             self.answer({"name": name, "subfolder": "", "type": "input"})
             return
         asked = json.loads(body)
         if server.dies_after is not None and len(server.prompts) >= server.dies_after:
-            self.close_connection = True
-            self.connection.close()
+            self.cut_off()
             return
         server.prompts.append(asked["prompt"])
         server.run(asked["prompt"], asked["prompt_id"])
@@ -106,12 +89,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(info: dict, makes: Makes) -> Iterator[FakeComfyUI]:
-    with FakeComfyUI(info, makes) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
+    server = FakeComfyUI(info, makes)
+    with running(server):
+        yield server
 
 
 def info_for(*prompts: dict, files: dict[tuple[str, str], list[str]] | None = None) -> dict:
