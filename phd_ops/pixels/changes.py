@@ -47,8 +47,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     """
     check()
     full = Size.of(given)
-    scale = min(1.0, MOST_SIDE / max(full))
-    size = Size(*(max(1, round(side * scale)) for side in full))
+    size = full.reduced_to(MOST_SIDE)
     before, after = reduce(given, size), reduce(returned, size)
     shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen, *size) > 0.99
     if not shown.any():

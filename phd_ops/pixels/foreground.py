@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from ..interrupt import bands, by_bands, check, copy, waiting
+from ..interrupt import bands, by_bands, check, waiting
 from .geometry import Size
 from .resample import COARSE_SIGMA, KERNEL_REACH, blur, reduce
 from .tiles import EMPTY, SOFT, tiles
@@ -21,27 +21,6 @@ RIDGE, WHOLE_RIDGE = 1e-3, 1e-6
 OPAQUE_ENOUGH = 1 - 1e-5
 
 
-def estimate_foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The subject's own colors where its matte is above 0, without the old background that shows through.
-
-    Solves I = alpha F + (1 - alpha) B by least squares in windows around every soft pixel, from the whole image down
-    to 6 px; each round falls back on the one before where its window cannot tell F from B. Exact where subject and
-    background are flat; opaque pixels keep their bits. The last step is that of blur-fusion (Forte 2021, arXiv
-    2006.14970).
-
-    Args:
-        image: float32 [H,W,3] in 0..1.
-        matte: float32 [H,W] in 0..1.
-    Returns:
-        float32 [H,W,3].
-    """
-    result = np.empty_like(image)
-    copy(image, result)
-    for places, own in soft_colors(image, matte, times_alpha(image, matte)):
-        result[places] = own
-    return result
-
-
 def times_alpha(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """An image's colors and its matte, each times the matte, [H,W,4]."""
     product = np.empty((*matte.shape, 4), np.float32)
@@ -53,10 +32,18 @@ def times_alpha(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
 def soft_colors(
     image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray
 ) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], np.ndarray]]:
-    """The own colors of all soft pixels, part by part: their places (rows, columns), and colors [N,3].
+    """The subject's own colors at all soft pixels, without the old background that shows through.
+
+    Solves I = alpha F + (1 - alpha) B by least squares in windows around every soft pixel, from the whole image down
+    to 6 px; each round falls back on the one before where its window cannot tell F from B. Exact where subject and
+    background are flat. The last step is that of blur-fusion (Forte 2021, arXiv 2006.14970).
 
     Args:
+        image: float32 [H,W,3] in 0..1.
+        matte: float32 [H,W] in 0..1.
         by_alpha: from `times_alpha`. All else that windows sum follows, since (1 - alpha) I = I - alpha I, and so on.
+    Returns:
+        Part by part, the pixels' places (rows, columns) and colors [N,3].
     """
     size = Size.of(matte)
     soft_boxes = [box for kind, box in tiles(matte) if kind == SOFT]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phd_ops.pixels.foreground import estimate_foreground, extend, premultiplied
+from phd_ops.pixels.foreground import extend, premultiplied, soft_colors, times_alpha
 from phd_ops.pixels.geometry import Placement, Size, bounding_box, random_placement
 from phd_ops.pixels.masks import LEAST_ALPHA, grow
 from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste, shadow_ellipse, subject_box, warp_exemplar
@@ -192,6 +192,14 @@ def test_a_wide_soft_skirt_is_not_cut_off():
     )
     assert pasted.matte == pytest.approx(matte)
     assert pasted.composite[..., 0] == pytest.approx(matte, abs=5e-5)
+
+
+def estimate_foreground(image, matte):
+    """An image with the subject's own colors at its soft pixels."""
+    found = image.copy()
+    for places, own in soft_colors(image, matte, times_alpha(image, matte)):
+        found[places] = own
+    return found
 
 
 def test_the_foreground_keeps_opaque_pixels_and_extends_to_the_nearest_color():
