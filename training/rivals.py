@@ -32,7 +32,7 @@ from training.stage import Log, cosine, set_rate
 WORK = CACHE / "rivals"
 STEPS, COUNT, RATE = 5000, 16, 1e-3
 # The pastes of the training split, and the share of them whose subject comes in one more light.
-PASTES, OTHER_LIGHT = 12000, 0.3
+PASTES, OTHER_LIGHT = 24000, 0.3
 # Both papers divide the error by the subject's size, but not by fewer pixels than these.
 LEAST_PIXELS = 100.0
 SAVE_EVERY, REPORT_EVERY = 50, 250
