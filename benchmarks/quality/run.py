@@ -50,7 +50,7 @@ def check_weights() -> None:
 
     for part in (*PARTS, "classifier"):
         try:
-            load_pack().nodes.demo_model.read_weights(part)
+            load_pack().nodes.demo_weights.read_weights(part)
         except (OSError, ValueError) as error:
             raise WeightsError(str(error)) from None
 

@@ -13,7 +13,7 @@ import nodes as core
 from devtools.executor import run_workflow
 from devtools.package_images import photograph_path, read_rgb
 
-demo_model = module("nodes.demo_model")
+demo_weights = module("nodes.demo_weights")
 
 SAMPLER = {"seed": 0, "steps": 2, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
 
@@ -172,22 +172,22 @@ def test_unknown_words_have_no_effect(loaded):
 
 @pytest.mark.parametrize("name", ["unet", "text", "codec"])
 def test_a_damaged_file_is_named(tmp_path, monkeypatch, name):
-    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    shutil.copytree(demo_weights.WEIGHTS, tmp_path / "weights")
     file = tmp_path / "weights" / f"{name}.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(demo_weights, "WEIGHTS", tmp_path / "weights")
     message = refused("PhDLoadDemoModel")
     assert f"demo/weights/{name}.safetensors is damaged" in message and "hash" in message and "Reinstall" in message
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]"])
 def test_damaged_hashes_are_named(tmp_path, monkeypatch, content):
-    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    shutil.copytree(demo_weights.WEIGHTS, tmp_path / "weights")
     hashes = tmp_path / "weights" / "sha256.json"
     hashes.unlink() if content is None else hashes.write_text(content)
-    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(demo_weights, "WEIGHTS", tmp_path / "weights")
     message = refused("PhDLoadDemoModel")
     assert "demo/weights/sha256.json" in message and "einstall" in message
 
