@@ -97,8 +97,8 @@ pack.
 `prompt`. The subject needs a mask: right-click its Load Image, *Open in Mask Editor*, paint the subject, and connect \
 MASK to `subject_mask`.
 
-**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*, and leave `module` empty: only the demo model has \
-a learned module. The demo model is very small: a real one makes better images."""
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*, and leave `module` empty: only the demo model \
+has a learned module. The demo model is very small: a real one makes better images."""
 
 YOUR_CHECKPOINT = """\
 ## Insert a subject (your checkpoint)
