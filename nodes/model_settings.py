@@ -102,6 +102,6 @@ class PhDModelSettings(io.ComfyNode):
     @classmethod
     @checked
     def execute(cls, model: Any, quality: str = BALANCED) -> io.NodeOutput:
-        check_socket("model", model, ModelPatcher, sentence("a MODEL"))
         check_choice("quality", quality, QUALITIES)
+        check_socket("model", model, ModelPatcher, sentence("a MODEL"))
         return io.NodeOutput(*(wanted(model, name, quality) for name in TAKEN_BY))

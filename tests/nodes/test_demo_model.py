@@ -55,7 +55,7 @@ def test_core_nodes_work_with_it():
 
 
 def test_an_empty_latent_of_core_s_own_gets_the_model_s_channels(loaded):
-    model, clip, vae = loaded
+    model, clip, vae, _ = loaded
     cond = core.CLIPTextEncode().encode(clip, "a red apple")[0]
     (latent,) = core.EmptyLatentImage().generate(64, 64)
     sampled = core.KSampler().sample(
@@ -86,7 +86,7 @@ def test_flow_and_noise_prediction_estimate_the_same_clean_latent(loaded):
 @pytest.fixture(scope="module")
 def redrawn(loaded):
     """What core makes of a latent in the middle cells, from noise alone."""
-    model, clip, _ = loaded
+    model, clip, *_ = loaded
     cond = core.CLIPTextEncode().encode(clip, "a red apple")[0]
     mask = torch.zeros(1, 64, 64)
     mask[:, 16:48, 16:48] = 1
@@ -201,7 +201,7 @@ def test_two_loads_do_not_share_state(loaded):
 def test_comfyuis_latent_preview_shows_the_image(loaded):
     import latent_preview
 
-    model, _, vae = loaded
+    model, _, vae, _ = loaded
     image = astronaut(256, 256)
     latent = vae.encode(image)
     shown_by = latent_preview.Latent2RGBPreviewer(

@@ -24,7 +24,7 @@ def small_presets(pack):
 def with_module(**changes):
     """The template, where the demo model's module does the work."""
     workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
-    workflow["3"]["inputs"] |= {"quality": "fast", **changes}
+    workflow["3"]["inputs"] |= {"quality": "fast", "light": 1.0, **changes}
     return workflow
 
 
@@ -122,7 +122,7 @@ def test_encoded_prompts_take_the_place_of_clip():
         ({"quality": "perfect"}, "quality"),
         ({"light": float("nan")}, "light is nan"),
         ({"module": 3}, "module is 3; connect the module of Load PhD Module to it."),
-        ({"module": ["2", 0]}, "module is"),
+        ({"module": ["2", 0]}, "received_type(MODEL) mismatch input_type(PHD_MODULE)"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(changes, start):

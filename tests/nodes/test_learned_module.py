@@ -241,7 +241,7 @@ def test_a_file_that_was_removed_is_named(saved):
 
 def test_the_demos_module_brings_the_light_of_scenes_nearer_to_the_truth(pack):
     """On scenes that it was not trained on, in one model call with the light reference."""
-    model, clip, vae = run_node("PhDLoadDemoModel").values
+    model, clip, vae, _ = run_node("PhDLoadDemoModel").values
     loaded = run_node("PhDLoadModule").values[0]
     (negative,) = core.CLIPTextEncode().encode(clip, "")
     pasted, relit = [], []
