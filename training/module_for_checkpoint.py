@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import comfy.model_management
 import numpy as np
 import torch
 from PIL import Image
@@ -22,7 +23,7 @@ from torch import nn
 
 from phd_ops.segmenters.onnx_salient import SalientModel
 from training.image_folder import FolderError, ImageFolder, listed
-from training.module import started, step_loss, train
+from training.module import bytes_needed, started, step_loss, train
 from training.module_base import Base, checkpoint_base
 from training.module_data import Latents
 from training.stage import Log
@@ -55,13 +56,28 @@ def train_on_folder(request: Request) -> None:
         raise FolderError(f"--base is {request.base}, which is not a file.")
     found = listed(request.images, request.masks)
     segment = None if request.segmenter is None else SalientModel(str(request.segmenter)).predict
-    train_base(checkpoint_base(request.base), request, found, segment)
+    base = checkpoint_base(request.base, {source.caption for source in found})
+    check_memory(base)
+    train_base(base, request, found, segment)
+
+
+def check_memory(base: Base) -> None:
+    """Raises ValueError where training would be killed for its memory. The base must be loaded."""
+    needed, free = bytes_needed(base), comfy.model_management.get_free_memory(base.device)
+    if needed > free:
+        raise ValueError(
+            f"Beside the base, training its module takes {needed / 2**30:.1f} GiB and the activations, but "
+            f"{free / 2**30:.1f} GiB are free: it needs a device with more memory, or a smaller base."
+        )
 
 
 def train_base(base: Base, request: Request, found: list, segment: Callable | None = None) -> None:
     folder = request.out.with_name(f"{request.out.name}.training")
     folder.mkdir(parents=True, exist_ok=True)
     log = Log("module", folder)
+    if request.dry_run:
+        # One step's images are enough.
+        found = found[: request.count]
     images = ImageFolder(base, found, request.side, folder / "encoded", segment, log)
     if request.dry_run:
         log(measured(base, images.batch, request))
