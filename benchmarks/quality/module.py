@@ -14,9 +14,11 @@ import torch
 from benchmarks.common.comfyui import call
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, exit_status, shortened, show
-from benchmarks.quality.methods import harmonized, stitched
+from benchmarks.quality.methods import Method, harmonized, stitched
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
+from benchmarks.quality.store import weights_hash
+from devtools.paths import DEMO_WEIGHTS
 
 # Calls: steps, num_seeds and Stitch's relight_strength.
 SETTINGS = {1: (1, 1, 1.2), 4: (1, 4, 1.2), 10: (1, 10, 1.2), 32: (2, 16, 1.2)}
@@ -61,6 +63,21 @@ def ran(chunk: Chunk, module: object, which: str, calls: int, with_reference: bo
         first = latent["sampled_seeds"].scene[0] if num_seeds > 1 else latent["samples"]
         images["module"] = chunk.model.decoded({"samples": first})
     return images
+
+
+def methods() -> list[Method]:
+    """The module's own pixels and what Stitch reads off them, without a reference and with the scenes' prompts."""
+    settings = f"module={weights_hash([DEMO_WEIGHTS / 'module.safetensors'])} {SETTINGS[MAIN_CALLS]}"
+
+    def method(name: str, label: str) -> Method:
+        def run(chunk: Chunk, seed: int) -> np.ndarray:
+            del seed
+            (module,) = call("PhDLoadModule", module="demo model's")
+            return ran(chunk, module, "right", MAIN_CALLS, False)[name]
+
+        return Method(name, label, MAIN_CALLS, settings, run)
+
+    return [method("module", "the module, own pixels"), method("module_stitch", "the module, Stitch")]
 
 
 def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int], list[dict]]:
