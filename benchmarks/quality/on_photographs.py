@@ -1,7 +1,8 @@
 """`bench quality --photographs`: harmonizing real photographs whose subject got other colors, or another light
 (`photographs.py`).
 
-The demo model and the trained rivals know rendered scenes only, and no light makes the other colors. All rows that the figures are made of are kept in the folder of results, so a stopped run goes on.
+The demo model and the trained rivals know rendered scenes only, and no light makes the other colors. All rows that the
+figures are made of are kept in the folder of results, so a stopped run goes on.
 """
 
 import json
@@ -169,8 +170,10 @@ def sheet(folder: Path, composites: Composites, results: list[Result], file: Pat
 
 @torch.inference_mode()
 def measured(plan: Plan, weights: str) -> dict[str, dict] | None:
-    """Measures what is missing, prints the tables, writes the files, and returns the figures by kind of composites; None
-    where the photographs cannot be had."""
+    """Measures what is missing, prints the tables, writes the files, and returns the figures by kind of composites.
+
+    None where the photographs cannot be had.
+    """
     try:
         recolored_cases()
     except FileNotFoundError as error:
