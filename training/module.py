@@ -37,7 +37,7 @@ RIGHT, NONE = 0.34, 0.33
 LEVEL_SHIFT, LEVEL_SPREAD, PURE_NOISE = 1.2, 1.3, 0.25
 # The greatest weight of a squared error of the clean latent.
 MOST_WEIGHT = 400.0
-# What AdamW holds of each parameter, in bytes: the weight and its bfloat16 copy, gradient, two moments, the average.
+# What training holds of each parameter, in bytes: weight and bfloat16 copy, gradient, AdamW's moments, the average.
 BYTES = 4 + 2 + 4 + 8 + 4
 
 
@@ -51,9 +51,9 @@ def empty_network(base: Base) -> nn.Module:
         return network.ModuleNetwork(base.model.latent_format.latent_channels, **base.unet_config)
 
 
-def bytes_needed(base: Base) -> int:
-    """What training holds besides the base and the activations."""
-    return BYTES * sum(value.numel() for value in empty_network(base).parameters())
+def module_size(base: Base) -> int:
+    """The number of the module's parameters."""
+    return sum(value.numel() for value in empty_network(base).parameters())
 
 
 def network_for(base: Base, weights: Path | None = None) -> nn.Module:

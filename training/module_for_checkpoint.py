@@ -23,7 +23,7 @@ from torch import nn
 
 from phd_ops.segmenters.onnx_salient import SalientModel
 from training.image_folder import FolderError, ImageFolder, listed
-from training.module import bytes_needed, started, step_loss, train
+from training.module import BYTES, module_size, started, step_loss, train
 from training.module_base import Base, checkpoint_base
 from training.module_data import Latents
 from training.stage import Log
@@ -63,11 +63,12 @@ def train_on_folder(request: Request) -> None:
 
 def check_memory(base: Base) -> None:
     """Raises ValueError where training would be killed for its memory. The base must be loaded."""
-    needed, free = bytes_needed(base), comfy.model_management.get_free_memory(base.device)
-    if needed > free:
+    size, free = module_size(base), comfy.model_management.get_free_memory(base.device)
+    if size * BYTES > free:
         raise ValueError(
-            f"Beside the base, training its module takes {needed / 2**30:.1f} GiB and the activations, but "
-            f"{free / 2**30:.1f} GiB are free: it needs a device with more memory, or a smaller base."
+            f"The module of this base of {base.parameters / 1e6:.1f} million parameters has {size / 1e6:.1f} million. "
+            f"Training it takes {size * BYTES / 2**30:.1f} GiB beside the base, and the activations, but "
+            f"{free / 2**30:.1f} GiB are free: give a device with more memory, or a smaller base."
         )
 
 

@@ -23,7 +23,6 @@ from benchmarks.quality import module, trained_rivals
 from benchmarks.quality.methods import CLASSICAL, Method, sampled
 from benchmarks.quality.photographs import (
     KINDS,
-    LIGHT,
     PHOTOGRAPHS,
     PLACES,
     TRANSFERS,
@@ -56,7 +55,7 @@ class Composites:
         title: in the printed table.
         cases: by number; raises FileNotFoundError where the photographs cannot be had.
         stratum_of: a number's kind, place and what was done to the subject.
-        changes: all that is done to subjects.
+        changes: what is done to subjects, where figures are told apart by it.
     """
 
     split: str
@@ -67,7 +66,7 @@ class Composites:
 
 
 RECOLORED = Composites("photographs", "as HCOCO's", recolored_cases, recolored_stratum, tuple(TRANSFERS))
-RELIT = Composites("photographs_relit", "in a known light", relit_cases, relit_stratum, (LIGHT,))
+RELIT = Composites("photographs_relit", "in a known light", relit_cases, relit_stratum, ())
 
 
 def methods(store: Store, composites: Composites, weights: str) -> list[Method]:

@@ -153,7 +153,7 @@ def test_photographs_are_scored_and_measured_once(pictures, pack, tmp_path, monk
     both = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert json.loads((tmp_path / "photographs_relit.json").read_text()) == both["photographs_relit"]
     assert both["photographs_relit"]["all"]["n"] == len(photographs.relit_cases())
-    assert both["photographs_relit"]["light"]["n"] == both["photographs_relit"]["all"]["n"]
+    assert both["photographs_relit"]["animal"]["n"] == both["photographs_relit"]["all"]["n"]
     printed = both["photographs"]
     assert printed["photographs"] == 5 and printed["all"]["n"] == len(photographs.recolored_cases())
     assert printed["night"] == {"n": 0} and printed["animal"]["n"] == printed["all"]["n"]
