@@ -158,9 +158,7 @@ def test_training_that_would_not_fit_is_refused(monkeypatch):
     base = tiny_base("SD 1.5")
     check_memory(base)
     monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda device: 2**20)
-    with pytest.raises(
-        ValueError, match=r"takes 0\.\d GiB beside the base, and the activations, but 0\.0 GiB are free"
-    ):
+    with pytest.raises(ValueError, match=r"takes 0\.\d GiB beside the base.* but 0\.0 GiB are free"):
         check_memory(base)
 
 
