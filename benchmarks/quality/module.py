@@ -2,8 +2,8 @@
 
 Rows: `module` is what the model draws, `module_stitch` the paste relit by the light read off it, and `module_reference`
 the same where the module sees the light reference. `truth` is the truth through the model's autoencoder, and
-`truth_stitch` the paste relit by that: no model can draw a better image. `with_reference` samples without the module, and
-`both` is the mean of its image and the module's, as core's Image Blend makes it: their errors differ. Seeds,
+`truth_stitch` the paste relit by that: no model can draw a better image. `with_reference` samples without the module,
+and `both` is the mean of its image and the module's, as core's Image Blend makes it: their errors differ. Seeds,
 relight_strength and the mean's equal shares were chosen on the validation split.
 """
 
