@@ -22,7 +22,7 @@ python3 dev.py docs                write the tables of docs/benchmarks.md again,
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train a part of the demo model again, or a learned module; --help lists the stages
 python3 dev.py workflows           write example_workflows/*.json again, from its folder api/, and subgraphs/*.json
-python3 dev.py thumbnails          run these workflows, and write the images that the list of templates shows
+python3 dev.py thumbnails          run these workflows, and write the images of the list of templates and the README
 
 The first command sets up .venv, which takes a few minutes."""
 

@@ -43,7 +43,7 @@ def expanded() -> tuple[dict, list[list]]:
     )
     graph = GraphBuilder(prefix="")
     linked, widgets = ({name: [name, 0] for name in names} for names in (SOCKETS, WIDGETS))
-    settings = graph.node("PhDModelSettings", model=linked["model"])
+    settings = graph.node("PhDModelSettings", model=linked["model"], quality=widgets["quality"])
     own = model_settings.linked_settings(settings)
     # Insert Subject's own seed is 0 at first, and the second one follows it.
     outputs = insert_subject.chain(graph, own, linked, {**widgets, "harmonize_seed": 1})

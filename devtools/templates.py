@@ -90,15 +90,15 @@ CPU_DEMO = """\
 Puts the astronaut into the scene with the rocket, in the light of that scene. Everything it needs comes with the \
 pack.
 
-1. Press **Run**. On a CPU it takes about a minute.
+1. Press **Run**. On a CPU it takes a few seconds.
 2. Drag the astronaut in **Insert Subject**, or pull a corner to resize her. Run again.
 
 **Your own images.** Replace *Load Demo Images* with two *Load Image* nodes, and describe the finished image in \
 `prompt`. The subject needs a mask: right-click its Load Image, *Open in Mask Editor*, paint the subject, and connect \
 MASK to `subject_mask`.
 
-**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. The demo model is very small: a real one makes \
-better images."""
+**Your own model.** Replace *Load Demo Model* with *Load Checkpoint*, and leave `module` empty: only the demo model \
+has a learned module. The demo model is very small: a real one makes better images."""
 
 YOUR_CHECKPOINT = """\
 ## Insert a subject (your checkpoint)

@@ -1,51 +1,21 @@
 """PhDLoadDemoModel: the small diffusion model that comes with the pack, as ordinary MODEL, CLIP and VAE."""
 
-import hashlib
-import json
-from pathlib import Path
-
 import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
 import comfy.supported_models_base
-import comfy.utils
 import torch
 from comfy_api.latest import io
 
 from ..demo.codec import CHANNELS, PATCH, PatchCodec
-from ..phd_ops.sentence import sentence
 from .checked import checked
 from .demo_networks import FLOW, MODELS, TEXT_WIDTH, DemoClip, DemoTokenizer, build_model
+from .demo_weights import read_weights
+from .learned_module import DEMO, Module, load_module
 from .validate import check_choice
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
 # The number of tokens of CLIP's tokenizer.
 VOCABULARY = 49408
-
-
-def weights_file(name: str) -> Path:
-    """demo/weights/`name`.safetensors. Raises where the file is missing or damaged."""
-    file = WEIGHTS / f"{name}.safetensors"
-    if not file.is_file():
-        raise FileNotFoundError(
-            sentence("The demo model's file demo/weights/{file} is missing; reinstall the pack.", file=file.name)
-        )
-    try:
-        published = json.loads((WEIGHTS / "sha256.json").read_text())[file.name]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(sentence("demo/weights/sha256.json is missing or damaged; reinstall the pack.")) from None
-    if hashlib.sha256(file.read_bytes()).hexdigest() != published:
-        raise ValueError(
-            sentence(
-                "demo/weights/{file} is damaged: its hash is not the published one. Reinstall the pack.", file=file.name
-            )
-        )
-    return file
-
-
-def read_weights(name: str) -> dict[str, torch.Tensor]:
-    """The tensors of demo/weights/`name`.safetensors. Raises where the file is missing or damaged."""
-    return comfy.utils.load_torch_file(str(weights_file(name)), safe_load=True)
 
 
 def load_model(prediction: str = FLOW) -> comfy.model_patcher.ModelPatcher:
@@ -140,6 +110,7 @@ class PhDLoadDemoModel(io.ComfyNode):
                     display_name="clip", tooltip="Its text encoder. Words it was not trained on have no effect."
                 ),
                 io.Vae.Output(display_name="vae", tooltip="Its autoencoder: 8×8 pixels to 32 channels."),
+                Module.Output(display_name="module", tooltip="Its learned module, for Insert Subject."),
             ],
         )
 
@@ -147,4 +118,4 @@ class PhDLoadDemoModel(io.ComfyNode):
     @checked
     def execute(cls, prediction: str = FLOW) -> io.NodeOutput:
         check_choice("prediction", prediction, [*MODELS])
-        return io.NodeOutput(load_model(prediction), load_clip(), load_vae())
+        return io.NodeOutput(load_model(prediction), load_clip(), load_vae(), load_module(DEMO))

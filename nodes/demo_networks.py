@@ -12,8 +12,11 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..demo.codec import CHANNELS, left_by_mask
 from ..phd_ops.latents.noise import as_flow_input, noise_from_velocity
+from .sampler_inputs import CUSTOM
 
 FLOW, NOISE = "flow", "noise"
+# How many seeds harmonizing takes the mean light of, by Insert Subject's quality.
+SEEDS = {"fast": 1, "balanced": 4, "best": 12}
 
 TEXT_WIDTH = 128
 TEXT_CONFIG = {
@@ -41,12 +44,6 @@ class DemoConfig(comfy.supported_models_base.BASE):
     """
 
     image_side = 256
-    # The values of the pack's widgets that suit it, for Insert Subject and Model Settings.
-    node_settings = {
-        "PhDCrop": {"context": 1.35},
-        "PhDMaskedInpaintSampler": {"cfg": 2.0, "scheduler": "beta"},
-        "PhDHarmonizeSampler": {"cfg": 2.0, "scheduler": "beta", "denoise": 0.6, "anchor_strength": 1.0},
-    }
     unet_config = {
         "image_size": 32,
         "in_channels": CHANNELS + 1,
@@ -66,6 +63,23 @@ class DemoConfig(comfy.supported_models_base.BASE):
     latent_format = DemoLatent
     sampling_settings = {"shift": 1.0}
     memory_usage_factor = 0.5
+
+    @staticmethod
+    def node_settings(quality: str, with_module: bool) -> dict[str, dict[str, Any]]:
+        """The values of the pack's widgets that suit it, by node, for Insert Subject and Model Settings.
+
+        Inner steps gather its errors while it harmonizes, so more quality is more seeds. With its module one step from
+        noise is enough.
+        """
+        harmonize = {"preset": CUSTOM, "steps": 4, "inner_steps": 0, "num_seeds": SEEDS[quality]}
+        if with_module:
+            harmonize |= {"steps": 1, "denoise": 1.0, "anchor_strength": 0.0}
+        sampling = {"cfg": 1.0, "scheduler": "beta"}
+        return {
+            "PhDCrop": {"context": 1.35},
+            "PhDMaskedInpaintSampler": sampling,
+            "PhDHarmonizeSampler": sampling | harmonize,
+        }
 
     def inpaint_model(self) -> bool:
         # ComfyUI would otherwise replace DemoModel's own handling of the mask.

@@ -16,16 +16,16 @@ from .checked import checked
 from .crop import PhDCrop
 from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
+from .learned_module import Module, PhDApplyModule
 from .load_segmenter import Segmenter
-from .model_settings import settings_of
+from .model_settings import QUALITIES, settings_of
 from .paste_blend import PhDPasteBlend
 from .paste_inputs import PLACEMENTS, keyframes_input, placement_inputs
-from .sampler_inputs import HARMONIZE_PRESETS
+from .sampler_inputs import BALANCED
 from .segment import PhDSegment
 from .stitch import PhDStitch
 from .validate import check_choice, check_socket
 
-QUALITIES = tuple(HARMONIZE_PRESETS)
 MOST_SEED = 0xFFFFFFFFFFFFFFFF
 # The inputs that are handed on as links, not as values: the nodes inside are cached by where a value comes from.
 AS_LINK = {"rawLink": True}
@@ -62,7 +62,7 @@ class PhDInsertSubject(io.ComfyNode):
         model: Any,
         vae: Any,
         prompt: str = "",
-        quality: str = "balanced",
+        quality: str = BALANCED,
         light: float = 1.0,
         seed: int = 0,
         placement: str = "manual",
@@ -77,6 +77,7 @@ class PhDInsertSubject(io.ComfyNode):
         clip: Any = None,
         positive: Any = None,
         negative: Any = None,
+        module: Any = None,
     ) -> io.NodeOutput:
         check_choice("quality", quality, QUALITIES)
         check_choice("placement", placement, PLACEMENTS)
@@ -92,6 +93,7 @@ class PhDInsertSubject(io.ComfyNode):
             "clip": (clip, sentence("a CLIP")),
             "positive": (positive, sentence("a prompt")),
             "negative": (negative, sentence("a prompt")),
+            "module": (module, sentence("the module of Load PhD Module")),
         }
         for name, (value, wanted) in given.items():
             if value is not None:
@@ -102,7 +104,8 @@ class PhDInsertSubject(io.ComfyNode):
         widgets = {"prompt": prompt, "quality": quality, "light": light, "seed": seed, "placement": placement}
         widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip, "keyframes": keyframes}
         widgets |= {"harmonize_seed": (seed + 1) % (MOST_SEED + 1)}
-        return io.NodeOutput(*chain(graph, settings_of(model), linked, widgets), expand=graph.finalize())
+        own = settings_of(model, quality, module is not None)
+        return io.NodeOutput(*chain(graph, own, linked, widgets), expand=graph.finalize())
 
     @classmethod
     def link_to(cls, name: str, value: Any) -> Any:
@@ -153,6 +156,13 @@ def model_inputs() -> list[io.Input]:
         io.Conditioning.Input(
             "negative", optional=True, tooltip="What to avoid. Without it, an empty prompt.", extra_dict=AS_LINK
         ),
+        Module.Input(
+            "module",
+            optional=True,
+            tooltip="A learned module for the model: it draws ring, shadow and light in one run. Without it, the model "
+            "inpaints and harmonizes by itself.",
+            extra_dict=AS_LINK,
+        ),
     ]
 
 
@@ -167,7 +177,7 @@ def setting_inputs() -> list[io.Input]:
         io.Combo.Input(
             "quality",
             options=list(QUALITIES),
-            default="balanced",
+            default=BALANCED,
             tooltip="The preset of both samplers. Better takes more model calls.",
         ),
         io.Float.Input(
@@ -217,9 +227,17 @@ def chain(
     # Where a subject moves, the window moves with it.
     crop = add(graph, PhDCrop, own, paste=paste.out(0), model=model, vae=vae, window_per_frame=bool(clip.strip()))
     sampling = {"model": model, "positive": positive, "negative": negative, "preset": widgets["quality"]}
-    inpainted = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling)
-    sampling |= {"seed": widgets["harmonize_seed"]}
-    harmonized = add(graph, PhDHarmonizeSampler, own, latent=inpainted.out(0), **sampling)
+    if linked.get("module") is None:
+        latent = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling).out(0)
+    else:
+        # It draws the ring as well, so nothing has to be inpainted before.
+        latent, shown = crop.out(6), {"positive": positive, "negative": negative, "latent": crop.out(6)}
+        applied = add(graph, PhDApplyModule, module=linked["module"], **shown)
+        sampling |= {"positive": applied.out(0), "negative": applied.out(1)}
+    # A model may want steps of its own to harmonize.
+    preset = own.get(PhDHarmonizeSampler.GET_SCHEMA().node_id, {}).get("preset", widgets["quality"])
+    sampling |= {"seed": widgets["harmonize_seed"], "preset": preset}
+    harmonized = add(graph, PhDHarmonizeSampler, own, latent=latent, **sampling)
     sampled = {"crop": crop.out(0), "latent": harmonized.out(0), "vae": vae}
     stitch = add(graph, PhDStitch, own, **sampled, relight_strength=widgets["light"])
     image, mask_used, report = (stitch.out(slot) for slot in range(3))

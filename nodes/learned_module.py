@@ -19,8 +19,8 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import companions_of, given_mask
 from .compat import newer
-from .demo_model import weights_file
 from .demo_networks import DemoLatent
+from .demo_weights import weights_file
 from .latents import mask_on_grid, subject_share
 from .load_segmenter import files_in
 from .module_network import FORMAT, ModuleNetwork

@@ -10,7 +10,8 @@ from .checked import checked
 from .crop import PhDCrop
 from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
-from .validate import check_socket
+from .sampler_inputs import BALANCED, HARMONIZE_PRESETS
+from .validate import check_choice, check_socket
 
 SAMPLERS = (PhDMaskedInpaintSampler, PhDHarmonizeSampler)
 # The nodes whose widget of that name each output is for. A model wants the same of all of them.
@@ -20,24 +21,37 @@ TAKEN_BY: dict[str, tuple[type[io.ComfyNode], ...]] = {
     "scheduler": SAMPLERS,
     "denoise": (PhDHarmonizeSampler,),
     "anchor_strength": (PhDHarmonizeSampler,),
+    "preset": (PhDHarmonizeSampler,),
+    "steps": (PhDHarmonizeSampler,),
+    "inner_steps": (PhDHarmonizeSampler,),
+    "num_seeds": (PhDHarmonizeSampler,),
 }
+QUALITIES = tuple(HARMONIZE_PRESETS)
+# A module draws ring, shadow and light from noise alone, and knows without guidance what it should draw.
+WITH_MODULE = {"cfg": 1.0, "denoise": 1.0, "anchor_strength": 0.0}
 
 
-def settings_of(model: Any) -> dict[str, dict[str, Any]]:
-    """What a model wants of the pack's nodes, by their ids: its own wish, or cfg 1 for distilled guidance."""
+def settings_of(model: Any, quality: str = BALANCED, with_module: bool = False) -> dict[str, dict[str, Any]]:
+    """What a model wants of the pack's nodes, by their ids: its own wish, or cfg 1 for distilled guidance.
+
+    Args:
+        quality: one of QUALITIES.
+        with_module: whether a learned module goes with it.
+    """
     config = model.model.model_config
     own = getattr(config, "node_settings", None)
     if own is not None:
-        return own
+        return own(quality, with_module)
     distilled = config.unet_config.get("guidance_embed")
-    return {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in SAMPLERS} if distilled else {}
+    settings = {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in SAMPLERS} if distilled else {}
+    return settings | {PhDHarmonizeSampler.GET_SCHEMA().node_id: WITH_MODULE} if with_module else settings
 
 
-def wanted(model: Any, name: str) -> Any:
+def wanted(model: Any, name: str, quality: str) -> Any:
     """The value of one of TAKEN_BY: the model's wish, or else the default of the first node that takes it."""
     schema = TAKEN_BY[name][0].GET_SCHEMA()
     (default,) = (item.default for item in schema.inputs if item.id == name)
-    return settings_of(model).get(schema.node_id, {}).get(name, default)
+    return settings_of(model, quality).get(schema.node_id, {}).get(name, quality if name == "preset" else default)
 
 
 def linked_settings(settings: Any) -> dict[str, dict[str, Any]]:
@@ -60,7 +74,17 @@ class PhDModelSettings(io.ComfyNode):
                 "Gives the values that suit a model, for the widgets of the PhD nodes: with these linked, one graph "
                 "works with any model. Insert Subject does this by itself."
             ),
-            inputs=[io.Model.Input("model", tooltip="The model that the graph runs.")],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that the graph runs."),
+                io.Combo.Input(
+                    "quality",
+                    options=list(QUALITIES),
+                    default=BALANCED,
+                    optional=True,
+                    tooltip="The preset of Harmonize Sampler, for a model that wants no steps of its own. Better takes "
+                    "more model calls.",
+                ),
+            ],
             outputs=[
                 io.Float.Output(display_name="context", tooltip="For Crop Around Subject."),
                 io.Float.Output(display_name="cfg", tooltip="For both samplers."),
@@ -68,11 +92,16 @@ class PhDModelSettings(io.ComfyNode):
                 io.Custom("COMBO").Output(display_name="scheduler", tooltip="For both samplers."),
                 io.Float.Output(display_name="denoise", tooltip="For Harmonize Sampler."),
                 io.Float.Output(display_name="anchor_strength", tooltip="For Harmonize Sampler."),
+                io.Custom("COMBO").Output(display_name="preset", tooltip="For Harmonize Sampler."),
+                io.Int.Output(display_name="steps", tooltip="For Harmonize Sampler, with preset custom."),
+                io.Int.Output(display_name="inner_steps", tooltip="For Harmonize Sampler, with preset custom."),
+                io.Int.Output(display_name="num_seeds", tooltip="For Harmonize Sampler."),
             ],
         )
 
     @classmethod
     @checked
-    def execute(cls, model: Any) -> io.NodeOutput:
+    def execute(cls, model: Any, quality: str = BALANCED) -> io.NodeOutput:
+        check_choice("quality", quality, QUALITIES)
         check_socket("model", model, ModelPatcher, sentence("a MODEL"))
-        return io.NodeOutput(*(wanted(model, name) for name in TAKEN_BY))
+        return io.NodeOutput(*(wanted(model, name, quality) for name in TAKEN_BY))

@@ -135,6 +135,6 @@ def candidate_of(codec: PatchCodec, weights: dict[str, torch.Tensor]) -> Candida
 
 def published() -> Candidate:
     """The weights in demo/weights."""
-    codec = codec_of(load_pack().nodes.demo_model.read_weights("codec"))
+    codec = codec_of(load_pack().nodes.demo_weights.read_weights("codec"))
     modules = initial_networks(word_tokenizer(), fresh=False)
     return candidate_of(codec, modules.requires_grad_(False).state_dict())

@@ -66,7 +66,7 @@ def augmented(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def load() -> Classifier:
     """The published classifier."""
     model = Classifier()
-    weights = load_pack().nodes.demo_model.read_weights("classifier")
+    weights = load_pack().nodes.demo_weights.read_weights("classifier")
     model.load_state_dict({name: value.float() for name, value in weights.items()})
     return model.eval()
 

@@ -86,4 +86,4 @@ def current_codec() -> PatchCodec:
     """The codec in training if there is one, else the published one; frozen."""
     checkpoint = WORK / "codec.pt"
     trained = torch.load(checkpoint, weights_only=True)["codec"] if checkpoint.is_file() else None
-    return codec_of(trained or load_pack().nodes.demo_model.read_weights("codec"))
+    return codec_of(trained or load_pack().nodes.demo_weights.read_weights("codec"))

@@ -139,9 +139,13 @@ def velocity_error(modules: nn.ModuleDict, tokenizer, clean: torch.Tensor, batch
 
 def autocast(device: str = "cpu") -> torch.autocast:
     """bfloat16 where the device supports it; the weights stay float32."""
+    return torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device))
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device computes in bfloat16."""
     on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
-    supported = torch.cuda.is_bf16_supported() if device == "cuda" else on_cpu()
-    return torch.autocast(device, torch.bfloat16, enabled=supported)
+    return torch.cuda.is_bf16_supported() if device == "cuda" else on_cpu()
 
 
 def training_loss(error: torch.Tensor, channels: torch.Tensor, batch: Batch) -> torch.Tensor:

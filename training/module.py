@@ -7,6 +7,7 @@ python3 dev.py train module --base FILE --images FOLDER --out FILE     # for a c
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.checkpoint import checkpoint
 
 from devtools.comfyui import load_pack
 from devtools.paths import CACHE, DEMO_WEIGHTS
 from training.data import Batch
 from training.diffusion import Training, autocast, training_loss
-from training.module_base import Base, demo_base
+from training.module_base import Base, demo_base, is_large, recompute
 from training.module_data import Latents, PasteMixture
 from training.module_evaluate import Validation
 from training.stage import Log, cosine, set_rate
@@ -37,17 +37,31 @@ RIGHT, NONE = 0.34, 0.33
 LEVEL_SHIFT, LEVEL_SPREAD, PURE_NOISE = 1.2, 1.3, 0.25
 # The greatest weight of a squared error of the clean latent.
 MOST_WEIGHT = 400.0
-# Above so many parameters activations are computed again instead of kept.
-LARGE = 100_000_000
+# What training holds of each parameter, in bytes: weight and bfloat16 copy, gradient, AdamW's moments, the average.
+BYTES = 4 + 2 + 4 + 8 + 4
 
 
 # Networks
+
+
+def empty_network(base: Base) -> nn.Module:
+    """A module whose weights take no memory yet."""
+    with torch.device("meta"):
+        network = load_pack().nodes.module_network
+        return network.ModuleNetwork(base.model.latent_format.latent_channels, **base.unet_config)
+
+
+def module_size(base: Base) -> int:
+    """The number of the module's parameters."""
+    return sum(value.numel() for value in empty_network(base).parameters())
 
 
 def network_for(base: Base, weights: Path | None = None) -> nn.Module:
     """A module with the weights of a file; without one, a module that does nothing yet."""
     network = load_pack().nodes.module_network
     made = network.ModuleNetwork(base.model.latent_format.latent_channels, **base.unet_config)
+    if is_large(base):
+        recompute(made)
     if weights is None:
         network.copy_encoder(made, base.model.diffusion_model)
     else:
@@ -65,7 +79,7 @@ def started(base: Base, weights: Path | None = None, rate: float = RATE) -> Trai
 
 def averaged_network(training: Training, base: Base) -> nn.Module:
     """The module with the moving average of its weights: the tensors themselves, not copies."""
-    network = network_for(base).requires_grad_(False)
+    network = empty_network(base).requires_grad_(False)
     weights = {name.removeprefix("module."): value for name, value in training.average.items()}
     network.load_state_dict(weights, assign=True)
     return network
@@ -123,21 +137,11 @@ def step_loss(base: Base, module: nn.Module, batch: Latents, step: int) -> torch
         conditions |= base.visible(composite, hidden)
         noisy = base.model.model_sampling.noise_scaling(sigma.view(-1, 1, 1, 1), noise, truth)
 
-    def residuals() -> dict[str, list[torch.Tensor]]:
-        return module(None, condition, sigma, conditions["c_crossattn"], conditions.get("y"))
-
-    def denoised(control: dict[str, list[torch.Tensor]]) -> torch.Tensor:
-        # The network empties the lists.
-        control = {name: list(parts) for name, parts in control.items()}
-        return base.model.apply_model(noisy, sigma, control=control, **conditions)
-
-    with autocast(device.type):
-        if base.parameters > LARGE:
-            control = checkpoint(residuals, use_reentrant=False)
-            found = checkpoint(denoised, control, use_reentrant=False)
-        else:
-            with sdpa_kernel(SDPBackend.MATH):  # for so few cells plain attention is faster
-                found = denoised(residuals())
+    # For few cells plain attention is faster.
+    attention = nullcontext() if is_large(base) else sdpa_kernel(SDPBackend.MATH)
+    with autocast(device.type), attention:
+        control = module(None, condition, sigma, conditions["c_crossattn"], conditions.get("y"))
+        found = base.model.apply_model(noisy, sigma, control=control, **conditions)
     error = (found.float() - truth) * error_weight(base, sigma).sqrt().view(-1, 1, 1, 1)
     return training_loss(error, base.channels.to(device), Batch(truth, subject, hidden, prompts))
 

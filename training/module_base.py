@@ -1,5 +1,6 @@
 """A frozen base model as the module's training uses it: images and prompts to what ComfyUI's own model class takes."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +11,17 @@ import comfy.model_management
 import comfy.model_sampling
 import comfy.sd
 import torch
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
+from torch.utils.checkpoint import checkpoint
 
 from devtools.comfyui import load_pack
 from training.codec import current_codec
-from training.diffusion import channel_weights
+from training.diffusion import channel_weights, has_bfloat16
 from training.networks import encode_text, initial_networks, tokenize, word_tokenizer
+
+# Above so many parameters a base's activations are computed again instead of kept.
+LARGE = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,27 @@ def demo_base() -> Base:
     )
 
 
-def checkpoint_base(file: Path) -> Base:
-    """A checkpoint of Stable Diffusion 1 or 2 or SDXL. Raises ValueError with one sentence for other files."""
+def is_large(base: Base) -> bool:
+    return base.parameters > LARGE
+
+
+def recompute(network: torch.nn.Module) -> None:
+    """Makes a UNet or its encoder keep the inputs of its blocks alone, and compute what lies between once more."""
+    for layer in network.modules():
+        if isinstance(layer, (ResBlock, BasicTransformerBlock)):
+            layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+
+
+def checkpoint_base(file: Path, prompts: set[str]) -> Base:
+    """A checkpoint of Stable Diffusion 1 or 2 or SDXL, for these prompts and the empty one.
+
+    Raises ValueError with one sentence for other files.
+    """
+    # ComfyUI keeps float32 weights for a CPU, twice what a CPU with bfloat16 needs.
+    on_cpu = comfy.model_management.get_torch_device().type == "cpu"
+    options = {"dtype": torch.bfloat16} if on_cpu and has_bfloat16("cpu") else {}
     try:
-        model, clip, vae = comfy.sd.load_checkpoint_guess_config(str(file), output_vae=True, output_clip=True)[:3]
+        model, clip, vae = comfy.sd.load_checkpoint_guess_config(str(file), model_options=options)[:3]
     # A damaged file raises a different error for each place where the damage can be.
     except Exception:
         raise ValueError(f"{file.name} cannot be read as a checkpoint: it is damaged, or of another kind.") from None
@@ -96,8 +119,11 @@ def checkpoint_base(file: Path) -> Base:
     if not isinstance(model.model.diffusion_model, UNetModel):
         kind = type(model.model.diffusion_model).__name__
         raise ValueError(f"{file.name} is a {kind}; the module is a copy of a UNet's encoder, as SD 1.5 and SDXL have.")
-    comfy.model_management.load_models_gpu([model])
-    return base_of(model.model, vae, core_prompts(model.model, clip))
+    # The text encoder is freed when this returns.
+    known = core_prompts(model.model, clip, {*prompts, ""})
+    # Not by ComfyUI's manager, which would take it off the device again when another model needs room.
+    model.model.to(model.load_device)
+    return base_of(model.model, vae, known)
 
 
 def base_of(
@@ -106,28 +132,37 @@ def base_of(
     """A base of one of ComfyUI's models and VAEs."""
     model.eval().requires_grad_(False)
 
+    @torch.no_grad()
     def encode(images: torch.Tensor) -> torch.Tensor:
         return model.process_latent_in(vae.encode((images.movedim(1, -1) + 1) / 2))
 
+    @torch.no_grad()
     def decode(latents: torch.Tensor) -> torch.Tensor:
         return vae.decode(model.process_latent_out(latents)).movedim(-1, 1) * 2 - 1
 
-    return Base(model, encode, decode, prompts, torch.ones(model.latent_format.latent_channels))
+    base = Base(model, encode, decode, prompts, torch.ones(model.latent_format.latent_channels))
+    if is_large(base):
+        recompute(model.diffusion_model)
+    return base
 
 
-def core_prompts(model: comfy.model_base.BaseModel, clip: comfy.sd.CLIP) -> Callable:
-    """Prompts as ComfyUI's own text encoder encodes them. Each is encoded once."""
-    known: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+@torch.no_grad()
+def core_prompts(model: comfy.model_base.BaseModel, clip: comfy.sd.CLIP, texts: set[str]) -> Callable:
+    """A function for conditions of these prompts, as ComfyUI's own text encoder encodes them here and now."""
+    known = {text: encoded_prompt(clip, text) for text in texts}
 
     def prompts(texts: list[str]) -> dict[str, torch.Tensor]:
-        for text in texts:
-            if text not in known:
-                known[text] = clip.encode_from_tokens(clip.tokenize(text), return_pooled=True)
         # Long prompts have several pieces; as in core, shorter ones are repeated until all are of one length.
         length = math.lcm(*(known[text][0].shape[1] for text in texts))
         contexts = [known[text][0].repeat(1, length // known[text][0].shape[1], 1) for text in texts]
-        found = {"c_crossattn": torch.cat(contexts)}
-        adm = model.encode_adm(pooled_output=torch.cat([known[text][1] for text in texts]), device="cpu")
+        found = {"c_crossattn": torch.cat(contexts).float()}
+        pooled = torch.cat([known[text][1] for text in texts]).float()
+        adm = model.encode_adm(pooled_output=pooled, device="cpu")
         return found if adm is None else {**found, "y": adm}
 
     return prompts
+
+
+def encoded_prompt(clip: comfy.sd.CLIP, text: str) -> tuple[torch.Tensor, ...]:
+    """Context [1,N,W] and pooled output [1,P] in half precision: training holds those of all images."""
+    return tuple(part.cpu().half() for part in clip.encode_from_tokens(clip.tokenize(text), return_pooled=True))

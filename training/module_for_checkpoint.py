@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import comfy.model_management
 import numpy as np
 import torch
 from PIL import Image
@@ -22,7 +23,7 @@ from torch import nn
 
 from phd_ops.segmenters.onnx_salient import SalientModel
 from training.image_folder import FolderError, ImageFolder, listed
-from training.module import started, step_loss, train
+from training.module import BYTES, module_size, started, step_loss, train
 from training.module_base import Base, checkpoint_base
 from training.module_data import Latents
 from training.stage import Log
@@ -55,13 +56,29 @@ def train_on_folder(request: Request) -> None:
         raise FolderError(f"--base is {request.base}, which is not a file.")
     found = listed(request.images, request.masks)
     segment = None if request.segmenter is None else SalientModel(str(request.segmenter)).predict
-    train_base(checkpoint_base(request.base), request, found, segment)
+    base = checkpoint_base(request.base, {source.caption for source in found})
+    check_memory(base)
+    train_base(base, request, found, segment)
+
+
+def check_memory(base: Base) -> None:
+    """Raises ValueError where training would be killed for its memory. The base must be loaded."""
+    size, free = module_size(base), comfy.model_management.get_free_memory(base.device)
+    if size * BYTES > free:
+        raise ValueError(
+            f"The module of this base of {base.parameters / 1e6:.1f} million parameters has {size / 1e6:.1f} million. "
+            f"Training it takes {size * BYTES / 2**30:.1f} GiB beside the base, and the activations, but "
+            f"{free / 2**30:.1f} GiB are free: give a device with more memory, or a smaller base."
+        )
 
 
 def train_base(base: Base, request: Request, found: list, segment: Callable | None = None) -> None:
     folder = request.out.with_name(f"{request.out.name}.training")
     folder.mkdir(parents=True, exist_ok=True)
     log = Log("module", folder)
+    if request.dry_run:
+        # One step's images are enough.
+        found = found[: request.count]
     images = ImageFolder(base, found, request.side, folder / "encoded", segment, log)
     if request.dry_run:
         log(measured(base, images.batch, request))

@@ -37,8 +37,8 @@ def initial_networks(tokenizer, fresh: bool) -> nn.ModuleDict:
     known = known_tokens(tokenizer)
     table[known] = 0.1 * torch.randn(len(known), embedding.shape[1])
     if not fresh:
-        unet.load_state_dict({name: value.float() for name, value in pack.demo_model.read_weights("unet").items()})
-        published = {name: value.float() for name, value in pack.demo_model.read_weights("text").items()}
+        unet.load_state_dict({name: value.float() for name, value in pack.demo_weights.read_weights("unet").items()})
+        published = {name: value.float() for name, value in pack.demo_weights.read_weights("text").items()}
         table[published.pop("known_tokens").long()] = published.pop("known_embeddings")
         text.load_state_dict({**published, EMBEDDING: table})
     with torch.no_grad():

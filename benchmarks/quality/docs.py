@@ -10,13 +10,12 @@ from benchmarks.quality.plan import MAIN_LEVEL, RESULTS
 from benchmarks.quality.table import FOREGROUND
 from relit_scenes.descriptions import STRATA
 
-STRONG = ("ours", "with_reference")
+STRONG = ("ours", "with_reference", "module", "module_stitch")
 
 
 def tables(folder: Path = RESULTS, level: int = MAIN_LEVEL) -> dict[str, str]:
     """Tables by name. level: of model calls."""
     rows = [row for row in read(folder / "quality.csv") if int(row["level"]) in (0, level)]
-    photographs = folder / "photographs.json"
     found = {
         "bench quality, own color": own_color([row for row in rows if row["group"] == "own_color"]),
         "bench quality, iHarmony4's units": units(rows),
@@ -24,8 +23,10 @@ def tables(folder: Path = RESULTS, level: int = MAIN_LEVEL) -> dict[str, str]:
         "bench quality, without truth": without_truth(read(folder / "consistency.csv")),
     }
     # Only a run of the published scenes has photographs.
-    if photographs.is_file():
-        found["bench quality, photographs"] = on_photographs(json.loads(photographs.read_text()))
+    for name, title in {"photographs": "photographs", "photographs_relit": "photographs in a known light"}.items():
+        file = folder / f"{name}.json"
+        if file.is_file():
+            found[f"bench quality, {title}"] = on_photographs(json.loads(file.read_text()))
     return found
 
 

@@ -2,8 +2,9 @@
 
 Rows: `module` is what the model draws, `module_stitch` the paste relit by the light read off it, and `module_reference`
 the same where the module sees the light reference. `truth` is the truth through the model's autoencoder, and
-`truth_stitch` the paste relit by that: no model can draw a better image. Seeds and relight_strength were chosen on the
-validation split.
+`truth_stitch` the paste relit by that: no model can draw a better image. `with_reference` samples without the module,
+and `both` is the mean of its image and the module's, as core's Image Blend makes it: their errors differ. Seeds,
+relight_strength and the mean's equal shares were chosen on the validation split.
 """
 
 import json
@@ -14,9 +15,11 @@ import torch
 from benchmarks.common.comfyui import call
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, exit_status, shortened, show
-from benchmarks.quality.methods import harmonized, stitched
+from benchmarks.quality.methods import WITH_REFERENCE, Method, harmonized, stitched, with_reference
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
+from benchmarks.quality.store import weights_hash
+from devtools.paths import DEMO_WEIGHTS
 
 # Calls: steps, num_seeds and Stitch's relight_strength.
 SETTINGS = {1: (1, 1, 1.2), 4: (1, 4, 1.2), 10: (1, 10, 1.2), 32: (2, 16, 1.2)}
@@ -24,6 +27,8 @@ QUICK = (1, 4)
 # Where the bounds lie, and prompts other than the right ones are measured.
 MAIN_CALLS = 4
 PROMPTS = ("right", "none", "wrong")
+# The calls of sampling without the module that are taken beside those.
+BESIDE = 10
 WANTED = {
     "own_color.module_stitch": ("<=", 0.48),
     "own_color.module_reference": ("<=", 0.38),
@@ -63,6 +68,21 @@ def ran(chunk: Chunk, module: object, which: str, calls: int, with_reference: bo
     return images
 
 
+def methods() -> list[Method]:
+    """The module's own pixels and what Stitch reads off them, without a reference and with the scenes' prompts."""
+    settings = f"module={weights_hash([DEMO_WEIGHTS / 'module.safetensors'])} {SETTINGS[MAIN_CALLS]}"
+
+    def method(name: str, label: str) -> Method:
+        def run(chunk: Chunk, seed: int) -> np.ndarray:
+            del seed
+            (module,) = call("PhDLoadModule", module="demo model's")
+            return ran(chunk, module, "right", MAIN_CALLS, False)[name]
+
+        return Method(name, label, MAIN_CALLS, settings, run)
+
+    return [method("module", "the module, own pixels"), method("module_stitch", "the module, Stitch")]
+
+
 def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int], list[dict]]:
     """The scores of all scenes of their own color, by row, prompt and calls; the paste is ("paste", "right", 0)."""
     model, (module,) = Model(), call("PhDLoadModule", module="demo model's")
@@ -75,9 +95,11 @@ def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int]
         images |= {("truth", "right", 0): model.decoded(truth), ("truth_stitch", "right", 0): stitched(chunk, truth)}
         for calls in levels:
             for which in PROMPTS if calls == MAIN_CALLS else PROMPTS[:1]:
-                for with_reference in (False, True):
-                    done = ran(chunk, module, which, calls, with_reference)
+                for known in (False, True):
+                    done = ran(chunk, module, which, calls, known)
                     images |= {(name, which, calls): drawn for name, drawn in done.items()}
+        beside = images["with_reference", "right", BESIDE] = with_reference(**WITH_REFERENCE[BESIDE])(chunk, 0)
+        images["both", "right", MAIN_CALLS + BESIDE] = (images["module_reference", "right", MAIN_CALLS] + beside) / 2
         for key, drawn in images.items():
             pairs = zip(drawn, chunk.scenes, strict=True)
             found.setdefault(key, []).extend(score(np.asarray(image, np.float32), given) for image, given in pairs)
@@ -111,6 +133,7 @@ def section_of(found: dict[tuple[str, str, int], list[dict]]) -> Section:
         "own_color.module_stitch": shares["module_stitch", "right", MAIN_CALLS],
         "own_color.module_reference": shares[right],
         "own_color.module_reference_worse": worse[right],
+        "own_color.module_both": shares["both", "right", MAIN_CALLS + BESIDE],
         "own_color.module_wrong_prompt": shares[wrong] / shares[right],
         "own_color.module_no_prompt": shares[none] / shares[right],
         "own_color.module_shadow_iou": mean(drawn, "shadow_iou"),

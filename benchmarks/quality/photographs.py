@@ -1,5 +1,6 @@
-"""The photographs of `bench quality --photographs`: composites as HCOCO's are made, whose truth is the photograph.
+"""The photographs of `bench quality --photographs`: composites whose truth is the photograph.
 
+In one half the subject has another photograph's colors, as in HCOCO's composites, in the other a light of its own.
 None of them is in the repository, and no model here was trained on any of them. They are read from installed packages
 and from Debian's, all under free licenses (CC0, CC BY, CC BY-SA or public domain; for the quokka's none is stated). The
 subjects are found by u2netp through the pack's segmenter, and were checked by eye.
@@ -20,6 +21,7 @@ from phd_ops.pixels.geometry import Box
 from phd_ops.pixels.paste import Pasted, SceneMasks
 from phd_ops.segmenters.onnx_salient import SalientModel
 from relit_scenes.render import RING
+from training.module_data import other_light, to_bytes
 
 # Photographs are segmented at this size.
 SEGMENTED = 512
@@ -28,6 +30,8 @@ SEGMENTED = 512
 MOST_CHANGE = 20.0
 KINDS = ("portrait", "animal", "object", "building")
 PLACES = ("outdoor", "indoor", "night")
+# What a composite's subject got that is no color transfer, and how many such lights each photograph gets.
+LIGHT, LIGHTS = "light", 4
 GCOMPRIS, MATE, LOMIRI = "gcompris-qt-data", "mate-backgrounds", "lomiri-wallpapers-16.04"
 
 
@@ -204,16 +208,10 @@ def case_of(number: int) -> tuple[int, int, str]:
     return photograph, near[(turn + photograph) % len(near)], [*TRANSFERS][turn]
 
 
-def stratum_of(number: int) -> str:
-    photograph, _, transfer = case_of(number)
-    return f"{PHOTOGRAPHS[photograph].kind}, {PHOTOGRAPHS[photograph].place}, {transfer}"
-
-
-def case(number: int) -> Case:
-    photograph, other, transfer = case_of(number)
-    (truth, mask), (reference, reference_mask) = subject_of(photograph), subject_of(other)
-    composite, inside = truth.copy(), mask > 0
-    composite[inside] = TRANSFERS[transfer](truth[inside], reference[reference_mask > 0])
+def composited(photograph: int, changed: np.ndarray) -> Case:
+    """A photograph whose subject is that of `changed`, [SIDE,SIDE,3]."""
+    truth, mask = subject_of(photograph)
+    composite = np.where(mask[..., None] > 0, changed, truth)
     masks = SceneMasks(*np.zeros((3, *mask.shape), np.float32))
     masks.add(Pasted(composite, mask, Box(0, 0, *mask.shape[::-1])), round(RING * len(mask)), shadow=False)
     none = np.zeros_like(mask)
@@ -222,14 +220,52 @@ def case(number: int) -> Case:
     )
 
 
+def recolored(number: int) -> Case:
+    """Case `number` of the composites as HCOCO's."""
+    photograph, other, transfer = case_of(number)
+    (truth, mask), (reference, reference_mask) = subject_of(photograph), subject_of(other)
+    changed = truth.copy()
+    changed[mask > 0] = TRANSFERS[transfer](truth[mask > 0], reference[reference_mask > 0])
+    return composited(photograph, changed)
+
+
+def relit(number: int) -> Case:
+    """Case `number` of the composites in another light, drawn as in the module's training: exposure, color, a slope and
+    sometimes a gamma, in linear light."""
+    photograph = number // LIGHTS
+    lit = other_light(np.random.default_rng([17, number]), to_bytes(subject_of(photograph)[0]))
+    return composited(photograph, np.float32(lit) / 255)
+
+
 def change(given: Case) -> float:
     """How far the composite's subject is from the photograph's: mean CIEDE2000."""
     labs = [rgb2lab(image[given.matte > 0][:, None]) for image in (given.composite, given.truth)]
     return float(deltaE_ciede2000(*labs).mean())
 
 
-@functools.cache
-def cases() -> dict[int, Case]:
-    """All cases that are no further than MOST_CHANGE from their photograph. Raises FileNotFoundError."""
-    made = {number: case(number) for number in range(len(PHOTOGRAPHS) * len(TRANSFERS))}
+def within(made: dict[int, Case]) -> dict[int, Case]:
+    """Those that are no further than MOST_CHANGE from their photograph."""
     return {number: given for number, given in made.items() if change(given) <= MOST_CHANGE}
+
+
+@functools.cache
+def recolored_cases() -> dict[int, Case]:
+    """The composites as HCOCO's, four of each photograph. Raises FileNotFoundError."""
+    return within({number: recolored(number) for number in range(len(PHOTOGRAPHS) * len(TRANSFERS))})
+
+
+@functools.cache
+def relit_cases() -> dict[int, Case]:
+    """The composites in another light, four of each photograph. Raises FileNotFoundError."""
+    return within({number: relit(number) for number in range(len(PHOTOGRAPHS) * LIGHTS)})
+
+
+def recolored_stratum(number: int) -> tuple[str, str, str]:
+    """Kind, place and transfer."""
+    photograph, _, transfer = case_of(number)
+    return PHOTOGRAPHS[photograph].kind, PHOTOGRAPHS[photograph].place, transfer
+
+
+def relit_stratum(number: int) -> tuple[str, str, str]:
+    photograph = PHOTOGRAPHS[number // LIGHTS]
+    return photograph.kind, photograph.place, LIGHT

@@ -121,7 +121,7 @@ def line_of_json(
     parts["strata"] = {stratum: of((stratum,)) for stratum in STRATA}
     parts["iharmony_units"] = units_as_json(shown)
     parts["consistency"] = consistency.as_json(changes)
-    parts["photographs"] = photographs
+    parts |= photographs or {}
     parts["levels"] = {
         level: {result.name: shortened(result.mean("fmse")) for result in listed} for level, listed in results.items()
     }

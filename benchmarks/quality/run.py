@@ -50,7 +50,7 @@ def check_weights() -> None:
 
     for part in (*PARTS, "classifier"):
         try:
-            load_pack().nodes.demo_model.read_weights(part)
+            load_pack().nodes.demo_weights.read_weights(part)
         except (OSError, ValueError) as error:
             raise WeightsError(str(error)) from None
 
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
     start_comfyui("--use-pytorch-cross-attention")
     import torch
 
-    from benchmarks.quality import module, on_photographs, votes, workflow
+    from benchmarks.quality import module, module_sheet, on_photographs, votes, workflow
     from benchmarks.quality.measure import measure
     from benchmarks.quality.report import report
     from benchmarks.quality.store import Store, weights_hash
@@ -153,6 +153,8 @@ def main(arguments: list[str]) -> int:
                 )
             check_weights()
             if options.module:
+                if plan.published:
+                    print(f"Wrote {module_sheet.save(ROOT / 'docs' / 'module.jpg')}")
                 return module.measure(plan, options.quick)
         except (ImagesMissingError, workflow.WorkflowInputError, WeightsError) as error:
             print(error, file=sys.stderr)

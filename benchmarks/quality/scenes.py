@@ -30,7 +30,7 @@ class Model:
     """The demo model's MODEL, CLIP and VAE; prediction: "flow" or "noise"."""
 
     def __init__(self, prediction: str = "flow"):
-        self.model, self.clip, self.vae = call("PhDLoadDemoModel", prediction=prediction)
+        self.model, self.clip, self.vae, _ = call("PhDLoadDemoModel", prediction=prediction)
 
     def conditioning(self, prompts: list[str]) -> list:
         """A CONDITIONING with one prompt for each item of a batch."""

@@ -21,7 +21,7 @@ def stitch(cropped, sampled, **changes):
 
 @pytest.fixture(scope="module")
 def demo():
-    return dict(zip(("model", "clip", "vae"), run_node("PhDLoadDemoModel").values, strict=True))
+    return dict(zip(("model", "clip", "vae", "module"), run_node("PhDLoadDemoModel").values, strict=True))
 
 
 def test_two_wires_put_the_models_pixels_into_the_mask_and_nothing_else_moves():

@@ -13,7 +13,7 @@ import nodes as core
 from devtools.executor import run_workflow
 from devtools.package_images import photograph_path, read_rgb
 
-demo_model = module("nodes.demo_model")
+demo_weights = module("nodes.demo_weights")
 
 SAMPLER = {"seed": 0, "steps": 2, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
 
@@ -55,7 +55,7 @@ def test_core_nodes_work_with_it():
 
 
 def test_an_empty_latent_of_core_s_own_gets_the_model_s_channels(loaded):
-    model, clip, vae = loaded
+    model, clip, vae, _ = loaded
     cond = core.CLIPTextEncode().encode(clip, "a red apple")[0]
     (latent,) = core.EmptyLatentImage().generate(64, 64)
     sampled = core.KSampler().sample(
@@ -86,7 +86,7 @@ def test_flow_and_noise_prediction_estimate_the_same_clean_latent(loaded):
 @pytest.fixture(scope="module")
 def redrawn(loaded):
     """What core makes of a latent in the middle cells, from noise alone."""
-    model, clip, _ = loaded
+    model, clip, *_ = loaded
     cond = core.CLIPTextEncode().encode(clip, "a red apple")[0]
     mask = torch.zeros(1, 64, 64)
     mask[:, 16:48, 16:48] = 1
@@ -172,22 +172,22 @@ def test_unknown_words_have_no_effect(loaded):
 
 @pytest.mark.parametrize("name", ["unet", "text", "codec"])
 def test_a_damaged_file_is_named(tmp_path, monkeypatch, name):
-    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    shutil.copytree(demo_weights.WEIGHTS, tmp_path / "weights")
     file = tmp_path / "weights" / f"{name}.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(demo_weights, "WEIGHTS", tmp_path / "weights")
     message = refused("PhDLoadDemoModel")
     assert f"demo/weights/{name}.safetensors is damaged" in message and "hash" in message and "Reinstall" in message
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]"])
 def test_damaged_hashes_are_named(tmp_path, monkeypatch, content):
-    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    shutil.copytree(demo_weights.WEIGHTS, tmp_path / "weights")
     hashes = tmp_path / "weights" / "sha256.json"
     hashes.unlink() if content is None else hashes.write_text(content)
-    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(demo_weights, "WEIGHTS", tmp_path / "weights")
     message = refused("PhDLoadDemoModel")
     assert "demo/weights/sha256.json" in message and "einstall" in message
 
@@ -201,7 +201,7 @@ def test_two_loads_do_not_share_state(loaded):
 def test_comfyuis_latent_preview_shows_the_image(loaded):
     import latent_preview
 
-    model, _, vae = loaded
+    model, _, vae, _ = loaded
     image = astronaut(256, 256)
     latent = vae.encode(image)
     shown_by = latent_preview.Latent2RGBPreviewer(

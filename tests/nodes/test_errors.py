@@ -273,7 +273,7 @@ def test_half_precision_is_taken(kind):
 
 
 def test_a_missing_demo_model_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(module("nodes.demo_model"), "WEIGHTS", tmp_path)
+    monkeypatch.setattr(module("nodes.demo_weights"), "WEIGHTS", tmp_path)
     message = refused("PhDLoadDemoModel")
     assert "demo/weights/unet.safetensors is missing" in message and "reinstall" in message
 

@@ -18,13 +18,20 @@ def small_presets(pack):
     presets = module("nodes.sampler_inputs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.INPAINT_PRESETS, "fast", (2, 1))
-        patch.setitem(presets.HARMONIZE_PRESETS, "fast", (2, 0))
         yield
 
 
-def template(**changes):
+def with_module(**changes):
+    """The template, where the demo model's module does the work."""
     workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
-    workflow["3"]["inputs"] |= {"quality": "fast", **changes}
+    workflow["3"]["inputs"] |= {"quality": "fast", "light": 1.0, **changes}
+    return workflow
+
+
+def template(**changes):
+    """The template without the module: the model inpaints and harmonizes by itself."""
+    workflow = with_module(**changes)
+    del workflow["3"]["inputs"]["module"]
     return workflow
 
 
@@ -36,8 +43,9 @@ def by_hand():
     workflow["16"]["inputs"]["background"] = ["1", 0]
     for node_id in ("2", "3", "4", "17"):
         del workflow[node_id]
-    for node_id in ("11", "14"):
-        workflow[node_id]["inputs"]["preset"] = "fast"
+    workflow["11"]["inputs"] |= {"preset": "fast", "cfg": 1.0}
+    workflow["14"]["inputs"] |= {"preset": "custom", "steps": 4, "inner_steps": 0, "num_seeds": 1, "cfg": 1.0}
+    workflow["14"]["inputs"] |= {"denoise": 0.75, "anchor_strength": 0.5}
     workflow["17"] = {"class_type": "PreviewImage", "inputs": {"images": ["16", 0]}}
     return workflow
 
@@ -54,6 +62,26 @@ def test_its_image_is_that_of_the_long_graph():
     assert theirs.pop("residual_pixels") < 1 and ours.pop("residual_pixels") is None
     assert ours == theirs
     assert len(template()) <= 8
+
+
+def test_with_a_module_one_run_of_a_single_step_does_everything():
+    long = by_hand()
+    del long["11"], long["12"], long["13"]
+    long["8b"] = {"class_type": "PhDApplyModule", "inputs": {"module": ["7", 3], "strength": 1.0, "latent": ["10", 0]}}
+    long["8b"]["inputs"] |= {"positive": ["8", 0], "negative": ["9", 0], "reference_latent": ["18", 0]}
+    long["8b"]["inputs"] |= {"subject_matte": ["6", 5], "mask": ["6", 3]}
+    long["14"]["inputs"] |= {"latent": ["10", 0], "positive": ["8b", 0], "negative": ["8b", 1]}
+    long["14"]["inputs"] |= {"steps": 1, "denoise": 1.0, "anchor_strength": 0.0}
+    del long["16"]["inputs"]["sampled_reference"], long["14"]["inputs"]["reference_latent"]
+    ours, wanted = run_workflow(with_module()), run_workflow(long)
+    assert sum(ours.model_calls.values()) == sum(wanted.model_calls.values()) == 1
+    assert torch.equal(ours.results["3"][0], wanted.results["16"][0])
+    assert not torch.equal(ours.results["3"][0], ours.results["3"][2])
+
+
+def test_better_quality_takes_more_seeds_with_the_demo_model():
+    calls = {quality: run_workflow(with_module(quality=quality)).model_calls for quality in ("balanced", "best")}
+    assert {quality: sum(made.values()) for quality, made in calls.items()} == {"balanced": 4, "best": 12}
 
 
 def test_only_what_depends_on_a_changed_widget_runs_again():
@@ -93,11 +121,13 @@ def test_encoded_prompts_take_the_place_of_clip():
         ({"subject_mask": None}, "subject has no alpha and no subject_mask is connected"),
         ({"quality": "perfect"}, "quality"),
         ({"light": float("nan")}, "light is nan"),
+        ({"module": 3}, "module is 3; connect the module of Load PhD Module to it."),
+        ({"module": ["2", 0]}, "received_type(MODEL) mismatch input_type(PHD_MODULE)"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(changes, start):
     with pytest.raises(WorkflowError) as error:
-        run_workflow(template(**changes))
+        run_workflow(with_module(**changes))
     assert start in error.value.message and "\n" not in error.value.message
 
 
@@ -120,6 +150,9 @@ def test_the_settings_are_asked_of_the_model():
     assert settings(demo)["PhDCrop"] == {"context": 1.35}
     assert settings(tiny_model("EPS")) == {}
     assert settings(tiny_flux())["PhDHarmonizeSampler"] == {"cfg": 1.0}
+    assert settings(tiny_model("EPS"), with_module=True) == {
+        "PhDHarmonizeSampler": {"cfg": 1.0, "denoise": 1.0, "anchor_strength": 0.0}
+    }
 
 
 def test_a_wish_of_a_model_names_inputs_of_our_nodes(pack):

@@ -241,7 +241,7 @@ def test_a_file_that_was_removed_is_named(saved):
 
 def test_the_demos_module_brings_the_light_of_scenes_nearer_to_the_truth(pack):
     """On scenes that it was not trained on, in one model call with the light reference."""
-    model, clip, vae = run_node("PhDLoadDemoModel").values
+    model, clip, vae, _ = run_node("PhDLoadDemoModel").values
     loaded = run_node("PhDLoadModule").values[0]
     (negative,) = core.CLIPTextEncode().encode(clip, "")
     pasted, relit = [], []
@@ -273,9 +273,9 @@ def test_the_demos_module_brings_the_light_of_scenes_nearer_to_the_truth(pack):
 
 
 def test_a_damaged_file_of_the_demos_module_is_named(tmp_path, monkeypatch):
-    demo_model = module("nodes.demo_model")
-    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
+    demo_weights = module("nodes.demo_weights")
+    shutil.copytree(demo_weights.WEIGHTS, tmp_path / "weights")
     file = tmp_path / "weights" / "module.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(demo_weights, "WEIGHTS", tmp_path / "weights")
     assert "demo/weights/module.safetensors is damaged" in refused("PhDLoadModule")

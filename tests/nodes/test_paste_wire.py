@@ -28,7 +28,7 @@ def paste(background=SCENE, subject=EXEMPLAR, **changes):
 @pytest.fixture(scope="module")
 def demo(pack):
     """The demo model's model, clip and vae, and two prompts."""
-    model, clip, vae = run_node("PhDLoadDemoModel").values
+    model, clip, vae, _ = run_node("PhDLoadDemoModel").values
     prompts = [core.CLIPTextEncode().encode(clip, text)[0] for text in ("a rocket", "")]
     return {"model": model, "vae": vae, "positive": prompts[0], "negative": prompts[1]}
 

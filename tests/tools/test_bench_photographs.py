@@ -13,6 +13,7 @@ from benchmarks.quality.plan import Plan
 from benchmarks.quality.store import Store
 from devtools import debian_images
 from devtools.debian_images import debian_file, resources
+from phd_ops.pixels.color import srgb_to_linear
 
 RNG = np.random.default_rng(0)
 # Muted colors, so that no transfer leaves 0..1.
@@ -94,7 +95,7 @@ def pictures(monkeypatch):
     monkeypatch.setattr(on_photographs, "PHOTOGRAPHS", tuple(listed))
     monkeypatch.setattr(photographs, "read", read)
     monkeypatch.setattr(photographs, "segmenter", Segmenter)
-    cached = (photographs.subject_of, photographs.likest, photographs.cases)
+    cached = (photographs.subject_of, photographs.likest, photographs.recolored_cases, photographs.relit_cases)
     for function in cached:
         function.cache_clear()
     yield
@@ -102,8 +103,9 @@ def pictures(monkeypatch):
         function.cache_clear()
 
 
-def test_a_composite_differs_from_its_photograph_in_the_subject_alone(pictures):
-    given = photographs.case(3)
+@pytest.mark.parametrize("made", [photographs.recolored, photographs.relit])
+def test_a_composite_differs_from_its_photograph_in_the_subject_alone(made, pictures):
+    given = made(3)
     inside = given.matte > 0
     assert np.array_equal(given.composite[~inside], given.truth[~inside])
     assert (given.composite != given.truth)[inside].any() and 0.2 < inside.mean() < 0.25
@@ -118,19 +120,42 @@ def test_each_transfer_takes_another_photograph_of_the_kind_the_nearest_four_in_
     assert [photographs.case_of(number)[2] for number in range(4)] == [*TRANSFERS]
 
 
+def test_another_light_is_a_smooth_gain_on_linear_light(pictures):
+    for number in range(12):
+        given = photographs.relit(number)
+        inside = (given.matte > 0) & (given.composite.max(2) < 0.99)
+        gain = np.log(srgb_to_linear(given.composite)[inside] / srgb_to_linear(given.truth)[inside])
+        # Exposure, color and a slope, with the rare gamma on top: an affine function of place explains it.
+        rows, columns = np.nonzero(inside)
+        places = np.stack([rows, columns, np.ones_like(rows)], 1)
+        left = gain - places @ np.linalg.lstsq(places, gain, rcond=None)[0]
+        assert left.std() < 0.04 and np.abs(gain.mean(0)).max() > 0.02
+
+
+def test_each_photograph_gets_four_lights_of_its_own(pictures):
+    lit = [photographs.relit(number).composite for number in range(photographs.LIGHTS)]
+    assert len({image.tobytes() for image in lit}) == photographs.LIGHTS
+    assert [photographs.relit_stratum(number)[2] for number in (0, 5)] == [photographs.LIGHT] * 2
+    assert np.array_equal(photographs.relit(4).truth, photographs.relit(7).truth)
+
+
 def test_composites_that_changed_too_much_are_left_out(pictures, monkeypatch):
-    every = [photographs.change(photographs.case(number)) for number in range(20)]
+    every = [photographs.change(photographs.recolored(number)) for number in range(20)]
     monkeypatch.setattr(photographs, "MOST_CHANGE", float(np.median(every)))
-    assert [*photographs.cases()] == [number for number in range(20) if every[number] <= np.median(every)]
+    assert [*photographs.recolored_cases()] == [number for number in range(20) if every[number] <= np.median(every)]
 
 
 def test_photographs_are_scored_and_measured_once(pictures, pack, tmp_path, monkeypatch, capsys):
     classical = [method for method in on_photographs.CLASSICAL if method.name in on_photographs.WITHOUT_MODEL]
-    monkeypatch.setattr(on_photographs, "methods", lambda store, weights: classical)
+    monkeypatch.setattr(on_photographs, "methods", lambda store, composites, weights: classical)
     plan = Plan(8, 1, (10,), "test", tmp_path)
     assert on_photographs.measure(plan, "demo") == 0
-    printed = json.loads(capsys.readouterr().out.splitlines()[-1])["photographs"]
-    assert printed["photographs"] == 5 and printed["all"]["n"] == len(photographs.cases())
+    both = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert json.loads((tmp_path / "photographs_relit.json").read_text()) == both["photographs_relit"]
+    assert both["photographs_relit"]["all"]["n"] == len(photographs.relit_cases())
+    assert both["photographs_relit"]["animal"]["n"] == both["photographs_relit"]["all"]["n"]
+    printed = both["photographs"]
+    assert printed["photographs"] == 5 and printed["all"]["n"] == len(photographs.recolored_cases())
     assert printed["night"] == {"n": 0} and printed["animal"]["n"] == printed["all"]["n"]
     assert printed["all"]["paste"]["of_paste"] == 1 and printed["all"]["paste"]["worse"] == 0
     assert {*printed["all"]} == {"n", "paste", "reinhard", "reinhard_scene", "poisson"}
@@ -140,7 +165,8 @@ def test_photographs_are_scored_and_measured_once(pictures, pack, tmp_path, monk
     size = (tmp_path / "photograph_scenes.csv").stat().st_size
     assert on_photographs.measure(plan, "demo") == 0
     assert (tmp_path / "photograph_scenes.csv").stat().st_size == size
-    assert all(len(rows) == printed["all"]["n"] for rows in Store(tmp_path / "photograph_scenes.csv").rows.values())
+    for run, rows in Store(tmp_path / "photograph_scenes.csv").rows.items():
+        assert len(rows) == both[run.split]["all"]["n"]
 
 
 def test_photographs_that_cannot_be_had_are_named_and_left_out(pictures, tmp_path, monkeypatch, capsys):

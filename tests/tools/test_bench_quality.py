@@ -498,9 +498,9 @@ def test_wrong_arguments_are_refused(arguments, message, capsys):
 def test_damaged_weights_are_named(pack, tmp_path, monkeypatch, capsys):
     from devtools.comfyui import load_pack
 
-    demo_model = load_pack().nodes.demo_model
-    shutil.copytree(demo_model.WEIGHTS, tmp_path / "weights")
-    monkeypatch.setattr(demo_model, "WEIGHTS", tmp_path / "weights")
+    demo_weights = load_pack().nodes.demo_weights
+    shutil.copytree(demo_weights.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(demo_weights, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr("devtools.executor.set_directories", lambda *folders: None)
     monkeypatch.setattr(subjects, "sprite_archive", bytes)
     (tmp_path / "weights" / "classifier.safetensors").unlink()

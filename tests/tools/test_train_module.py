@@ -1,20 +1,25 @@
 """Training a module: for the demo model and for tiny bases of Stable Diffusion 1 and SDXL, on a folder of images."""
 
+from contextlib import nullcontext
+
 import comfy.model_base
+import comfy.model_management
 import comfy.supported_models
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from safetensors.torch import load_file, save_file
 
 from devtools.comfyui import load_pack
 from devtools.tiny_networks import UNET
-from training import image_folder, module
+from training import image_folder, module, module_base, module_for_checkpoint
 from training.image_folder import FolderError, ImageFolder, Paste, listed, load, variant
 from training.module_base import Base, base_of
 from training.module_data import batch_of, encoded, other_light, relit_here, ring_around
-from training.module_for_checkpoint import Request, measured, train_base, train_on_folder
+from training.module_for_checkpoint import Request, check_memory, measured, train_base, train_on_folder
+from training.random_checkpoint import UNETS, random_checkpoint
 from training.run import main as train_main
 
 SIDE = 64
@@ -29,11 +34,17 @@ FAMILIES = {
 
 
 class MeanVae:
-    """Stands in for a VAE: the mean color of 8×8 pixels, and its mean over the channels."""
+    """Stands in for a VAE: the mean color of 8×8 pixels, and its mean over the channels.
+
+    Like those of ComfyUI's VAE, its weights ask for gradients.
+    """
+
+    def __init__(self):
+        self.scale = torch.nn.Parameter(torch.ones(1))
 
     def encode(self, images):
         color = torch.nn.functional.avg_pool2d(images.movedim(-1, 1) * 2 - 1, 8)
-        return torch.cat([color, color.mean(1, keepdim=True)], 1)
+        return torch.cat([color, color.mean(1, keepdim=True)], 1) * self.scale
 
     def decode(self, latents):
         return torch.nn.functional.interpolate(latents[:, :3] / 2 + 0.5, scale_factor=8).movedim(1, -1)
@@ -105,6 +116,50 @@ def test_the_loss_falls_on_eight_images(family, folders, tmp_path):
         training.update(loss)
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0], losses
+
+
+def test_activations_that_are_computed_again_give_the_same_gradients(folders, tmp_path, monkeypatch):
+    found, gradients = listed(*folders(2)), {}
+    monkeypatch.setattr(module, "autocast", lambda device: nullcontext())
+    for name, limit in {"kept": module_base.LARGE, "computed again": 0}.items():
+        monkeypatch.setattr(module_base, "LARGE", limit)
+        base = tiny_base("SDXL")
+        images = ImageFolder(base, found, SIDE, tmp_path / "encoded", log=lambda line: None)
+        network = module.network_for(base)
+        with torch.no_grad():
+            # Zero outputs would pass no gradient on.
+            for layer in (*network.zero_convs, network.middle_block_out):
+                for parameter in layer.parameters():
+                    parameter.fill_(0.01)
+        # Kept activations take as many calls of a block as there are passes, otherwise one more.
+        calls = []
+        blocks = [block for block in network.modules() if isinstance(block, BasicTransformerBlock)]
+        blocks[0].norm1.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        module.step_loss(base, network, images.batch(0, 2), 0).backward()
+        assert len(calls) == (1 if limit else 2)
+        gradients[name] = {name: parameter.grad for name, parameter in network.named_parameters()}
+    for name, gradient in gradients["kept"].items():
+        torch.testing.assert_close(gradients["computed again"][name], gradient)
+
+
+def test_a_checkpoint_file_trains_a_module(folders, tmp_path, monkeypatch):
+    small = {"num_res_blocks": [1, 1], "channel_mult": [1, 1], "transformer_depth": [1, 0],
+             "transformer_depth_output": [1, 1, 0, 0]}  # fmt: skip
+    monkeypatch.setattr(image_folder, "VARIANTS", 1)
+    monkeypatch.setattr(module_for_checkpoint, "SHOWN", 1)
+    asked = request(folders(1), tmp_path, base=tmp_path / "base.safetensors", steps=1, count=1)
+    save_file(random_checkpoint({**UNETS["sd15"], **small}), asked.base)
+    train_on_folder(asked)
+    loaded = load_pack().nodes.learned_module.read_module(asked.out)
+    assert type(loaded.latent_format).__name__ == "SD15"
+
+
+def test_training_that_would_not_fit_is_refused(monkeypatch):
+    base = tiny_base("SD 1.5")
+    check_memory(base)
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda device: 2**20)
+    with pytest.raises(ValueError, match=r"takes 0\.\d GiB beside the base.* but 0\.0 GiB are free"):
+        check_memory(base)
 
 
 def test_the_base_stays_frozen_and_a_new_module_changes_nothing(folders, tmp_path):
@@ -214,6 +269,14 @@ def test_a_whole_run_leaves_a_module_a_log_and_a_sheet(folders, tmp_path):
     assert "step 3 loss" in (work / "module.log").read_text()
     loaded = load_pack().nodes.learned_module.read_module(asked.out)
     assert type(loaded.latent_format).__name__ == "SDXL"
+
+
+def test_a_dry_run_encodes_no_more_images_than_a_step_has(folders, tmp_path):
+    asked = request(folders(5), tmp_path, count=2, dry_run=True)
+    train_base(tiny_base("SD 1.5"), asked, listed(asked.images, asked.masks))
+    work = tmp_path / "module.safetensors.training"
+    assert len([*(work / "encoded").iterdir()]) == 2
+    assert not asked.out.exists() and "GiB at most" in (work / "module.log").read_text()
 
 
 def test_a_dry_run_prints_parameters_memory_and_time(folders, tmp_path):
