@@ -230,7 +230,7 @@ def measure_large() -> dict[str, float]:
 
     def work() -> tuple:
         aligned = align(one.composite, [image], unchanged, layers.matte)
-        window = ModelWindow.of(layers, Size.of(aligned.images[0]), seen=aligned.seen)
+        window = ModelWindow(layers, Size.of(aligned.images[0]), seen=aligned.seen)
         return aligned, window.color_shift(aligned.images[0])
 
     seconds = []

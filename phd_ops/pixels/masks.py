@@ -180,11 +180,13 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 def beyond(mask: np.ndarray, pixels: float) -> np.ndarray:
     """What lies at least `pixels` outside a mask's edge, bool [H,W]."""
-    inside = above(mask, 0.5)
-    # Without an inside, everything does. Only one side's distance is needed, unlike for `signed_distance`.
-    if not inside.any():
-        return np.ones(mask.shape, bool)
-    return by_bands(lambda band: band - 0.5 >= pixels, distance_to(inside))
+    inside, far = above(mask, 0.5), np.ones(mask.shape, bool)
+    box = bounding_box(inside)
+    if box is not None:
+        # Only one side's distance is needed, unlike for `signed_distance`, and only where it can matter.
+        near = box.grown(math.ceil(pixels) + 1).inside(Size.of(mask)).slices
+        far[near] = by_bands(lambda band: band - 0.5 >= pixels, distance_to(inside[near]))
+    return far
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:
@@ -308,6 +310,8 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
     # Soft edge pixels belong to the part they are nearest to.
     labels = np.asarray(labels, np.int32)
     in_kept = by_bands(lambda band: kept[band], labels)
+    if not by_bands(lambda label, band: (label == 0) & (band > 0), labels, mask).any():
+        return by_bands(lambda own, band: np.where(own, band, np.float32(0)), in_kept, mask)
     to_kept = distance_to(in_kept)
     to_others = distance_to(by_bands(lambda own, band: ~own & (band != 0), in_kept, labels))
     return by_bands(lambda near, far, band: np.where(near < far, band, np.float32(0)), to_kept, to_others, mask)

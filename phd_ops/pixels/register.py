@@ -225,7 +225,8 @@ def register(
     size, came = Size.of(given), Size.of(returned)
     ways = resizings(came, size)
     before, after, changed = gray(given), gray(returned), by_bands(lambda band: 1 - band, unchanged)
-    coarse, fine = (View.of(before, changed, side) for side in (COARSE, FINE))
+    coarse = View.of(before, changed, COARSE)
+    fine = View.of(before, changed, FINE) if max(size) > COARSE else coarse
     if not coarse.unchanged.any():
         return Registration(COVERED, ways[0].how, ways[0].matrix)
     if len(fine.points) < LEAST_POINTS or max(came) < SMALLEST:

@@ -171,27 +171,37 @@ def join(
 class ModelWindow:
     """The window as the model had it: `Layers` at the size it worked at.
 
+    Each layer is resized when it is first asked for.
+
     Attributes:
-        background, composite: [h,w,3].
-        matte, change: [h,w].
+        size: that it worked at.
         seen: bool [h,w], what the model's image shows; elsewhere it tells nothing. None: it shows everything.
     """
 
-    background: np.ndarray
-    composite: np.ndarray
-    matte: np.ndarray
-    change: np.ndarray
+    layers: Layers
+    size: Size
+    resampler: str = AUTO
     seen: np.ndarray | None = None
 
-    @classmethod
-    def of(cls, layers: Layers, size: Size, resampler: str = AUTO, seen: np.ndarray | None = None) -> "ModelWindow":
-        background, composite = (resize(image, size, resampler) for image in (layers.background, layers.composite))
-        matte, change = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
-        return cls(background, composite, matte, change, seen)
+    @cached_property
+    def background(self) -> np.ndarray:
+        """[h,w,3]."""
+        return resize(self.layers.background, self.size, self.resampler)
 
-    @property
-    def size(self) -> Size:
-        return Size.of(self.composite)
+    @cached_property
+    def composite(self) -> np.ndarray:
+        """[h,w,3]."""
+        return resize(self.layers.composite, self.size, self.resampler)
+
+    @cached_property
+    def matte(self) -> np.ndarray:
+        """[h,w]."""
+        return resize_mask(self.layers.matte, *self.size)
+
+    @cached_property
+    def change(self) -> np.ndarray:
+        """[h,w]."""
+        return resize_mask(self.layers.change, *self.size)
 
     @cached_property
     def touched(self) -> np.ndarray:
@@ -251,7 +261,7 @@ def stitch(
         window: of the layers, where it was made already.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = window or ModelWindow.of(layers, worked, options.resampler, seen)
+    window = window or ModelWindow(layers, worked, options.resampler, seen)
     if region is None or (shift is None and all(np.array_equal(one, window.composite) for one in sampled)):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -270,8 +280,7 @@ def stitch(
     else:
         if light is None:
             light = light_on_subject(window, results, corrected(references, shift, worked, options), options)
-        else:
-            light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
+        light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
         gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
