@@ -147,6 +147,8 @@ def join(
         shadow = surround.on_background(layers)
         behind, painted = surround.darken(background, shadow), layers.fade * (1 - surround.kept)
         used = np.maximum(layers.matte, painted + shadow)
+    if kind == EMPTY and not used.any():
+        return background, used
     if kind == EMPTY:
         image = np.clip(harmonized, 0, 1)
         image -= background
