@@ -53,10 +53,13 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     if not shown.any():
         return np.zeros(full[::-1], np.float32)
     classes = ContrastClasses.of(local_contrast(before), shown)
-    difference = np.where(shown[..., None], after - before, np.float32(0))
+    difference = after - before
+    if seen is not None:
+        difference[~shown] = 0
     certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
     for sigma in SCALES:
-        size_of_change = largest_channel(np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)))
+        blurred = waiting(cv2.GaussianBlur, difference, (0, 0), sigma)
+        size_of_change = largest_channel(np.abs(blurred, out=blurred))
         times = size_of_change / classes.usual(size_of_change)
         certain |= (times > CERTAIN) & shown
         possible |= (times > POSSIBLE) & shown
@@ -67,7 +70,8 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
 def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
     mean, square = (waiting(cv2.GaussianBlur, values, (0, 0), CONTRAST_SCALE) for values in (image, image * image))
-    return np.sqrt(np.maximum(largest_channel(square - mean * mean), 0))
+    square -= np.multiply(mean, mean, out=mean)
+    return np.sqrt(np.maximum(largest_channel(square), 0))
 
 
 @dataclass(frozen=True, eq=False)

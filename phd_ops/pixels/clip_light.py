@@ -76,7 +76,7 @@ def read_frame(
     images = aligned.images
     window = ModelWindow(layers, Size.of(images[0]), options.resampler, aligned.seen)
     has_subject = window.subject is not None
-    if all(np.array_equal(one, window.composite) for one in images):
+    if window.came_back(images):
         return Reading(NO_SHIFT, replace(NOT_READ, variance=np.inf) if has_subject else None)
     shift = window.color_shift(images[0], orders)
     if not has_subject:

@@ -93,7 +93,7 @@ def finish(
     images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
     window = ModelWindow(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
     known = None if reading is None else reading.light_in(window)
-    if known is None and all(np.array_equal(one, window.composite) for one in images):
+    if known is None and window.came_back(images):
         return Finished(stitch(layers, images, references, stitching, window=window), np.zeros_like(layers.matte))
     shift = window.color_shift(images[0]) if reading is None else reading.shift
     images = [shift.apply(one, stitching.color_fix) for one in images]
@@ -141,7 +141,7 @@ def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:
     box = bounding_box(window.matte)
     assert box is not None  # or there is no subject
     near = box.grown(max(box.size) // 4).inside(window.size).slices
-    background, composite, after = window.background[near], window.composite[near], harmonized[near]
+    composite, after = window.composite[near], harmonized[near]
     inside = window.seen_matte[near] > 0.5
     scale = POSE_SIDE / max(inside.shape)
     shown = Size.of(inside).scaled(scale)
@@ -153,6 +153,7 @@ def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:
         return found.moved / scale <= most
     if found.status != UNLIKE:
         return True
+    background = window.background[near]
     stood_out = inside & (largest_channel(np.abs(composite - background)) > APART)
     stands_out = largest_channel(np.abs(after - background)) > ALIKE
     overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0

@@ -103,12 +103,12 @@ def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.nda
     """
     if seen is None or seen.min() == 1:
         fine = image - smooth(image)
-        contrast = np.sqrt(smooth(fine * fine))
+        power = smooth(fine * fine)
     else:
         total = np.maximum(smooth(seen), 1e-3)
         fine = (image - smooth(image * seen) / total) * seen
-        contrast = np.sqrt(np.maximum(smooth(fine * fine * seen) / total, 0))
-    return fine / np.hypot(contrast, NOISE), contrast
+        power = np.maximum(smooth(fine * fine * seen) / total, 0)
+    return fine / np.sqrt(power + np.float32(NOISE**2)), np.sqrt(power)
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:

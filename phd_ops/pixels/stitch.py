@@ -226,6 +226,11 @@ class ModelWindow:
         """Of the part around the subject."""
         return LightReader(self.composite[self.subject], self.seen_matte[self.subject])
 
+    def came_back(self, images: Sequence[np.ndarray]) -> bool:
+        """Whether images of its size are the composite to the bit: the model changed nothing."""
+        # Row by row: mostly the first one tells.
+        return all(all(map(np.array_equal, image, self.composite)) for image in images)
+
     def color_shift(self, sampled: np.ndarray, orders: tuple[int, int] | None = None) -> ColorShift:
         """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows.
 
@@ -264,7 +269,7 @@ def stitch(
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
     window = window or ModelWindow(layers, worked, options.resampler, seen)
-    if region is None or (shift is None and all(np.array_equal(one, window.composite) for one in sampled)):
+    if region is None or (shift is None and window.came_back(sampled)):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
             return np.where(reached[..., None] > 0, composite, background)
