@@ -16,7 +16,7 @@ import numpy as np
 from ..interrupt import check, waiting
 from .color import largest_channel
 from .geometry import Size
-from .masks import drop_specks, grow, resize_mask
+from .masks import drop_specks, resize_mask
 from .resample import reduce
 from .surround import labeled
 from .tone_field import median
@@ -63,7 +63,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
         times = size_of_change / classes.usual(size_of_change)
         certain |= (times > CERTAIN) & shown
         possible |= (times > POSSIBLE) & shown
-    changed = grow(drop_specks(reaching(certain, possible), LEAST_AREA), 1)
+    changed = cv2.dilate(drop_specks(reaching(certain, possible), LEAST_AREA), np.ones((3, 3), np.uint8))
     return (resize_mask(changed, *full) > 0.5).astype(np.float32)
 
 

@@ -74,7 +74,7 @@ def read_frame(
         orders: of the shot's color shift, where they are known from another frame.
     """
     images = aligned.images
-    window = ModelWindow(layers, Size.of(images[0]), options.resampler, aligned.seen)
+    window = ModelWindow(layers, Size.of(images[0]), options.resampler, aligned.seen, aligned.given)
     has_subject = window.subject is not None
     if window.came_back(images):
         return Reading(NO_SHIFT, replace(NOT_READ, variance=np.inf) if has_subject else None)

@@ -91,7 +91,7 @@ def finish(
         reading: of the color shift and the light, where they were read before, as of a clip's frames.
     """
     images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
-    window = ModelWindow(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
+    window = ModelWindow(layers, Size.of(images[0]), stitching.resampler, aligned.seen, aligned.given)
     known = None if reading is None else reading.light_in(window)
     if known is None and window.came_back(images):
         return Finished(stitch(layers, images, references, stitching, window=window), np.zeros_like(layers.matte))

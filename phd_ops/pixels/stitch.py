@@ -178,12 +178,14 @@ class ModelWindow:
     Attributes:
         size: that it worked at.
         seen: bool [h,w], what the model's image shows; elsewhere it tells nothing. None: it shows everything.
+        given: the composite as the model was given it, where that is there already, of any size.
     """
 
     layers: Layers
     size: Size
     resampler: str = AUTO
     seen: np.ndarray | None = None
+    given: np.ndarray | None = None
 
     @cached_property
     def background(self) -> np.ndarray:
@@ -193,6 +195,8 @@ class ModelWindow:
     @cached_property
     def composite(self) -> np.ndarray:
         """[h,w,3]."""
+        if self.given is not None and Size.of(self.given) == self.size:
+            return self.given
         return resize(self.layers.composite, self.size, self.resampler)
 
     @cached_property
