@@ -152,21 +152,33 @@ def join(
     if kind == EMPTY:
         image = np.clip(harmonized, 0, 1)
         image -= background
-        image *= painted[..., None]
+        image *= threefold(painted)
         image += behind
-        return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
-    alpha, rest = layers.matte[..., None], 1 - layers.matte[..., None]
+        return over_background(image, background, used), used
+    alpha = threefold(layers.matte)
+    rest = 1 - alpha
     # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is relit or
     # replaced, so that neither is mixed in a second time.
     ours = composite - rest * background
-    own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, 1 / 255), 0, 1), composite)
+    own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, np.float32(1 / 255)), 0, 1), composite)
     # What no mix of subject and scene explains (a blend other than alpha) is kept as it is.
     own = alpha * relight(own, gain) + (alpha > 0) * (ours - alpha * own)
     subject = np.clip(harmonized - rest * behind, 0, alpha)
     subject = subject + np.float32(detail) * (own - subject)
     around = np.clip(harmonized - subject, 0, rest)
-    image = subject + rest * behind + painted[..., None] * (around - rest * background)
-    return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
+    image = subject + rest * behind + threefold(painted) * (around - rest * background)
+    return over_background(image, background, used), used
+
+
+def threefold(mask: np.ndarray) -> np.ndarray:
+    """A mask [H,W] in three channels: these multiply several times faster than a broadcast one."""
+    return cv2.merge([mask] * 3)
+
+
+def over_background(image: np.ndarray, background: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """An image [H,W,3], brought into 0..1 in place, where it is used; elsewhere the background's bits."""
+    shown = background.copy()
+    return cv2.copyTo(np.clip(image, 0, 1, out=image), (used > 0).astype(np.uint8), shown)
 
 
 @dataclass(frozen=True, eq=False)
