@@ -49,7 +49,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     full = Size.of(given)
     size = full.reduced_to(MOST_SIDE)
     before, after = reduce(given, size), reduce(returned, size)
-    shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen, *size) > 0.99
+    shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen.astype(np.float32), *size) > 0.99
     if not shown.any():
         return np.zeros(full[::-1], np.float32)
     classes = ContrastClasses.of(local_contrast(before), shown)
