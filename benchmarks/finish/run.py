@@ -153,7 +153,7 @@ def measure(scenes: Sequence[Scene], kinds: Sequence[str], out: Path | None) -> 
         # What is not matched counts as 1 pixel off.
         residuals += [float(np.nan_to_num(one.registration.residual, nan=1.0)) for one in done]
         if KINDS[kind].fits:
-            falsely += [not one.finished.pose.fits for one in done]
+            falsely += [not one.finished.subject_fits for one in done]
         figures |= extras(kind, scenes, returned, images=[one.image for one in done])
     figures["residual_median"], figures["residual_95"] = (float(np.quantile(residuals, q)) for q in (0.5, 0.95))
     figures["pose_falsely"] = float(np.mean(falsely))
@@ -211,7 +211,7 @@ def extras(
         return {f"changes_{name}": value for name, value in figures.items()}
     if kind == "pose":
         done = [ours(*pair, EVERYTHING, AUTO).finished for pair in pairs]
-        noticed = float(np.mean([not one.pose.fits for one in done]))
+        noticed = float(np.mean([not one.subject_fits for one in done]))
         errors = [
             float(np.abs(one.stitched.image - image)[one.changed > 0].mean())
             for one, (_, image) in zip(done, pairs, strict=True)
@@ -230,7 +230,7 @@ def measure_large() -> dict[str, float]:
 
     def work() -> tuple:
         aligned = align(one.composite, [image], unchanged, layers.matte)
-        window = ModelWindow.of(layers, Size.of(aligned.images[0]), seen=aligned.seen)
+        window = ModelWindow(layers, Size.of(aligned.images[0]), seen=aligned.seen)
         return aligned, window.color_shift(aligned.images[0])
 
     seconds = []
