@@ -82,10 +82,9 @@ def docs(arguments):
 
     if arguments:
         raise UsageError(f"docs takes no arguments, but got {arguments[0]!r}.")
-    names = sorted(path.parent.name for path in (ROOT / "benchmarks").glob("*/docs.py") if path.parent.name != "common")
-    for name in names:
-        page.write(importlib.import_module(f"benchmarks.{name}.docs").tables())
-    print(f"Wrote the tables of {', '.join(names)} into {page.PAGE.relative_to(ROOT)}")
+    for name in page.names():
+        page.write(page.tables_of(name))
+    print(f"Wrote the tables of {', '.join(page.names())} into {page.PAGE.relative_to(ROOT)}")
     return 0
 
 

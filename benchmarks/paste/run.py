@@ -9,6 +9,7 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
 from benchmarks.common.table import exit_status, shortened, show
@@ -44,7 +45,10 @@ def main(arguments: list[str]) -> int:
     with temporary_folders():
         figures = measure(QUICK if options.quick else Sizes())
     print(f"\nImages: {sheet.save(options.out, exact.tiles())}")
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    line = {name: shortened(value) for name, value in figures.items()}
+    if not options.quick:
+        page.publish("paste", line)
+    print(json.dumps(line))
     return exit_status(WANTED, figures, TIMES)
 
 

@@ -10,6 +10,7 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
 from benchmarks.common.table import exit_status, shortened, show
@@ -46,6 +47,8 @@ def main(arguments: list[str]) -> int:
     path = options.out / "bench_segment.png"
     contact_sheet(tiles, columns=scores.COLUMNS, side=SIDE).save(path)
     print(f"\nImages: {path}")
+    if not options.quick and options.models is None:
+        page.publish("segment", rounded(figures))
     print(json.dumps(rounded(figures)))
     return exit_status(WANTED, figures, TIMES)
 
@@ -58,6 +61,6 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def rounded(value: dict | float) -> dict | float:
+def rounded(value):
     """Figures with four significant digits, in tables within tables too."""
     return {name: rounded(item) for name, item in value.items()} if isinstance(value, dict) else shortened(value)
