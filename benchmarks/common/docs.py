@@ -1,9 +1,9 @@
 """Figures of whole runs, and the tables of docs/benchmarks.md that `python3 dev.py docs` makes of them.
 
-A benchmark keeps the figures of its last whole run in benchmarks/NAME/results, most of them in figures.json. Its module
-`docs` has a function `tables()`, Markdown by name. Each table lies in the page between two marks with its name; the text
-around them is written by hand. Figures with `"from": "an earlier run"` were printed by the same command before runs were
-stored; the next run replaces them.
+A benchmark keeps the figures of its last whole run in benchmarks/NAME/results, most of them in figures.json. Its
+module `docs` has a function `tables()`, Markdown by name. Each table lies in the page between two marks with its name;
+the text around them is written by hand. Figures with `"from": "an earlier run"` were printed by the same command before
+runs were stored; the next run replaces them.
 """
 
 import importlib

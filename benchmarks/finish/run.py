@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common import docs as page
 from benchmarks.common import memory, table
 from benchmarks.common.images import eight_bits
 from benchmarks.common.subject_scores import score
@@ -59,6 +60,13 @@ WANTED = {
 }
 TIMES = ("seconds_2048", "memory_2048")
 FIGURES = ("fmse", "identity", "boundary", "ring", "ring_edge", "outside_equal", "mse_255", "fmse_255", "psnr")
+# Figures that only one kind of damage has, and those of all kinds together.
+EXTRAS = {
+    "none": ("none_equal",),
+    "shadow_outside": ("changes_kept", "changes_touched"),
+    "pose": ("pose_noticed", "pose_auto_error"),
+}
+TOGETHER = ("residual_median", "residual_95", "pose_falsely", "outside_equal")
 SHOWN = ("mask", "sift", "stitch_before", "ours")
 
 holds = functools.partial(table.holds, WANTED)
@@ -107,14 +115,36 @@ def main(arguments: list[str]) -> int:
         first = not figures
         scenes = [scene(number, side) for number in range(count)]
         found = measure(scenes, kinds, options.out if first else None)
+        if not options.quick:
+            for part, part_figures in parts_of(found, side, kinds).items():
+                page.store("finish", part_figures, part)
         figures |= found if first else {f"sides.{side}.{name}": value for name, value in found.items()}
     if not options.quick:
-        figures |= measure_large()
+        large = measure_large()
+        page.publish("finish", shortened_all(large), "registration of 2048²")
+        figures |= large
     bounded = {name: bound for name, bound in WANTED.items() if name in figures}
     for name in bounded:
         print(table.verdict(WANTED, name, figures[name]))
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    print(json.dumps(shortened_all(figures)))
     return exit_status(bounded, figures, TIMES)
+
+
+def shortened_all(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: shortened(value) for name, value in figures.items()}
+
+
+def parts_of(figures: dict[str, Any], side: int, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The figures of scenes of a side as they are stored: a part for each kind of damage, which may be measured at
+    different times; and what all kinds have together, if none was left out."""
+    parts = {}
+    for kind in kinds:
+        names = {name: name.removeprefix(f"kinds.{kind}.") for name in figures if name.startswith(f"kinds.{kind}.")}
+        names |= {name: name for name in EXTRAS.get(kind, ())}
+        parts[f"{side}, {kind}"] = {"scenes": SCENES[side]} | {short: figures[name] for name, short in names.items()}
+    if set(kinds) == set(KINDS):
+        parts[f"{side}, all kinds"] = {name: value for name, value in figures.items() if name in TOGETHER}
+    return {part: shortened_all(found) for part, found in parts.items()}
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -120,7 +120,11 @@ def measure_others(sizes: Sizes) -> Section:
         taken = race(min(sizes.repeats, 3 if key == "poisson_vs_cv2" else 7), dict(runners))
         ours, theirs, *_ = taken
         section.times(taken, ours)
-        section.figures |= {key: taken[ours] / taken[theirs], f"{key}_ms": taken[ours], f"{key}_ms_theirs": taken[theirs]}
+        section.figures |= {
+            key: taken[ours] / taken[theirs],
+            f"{key}_ms": taken[ours],
+            f"{key}_ms_theirs": taken[theirs],
+        }
     return section
 
 

@@ -9,6 +9,7 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
 from benchmarks.common.table import exit_status, shortened, show
@@ -49,7 +50,10 @@ def main(arguments: list[str]) -> int:
             show(section, WANTED)
             figures |= section.figures
         print(f"\nPlots: {plots.save(options.out, *QUICK_PLOTS if options.quick else PLOTS)}")
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    line = {name: shortened(value) for name, value in figures.items()}
+    if not options.quick:
+        page.publish("video", line)
+    print(json.dumps(line))
     measured = {name: bound for name, bound in WANTED.items() if name in figures}
     return exit_status(measured, figures, TIMES)
 
