@@ -35,25 +35,27 @@ def tables() -> dict[str, str]:
 def errors(parts: dict) -> str:
     rows = []
     for kind, label in KINDS.items():
-        ratios, edges = (
-            [parts[f"1024, {kind}"][f"{method}.{name}"] for method in METHODS] for name in ("fmse_ratio", "edge")
-        )
+        figures = parts[f"1024, {kind}"]
+        ratios, edges = ([figures[f"{method}.{name}"] for method in METHODS] for name in ("fmse_ratio", "edge"))
         pairs = zip(
-            least_in_bold(ratios, [ratio(value) for value in ratios]),
-            least_in_bold(edges, [ratio(value) for value in edges]),
+            least_in_bold(ratios, [ratio_text(value) for value in ratios]),
+            least_in_bold(edges, [edge_text(value) for value in edges]),
             strict=True,
         )
         rows.append([label, *map(" / ".join, pairs)])
     return markdown(("the returned image", *METHODS.values()), rows)
 
 
-def ratio(value: float) -> str:
-    """A share with three digits where it is small."""
-    return short(value, 3 if value < 0.3 else 2)
+def ratio_text(value: float) -> str:
+    return short(value, 2 if value >= 0.1 else 3)
+
+
+def edge_text(value: float) -> str:
+    return short(value, 2 if value >= 1 else 3)
 
 
 def both(figures: dict) -> str:
-    return f"{ratio(figures['ours.fmse_ratio'])} / {ratio(figures['ours.edge'])}"
+    return f"{ratio_text(figures['ours.fmse_ratio'])} / {edge_text(figures['ours.edge'])}"
 
 
 def more(parts: dict) -> str:
