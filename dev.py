@@ -17,8 +17,8 @@ python3 dev.py demo                run the whole graph on two photographs; image
 python3 dev.py batch JOBS …        run a workflow once for each row of a table; --help lists the arguments
 python3 dev.py test [arguments]    run the tests; arguments go to pytest
 python3 dev.py test --fast         run only the tests of phd_ops and of the nodes
-python3 dev.py bench NAME          run a benchmark
-python3 dev.py docs                write the tables of docs/benchmarks.md again, from the figures that are stored
+python3 dev.py bench NAME          run a benchmark; a whole run stores its figures and writes its tables
+python3 dev.py docs                write all tables of docs/benchmarks.md again, from the figures that are stored
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train a part of the demo model again, or a learned module; --help lists the stages
 python3 dev.py workflows           write example_workflows/*.json again, from its folder api/, and subgraphs/*.json

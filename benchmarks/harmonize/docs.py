@@ -57,7 +57,8 @@ def methods(figures: dict) -> str:
             for stratum, bound in zip(strata, worst, strict=True)
         ]
         row = strata[0][name]
-        rows.append([label, *errors, short(row["identity"], 2), percent(row["worse"], 1), str(row["calls"] or "")])
+        worse = "" if name == "paste" else percent(row["worse"], 1)
+        rows.append([label, *errors, short(row["identity"], 2), worse, str(row["calls"] or "")])
     columns = ("own color, named in the prompt", "the background's color")
     more = ("identity", "worse than the paste", "model calls")
     return markdown((f"{figures['scenes']} scenes", *columns, *more), rows)
