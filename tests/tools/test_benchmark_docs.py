@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ import dev
 from benchmarks.batch import run as batch
 from benchmarks.common import docs as page
 from benchmarks.common.table import Section
+from benchmarks.demo import run as demo
 from benchmarks.finish import run as finish
 from benchmarks.quality import docs as quality_docs
 from benchmarks.soak import run as soak
@@ -158,6 +160,18 @@ def test_interrupts_on_a_named_side_are_kept_of_a_quick_run_too(kept, monkeypatc
         ("soak", "server"),
     }
     assert kept["soak", "calls"]["crashes"] == 1 and kept["soak", "server"]["crashes"] == 2
+
+
+def test_bench_demo_is_kept_of_the_demos_own_images_alone(kept, monkeypatch):
+    run = SimpleNamespace(seconds={"7": 1.234}, model_calls={"7": 5})
+    shown = SimpleNamespace(run=run, titles={"7": "Sampler"}, untouched=0.75, kept=True)
+    monkeypatch.setattr(demo, "run", lambda options: shown)
+    for name in ("save", "print_table"):
+        monkeypatch.setattr(demo, name, lambda *_: None)
+    demo.main(["--seed", "3"])
+    assert kept == {}
+    demo.main([])
+    assert kept["demo", ""]["nodes"] == {"Sampler": {"seconds": 1.23, "model_calls": 5}}
 
 
 def test_kinds_of_damage_are_kept_apart_and_what_all_have_together_only_of_all():
