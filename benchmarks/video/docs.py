@@ -48,11 +48,7 @@ def speed(figures: dict) -> str:
                 f"{figures['paste_back_ratio']:.1f} ×"
             ),
             "Stitch on one image of 3840×2160": f"{figures['stitch_4k_seconds']:.2f} s",
-            "memory beyond outputs that 256 frames take more than 16": f"{figures['memory_frames']:.1f} frames",
-            "memory beyond inputs and outputs of Stitch on one image of 8192×8192": (
-                f"{figures['memory_8192_gib']:.1f} GiB"
-            ),
-            "the pasted subject's center, from its keyframes' path": f"at most {figures['path_error_px']:.3f} pixels",
+            "the pasted subject's center, from its keyframes' path": f"at most {figures['path_error_px']:.1g} pixels",
             "frames whose light a cut between two clips changes": f"{figures['cut_frames']}",
             "pixels outside the masks": "every bit is the background's" if equal else "CHANGED",
         }
