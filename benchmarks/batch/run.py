@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import docs as page
-from benchmarks.common.table import exit_status, shortened, show
+from benchmarks.common.table import exit_status, rounded, show
 
 # Bounds on the figures; all but the times decide the exit status.
 WANTED = {
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     for part in options.part or PARTS:
         section = measured(part, options.quick)
         show(section, WANTED)
-        found = {name: shortened(value) for name, value in section.figures.items()}
+        found = rounded(section.figures)
         if not options.quick and set(PARTS[part]) <= set(found):
             page.publish("batch", found, part)
         figures |= found

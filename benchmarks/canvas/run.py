@@ -21,7 +21,7 @@ from PIL import Image
 from benchmarks.canvas import page, wrong_wires
 from benchmarks.common import docs, table
 from benchmarks.common.images import texture
-from benchmarks.common.table import Section, shortened, show
+from benchmarks.common.table import Section, rounded, show
 from devtools.browser import Browser, browsing
 from devtools.comfyui_page import RENDERERS, open_comfyui, paste_nodes, use_renderer
 from devtools.paths import ROOT
@@ -241,7 +241,7 @@ def main(arguments: list[str], running: tuple[Browser, Server] | None = None) ->
         return 2
     report(worst(figures))
     print(f"\nImages: {options.out}/bench_canvas_*.png")
-    line = {name: shortened(value) for name, value in figures.items()}
+    line = rounded(figures)
     if not options.quick:
         docs.publish("canvas", line)
     print(json.dumps(line))

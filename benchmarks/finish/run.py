@@ -20,7 +20,7 @@ from benchmarks.common import docs as page
 from benchmarks.common import memory, table
 from benchmarks.common.images import eight_bits
 from benchmarks.common.subject_scores import score
-from benchmarks.common.table import exit_status, shortened
+from benchmarks.common.table import exit_status, rounded
 from benchmarks.finish.damages import KINDS, changed_outside
 from benchmarks.finish.methods import RIVALS, kept_changes, layers_of, ours, stitch_before
 from devtools.contact_sheet import contact_sheet
@@ -121,17 +121,13 @@ def main(arguments: list[str]) -> int:
         figures |= found if first else {f"sides.{side}.{name}": value for name, value in found.items()}
     if not options.quick:
         large = measure_large()
-        page.publish("finish", shortened_all(large), "registration of 2048²")
+        page.publish("finish", rounded(large), "registration of 2048²")
         figures |= large
     bounded = {name: bound for name, bound in WANTED.items() if name in figures}
     for name in bounded:
         print(table.verdict(WANTED, name, figures[name]))
-    print(json.dumps(shortened_all(figures)))
+    print(json.dumps(rounded(figures)))
     return exit_status(bounded, figures, TIMES)
-
-
-def shortened_all(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: shortened(value) for name, value in figures.items()}
 
 
 def parts_of(figures: dict[str, Any], side: int, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -144,7 +140,7 @@ def parts_of(figures: dict[str, Any], side: int, kinds: Sequence[str]) -> dict[s
         parts[f"{side}, {kind}"] = {"scenes": SCENES[side]} | {short: figures[name] for name, short in names.items()}
     if set(kinds) == set(KINDS):
         parts[f"{side}, all kinds"] = {name: value for name, value in figures.items() if name in TOGETHER}
-    return {part: shortened_all(found) for part, found in parts.items()}
+    return rounded(parts)
 
 
 def argument_parser() -> argparse.ArgumentParser:

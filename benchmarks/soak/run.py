@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.common import docs as page
 from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
-from benchmarks.common.table import Section, exit_status, shortened, show
+from benchmarks.common.table import Section, exit_status, rounded, show
 from benchmarks.soak.calls import call_nodes
 from devtools.processes import MissingError
 
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     whole = not (options.quick or options.hours or options.seed)
     figures: dict[str, float] = {}
     for part, found in parts.items():
-        found = {name: shortened(value) for name, value in found.items()}
+        found = rounded(found)
         # With --quick, nodes are still interrupted on images of the side that was asked for.
         if found and (whole or (options.side and part.startswith("interrupts"))):
             page.publish("soak", found, part)
