@@ -101,7 +101,7 @@ def test_one_other_stored_figure_is_noticed_until_docs_is_run(tmp_path, monkeypa
     page.store("paste", page.stored("paste") | {"grow64_ms": 4321.0})
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.with_tables(text, page.tables_of("paste")) != text
-    monkeypatch.setattr(page, "ROOT", tmp_path)
+    monkeypatch.setattr(dev, "ROOT", tmp_path)
     assert dev.COMMANDS["docs"]([]) == 0
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.with_tables(text, page.tables_of("paste")) == text and "4321.0 ms" in text
