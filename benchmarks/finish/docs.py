@@ -68,7 +68,9 @@ def more(parts: dict) -> str:
             "scenes worse than their paste, moved and tinted": (
                 f"Stitch {worse['ours']}, SIFT {worse['sift']}, by mask {worse['mask']}"
             ),
-            "identity, moved and tinted": f"Stitch {short(tinted['ours.identity'], 3)}",
+            "identity, moved and tinted": (
+                f"Stitch {short(tinted['ours.identity'], 3)}, SIFT {short(tinted['sift.identity'], 3)}"
+            ),
             "a new shadow outside the mask: its area that `keep_changes` keeps": short(shadow["changes_kept"], 3),
             "the same: unchanged area that it touches": short(shadow["changes_touched"], 4),
             "a subject in another pose is noticed": (
