@@ -146,7 +146,7 @@ def measure(side: int, interrupts: int, nodes: dict[str, type]) -> Section:
             f"{label}: p95_s": p95,
             f"{label}: longest_s": float(between.max()),
         }
-        stopped = max(stopped, *stops)
+        stopped = max([stopped, *stops])
         del inputs
     section.figures |= {"interrupt_p95_s": worst, "interrupt_stopped_s": stopped}
     return section
