@@ -17,8 +17,8 @@ python3 dev.py demo                run the whole graph on two photographs; image
 python3 dev.py batch JOBS …        run a workflow once for each row of a table; --help lists the arguments
 python3 dev.py test [arguments]    run the tests; arguments go to pytest
 python3 dev.py test --fast         run only the tests of phd_ops and of the nodes
-python3 dev.py bench NAME          run a benchmark
-python3 dev.py docs                write the tables of docs/benchmarks.md again, from the figures that are stored
+python3 dev.py bench NAME          run a benchmark; a whole run stores its figures and writes its tables
+python3 dev.py docs                write all tables of docs/benchmarks.md again, from the figures that are stored
 python3 dev.py serve [arguments]   start a full ComfyUI with this pack in it; arguments go to ComfyUI
 python3 dev.py train STAGE         train a part of the demo model again, or a learned module; --help lists the stages
 python3 dev.py workflows           write example_workflows/*.json again, from its folder api/, and subgraphs/*.json
@@ -82,10 +82,9 @@ def docs(arguments):
 
     if arguments:
         raise UsageError(f"docs takes no arguments, but got {arguments[0]!r}.")
-    names = sorted(path.parent.name for path in (ROOT / "benchmarks").glob("*/docs.py") if path.parent.name != "common")
-    for name in names:
-        page.write(importlib.import_module(f"benchmarks.{name}.docs").tables())
-    print(f"Wrote the tables of {', '.join(names)} into {page.PAGE.relative_to(ROOT)}")
+    for name in page.names():
+        page.write(page.tables_of(name))
+    print(f"Wrote the tables of {', '.join(page.names())} into {page.PAGE.relative_to(ROOT)}")
     return 0
 
 

@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 README_TEMPLATE = "Insert a subject (CPU demo)"
 # In pixels: the space between images, that of a label, and the banner's images.
 GAP, LABEL = 8, 34
-BANNER_HEIGHT, BANNER_WIDTHS, BANNER_LEFTS = 540, (300, 474, 474), (120, 285, 285)
+BANNER_HEIGHT, BANNER_WIDTHS, BANNER_LEFTS = 540, (300, 472, 472), (120, 285, 285)
 
 
 def as_image(images: torch.Tensor) -> Image.Image:

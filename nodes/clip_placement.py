@@ -75,8 +75,20 @@ def read_clip(
             )
         )
     found = None if boxes is None else track(np.repeat(boxes, frames // len(boxes), axis=0), scene)
-    clip = ClipPlacement(frames, start, keyed_values(keyed, frames), found)
-    return clip, lengths(keyed, frames, own)
+    values, messages = keyed_values(keyed, frames), lengths(keyed, frames, own)
+    if boxes is not None and len(boxes) < frames and not {"x", "y"} & values.keys():
+        messages.append(held_still(frames))
+    return ClipPlacement(frames, start, values, found), messages
+
+
+def held_still(frames: int) -> Message:
+    """What to say of a track of one place for a clip of several frames, such as Segment's subject_box."""
+    text = sentence(
+        "track has one place for all {frames} frames, so the subject stays there: to move it, connect a box or a mask "
+        "for each frame, such as subject_mask of Segment.",
+        frames=frames,
+    )
+    return Message(text, warning=True)
 
 
 def lengths(keyframes: list[Keyframe], frames: int, own: int) -> list[Message]:

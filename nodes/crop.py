@@ -21,6 +21,7 @@ from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.moving_window import moving_window, out_of_line
 from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
 from ..phd_ops.pixels.resample import AUTO, RESAMPLERS, resize
+from ..phd_ops.pixels.resizings import STRETCHED
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
@@ -33,8 +34,6 @@ Crop = io.Custom("PHD_CROP")
 IMAGES = ("composite", "reference")
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
-# A direction may be enlarged by so much more than the other one without a message.
-STRETCHED = 0.02
 
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,

@@ -16,7 +16,7 @@ from .sampler_inputs import CUSTOM
 
 FLOW, NOISE = "flow", "noise"
 # How many seeds harmonizing takes the mean light of, by Insert Subject's quality.
-SEEDS = {"fast": 1, "balanced": 4, "best": 12}
+NUM_SEEDS = {"fast": 1, "balanced": 4, "best": 12}
 
 TEXT_WIDTH = 128
 TEXT_CONFIG = {
@@ -71,7 +71,7 @@ class DemoConfig(comfy.supported_models_base.BASE):
         Inner steps gather its errors while it harmonizes, so more quality is more seeds. With its module one step from
         noise is enough.
         """
-        harmonize = {"preset": CUSTOM, "steps": 4, "inner_steps": 0, "num_seeds": SEEDS[quality]}
+        harmonize = {"preset": CUSTOM, "steps": 4, "inner_steps": 0, "num_seeds": NUM_SEEDS[quality]}
         if with_module:
             harmonize |= {"steps": 1, "denoise": 1.0, "anchor_strength": 0.0}
         sampling = {"cfg": 1.0, "scheduler": "beta"}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from comfy.utils import ProgressBar
 
-from ..phd_ops.interrupt import by_bands, check, copy, waiting
+from ..phd_ops.interrupt import by_bands, copy, each, waiting
 from ..phd_ops.pixels.geometry import Size
 from ..phd_ops.pixels.masks import as_mask, resize_mask, zero_black
 from ..phd_ops.sentence import sentence
@@ -94,11 +94,9 @@ def common_batch(**batches: Sequence | np.ndarray) -> int:
 
 
 def each_image(function: Callable[[int], Item], count: int, progress: ProgressBar) -> Iterator[Item]:
-    """A function of each image's number in a batch. The node's bar moves on with each of them, and an interrupt ends it
-    in between."""
-    for index in range(count):
-        check()
-        yield function(index)
+    """A function of each image's number in a batch, see `each`. The node's bar moves on with each of them."""
+    for result in each(function, range(count)):
+        yield result
         progress.update(1)
 
 

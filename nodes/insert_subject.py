@@ -10,6 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder, Node, is_link
 
+from ..phd_ops.latents.seeds import SEEDS
 from ..phd_ops.quote import quoted
 from ..phd_ops.sentence import sentence
 from .checked import checked
@@ -26,7 +27,6 @@ from .segment import PhDSegment
 from .stitch import PhDStitch
 from .validate import check_choice, check_socket
 
-MOST_SEED = 0xFFFFFFFFFFFFFFFF
 # The inputs that are handed on as links, not as values: the nodes inside are cached by where a value comes from.
 AS_LINK = {"rawLink": True}
 
@@ -103,7 +103,7 @@ class PhDInsertSubject(io.ComfyNode):
         linked |= {"background": background, "subject": subject, "vae": vae, "model": cls.link_to("model", model)}
         widgets = {"prompt": prompt, "quality": quality, "light": light, "seed": seed, "placement": placement}
         widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip, "keyframes": keyframes}
-        widgets |= {"harmonize_seed": (seed + 1) % (MOST_SEED + 1)}
+        widgets |= {"harmonize_seed": (seed + 1) % SEEDS}
         own = settings_of(model, quality, module is not None)
         return io.NodeOutput(*chain(graph, own, linked, widgets), expand=graph.finalize())
 
@@ -192,7 +192,7 @@ def setting_inputs() -> list[io.Input]:
             "seed",
             default=0,
             min=0,
-            max=MOST_SEED,
+            max=SEEDS - 1,
             control_after_generate=True,
             tooltip="Seed of all noise, and of a random placement.",
         ),

@@ -149,7 +149,7 @@ class PhDPasteBlend(io.ComfyNode):
         composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
         first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
         used = placements_used(jobs, placed)
-        pasted = PastedScenes(first, composite, reference, matte, inpaint, harmonize, used)
+        pasted = PastedScenes(first, composite, reference, matte, inpaint, harmonize)
         return io.NodeOutput(pasted, composite, used, matte, inpaint, reference, harmonize, ui=ui)
 
 

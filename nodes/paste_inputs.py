@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..phd_ops.latents.seeds import SEEDS
 from ..phd_ops.pixels.keyframes import EXAMPLE
 from ..phd_ops.pixels.paste import BLENDS
 from .prompt_inputs import BoundingBox
@@ -100,7 +101,7 @@ def random_inputs() -> list[io.Input]:
             "seed",
             default=0,
             min=0,
-            max=0xFFFFFFFFFFFFFFFF,
+            max=SEEDS - 1,
             control_after_generate=True,
             tooltip="Seed of the random placement; item i of a batch uses seed + i.",
         ),

@@ -21,7 +21,7 @@ def registration_report(done: Finished, registrations: Sequence[Registration]) -
         "moved_pixels": 0.0,
         "residual_pixels": None,
         "changed_share": round(float(done.changed.mean()), 4),
-        "subject_fits": done.pose.fits,
+        "subject_fits": done.subject_fits,
         "subject_from": done.subject_from,
     }
     for found in registrations[:1]:
@@ -39,7 +39,7 @@ def registration_messages(done: Finished, registrations: Sequence[Registration])
         # Without a subject, or where the model changed nothing, it does not matter where it lay.
         seeds = [found for found in seeds if found.status not in (PLAIN, COVERED)]
     messages = [message for message in dict.fromkeys(map(message_of, seeds)) if message is not None]
-    if not done.pose.fits:
+    if not done.subject_fits:
         messages.append(pose_message(done.subject_from))
     return messages
 

@@ -33,6 +33,11 @@ class Prompts:
     negative: list
     reference_positive: list | None = None
 
+    @property
+    def both(self) -> list[list]:
+        """Of the scene and of its reference."""
+        return [self.positive, self.reference_positive or self.positive]
+
     def check(self) -> None:
         """Raises ValueError for what is no prompt."""
         check_prompt("positive", self.positive)
@@ -92,6 +97,17 @@ class Run:
     places: list[int]
     sigmas: torch.Tensor
 
+    def is_plain(self, mask: torch.Tensor | None) -> bool:
+        """Whether ComfyUI's own sampler runs for items with this mask, see `runs_plain`."""
+        return runs_plain(self.widgets.method, mask, self.model.model, self.model.model_options)
+
+    def of(self, items: torch.Tensor) -> "Run":
+        """The run of some items alone, by their numbers."""
+        scene, mask, subject = (None if one is None else one[items] for one in (self.scene, self.mask, self.subject))
+        return dataclasses.replace(
+            self, scene=scene, mask=mask, subject=subject, places=[self.places[item] for item in items]
+        )
+
 
 def sample_latents(
     model: Any,
@@ -115,14 +131,14 @@ def sample_latents(
     if mask is not None and not mask.any():
         warn(sentence("The mask is empty, so nothing may change: the latent passes through and no model is run."))
         return [batch[None] for batch in batches]
-    if not runs_plain(widgets.method, mask, model.model, model.model_options):
-        model = without_step_cache(model)
     sigmas, widgets = schedule(model, widgets, options.presets)
     if len(sigmas) < 2:
         return [batch[None] for batch in batches]
     subject = held_subject(options, scene)
     run = Run(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
-    return sample_batches(run, batches)
+    plain = [run.is_plain(item) for item in ([] if mask is None else mask.split(1))]
+    apart = len(set(plain)) > 1 and not holds_items(model, prompts.both, prompts.negative)
+    return sample_apart(run, batches, torch.tensor(plain)) if apart else sample_batches(run, batches)
 
 
 def without_step_cache(model: Any) -> Any:
@@ -190,8 +206,19 @@ class Part:
     seed: int
 
 
+def sample_apart(run: Run, batches: list[torch.Tensor], plain: torch.Tensor) -> list[torch.Tensor]:
+    """`sample_batches` of a batch in which ComfyUI's own sampler runs for some items, bool [B], but not for all: what
+    an item gives must not depend on the others."""
+    groups = [chosen.nonzero().ravel() for chosen in (plain, ~plain)]
+    sampled = [sample_batches(run.of(items), [batch[items] for batch in batches]) for items in groups]
+    order = torch.cat(groups).argsort()
+    return [torch.cat(parts, 1)[:, order] for parts in zip(*sampled, strict=True)]
+
+
 def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
     """Samples scene and reference with every seed. Returns their results, each [seeds,B,C,...]."""
+    if not run.is_plain(run.mask):
+        run = dataclasses.replace(run, model=without_step_cache(run.model))
     parts = parts_of(run, batches)
     preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
     sampled = [sample_part(run, part, part_callback(preview, place, len(parts))) for place, part in enumerate(parts)]
@@ -208,10 +235,10 @@ def parts_of(run: Run, batches: list[torch.Tensor]) -> list[Part]:
     One after another where the reference has a prompt of its own, where ComfyUI's own sampler runs, whose noise
     depends on the batch, or where anything belongs to single items: ComfyUI fits it to the batch.
     """
-    prompts = [run.prompts.positive, run.prompts.reference_positive or run.prompts.positive]
+    prompts = run.prompts.both
     apart = (
         run.prompts.reference_positive is not None
-        or runs_plain(run.widgets.method, run.mask, run.model.model, run.model.model_options)
+        or run.is_plain(run.mask)
         or holds_items(run.model, prompts, run.prompts.negative)
     )
     groups = batches if apart else [torch.cat(batches)]

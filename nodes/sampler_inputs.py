@@ -7,6 +7,7 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..phd_ops.latents.masked_langevin import MaskedLangevin
+from ..phd_ops.latents.seeds import SEEDS
 from .comfy_sampler import LANGEVIN, MASKED_METHODS, NAMES, PLAIN, LoopWidgets
 from .validate import check_choice
 
@@ -65,7 +66,7 @@ def schedule_inputs(*, denoise: float, presets: Presets, sampler_name: str) -> l
     steps, inner_steps = presets[BALANCED]
     return [
         io.Int.Input(
-            "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="Seed of all noise."
+            "seed", default=0, min=0, max=SEEDS - 1, control_after_generate=True, tooltip="Seed of all noise."
         ),
         io.Int.Input("steps", default=steps, min=1, max=1000, tooltip="Denoising steps."),
         io.Float.Input(

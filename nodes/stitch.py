@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.utils
+import cv2
 import numpy as np
 import torch
 from comfy_api.latest import io
@@ -226,7 +227,7 @@ def put_back(window: np.ndarray, image: np.ndarray, used: np.ndarray) -> None:
     """Writes a result into its window of the background [h,w,3]. Where nothing changed it keeps its values, which may
     lie outside 0..1."""
     for rows in bands(*used.shape):
-        np.copyto(window[rows], image[rows], where=used[rows][..., None] > 0)
+        cv2.copyTo(image[rows], (used[rows] > 0).astype(np.uint8), window[rows])
 
 
 @dataclass(frozen=True, eq=False)

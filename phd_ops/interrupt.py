@@ -67,11 +67,16 @@ def bands(height: int, width: int, rows: int = 1) -> Iterator[slice]:
 
 
 def by_bands(function: Callable[..., np.ndarray], *images: np.ndarray) -> np.ndarray:
-    """A function of images of one height, at least 1, whose value at a pixel depends on that pixel alone."""
+    """A function of images of one height, at least 1, whose value at a pixel depends on that pixel alone.
+
+    It makes new arrays, never one that it was given.
+    """
     result = np.empty(0)
     for rows in bands(*images[0].shape[:2]):
         band = function(*(image[rows] for image in images))
         if rows.start == 0:
+            if len(band) == len(images[0]):
+                return band
             result = np.empty((len(images[0]), *band.shape[1:]), band.dtype)
         result[rows] = band
     return result

@@ -135,7 +135,7 @@ def measure(folder: Path, count: int, with_servers: bool) -> Section:
     calm.finish({})
     expected = calm.images()
     section = Section(f"{count} jobs in each of these, against an undisturbed run")
-    section.figures |= {"lost": 0, "doubled": 0, "corrupt": 0}
+    section.figures |= {"jobs": count, "lost": 0, "doubled": 0, "corrupt": 0}
     judge(section, calm, expected, count)
     judge(section, killed_processes(folder, count), expected, count)
     if with_servers:
@@ -149,20 +149,22 @@ def measure(folder: Path, count: int, with_servers: bool) -> Section:
 def judge(section: Section, phase: Phase, expected: dict, count: int) -> None:
     images, events = phase.images(), list(phase.events())
     done = Counter(event["row"] for event in events if event["event"] == "done")
-    phase.kills["disk full"] = sum(event["event"] == "no_space" for event in events)
+    phase.kills["disk"] = sum(event["event"] == "no_space" for event in events)
     lost, doubled = count - len(images), sum(times > 1 for times in done.values())
     corrupt = sum(found is None or not np.array_equal(found, expected[row]) for row, found in images.items())
     # A file that no row names would be a result of nothing.
     corrupt += len(list((phase.out / "images").iterdir())) - len(images)
     for name, value in (("lost", lost), ("doubled", doubled), ("corrupt", corrupt)):
         section.figures[name] += value
+        section.figures[f"{phase.name}_{name}"] = value
+    section.figures |= {f"{phase.name}_killed_{kind}": number for kind, number in phase.kills.items()}
     kills = ", ".join(f"{number} × {kind}" for kind, number in phase.kills.items() if number) or "nothing"
     section.row(phase.name, f"killed: {kills}; lost {lost}, doubled {doubled}, corrupt {corrupt}")
 
 
 def killed_processes(folder: Path, count: int) -> Phase:
     """Two drivers at once: a worker is killed every ten jobs, a driver five times, and one driver's disk is full."""
-    phase, drawn = Phase(folder, "workers and drivers"), random.Random(0)
+    phase, drawn = Phase(folder, "processes"), random.Random(0)
     phase.start(("-c", FULL))
     phase.start()
     events: dict[int, Callable[[], None]] = {done: (lambda: phase.kill_worker(drawn)) for done in range(10, count, 10)}
@@ -244,7 +246,7 @@ def killed_ray_workers(folder: Path, count: int) -> Phase | None:
         actors = [process for process in psutil.process_iter() if is_actor(process, phase)]
         if actors:
             os.kill(actors[0].pid, signal.SIGKILL)
-            phase.kills["ray worker"] += 1
+            phase.kills["actor"] += 1
 
     phase.start()
     phase.finish({count // 3: kill, 2 * count // 3: kill})

@@ -90,6 +90,7 @@ def main(rows: int) -> None:
         count_seconds = time.perf_counter() - start
         size = (Path(name) / "ledger.sqlite").stat().st_size
     figures = {
+        "ledger_rows": rows,
         "ledger_plan_s": plan_seconds,
         "ledger_restart_s": restart,
         "ledger_changes_per_s": 2 * rows / spent,

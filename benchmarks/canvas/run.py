@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.canvas import page, wrong_wires
-from benchmarks.common import table
+from benchmarks.common import docs, table
 from benchmarks.common.images import texture
-from benchmarks.common.table import Section, shortened, show
+from benchmarks.common.table import Section, rounded, show
 from devtools.browser import Browser, browsing
 from devtools.comfyui_page import RENDERERS, open_comfyui, paste_nodes, use_renderer
 from devtools.paths import ROOT
@@ -241,5 +241,8 @@ def main(arguments: list[str], running: tuple[Browser, Server] | None = None) ->
         return 2
     report(worst(figures))
     print(f"\nImages: {options.out}/bench_canvas_*.png")
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    line = rounded(figures)
+    if not options.quick:
+        docs.publish("canvas", line)
+    print(json.dumps(line))
     return 0 if all(holds(name, figures[name]) for name in WANTED if name not in TIMES) else 1

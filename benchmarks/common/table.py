@@ -48,6 +48,11 @@ def shortened(value: float | bool) -> float | bool:
     return value if isinstance(value, int) else float(f"{value:.4g}")
 
 
+def rounded(figures: dict) -> dict:
+    """Figures with four significant digits, in tables within tables too."""
+    return {name: rounded(value) if isinstance(value, dict) else shortened(value) for name, value in figures.items()}
+
+
 def verdict(wanted: Bounds, name: str, value: float | bool) -> str:
     result = "holds" if holds(wanted, name, value) else "DOES NOT HOLD"
     return f"  → {name} {shortened(value)}, wanted {' '.join(map(str, wanted[name]))}: {result}"

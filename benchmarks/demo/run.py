@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.common import docs as page
 from benchmarks.common.memory import high_water
 from demo.run import argument_parser, print_table, run, save
 
@@ -25,6 +26,13 @@ def main(arguments: list[str]) -> int:
         "model_calls": sum(demo.run.model_calls.values()),
         "untouched_share": round(demo.untouched, 4),
         "outside_equal": demo.kept,
+        "nodes": {
+            demo.titles[node_id]: {"seconds": round(seconds, 2), "model_calls": demo.run.model_calls[node_id]}
+            for node_id, seconds in demo.run.seconds.items()
+        },
     }
+    # Other images or another model are not what the page shows.
+    if not arguments:
+        page.publish("demo", figures)
     print(json.dumps(figures))
     return 0 if demo.kept else 1

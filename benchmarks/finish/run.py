@@ -16,18 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import memory, table
+from benchmarks.common import docs as page
+from benchmarks.common import table
 from benchmarks.common.images import eight_bits
+from benchmarks.common.memory import in_fresh_process
 from benchmarks.common.subject_scores import score
-from benchmarks.common.table import exit_status, shortened
+from benchmarks.common.table import exit_status, rounded
 from benchmarks.finish.damages import KINDS, changed_outside
-from benchmarks.finish.methods import RIVALS, kept_changes, layers_of, ours, stitch_before
+from benchmarks.finish.methods import RIVALS, kept_changes, ours, stitch_before
 from devtools.contact_sheet import contact_sheet
 from devtools.paths import OUTPUT
-from phd_ops.pixels.align import align
 from phd_ops.pixels.finish import AUTO, EVERYTHING
-from phd_ops.pixels.geometry import Size
-from phd_ops.pixels.stitch import ModelWindow
 from relit_scenes.descriptions import STRATA
 from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene
@@ -36,8 +35,6 @@ from relit_scenes.render import Scene, render_scene
 SCENES = {1024: 24, 512: 16, 2048: 2}
 QUICK = {256: 3}
 QUICK_KINDS = ("none", "shift6_tint", "kontext_crop", "shadow_outside", "pose")
-# Where speed and memory are measured.
-LARGE = 2048
 WANTED = {
     "kinds.shift6_tint.ours.fmse_ratio": ("<=", 0.08),
     "kinds.shift6_tint.ours.edge": ("<=", 0.15),
@@ -59,6 +56,13 @@ WANTED = {
 }
 TIMES = ("seconds_2048", "memory_2048")
 FIGURES = ("fmse", "identity", "boundary", "ring", "ring_edge", "outside_equal", "mse_255", "fmse_255", "psnr")
+# Figures that only one kind of damage has, and those of all kinds together.
+EXTRAS = {
+    "none": ("none_equal",),
+    "shadow_outside": ("changes_kept", "changes_touched"),
+    "pose": ("pose_noticed", "pose_auto_error"),
+}
+TOGETHER = ("residual_median", "residual_95", "pose_falsely", "outside_equal")
 SHOWN = ("mask", "sift", "stitch_before", "ours")
 
 holds = functools.partial(table.holds, WANTED)
@@ -107,14 +111,35 @@ def main(arguments: list[str]) -> int:
         first = not figures
         scenes = [scene(number, side) for number in range(count)]
         found = measure(scenes, kinds, options.out if first else None)
+        if not options.quick:
+            for part, part_figures in parts_of(found, side, kinds).items():
+                page.store("finish", part_figures, part)
         figures |= found if first else {f"sides.{side}.{name}": value for name, value in found.items()}
     if not options.quick:
-        figures |= measure_large()
+        # In a process of its own, for its memory.
+        found = in_fresh_process("benchmarks.finish.large")
+        page.publish("finish", rounded(found), "registration of 2048²")
+        seconds, images = found["seconds_2048"], found["memory_2048"]
+        print(f"\nRegistration and color shift at 2048²: {seconds:.2f} s, memory of {images:.1f} images")
+        figures |= found
     bounded = {name: bound for name, bound in WANTED.items() if name in figures}
     for name in bounded:
         print(table.verdict(WANTED, name, figures[name]))
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    print(json.dumps(rounded(figures)))
     return exit_status(bounded, figures, TIMES)
+
+
+def parts_of(figures: dict[str, Any], side: int, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The figures of scenes of a side as they are stored: a part for each kind of damage, which may be measured at
+    different times; and what all kinds have together, if none was left out."""
+    parts = {}
+    for kind in kinds:
+        names = {name: name.removeprefix(f"kinds.{kind}.") for name in figures if name.startswith(f"kinds.{kind}.")}
+        names |= {name: name for name in EXTRAS.get(kind, ())}
+        parts[f"{side}, {kind}"] = {"scenes": SCENES[side]} | {short: figures[name] for name, short in names.items()}
+    if set(kinds) == set(KINDS):
+        parts[f"{side}, all kinds"] = {name: value for name, value in figures.items() if name in TOGETHER}
+    return rounded(parts)
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -153,7 +178,7 @@ def measure(scenes: Sequence[Scene], kinds: Sequence[str], out: Path | None) -> 
         # What is not matched counts as 1 pixel off.
         residuals += [float(np.nan_to_num(one.registration.residual, nan=1.0)) for one in done]
         if KINDS[kind].fits:
-            falsely += [not one.finished.pose.fits for one in done]
+            falsely += [not one.finished.subject_fits for one in done]
         figures |= extras(kind, scenes, returned, images=[one.image for one in done])
     figures["residual_median"], figures["residual_95"] = (float(np.quantile(residuals, q)) for q in (0.5, 0.95))
     figures["pose_falsely"] = float(np.mean(falsely))
@@ -211,7 +236,7 @@ def extras(
         return {f"changes_{name}": value for name, value in figures.items()}
     if kind == "pose":
         done = [ours(*pair, EVERYTHING, AUTO).finished for pair in pairs]
-        noticed = float(np.mean([not one.pose.fits for one in done]))
+        noticed = float(np.mean([not one.subject_fits for one in done]))
         errors = [
             float(np.abs(one.stitched.image - image)[one.changed > 0].mean())
             for one, (_, image) in zip(done, pairs, strict=True)
@@ -219,25 +244,3 @@ def extras(
         print(f"  another pose noticed in {noticed:.0%}; then off the model's own pixels by {np.mean(errors):.3f}")
         return {"pose_noticed": noticed, "pose_auto_error": float(np.mean(errors))}
     return {}
-
-
-def measure_large() -> dict[str, float]:
-    """Seconds of registration and color shift at LARGE², the least of three, and their memory in images."""
-    one = scene(0, LARGE)
-    image = KINDS["all"](one)
-    layers = layers_of(one)
-    unchanged = 1 - np.maximum(layers.change, layers.matte)
-
-    def work() -> tuple:
-        aligned = align(one.composite, [image], unchanged, layers.matte)
-        window = ModelWindow.of(layers, Size.of(aligned.images[0]), seen=aligned.seen)
-        return aligned, window.color_shift(aligned.images[0])
-
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    images = memory.extra(work) / one.composite.nbytes
-    print(f"\nRegistration and color shift at {LARGE}²: {min(seconds):.2f} s, memory of {images:.1f} images")
-    return {"seconds_2048": min(seconds), "memory_2048": images}

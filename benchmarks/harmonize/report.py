@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common.table import Bounds, Section, shortened, show, verdict
 from benchmarks.harmonize import ablations, methods, rivals, sheet, smoother
 from benchmarks.harmonize.methods import Case
@@ -17,7 +18,7 @@ OWN = ("ours", "with_reference")
 # Not a rival: it is given the subject's texture and albedo.
 FLOOR = "best_possible"
 PROMPTS = {"right": "right prompt", "wrong": "wrong prompt", "none": "no prompt"}
-JSON_KEYS = ("fmse", "identity", "edge", "ring", "calls")
+JSON_KEYS = ("fmse", "identity", "edge", "ring", "calls", "worse")
 TITLES = {"own_color": "Own color, which the prompt names", "same_color": "The background's color"}
 
 # Scores of a method by figure; of methods by name; of strata and prompts by name.
@@ -27,7 +28,7 @@ Parts = dict[str, Rows]
 
 
 def measure(quick: bool, seed: int, folder: Path, wanted: Bounds) -> dict[str, float | bool]:
-    """Prints all tables, draws the sheet into `folder`, prints the line of JSON; the figures."""
+    """Prints all tables, draws the sheet into `folder`, prints the line of JSON; the figures. A whole run is stored."""
     count, fewer, cell = (8, 4, 4) if quick else (128, 24, methods.CELL)
     cases = {name: methods.case(count, seed, name == "same_color", cell) for name in TITLES}
     scores, chosen = {}, {}
@@ -43,7 +44,10 @@ def measure(quick: bool, seed: int, folder: Path, wanted: Bounds) -> dict[str, f
         show(section, wanted)
         figures |= section.figures
     print(f"\nImages: {sheet.save(folder, cases, chosen, scores)}")
-    print(line_of_json(figures, scores, ablation_scores, count))
+    line = json_figures(figures, scores, ablation_scores, count)
+    if not quick and seed == methods.TEST:
+        page.publish("harmonize", line)
+    print(json.dumps(line))
     return figures
 
 
@@ -134,11 +138,10 @@ def judge(figures: dict[str, float | bool], wanted: Bounds) -> None:
         print(f"  → goal: {label}, fMSE {shortened(figures[name])} <= {value}: {result}", flush=True)
 
 
-def line_of_json(figures: dict[str, float | bool], scores: Parts, ablation_scores: Rows, scenes: int) -> str:
+def json_figures(figures: dict[str, float | bool], scores: Parts, ablation_scores: Rows, scenes: int) -> dict:
     def short(row: Row) -> Row:
         return {key: shortened(row[key]) for key in JSON_KEYS}
 
     line = {part: {name: short(row) for name, row in rows.items()} for part, rows in scores.items()}
     line |= {name: shortened(value) for name, value in figures.items()}
-    line |= {"ablations": {name: short(row) for name, row in ablation_scores.items()}, "scenes": scenes}
-    return json.dumps(line)
+    return line | {"ablations": {name: short(row) for name, row in ablation_scores.items()}, "scenes": scenes}

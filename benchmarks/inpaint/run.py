@@ -15,7 +15,6 @@ from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
 from benchmarks.common.table import Section, exit_status, shortened, show, verdict
-from benchmarks.inpaint import docs
 from devtools.paths import OUTPUT
 
 # Bounds on the figures; all but the times decide the exit status. The first three are of `ours_60`.
@@ -74,17 +73,11 @@ def main(arguments: list[str]) -> int:
     print(f"\nImages: {path}")
     line = line_of_json(figures, scores, imperfect, demo)
     if (options.quick, options.scenes, options.seeds) == (False, SCENES, SEEDS):
-        publish(line)
+        from benchmarks.inpaint.imperfect import KINDS
+
+        page.publish("inpaint", json.loads(line) | {"labels": {name: kind.label for name, kind in KINDS.items()}})
     print(line)
     return exit_status(bounds, figures, TIMES)
-
-
-def publish(line: str) -> None:
-    """Keeps a whole run's figures, and writes the tables of docs/benchmarks.md of them."""
-    from benchmarks.inpaint.imperfect import KINDS
-
-    docs.write(line, {name: kind.label for name, kind in KINDS.items()})
-    page.write(docs.tables())
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:

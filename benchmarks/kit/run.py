@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.common import docs
 from benchmarks.common.subject_scores import score
 from benchmarks.common.titled_workflow import (
     NodeFailedError,
@@ -101,7 +102,12 @@ def run_all(server: OnServer, found: list[Found], reasons: dict[str, str], optio
         kit = {"versions": versions, "device": device, **kit}
         for file in page.write(options.out, rows, kit, keys):
             print(f"Wrote {file}")
-    print(json.dumps({name: part["scenes"] for name, part in kit["families"].items()}))
+    figures = {name: part["scenes"] for name, part in kit["families"].items()}
+    for name, methods in figures.items():
+        if methods[name].get("n") == SCENES:
+            own = {method: found for method, found in methods.items() if method != "paste"}
+            docs.publish("kit", own, name)
+    print(json.dumps(figures))
 
 
 def versions_of(server: OnServer) -> tuple[dict[str, str], str]:

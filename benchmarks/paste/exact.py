@@ -52,7 +52,9 @@ def measure_growth_error(sizes: Sizes) -> Section:
         def core(mask: np.ndarray, expand: int) -> np.ndarray:
             return call("GrowMask", mask=tensor(mask), expand=expand, tapered_corners=True)[0][0].numpy()
 
-        section.row(f"core GrowMask, {asked} px", f"{growth_errors(core, [asked]):9.3f} px")
+        error = growth_errors(core, [asked])
+        section.row(f"core GrowMask, {asked} px", f"{error:9.3f} px")
+        section.figures[f"core_grow{asked}_px_error"] = error
     section.figures["grow_px_error_max"] = worst
     return section
 
@@ -84,6 +86,15 @@ def straight_as_rival(scene, exemplar, matte, placement, softness) -> tuple[np.n
     return rivals.straight_alpha(scene, exemplar, matte, matrix, softness)
 
 
+# What a method's figures begin with.
+FIGURES = {
+    "ours": "",
+    "Pillow, 8 bits": "pillow_",
+    "core Composite Masked": "core_",
+    "OpenCV, straight alpha": "straight_alpha_",
+    "plain least squares": "least_squares_",
+    "mean and deviation (Reinhard)": "reinhard_",
+}
 PASTES = {
     "ours": ours_as_rival,
     "Pillow, 8 bits": rivals.pillow,
@@ -104,8 +115,8 @@ def measure_fringe(sizes: Sizes) -> Section:
         ]
         green, halo = np.max(errors, axis=0)
         section.row(who, f"{green:9.3f} {halo:12.3f} levels")
-        if who == "ours":
-            section.figures |= {"fringe_levels": float(green), "halo_levels": float(halo)}
+        key = FIGURES[who]
+        section.figures |= {f"{key}fringe_levels": float(green), f"{key}halo_levels": float(halo)}
     return section
 
 
@@ -168,8 +179,7 @@ def measure_tone(sizes: Sizes) -> Section:
     for who, correct in CORRECTIONS.items():
         errors = [residual(correct, given, share) for share in (0, 0.1)]
         section.row(who, f"{errors[0]:9.4f} {errors[1]:12.4f} levels")
-        if who == "ours":
-            section.figures["affine_residual_levels"] = max(errors)
+        section.figures[f"{FIGURES[who]}affine_residual_levels"] = max(errors)
     return section
 
 
@@ -199,22 +209,31 @@ def measure_outside(sizes: Sizes) -> Section:
         for same in through_the_nodes(background, exemplar, tensor(matte), blend, seed)
     ]
     section.row(f"ours, {len(BLENDS)} blends, {len(equal)} images", "equal" if all(equal) else "NOT EQUAL")
-    section.figures["outside_equal"] = all(equal)
+    section.figures |= {"outside_equal": all(equal), "outside_images": len(equal), "blends": len(BLENDS)}
     scene, subject = background[0].numpy(), exemplar[0].numpy()
     where = Placement(0.45, 0.5, 0.5)
     pasted, alpha = rivals.core(scene, subject, matte, where)
-    section.row("core ImageCompositeMasked", "equal" if (pasted == scene)[alpha == 0].all() else "NOT EQUAL")
+    others = {"core": ("core ImageCompositeMasked", pasted, alpha == 0)}
     pasted, alpha = rivals.pillow(scene, subject, matte, where)
-    section.row("Pillow, 8 bits", changed(pasted, scene, alpha == 0))
+    others["pillow"] = ("Pillow, 8 bits", pasted, alpha == 0)
     colors, alpha = straight_as_rival(np.zeros_like(scene), subject, matte, where, 0)
-    section.row("cv2.seamlessClone", changed(seamless(scene, colors, alpha), scene, alpha <= 0.5))
+    others["seamless_clone"] = ("cv2.seamlessClone", seamless(scene, colors, alpha), alpha <= 0.5)
+    for key, (who, image, outside) in others.items():
+        section.row(who, changed(image, scene, outside))
+        section.figures[f"{key}_changed_outside"] = changed_share(image, scene, outside)
     return section
+
+
+def changed_share(image: np.ndarray, scene: np.ndarray, outside: np.ndarray) -> float:
+    """The share of pixels outside the mask that changed."""
+    return float((image != scene)[outside].any(axis=-1).mean())
 
 
 def changed(image: np.ndarray, scene: np.ndarray, outside: np.ndarray) -> str:
     """The share of pixels outside the mask that changed, and the largest change."""
-    change = (image - scene)[outside]
-    return f"{(change != 0).any(axis=-1).mean():.1%} changed, by up to {levels(change):.2f} levels"
+    if not (share := changed_share(image, scene, outside)):
+        return "equal"
+    return f"{share:.1%} changed, by up to {levels((image - scene)[outside]):.2f} levels"
 
 
 def identity_stitch() -> bool:

@@ -9,9 +9,10 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
-from benchmarks.common.table import exit_status, shortened, show
+from benchmarks.common.table import exit_status, rounded, show
 from benchmarks.paste import exact, sheet, speed
 from benchmarks.paste.sizes import QUICK, Sizes
 from devtools.paths import OUTPUT
@@ -44,7 +45,10 @@ def main(arguments: list[str]) -> int:
     with temporary_folders():
         figures = measure(QUICK if options.quick else Sizes())
     print(f"\nImages: {sheet.save(options.out, exact.tiles())}")
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    line = rounded(figures)
+    if not options.quick:
+        page.publish("paste", line)
+    print(json.dumps(line))
     return exit_status(WANTED, figures, TIMES)
 
 

@@ -25,6 +25,7 @@ def measure_grow(sizes: Sizes) -> Section:
     ours, core = "ours", "core GrowMask"
     taken = race(min(sizes.repeats, 3), {ours: lambda: grow(mask, 64), core: lambda: call("GrowMask", **inputs)})
     section.times(taken, ours)
+    section.figures |= {"grow64_ms": taken[ours], "core_grow64_ms": taken[core]}
     section.figures["grow64_speedup_vs_core"] = taken[core] / taken[ours]
     return section
 
@@ -119,7 +120,11 @@ def measure_others(sizes: Sizes) -> Section:
         taken = race(min(sizes.repeats, 3 if key == "poisson_vs_cv2" else 7), dict(runners))
         ours, theirs, *_ = taken
         section.times(taken, ours)
-        section.figures[key] = taken[ours] / taken[theirs]
+        section.figures |= {
+            key: taken[ours] / taken[theirs],
+            f"{key}_ms": taken[ours],
+            f"{key}_ms_theirs": taken[theirs],
+        }
     return section
 
 

@@ -10,9 +10,10 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
-from benchmarks.common.table import exit_status, shortened, show
+from benchmarks.common.table import exit_status, rounded, show
 from devtools.contact_sheet import contact_sheet
 from devtools.paths import OUTPUT
 
@@ -46,7 +47,10 @@ def main(arguments: list[str]) -> int:
     path = options.out / "bench_segment.png"
     contact_sheet(tiles, columns=scores.COLUMNS, side=SIDE).save(path)
     print(f"\nImages: {path}")
-    print(json.dumps(rounded(figures)))
+    line = rounded(figures)
+    if not options.quick and options.models is None:
+        page.publish("segment", line)
+    print(json.dumps(line))
     return exit_status(WANTED, figures, TIMES)
 
 
@@ -56,8 +60,3 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", type=Path, help="folder with further model files to measure")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder for the images")
     return parser
-
-
-def rounded(value: dict | float) -> dict | float:
-    """Figures with four significant digits, in tables within tables too."""
-    return {name: rounded(item) for name, item in value.items()} if isinstance(value, dict) else shortened(value)

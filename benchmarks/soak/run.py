@@ -11,8 +11,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common.comfyui import silent, start_comfyui, temporary_folders
-from benchmarks.common.table import Section, exit_status, shortened, show
+from benchmarks.common.table import Section, exit_status, rounded, show
 from benchmarks.soak.calls import call_nodes
 from devtools.processes import MissingError
 
@@ -56,11 +57,20 @@ def main(arguments: list[str]) -> int:
     if options.hours:
         # Half of the time for calls, and half for runs.
         amounts, seconds = replace(amounts, calls=10**9, runs=10**9), 1800 * options.hours
-    figures: dict[str, float] = measure_calls(options.seed, amounts.calls, seconds)
-    figures |= measure_interrupts(amounts)
-    for name, value in measure_server(amounts, options.seed, seconds).items():
-        figures[name] = figures.get(name, 0) + value
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    parts = {
+        "calls": measure_calls(options.seed, amounts.calls, seconds),
+        f"interrupts, {amounts.side}": measure_interrupts(amounts),
+        "server": measure_server(amounts, options.seed, seconds),
+    }
+    whole = not (options.quick or options.hours or options.seed)
+    figures: dict[str, float] = {}
+    for part, found in parts.items():
+        found = rounded(found)
+        # With --quick, nodes are still interrupted on images of the side that was asked for.
+        if found and (whole or (options.side and part.startswith("interrupts"))):
+            page.publish("soak", found, part)
+        figures |= {name: figures.get(name, 0) + value for name, value in found.items()}
+    print(json.dumps(figures))
     left_out = [name for name in WANTED if name not in figures]
     few = ["rss_slope_mb_per_100"] if figures.get("runs", 0) < FEWEST_RUNS else []
     return exit_status(WANTED, figures, [*TIMES, *few, *left_out])

@@ -193,7 +193,7 @@ def soak(
     Args:
         make: from a seed to the workflow; `small_prompt` or `core_prompt`.
     """
-    what, figure = GRAPHS[make]
+    what, whose = GRAPHS[make]
     process, resident, hashes = psutil.Process(server.pid), [], {}
     end = time.monotonic() + seconds
     for number in range(count):
@@ -224,17 +224,15 @@ def soak(
     slope, low, high = growth(steady)
     text = f"{slope:+.2f} [{low:+.2f}, {high:+.2f}] MB per 100 runs"
     section.row("resident memory", f"{steady[0] if steady else 0:.0f} MB, then {text}")
-    section.figures[figure] = slope
+    section.figures |= {f"rss_slope{whose}_mb_per_100": slope, f"rss{whose}_mb": steady[0] if steady else 0.0}
+    section.figures[f"runs{whose}"] = log.runs
     if make is small_prompt:
         section.figures["temp_mb_per_run"] = temp / max(1, log.runs)
     return section
 
 
-# What each workflow is called, and the figure that its memory's growth is.
-GRAPHS = {
-    small_prompt: ("the small demo", "rss_slope_mb_per_100"),
-    core_prompt: ("a workflow of ComfyUI's own nodes", "rss_slope_core_mb_per_100"),
-}
+# What each workflow is called, in words and in its figures.
+GRAPHS = {small_prompt: ("the small demo", ""), core_prompt: ("a workflow of ComfyUI's own nodes", "_core")}
 
 
 def growth(resident: list[float]) -> tuple[float, float, float]:
@@ -279,6 +277,7 @@ def break_prompts(server: Server, count: int, first: int, log: Log) -> Section:
         log.found("server death", first, f"a sound prompt after broken ones: {error}"[:300])
     section = Section(f"{count} broken prompts on a server")
     section.row("refused, failed in a node, ran", f"{refused}, {failed}, {ran}")
+    section.figures |= {"prompts_refused": refused, "prompts_failed": failed, "prompts_ran": ran}
     if log.known:
         section.row("answers of ComfyUI itself with status 500", f"{log.known}: {KNOWN['500']}")
     return section
@@ -314,6 +313,7 @@ def interrupt(server: Server, count: int, log: Log) -> Section:
     worst = max(taken, default=0.0)
     section.row("from the request to the end of the run", f"at most {worst:.2f} s")
     section.figures["server_interrupt_p95_s"] = float(np.quantile(taken, 0.95)) if taken else 0.0
+    section.figures["server_interrupt_max_s"] = worst
     return section
 
 

@@ -9,9 +9,10 @@ import functools
 import json
 from pathlib import Path
 
+from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
-from benchmarks.common.table import exit_status, shortened, show
+from benchmarks.common.table import exit_status, rounded, show
 from benchmarks.video import path, plots, speed, steady
 from devtools.paths import OUTPUT
 from phd_ops.pixels.geometry import Size
@@ -49,7 +50,10 @@ def main(arguments: list[str]) -> int:
             show(section, WANTED)
             figures |= section.figures
         print(f"\nPlots: {plots.save(options.out, *QUICK_PLOTS if options.quick else PLOTS)}")
-    print(json.dumps({name: shortened(value) for name, value in figures.items()}))
+    line = rounded(figures)
+    if not options.quick:
+        page.publish("video", line)
+    print(json.dumps(line))
     measured = {name: bound for name, bound in WANTED.items() if name in figures}
     return exit_status(measured, figures, TIMES)
 

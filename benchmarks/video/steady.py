@@ -19,6 +19,8 @@ from phd_ops.pixels.stitch import PLAIN_STITCH, fades_in_window
 EDGE_FADE = 12
 # By how many stops a lamp raises the light, and for how many frames before and after that its error is measured.
 LAMP, NEAR = 0.8, 4
+# How frames are finished, as figures and rows name it.
+WAYS = {"alone": "each frame by itself", "steady": "steady", "parts": "in parts"}
 
 
 @dataclass(frozen=True)
@@ -107,40 +109,38 @@ def lit_in_parts(frames: Sequence[Frame], chunk: int) -> Lit:
 def measure_parts(clips: int, frames: int, side: int, chunk: int) -> Section:
     """How much light flickers where a clip is run in parts, and the most that it changes from one frame to the next."""
     section = Section(f"{clips} clips of {frames} frames in parts of {chunk}")
-    rows = {"each frame by itself": [], "steady": [], "in parts": []}
+    found = {"alone": [], "steady": [], "parts": []}
     for seed in range(clips):
         own = list(frames_of(seed, frames, side))
-        rows["each frame by itself"].append(lit(own, [None] * frames))
-        rows["steady"].append(lit(own, readings_of(own)))
-        rows["in parts"].append(lit_in_parts(own, chunk))
-    for name, found in rows.items():
-        steps = mean(one.largest_step for one in found)
-        section.row(name, f"flicker {mean(one.flicker for one in found):.4f}   largest step {steps:.4f}")
-    alone, whole, apart = rows.values()
-    section.figures["parts_flicker_ratio"] = mean(o.flicker for o in apart) / mean(o.flicker for o in alone)
-    section.figures["parts_step"] = mean(o.largest_step for o in apart)
-    section.figures["whole_step"] = mean(o.largest_step for o in whole)
-    section.figures["parts_outside_equal"] = all(one.outside_equal for one in apart)
+        found["alone"].append(lit(own, [None] * frames))
+        found["steady"].append(lit(own, readings_of(own)))
+        found["parts"].append(lit_in_parts(own, chunk))
+    for way, clips_of in found.items():
+        flicker, step = mean(one.flicker for one in clips_of), mean(one.largest_step for one in clips_of)
+        section.row(WAYS[way], f"flicker {flicker:.4f}   largest step {step:.4f}")
+        section.figures |= {f"parts_flicker_{way}": flicker, f"parts_step_{way}": step}
+    figures = section.figures
+    figures["parts_flicker_ratio"] = figures["parts_flicker_parts"] / figures["parts_flicker_alone"]
+    figures["parts_outside_equal"] = all(one.outside_equal for one in found["parts"])
     return section
 
 
 def measure_flicker(clips: int, frames: int, side: int) -> Section:
     section = Section(f"Light on the subject of {clips} RelitScenes clips, {frames} frames of {side}²")
-    alone, steady = [], []
+    found, figures = {"alone": [], "steady": []}, section.figures
     for seed in range(clips):
         own = list(frames_of(seed, frames, side))
-        alone.append(lit(own, [None] * frames))
-        steady.append(lit(own, readings_of(own)))
-    for name, found in (("each frame by itself", alone), ("steady", steady)):
+        found["alone"].append(lit(own, [None] * frames))
+        found["steady"].append(lit(own, readings_of(own)))
+    for way, clips_of in found.items():
         flicker, error, image = (
-            mean(values) for values in zip(*((o.flicker, o.error, o.image_error) for o in found), strict=True)
+            mean(values) for values in zip(*((o.flicker, o.error, o.image_error) for o in clips_of), strict=True)
         )
-        text = f"flicker {flicker:.4f}   error of log gain {error:.4f}   squared error {image:.2e}"
-        section.row(name, text)
-    section.figures["flicker_ratio"] = mean(one.flicker for one in steady) / mean(one.flicker for one in alone)
-    section.figures["light_error_ratio"] = mean(one.error for one in steady) / mean(one.error for one in alone)
-    section.figures["image_error_ratio"] = mean(o.image_error for o in steady) / mean(o.image_error for o in alone)
-    section.figures["outside_equal"] = all(one.outside_equal for one in (*alone, *steady))
+        section.row(WAYS[way], f"flicker {flicker:.4f}   error of log gain {error:.4f}   squared error {image:.2e}")
+        figures |= {f"flicker_{way}": flicker, f"light_error_{way}": error, f"image_error_{way}": image}
+    for name in ("flicker", "light_error", "image_error"):
+        figures[f"{name}_ratio"] = figures[f"{name}_steady"] / figures[f"{name}_alone"]
+    figures["outside_equal"] = all(one.outside_equal for clips_of in found.values() for one in clips_of)
     return section
 
 
@@ -153,15 +153,15 @@ def measure_lamp(clips: int, frames: int, side: int) -> Section:
     section = Section(
         f"A lamp of {LAMP} stops turned on in the middle: error of the log gain in {2 * NEAR} frames there"
     )
-    near, errors = slice(frames // 2 - NEAR, frames // 2 + NEAR), {"each frame by itself": [], "steady": []}
+    near, errors = slice(frames // 2 - NEAR, frames // 2 + NEAR), {"alone": [], "steady": []}
     for seed in range(clips):
         own = list(frames_of(seed, frames, side, lamp=LAMP))
         for found, readings in zip(errors.values(), ([None] * frames, readings_of(own)), strict=True):
             found.append(lit(own[near], readings[near]).error)
-    for name, found in errors.items():
-        section.row(name, f"{mean(found):.4f}")
-    alone, steady = map(mean, errors.values())
-    section.figures["lamp_error_ratio"] = steady / alone
+    for way, found in errors.items():
+        section.figures[f"lamp_error_{way}"] = mean(found)
+        section.row(WAYS[way], f"{mean(found):.4f}")
+    section.figures["lamp_error_ratio"] = section.figures["lamp_error_steady"] / section.figures["lamp_error_alone"]
     return section
 
 

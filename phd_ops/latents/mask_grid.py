@@ -81,9 +81,17 @@ def on_latent_frames(mask: torch.Tensor, frames: int, *, mean: bool = False) -> 
 
 
 def on_video_images(mask: torch.Tensor, images: int) -> torch.Tensor:
-    """Masks of a video's latent frames [frames,h,w] on its images [images,h,w]; others, of any number, as they are.
+    """Masks of latent frames [frames,h,w] of one or several videos, all of one length, on their images [images,h,w];
+    others, of any number, as they are.
 
-    Each image has the mask of the latent frame that stands for it, see `on_latent_frames`.
+    Each image has the mask of the latent frame that stands for it, see `on_latent_frames`. How many videos they are is
+    not known: the fewest that fit.
     """
-    stride = temporal_stride(images, len(mask))
-    return mask if stride is None else torch.cat([mask[:1], mask[1:].repeat_interleave(stride, 0)])
+    for videos in range(1, len(mask) // 2 + 1):
+        if len(mask) % videos or images % videos:
+            continue
+        stride = temporal_stride(images // videos, len(mask) // videos)
+        if stride is not None:
+            by_video = mask.unflatten(0, (videos, -1))
+            return torch.cat([by_video[:, :1], by_video[:, 1:].repeat_interleave(stride, 1)], 1).flatten(0, 1)
+    return mask

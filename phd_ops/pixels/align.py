@@ -35,11 +35,13 @@ class Aligned:
         seen: bool [h,w], where all of them show it; elsewhere they repeat what was given. None: everywhere.
         registrations: how each lay. Where only the subject matched, nothing but the subject is seen; of an image that
             shows something else nothing is used, and what was given stands in its place.
+        given: what the model was given, of any size; None where that was not needed.
     """
 
     images: list[np.ndarray]
     seen: np.ndarray | None
     registrations: list[Registration]
+    given: np.ndarray | None = None
 
 
 def is_applied(found: Registration) -> bool:
@@ -99,7 +101,7 @@ def laid_onto(
                 image = np.where(shown[..., None], image, resize(given, size))
             seen &= shown
         images.append(resize(image, size))
-    return Aligned(images, None if seen.all() else seen, registrations)
+    return Aligned(images, None if seen.all() else seen, registrations, given)
 
 
 def register_subject(given: np.ndarray, returned: np.ndarray, subject: np.ndarray) -> Registration | None:

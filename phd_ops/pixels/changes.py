@@ -16,7 +16,7 @@ import numpy as np
 from ..interrupt import check, waiting
 from .color import largest_channel
 from .geometry import Size
-from .masks import drop_specks, grow, resize_mask
+from .masks import drop_specks, resize_mask
 from .resample import reduce
 from .surround import labeled
 from .tone_field import median
@@ -49,25 +49,29 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     full = Size.of(given)
     size = full.reduced_to(MOST_SIDE)
     before, after = reduce(given, size), reduce(returned, size)
-    shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen, *size) > 0.99
+    shown = np.ones(size[::-1], bool) if seen is None else resize_mask(seen.astype(np.float32), *size) > 0.99
     if not shown.any():
         return np.zeros(full[::-1], np.float32)
     classes = ContrastClasses.of(local_contrast(before), shown)
-    difference = np.where(shown[..., None], after - before, np.float32(0))
+    difference = after - before
+    if seen is not None:
+        difference[~shown] = 0
     certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
     for sigma in SCALES:
-        size_of_change = largest_channel(np.abs(waiting(cv2.GaussianBlur, difference, (0, 0), sigma)))
+        blurred = waiting(cv2.GaussianBlur, difference, (0, 0), sigma)
+        size_of_change = largest_channel(np.abs(blurred, out=blurred))
         times = size_of_change / classes.usual(size_of_change)
         certain |= (times > CERTAIN) & shown
         possible |= (times > POSSIBLE) & shown
-    changed = grow(drop_specks(reaching(certain, possible), LEAST_AREA), 1)
+    changed = cv2.dilate(drop_specks(reaching(certain, possible), LEAST_AREA), np.ones((3, 3), np.uint8))
     return (resize_mask(changed, *full) > 0.5).astype(np.float32)
 
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
     mean, square = (waiting(cv2.GaussianBlur, values, (0, 0), CONTRAST_SCALE) for values in (image, image * image))
-    return np.sqrt(np.maximum(largest_channel(square - mean * mean), 0))
+    square -= np.multiply(mean, mean, out=mean)
+    return np.sqrt(np.maximum(largest_channel(square), 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ PLACES = 10
 MOST_SIDE = 128
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.
-NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, 1.0, neglected=False, suppressed=False)
+NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, neglected=False, suppressed=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,9 @@ def read_frame(
         orders: of the shot's color shift, where they are known from another frame.
     """
     images = aligned.images
-    window = ModelWindow.of(layers, Size.of(images[0]), options.resampler, aligned.seen)
+    window = ModelWindow(layers, Size.of(images[0]), options.resampler, aligned.seen, aligned.given)
     has_subject = window.subject is not None
-    if all(np.array_equal(one, window.composite) for one in images):
+    if window.came_back(images):
         return Reading(NO_SHIFT, replace(NOT_READ, variance=np.inf) if has_subject else None)
     shift = window.color_shift(images[0], orders)
     if not has_subject:

@@ -58,26 +58,6 @@ class FinishOptions:
 PLAIN_FINISH = FinishOptions()
 
 
-@dataclass(frozen=True)
-class Pose:
-    """How a subject stands in a model's image, compared with its matte.
-
-    Attributes:
-        moved: the largest motion within the subject, in pixels of the model's image; NaN where its texture cannot be
-            followed.
-        overlap: of the matte's pixels that stand out against the background in the composite, the share that still
-            stand out in the model's image.
-        fits: whether the subject's own pixels still fit.
-    """
-
-    moved: float
-    overlap: float
-    fits: bool
-
-
-SAME_POSE = Pose(0.0, 1.0, True)
-
-
 @dataclass(frozen=True, eq=False)
 class Finished:
     """A finished image.
@@ -85,13 +65,13 @@ class Finished:
     Attributes:
         stitched: the image, and how it came about.
         changed: binary float32 [H,W], what the model really changed.
-        pose: of the subject.
+        subject_fits: whether its own pixels still fit, see `still_fits`.
         subject_from: OWN or MODEL, whose pixels the subject has.
     """
 
     stitched: Stitched
     changed: np.ndarray
-    pose: Pose = SAME_POSE
+    subject_fits: bool = True
     subject_from: str = OWN
 
 
@@ -111,24 +91,24 @@ def finish(
         reading: of the color shift and the light, where they were read before, as of a clip's frames.
     """
     images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
-    window = ModelWindow.of(layers, Size.of(images[0]), stitching.resampler, aligned.seen)
+    window = ModelWindow(layers, Size.of(images[0]), stitching.resampler, aligned.seen, aligned.given)
     known = None if reading is None else reading.light_in(window)
-    if known is None and all(np.array_equal(one, window.composite) for one in images):
+    if known is None and window.came_back(images):
         return Finished(stitch(layers, images, references, stitching, window=window), np.zeros_like(layers.matte))
     shift = window.color_shift(images[0]) if reading is None else reading.shift
     images = [shift.apply(one, stitching.color_fix) for one in images]
     small = find_changes(window.composite, images[0], aligned.seen)
     changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
-    pose, subject_from = SAME_POSE, OWN
+    fits, subject_from = True, OWN
     if window.subject is not None and aligned.registrations:
-        pose = find_pose(window, images[0])
-    if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not pose.fits):
+        fits = still_fits(window, images[0])
+    if options.subject_pixels == MODEL or (options.subject_pixels == AUTO and not fits):
         subject_from = MODEL
         stitching = replace(stitching, detail=0.0, keep_surround=0.0)
     kept = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
     same = window if kept is layers else None
     stitched = stitch(kept, images, references, stitching, aligned.seen, shift, known, same)
-    return Finished(stitched, changed, pose, subject_from)
+    return Finished(stitched, changed, fits, subject_from)
 
 
 def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:
@@ -152,8 +132,8 @@ def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bo
     return replace(layers, change=change, fade=fade, shadow_fade=shadow_fade)
 
 
-def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
-    """Whether the subject in the model's image stands where its matte has it.
+def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:
+    """Whether the subject in the model's image stands as its matte has it, so that its own pixels still fit.
 
     Its texture is followed from the composite. Where that fails, its silhouette tells: where the subject stood, the
     background shows again.
@@ -161,11 +141,8 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     box = bounding_box(window.matte)
     assert box is not None  # or there is no subject
     near = box.grown(max(box.size) // 4).inside(window.size).slices
-    background, composite, after = window.background[near], window.composite[near], harmonized[near]
+    composite, after = window.composite[near], harmonized[near]
     inside = window.seen_matte[near] > 0.5
-    stood_out = inside & (largest_channel(np.abs(composite - background)) > APART)
-    stands_out = largest_channel(np.abs(after - background)) > ALIKE
-    overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0
     scale = POSE_SIDE / max(inside.shape)
     shown = Size.of(inside).scaled(scale)
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
@@ -173,6 +150,11 @@ def find_pose(window: ModelWindow, harmonized: np.ndarray) -> Pose:
     # A much smaller motion need not be known.
     found = register(resize(composite, shown), resize(after, shown), wider, scale * most / 4)
     if found.status == MATCHED:
-        moved = found.moved / scale
-        return Pose(moved, overlap, moved <= most)
-    return Pose(float("nan"), overlap, found.status != UNLIKE or not GONE < overlap < LEAST_OVERLAP)
+        return found.moved / scale <= most
+    if found.status != UNLIKE:
+        return True
+    background = window.background[near]
+    stood_out = inside & (largest_channel(np.abs(composite - background)) > APART)
+    stands_out = largest_channel(np.abs(after - background)) > ALIKE
+    overlap = float(stands_out[stood_out].mean()) if stood_out.any() else 1.0
+    return not GONE < overlap < LEAST_OVERLAP

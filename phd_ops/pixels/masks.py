@@ -80,27 +80,35 @@ def has_faint_black(mask: torch.Tensor) -> bool:
 
     mask: float32 [...,H,W] on the CPU.
     """
-    faint = dark = 0
     least, below = np.nextafter(np.float32(0), np.float32(1)), np.nextafter(np.float32(0.5), np.float32(0))
     pixels = mask.reshape(-1, mask.shape[-1]).numpy()
-    for rows in bands(*pixels.shape):
-        faint += cv2.countNonZero(cv2.inRange(pixels[rows], float(least), float(np.float32(FAINT))))
-        dark += cv2.countNonZero(cv2.inRange(pixels[rows], 0.0, float(below)))
-    return faint > 0 and (2 * faint > dark or has_specks_all_over(mask))
+
+    def count(low: float, high: float) -> int:
+        return sum(cv2.countNonZero(cv2.inRange(pixels[rows], low, high)) for rows in bands(*pixels.shape))
+
+    faint = count(float(least), float(np.float32(FAINT)))
+    return faint > 0 and (2 * faint > count(0.0, float(below)) or has_specks_all_over(mask, faint))
 
 
-def has_specks_all_over(mask: torch.Tensor) -> bool:
+def has_specks_all_over(mask: torch.Tensor, faint: int) -> bool:
     """Whether most of the black in a mask [...,H,W] has faint specks in every few pixels, as noise has.
 
     Where a soft edge ends there are faint pixels beside black ones too, but only along a line.
+
+    faint: how many pixels are.
     """
+    height, width = (math.ceil(side / SPECKLED_CELL) for side in mask.shape[-2:])
+    needed = max(LEAST_BLACK_CELLS, LEAST_BLACK * height * width * math.prod(mask.shape[:-2]))
+    if 2 * faint <= needed:
+        # There are no more specks.
+        return False
     planes = mask.reshape(-1, 1, *mask.shape[-2:])
     highest = waiting(torch.nn.functional.max_pool2d, planes, SPECKLED_CELL, ceil_mode=True)
     lowest = -waiting(torch.nn.functional.max_pool2d, waiting(torch.neg, planes), SPECKLED_CELL, ceil_mode=True)
     black = highest <= FAINT
     cells = int(black.sum())
     speckled = int((black & (highest > 0) & (lowest == 0)).sum())
-    return cells >= max(LEAST_BLACK_CELLS, LEAST_BLACK * black.numel()) and 2 * speckled > cells
+    return cells >= needed and 2 * speckled > cells
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -180,11 +188,13 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 def beyond(mask: np.ndarray, pixels: float) -> np.ndarray:
     """What lies at least `pixels` outside a mask's edge, bool [H,W]."""
-    inside = above(mask, 0.5)
-    # Without an inside, everything does. Only one side's distance is needed, unlike for `signed_distance`.
-    if not inside.any():
-        return np.ones(mask.shape, bool)
-    return by_bands(lambda band: band - 0.5 >= pixels, distance_to(inside))
+    inside, far = above(mask, 0.5), np.ones(mask.shape, bool)
+    box = bounding_box(inside)
+    if box is not None:
+        # Only one side's distance is needed, unlike for `signed_distance`, and only where it can matter.
+        near = box.grown(math.ceil(pixels) + 1).inside(Size.of(mask)).slices
+        far[near] = by_bands(lambda band: band - 0.5 >= pixels, distance_to(inside[near]))
+    return far
 
 
 def ring(mask: np.ndarray, width: float) -> np.ndarray:
@@ -308,6 +318,8 @@ def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]
     # Soft edge pixels belong to the part they are nearest to.
     labels = np.asarray(labels, np.int32)
     in_kept = by_bands(lambda band: kept[band], labels)
+    if not by_bands(lambda label, band: (label == 0) & (band > 0), labels, mask).any():
+        return by_bands(lambda own, band: np.where(own, band, np.float32(0)), in_kept, mask)
     to_kept = distance_to(in_kept)
     to_others = distance_to(by_bands(lambda own, band: ~own & (band != 0), in_kept, labels))
     return by_bands(lambda near, far, band: np.where(near < far, band, np.float32(0)), to_kept, to_others, mask)

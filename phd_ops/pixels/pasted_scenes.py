@@ -22,7 +22,6 @@ class PastedScenes:
         subject_matte: all subjects, as composited, [B,H,W].
         inpaint_mask: the rings around them, [B,H,W].
         harmonize_mask: subjects and rings, [B,H,W].
-        placements: a line of JSON for each subject of the last paste.
     """
 
     background: torch.Tensor
@@ -31,7 +30,6 @@ class PastedScenes:
     subject_matte: torch.Tensor
     inpaint_mask: torch.Tensor
     harmonize_mask: torch.Tensor
-    placements: str = ""
 
     @classmethod
     def without_subject(cls, background: torch.Tensor, image: torch.Tensor, mask: torch.Tensor) -> "PastedScenes":

@@ -255,22 +255,23 @@ class Light:
     Attributes:
         gain: float32 [H,W,3], for the subject's linear light; within [1/4, 4].
         by: what it was estimated from, in words for the node's report.
-        identity: how far the subject in the first seed's result is still itself, see `LightReader.identity`.
         neglected: in that result, the model left the subject as it was.
         suppressed: in that result, it seems to have painted the subject away.
         eased: the most extreme gain as estimated and as it is, see `eased_extreme`.
         change: the gain's logarithm as estimated, [H,W,3], where the light was read.
         variance: its mean square error.
+        identity: how far the subject in the first seed's result is still itself, see `LightReader.identity`; set by
+            `stitch`.
     """
 
     gain: np.ndarray
     by: str
-    identity: float
     neglected: bool
     suppressed: bool
     eased: tuple[float, float] | None = None
     change: np.ndarray | None = None
     variance: float = RESULT_VARIANCE
+    identity: float = 1.0
 
     def with_change(self, change: np.ndarray, matte: np.ndarray) -> "Light":
         """The same with another change of light, [H,W,3]."""
@@ -322,12 +323,11 @@ def read_light(
             estimate = fuse(difference, estimate, matte)
             by = FROM_BOTH if estimate.variance < 0.9 * difference.variance else FROM_DIFFERENCE
     change = np.float32(strength) * shrink(estimate, matte)
-    identity = reader.identity(lights[0])
     moved = changes[0] if not luma_only else reader.change(lights[0], reader.log_light)
-    neglected = mean_over(np.abs(moved), matte) < NEGLECTED and identity > ALIKE
+    neglected = mean_over(np.abs(moved), matte) < NEGLECTED and reader.identity(lights[0]) > ALIKE
     suppressed = is_suppressed(reader, moved, lights[0], log_light(background))
     gain, eased = np.exp(ease(change)), eased_extreme(change, matte)
-    return Light(gain, by, identity, neglected, suppressed, eased, change, estimate.variance)
+    return Light(gain, by, neglected, suppressed, eased, change, estimate.variance)
 
 
 def is_suppressed(reader: LightReader, moved: np.ndarray, result: np.ndarray, background: np.ndarray) -> bool:

@@ -16,7 +16,7 @@ from .geometry import Size
 GRIDS = (4, 8, 16, 32, 64)
 # Pixels that nodes scale an image to before a model of about one megapixel gets it.
 MEGAPIXELS = (1024 * 1024, 1_000_000)
-# Sides that are stretched apart by no more than this may be of one image.
+# Two sides of one image may be stretched apart by so much.
 STRETCHED = 0.02
 
 

@@ -17,6 +17,9 @@ import torch
 from ..interrupt import check
 from ..local_linear import GRID_SIGMA, LEAST_CELLS, LEAST_WEIGHT, MOST_CELLS, RIDGE, in_strips
 
+# OpenBLAS multiplies matrices in one thread up to so many products of two values.
+MOST_TERMS = 2**18
+
 
 def window(cells: int, sigma: float) -> np.ndarray:
     """float64 [cells,cells]: each row is a Gaussian around its own cell, cut off at the border."""
@@ -25,8 +28,17 @@ def window(cells: int, sigma: float) -> np.ndarray:
 
 
 def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The product of two matrices. NumPy's own starts threads, which wait for those of other images."""
-    return cv2.gemm(one, other, 1, None, 0)  # type: ignore[call-overload]
+    """The product of two matrices, in parts: for larger ones OpenBLAS, which NumPy brings along, starts threads, which
+    wait for those of other images."""
+    made, whole = np.empty((len(one), other.shape[1]), one.dtype), one.shape[1] * min(len(one), other.shape[1])
+    step = max(1, MOST_TERMS // whole)
+    for at in range(0, max(made.shape), step):
+        part = slice(at, at + step)
+        if len(one) < other.shape[1]:
+            np.matmul(one, other[:, part], out=made[:, part])
+        else:
+            np.matmul(one[part], other, out=made[part])
+    return made
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,51 +147,79 @@ def join(
         shadow = surround.on_background(layers)
         behind, painted = surround.darken(background, shadow), layers.fade * (1 - surround.kept)
         used = np.maximum(layers.matte, painted + shadow)
+    if kind == EMPTY and not used.any():
+        return background, used
     if kind == EMPTY:
         image = np.clip(harmonized, 0, 1)
         image -= background
-        image *= painted[..., None]
+        image *= threefold(painted)
         image += behind
-        return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
-    alpha, rest = layers.matte[..., None], 1 - layers.matte[..., None]
+        return over_background(image, background, used), used
+    alpha = threefold(layers.matte)
+    rest = 1 - alpha
     # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is relit or
     # replaced, so that neither is mixed in a second time.
     ours = composite - rest * background
-    own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, 1 / 255), 0, 1), composite)
+    own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, np.float32(1 / 255)), 0, 1), composite)
     # What no mix of subject and scene explains (a blend other than alpha) is kept as it is.
     own = alpha * relight(own, gain) + (alpha > 0) * (ours - alpha * own)
     subject = np.clip(harmonized - rest * behind, 0, alpha)
     subject = subject + np.float32(detail) * (own - subject)
     around = np.clip(harmonized - subject, 0, rest)
-    image = subject + rest * behind + painted[..., None] * (around - rest * background)
-    return np.where(used[..., None] > 0, np.clip(image, 0, 1), background), used
+    image = subject + rest * behind + threefold(painted) * (around - rest * background)
+    return over_background(image, background, used), used
+
+
+def threefold(mask: np.ndarray) -> np.ndarray:
+    """A mask [H,W] in three channels: these multiply several times faster than a broadcast one."""
+    return cv2.merge([mask] * 3)
+
+
+def over_background(image: np.ndarray, background: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """An image [H,W,3], brought into 0..1 in place, where it is used; elsewhere the background's bits."""
+    shown = background.copy()
+    return cv2.copyTo(np.clip(image, 0, 1, out=image), (used > 0).astype(np.uint8), shown)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelWindow:
     """The window as the model had it: `Layers` at the size it worked at.
 
+    Each layer is resized when it is first asked for.
+
     Attributes:
-        background, composite: [h,w,3].
-        matte, change: [h,w].
+        size: that it worked at.
         seen: bool [h,w], what the model's image shows; elsewhere it tells nothing. None: it shows everything.
+        given: the composite as the model was given it, where that is there already, of any size.
     """
 
-    background: np.ndarray
-    composite: np.ndarray
-    matte: np.ndarray
-    change: np.ndarray
+    layers: Layers
+    size: Size
+    resampler: str = AUTO
     seen: np.ndarray | None = None
+    given: np.ndarray | None = None
 
-    @classmethod
-    def of(cls, layers: Layers, size: Size, resampler: str = AUTO, seen: np.ndarray | None = None) -> "ModelWindow":
-        background, composite = (resize(image, size, resampler) for image in (layers.background, layers.composite))
-        matte, change = (resize_mask(mask, *size) for mask in (layers.matte, layers.change))
-        return cls(background, composite, matte, change, seen)
+    @cached_property
+    def background(self) -> np.ndarray:
+        """[h,w,3]."""
+        return resize(self.layers.background, self.size, self.resampler)
 
-    @property
-    def size(self) -> Size:
-        return Size.of(self.composite)
+    @cached_property
+    def composite(self) -> np.ndarray:
+        """[h,w,3]."""
+        if self.given is not None and Size.of(self.given) == self.size:
+            return self.given
+        return resize(self.layers.composite, self.size, self.resampler)
+
+    @cached_property
+    def matte(self) -> np.ndarray:
+        """[h,w]."""
+        return resize_mask(self.layers.matte, *self.size)
+
+    @cached_property
+    def change(self) -> np.ndarray:
+        """[h,w]."""
+        return resize_mask(self.layers.change, *self.size)
 
     @cached_property
     def touched(self) -> np.ndarray:
@@ -213,6 +241,11 @@ class ModelWindow:
     def reader(self) -> LightReader:
         """Of the part around the subject."""
         return LightReader(self.composite[self.subject], self.seen_matte[self.subject])
+
+    def came_back(self, images: Sequence[np.ndarray]) -> bool:
+        """Whether images of its size are the composite to the bit: the model changed nothing."""
+        # Row by row: mostly the first one tells.
+        return all(all(map(np.array_equal, image, self.composite)) for image in images)
 
     def color_shift(self, sampled: np.ndarray, orders: tuple[int, int] | None = None) -> ColorShift:
         """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows.
@@ -251,8 +284,8 @@ def stitch(
         window: of the layers, where it was made already.
     """
     full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = window or ModelWindow.of(layers, worked, options.resampler, seen)
-    if region is None or (shift is None and all(np.array_equal(one, window.composite) for one in sampled)):
+    window = window or ModelWindow(layers, worked, options.resampler, seen)
+    if region is None or (shift is None and window.came_back(sampled)):
         # The model changed nothing, so it is the composite that goes back, to the bit.
         def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
             return np.where(reached[..., None] > 0, composite, background)
@@ -270,8 +303,7 @@ def stitch(
     else:
         if light is None:
             light = light_on_subject(window, results, corrected(references, shift, worked, options), options)
-        else:
-            light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
+        light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
         gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)

@@ -146,3 +146,16 @@ def test_one_mask_serves_all_frames_and_alpha_is_left_out():
     opaque, _ = stitch(background, composite, matte[:1], change[:1], sampled)
     ran, _ = stitch(*with_alpha, matte[:1], change[:1], torch.cat([sampled, clear], -1))
     assert torch.equal(ran.values[0], opaque.values[0])
+
+
+def test_several_videos_take_the_masks_of_their_own_latent_frames():
+    # Video VAEs take a video's first image alone, and then four at a time.
+    videos = [clip(5, seed) for seed in (0, 3)]
+    changed = torch.zeros(2, 2, 12, 15)
+    changed[0, 0, 3:, :] = changed[0, 1, :, :8] = changed[1, 0, :, 8:] = 1
+    sampled = [wavering(composite, matte, seed) for seed, (_, composite, matte, _) in enumerate(videos)]
+    both, _ = stitch(*map(torch.cat, zip(*videos, strict=True)), torch.cat(sampled), changed=changed.flatten(0, 1))
+    for number, (video, own) in enumerate(zip(videos, sampled, strict=True)):
+        alone, _ = stitch(*video, own, changed=changed[number])
+        for slot in (0, 1):
+            assert torch.equal(both.values[slot][5 * number : 5 * number + 5], alone.values[slot])

@@ -143,6 +143,17 @@ def test_item_i_of_a_batch_is_the_same_item_alone(method, sampler_name):
     assert not torch.allclose(batched[0], batched[1], atol=0.1)
 
 
+@pytest.mark.parametrize("sampler_name", ["euler_ancestral", "dpmpp_2m", "heun"])
+@pytest.mark.parametrize("method", METHODS[:-1])
+def test_an_item_that_may_change_as_a_whole_is_the_same_beside_others(method, sampler_name):
+    latents, how = random_latent(batch=3, seed=1), {"method": method, "sampler_name": sampler_name, "seed": 40}
+    masks = torch.cat([MASK, torch.ones_like(MASK), MASK.flip(-1)])
+    batched = inpaint(model("EPS"), latents, masks, **how)
+    for i in range(3):
+        alone = inpaint(model("EPS"), {"samples": latents[i : i + 1], "batch_index": [i]}, masks[i : i + 1], **how)
+        torch.testing.assert_close(batched[i : i + 1], alone, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_next_seed_shares_no_item_with_this_one(method):
     latent = random_latent().repeat(4, 1, 1, 1)

@@ -72,7 +72,10 @@ def test_with_a_module_one_run_of_a_single_step_does_everything():
     long["8b"]["inputs"] |= {"subject_matte": ["6", 5], "mask": ["6", 3]}
     long["14"]["inputs"] |= {"latent": ["10", 0], "positive": ["8b", 0], "negative": ["8b", 1]}
     long["14"]["inputs"] |= {"steps": 1, "denoise": 1.0, "anchor_strength": 0.0}
-    del long["16"]["inputs"]["sampled_reference"], long["14"]["inputs"]["reference_latent"]
+    del long["14"]["inputs"]["reference_latent"]
+    for name in ("sampled", "sampled_reference"):
+        del long["16"]["inputs"][name]
+    long["16"]["inputs"] |= {"latent": ["14", 0], "vae": ["7", 2]}
     ours, wanted = run_workflow(with_module()), run_workflow(long)
     assert sum(ours.model_calls.values()) == sum(wanted.model_calls.values()) == 1
     assert torch.equal(ours.results["3"][0], wanted.results["16"][0])

@@ -119,6 +119,24 @@ def test_a_subject_that_leaves_and_returns_is_not_pasted_in_between():
     assert "Images 6-25: Nothing is tracked here: the scene passes through unchanged." in ran.text
 
 
+def warnings(ran):
+    return ran.execution.outputs["node"]["phd_warnings"]
+
+
+@pytest.mark.parametrize("one", [boxes(10)[0][0], block(48, 64, 20, 10, 30, 20)], ids=["box", "mask"])
+def test_a_track_of_one_place_for_a_clip_is_reported(one):
+    ran = paste(track=one)
+    assert len(placements(ran)) == FRAMES and len({place["x"] for place in placements(ran)}) == 1
+    (warning,) = warnings(ran)
+    assert warning.startswith("track has one place for all 9 frames, so the subject stays there")
+
+
+def test_a_track_of_one_place_is_fine_for_one_frame_and_for_a_size_alone():
+    assert not warnings(paste(track=boxes(*range(10, 28, 2))))
+    assert not warnings(paste(CLIP[:1], track=boxes(10)))
+    assert not warnings(paste(track=boxes(10), keyframes=MOVE))
+
+
 def test_a_track_of_nothing_passes_the_clip_through():
     ran = paste(track=torch.zeros(FRAMES, 48, 64))
     assert torch.equal(ran.values[1], CLIP)

@@ -50,9 +50,9 @@ def sample(kind, demo, latent, **changes):
 
 def test_the_paste_holds_what_the_other_outputs_show():
     values = paste()
-    composite, reference, matte, inpaint, harmonize, placements = pasted_parts(values)
+    composite, reference, matte, inpaint, harmonize, _ = pasted_parts(values)
     held = values[0]
-    assert held.placements == placements and torch.equal(held.background, SCENE)
+    assert torch.equal(held.background, SCENE)
     for name, wanted in (("composite", composite), ("reference", reference), ("subject_matte", matte)):
         assert getattr(held, name) is wanted or torch.equal(getattr(held, name), wanted)
     assert torch.equal(held.inpaint_mask, inpaint) and torch.equal(held.harmonize_mask, harmonize)

@@ -16,9 +16,14 @@ def ran(main: Callable[[list[str]], int], folder: Path, *arguments: str) -> tupl
     with pytest.MonkeyPatch.context() as patch:
         # The test session has its own ComfyUI folders.
         patch.setattr("devtools.executor.set_directories", lambda *folders: None)
+        patch.setattr("benchmarks.common.docs.store", store_nothing)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             status = main(["--quick", *arguments, "--out", str(folder)])
     return status, printed.getvalue().splitlines(), folder
+
+
+def store_nothing(*_: object) -> None:
+    raise AssertionError("A quick run must not replace the figures of a whole one.")
 
 
 def has_sprites() -> bool:

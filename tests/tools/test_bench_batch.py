@@ -43,7 +43,9 @@ def judged(phase, count=3):
     section = Section("", figures={"lost": 0, "doubled": 0, "corrupt": 0})
     expected = {row: np.full((4, 4, 3), (row, 0, 0), np.uint8) for row in range(1, 5)}
     judge(section, phase, expected, count)
-    return tuple(section.figures.values())
+    counts = ("lost", "doubled", "corrupt")
+    assert [section.figures[f"some_{name}"] for name in counts] == [section.figures[name] for name in counts]
+    return tuple(section.figures[name] for name in counts)
 
 
 def test_a_sound_phase_is_found_sound(phase):
@@ -68,7 +70,8 @@ def test_kills_and_a_full_disk_are_counted(phase):
         log.write('\n{"event": "no_space", "row": 2}\n')
     section = Section("", figures={"lost": 0, "doubled": 0, "corrupt": 0})
     judge(section, phase, phase.images(), 3)
-    assert "2 × driver" in section.rows[0][1] and "1 × disk full" in section.rows[0][1]
+    assert "2 × driver" in section.rows[0][1] and "1 × disk" in section.rows[0][1]
+    assert section.figures["some_killed_driver"] == 2 and section.figures["some_killed_disk"] == 1
 
 
 def test_the_rate_counts_from_when_every_worker_has_loaded_its_models():

@@ -47,7 +47,7 @@ def test_the_last_line_is_json_with_all_figures(figures):
         assert set(figures[part]) >= set(OWN)
     for part in (*STRATA, "wrong_prompt", "no_prompt", "ablations"):
         for score in figures[part].values():
-            assert set(score) == {"fmse", "identity", "edge", "ring", "calls"}
+            assert set(score) == {"fmse", "identity", "edge", "ring", "calls", "worse"}
             assert np.isfinite(list(score.values())).all()
 
 

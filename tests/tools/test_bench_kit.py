@@ -158,6 +158,15 @@ def not_here():
     raise OSError
 
 
+def test_the_figures_of_a_family_on_all_scenes_are_kept(kit, monkeypatch):
+    kept = []
+    monkeypatch.setattr(run.docs, "publish", lambda *arguments: kept.append(arguments))
+    assert kit()[0] == 0 and kept == []
+    monkeypatch.setattr(run, "SCENES", 3)
+    _, out, _ = kit()
+    assert kept == [("kit", {"demo": json.loads(out.splitlines()[-1])["demo"]["demo"]}, "demo")]
+
+
 def test_a_run_writes_a_page_and_a_json_that_can_be_posted(kit, server, tmp_path):
     status, out, _ = kit("--scenes", "2", "--photographs", "1")
     assert status == 0 and len(server.prompts) == 3

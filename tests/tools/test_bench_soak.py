@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from bench_support import store_nothing
 
 from benchmarks.soak.calls import Finding
 from benchmarks.soak.run import FEWEST_RUNS, QUICK, WANTED, main
@@ -20,6 +21,7 @@ def benchmark(comfyui):
     with pytest.MonkeyPatch.context() as patch:
         # The test session has its own ComfyUI folders.
         patch.setattr("devtools.executor.set_directories", lambda *folders: None)
+        patch.setattr("benchmarks.common.docs.store", store_nothing)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             status = main(["--quick"])
     return status, printed.getvalue().splitlines()

@@ -37,6 +37,8 @@ def test_its_image_is_insert_subject_s_also_with_a_model_that_wants_other_settin
     monkeypatch.setitem(presets.HARMONIZE_PRESETS, "fast", (2, 0))
     workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
     given = workflow["3"]["inputs"] | {"quality": "fast", "seed": 0}
+    # Another graph goes with a module.
+    del given["module"]
     wanted = run_workflow(workflow | {"3": {"class_type": "PhDInsertSubject", "inputs": given}}).results["3"]
     api, outputs = blueprint.flattened({
         # The numbers of the template's own nodes are taken inside.
@@ -61,6 +63,7 @@ def test_its_face_has_insert_subject_s_inputs(stored, subgraph):
         "positive",
         "negative",
         "keyframes",
+        "module",
     }
     assert [entry["name"] for entry in node["inputs"] if "widget" in entry] == list(blueprint.WIDGETS)
     assert [entry["name"] for entry in node["outputs"]] == info["output_name"]

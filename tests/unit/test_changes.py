@@ -69,6 +69,15 @@ def test_where_an_image_shows_nothing_nothing_changed():
     assert not find_changes(given, with_object(given), np.zeros_like(seen)).any()
 
 
+def test_of_an_image_that_is_reduced_what_it_does_not_show_did_not_change():
+    given, seen = drawn((1300, 200)), np.ones((200, 1300), bool)
+    returned = given.copy()
+    returned[80:120, 300:340] = returned[80:120, 900:940] = 0
+    seen[:, :600] = False
+    changed = find_changes(given, returned, seen)
+    assert changed[85:115, 905:935].all() and not changed[:, :590].any()
+
+
 def test_the_same_image_has_no_changes():
     given = drawn(SIZE)
     assert not find_changes(given, given).any()

@@ -50,7 +50,7 @@ def test_an_image_that_did_not_move_gives_the_bits_of_stitch_alone():
     assert aligned.images[0] is harmonized and aligned.seen is None
     done = finish(layers, aligned)
     assert np.array_equal(done.stitched.image, stitch(layers, [harmonized]).image)
-    assert done.pose.fits and done.subject_from == OWN
+    assert done.subject_fits and done.subject_from == OWN
 
 
 @pytest.mark.parametrize("shift", [(4, -3), (2.4, 1.7)])
@@ -153,7 +153,7 @@ def test_a_subject_in_another_pose_is_noticed_and_may_be_the_models():
     layers, harmonized = scene()
     image = leaning(layers, harmonized)
     own, auto, model = (finished(layers, image, subject_pixels=pixels) for pixels in (OWN, AUTO, MODEL))
-    assert not own.pose.fits and own.subject_from == OWN
+    assert not own.subject_fits and own.subject_from == OWN
     assert auto.subject_from == model.subject_from == MODEL
     inside = layers.matte == 1
     assert np.abs(model.stitched.image - image)[inside].mean() < 0.01
@@ -165,7 +165,7 @@ def test_a_subject_in_another_pose_is_noticed_and_may_be_the_models():
 def test_a_subject_that_stands_where_it_stood_keeps_its_own_pixels(damage):
     layers, harmonized = scene()
     done = finished(layers, damage(harmonized), subject_pixels=AUTO)
-    assert done.pose.fits and done.subject_from == OWN
+    assert done.subject_fits and done.subject_from == OWN
 
 
 def test_a_subject_that_was_painted_away_keeps_its_own_pixels():
@@ -184,7 +184,7 @@ def test_of_a_relit_foreground_in_other_surroundings_only_the_light_is_used(surr
     done = finish(layers, aligned)
     inside, ring = layers.matte == 1, (layers.matte == 0) & (layers.change > 0)
     assert done.stitched.light.gain[inside].mean() == pytest.approx(GAIN, rel=0.05)
-    assert done.pose.fits
+    assert done.subject_fits
     # Around the subject the scene stays, but for a shadow of the rim's own rounding.
     assert np.abs(done.stitched.image - layers.background)[ring].max() < 2 / 255
 

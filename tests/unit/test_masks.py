@@ -639,3 +639,13 @@ def test_masks_of_latent_frames_are_those_of_their_images():
     assert images[:, 0, 0].tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2]
     assert torch.equal(on_latent_frames(images[None], 3)[0], frames)
     assert on_video_images(frames, 3) is frames and on_video_images(frames[:1], 9).shape[0] == 1
+
+
+@pytest.mark.parametrize(("videos", "stride"), [(2, 4), (3, 8), (5, 6)])
+def test_masks_of_several_videos_are_those_of_each(videos, stride):
+    frames = torch.rand(videos, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    length = 1 + 2 * stride
+    alone = torch.cat([on_video_images(one, length) for one in frames])
+    assert torch.equal(on_video_images(frames.flatten(0, 1), videos * length), alone)
+    # What is no video's is left alone, and refused where the batches are counted.
+    assert on_video_images(frames.flatten(0, 1), videos * length + 1).shape[0] == 3 * videos

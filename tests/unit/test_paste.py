@@ -342,7 +342,7 @@ def test_every_placement_is_what_its_definition_says(x, y, scale, rotation, flip
     # OpenCV takes coordinates to 1/32 px, of which the matte's slope of 1/5 a pixel makes .003 in each direction.
     assert np.abs(pasted.matte - wanted[..., 3]).max() < 0.01
     composite = wanted[..., :3] + (1 - wanted[..., 3:]) * scene
-    assert np.abs(pasted.composite - composite).max() < 0.012
+    assert np.abs(pasted.composite - composite).max() < 0.015
 
 
 @pytest.mark.parametrize("softness", [0, 1.5, 4])

@@ -57,6 +57,13 @@ def test_an_image_that_did_not_move_is_not_moved(damage):
     assert found.is_plain_resize
 
 
+def test_noise_that_came_back_to_the_bit_lies_in_its_place():
+    # Reduced in two ways, noise is not the same any more.
+    noise = np.random.default_rng(0).random((350, 1200, 3), np.float32)
+    found = register(noise, noise.copy(), np.ones((350, 1200), np.float32))
+    assert (found.status, found.motion, found.residual) == (MATCHED, "none", 0)
+
+
 def test_a_motion_too_small_to_see_is_not_applied():
     given, returned, _ = pair(SIZE, shift=(0.03, 0.02))
     assert register(given, returned, middle(SIZE)).is_plain_resize

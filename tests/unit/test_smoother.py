@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from image_support import disc, make_image
 
 from phd_ops.local_linear import local_linear_smooth
-from phd_ops.pixels.smoother import Smoother
+from phd_ops.pixels.smoother import Smoother, product
 
 
 def plane(side, slope_x, slope_y, height=0.3):
@@ -76,3 +76,10 @@ def test_it_gives_what_the_smoother_of_latents_gives(size, sigma):
     assert Smoother(weight, sigma)(values) == pytest.approx(theirs, abs=1e-5)
     theirs = local_linear_smooth(fields.movedim(0, 1), weights[:1], sigma)[0].movedim(0, -1).numpy()
     assert Smoother(weight[..., 0], sigma)(values) == pytest.approx(theirs, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (70, 70, 900), (900, 70, 70), (2, 700, 800)])
+def test_a_product_in_parts_is_the_product(shape):
+    rng, (rows, inner, columns) = np.random.default_rng(0), shape
+    one, other = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns))
+    np.testing.assert_allclose(product(one, other), one @ other, rtol=1e-12, atol=1e-12)
