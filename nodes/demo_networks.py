@@ -71,9 +71,8 @@ class DemoConfig(comfy.supported_models_base.BASE):
         Inner steps gather its errors while it harmonizes, so more quality is more seeds. With its module one step from
         noise is enough.
         """
-        harmonize = {"preset": CUSTOM, "steps": 4, "inner_steps": 0, "num_seeds": NUM_SEEDS[quality]}
-        if with_module:
-            harmonize |= {"steps": 1, "denoise": 1.0, "anchor_strength": 0.0}
+        steps = 1 if with_module else 4
+        harmonize = {"preset": CUSTOM, "steps": steps, "inner_steps": 0, "num_seeds": NUM_SEEDS[quality]}
         sampling = {"cfg": 1.0, "scheduler": "beta"}
         return {
             "PhDCrop": {"context": 1.35},

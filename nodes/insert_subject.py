@@ -227,12 +227,12 @@ def chain(
     # Where a subject moves, the window moves with it.
     crop = add(graph, PhDCrop, own, paste=paste.out(0), model=model, vae=vae, window_per_frame=bool(clip.strip()))
     sampling = {"model": model, "positive": positive, "negative": negative, "preset": widgets["quality"]}
-    if linked.get("module") is None:
-        latent = add(graph, PhDMaskedInpaintSampler, own, latent=crop.out(6), seed=seed, **sampling).out(0)
+    latent, module = crop.out(6), linked.get("module")
+    if module is None:
+        latent = add(graph, PhDMaskedInpaintSampler, own, latent=latent, seed=seed, **sampling).out(0)
     else:
         # It draws the ring as well, so nothing has to be inpainted before.
-        latent, shown = crop.out(6), {"positive": positive, "negative": negative, "latent": crop.out(6)}
-        applied = add(graph, PhDApplyModule, module=linked["module"], **shown)
+        applied = add(graph, PhDApplyModule, module=module, positive=positive, negative=negative, latent=latent)
         sampling |= {"positive": applied.out(0), "negative": applied.out(1)}
     # A model may want steps of its own to harmonize.
     preset = own.get(PhDHarmonizeSampler.GET_SCHEMA().node_id, {}).get("preset", widgets["quality"])

@@ -41,10 +41,14 @@ def settings_of(model: Any, quality: str = BALANCED, with_module: bool = False) 
     config = model.model.model_config
     own = getattr(config, "node_settings", None)
     if own is not None:
-        return own(quality, with_module)
-    distilled = config.unet_config.get("guidance_embed")
-    settings = {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in SAMPLERS} if distilled else {}
-    return settings | {PhDHarmonizeSampler.GET_SCHEMA().node_id: WITH_MODULE} if with_module else settings
+        settings = own(quality, with_module)
+    else:
+        distilled = config.unet_config.get("guidance_embed")
+        settings = {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in SAMPLERS} if distilled else {}
+    if not with_module:
+        return settings
+    harmonize = PhDHarmonizeSampler.GET_SCHEMA().node_id
+    return settings | {harmonize: settings.get(harmonize, {}) | WITH_MODULE}
 
 
 def wanted(model: Any, name: str, quality: str) -> Any:

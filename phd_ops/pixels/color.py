@@ -22,6 +22,11 @@ def largest_channel(values: np.ndarray) -> np.ndarray:
     return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 
+def same_pixels(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two images of one size are equal to the bit, row by row: of others, mostly the first one tells."""
+    return all(map(np.array_equal, one, other))
+
+
 def luma(values: np.ndarray) -> np.ndarray:
     """The luma-weighted mean of linear values [...,3]: [...,1]."""
     return values @ LUMA[:, None]

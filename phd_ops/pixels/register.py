@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import by_bands, check, waiting
+from .color import same_pixels
 from .geometry import Box, Size, mapped
 from .masks import beyond, resize_mask
 from .motion import AGREEMENT, LEAST_POINTS, agreeing, distances, find_motion, fit, is_as_good, rough_motion
@@ -245,8 +246,7 @@ def register(
     if len(fine.points) < LEAST_POINTS or max(came) < SMALLEST:
         return Registration(PLAIN, ways[0].how, ways[0].matrix)
     best = ways[0]
-    # Row by row: mostly the first one tells.
-    if came == size and all(map(np.array_equal, given, returned)):
+    if came == size and same_pixels(given, returned):
         return Registration(MATCHED, best.how, best.matrix, "none", 0.0)
     if len(ways) > 1:
         best = max(ways, key=lambda way: coarse.likeness(*coarse.warped(after, way.matrix)))

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands, copy, waiting
+from .color import same_pixels
 from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
 from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
@@ -244,8 +245,7 @@ class ModelWindow:
 
     def came_back(self, images: Sequence[np.ndarray]) -> bool:
         """Whether images of its size are the composite to the bit: the model changed nothing."""
-        # Row by row: mostly the first one tells.
-        return all(all(map(np.array_equal, image, self.composite)) for image in images)
+        return all(same_pixels(image, self.composite) for image in images)
 
     def color_shift(self, sampled: np.ndarray, orders: tuple[int, int] | None = None) -> ColorShift:
         """The VAE's color shift, measured out of reach of what changed, or as far away from it as the window allows.
