@@ -177,7 +177,8 @@ def bind(workflow: dict, options: argparse.Namespace, has_mask: bool) -> None:
         # What suits the demo model alone is undone.
         reset(nodes["Crop Around Subject"], "context")
         reset(nodes["Masked Inpaint Sampler"], "cfg", "scheduler")
-        reset(nodes["Harmonize Sampler"], "cfg", "scheduler", "denoise", "anchor_strength")
+        harmonizing = ("preset", "steps", "inner_steps", "num_seeds", "cfg", "scheduler", "denoise", "anchor_strength")
+        reset(nodes["Harmonize Sampler"], *harmonizing)
 
 
 def add_steps(workflow: dict) -> None:

@@ -229,7 +229,8 @@ def test_a_mask_and_a_checkpoint_take_the_place_of_their_nodes(example, pack, tm
     # The window is of the model's size, and what suits the demo model alone is undone.
     crop = nodes["Crop Around Subject"]["inputs"]
     assert example[crop["model"][0]] is loader and crop["model"][1] == 0 and crop["side"] == 0
-    undone = {"Harmonize Sampler": ("cfg", "scheduler", "denoise", "anchor_strength")}
+    harmonizing = ("preset", "steps", "inner_steps", "num_seeds", "cfg", "scheduler", "denoise", "anchor_strength")
+    undone = {"Harmonize Sampler": harmonizing}
     undone |= {"Crop Around Subject": ("context",), "Masked Inpaint Sampler": ("cfg", "scheduler")}
     for title, names in undone.items():
         schema = pack[nodes[title]["class_type"]].GET_SCHEMA()
