@@ -115,8 +115,7 @@ the subject and its color.
 **Other models.** Flux, SD 3 and others: connect their own loaders to `model`, `clip` and `vae`. With `positive` and \
 `negative` connected, `clip` and `prompt` are not needed.
 
-**Turbo and lightning checkpoints** need `cfg` 1: take the template *Step by step (all nodes)*, and set `cfg` to 1 in \
-both samplers.
+**Turbo, lightning and LCM checkpoints:** set `cfg` to 1.
 
 If the subject changes too much or disappears, name it in the prompt. If the light hardly changes, raise `light`."""
 

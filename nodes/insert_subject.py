@@ -19,7 +19,7 @@ from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
 from .learned_module import Module, PhDApplyModule
 from .load_segmenter import Segmenter
-from .model_settings import QUALITIES, settings_of
+from .model_settings import QUALITIES, SAMPLERS, settings_of
 from .paste_blend import PhDPasteBlend
 from .paste_inputs import PLACEMENTS, keyframes_input, placement_inputs
 from .sampler_inputs import BALANCED
@@ -72,6 +72,7 @@ class PhDInsertSubject(io.ComfyNode):
         rotation: float = 0.0,
         flip: bool = False,
         keyframes: str = "",
+        cfg: float = 0.0,
         subject_mask: Any = None,
         segmenter: Any = None,
         clip: Any = None,
@@ -105,6 +106,9 @@ class PhDInsertSubject(io.ComfyNode):
         widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip, "keyframes": keyframes}
         widgets |= {"harmonize_seed": (seed + 1) % SEEDS}
         own = settings_of(model, quality, module is not None)
+        if cfg > 0:
+            samplers = (node.GET_SCHEMA().node_id for node in SAMPLERS)
+            own = own | {node_id: own.get(node_id, {}) | {"cfg": cfg} for node_id in samplers}
         return io.NodeOutput(*chain(graph, own, linked, widgets), expand=graph.finalize())
 
     @classmethod
@@ -198,6 +202,16 @@ def setting_inputs() -> list[io.Input]:
         ),
         *placement_inputs(),
         keyframes_input(),
+        io.Float.Input(
+            "cfg",
+            optional=True,
+            default=0.0,
+            min=0.0,
+            max=30.0,
+            step=0.1,
+            tooltip="How closely the image follows the prompt. 0: what suits the model, which is 4 for most and 1 for "
+            "Flux dev. Set 1 for a turbo, lightning or LCM checkpoint, which cannot be recognized.",
+        ),
     ]
 
 

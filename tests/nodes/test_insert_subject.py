@@ -87,6 +87,11 @@ def test_better_quality_takes_more_seeds_with_the_demo_model():
     assert {quality: sum(made.values()) for quality, made in calls.items()} == {"balanced": 4, "best": 12}
 
 
+def test_a_given_cfg_takes_the_place_of_what_suits_the_model():
+    found = {cfg: run_workflow(template(cfg=cfg)).results["3"][0] for cfg in (0.0, 1.0, 3.0)}
+    assert torch.equal(found[0.0], found[1.0]) and not torch.equal(found[0.0], found[3.0])
+
+
 def test_only_what_depends_on_a_changed_widget_runs_again():
     executor = new_executor()
     first = run_workflow(template(), executor=executor)
@@ -124,6 +129,7 @@ def test_encoded_prompts_take_the_place_of_clip():
         ({"subject_mask": None}, "subject has no alpha and no subject_mask is connected"),
         ({"quality": "perfect"}, "quality"),
         ({"light": float("nan")}, "light is nan"),
+        ({"cfg": float("nan")}, "cfg is nan"),
         ({"module": 3}, "module is 3; connect the module of Load PhD Module to it."),
         ({"module": ["2", 0]}, "received_type(MODEL) mismatch input_type(PHD_MODULE)"),
     ],

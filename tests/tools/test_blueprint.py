@@ -57,12 +57,13 @@ def test_its_face_has_insert_subject_s_inputs(stored, subgraph):
     assert node["type"] == subgraph["id"]
     info = object_info()["PhDInsertSubject"]
     names = [name for kind in ("required", "optional") for name in info["input_order"][kind]]
-    # Keyframes, and the windows that follow them, are set in the nodes inside.
+    # Keyframes, the windows that follow them, and another cfg are set in the nodes inside.
     assert {entry["name"] for entry in node["inputs"]} == set(names) - {
         "segmenter",
         "positive",
         "negative",
         "keyframes",
+        "cfg",
         "module",
     }
     assert [entry["name"] for entry in node["inputs"] if "widget" in entry] == list(blueprint.WIDGETS)
