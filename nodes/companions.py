@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from ..phd_ops.pixels.pasted_scenes import PasteCrop
 from ..phd_ops.sentence import sentence
@@ -22,6 +23,8 @@ NO_MASK = sentence(
     "latent of Crop Around Subject brings its masks along, unless a node in between dropped "
     "them."
 )
+# A noise mask over less of the subject is meant for what is around it.
+LEAST_OF_SUBJECT = 0.05
 BY_HAND = sentence("connect its masks and references by the samplers' own sockets")
 
 
@@ -111,6 +114,15 @@ def resized(held: Companions, samples: torch.Tensor) -> Companions:
     return replace(held, reference=None, sampled_reference=None)
 
 
+def leaves_out(noise_mask: torch.Tensor, subject: torch.Tensor) -> bool:
+    """Whether a noise mask [B,1,h,w], or of frames [B,1,T,h,w], changes next to nothing of a subject, [B,H,W], of any
+    item or frame. False where there is no subject."""
+    core = subject.amax(0) > 0.9
+    mask = noise_mask.float().reshape(-1, 1, *noise_mask.shape[-2:]).amax(0, keepdim=True)
+    shown = F.interpolate(mask, core.shape)[0, 0].to(core.device)
+    return bool(core.any()) and float(shown[core].mean()) < LEAST_OF_SUBJECT
+
+
 def of_items(held: Companions, latent: dict, count: int) -> Companions:
     """The companions of the items that a latent holds now, of `count`."""
     assert held.original is not None  # `companions_of` has looked
@@ -141,6 +153,8 @@ def of_items(held: Companions, latent: dict, count: int) -> Companions:
 def given_mask(mask: torch.Tensor | None, latent: dict, held: Companions | None, name: str) -> torch.Tensor | None:
     """A sampler's mask: the connected one, else the latent's noise mask, else the companion called `name`.
 
+    A noise mask that leaves the subject out is that of an inpainting before: it does not take the harmonize mask's place.
+
     Raises:
         ValueError: the connected mask is the whole image's, while the latent shows a window.
     """
@@ -155,8 +169,18 @@ def given_mask(mask: torch.Tensor | None, latent: dict, held: Companions | None,
                     mask="cropped_" + name,
                 )
             )
-    if mask is not None or not isinstance(latent, dict) or latent.get("noise_mask") is not None:
+    if mask is not None or not isinstance(latent, dict):
         return mask
+    noise_mask = latent.get("noise_mask")
+    if noise_mask is not None:
+        if held is None or name != "harmonize_mask" or not leaves_out(noise_mask, held.subject_matte):
+            return None
+        warn(
+            sentence(
+                "The latent's noise mask leaves the subject out, so the harmonize mask of Crop Around Subject is used. "
+                "To use another mask, connect it to mask."
+            )
+        )
     if held is None:
         warn(NO_MASK)
     return None if held is None else getattr(held, name)

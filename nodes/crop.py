@@ -147,6 +147,7 @@ class PhDCrop(io.ComfyNode):
         count, left_out = frames_for(vae, common_batch(**batches))
         if left_out:
             batches = {name: batch[:count] for name, batch in batches.items()}
+            kept = kept[:count]
             pasted = None if pasted is None else pasted.until(count)
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
         changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]

@@ -1,8 +1,10 @@
 """PhDLoadModule and PhDApplyModule: the learned module, a ControlNet that reads the clean paste."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 import comfy.controlnet
 import comfy.latent_formats
@@ -18,7 +20,6 @@ from ..phd_ops.quote import quoted
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import companions_of, given_mask
-from .compat import newer
 from .demo_networks import DemoLatent
 from .demo_weights import weights_file
 from .latents import mask_on_grid, subject_share
@@ -206,15 +207,27 @@ def condition_of(
     return module_condition(scaled(composite.float()), subject, hidden, reference)
 
 
-def with_module(conditioning: list, control: comfy.controlnet.ControlNet) -> list:
-    """The conditioning with one more ControlNet, as core's Apply ControlNet adds it."""
-    found = []
-    for tensor, values in conditioning:
-        own = control.copy()
-        if values.get("control") is not None:
-            own.set_previous_controlnet(values["control"])
-        found.append([tensor, {**values, "control": own, "control_apply_to_uncond": False, KEY: True}])
-    return found
+def with_module(conditionings: Sequence[list], control: comfy.controlnet.ControlNet) -> list[list]:
+    """The conditionings with one more ControlNet, as core's Apply ControlNet adds it.
+
+    Entries with the same ControlNet before it, or none, share one copy: ComfyUI runs only such entries in one batch.
+    """
+    copies: dict[Any, comfy.controlnet.ControlNet] = {}
+
+    def after(previous: Any) -> comfy.controlnet.ControlNet:
+        if previous not in copies:
+            copies[previous] = control.copy()
+            if previous is not None:
+                copies[previous].set_previous_controlnet(previous)
+        return copies[previous]
+
+    return [
+        [
+            [tensor, {**values, "control": after(values.get("control")), "control_apply_to_uncond": False, KEY: True}]
+            for tensor, values in conditioning
+        ]
+        for conditioning in conditionings
+    ]
 
 
 def has_module(conditioning: list) -> bool:
@@ -225,7 +238,6 @@ def has_module(conditioning: list) -> bool:
 class PhDApplyModule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        rare = newer(io.Mask.Input, advanced=True)
         return io.Schema(
             node_id="PhDApplyModule",
             display_name="Apply PhD Module",
@@ -240,17 +252,12 @@ class PhDApplyModule(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="Used only with cfg above 1."),
                 io.Latent.Input("latent", tooltip="From Crop Around Subject: it brings masks and light reference."),
                 io.Float.Input("strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="Of the module; 0 = off."),
-                io.Mask.Input(
-                    "subject_matte", optional=True, tooltip="Instead of the latent's own: 1 = subject.", **rare
-                ),
-                io.Mask.Input(
-                    "mask", optional=True, tooltip="Instead of the latent's own: 1 = what may change.", **rare
-                ),
+                io.Mask.Input("subject_matte", optional=True, tooltip="Instead of the latent's own: 1 = subject."),
+                io.Mask.Input("mask", optional=True, tooltip="Instead of the latent's own: 1 = what may change."),
                 io.Latent.Input(
                     "reference_latent",
                     optional=True,
                     tooltip="Instead of the latent's own: the encoded light reference.",
-                    **rare,
                 ),
             ],
             outputs=[
@@ -298,7 +305,7 @@ class PhDApplyModule(io.ComfyNode):
             reference = None if reference_latent is None else named_samples("reference_latent", reference_latent)
             seen = condition_of(module.latent_format, composite, subject_matte, mask, reference)
             control = module.control.copy().set_cond_hint(seen, strength)
-        return io.NodeOutput(with_module(positive, control), with_module(negative, control), ui=as_ui(messages))
+        return io.NodeOutput(*with_module([positive, negative], control), ui=as_ui(messages))
 
 
 def named_samples(name: str, latent: dict) -> torch.Tensor:

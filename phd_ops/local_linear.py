@@ -78,8 +78,8 @@ def pool(values: torch.Tensor, weight: torch.Tensor, u: torch.Tensor, v: torch.T
     """Means over each cell of the weight, weight × coordinates and weight × values, [B,3+C,rows,columns]."""
     fields = (weight, weight * u, weight * v, weight * values)
     means = [F.avg_pool2d(field, cell, ceil_mode=True, divisor_override=cell**2) for field in fields]
-    # The following sums cancel, so they need double precision, which only Apple's GPUs lack.
-    return torch.cat(means, 1).to(torch.float32 if values.device.type == "mps" else torch.float64)
+    # The following sums cancel, so they need double precision. Apple's and some of Intel's GPUs, and DirectML, lack it.
+    return torch.cat(means, 1).to(torch.float64 if values.device.type in ("cpu", "cuda") else torch.float32)
 
 
 def fit_planes(pooled: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -6,6 +6,7 @@ Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 an
 import functools
 import json
 import math
+import numbers
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -169,7 +170,7 @@ class Placement:
         for name, low, high in (("x", -1e4, 1e4), ("y", -1e4, 1e4), ("size", 1e-4, 1e4), ("rotation", -1e12, 1e12)):
             value = getattr(self, name)
             # A NaN compares as false.
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
                 raise ValueError(
                     sentence(
                         "{name} is {value}; in a placement it must be a number from {low:g} to {high:g}.",
@@ -183,6 +184,10 @@ class Placement:
             raise ValueError(
                 sentence("flip is {value}; in a placement it must be true or false.", value=quoted(self.flip))
             )
+        for name, value in vars(self).items():
+            # JSON has no numbers of NumPy's.
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
 
     def scale(self, subject: Size, scene: Size) -> float:
         """Scene pixels per subject pixel."""

@@ -288,17 +288,16 @@ def stabilize(mask: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
     return by_bands(stable, mask)
 
 
-def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """Sets holes to 1: regions outside the mask that do not reach the image's border."""
+def fill_holes(mask: np.ndarray, most: float = math.inf) -> np.ndarray:
+    """Sets holes to 1: regions outside the mask, of at most `most` pixels, that do not reach the image's border."""
     outside = by_bands(lambda band: (band <= 0.5).astype(np.uint8), mask)
     # A frame of outside pixels joins every region that touches the border.
     framed = waiting(cv2.copyMakeBorder, outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, labels = waiting(cv2.connectedComponents, framed, connectivity=4)
-    around = labels[0, 0]
-    return by_bands(
-        lambda band, label, outer: np.where((outer == 1) & (label != around), np.float32(1), band),
-        mask, labels[1:-1, 1:-1], framed[1:-1, 1:-1],
-    )  # fmt: skip
+    _, labels, statistics, _ = waiting(cv2.connectedComponentsWithStats, framed, connectivity=4)
+    hole = statistics[:, cv2.CC_STAT_AREA] <= most
+    # The mask itself, and what lies around it.
+    hole[[0, labels[0, 0]]] = False
+    return by_bands(lambda band, label: np.where(hole[label], np.float32(1), band), mask, labels[1:-1, 1:-1])
 
 
 def keep_components(mask: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

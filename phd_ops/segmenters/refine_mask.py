@@ -1,4 +1,4 @@
-"""From a segmenter's raw mask to one that can be pasted: no stray parts, no holes, a true edge."""
+"""From a segmenter's raw mask to one that can be pasted: no stray parts, no small holes, a true edge."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,8 @@ from .prompt import Prompt
 KEEP = ["largest", "all", "prompted"]
 # Connected parts smaller than this share of the image are specks.
 SPECK_SHARE = 0.0005
+# Holes up to this share of the subject are a segmenter's faults; a larger one may be the opening of a handle.
+HOLE_SHARE = 0.02
 # Segmenters leave cores of .95 and a haze of .05; both are meant as 1 and 0.
 SEGMENTER_TOLERANCE = 0.05
 
@@ -47,7 +49,8 @@ def refine_mask(mask: np.ndarray, image: np.ndarray, prompt: Prompt, refinement:
     """
     if refinement.threshold > 0:
         mask = by_bands(lambda band: (band >= refinement.threshold).astype(np.float32), mask)
-    mask = fill_holes(keep_parts(stabilize(mask, SEGMENTER_TOLERANCE), prompt, refinement.keep))
+    mask = keep_parts(stabilize(mask, SEGMENTER_TOLERANCE), prompt, refinement.keep)
+    mask = fill_holes(mask, HOLE_SHARE * np.count_nonzero(mask > 0.5))
     if refinement.edge:
         mask = stabilize(refine_edge(image, mask, refinement.edge))
         mask = by_bands(lambda band: (band > 0.5).astype(np.float32), mask) if refinement.threshold > 0 else mask

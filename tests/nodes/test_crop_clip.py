@@ -118,6 +118,17 @@ def test_a_video_vae_s_groups_of_frames_are_kept_whole(frames, kept):
     assert any(said in text for text in ran.text) == (kept < frames)
 
 
+def test_frames_that_are_left_out_have_no_part_in_the_windows():
+    clip, masks = make_image(48, 96, batch=7, seed=1), torch.zeros(7, 48, 96)
+    masks[:, 20:28, 40:56] = 1
+    pasted = paste(clip, keyframes="", size=0.2)
+    alike = [crop(pasted, vae=tiny_wan_vae(), context_mask=masks, window_per_frame=moving) for moving in (True, False)]
+    masks[5:] = 1
+    for before, moving in zip(alike, (True, False), strict=True):
+        ran = crop(pasted, vae=tiny_wan_vae(), context_mask=masks, window_per_frame=moving)
+        assert ran.values[0].box == before.values[0].box and len(ran.values[1]) == 5
+
+
 def test_a_clip_goes_through_a_video_model_and_back():
     vae = tiny_wan_vae()
     ran = crop(paste(), vae=vae)

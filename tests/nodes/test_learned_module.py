@@ -156,6 +156,16 @@ def test_it_joins_another_controlnet(saved):
     assert not torch.equal(sampled(model, latent, *once), sampled(model, latent, *twice))
 
 
+def test_both_prompts_share_one_control_so_that_comfyui_runs_them_in_one_batch(saved):
+    name = saved(tiny_model("EPS"))
+    positive, negative = applied(name, random_latent())
+    assert positive[0][1]["control"] is negative[0][1]["control"]
+    # Behind different ControlNets each has its own.
+    again = [[[positive[0][0], {"control": control}]] for control in (positive[0][1]["control"], None)]
+    positive, negative = applied(name, random_latent(), *again)
+    assert positive[0][1]["control"] is not negative[0][1]["control"]
+
+
 def test_items_of_a_batch_get_their_own_conditions(saved):
     model, latent = tiny_model("FLOW"), random_latent(batch=2)
     name = saved(model, scale=0.3)

@@ -281,6 +281,25 @@ def test_a_latent_that_lost_its_companions_gives_a_warning(cropped, demo):
     assert len(said) == 1 and said[0].startswith("No mask: none is connected")
 
 
+def test_a_noise_mask_without_the_subject_does_not_take_the_harmonize_mask_s_place(cropped, demo):
+    _, (_, _, inpaint, harmonize, *_, latent) = cropped
+    wanted = sample("PhDHarmonizeSampler", demo, latent, denoise=0.6)[0]
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module("nodes.companions"), "warn", said.append)
+        inpainted = core.SetLatentNoiseMask().set_mask(latent, inpaint)[0]
+        ours = sample("PhDHarmonizeSampler", demo, inpainted, denoise=0.6)[0]
+        assert torch.equal(ours["samples"], wanted["samples"])
+        assert len(said) == 1 and said[0].startswith("The latent's noise mask leaves the subject out")
+        # One that changes part of the subject is meant for this sampler.
+        half = harmonize.clone()
+        half[..., : half.shape[-1] // 2] = 0
+        own = core.SetLatentNoiseMask().set_mask(latent, half)[0]
+        part = sample("PhDHarmonizeSampler", demo, own, denoise=0.6)[0]
+        by_hand = sample("PhDHarmonizeSampler", demo, latent, denoise=0.6, mask=half)[0]
+        assert torch.equal(part["samples"], by_hand["samples"]) and len(said) == 1
+
+
 def test_an_enlarged_latent_keeps_its_masks_and_leaves_out_its_reference(cropped, demo):
     (latent,) = core.LatentUpscaleBy().upscale(cropped[1][6], "nearest-exact", 2.0)
     said = []

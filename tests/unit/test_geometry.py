@@ -111,6 +111,12 @@ def test_to_text_holds_the_whole_placement():
     assert Placement(**json.loads(placement.to_text())) == placement
 
 
+def test_a_placement_takes_numbers_of_numpy():
+    placement = Placement(np.float32(0.25), np.float64(0.5), np.float32(0.5), np.int64(45), np.bool_(True))
+    assert placement == Placement(0.25, 0.5, 0.5, 45, True)
+    assert json.loads(placement.to_text())["x"] == 0.25
+
+
 @pytest.mark.parametrize(
     ("placement", "share"),
     [

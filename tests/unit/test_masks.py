@@ -187,6 +187,15 @@ def test_fill_holes_fills_what_does_not_reach_the_border():
     assert (fill_holes(mask) == square(20, 4, 16)).all()
 
 
+def test_fill_holes_leaves_larger_ones_than_asked():
+    mask = square(20, 4, 16)
+    mask[6:8, 6:8] = mask[10:13, 10:13] = 0
+    small = square(20, 4, 16)
+    small[10:13, 10:13] = 0
+    assert (fill_holes(mask, 4) == small).all() and (fill_holes(mask, 3) == mask).all()
+    assert (fill_holes(np.zeros((6, 6), np.float32), 9) == 0).all() and (fill_holes(np.ones((6, 6), np.float32), 9) == 1).all()
+
+
 def test_fill_holes_leaves_bays_and_soft_edges():
     mask = square(20, 4, 16)
     mask[0:10, 9] = 0

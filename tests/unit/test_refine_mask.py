@@ -34,10 +34,13 @@ def test_keep_decides_which_parts_of_the_mask_stay(keep, blocks):
     assert np.array_equal(keep_parts(raw, Prompt(box=(58, 10, 15, 15)), keep), mask_of(*blocks))
 
 
-def test_holes_are_filled():
+def test_small_holes_are_filled_and_openings_stay():
     mask = mask_of(LARGE)
-    mask[20:25, 20:25] = 0
+    mask[20:24, 20:24] = 0
     assert np.array_equal(refined(mask), mask_of(LARGE))
+    handle = mask_of(LARGE)
+    handle[18:28, 18:28] = 0
+    assert np.array_equal(refined(handle), handle)
 
 
 def test_a_threshold_makes_the_mask_hard_even_where_the_edge_is_refined():
