@@ -128,7 +128,9 @@ def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bo
         change = np.maximum(change, changed)
     if change is layers.change:
         return layers
-    fade, shadow_fade = fades_in_window(change, Box(0, 0, *Size.of(change)), edge_fade)
+    left, top, right, bottom = map(int, layers.goes_on)
+    framed = np.pad(change, ((top, bottom), (left, right)))
+    fade, shadow_fade = fades_in_window(framed, Box(left, top, *Size.of(change)), edge_fade)
     return replace(layers, change=change, fade=fade, shadow_fade=shadow_fade)
 
 

@@ -21,6 +21,7 @@ class Layers:
         change: what the model was allowed to change, [H,W].
         fade: how far the surround takes the model's pixels, [H,W].
         shadow_fade: how far it takes the model's shadow, [H,W]. Both are from `fades_in_window`.
+        goes_on: whether the scene goes on beyond the window's left, top, right and bottom side.
     """
 
     background: np.ndarray
@@ -29,6 +30,7 @@ class Layers:
     change: np.ndarray
     fade: np.ndarray
     shadow_fade: np.ndarray
+    goes_on: tuple[bool, bool, bool, bool] = (False, False, False, False)
 
     @cached_property
     def reached(self) -> np.ndarray:

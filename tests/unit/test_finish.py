@@ -1,5 +1,7 @@
 """Finishing any model's image: brought back, stitched, and with what it changed as far as asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from image_support import disc
@@ -187,6 +189,18 @@ def test_of_a_relit_foreground_in_other_surroundings_only_the_light_is_used(surr
     assert done.subject_fits
     # Around the subject the scene stays, but for a shadow of the rim's own rounding.
     assert np.abs(done.stitched.image - layers.background)[ring].max() < 2 / 255
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_came_along_fades_where_the_window_ends_inside_the_scene(goes_on):
+    layers, harmonized = scene()
+    image = harmonized.copy()
+    image[100:160, 200:] *= 0.4
+    layers = replace(layers, goes_on=(False, False, goes_on, False))
+    done = finished(layers, image, keep_changes=EVERYTHING, edge_fade=12)
+    edge, middle = done.stitched.used[120:140, -1], done.stitched.used[120:140, 225]
+    assert (edge < 0.2).all() if goes_on else (edge == 1).all()
+    assert (middle == 1).all()
 
 
 @pytest.mark.parametrize("shape", [(600, 1), (1, 600), (1, 1)])

@@ -19,54 +19,57 @@ test("a node that takes the value is added for each wanted node, also for one in
   assert.deepEqual(prompt.phd_run_to_2_3, { class_type: "PreviewAny", inputs: { source: ["2:3", 0] } });
 });
 
+/** A page that queues prompts of node 1 by ComfyUI's `api`, which keeps what it was given; and that `api`. */
+function makePage(graph) {
+  const queued = [],
+    waiting = [];
+  const api = {
+    queuePrompt: async (number, prompt, options) => queued.push([Object.keys(prompt.output), options]),
+  };
+  const app = {
+    graph,
+    graphToPrompt: async () => ({ output: { 1: { class_type: "A", inputs: {} } }, workflow: {} }),
+    isBusy: false,
+    async queuePrompt(number, batchCount, targets) {
+      waiting.push(targets);
+      if (app.isBusy) return false;
+      while (waiting.length)
+        await api.queuePrompt(number, await app.graphToPrompt(), { partialExecutionTargets: waiting.shift() });
+      return true;
+    },
+  };
+  return { app, api, queued };
+}
+
 test("only what was added is run, and nothing where the nodes are muted", async () => {
   const { graph, nodes } = makeGraph(),
-    queued = [];
-  const app = { graph, graphToPrompt: async () => ({ output: { 1: { class_type: "A", inputs: {} } }, workflow: {} }) };
-  const api = { queuePrompt: async (number, prompt, options) => queued.push([Object.keys(prompt.output), options]) };
+    { app, api, queued } = makePage(graph),
+    own = api.queuePrompt;
   await runToNodes(app, api, [nodes[1]]);
   assert.deepEqual(queued, [[["1", "phd_run_to_1"], { partialExecutionTargets: ["phd_run_to_1"] }]]);
   await runToNodes(app, api, [nodes[2]]);
   assert.equal(queued.length, 1);
+  assert.equal(api.queuePrompt, own);
 });
 
-/** A widget of a seed that counts up after each run, or before each but the first. */
-function makeSeed(changesBefore) {
-  const seed = { value: 1 };
-  let hasRun = false;
-  const control = {
-    beforeQueued: () => ((seed.value += Number(changesBefore && hasRun)), (hasRun = true)),
-    afterQueued: () => (seed.value += Number(!changesBefore)),
-  };
-  return { seed, widgets: [seed, control] };
-}
-
-for (const changesBefore of [false, true])
-  test(`a seed changes ${changesBefore ? "before" : "after"} each run as in a whole run, also in subgraphs`, async () => {
-    const { graph, nodes, inner } = makeGraph(),
-      ran = [];
-    const outer = makeSeed(changesBefore),
-      inside = makeSeed(changesBefore);
-    nodes[1].widgets = outer.widgets;
-    inner.widgets = inside.widgets;
-    const seeds = () => [outer.seed.value, inside.seed.value];
-    const app = { graph, graphToPrompt: async () => ({ output: { 1: { class_type: "A", inputs: { seed: seeds() } } } }) };
-    const api = { queuePrompt: async (_, prompt) => ran.push(prompt.output[1].inputs.seed) };
-    await runToNodes(app, api, [nodes[1]]);
-    await runToNodes(app, api, [nodes[1]]);
-    assert.deepEqual(ran, [
-      [1, 1],
-      [2, 2],
-    ]);
-    assert.deepEqual(seeds(), changesBefore ? [2, 2] : [3, 3]);
-  });
-
-test("a seed stays where ComfyUI refuses the prompt", async () => {
+test("a page that is still queueing another prompt takes this one next, and the other stays as it is", async () => {
   const { graph, nodes } = makeGraph(),
-    { seed, widgets } = makeSeed(false);
-  nodes[1].widgets = widgets;
-  const app = { graph, graphToPrompt: async () => ({ output: { 1: { class_type: "A", inputs: {} } } }) };
-  const api = { queuePrompt: () => Promise.reject(new Error("refused")) };
-  await assert.rejects(runToNodes(app, api, [nodes[1]]), /refused/);
-  assert.equal(seed.value, 1);
+    { app, api, queued } = makePage(graph),
+    own = api.queuePrompt;
+  app.isBusy = true;
+  await runToNodes(app, api, [nodes[1]]);
+  await api.queuePrompt(0, await app.graphToPrompt(), undefined);
+  app.isBusy = false;
+  await app.queuePrompt(0, 1, undefined);
+  assert.deepEqual(queued.map(([ids]) => ids), [["1"], ["1", "phd_run_to_1"], ["1"]]);
+  assert.equal(api.queuePrompt, own);
+});
+
+test("the page's own function is back where the page could not queue", async () => {
+  const { graph, nodes } = makeGraph(),
+    { app, api } = makePage(graph),
+    own = api.queuePrompt;
+  app.queuePrompt = async () => undefined;
+  await runToNodes(app, api, [nodes[1]]);
+  assert.equal(api.queuePrompt, own);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listenForWarnings } from "../../web/js/warnings.mjs";
+import { listenForWarnings, nodeInPrompt } from "../../web/js/warnings.mjs";
 
 /** An imitation of ComfyUI's `api`, and the warnings that were shown. */
 function listening() {
@@ -39,4 +39,15 @@ test("what is no list of texts is left alone", () => {
   send("executed", { node: "7", output: { phd_warnings: [1, "", null] } });
   send("phd_warnings", null);
   assert.deepEqual(shown, []);
+});
+
+test("a node is found by its id in the prompt, in a subgraph and around what runs inside it", () => {
+  const inner = { id: 7 },
+    outer = { id: 3, subgraph: { getNodeById: (id) => (id === "7" ? inner : undefined) } },
+    graph = { getNodeById: (id) => (id === "3" ? outer : undefined) };
+  assert.equal(nodeInPrompt(graph, "3"), outer);
+  assert.equal(nodeInPrompt(graph, "3.0.0.5"), outer);
+  assert.equal(nodeInPrompt(graph, "3:7"), inner);
+  assert.equal(nodeInPrompt(graph, "3:7.0.0.5"), inner);
+  assert.equal(nodeInPrompt(graph, "4"), undefined);
 });

@@ -30,26 +30,24 @@ export function addTargets(prompt, graph, nodes) {
 }
 
 /**
- * Calls a hook of all widgets, as the frontend does around each run: seeds change by it, before or after the run.
- * @param {any} graph the root graph @param {"beforeQueued" | "afterQueued"} hook
- */
-function callWidgets(graph, hook) {
-  for (const { nodes } of [graph, ...(graph.subgraphs?.values() ?? [])])
-    for (const node of nodes) for (const widget of node.widgets ?? []) widget[hook]?.({ isPartialExecution: true });
-}
-
-/**
- * Queues the graph of the page as far as some nodes. Rejects where ComfyUI refuses the prompt.
- * @param {{ rootGraph?: any, graph: any, graphToPrompt: () => Promise<any> }} app
- * @param {{ queuePrompt: (number: number, prompt: any, options: any) => Promise<any> }} api @param {any[]} nodes
+ * Queues the graph of the page as far as some nodes, by the page's own queuePrompt: it brings seeds, the login that API
+ * nodes need, and messages where ComfyUI refuses the prompt. Only what the prompt runs to is added on the way.
+ * @param {{ rootGraph?: any, graph: any, graphToPrompt: () => Promise<any>, queuePrompt: Function }} app
+ * @param {{ queuePrompt: Function }} api @param {any[]} nodes
  */
 export async function runToNodes(app, api, nodes) {
   const graph = app.rootGraph ?? app.graph;
-  callWidgets(graph, "beforeQueued");
-  const prompt = await app.graphToPrompt();
-  const partialExecutionTargets = addTargets(prompt.output, graph, nodes);
-  if (!partialExecutionTargets.length) return;
-  await api.queuePrompt(0, prompt, { partialExecutionTargets });
-  callWidgets(graph, "afterQueued");
-  graph.setDirtyCanvas?.(true, false);
+  const targets = addTargets((await app.graphToPrompt()).output, graph, nodes);
+  if (!targets.length) return;
+  const queue = api.queuePrompt;
+  const restore = () => (api.queuePrompt = queue);
+  api.queuePrompt = (/** @type {number} */ number, /** @type {any} */ prompt, /** @type {any} */ options) => {
+    if (String(options?.partialExecutionTargets) === String(targets)) {
+      addTargets(prompt.output, graph, nodes);
+      restore();
+    }
+    return queue.call(api, number, prompt, options);
+  };
+  // False: the page is still queueing another prompt, and takes this one next.
+  if ((await app.queuePrompt(0, 1, targets)) !== false) restore();
 }
