@@ -153,7 +153,7 @@ def of_items(held: Companions, latent: dict, count: int) -> Companions:
 def given_mask(mask: torch.Tensor | None, latent: dict, held: Companions | None, name: str) -> torch.Tensor | None:
     """A sampler's mask: the connected one, else the latent's noise mask, else the companion called `name`.
 
-    A noise mask that leaves the subject out is that of an inpainting before: it does not take the harmonize mask's place.
+    A noise mask that leaves the subject out is that of an inpainting before, and does not replace the harmonize mask.
 
     Raises:
         ValueError: the connected mask is the whole image's, while the latent shows a window.

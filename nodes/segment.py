@@ -175,10 +175,10 @@ class PhDSegment(io.ComfyNode):
         cutouts = [cut_out(opaque(one), mask) for one, mask in zip(images, masks, strict=True)]
         # A list without items would stop the graph.
         separate = [as_tensor([mask]) for found in subjects for mask in found.separate] or [as_tensor(masks[:1])]
-        boxes = [subject_box(mask) for mask in masks]
+        found_boxes = [subject_box(mask) for mask in masks]
         ui = show(map(preview, cutouts), messages)
-        ui |= {"phd_box": [None if one is None else one._asdict() for one in boxes]}
-        return io.NodeOutput(as_tensor(masks), stacked(cutouts), first_box(boxes), separate, ui=ui)
+        ui |= {"phd_box": [None if one is None else one._asdict() for one in found_boxes]}
+        return io.NodeOutput(as_tensor(masks), stacked(cutouts), first_box(found_boxes), separate, ui=ui)
 
 
 def written_prompt(box: str, positive: str, negative: str, size: Size) -> tuple[Prompt, list[Message]]:

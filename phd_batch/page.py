@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,14 @@ def page(cards: list[dict[str, Any]], columns: tuple[str, ...], total: int) -> s
     """The page's HTML, with its data in it."""
     names = ("row", "file", "before", "after", *columns, *SHOWN)
     data = [{name: found[name] for name in dict.fromkeys(names) if found.get(name) is not None} for found in cards]
-    # Names of files may contain anything, also a tag.
-    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
     head = f"{len(cards)} of {total} rows, the worst first" if len(cards) < total else f"{total} rows"
-    return (
-        PAGE.replace("HEAD", head)
-        .replace("SHOWN", json.dumps(list(dict.fromkeys([*columns, *SHOWN]))))
-        .replace("DATA", text)
-    )
+    texts = {"HEAD": head, "SHOWN": script_json(list(dict.fromkeys([*columns, *SHOWN]))), "DATA": script_json(data)}
+    return re.sub("|".join(texts), lambda found: texts[found[0]], PAGE)
+
+
+def script_json(value: Any) -> str:
+    """A value as it stands in a page's script. Names of files and columns may contain anything, also a tag."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 PAGE = """<!doctype html>

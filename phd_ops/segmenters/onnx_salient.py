@@ -90,7 +90,8 @@ class SalientModel:
             raise ValueError(sentence("{name}: {error}", name=Path(path).name, error=error)) from None
         self.half = layout.inputs[0].half
         try:
-            self.net = cv2.dnn.readNetFromONNX(path)
+            # On Windows OpenCV opens no path with letters beyond ASCII.
+            self.net = cv2.dnn.readNetFromONNX(path if path.isascii() else np.fromfile(path, np.uint8))
         except cv2.error as error:
             self.use_onnxruntime(error)
 

@@ -64,6 +64,13 @@ def test_the_page_shows_what_is_wrong_first_and_escapes_names(folder, ledger):
     assert Image.open(sheet).width > 1000
 
 
+def test_columns_may_have_any_name(folder, ledger):
+    columns = ("background", "METADATA <b>&")
+    text = write_page(folder, ledger, columns, "background")[0].read_text(encoding="utf-8")
+    shown, data = re.search(r"const shown = (\[.*?\]), data = (\[.*\]);", text).groups()
+    assert json.loads(shown)[:2] == [*columns] and len(json.loads(data)) == 3 and "<b>&" not in text
+
+
 def test_a_thumbnail_follows_its_image(folder, ledger):
     def shown():
         write_page(folder, ledger, COLUMNS, "background")

@@ -263,7 +263,9 @@ def test_logits_become_shares(tmp_path):
 
 def test_shares_are_taken_as_they_are_and_stretched(tmp_path):
     # (0.8 - 0.485) / 0.229 / 2 = 0.688 against (0.5 - 0.485) / 0.229 / 2 = 0.033.
-    network = SalientModel(written(tmp_path, onnx(weights=(0.5, 0.0, 0.0))))
+    folder = tmp_path / "Jürgen"
+    folder.mkdir()
+    network = SalientModel(written(folder, onnx(weights=(0.5, 0.0, 0.0))))
     found = network.predict(halves(0.5, 0.8))
     assert found[30, 5] == pytest.approx(0, abs=1e-5) and found[30, 85] == pytest.approx(1, abs=1e-5)
     # 0.197 at most is a network that sees nothing, and is not stretched.
