@@ -58,7 +58,7 @@ class Companions:
         return connected if connected is not None or own is None else {"samples": own}
 
     def taken(self, places: Sequence[int]) -> "Companions":
-        """Those of the scenes at these places, in this order."""
+        """The companions of the scenes at these places of the batch, in this order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         batches = {name: value for name, value in values.items() if isinstance(value, torch.Tensor) and len(value) > 1}
         return replace(

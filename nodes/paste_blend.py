@@ -401,7 +401,7 @@ def placements_used(jobs: list[Job], placed: list[dict[int, Placement]]) -> str:
 
 
 def placements_as_data(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[dict[str, Any] | None]:
-    """The same for callers over the API, in the history of a run."""
+    """Each subject's placement, or None, for callers over the API, in the history of a run."""
     return [None if one is None else asdict(one) for one in placements_by_subject(jobs, placed)]
 
 

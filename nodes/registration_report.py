@@ -14,7 +14,7 @@ LEAST_MOVED = 0.1
 
 
 def registration_report(done: Finished, registrations: Sequence[Registration]) -> dict[str, Any]:
-    """Its part of an image's entry in the node's report; of several seeds, the first one's registration."""
+    """How an image lay, for its entry in Stitch's report; of several seeds, the first one's registration."""
     report: dict[str, Any] = {
         "registration": "not needed",
         "motion": "none",
@@ -33,7 +33,7 @@ def registration_report(done: Finished, registrations: Sequence[Registration]) -
 
 
 def registration_messages(done: Finished, registrations: Sequence[Registration]) -> list[Message]:
-    """The same as messages on the node; nothing where the image lay as it should."""
+    """How an image lay, as messages on the node; nothing where it lay as it should."""
     seeds = list(registrations)
     if done.stitched.light is None:
         # Without a subject, or where the model changed nothing, it does not matter where it lay.

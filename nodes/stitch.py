@@ -360,7 +360,7 @@ def mean_gain(gain: np.ndarray, matte: np.ndarray) -> list[float]:
 
 
 def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:
-    """The same as messages on the node."""
+    """Light and identity of one finished image, as messages on the node."""
     if stitched.light is not None:
         messages = light_messages(report)
     elif report.get("registration") == UNLIKE:

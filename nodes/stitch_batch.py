@@ -68,7 +68,7 @@ class Batch:
         return replace(self.hard_layers(index, window), fade=fade, shadow_fade=shadow_fade)
 
     def hard_layers(self, index: int, window: Box) -> Layers:
-        """The same without fades."""
+        """The layers of image `index`, inside the window: with what may change in the fades' place."""
         batches = (self.scenes, self.composites, self.mattes, self.changes, self.changes, self.changes)
         scene = Size.of(self.scenes[0])
         right, bottom = window.x + window.width < scene.width, window.y + window.height < scene.height

@@ -27,7 +27,7 @@ def on_grid(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return mask
 
 
-def pool(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def greatest(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """A pixel mask [B,H,W] on the latent grid [B,height,width]: each cell has the greatest value of its pixels."""
     return torch.nn.functional.adaptive_max_pool2d(on_grid(mask, height, width)[:, None], (height, width))[:, 0]
 
@@ -43,7 +43,7 @@ def cover(mask: torch.Tensor, height: int, width: int, threshold: float = 1 / 25
     No averaging and no rounding: one old edge cell left in the known region drags the old lighting back. Measured, as a
     share of the subject's squared error: cover .09, nearest .64, bilinear .55.
     """
-    return (pool(mask, height, width) > threshold).float()
+    return (greatest(mask, height, width) > threshold).float()
 
 
 def changed_cells(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
@@ -61,7 +61,7 @@ def changed_cells(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 
 def cover_softly(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """A pixel mask [B,H,W] on the latent grid: as `cover`, but each cell has the value of its strongest pixel."""
-    return pool(mask, height, width) * cover(mask, height, width)
+    return greatest(mask, height, width) * cover(mask, height, width)
 
 
 def temporal_stride(images: int, frames: int) -> int | None:

@@ -80,7 +80,7 @@ class CropWindow:
         return replace(self, box=self.boxes[index], boxes=()) if self.boxes else self
 
     def in_padded_scene(self) -> "CropWindow":
-        """The same window in a scene that has its margins."""
+        """This window in a scene that has its margins."""
         left, top, *_ = self.margins
         boxes = tuple(box.moved(left, top) for box in self.boxes)
         return replace(self, box=self.box.moved(left, top), scene=self.margins.around(self.scene), boxes=boxes)

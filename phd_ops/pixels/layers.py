@@ -38,6 +38,6 @@ class Layers:
         return by_bands(np.maximum, self.matte, self.fade)
 
     def cut(self, slices: Slices | slice) -> "Layers":
-        """The same of a part of the window, or of some of its rows."""
+        """The layers of a part of the window, or of some of its rows."""
         arrays = (self.background, self.composite, self.matte, self.change, self.fade, self.shadow_fade)
         return Layers(*(array[slices] for array in arrays))

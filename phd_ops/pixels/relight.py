@@ -124,7 +124,7 @@ class LightReader:
 
     @cached_property
     def luma_smoothers(self) -> tuple[Smoother, Smoother]:
-        """The same of brightness alone."""
+        """Of changes of brightness alone: at the scale that separates light from texture, and at a much wider one."""
         return Smoother(self.luma_weight, self.sigma), Smoother(self.luma_weight, WIDE * self.sigma)
 
     @cached_property
@@ -274,7 +274,7 @@ class Light:
     identity: float = 1.0
 
     def with_change(self, change: np.ndarray, matte: np.ndarray) -> "Light":
-        """The same with another change of light, [H,W,3]."""
+        """This light with another change of light, [H,W,3]."""
         return replace(self, gain=np.exp(ease(change)), eased=eased_extreme(change, matte), change=change)
 
 

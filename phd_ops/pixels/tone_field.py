@@ -43,7 +43,7 @@ class ToneField:
         return gain, offset
 
     def in_rows(self, rows: slice, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """The same in some rows of an image, float32 [rows,width,3]."""
+        """The gain and the offset to be added in some rows of an image, float32 [rows,width,3] each."""
         u, v = ((2 * np.arange(side) + 1) / side - 1 for side in size)
         # Along a row it is a polynomial in u, and three places determine it.
         at = np.array([-1.0, 0.0, 1.0])
