@@ -35,7 +35,7 @@ class Clips:
     flickers: dict[int, Flicker] = field(default_factory=dict)
 
     def report(self, index: int) -> dict[str, Any]:
-        """How an image's shot flickers, for its entry in Stitch's report; None for an image that is no frame of a clip."""
+        """How an image's shot flickers, for its entry in Stitch's report; None where it is not a frame of a clip."""
         found = self.flickers.get(index)
         return {
             "flicker": None if found is None else round(found.steady, 5),

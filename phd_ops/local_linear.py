@@ -55,7 +55,10 @@ def local_linear_smooth(values: torch.Tensor, weight: torch.Tensor, sigma: float
 
     weight = weight.expand(len(values), 1, height, width)
     pooled = torch.cat(
-        [moments_of_cells(values[..., rows, :], weight[..., rows, :], u, v[rows], cell) for rows in in_strips(height, width, cell)],
+        [
+            cell_means(values[..., rows, :], weight[..., rows, :], u, v[rows], cell)
+            for rows in in_strips(height, width, cell)
+        ],
         2,
     )
     planes = fit_planes(pooled, max(1.0, sigma / cell)).to(values)
@@ -74,7 +77,7 @@ def in_strips(height: int, width: int, cell: int) -> Iterator[slice]:
         yield slice(top, min(top + step, height))
 
 
-def moments_of_cells(values: torch.Tensor, weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, cell: int) -> torch.Tensor:
+def cell_means(values: torch.Tensor, weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, cell: int) -> torch.Tensor:
     """Means over each cell of the weight, weight × coordinates and weight × values, [B,3+C,rows,columns]."""
     fields = (weight, weight * u, weight * v, weight * values)
     means = [F.avg_pool2d(field, cell, ceil_mode=True, divisor_override=cell**2) for field in fields]
