@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from phd_ops.latents.mask_grid import (
     changed_cells,
     cover,
+    greatest,
     on_grid,
     on_latent_frames,
     on_video_images,
-    pool,
     share,
     temporal_stride,
 )
@@ -471,7 +471,7 @@ def test_a_grid_covers_the_part_of_an_image_that_the_vae_takes(cell, extra):
     assert torch.equal(on_grid(mask, 9, 11), taken)
     cells = taken.unflatten(2, (11, cell)).unflatten(1, (9, cell))
     torch.testing.assert_close(share(mask, 9, 11), cells.mean((2, 4)))
-    assert torch.equal(pool(mask, 9, 11), cells.amax((2, 4)))
+    assert torch.equal(greatest(mask, 9, 11), cells.amax((2, 4)))
 
 
 def test_a_mask_of_another_shape_is_stretched_over_the_grid():
