@@ -73,7 +73,7 @@ class Batch:
         scene = Size.of(self.scenes[0])
         right, bottom = window.x + window.width < scene.width, window.y + window.height < scene.height
         goes_on = (window.x > 0, window.y > 0, right, bottom)
-        return Layers(*(item(batch, index)[window.slices] for batch in batches), goes_on)
+        return Layers(*(item(batch, index)[window.slices] for batch in batches), goes_on=goes_on)
 
     def look(self, index: int) -> Look:
         """What tells whether image `index` is a frame of a clip."""

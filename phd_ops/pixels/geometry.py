@@ -6,7 +6,6 @@ Coordinates are continuous: pixel i covers [i, i+1), so its center is i + 0.5 an
 import functools
 import json
 import math
-import numbers
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -16,6 +15,9 @@ import numpy as np
 from ..interrupt import bands, by_bands
 from ..quote import quoted
 from ..sentence import sentence
+
+# A link may bring NumPy's.
+NUMBERS = (int, float, np.integer, np.floating)
 
 
 class Size(NamedTuple):
@@ -170,7 +172,7 @@ class Placement:
         for name, low, high in (("x", -1e4, 1e4), ("y", -1e4, 1e4), ("size", 1e-4, 1e4), ("rotation", -1e12, 1e12)):
             value = getattr(self, name)
             # A NaN compares as false.
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, NUMBERS) or not low <= value <= high:
                 raise ValueError(
                     sentence(
                         "{name} is {value}; in a placement it must be a number from {low:g} to {high:g}.",

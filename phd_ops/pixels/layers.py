@@ -40,4 +40,4 @@ class Layers:
     def cut(self, slices: Slices | slice) -> "Layers":
         """The layers of a part of the window, or of some of its rows."""
         arrays = (self.background, self.composite, self.matte, self.change, self.fade, self.shadow_fade)
-        return Layers(*(array[slices] for array in arrays))
+        return Layers(*(array[slices] for array in arrays), goes_on=(False, False, False, False))
