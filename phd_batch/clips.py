@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from phd_batch.clip_parts import Join, Part, parts
+from phd_batch.clip_subject import ClipSubject, SubjectError, clip_subjects, subject_fault
 from phd_batch.graph import is_link, title
 from phd_batch.video import ENDING, Frame, VideoWriter, count_frames, is_video, read_frames
 
@@ -25,7 +26,7 @@ SAVER, TAKER = "SaveImage", "PhDBatchTaken"
 REPEATER = "RepeatImageBatch"
 # Video models take 8n + 1 frames, or 4n + 1, which these are too.
 STRIDE = 8
-# Nodes that place a subject, and the inputs that must not be a clip of it: its place depends on all of its frames.
+# Nodes that place a subject, and the inputs that are it.
 PLACERS, SUBJECT = ("PhDPasteBlend", "PhDInsertSubject"), ("subject", "subject_mask")
 MOST_WARNINGS = 20
 
@@ -113,7 +114,7 @@ def video_fault(workflow: dict, node_id: str, needs_alpha: bool, chunk: int) -> 
         return "a video has no transparency that shows the subject; add a column mask"
     for node in workflow.values():
         if node["class_type"] in PLACERS and [node_id, 0] in [node["inputs"].get(name) for name in SUBJECT]:
-            return "the subject cannot be a video, since its outline in all frames decides its size; take an image"
+            return subject_fault(workflow, node_id, node, tuple(LOADERS))
     return ""
 
 
@@ -156,9 +157,14 @@ def run_clip(
         ClipError, OSError, ValueError.
     """
     videos = {node_id: folder / node["inputs"]["image"] for node_id, node in prompt.items() if loads_video(node)}
-    first = next((node_id for node_id in videos if prompt[node_id]["class_type"] == "LoadImage"), next(iter(videos)))
+    images = [node_id for node_id in videos if prompt[node_id]["class_type"] == "LoadImage"]
     savers = [node_id for node_id, node in prompt.items() if node["class_type"] == SAVER]
     prompt = with_frames(prompt, videos)
+    try:
+        subjects, held = clip_subjects(prompt, videos)
+    except SubjectError as error:
+        raise ClipError(str(error)) from None
+    first = next(node_id for node_id in (*images, *videos) if node_id not in held)
     out.mkdir(parents=True, exist_ok=True)
     result = Result({node_id: out / f"{savers.index(node_id)}{ENDING}" for node_id in savers})
     total, padded, begun = count_frames(videos[first]) or 0, False, time.perf_counter()
@@ -167,13 +173,13 @@ def run_clip(
             node_id: Output(writers.enter_context(VideoWriter(file, videos[first])), first, chunk)
             for node_id, file in result.files.items()
         }
-        for part in parts(together(videos, first), chunk, goes_on):
+        for part in parts(together(videos, first, held), chunk, goes_on):
             length = len(part.frames)
-            taken, execution = run_part(prompt, part, whole_length(length) if padded else length, run)
+            taken, execution = run_part(prompt, part, subjects, whole_length(length) if padded else length, run)
             if not padded and min(map(len, taken.values())) < length < whole_length(length):
                 # The model takes fewer frames than these: it gets a few more, which are not used.
                 padded = True
-                taken, execution = run_part(prompt, part, whole_length(length), run)
+                taken, execution = run_part(prompt, part, subjects, whole_length(length), run)
             for node_id, images in taken.items():
                 if len(images) < length:
                     raise ClipError(
@@ -194,14 +200,17 @@ def whole_length(frames: int) -> int:
     return -(-(frames - 1) // STRIDE) * STRIDE + 1
 
 
-def run_part(prompt: dict, part: Part["Frames"], length: int, run: Callable[[dict], Any]) -> tuple[dict[str, Any], Any]:
+def run_part(
+    prompt: dict, part: Part["Frames"], subjects: list[ClipSubject], length: int, run: Callable[[dict], Any]
+) -> tuple[dict[str, Any], Any]:
     """The images of each node that saves, and the execution. length: how many frames are given; the last one is
     repeated."""
     frames = part.frames + part.frames[-1:] * (length - len(part.frames))
     for node_id in part.frames[0].of:
         GIVEN[node_id] = np.stack([frame.of[node_id].as_float() for frame in frames])
     TAKEN.clear()
-    execution = run(of_part(prompt, part.start, length))
+    placed = {one.node: one.keyframes(prompt[one.node]["inputs"], frames, part.start) for one in subjects}
+    execution = run(of_part(prompt, part.start, length, placed))
     return dict(TAKEN), execution
 
 
@@ -227,8 +236,11 @@ def with_frames(prompt: dict, videos: dict[str, Path]) -> dict:
     return found
 
 
-def of_part(prompt: dict, start: int, length: int) -> dict:
-    """The prompt of the frames from `start` on, with the part of the keyframes that is theirs."""
+def of_part(prompt: dict, start: int, length: int, placed: dict[str, str | None]) -> dict:
+    """The prompt of the frames from `start` on, with the part of the keyframes that is theirs.
+
+    placed: keyframes of the part for nodes whose subject is a video, by their ids.
+    """
     from phd_ops.pixels.keyframes import keyframes_of_part
 
     found = {}
@@ -241,6 +253,7 @@ def of_part(prompt: dict, start: int, length: int) -> dict:
             if is_link(keyframes):
                 raise ClipError(f"{title(node)}: keyframes is linked; for a video they must be written in the node.")
             inputs["keyframes"] = keyframes_of_part(keyframes, start, length)
+        inputs |= {"keyframes": text} if (text := placed.get(node_id)) else {}
         found[node_id] = {**node, "inputs": inputs}
     return found
 
@@ -258,16 +271,22 @@ class Frames:
     look: Any
 
 
-def together(videos: dict[str, Path], first: str) -> Iterator[Frames]:
-    """The frames of several videos side by side. Raises ClipError where one is shorter, or a frame has another size."""
+def together(videos: dict[str, Path], first: str, held: set[str]) -> Iterator[Frames]:
+    """The frames of several videos side by side. Raises ClipError where one is shorter, or a frame has another size.
+
+    held: those of a subject: their last frame is held where they are shorter, and the rest is not used.
+    """
     from phd_ops.pixels.shots import SCENE_SIDE, Look, small
 
     readers = {node_id: read_frames(file) for node_id, file in videos.items()}
     shapes: dict[str, tuple] = {}
+    last: dict[str, Frame] = {}
     while True:
         frames = {node_id: frame for node_id, reader in readers.items() if (frame := next(reader, None)) is not None}
-        if not frames:
+        if not set(frames) - held:
             return
+        last |= {node_id: frame for node_id, frame in frames.items() if node_id in held}
+        frames |= last
         if len(frames) < len(videos):
             raise ClipError("the videos have different numbers of frames; cut them to the same length.")
         for node_id, frame in frames.items():

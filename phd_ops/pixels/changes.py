@@ -60,9 +60,11 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     for sigma in SCALES:
         blurred = waiting(cv2.GaussianBlur, difference, (0, 0), sigma)
         size_of_change = largest_channel(np.abs(blurred, out=blurred))
-        times = size_of_change / classes.usual(size_of_change)
-        certain |= (times > CERTAIN) & shown
-        possible |= (times > POSSIBLE) & shown
+        # No smaller ones are changes: the usual ones are at least LEAST.
+        large = np.flatnonzero((size_of_change > POSSIBLE * LEAST) & shown)
+        times = size_of_change.ravel()[large] / classes.usual(size_of_change, large)
+        certain.ravel()[large[times > CERTAIN]] = True
+        possible.ravel()[large[times > POSSIBLE]] = True
     changed = cv2.dilate(drop_specks(reaching(certain, possible), LEAST_AREA), np.ones((3, 3), np.uint8))
     return (resize_mask(changed, *full) > 0.5).astype(np.float32)
 
@@ -102,19 +104,21 @@ class ContrastClasses:
         ranges = [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
         return cls(contrast, order, ranges, [float(median(rising[first:last])) for first, last in ranges])
 
-    def usual(self, difference: np.ndarray) -> np.ndarray:
-        """The usual (median) difference of pixels of each contrast, at least LEAST; [H,W].
+    def usual(self, difference: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The usual (median) difference of pixels of each contrast, at least LEAST, at some places of the image: [N].
 
-        It grows with the contrast: where much of one class was changed, the others tell its usual difference. Where
-        the difference is far too small for a change, it is LEAST.
+        It grows with the contrast: where much of one class was changed, the others tell its usual difference.
+
+        Args:
+            difference: [H,W].
+            places: [N], indices into it as one row.
         """
         values = difference.ravel()[self.order]
         medians = [float(median(values[first:last])) for first, last in self.ranges]
         # The largest non-decreasing function below the medians.
         rising = np.minimum.accumulate(medians[::-1])[::-1]
-        usual, large = np.full(difference.shape, LEAST, np.float32), difference > LEAST
-        usual[large] = np.maximum(np.interp(self.contrast[large], self.middles, rising), LEAST)
-        return usual
+        usual = np.interp(self.contrast.ravel()[places], self.middles, rising)
+        return np.maximum(usual, LEAST).astype(np.float32)
 
 
 def rising_order(values: np.ndarray) -> np.ndarray:

@@ -1,15 +1,16 @@
 """A subject's own colors, without the old background that shows through its soft edge."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from ..interrupt import bands, by_bands, check, waiting
-from .geometry import Size
+from ..interrupt import BAND, bands, by_bands, check, waiting
+from .geometry import Box, Size
 from .resample import COARSE_SIGMA, KERNEL_REACH, blur, reduce
-from .tiles import EMPTY, SOFT, tiles
+from .tiles import EMPTY, OPAQUE, SOFT, tiles
 
 # Wide windows about a pixel: their radius in pixels, and how much coarser the grid is that they are summed on. Then the
 # radius of the narrow one, which only the soft pixels need.
@@ -17,20 +18,28 @@ WINDOWS, RADIUS = ((96, 16), (24, 4)), 6
 # How strongly a window's colors are held to those of the wider window before it; and those of the whole image to its
 # mean color.
 RIDGE, WHOLE_RIDGE = 1e-3, 1e-6
+# Of a soft pixel's alpha: the least and the most.
+SOFT_RANGE = float(np.nextafter(np.float32(0), np.float32(1))), float(np.nextafter(np.float32(1), np.float32(0)))
 # A cut-out is opaque from here on: resampling rounds.
 OPAQUE_ENOUGH = 1 - 1e-5
 
 
-def times_alpha(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """An image's colors and its matte, each times the matte, [H,W,4]."""
-    product = np.empty((*matte.shape, 4), np.float32)
-    for rows in bands(*matte.shape):
-        cv2.multiply(cv2.merge([image[rows], matte[rows]]), cv2.merge([matte[rows]] * 4), product[rows])
-    return product
+def times_alpha(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, list[Box]]:
+    """An image's colors and its matte, each times the matte, [H,W,4]; and the boxes that hold the soft pixels."""
+    product, soft_boxes = np.zeros((*matte.shape, 4), np.float32), []
+    for kind, box in tiles(matte):
+        at = box.slices
+        if kind == OPAQUE:
+            # The channel that it adds is 1.
+            cv2.cvtColor(image[at], cv2.COLOR_RGB2RGBA, product[at])
+        elif kind == SOFT:
+            cv2.multiply(cv2.merge([image[at], matte[at]]), cv2.merge([matte[at]] * 4), product[at])
+            soft_boxes.append(box)
+    return product, soft_boxes
 
 
 def soft_colors(
-    image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray
+    image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray, soft_boxes: list[Box]
 ) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], np.ndarray]]:
     """The subject's own colors at all soft pixels, without the old background that shows through.
 
@@ -41,12 +50,12 @@ def soft_colors(
     Args:
         image: float32 [H,W,3] in 0..1.
         matte: float32 [H,W] in 0..1.
-        by_alpha: from `times_alpha`. All else that windows sum follows, since (1 - alpha) I = I - alpha I, and so on.
+        by_alpha, soft_boxes: from `times_alpha`. All else that windows sum follows, since (1 - alpha) I = I - alpha I,
+            and so on.
     Returns:
         Part by part, the pixels' places (rows, columns) and colors [N,3].
     """
     size = Size.of(matte)
-    soft_boxes = [box for kind, box in tiles(matte) if kind == SOFT]
     if not soft_boxes:
         return
     # A wide window is summed on a coarser grid.
@@ -56,43 +65,63 @@ def soft_colors(
     smaller = Size(max(1, smaller.width // 4), max(1, smaller.height // 4))
     fields[16] = reduce(fields[4][0], smaller), reduce(fields[4][1], smaller)
     means, alpha_means = (np.array(waiting(cv2.mean, field), np.float32) for field in fields[4])
-    foreground, background = separate(means, alpha_means, (means[:3], means[:3]), WHOLE_RIDGE)
+    both = separate(means, alpha_means, np.concatenate([means[:3], means[:3]]), WHOLE_RIDGE)
     for radius, coarser in WINDOWS:
         side = 2 * (radius // coarser) + 1
-        means, alpha_means = (waiting(cv2.blur, field, (side, side)) for field in fields[coarser])
-        foreground, background = (spread(color, Size.of(means)) for color in (foreground, background))
-        # The colors take the place of the means.
-        for rows in bands(*means.shape[:2]):
-            wider = foreground[rows], background[rows]
-            means[rows, :, :3], alpha_means[rows, :, :3] = separate(means[rows], alpha_means[rows], wider, RIDGE)
-        foreground, background = means[..., :3], alpha_means[..., :3]
-    both = by_bands(lambda one, other: np.concatenate([one, other], axis=2), foreground, background)
-    side = 2 * RADIUS + 1
-    for box in soft_boxes:
+        means, alpha_means = (channels(waiting(cv2.blur, field, (side, side))) for field in fields[coarser])
+        wider, both = spread(both, Size.of(means[0])), np.empty((6, *means.shape[1:]), np.float32)
+        for rows in bands(*means.shape[1:]):
+            both[:, rows] = separate(means[:, rows], alpha_means[:, rows], wider[:, rows], RIDGE)
+    both = np.ascontiguousarray(np.moveaxis(both, 0, -1))
+    for boxes in in_bands(soft_boxes):
         check()
-        near, part = box.grown(RADIUS).inside(size), matte[box.slices]
-        inner, soft = box.moved(-near.x, -near.y).slices, (part > 0) & (part < 1)
-        around = cv2.merge([image[near.slices], matte[near.slices]]), by_alpha[near.slices]
-        means, alpha_means = (cv2.blur(field, (side, side))[inner][soft] for field in around)
-        rows, columns = np.nonzero(soft)
-        places = rows + box.y, columns + box.x
-        wider = at_places(both, places, size)
-        own, behind = separate(means, alpha_means, (wider[:, :3], wider[:, 3:]), RIDGE)
-        found, alpha = image[places], matte[places][:, None]
-        yield places, np.clip(own + alpha * (found - alpha * own - (1 - alpha) * behind), 0, 1)
+        found = [window_means(image, matte, by_alpha, box) for box in boxes]
+        places, means = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        rows, columns = places
+        wider = np.ascontiguousarray(at_places(both, (rows, columns), size).T)
+        own, behind = np.split(separate(means[:4], means[4:], wider, RIDGE), 2)
+        seen, alpha = np.ascontiguousarray(image[rows, columns].T), matte[rows, columns]
+        yield (rows, columns), np.clip(own + alpha * (seen - alpha * own - (1 - alpha) * behind), 0, 1).T
 
 
-def spread(color: np.ndarray, size: Size) -> np.ndarray:
-    """One color [3], or a field of them [h,w,3], as a field of the given size."""
-    if color.ndim == 1:
-        return np.broadcast_to(color, (size.height, size.width, 3))
-    return waiting(cv2.resize, color, size)
+def in_bands(boxes: list[Box]) -> Iterator[list[Box]]:
+    """Boxes by groups that have about a band's pixels."""
+    pixels = np.cumsum([box.width * box.height for box in boxes])
+    for _, group in itertools.groupby(zip(pixels, boxes, strict=True), lambda one: one[0] // BAND):
+        yield [box for _, box in group]
+
+
+def window_means(image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the soft pixels in a box, int [2,N] (rows, columns), and the means of the narrow window around each
+    of them: of the colors and of alpha, then of the same times alpha, [8,N]."""
+    part = matte[box.slices]
+    found = cv2.findNonZero(cv2.inRange(part, *SOFT_RANGE))
+    if found is None:
+        return np.zeros((2, 0), int), np.zeros((8, 0), np.float32)
+    places = found.reshape(-1, 2).T[::-1] + [[box.y], [box.x]]
+    (top, left), (bottom, right) = places.min(axis=1).tolist(), places.max(axis=1).tolist()
+    near = Box(left, top, right + 1 - left, bottom + 1 - top).grown(RADIUS).inside(Size.of(matte))
+    side, (rows, columns) = 2 * RADIUS + 1, places - [[near.y], [near.x]]
+    means = [cv2.blur(field[near.slices], (side, side))[rows, columns].T for field in (image, matte, by_alpha)]
+    return places, np.vstack(means)
+
+
+def channels(field: np.ndarray) -> np.ndarray:
+    """A field [H,W,C] as [C,H,W], whose values follow one another in memory: NumPy works on those much faster."""
+    return np.ascontiguousarray(np.moveaxis(field, -1, 0))
+
+
+def spread(colors: np.ndarray, size: Size) -> np.ndarray:
+    """Two colors [6], or a field of them [6,h,w], as a field of the given size [6,H,W]."""
+    if colors.ndim == 1:
+        return np.broadcast_to(colors[:, None, None], (6, size.height, size.width))
+    return np.stack([waiting(cv2.resize, channel, size) for channel in colors])
 
 
 def at_places(field: np.ndarray, places: tuple[np.ndarray, np.ndarray], size: Size) -> np.ndarray:
     """A field [h,w,C], enlarged to a size as `spread` does, at some pixels there (rows, columns): [N,C]."""
     (row, below, down), (column, beside, across) = (
-        neighbors(at, length, enlarged)
+        [table[at] for table in neighbors(length, enlarged)]
         for at, length, enlarged in zip(places, field.shape, (size.height, size.width), strict=False)
     )
     lines = []
@@ -103,30 +132,28 @@ def at_places(field: np.ndarray, places: tuple[np.ndarray, np.ndarray], size: Si
     return upper + down * (lower - upper)
 
 
-def neighbors(at: np.ndarray, length: int, enlarged: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of places along a side that is enlarged: the pixels [N] before and behind, and how far on each lies [N,1]."""
-    place = np.clip((at + 0.5) * (length / enlarged) - 0.5, 0, length - 1)
+def neighbors(length: int, enlarged: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each place along a side that is enlarged: the pixels [N] before and behind, and how far on it lies [N,1]."""
+    place = np.clip((np.arange(enlarged) + 0.5) * (length / enlarged) - 0.5, 0, length - 1)
     before = place.astype(int)
     return before, np.minimum(before + 1, length - 1), (place - before).astype(np.float32)[:, None]
 
 
-def separate(
-    means: np.ndarray, alpha_means: np.ndarray, wider: tuple[np.ndarray, np.ndarray], ridge: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The colors F and B [...,3] that explain windows best.
+def separate(means: np.ndarray, alpha_means: np.ndarray, wider: np.ndarray, ridge: float) -> np.ndarray:
+    """The colors F and B that explain windows best, [6,...]: first F, then B.
 
     Args:
-        means, alpha_means: of a window's colors and alpha, and of the same times alpha: [...,4].
-        wider: F and B of the wider window before, [...,3].
+        means, alpha_means: of a window's colors and alpha, and of the same times alpha: [4,...].
+        wider: F and B of the wider window before, [6,...].
         ridge: the weight of those.
     """
-    i, a = means[..., :3], means[..., 3:]
-    ai, aa = alpha_means[..., :3], alpha_means[..., 3:]
+    i, a = means[:3], means[3]
+    ai, aa = alpha_means[:3], alpha_means[3]
     ab, bb = a - aa, 1 - 2 * a + aa + ridge
     aa = aa + ridge
-    fi, bi = ai + ridge * wider[0], i - ai + ridge * wider[1]
+    fi, bi = ai + ridge * wider[:3], i - ai + ridge * wider[3:]
     determinant = aa * bb - ab * ab
-    return (bb * fi - ab * bi) / determinant, (aa * bi - ab * fi) / determinant
+    return np.concatenate([(bb * fi - ab * bi) / determinant, (aa * bi - ab * fi) / determinant])
 
 
 def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False) -> np.ndarray:
@@ -135,11 +162,11 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
     Args:
         is_cutout: the image's soft pixels hold the subject's own colors already, as images with alpha do.
     """
-    cutout = times_alpha(image, matte)
+    cutout, soft_boxes = times_alpha(image, matte)
     # All before any is written: windows overlap.
-    found = [] if is_cutout else list(soft_colors(image, matte, cutout))
-    for rows in bands(*matte.shape):
-        cv2.insertChannel(matte[rows], cutout[rows], 3)
+    found = [] if is_cutout else list(soft_colors(image, matte, cutout, soft_boxes))
+    for box in soft_boxes:
+        cv2.insertChannel(matte[box.slices], cutout[box.slices], 3)
     for places, own in found:
         cutout[(*places, slice(3))] = own * matte[places][:, None]
     return cutout
@@ -160,19 +187,31 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
     # A wide blur is made of the whole image, on a coarser grid.
     wide = blur(cutout, sigma) if sigma > COARSE_SIGMA else None
     colors = np.zeros((*cutout.shape[:2], 3), np.float32)
-    for kind, box in tiles(cutout[..., 3], reach, OPAQUE_ENOUGH):
-        at = box.slices
+    alpha = waiting(cv2.extractChannel, cutout, 3)
+    for kind, box in tiles(alpha, reach, OPAQUE_ENOUGH):
         if kind != EMPTY:
-            cv2.cvtColor(cutout[at], cv2.COLOR_RGBA2RGB, colors[at])
+            cv2.cvtColor(cutout[box.slices], cv2.COLOR_RGBA2RGB, colors[box.slices])
         if kind != SOFT:
             continue
-        near = box.grown(reach).inside(size)
-        blurred = wide[at] if wide is not None else blur(cutout[near.slices], sigma)[box.moved(-near.x, -near.y).slices]
+        edge = edge_box(alpha, box, reach)
+        if 0 in edge.size:
+            continue
+        at, near = edge.slices, edge.grown(reach).inside(size)
+        inner = edge.moved(-near.x, -near.y).slices
+        blurred = wide[at] if wide is not None else blur(cutout[near.slices], sigma)[inner]
         # Between the core and where there is nothing left to extend.
-        rim = (cutout[at][..., 3] < OPAQUE_ENOUGH) & (blurred[..., 3] > 1e-6)
+        rim = np.nonzero((alpha[at] < OPAQUE_ENOUGH) & (cv2.extractChannel(blurred, 3) > 1e-6))
         around, own = blurred[rim], cutout[at][rim]
         # Where little is left of the subject its own colors are noise: there those around it are given weight.
         weight = 0.03 * (1 - own[:, 3:])
         extended = (own[:, :3] + weight * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + weight)
         colors[at][rim] = extended.clip(0, 1)
     return colors
+
+
+def edge_box(alpha: np.ndarray, box: Box, reach: int) -> Box:
+    """The part of a box that is not opaque and has something within `reach` pixels; its sides are 0 if nothing is."""
+    around = box.grown(reach).inside(Size.of(alpha))
+    there = cv2.boundingRect(cv2.inRange(alpha[around.slices], SOFT_RANGE[0], 1))
+    see_through = cv2.boundingRect(cv2.inRange(alpha[box.slices], 0, OPAQUE_ENOUGH))
+    return Box(*there).moved(around.x, around.y).grown(reach).within(Box(*see_through).moved(box.x, box.y))

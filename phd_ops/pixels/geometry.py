@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands
@@ -139,16 +140,13 @@ def box_around(points: np.ndarray) -> Box:
 
 def bounding_box(mask: np.ndarray, threshold: float = 0.0) -> Box | None:
     """The smallest box around all pixels of an [H,W] mask above `threshold`; None where there is none."""
-    in_rows, in_columns = np.zeros(mask.shape[0], bool), np.zeros(mask.shape[1], bool)
-    for band in bands(*mask.shape):
-        inside = mask[band] > threshold
-        in_rows[band] = inside.any(axis=1)
-        in_columns |= inside.any(axis=0)
-    rows, columns = np.flatnonzero(in_rows), np.flatnonzero(in_columns)
-    if rows.size == 0:
-        return None
-    x, y = int(columns[0]), int(rows[0])
-    return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
+    found: Box | None = None
+    for rows in bands(*mask.shape):
+        inside = np.ascontiguousarray(mask[rows] > threshold).view(np.uint8)
+        box = Box(*cv2.boundingRect(inside)).moved(0, rows.start)
+        if 0 not in box.size:
+            found = box if found is None else found.joined(box)
+    return found
 
 
 @dataclass(frozen=True)

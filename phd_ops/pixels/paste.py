@@ -23,6 +23,8 @@ from .resample import moved, resample
 BLENDS = ("alpha", "multi-band", "Poisson", "Poisson mixed")
 # At this many sigmas from a hard edge, its Gaussian falls below LEAST_ALPHA. The placement editor draws the same reach.
 FEATHER_REACH = 2.66
+# What is not above this counts as nothing.
+BELOW_LEAST = float(np.nextafter(np.float32(LEAST_ALPHA), np.float32(0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +146,16 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
         premultiplied(subject.image[near.slices], matte[near.slices], subject.is_cutout), local, work.size, border
     )
     # The filter's weights sum to 1 only up to rounding, and an opaque pixel must be opaque.
-    own = by_bands(lambda band: np.where(band[..., 3] > 1 - 1e-5, np.float32(1), band[..., 3]), cutout)
+    own = waiting(cv2.extractChannel, cutout, 3)
+    for rows in bands(*own.shape):
+        np.putmask(own[rows], own[rows] > 1 - 1e-5, 1)
     alpha = feather(own, softness)
     if reaches_frame:
         # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
         whole = waiting(np.ones, near.size[::-1], np.float32)
         frame = resample(whole, local, work.size, cv2.BORDER_CONSTANT)
         own, alpha = by_bands(np.multiply, own, frame), by_bands(np.multiply, alpha, frame)
-    alpha = by_bands(lambda band: np.where(band < LEAST_ALPHA, np.float32(0), band), alpha)
+    _, alpha = waiting(cv2.threshold, alpha, BELOW_LEAST, 0, cv2.THRESH_TOZERO)
     inner = region.moved(-work.x, -work.y).slices
     return Placed(region, extend(cutout, extent)[inner], own[inner], alpha[inner])
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..interrupt import by_bands
 from ..local_linear import structure_sigma
 from ..sentence import sentence
-from .color import linear_to_srgb, luma, srgb_to_linear
+from .color import linear_to_srgb, log, luma, srgb_to_linear
 from .smoother import Smoother
 
 # Light is first estimated at this many times the scale that separates it from texture: nearly as one plane.
@@ -54,7 +54,7 @@ def light_sigma(matte: np.ndarray) -> float:
 
 def log_light(image: np.ndarray) -> np.ndarray:
     """Natural logarithm of linear light, float32 [H,W,3]."""
-    return by_bands(lambda band: np.log(srgb_to_linear(band) + np.float32(DARK)), image)
+    return by_bands(lambda band: log(srgb_to_linear(band) + np.float32(DARK)), image)
 
 
 def pixel_weight(image: np.ndarray) -> np.ndarray:
@@ -136,6 +136,10 @@ class LightReader:
         """The composite's fine structure, see `fine_structure`."""
         return self.fine_structure(self.log_light)
 
+    @cached_property
+    def fine_power(self) -> float:
+        return float(np.vdot(self.core_weight * self.fine, self.fine))
+
     def change(self, after: np.ndarray, before: np.ndarray, luma_only: bool = False) -> np.ndarray:
         """The smooth change of light from log light `before` to log light `after`, over the matte.
 
@@ -166,11 +170,10 @@ class LightReader:
     def identity(self, light: np.ndarray) -> float:
         """How far the subject in an image, given as log light, is still itself: the correlation of its fine structure
         with the composite's, at most 1. A subject without any (plain) counts as itself."""
-        weight, fine = self.core_weight, self.fine_structure(light)
-        product, one, other = (
-            float((weight * a * b).sum()) for a, b in ((fine, self.fine), (fine, fine), (self.fine, self.fine))
-        )
-        return 1.0 if other <= PLAIN**2 * weight.sum() else product / math.sqrt(max(one * other, 1e-12))
+        fine, other = self.fine_structure(light), self.fine_power
+        weighted = self.core_weight * fine
+        product, one = float(np.vdot(weighted, self.fine)), float(np.vdot(weighted, fine))
+        return 1.0 if other <= PLAIN**2 * self.core_weight.sum() else product / math.sqrt(max(one * other, 1e-12))
 
 
 def change_of_light(
@@ -231,6 +234,8 @@ def ease(change: np.ndarray) -> np.ndarray:
     """
     knee, limit = np.float32(math.log(EASED_GAIN)), np.float32(math.log(MAX_GAIN))
     size = np.abs(change)
+    if not (size > knee).any():
+        return change
     eased = knee + (limit - knee) * np.tanh((size - knee) / (limit - knee))
     return np.where(size > knee, np.copysign(eased, change), change)
 
@@ -241,6 +246,8 @@ def eased_extreme(change: np.ndarray, matte: np.ndarray) -> tuple[float, float] 
     Args:
         change: natural logs of gains as estimated, [H,W,3].
     """
+    if np.abs(change).max() <= math.log(EASED_GAIN):
+        return None
     seen = change[matte > 0.5]
     furthest = seen.flat[np.abs(seen).argmax()] if seen.size else np.float32(0)
     if abs(furthest) <= math.log(EASED_GAIN):
@@ -367,7 +374,7 @@ def shadow_gain(harmonized: np.ndarray, before: np.ndarray, matte: np.ndarray) -
     Returns:
         float32 [H,W,1].
     """
-    after, before = (np.log(luma(srgb_to_linear(image)) + DARK) for image in (harmonized, before))
+    after, before = (log(luma(srgb_to_linear(image)) + np.float32(DARK)) for image in (harmonized, before))
     sigma = max(LEAST_SIGMA, 0.25 * light_sigma(matte))
     smoothed = Smoother(1 - matte, sigma)(after - before)
     return np.exp(np.clip(smoothed, -np.log(MAX_GAIN), 0))

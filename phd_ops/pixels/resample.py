@@ -12,6 +12,8 @@ from .geometry import Box, Margins, Size
 MIRRORED_SIDE = 256
 # A wider Gaussian, in pixels, is computed on a coarser grid, finely enough for any eye.
 COARSE_SIGMA = 8.0
+# Ways to go on beyond an image that need no warp.
+EXTENDED = cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE
 # OpenCV cuts a Gaussian of floats off at this many sigmas.
 KERNEL_REACH = 4
 
@@ -102,9 +104,11 @@ def resample(
 ) -> np.ndarray:
     """Warps [H,W], [H,W,3] or a cut-out [H,W,4] by a continuous affine matrix, from source to destination.
 
-    A whole-pixel shift copies. A reduction is antialiased first (area), then the rest is one warp.
+    A shift by whole pixels keeps every bit; what it adds nothing to is a view. A reduction is antialiased first (area),
+    then the rest is one warp.
 
     Args:
+        image: its values are in 0..1.
         matrix: float64 [2,3].
         size: of the destination.
         border: what lies beyond the source, a cv2.BORDER_ constant.
@@ -112,6 +116,12 @@ def resample(
     """
     linear, offset = matrix[:, :2], matrix[:, 2]
     if np.allclose(linear, np.eye(2), atol=1e-9) and np.allclose(offset, np.round(offset), atol=1e-6):
+        x, y = (round(value) for value in offset)
+        shown = Box(x, y, *Size.of(image)).inside(size)
+        if border in EXTENDED and out is None and 0 not in shown.size:
+            left, top, right, bottom = shown.x, shown.y, shown.x + shown.width, shown.y + shown.height
+            margins = Margins(left, top, size.width - right, size.height - bottom)
+            return pad(image[shown.moved(-x, -y).slices], margins, repeat=border == cv2.BORDER_REPLICATE)
         matrix, interpolation = np.column_stack([np.eye(2), np.round(offset)]), cv2.INTER_NEAREST
     else:
         scale = float(np.sqrt(abs(np.linalg.det(linear))))

@@ -54,11 +54,13 @@ class Surround:
 
     def darken(self, background: np.ndarray, shadow: np.ndarray) -> np.ndarray:
         """The background [H,W,3] under the shadow, as far as it takes it."""
-        dark = shadow > 0
-        if not dark.any():
+        if not shadow.any():
             return background
-        darker, own = background.copy(), background[dark]
-        darker[dark] = own + shadow[dark][:, None] * (relight(own, self.gain[dark][:, None]) - own)
+        darker = relight(background, self.gain[..., None])
+        darker -= background
+        # Where there is no shadow, adding 0 leaves every bit.
+        darker *= cv2.merge([shadow] * 3)
+        darker += background
         return darker
 
 

@@ -15,6 +15,8 @@ from .tone_field import TERMS, Cells, ToneField, fit_field, median
 CELL, LEAST_CELLS = 8, 16
 # With fewer than this, it is constant.
 LEAST_FIELD_CELLS = 100
+# The first fit needs no more pixels: it only tells what changed.
+MOST_PIXELS = 2**14
 # How strongly the noise that is left ties a color shift's gain to 1.
 NOISE_TIE = 30.0
 # A shift too small to see counts as none: a tenth of an 8-bit level.
@@ -137,7 +139,7 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     inside = np.flatnonzero(sound)
     if len(inside) < LEAST_CELLS * CELL**2 or min(sound.shape) < CELL:
         return NO_SHIFT
-    some = inside[:: max(1, len(inside) // 65536)]
+    some = inside[:: max(1, len(inside) // MOST_PIXELS)]
     x, y = (image.reshape(-1, 3)[some].astype(np.float64) for image in (shifted, original))
     gain, offset, outlying = robust_line(x, y, noise_tie=0)
     if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():

@@ -106,3 +106,32 @@ def test_clips_that_follow_one_another_do_not_get_each_others_frames(tmp_path, r
         )
         found = np.stack([frame.pixels for frame in read_frames(result.files["3"])])
         assert np.array_equal(found, 255 - frames)
+
+
+def test_a_subject_that_is_a_video_lies_in_parts_where_it_lies_at_once(tmp_path, ran):
+    inputs, count = Path(folder_paths.get_input_directory()), 20
+    background, numbers = ran[0][:count], np.arange(count + 3)
+    write_video(inputs / "subject_background.mkv", background)
+    images = np.stack([(255 * scene(4 + number % 3, (40, 30))).round().astype(np.uint8) for number in numbers])
+    masks = np.zeros_like(images)
+    for number in numbers:
+        # Its outline changes, and so does its box from part to part.
+        masks[number, 4 : 12 + number % 15, 5 + number % 4 : 15 + number] = 255
+    write_video(inputs / "subject_itself.mkv", images)
+    write_video(inputs / "subject_masks.mkv", masks)
+    paste = workflow()["6"]["inputs"] | {"background": ["1", 0], "subject": ["2", 0], "subject_mask": ["3", 0]}
+    given = {
+        "1": node("LoadImage", image="subject_background.mkv"),
+        "2": node("LoadImage", image="subject_itself.mkv"),
+        "3": node("LoadImageMask", image="subject_masks.mkv", channel="red"),
+        "6": node("PhDPasteBlend", **paste),
+        "13": node("SaveImage", images=["6", 1], filename_prefix="x"),
+    }
+    found = []
+    for chunk in (count, 8):
+        result = clips.run_clip(given, inputs, tmp_path / str(chunk), chunk, run_workflow, lambda *_: None)
+        found.append(np.stack([frame.pixels for frame in read_frames(result.files["13"])]).astype(int))
+    whole, parts = found
+    assert len(whole) == count and (whole != background).any(axis=(1, 2, 3)).all()
+    # In levels. Placements are rounded to a millionth.
+    assert np.abs(whole - parts).max() <= 1

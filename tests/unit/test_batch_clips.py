@@ -1,6 +1,5 @@
 """Videos are run in parts, from file to file: memory is that of a part, and the parts join without a jump."""
 
-import itertools
 import tracemalloc
 from types import SimpleNamespace
 
@@ -12,7 +11,9 @@ from devtools.videos import write_video
 from phd_batch import clips
 from phd_batch.clip_parts import Join, parts, shared_frames
 from phd_batch.video import VideoWriter, read_frames
+from phd_ops.pixels.geometry import Placement, Size, joined_box
 from phd_ops.pixels.keyframes import keyed_values, keyframes_of_part, read_keyframes
+from phd_ops.pixels.paste import exemplar_matrix, subject_box
 
 
 def noise(count, height=12, width=16, seed=0):
@@ -182,11 +183,107 @@ def test_a_still_that_was_repeated_for_a_clip_is_replaced_by_the_video(tmp_path)
     assert found["save"]["inputs"] == {"images": ["0", 0], "node": "save"}
 
 
-def test_an_exemplar_cannot_be_a_video_and_servers_run_none():
-    placed = {"class_type": "PhDPasteBlend", "inputs": {"subject": ["0", 0], "background": ["1", 0]}}
-    given = prompt("a.mkv", "b.mkv") | {"paste": placed}
-    assert "subject cannot be a video" in clips.video_fault(given, "0", False, 8)
-    assert clips.video_fault(given, "1", False, 8) == ""
+def with_subject(**more):
+    """Places a subject that is a video, with its masks, in a video."""
+    inputs = {"background": ["0", 0], "subject": ["1", 0], "subject_mask": ["2", 0], "size": 0.5, "rotation": 10.0}
+    given = prompt("a.mkv", "s.mkv") | {"paste": {"class_type": "PhDPasteBlend", "inputs": inputs | more}}
+    given["2"] = {"class_type": "LoadImageMask", "inputs": {"image": "m.mkv", "channel": "red"}}
+    return given
+
+
+def write_subject(folder, scenes, count, size=(30, 40)):
+    """The videos of `with_subject`: the subject is a box that moves, and shows its frame's number."""
+    write_video(folder / "a.mkv", np.repeat(noise(1, 60, 80), scenes, axis=0))
+    subjects, masks = np.zeros((count, *size, 3), np.uint8), np.zeros((count, *size, 3), np.uint8)
+    for number in range(count):
+        subjects[number] = number
+        masks[number, 5 + number % 7 : 20, 3 + number % 11 : 25 + number % 5] = 255
+    write_video(folder / "s.mkv", subjects)
+    write_video(folder / "m.mkv", masks)
+    return masks[..., 0] / np.float32(255)
+
+
+def run_parts(given, tmp_path):
+    """The keyframes and the subjects' and masks' frames of each part, and its start."""
+    found = []
+
+    def run(part):
+        clips.TAKEN["save"] = TensorLike(clips.GIVEN["0"])
+        found.append((part["paste"]["inputs"].get("keyframes"), clips.GIVEN["1"].copy(), clips.GIVEN["2"][..., 0]))
+        return SimpleNamespace(model_calls={}, outputs={})
+
+    clips.run_clip(given, tmp_path, tmp_path / "out", 8, run, lambda *_: None)
+    return found
+
+
+@pytest.mark.parametrize("count", [21, 12, 40])
+def test_a_subject_that_is_a_video_lies_in_every_part_where_the_whole_clip_has_it(count, tmp_path):
+    masks = write_subject(tmp_path, 21, count)
+    given = with_subject(keyframes="0: x 0.2, size 0.4, ease\n20: x 0.8, y 0.3, size 0.7, flip")
+    # A shorter one holds its last frame, and of a longer one the rest is not used.
+    shown = np.minimum(np.arange(21), count - 1)
+    whole, scene = joined_box([subject_box(masks[frame]) for frame in shown]), Size(80, 60)
+    values = keyed_values(read_keyframes(given["paste"]["inputs"]["keyframes"]), 21)
+    starts = [part.start for part in parts(range(21), 8, lambda *_: True)]
+    found = run_parts(given, tmp_path)
+    assert len(found) == len(starts) > 2
+    for start, (text, subjects, own) in zip(starts, found, strict=True):
+        assert np.array_equal(np.rint(subjects[:, 0, 0, 0] * 255), shown[start : start + 8])
+        box = joined_box([subject_box(mask) for mask in own])
+        keyed = keyed_values(read_keyframes(text), 8)
+        for frame in range(8):
+            placed = Placement(**{name: column[frame].item() for name, column in keyed.items()})
+            wanted = {name: column[start + frame].item() for name, column in values.items()}
+            matrix = exemplar_matrix(whole, Placement(**{"rotation": 10.0, **wanted}), scene)
+            assert np.allclose(exemplar_matrix(box, placed, scene), matrix, rtol=0, atol=1e-9)
+
+
+def test_without_keyframes_a_subject_that_is_a_video_stays_where_the_widgets_have_it(tmp_path):
+    masks = write_subject(tmp_path, 12, 12)
+    whole, scene = joined_box([subject_box(mask) for mask in masks]), Size(80, 60)
+    for text, _, own in run_parts(with_subject(x=0.3), tmp_path):
+        box = joined_box([subject_box(mask) for mask in own])
+        keyed = keyed_values(read_keyframes(text), 8)
+        placed = Placement(**{name: column[3].item() for name, column in keyed.items()})
+        wanted = exemplar_matrix(whole, Placement(0.3, 0.6, 0.5, 10.0), scene)
+        assert np.allclose(exemplar_matrix(box, placed, scene), wanted, rtol=0, atol=1e-9)
+
+
+def test_a_part_without_a_subject_keeps_its_keyframes(tmp_path):
+    write_subject(tmp_path, 12, 12)
+    write_video(tmp_path / "m.mkv", np.zeros((12, 30, 40, 3), np.uint8))
+    found = run_parts(with_subject(keyframes="0: x 0.5"), tmp_path)
+    assert found[0][0] == keyframes_of_part("0: x 0.5", 0, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x": ["7", 0]}, "x is linked"),
+        ({"background": ["7", 0]}, "needs a background that is one"),
+        ({"size": (20, 20)}, "20×20"),
+    ],
+)
+def test_what_a_subject_that_is_a_video_cannot_have_is_one_sentence(change, words, tmp_path):
+    size = change.pop("size", (30, 40))
+    write_subject(tmp_path, 9, 9)
+    if size != (30, 40):
+        write_video(tmp_path / "m.mkv", np.full((9, *size, 3), 255, np.uint8))
+    given = with_subject(**change) | {"7": {"class_type": "PrimitiveFloat", "inputs": {}}}
+    with pytest.raises((clips.ClipError, ValueError), match=words):
+        run_parts(given, tmp_path)
+
+
+def test_which_subjects_can_be_videos_and_servers_run_none():
+    given = with_subject()
+    assert clips.video_fault(given, "1", False, 8) == clips.video_fault(given, "2", False, 8) == ""
+    assert clips.video_fault(given, "0", False, 8) == ""
     assert "--server" in clips.video_fault(given, "1", False, 0)
-    assert "mask" in clips.video_fault(given, "1", True, 8)
-    assert "Save Image" in clips.video_fault(dict(itertools.islice(given.items(), 2)), "1", False, 8)
+    assert "column mask" in clips.video_fault(given, "1", True, 8)
+    assert "track is connected" in clips.video_fault(with_subject(track=["9", 0]), "1", False, 8)
+    given["2"]["class_type"] = "PhDSegment"
+    assert "needs its mask as a video too" in clips.video_fault(given, "1", False, 8)
+    given["paste"]["class_type"] = "PhDInsertSubject"
+    assert "Insert Subject" in clips.video_fault(given, "1", False, 8)
+    del given["save"]
+    assert "Save Image" in clips.video_fault(given, "1", False, 8)

@@ -197,7 +197,7 @@ def test_a_wide_soft_skirt_is_not_cut_off():
 def estimate_foreground(image, matte):
     """An image with the subject's own colors at its soft pixels."""
     found = image.copy()
-    for places, own in soft_colors(image, matte, times_alpha(image, matte)):
+    for places, own in soft_colors(image, matte, *times_alpha(image, matte)):
         found[places] = own
     return found
 

@@ -31,6 +31,19 @@ def test_srgb_by_the_standard():
 def test_srgb_round_trip():
     values = np.linspace(0, 1, 1001, dtype=np.float32)
     assert linear_to_srgb(srgb_to_linear(values)) == pytest.approx(values, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 1000])
+def test_srgb_is_the_standards_curve_whatever_the_number_of_values(count):
+    values = np.linspace(0, 1, count)
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    image = np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+    given = values.astype(np.float32)
+    assert srgb_to_linear(given) == pytest.approx(light, abs=1e-6)
+    assert linear_to_srgb(given) == pytest.approx(image, abs=1e-6)
+    # Bands of an image have the bits of the whole image.
+    for function in (srgb_to_linear, linear_to_srgb):
+        assert np.array_equal(function(given)[count // 3 :], function(given[count // 3 :]))
     assert linear_to_srgb(np.float32([-1, 2])) == pytest.approx([0, 1], abs=1e-6)
 
 

@@ -1,11 +1,12 @@
 """Resizing against Pillow, which filters the same way in float."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from phd_ops.pixels.geometry import Margins, Size
-from phd_ops.pixels.resample import AUTO, BILINEAR, LANCZOS, NEAREST, RESAMPLERS, pad, resize
+from phd_ops.pixels.resample import AUTO, BILINEAR, LANCZOS, NEAREST, RESAMPLERS, pad, resample, resize
 
 FILTERS = {LANCZOS: Image.Resampling.LANCZOS, BILINEAR: Image.Resampling.BILINEAR, NEAREST: Image.Resampling.NEAREST}
 SIZES = [(64, 48), (200, 150), (31, 97), (101, 7), (1, 1)]
@@ -54,3 +55,14 @@ def test_margins_repeat_the_edge_or_are_0_and_none_copies_nothing():
     )
     assert pad(source, Margins()) is source
     assert RESAMPLERS[0] == AUTO
+
+
+@pytest.mark.parametrize("border", [cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT])
+@pytest.mark.parametrize("shift", [(0, 0), (3, -2), (-7, 5), (2, 2), (40, 0), (0, -40)])
+@pytest.mark.parametrize("size", [(24, 18), (9, 30), (40, 40)])
+def test_a_shift_by_whole_pixels_keeps_every_bit(border, shift, size):
+    source, matrix = image(18, 24), np.column_stack([np.eye(2), shift])
+    given = source.copy()
+    made = resample(source, matrix, Size(*size), border)
+    wanted = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
+    assert np.array_equal(made, wanted) and np.array_equal(source, given)
