@@ -169,6 +169,9 @@ def run_clip(
     result = Result({node_id: out / f"{savers.index(node_id)}{ENDING}" for node_id in savers})
     total, padded, begun = count_frames(videos[first]) or 0, False, time.perf_counter()
     with contextlib.ExitStack() as writers:
+        # A part's frames take gigabytes, also where the run fails.
+        writers.callback(TAKEN.clear)
+        writers.callback(GIVEN.clear)
         outputs = {
             node_id: Output(writers.enter_context(VideoWriter(file, videos[first])), first, chunk)
             for node_id, file in result.files.items()
@@ -190,8 +193,6 @@ def run_clip(
             report(part.start + length, max(total, part.start + length))
         for output in outputs.values():
             output.end()
-    GIVEN.clear()
-    TAKEN.clear()
     result.seconds = time.perf_counter() - begun
     return result
 

@@ -147,6 +147,17 @@ def test_memory_does_not_grow_with_the_length_of_a_clip(tmp_path):
     assert peaks[1] < 1.1 * peaks[0]
 
 
+def test_a_run_that_fails_keeps_no_frames(tmp_path):
+    write_video(tmp_path / "a.mkv", noise(6))
+
+    def model(given):
+        raise ValueError("out of memory")
+
+    with pytest.raises(ValueError, match="out of memory"):
+        run_with(model, prompt("a.mkv"), tmp_path)
+    assert not clips.GIVEN and not clips.TAKEN
+
+
 def test_a_video_model_gets_as_many_frames_as_it_takes_and_every_frame_comes_back(tmp_path):
     """It encodes a first frame and then four at a time, and leaves the rest out."""
     frames = np.repeat(noise(1), 7, axis=0)
