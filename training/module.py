@@ -23,6 +23,7 @@ from training.diffusion import Training, autocast, training_loss
 from training.module_base import Base, demo_base, is_large, recompute
 from training.module_data import Latents, PasteMixture
 from training.module_evaluate import Validation
+from training.photographs import Photographs
 from training.stage import Log, cosine, set_rate
 
 WORK = CACHE / "module"
@@ -215,7 +216,9 @@ def train_demo_module(steps: int, fresh: bool = False) -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     log = Log("module", WORK)
     base = demo_base()
-    mixture, validation = PasteMixture(base, WORK), Validation(base)
+    photographs = Photographs.loaded(WORK, log)
+    mixture = PasteMixture(base, WORK, None if photographs is None else photographs.paste)
+    validation = Validation(base)
 
     def report(module: nn.Module) -> None:
         log(f"  {validation.report(module)}")
