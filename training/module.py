@@ -22,7 +22,7 @@ from training.data import Batch
 from training.diffusion import Training, autocast, training_loss
 from training.module_base import Base, demo_base, is_large, recompute
 from training.module_data import Latents, PasteMixture
-from training.module_evaluate import Validation
+from training.module_evaluate import PHOTOGRAPH_RUNS, Validation
 from training.photographs import Photographs
 from training.stage import Log, cosine, set_rate
 
@@ -219,9 +219,12 @@ def train_demo_module(steps: int, fresh: bool = False) -> None:
     photographs = Photographs.loaded(WORK, log)
     mixture = PasteMixture(base, WORK, None if photographs is None else photographs.paste)
     validation = Validation(base)
+    relit = None if photographs is None else Validation(base, photographs.relit())
 
     def report(module: nn.Module) -> None:
         log(f"  {validation.report(module)}")
+        if relit is not None:
+            log(f"  photographs: {relit.report(module, PHOTOGRAPH_RUNS)}")
         validation.sheet(module).save(WORK / "sheet.png")
 
     weights = None if fresh else DEMO_WEIGHTS / "module.safetensors"

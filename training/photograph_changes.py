@@ -9,6 +9,8 @@ import numpy as np
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from training.module_data import to_bytes
 
+# How often a photograph's colors trade places. There are few photographs: their colors are not to be learned by heart.
+TRADED = 0.3
 # How often a photograph is compressed as JPEG or blurred, and the range of JPEG's qualities.
 COMPRESSED, BLURRED = 0.15, 0.15
 QUALITIES = (50, 95)
@@ -59,6 +61,11 @@ def off_by_a_pixel(rng: np.random.Generator, matte: np.ndarray) -> np.ndarray:
     if change == 0:
         return matte
     return (cv2.dilate if change > 0 else cv2.erode)(np.ascontiguousarray(matte), np.ones((3, 3), np.uint8))
+
+
+def traded_colors(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """A photograph whose channels now and then are in another order."""
+    return np.take(image, rng.permutation(3), axis=2) if rng.random() < TRADED else image
 
 
 def another_exposure(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

@@ -14,16 +14,21 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
+from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.segmentation import slic
 
 from devtools.debian_images import debian_file, resources
 from devtools.package_images import package_file
+from phd_ops.pixels.geometry import Box
+from phd_ops.pixels.paste import Pasted, SceneMasks
 from phd_ops.segmenters.onnx_salient import SalientModel
-from training.module_data import Paste, other_light, over, ring_around
-from training.photograph_changes import another_exposure, crop_of, off_by_a_pixel, region, toned, worn
+from relit_scenes.render import RING
+from training.module_data import Paste, other_light, over, ring_around, to_bytes
+from training.photograph_changes import another_exposure, crop_of, off_by_a_pixel, region, toned, traded_colors, worn
 
 GCOMPRIS = "gcompris-qt-data"
 LOMIRI, LOMIRI_20 = "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04"
+TAQUIN, PALAPELI, BUDGIE = "gnome-taquin", "palapeli-data", "budgie-core"
 CC = "CC0, public domain, CC BY or CC BY-SA, by file"
 
 
@@ -89,6 +94,8 @@ GROUPS = (
         "plier2 plier3 plier4 scissors1 scissors2 scissors3 scissors4 screwDriver1 screwDriver3 sickle spray "
         "tweezer tweezer1 wrench wrench1",
     ),
+    Group(GCOMPRIS, "categorization/images/alphabets", "CC BY-SA", "alphabets"),
+    Group(GCOMPRIS, "categorization/images/numbers", "CC BY-SA", "numbers"),
     Group(GCOMPRIS, "clickgame", "CC0 or public domain, by file", "sea1 sea2 sea3 sea4 sea5 sea6"),
     Group(GCOMPRIS, "explore_farm_animals/animals", "CC0", "horse"),
     Group(
@@ -133,19 +140,40 @@ GROUPS = (
         ".jpg",
     ),
     Group(LOMIRI_20, "usr/share/backgrounds", "CC BY-SA", "Kleiber_by_Lukas_Baubkus", ".jpg"),
+    Group(
+        TAQUIN,
+        "usr/share/gnome-taquin/themes/cats",
+        "CC BY-SA or public domain, by file",
+        "1-Jasmina 1-Tortoiseshell 1-maine 1-march",
+        ".jpg",
+    ),
+    Group(
+        PALAPELI,
+        "usr/share/palapeli/collection",
+        "public domain",
+        "cincinnati-bridge citrus-fruits european-honey-bee",
+        ".jpg",
+    ),
+    Group(BUDGIE, "usr/share/backgrounds/budgie", "CC0", "default", ".jpg"),
 )
 
 # Crops are kept at this side; those from smaller squares than LARGE are not used at 256 pixels.
 SIDE, LARGE = 288, 230
 # A photograph is read at this size at most.
 LONGEST = 1600
-# How many random crops a photograph gives besides the largest square, and their share of its shorter side: one for
-# each so many pixels of it.
-CROP_EVERY, MOST_CROPS, LEAST_CROP, MOST_CROP = 350, 4, 0.35, 0.7
+# How many random crops a photograph gives beside those about its subject: one for each so many pixels of its shorter
+# side; and their share of that side.
+CROP_EVERY, MOST_CROPS, LEAST_CROP, MOST_CROP = 500, 3, 0.35, 0.7
+# A closer crop about a subject has so many times the subject's longer side. No crop has fewer pixels a side than that.
+CLOSER, LEAST_PIXELS = 1.4, 180
+# Crops that vary less than this (standard deviation of 8-bit values) show next to nothing.
+PLAIN = 12.0
 # A subject has this share of its crop, fills its convex hull so far, and this share of the crop's border at most.
-LEAST_SUBJECT, MOST_SUBJECT, LEAST_SOLID, MOST_BORDER = 0.03, 0.6, 0.55, 0.35
-# How often a superpixels' region is the subject though there is a real one, and how often the light is a look-up table.
-REGIONS, TONED = 0.15, 0.25
+LEAST_SUBJECT, MOST_SUBJECT, LEAST_SOLID, MOST_BORDER = 0.03, 0.6, 0.4, 0.35
+# No more than so many pixels for each of a subject's may be undecided, and its largest part has this share of it.
+MOST_UNSURE, LEAST_WHOLE = 0.3, 0.7
+# How often superpixels are the subject though there is a real one, and how often the light is a look-up table.
+REGIONS, TONED = 0.3, 0.25
 # How often a crop without a clear subject is drawn for each time that one with a subject is.
 WITHOUT_SUBJECT = 0.2
 # The least part of a crop's side that is drawn, at 128 and at 256 pixels.
@@ -154,6 +182,9 @@ LEAST_SMALL, LEAST_LARGE = 0.6, 0.9
 VALIDATION = 0.1
 # Superpixels of a crop.
 SUPERPIXELS = 60
+# Each of them gets so many lights, at this size; subjects that change by more than this mean CIEDE2000 are left out, as
+# in `bench quality --photographs`.
+LIGHTS, VALIDATION_SIDE, MOST_CHANGE = 6, 128, 20.0
 
 
 # Reading
@@ -199,38 +230,87 @@ def is_subject(matte: np.ndarray) -> bool:
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
     unsure = ((matte > 0.2) & (matte < 0.8)).mean() / mask.mean()
     whole = cv2.contourArea(largest) / mask.sum()
-    return solid > LEAST_SOLID and border < MOST_BORDER and unsure < 0.3 and whole > 0.7
+    return solid > LEAST_SOLID and border < MOST_BORDER and unsure < MOST_UNSURE and whole > LEAST_WHOLE
 
 
-def squares(rng: np.random.Generator, image: np.ndarray, matte: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Squares of a photograph: the largest about its subject, and random ones from large photographs."""
-    height, width = image.shape[:2]
+def squares(rng: np.random.Generator, matte: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Squares of a photograph: the largest about its subject, a closer one, and random ones from large photographs."""
+    height, width = matte.shape
     size = min(height, width)
     x, y, wide, high = cv2.boundingRect(np.uint8(matte > 0.5)) if (matte > 0.5).any() else (0, 0, width, height)
-    left, top = int(x + wide / 2 - size / 2), int(y + high / 2 - size / 2)
-    left, top = min(max(left, 0), width - size), min(max(top, 0), height - size)
-    yield np.s_[top : top + size, left : left + size]
+
+    def at(left: float, top: float, side: int) -> tuple[slice, slice]:
+        left, top = int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side))
+        return np.s_[top : top + side, left : left + side]
+
+    closer = int(CLOSER * max(wide, high))
+    for side in (size, closer) if LEAST_PIXELS <= closer < MOST_CROP * size else (size,):
+        yield at(x + (wide - side) / 2, y + (high - side) / 2, side)
     for _ in range(min(MOST_CROPS, size // CROP_EVERY)):
         side = int(size * rng.uniform(LEAST_CROP, MOST_CROP))
-        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        yield np.s_[top : top + side, left : left + side]
+        yield at(rng.uniform(0, width - side), rng.uniform(0, height - side), side)
+
+
+def superpixels(image: np.ndarray) -> np.ndarray:
+    """The number of each pixel's superpixel, uint8 [H,W]; found at half the size, which is four times as fast."""
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    labels = slic(small, SUPERPIXELS, compactness=8, start_label=0).clip(0, 255).astype(np.uint8)
+    return cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def crops(package: str, path: str, segmenter: SalientModel) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """A photograph's crops: image and the subject's matte (0 where there is no clear one), uint8 [SIDE,SIDE,4]; the
     numbers of its superpixels, uint8 [SIDE,SIDE]; and the side that it had."""
     image = read(package, path)
-    rng = np.random.default_rng([*path.encode()])
     matte = segmenter.predict(image.astype(np.float32) / 255)
-    for number, box in enumerate(squares(rng, image, matte)):
-        square = image[box]
-        how = cv2.INTER_AREA if len(square) > SIDE else cv2.INTER_CUBIC
-        small = cv2.resize(square, (SIDE, SIDE), interpolation=how)
-        found = matte[box] if number == 0 else segmenter.predict(small.astype(np.float32) / 255)
-        found = cv2.resize(found, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        subject = (found * 255 + 0.5).astype(np.uint8) if is_subject(found) else np.zeros((SIDE, SIDE), np.uint8)
-        labels = slic(small, SUPERPIXELS, compactness=8, start_label=0).clip(0, 255).astype(np.uint8)
-        yield np.dstack([small, subject]), labels, len(square)
+    for box in squares(np.random.default_rng([*path.encode()]), matte):
+        how = cv2.INTER_AREA if len(image[box]) > SIDE else cv2.INTER_CUBIC
+        small = cv2.resize(image[box], (SIDE, SIDE), interpolation=how)
+        if small.std((0, 1)).mean() < PLAIN:
+            continue
+        found = cv2.resize(matte[box], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        subject = to_bytes(found) if is_subject(found) else np.zeros((SIDE, SIDE), np.uint8)
+        labels = superpixels(small)
+        yield np.dstack([small, subject]), labels, len(image[box])
+
+
+# For validation
+
+
+@dataclass(frozen=True, eq=False)
+class RelitPhotograph:
+    """A photograph whose subject is in another light, as `module_evaluate.Validation` takes a scene.
+
+    Attributes:
+        truth, composite: float32 [S,S,3] in 0..1.
+        matte, harmonize_mask: [S,S], binary.
+    """
+
+    truth: np.ndarray
+    composite: np.ndarray
+    matte: np.ndarray
+    harmonize_mask: np.ndarray
+    prompt: str
+    path: str
+
+    @property
+    def true_matte(self) -> np.ndarray:
+        return self.matte
+
+    @property
+    def background(self) -> np.ndarray:
+        """What lies behind the subject is not known."""
+        return self.composite
+
+    @property
+    def reference(self) -> np.ndarray:
+        """There is none; never shown to a module."""
+        return self.composite
+
+    def change(self) -> float:
+        """How far the subject is from the photograph's: mean CIEDE2000."""
+        labs = [rgb2lab(image[self.matte > 0][:, None]) for image in (self.composite, self.truth)]
+        return float(deltaE_ciede2000(*labs).mean())
 
 
 # On disk
@@ -291,11 +371,36 @@ class Photographs:
         image = crop[..., :3].copy()
         if rng.random() < 0.5:
             image, matte = cv2.flip(image, 1), cv2.flip(matte, 1)
-        truth = worn(rng, another_exposure(rng, image))
+        truth = worn(rng, another_exposure(rng, traded_colors(rng, image)))
         matte = off_by_a_pixel(rng, matte)
         light = toned if rng.random() < TONED else other_light
         composite = over(matte, light(rng, truth), truth)
         return Paste(truth, composite, matte, ring_around(rng, matte), None, words(self.listed[number]["path"]))
+
+    def relit(self) -> list[RelitPhotograph]:
+        """The photographs for validation, each in several lights."""
+        found, seen = [], set()
+        for number in self.numbers(True):
+            # A photograph's first crop is its largest.
+            if self.listed[number]["path"] not in seen:
+                found += [self.relit_one(int(number), seed) for seed in range(LIGHTS)]
+            seen.add(self.listed[number]["path"])
+        return [one for one in found if one.change() <= MOST_CHANGE]
+
+    def relit_one(self, number: int, seed: int) -> RelitPhotograph:
+        """A crop in one of its lights."""
+        rng, size = np.random.default_rng([19, number, seed]), (VALIDATION_SIDE, VALIDATION_SIDE)
+        crop = cv2.resize(self.images[number], size, interpolation=cv2.INTER_AREA)
+        truth, matte = crop[..., :3], crop[..., 3]
+        if not matte.any():
+            matte = region(rng, cv2.resize(self.labels[number], size, interpolation=cv2.INTER_NEAREST))
+        matte, lit = np.float32(matte > 127), np.float32(other_light(rng, truth)) / 255
+        truth = np.float32(truth) / 255
+        composite = np.where(matte[..., None] > 0, lit, truth)
+        masks = SceneMasks(*np.zeros((3, *matte.shape), np.float32))
+        masks.add(Pasted(composite, matte, Box(0, 0, *matte.shape)), round(RING * len(matte)), shadow=False)
+        path = self.listed[number]["path"]
+        return RelitPhotograph(truth, composite, matte, masks.harmonize, words(path), path)
 
 
 def prepare(wanted: list[list[str]], images_file: Path, labels_file: Path, list_file: Path) -> None:
