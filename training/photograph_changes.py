@@ -10,7 +10,7 @@ from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from training.module_data import to_bytes
 
 # How often a photograph's colors trade places. There are few photographs: their colors are not to be learned by heart.
-TRADED = 0.3
+TRADED = 0.5
 # How often a photograph is compressed as JPEG or blurred, and the range of JPEG's qualities.
 COMPRESSED, BLURRED = 0.15, 0.15
 QUALITIES = (50, 95)
@@ -69,10 +69,11 @@ def traded_colors(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def another_exposure(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """All of a photograph in another exposure and color of light, darker more often than brighter."""
+    """All of a photograph in another exposure, contrast and color of light, darker more often than brighter."""
     gain = np.exp(rng.normal(-0.1, 0.3) + rng.normal(0, 0.1, 3)).astype(np.float32)
     values = srgb_to_linear(np.arange(256, dtype=np.float32)[:, None] / 255)
-    return cv2.LUT(image, to_bytes(linear_to_srgb(values * gain))[None])
+    power = np.float32(np.exp(rng.normal(0, 0.15)))
+    return cv2.LUT(image, to_bytes(linear_to_srgb(values**power * gain))[None])
 
 
 def worn(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

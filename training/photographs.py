@@ -169,15 +169,15 @@ CLOSER, LEAST_PIXELS = 1.4, 180
 # Crops that vary less than this (standard deviation of 8-bit values) show next to nothing.
 PLAIN = 12.0
 # A subject has this share of its crop, fills its convex hull so far, and this share of the crop's border at most.
-LEAST_SUBJECT, MOST_SUBJECT, LEAST_SOLID, MOST_BORDER = 0.03, 0.6, 0.4, 0.35
+LEAST_SUBJECT, MOST_SUBJECT, LEAST_SOLID, MOST_BORDER = 0.03, 0.8, 0.25, 0.45
 # No more than so many pixels for each of a subject's may be undecided, and its largest part has this share of it.
-MOST_UNSURE, LEAST_WHOLE = 0.3, 0.7
+MOST_UNSURE, LEAST_WHOLE = 0.7, 0.55
 # How often superpixels are the subject though there is a real one, and how often the light is a look-up table.
 REGIONS, TONED = 0.3, 0.25
 # How often a crop without a clear subject is drawn for each time that one with a subject is.
 WITHOUT_SUBJECT = 0.2
 # The least part of a crop's side that is drawn, at 128 and at 256 pixels.
-LEAST_SMALL, LEAST_LARGE = 0.6, 0.9
+LEAST_SMALL, LEAST_LARGE = 0.45, 0.9
 # This share of the photographs, by their names, is for validation.
 VALIDATION = 0.1
 # Superpixels of a crop.
@@ -269,7 +269,8 @@ def crops(package: str, path: str, segmenter: SalientModel) -> Iterator[tuple[np
         if small.std((0, 1)).mean() < PLAIN:
             continue
         found = cv2.resize(matte[box], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        subject = to_bytes(found) if is_subject(found) else np.zeros((SIDE, SIDE), np.uint8)
+        # A steeper edge: most of what u2netp leaves undecided is not half transparent.
+        subject = to_bytes(2 * found - 0.5) if is_subject(found) else np.zeros((SIDE, SIDE), np.uint8)
         labels = superpixels(small)
         yield np.dstack([small, subject]), labels, len(image[box])
 

@@ -123,7 +123,7 @@ def test_a_matte_may_be_off_by_a_pixel():
 # Lights
 
 
-def test_another_exposure_is_a_gain_on_linear_light_for_all_of_the_photograph():
+def test_another_exposure_is_the_same_for_all_of_the_photograph_and_keeps_black():
     image = np.zeros((4, 8, 3), np.uint8)
     image[:, 4:] = 128
     lit = another_exposure(np.random.default_rng(1), image)
