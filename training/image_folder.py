@@ -14,6 +14,7 @@ import torch
 
 from training.module_base import Base
 from training.module_data import Latents, Paste, batch_of, encoded, relit_here, ring_around
+from training.photograph_changes import off_by_a_pixel
 from training.stage import save_atomically
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -113,10 +114,7 @@ def variant(paste: Paste, seed: list[int]) -> Paste:
     rng = np.random.default_rng(seed)
     if rng.random() < 0.5:
         paste = replace(paste, truth=paste.truth[:, ::-1], matte=paste.matte[:, ::-1])
-    change, kernel = rng.integers(-1, 2), np.ones((3, 3), np.uint8)
-    if change:
-        matte = (cv2.dilate if change > 0 else cv2.erode)(np.ascontiguousarray(paste.matte), kernel)
-        paste = replace(paste, matte=matte)
+    paste = replace(paste, matte=off_by_a_pixel(rng, paste.matte))
     return replace(relit_here(rng, paste), hidden=ring_around(rng, paste.matte))
 
 

@@ -22,7 +22,8 @@ from training.data import Batch
 from training.diffusion import Training, autocast, training_loss
 from training.module_base import Base, demo_base, is_large, recompute
 from training.module_data import Latents, PasteMixture
-from training.module_evaluate import Validation
+from training.module_evaluate import PHOTOGRAPH_RUNS, Validation
+from training.photographs import Photographs
 from training.stage import Log, cosine, set_rate
 
 WORK = CACHE / "module"
@@ -215,10 +216,15 @@ def train_demo_module(steps: int, fresh: bool = False) -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     log = Log("module", WORK)
     base = demo_base()
-    mixture, validation = PasteMixture(base, WORK), Validation(base)
+    photographs = Photographs.loaded(WORK, log)
+    mixture = PasteMixture(base, WORK, None if photographs is None else photographs.paste)
+    validation = Validation(base)
+    relit = None if photographs is None else Validation(base, photographs.relit())
 
     def report(module: nn.Module) -> None:
         log(f"  {validation.report(module)}")
+        if relit is not None:
+            log(f"  photographs: {relit.report(module, PHOTOGRAPH_RUNS)}")
         validation.sheet(module).save(WORK / "sheet.png")
 
     weights = None if fresh else DEMO_WEIGHTS / "module.safetensors"

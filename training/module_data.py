@@ -1,5 +1,6 @@
 """What the demo's module is trained on: pastes with their truths, from RelitScenes and from the demo's own images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from training.data import as_tensor, augmented, in_cells
 from training.demo_scenes import SceneRenderer, common_light, to_srgb
 from training.module_base import Base
 
-# Shares of the training images: RelitScenes with their own pastes, finished RelitScenes whose subject gets another
+# The share of photographs, where there are any.
+PHOTOGRAPHS = 0.35
+# Shares of the others: RelitScenes with their own pastes, finished RelitScenes whose subject gets another
 # light here; the rest are the demo's own images.
 RENDERED, RELIT_HERE = 0.6, 0.15
 # How often the light reference is left out, so that the module works without one.
@@ -248,8 +251,10 @@ class PasteMixture:
     # Every sixth step has a quarter as many pastes, of twice the side.
     side, large_every = 128, 6
 
-    def __init__(self, base: Base, folder: Path):
+    def __init__(self, base: Base, folder: Path, photograph: Callable[[np.random.Generator, int], Paste] | None = None):
+        """photograph: makes a paste of a photograph, of so many pixels; None = there are none."""
         self.base, self.store, self.demo = base, PasteStore(folder, self.side, self.most), SceneRenderer()
+        self.photograph = photograph
 
     def batch(self, step: int, count: int) -> Latents:
         rng = np.random.default_rng([11, step])
@@ -261,6 +266,8 @@ class PasteMixture:
 
     def paste(self, rng: np.random.Generator, side: int, known: int) -> Paste:
         """One paste, often with another ring or without its reference; of the first `known` of the store."""
+        if self.photograph is not None and rng.random() < PHOTOGRAPHS:
+            return self.photograph(rng, side)
         kind = rng.random()
         if kind >= RENDERED + RELIT_HERE:
             paste = demo_paste(self.demo, rng, side)

@@ -1,4 +1,6 @@
-"""What the module does on validation scenes: the log's figures, and a sheet to look at."""
+"""What the module does on validation scenes and photographs: the log's figures, and a sheet to look at."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,9 +11,11 @@ from torch import nn
 from phd_ops.latents.mask_grid import cover
 from phd_ops.latents.module_condition import module_condition
 from phd_ops.pixels.relight import LightReader, read_light, relight
+from relit_scenes.render import Scene
 from training.candidate import as_images
 from training.evaluate import rendered_cases, shifted, subject_error
 from training.module_base import Base
+from training.photographs import RelitPhotograph
 
 COUNT, SHOWN = 24, 8
 # Name, prompts, calls, and whether the module sees the light reference.
@@ -22,14 +26,17 @@ RUNS = (
     ("no prompt", "none", 4, True),
     ("another's", "wrong", 4, True),
 )
+# The same on photographs, whose prompts are file names.
+PHOTOGRAPH_RUNS = (("@1", "none", 1, False), ("@4", "none", 4, False))
 IMAGES = ("composite", "reference")
 
 
 class Validation:
-    """Scenes and noise that stay the same."""
+    """Scenes, or photographs as `photographs.RelitPhotograph`, and noise that stay the same."""
 
-    def __init__(self, base: Base, count: int = COUNT):
-        self.base, self.cases = base, rendered_cases("validation", count)
+    def __init__(self, base: Base, cases: Sequence[Scene | RelitPhotograph] | None = None):
+        """cases: None = scenes of the validation split."""
+        self.base, self.cases = base, rendered_cases("validation", COUNT) if cases is None else cases
         encoded = (base.encode(as_images([getattr(case, name) for case in self.cases])) for name in IMAGES)
         self.composite, self.reference = encoded
         size = self.composite.shape[2:]
@@ -40,7 +47,7 @@ class Validation:
         self.subject, self.hidden = F.adaptive_avg_pool2d(mattes[:, None], size), cover(masks, *size)[:, None].float()
         self.noise = torch.randn(self.composite.shape, generator=torch.Generator().manual_seed(7))
         right = [case.prompt for case in self.cases]
-        self.prompts = {"right": right, "none": [""] * count, "wrong": shifted(right)}
+        self.prompts = {"right": right, "none": [""] * len(right), "wrong": shifted(right)}
 
     @torch.no_grad()
     def drawn(self, module: nn.Module, calls: int, prompts: list[str], with_reference: bool) -> np.ndarray:
@@ -74,13 +81,11 @@ class Validation:
         light = read_light(LightReader(case.composite, case.matte), [image], background=case.background)
         return np.where(case.matte[..., None] > 0, relight(case.composite, light.gain), case.composite)
 
-    def report(
-        self, module: nn.Module | None, calls: tuple[int, ...] = (1, 4), kinds=("right", "none", "wrong")
-    ) -> str:
-        """One line: errors as shares of the paste's, own pixels / light read off them, by prompt and calls."""
+    def report(self, module: nn.Module, runs: tuple[tuple[str, str, int, bool], ...] = RUNS) -> str:
+        """One line: errors as shares of the paste's, own pixels / light read off them, of each run (see RUNS)."""
         paste = np.array([subject_error(case.composite, case) for case in self.cases]).mean()
         found = [f"paste {paste:.4f}; own / read:"]
-        for name, kind, calls, with_reference in RUNS:
+        for name, kind, calls, with_reference in runs:
             own, read = self.errors(self.drawn(module, calls, self.prompts[kind], with_reference))
             found.append(f"{name} {own.mean() / paste:.2f} / {read.mean() / paste:.2f}")
         return ", ".join(found)

@@ -1,0 +1,419 @@
+"""Photographs that the demo's module is trained on: pastes whose truth is the photograph itself.
+
+They are read from Debian's packages, which are downloaded once and not installed. None of them is in the repository,
+and none is one of the photographs that `bench quality --photographs` measures with.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.segmentation import slic
+
+from devtools.debian_images import debian_file, resources
+from devtools.package_images import package_file
+from phd_ops.pixels.geometry import Box
+from phd_ops.pixels.paste import Pasted, SceneMasks
+from phd_ops.segmenters.onnx_salient import SalientModel
+from relit_scenes.render import RING
+from training.module_data import Paste, other_light, over, ring_around, to_bytes
+from training.photograph_changes import another_exposure, crop_of, off_by_a_pixel, region, toned, traded_colors, worn
+
+GCOMPRIS = "gcompris-qt-data"
+LOMIRI, LOMIRI_20 = "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04"
+TAQUIN, PALAPELI, BUDGIE = "gnome-taquin", "palapeli-data", "budgie-core"
+CC = "CC0, public domain, CC BY or CC BY-SA, by file"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photographs of one folder.
+
+    Attributes:
+        package: one of Debian.
+        folder: in the package; for GCompris its activity, a slash, and the path in the activity's resources.
+        license: as the package says.
+        files: their names; `ending` is added.
+    """
+
+    package: str
+    folder: str
+    license: str
+    files: str
+    ending: str = ".webp"
+
+    @property
+    def photographs(self) -> list[tuple[str, str]]:
+        """Package and path of each."""
+        return [(self.package, f"{self.folder}/{file}{self.ending}") for file in self.files.split()]
+
+
+# What `bench quality --photographs` measures with is left out, and so are other photographs of the same thing.
+GROUPS = (
+    Group(
+        GCOMPRIS,
+        "categorization/images/fishes",
+        CC,
+        "fish1 fish2 fish3 fish4 fish5 fish6 fish7 fish8 fish10 fish11 fish12 fish13 fish14 fish15 fish16 "
+        "fish17 fish18 fish19 fish20 fish21 fish22 fish23 fish24 fish25 fish26 fish27 fish28",
+    ),
+    Group(
+        GCOMPRIS,
+        "categorization/images/monuments",
+        CC,
+        "IndiaGate arcDeTriomphe bayterek burj cathedral christTheRedeemer colosseum eiffelTower empireState "
+        "greatPyramid greatWall jucheTower kutubMinar leMusee leaningTowerOfPisa monument1 monument2 "
+        "monument3 mountRushmore operaHouse parthenon tajMahal usCapitol zimniPalace",
+    ),
+    Group(
+        GCOMPRIS,
+        "categorization/images/others",
+        CC,
+        "baseball blackslate buffetset igloo knife pencil pillow plate spoons volleyball weighingMachine",
+    ),
+    Group(
+        GCOMPRIS,
+        "categorization/images/renewable",
+        CC,
+        "dam1 dam2 dam3 dam4 dam5 geothermal solar1 solar2 solar3 solar4 solar5 solar6 solar7 solar8 windmill "
+        "windmill2 windmill3 windmill7 windmill8 windmill9 windmill11 windmill13 windmill14 windmill15",
+    ),
+    Group(
+        GCOMPRIS,
+        "categorization/images/tools",
+        CC,
+        "cuttingTool hammer1 hammer2 hammer3 hammer4 hammer5 hammer7 hammer8 hammer9 measuringTape1 "
+        "measuringTape2 measuringTape3 measuringTape4 multimeter1 multimeter2 multimeter3 nailCutter plier1 "
+        "plier2 plier3 plier4 scissors1 scissors2 scissors3 scissors4 screwDriver1 screwDriver3 sickle spray "
+        "tweezer tweezer1 wrench wrench1",
+    ),
+    Group(GCOMPRIS, "categorization/images/alphabets", "CC BY-SA", "alphabets"),
+    Group(GCOMPRIS, "categorization/images/numbers", "CC BY-SA", "numbers"),
+    Group(GCOMPRIS, "clickgame", "CC0 or public domain, by file", "sea1 sea2 sea3 sea4 sea5 sea6"),
+    Group(GCOMPRIS, "explore_farm_animals/animals", "CC0", "horse"),
+    Group(
+        GCOMPRIS,
+        "explore_monuments/france",
+        "public domain",
+        "arlesAmphitheater chateaudeChambord chateaudeChenonceau citedeCarcassonne eiffelTower montStMichel "
+        "palaisdesPapes pontduGard reimsCathedral rocamadour",
+    ),
+    Group(
+        GCOMPRIS,
+        "explore_monuments/india",
+        "public domain",
+        "ajantaCave charminar goldenTemple greatStupa hawaMahal konarkSunTemple mysorePalace qutubMinar rangGhar",
+    ),
+    Group(
+        GCOMPRIS,
+        "explore_monuments/wonders",
+        "public domain or CC BY-SA, by file",
+        "christTheRedeemer colosseum greatWallofChina machuPicchu petra tajMahal",
+    ),
+    Group(
+        GCOMPRIS,
+        "explore_world_animals/animals",
+        "CC0 or public domain, by file",
+        "giraffe jaguar moose narwhal scarlet_macaw",
+    ),
+    Group(
+        GCOMPRIS,
+        "explore_world_music/music",
+        "CC0, public domain or CC BY, by file",
+        "ireland italy japan mexico middleeast orchestra",
+    ),
+    Group(
+        LOMIRI,
+        "usr/share/backgrounds",
+        "CC BY or CC BY-SA, by file",
+        "Bridge_by_Sander_Klootwijk Dragonfly_by_Bolly Picture_1A_by_freespace Wine_by_Jakkub_Mede "
+        "aitzgorri_by_Aitzol_Berasategi free_by_Peter_Nerlich friends_by_Aitzol_Berasategi "
+        "greentock_by_Peter_Nerlich life_by_Aitzol_Berasategi picosdeeuropa_by_Aitzol_Berasategi "
+        "sunset_by_Aitzol_Berasategi",
+        ".jpg",
+    ),
+    Group(LOMIRI_20, "usr/share/backgrounds", "CC BY-SA", "Kleiber_by_Lukas_Baubkus", ".jpg"),
+    Group(
+        TAQUIN,
+        "usr/share/gnome-taquin/themes/cats",
+        "CC BY-SA or public domain, by file",
+        "1-Jasmina 1-Tortoiseshell 1-maine 1-march",
+        ".jpg",
+    ),
+    Group(
+        PALAPELI,
+        "usr/share/palapeli/collection",
+        "public domain",
+        "cincinnati-bridge citrus-fruits european-honey-bee",
+        ".jpg",
+    ),
+    Group(BUDGIE, "usr/share/backgrounds/budgie", "CC0", "default", ".jpg"),
+)
+
+# Crops are kept at this side; those from smaller squares than LARGE are not used at 256 pixels.
+SIDE, LARGE = 288, 230
+# A photograph is read at this size at most.
+LONGEST = 1600
+# How many random crops a photograph gives beside those about its subject: one for each so many pixels of its shorter
+# side; and their share of that side.
+CROP_EVERY, MOST_CROPS, LEAST_CROP, MOST_CROP = 500, 3, 0.35, 0.7
+# A closer crop about a subject has so many times the subject's longer side. No crop has fewer pixels a side than that.
+CLOSER, LEAST_PIXELS = 1.4, 180
+# Crops that vary less than this (standard deviation of 8-bit values) show next to nothing.
+PLAIN = 12.0
+# A subject has this share of its crop, fills its convex hull so far, and this share of the crop's border at most.
+LEAST_SUBJECT, MOST_SUBJECT, LEAST_SOLID, MOST_BORDER = 0.03, 0.8, 0.25, 0.45
+# No more than so many pixels for each of a subject's may be undecided, and its largest part has this share of it.
+MOST_UNSURE, LEAST_WHOLE = 0.7, 0.55
+# How often superpixels are the subject though there is a real one, and how often the light is a look-up table.
+REGIONS, TONED = 0.3, 0.25
+# How often a crop without a clear subject is drawn for each time that one with a subject is.
+WITHOUT_SUBJECT = 0.2
+# The least part of a crop's side that is drawn, at 128 and at 256 pixels.
+LEAST_SMALL, LEAST_LARGE = 0.45, 0.9
+# This share of the photographs, by their names, is for validation.
+VALIDATION = 0.1
+# Superpixels of a crop.
+SUPERPIXELS = 60
+# Each of them gets so many lights, at this size; subjects that change by more than this mean CIEDE2000 are left out, as
+# in `bench quality --photographs`.
+LIGHTS, VALIDATION_SIDE, MOST_CHANGE = 6, 128, 20.0
+
+
+# Reading
+
+
+def read(package: str, path: str) -> np.ndarray:
+    """uint8 [H,W,3]. Raises FileNotFoundError where the package cannot be had."""
+    if package == GCOMPRIS:
+        activity, rest = path.split("/", 1)
+        file = debian_file(GCOMPRIS, f"usr/share/gcompris-qt/rcc/{activity}.rcc")
+        content = resources(file)[f"gcompris/src/activities/{activity}/resource/{rest}"]
+    else:
+        content = debian_file(package, path).read_bytes()
+    image = cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    scale = min(1.0, LONGEST / max(image.shape[:2]))
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+
+
+def words(path: str) -> str:
+    """What a GCompris photograph shows by its file's name, in words; wallpapers' names say nothing of it."""
+    if path.startswith("usr/"):
+        return ""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", re.sub(r"\d", "", PurePosixPath(path).stem)).lower()
+
+
+def for_validation(path: str) -> bool:
+    """Whether a photograph is never trained on. Photographs of the same name fall on the same side."""
+    name = PurePosixPath(path).stem.lower()
+    return hashlib.sha256(name.encode()).digest()[0] < 256 * VALIDATION
+
+
+# Crops with their subjects
+
+
+def is_subject(matte: np.ndarray) -> bool:
+    """Whether a matte in 0..1 is one clear thing, away from most of the border."""
+    mask = np.uint8(matte > 0.5)
+    outlines = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    if not outlines or not LEAST_SUBJECT < mask.mean() < MOST_SUBJECT:
+        return False
+    largest = max(outlines, key=cv2.contourArea)
+    solid = cv2.contourArea(largest) / max(1.0, cv2.contourArea(cv2.convexHull(largest)))
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
+    unsure = ((matte > 0.2) & (matte < 0.8)).mean() / mask.mean()
+    whole = cv2.contourArea(largest) / mask.sum()
+    return solid > LEAST_SOLID and border < MOST_BORDER and unsure < MOST_UNSURE and whole > LEAST_WHOLE
+
+
+def squares(rng: np.random.Generator, matte: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Squares of a photograph: the largest about its subject, a closer one, and random ones from large photographs."""
+    height, width = matte.shape
+    size = min(height, width)
+    x, y, wide, high = cv2.boundingRect(np.uint8(matte > 0.5)) if (matte > 0.5).any() else (0, 0, width, height)
+
+    def at(left: float, top: float, side: int) -> tuple[slice, slice]:
+        left, top = int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side))
+        return np.s_[top : top + side, left : left + side]
+
+    closer = int(CLOSER * max(wide, high))
+    for side in (size, closer) if LEAST_PIXELS <= closer < MOST_CROP * size else (size,):
+        yield at(x + (wide - side) / 2, y + (high - side) / 2, side)
+    for _ in range(min(MOST_CROPS, size // CROP_EVERY)):
+        side = int(size * rng.uniform(LEAST_CROP, MOST_CROP))
+        yield at(rng.uniform(0, width - side), rng.uniform(0, height - side), side)
+
+
+def superpixels(image: np.ndarray) -> np.ndarray:
+    """The number of each pixel's superpixel, uint8 [H,W]; found at half the size, which is four times as fast."""
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    labels = slic(small, SUPERPIXELS, compactness=8, start_label=0).clip(0, 255).astype(np.uint8)
+    return cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def crops(package: str, path: str, segmenter: SalientModel) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """A photograph's crops: image and the subject's matte (0 where there is no clear one), uint8 [SIDE,SIDE,4]; the
+    numbers of its superpixels, uint8 [SIDE,SIDE]; and the side that it had."""
+    image = read(package, path)
+    matte = segmenter.predict(image.astype(np.float32) / 255)
+    for box in squares(np.random.default_rng([*path.encode()]), matte):
+        how = cv2.INTER_AREA if len(image[box]) > SIDE else cv2.INTER_CUBIC
+        small = cv2.resize(image[box], (SIDE, SIDE), interpolation=how)
+        if small.std((0, 1)).mean() < PLAIN:
+            continue
+        found = cv2.resize(matte[box], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        # A steeper edge: most of what u2netp leaves undecided is not half transparent.
+        subject = to_bytes(2 * found - 0.5) if is_subject(found) else np.zeros((SIDE, SIDE), np.uint8)
+        labels = superpixels(small)
+        yield np.dstack([small, subject]), labels, len(image[box])
+
+
+# For validation
+
+
+@dataclass(frozen=True, eq=False)
+class RelitPhotograph:
+    """A photograph whose subject is in another light, as `module_evaluate.Validation` takes a scene.
+
+    Attributes:
+        truth, composite: float32 [S,S,3] in 0..1.
+        matte, harmonize_mask: [S,S], binary.
+    """
+
+    truth: np.ndarray
+    composite: np.ndarray
+    matte: np.ndarray
+    harmonize_mask: np.ndarray
+    prompt: str
+    path: str
+
+    @property
+    def true_matte(self) -> np.ndarray:
+        return self.matte
+
+    @property
+    def background(self) -> np.ndarray:
+        """What lies behind the subject is not known."""
+        return self.composite
+
+    @property
+    def reference(self) -> np.ndarray:
+        """There is none; never shown to a module."""
+        return self.composite
+
+    def change(self) -> float:
+        """How far the subject is from the photograph's: mean CIEDE2000."""
+        labs = [rgb2lab(image[self.matte > 0][:, None]) for image in (self.composite, self.truth)]
+        return float(deltaE_ciede2000(*labs).mean())
+
+
+# On disk
+
+
+class Photographs:
+    """Crops of photographs on disk, in three files: images with mattes, superpixels, and what each crop is."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, listed: list[dict]):
+        """images, labels: [N,…], see `crops`; listed: path, side and subject (whether there is one) of each."""
+        self.images, self.labels, self.listed = images, labels, listed
+
+    @classmethod
+    def loaded(cls, folder: Path, log: Callable[[str], None]) -> "Photographs | None":
+        """Those of a folder, prepared where they are missing; None where the packages cannot be had."""
+        files = [folder / name for name in ("photographs.npy", "photographs_superpixels.npy", "photographs.json")]
+        wanted = [list(photograph) for group in GROUPS for photograph in group.photographs]
+        if all(file.is_file() for file in files):
+            kept = json.loads(files[-1].read_text())
+            if kept["photographs"] == wanted:
+                return cls(*(np.load(file, mmap_mode="r") for file in files[:2]), kept["crops"])
+        try:
+            prepare(wanted, *files)
+        except FileNotFoundError as error:
+            log(f"There are no photographs among the pastes: {error}")
+            return None
+        return cls.loaded(folder, log)
+
+    def numbers(self, validation: bool, least: int = 0) -> np.ndarray:
+        """The crops to train on, or those for validation; those whose side was `least` at least."""
+        chosen = [for_validation(one["path"]) == validation and one["side"] >= least for one in self.listed]
+        return np.flatnonzero(chosen)
+
+    @cached_property
+    def trained(self) -> dict[bool, tuple[np.ndarray, np.ndarray]]:
+        """The crops to train on and how often each is drawn: all, and those that are large enough for 256 pixels."""
+        found = {}
+        for large in (False, True):
+            numbers = self.numbers(False, LARGE if large else 0)
+            odds = np.array([1.0 if self.listed[number]["subject"] else WITHOUT_SUBJECT for number in numbers])
+            found[large] = numbers, odds / odds.sum()
+        return found
+
+    def paste(self, rng: np.random.Generator, side: int) -> Paste:
+        """One of the crops in another light."""
+        large = side > SIDE // 2
+        numbers, odds = self.trained[large]
+        number = int(rng.choice(numbers, p=odds))
+        crop, labels = self.images[number], self.labels[number]
+        real = self.listed[number]["subject"] and rng.random() >= REGIONS
+        box = crop_of(rng, crop[..., 3] if real else None, SIDE, LEAST_LARGE if large else LEAST_SMALL)
+        crop, labels = cv2.resize(crop[box], (side, side), interpolation=cv2.INTER_AREA), labels[box]
+        matte = (
+            crop[..., 3].copy()
+            if real
+            else region(rng, cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST))
+        )
+        image = crop[..., :3].copy()
+        if rng.random() < 0.5:
+            image, matte = cv2.flip(image, 1), cv2.flip(matte, 1)
+        truth = worn(rng, another_exposure(rng, traded_colors(rng, image)))
+        matte = off_by_a_pixel(rng, matte)
+        light = toned if rng.random() < TONED else other_light
+        composite = over(matte, light(rng, truth), truth)
+        return Paste(truth, composite, matte, ring_around(rng, matte), None, words(self.listed[number]["path"]))
+
+    def relit(self) -> list[RelitPhotograph]:
+        """The photographs for validation, each in several lights."""
+        found, seen = [], set()
+        for number in self.numbers(True):
+            # A photograph's first crop is its largest.
+            if self.listed[number]["path"] not in seen:
+                found += [self.relit_one(int(number), seed) for seed in range(LIGHTS)]
+            seen.add(self.listed[number]["path"])
+        return [one for one in found if one.change() <= MOST_CHANGE]
+
+    def relit_one(self, number: int, seed: int) -> RelitPhotograph:
+        """A crop in one of its lights."""
+        rng, size = np.random.default_rng([19, number, seed]), (VALIDATION_SIDE, VALIDATION_SIDE)
+        crop = cv2.resize(self.images[number], size, interpolation=cv2.INTER_AREA)
+        truth, matte = crop[..., :3], crop[..., 3]
+        if not matte.any():
+            matte = region(rng, cv2.resize(self.labels[number], size, interpolation=cv2.INTER_NEAREST))
+        matte, lit = np.float32(matte > 127), np.float32(other_light(rng, truth)) / 255
+        truth = np.float32(truth) / 255
+        composite = np.where(matte[..., None] > 0, lit, truth)
+        masks = SceneMasks(*np.zeros((3, *matte.shape), np.float32))
+        masks.add(Pasted(composite, matte, Box(0, 0, *matte.shape)), round(RING * len(matte)), shadow=False)
+        path = self.listed[number]["path"]
+        return RelitPhotograph(truth, composite, matte, masks.harmonize, words(path), path)
+
+
+def prepare(wanted: list[list[str]], images_file: Path, labels_file: Path, list_file: Path) -> None:
+    """Writes the files; the list last, so that an interruption leaves nothing that would be taken for whole."""
+    segmenter = SalientModel(str(package_file("rembg", "u2netp.onnx")))
+    images, labels, listed = [], [], []
+    for package, path in wanted:
+        for image, superpixels, side in crops(package, path, segmenter):
+            images.append(image)
+            labels.append(superpixels)
+            listed.append({"path": path, "side": side, "subject": bool(image[..., 3].any())})
+    list_file.unlink(missing_ok=True)
+    np.save(images_file, np.stack(images))
+    np.save(labels_file, np.stack(labels))
+    list_file.write_text(json.dumps({"photographs": wanted, "crops": listed}))
