@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -27,15 +28,18 @@ from training.photographs import Photographs
 from training.stage import Log, cosine, set_rate
 
 WORK = CACHE / "module"
-RATE, WARMUP = 5e-4, 100
+RATE, WARMUP = 4e-4, 100
 # Pastes in a step.
 COUNT = 16
 SAVE_EVERY, REPORT_EVERY = 50, 500
 # The shares of right prompts, of none, and of another scene's. Light and color are to be taken from the paste, not from
 # the prompt.
 RIGHT, NONE = 0.34, 0.33
-# Noise levels are drawn as sigmoid(normal * spread + shift) of the way to pure noise; this share is pure noise.
-LEVEL_SHIFT, LEVEL_SPREAD, PURE_NOISE = 1.2, 1.3, 0.25
+# Noise levels are drawn as sigmoid(normal * spread + shift) of the way to pure noise; this share is pure noise, from
+# where one step reads the light.
+LEVEL_SHIFT, LEVEL_SPREAD, PURE_NOISE = 1.2, 1.3, 0.5
+# Light varies slowly over a subject: the mean errors over blocks of so many cells count, each with this weight.
+BLOCK, BLOCK_WEIGHT = 4, 8.0
 # The greatest weight of a squared error of the clean latent.
 MOST_WEIGHT = 400.0
 # What training holds of each parameter, in bytes: weight and bfloat16 copy, gradient, AdamW's moments, the average.
@@ -144,7 +148,19 @@ def step_loss(base: Base, module: nn.Module, batch: Latents, step: int) -> torch
         control = module(None, condition, sigma, conditions["c_crossattn"], conditions.get("y"))
         found = base.model.apply_model(noisy, sigma, control=control, **conditions)
     error = (found.float() - truth) * error_weight(base, sigma).sqrt().view(-1, 1, 1, 1)
-    return training_loss(error, base.channels.to(device), Batch(truth, subject, hidden, prompts))
+    channels = base.channels.to(device)
+    details = training_loss(error, channels, Batch(truth, subject, hidden, prompts))
+    return details + block_loss(error, channels, hidden * subject)
+
+
+def block_loss(error: torch.Tensor, channels: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
+    """Weighted mean square of the errors' means over blocks of the hidden subject.
+
+    error: [B,C,h,w]. channels: [C], the loss's weights. subject: [B,1,h,w], its share of each cell.
+    """
+    pooled, size = (F.avg_pool2d(one, BLOCK, ceil_mode=True) for one in (error * subject, subject))
+    squares = channels.view(1, -1, 1, 1) * pooled.square() / size.clamp(min=1 / BLOCK**2)
+    return BLOCK_WEIGHT * squares.sum() / (subject.sum().clamp(min=1) / BLOCK**2 * error.shape[1])
 
 
 # All of them

@@ -18,7 +18,7 @@ from training.demo_scenes import SceneRenderer, common_light, to_srgb
 from training.module_base import Base
 
 # The share of photographs, where there are any.
-PHOTOGRAPHS = 0.35
+PHOTOGRAPHS = 0.3
 # Shares of the others: RelitScenes with their own pastes, finished RelitScenes whose subject gets another
 # light here; the rest are the demo's own images.
 RENDERED, RELIT_HERE = 0.6, 0.15
