@@ -118,6 +118,23 @@ def test_the_loss_falls_on_eight_images(family, folders, tmp_path):
     assert losses[-1] < 0.7 * losses[0], losses
 
 
+def test_the_mean_error_over_a_block_of_a_subject_counts_and_texture_does_not():
+    channels, subject = torch.ones(2), torch.zeros(1, 1, 8, 8)
+    subject[..., :4, :4] = 1
+    even = torch.full((1, 2, 8, 8), 0.5)
+    texture = even * (1 - 2 * (torch.arange(8) % 2))
+    assert module.block_loss(even, channels, subject).item() == pytest.approx(module.BLOCK_WEIGHT * 0.25)
+    assert module.block_loss(texture, channels, subject).item() == pytest.approx(0)
+    # A subject that covers half of each cell has the same light.
+    assert module.block_loss(even, channels, subject / 2).item() == pytest.approx(module.BLOCK_WEIGHT * 0.25)
+    # Light that rises across it has no mean, but its blocks do.
+    slope = torch.cat([even[..., :4], -even[..., :4]], 3)
+    assert module.block_loss(slope, channels, torch.ones(1, 1, 8, 8)).item() == pytest.approx(
+        module.BLOCK_WEIGHT * 0.25
+    )
+    assert module.block_loss(even, channels, torch.zeros(1, 1, 8, 8)).item() == 0
+
+
 def test_activations_that_are_computed_again_give_the_same_gradients(folders, tmp_path, monkeypatch):
     found, gradients = listed(*folders(2)), {}
     monkeypatch.setattr(module, "autocast", lambda device: nullcontext())
@@ -139,7 +156,9 @@ def test_activations_that_are_computed_again_give_the_same_gradients(folders, tm
         assert len(calls) == (1 if limit else 2)
         gradients[name] = {name: parameter.grad for name, parameter in network.named_parameters()}
     for name, gradient in gradients["kept"].items():
-        torch.testing.assert_close(gradients["computed again"][name], gradient)
+        # The two use different kernels for attention.
+        again, scale = gradients["computed again"][name], float(gradient.abs().max())
+        torch.testing.assert_close(again, gradient, rtol=1e-3, atol=1e-3 * scale)
 
 
 def test_a_checkpoint_file_trains_a_module(folders, tmp_path, monkeypatch):
