@@ -113,7 +113,7 @@ def video_fault(workflow: dict, node_id: str, needs_alpha: bool, chunk: int) -> 
         return "a video has no transparency that shows the subject; add a column mask"
     for node in workflow.values():
         if node["class_type"] in PLACERS and [node_id, 0] in [node["inputs"].get(name) for name in SUBJECT]:
-            return "the subject cannot be a video, since its outline in all frames decides its size; take an image"
+            return "the subject cannot be a video, since its outline in all frames decides its size; use an image"
     return ""
 
 
@@ -177,7 +177,7 @@ def run_clip(
             for node_id, images in taken.items():
                 if len(images) < length:
                     raise ClipError(
-                        f"{len(images)} images came back for {length} frames; save what has an image for each frame."
+                        f"{len(images)} images came back for {length} frames; save an output with an image per frame."
                     )
                 outputs[node_id].add(images[:length], part)
             result.add(execution, length, part.shared)
