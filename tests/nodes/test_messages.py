@@ -149,7 +149,7 @@ def test_every_image_of_a_batch_has_its_placement_in_the_data():
 def test_an_empty_mask_in_a_batch_gives_no_message_but_its_own(paste_into_one):
     masks = torch.cat([block(20, 20, 4, 4, 16, 16), block(20, 20, 0, 0, 0, 0)])
     text = " ".join(paste(subject_mask=masks, paste_into_one=paste_into_one)["text"])
-    assert "The mask of subject 2 is empty" in text and "light reference" not in text
+    assert "The mask of subject 2 is empty" in text and "no light reference" not in text
 
 
 def test_messages_about_some_images_of_a_batch_name_them_and_those_about_all_do_not():
