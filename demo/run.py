@@ -117,7 +117,7 @@ def check_arguments(options: argparse.Namespace) -> None:
     if options.checkpoint:
         file = Path(options.checkpoint).expanduser()
         if not file.is_file() or file.suffix.lower() not in CHECKPOINT_TYPES:
-            what = "a folder" if file.is_dir() else "no checkpoint file" if file.exists() else "missing"
+            what = "a folder" if file.is_dir() else "not a checkpoint file" if file.exists() else "missing"
             raise InputError(
                 f"--checkpoint: {options.checkpoint} is {what}; a ComfyUI checkpoint is needed "
                 f"({', '.join(CHECKPOINT_TYPES)})."
@@ -228,7 +228,7 @@ def execute(workflow: dict, options: argparse.Namespace, on_progress: Progress |
     except WorkflowError as error:
         if error.node_id in workflow and workflow[error.node_id]["_meta"]["title"] == "Load Checkpoint":
             raise InputError(
-                f"--checkpoint: {options.checkpoint} is no checkpoint that ComfyUI can load ({error.message})."
+                f"--checkpoint: {options.checkpoint} is not a checkpoint that ComfyUI can load ({error.message})."
             ) from None
         raise
 

@@ -106,7 +106,7 @@ YOUR_CHECKPOINT = """\
 Puts the astronaut into the scene with the rocket, with your own model.
 
 1. Choose a file in **Load Checkpoint**: any SD 1.5 or SDXL checkpoint. The template names \
-`v1-5-pruned-emaonly-fp16.safetensors`; it goes into `models/checkpoints`.
+`v1-5-pruned-emaonly-fp16.safetensors`; put it into `models/checkpoints`.
 2. Press **Run**.
 3. Replace *Load Demo Images* with two *Load Image* nodes and a mask of the subject (right-click its Load Image, *Open \
 in Mask Editor*, and connect MASK to `subject_mask`). Describe the finished image in `prompt`: the whole scene, with \
@@ -137,7 +137,7 @@ with a mask: the light is estimated better."""
 TWO_SUBJECTS = """\
 ## Two subjects
 
-`paste` leads from one **Paste & Blend** into the next: the second subject stands in front of the first one. Both \
+`paste` connects one **Paste & Blend** to the next: the second subject stands in front of the first one. Both \
 are inpainted and harmonized in one run.
 
 1. Press **Run**.
@@ -146,8 +146,8 @@ are inpainted and harmonized in one run.
 **Your own images.** Replace *Load Demo Images* with *Load Image* nodes and a mask of each subject (right-click Load \
 Image, *Open in Mask Editor*), and describe the finished image in **Prompt**.
 
-**More subjects.** Copy the second Paste & Blend, and connect the `paste` of the previous one to it. The `paste` of \
-the last one goes into **Crop Around Subject**.
+**More subjects.** Copy the second Paste & Blend, and connect the `paste` of the previous one to it. Connect the \
+`paste` of the last one to **Crop Around Subject**.
 
 **Your own model.** Replace *Load Demo Model* with *Load Checkpoint*. Add **Model Settings**, connect the model to it, \
 and drag each of its outputs onto the widgets of that name."""
@@ -175,7 +175,7 @@ INPAINT = """\
 ## Inpaint or extend any image
 
 No subject and no paste: **Crop Around Subject** takes an image, the sampler works in its window, and **Stitch** puts \
-the window back. Here the image gets 96 new pixels at its left and right. All old pixels stay as they were.
+the window back. Here the image gets 96 new pixels on the left and on the right. All old pixels stay as they were.
 
 1. Press **Run**.
 2. Change `extend_left`, `extend_right`, `extend_top` or `extend_bottom`, among the advanced inputs of **Crop Around \

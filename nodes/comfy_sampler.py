@@ -154,7 +154,7 @@ def plan_run(
         warnings.append(
             sentence(
                 "The model's step cache (EasyCache or LazyCache) repeats old estimates, so that inner "
-                "steps are left out and the known region is not corrected. Take the cache off the model "
+                "steps are left out and the known region is not corrected. Remove the cache from the model "
                 "to get both."
             )
         )

@@ -86,7 +86,7 @@ class PhDCrop(io.ComfyNode):
             inputs=[*window_inputs(), *scene_inputs(), *model_inputs(), *plain_inputs()],
             outputs=[
                 Crop.Output(
-                    display_name="crop", tooltip="Where the window is, and what it was cut from; goes into Stitch."
+                    display_name="crop", tooltip="Where the window is, and what it was cut from. Connect to Stitch."
                 ),
                 io.Image.Output(
                     display_name="cropped_image", tooltip="The window of the composite, at the model's size."
@@ -95,11 +95,11 @@ class PhDCrop(io.ComfyNode):
                 io.Mask.Output(display_name="cropped_harmonize_mask", tooltip="1 = what may change, in the window."),
                 io.Image.Output(
                     display_name="cropped_reference",
-                    tooltip="The window of the reference (of the composite without one).",
+                    tooltip="The window of the reference; without one, of the composite.",
                 ),
                 io.Mask.Output(
                     display_name="cropped_subject_matte",
-                    tooltip="1 = subject, in the window (without one: the harmonize_mask without the ring).",
+                    tooltip="1 = subject, in the window (if not connected: the harmonize_mask without the ring).",
                 ),
                 io.Latent.Output(
                     display_name="latent",
@@ -218,7 +218,7 @@ def plain_scenes(sockets: Mapping[str, Any], margins: Margins) -> tuple[PastedSc
     if image is None:
         if mask is not None:
             raise ValueError(
-                sentence("mask is connected, but image is not: connect the image that it is of, or disconnect it.")
+                sentence("mask is connected, but image is not: connect the image it belongs to, or disconnect it.")
             )
         return None, []
     others = [name for name in ("paste", *SCENE_PARTS) if sockets.get(name) is not None]
@@ -282,8 +282,7 @@ def frames_for(vae: Any, count: int) -> tuple[int, list[Message]]:
     if kept == count:
         return count, []
     text = sentence(
-        "This VAE encodes a clip's first frame and then {group} at a time: of {count} frames, the last {cut} are left "
-        "out.",
+        "This VAE needs 1 + {group}n frames: the last {cut} of {count} are left out.",
         group=int(up(2) - up(1)),
         count=count,
         cut=count - kept,

@@ -18,8 +18,8 @@ def window_inputs() -> list[io.Input]:
             max=4096,
             step=8,
             tooltip=(
-                "0: the image size of the connected model. Otherwise the size itself: 512 for SD 1.5, 1024 for SDXL "
-                "and Flux, 256 for the demo model."
+                "Working size in pixels: 512 for SD 1.5, 1024 for SDXL and Flux, 256 for the demo model. 0: the "
+                "connected model's own size."
             ),
         ),
         io.Float.Input(
@@ -29,7 +29,7 @@ def window_inputs() -> list[io.Input]:
             max=8.0,
             step=0.05,
             tooltip=(
-                "Window side divided by the longer side of what may change. Larger: the model sees more of the scene."
+                "How much of the surroundings the window shows: 1.6 = 1.6 times the longer side of the masked area."
             ),
         ),
         io.Int.Input(
@@ -38,7 +38,7 @@ def window_inputs() -> list[io.Input]:
             default=8,
             min=1,
             max=128,
-            tooltip="The target's sides are multiples of this; a connected model may ask for more.",
+            tooltip="Rounds the working size to a multiple of this. A connected model may ask for a larger one.",
         ),
         *size_inputs(),
         *extension_inputs(),
@@ -47,8 +47,8 @@ def window_inputs() -> list[io.Input]:
             optional=True,
             default=False,
             tooltip=(
-                "For clips: each frame has its own window, of one size, that follows what may change. Off: one window "
-                "around all that changes in any frame."
+                "For clips: each frame gets its own window, all of one size, that follows the masked area. Off: one "
+                "window around the masked areas of all frames."
             ),
         ),
     ]
@@ -84,8 +84,8 @@ def size_inputs() -> list[io.Input]:
             options=list(RESAMPLERS),
             default=AUTO,
             tooltip=(
-                "How the window is resized, here and back in Stitch. Auto: means where it shrinks, cubic where it "
-                "grows. Lanczos is sharper, bilinear softer. Nearest is for pixel art."
+                "How the window is resized, here and back in Stitch. Auto: area averaging to shrink, bicubic to "
+                "enlarge. Lanczos is sharper, bilinear softer. Nearest is for pixel art."
             ),
         ),
     ]
@@ -99,10 +99,10 @@ def extension_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=8192,
-            tooltip=f"Outpainting: pixels added to the scene {where}. They are part of the mask.",
+            tooltip=f"Outpainting: pixels added {where} the scene. They are part of the mask.",
         )
         for side, where in (
-            ("left", "at its left"), ("top", "above it"), ("right", "at its right"), ("bottom", "below it")
+            ("left", "to the left of"), ("top", "above"), ("right", "to the right of"), ("bottom", "below")
         )
     ]  # fmt: skip
 
@@ -143,7 +143,7 @@ def plain_inputs() -> list[io.Input]:
     and these where there are no others."""
     return [
         io.Image.Input(
-            "image", optional=True, tooltip="Without a paste: any image to inpaint. Stitch needs no more than the crop."
+            "image", optional=True, tooltip="Without a paste: any image to inpaint. Stitch then needs only the crop."
         ),
         io.Mask.Input("mask", optional=True, tooltip="With image: 1 = what may change. The window goes around it."),
         io.Mask.Input("context_mask", optional=True, tooltip="1 = what else the window must show."),

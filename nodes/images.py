@@ -89,7 +89,7 @@ def common_batch(**batches: Sequence | np.ndarray) -> int:
     count = max(sizes.values())
     if any(size not in (1, count) for size in sizes.values()):
         found = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-        raise ValueError(sentence("Batches must be of one size, or of size 1; there are {found}.", found=found))
+        raise ValueError(sentence("Batch sizes must match or be 1; they are {found}.", found=found))
     return count
 
 

@@ -182,7 +182,7 @@ def setting_inputs() -> list[io.Input]:
             "quality",
             options=list(QUALITIES),
             default=BALANCED,
-            tooltip="The preset of both samplers. Better takes more model calls.",
+            tooltip="The preset of both samplers. Higher quality takes more model calls.",
         ),
         io.Float.Input(
             "light",

@@ -45,7 +45,7 @@ class LoadedModule:
 
     Attributes:
         control: core's ControlNet around the network; its hint is a condition on the latent grid.
-        latent_format: of the base that the module was trained beside.
+        latent_format: of the base that the module was trained for.
     """
 
     control: comfy.controlnet.ControlNet
@@ -84,7 +84,7 @@ def read_metadata(metadata: dict[str, str] | None) -> tuple[dict, comfy.latent_f
     if kind != FORMAT:
         raise ValueError(
             sentence(
-                "this is no module of this pack: its metadata's format is {value}, not {format}.",
+                "this is not a PhD module: its metadata's format is {value}, not {format}.",
                 value=quoted(kind),
                 format=FORMAT,
             )
@@ -94,7 +94,7 @@ def read_metadata(metadata: dict[str, str] | None) -> tuple[dict, comfy.latent_f
     except (KeyError, ValueError):
         raise ValueError(sentence("its metadata is damaged: train or copy it again.")) from None
     if not isinstance(config, dict) or latent_format is None:
-        raise ValueError(sentence("it was trained beside a model that this ComfyUI does not know: update ComfyUI."))
+        raise ValueError(sentence("it was trained for a model that this ComfyUI does not know: update ComfyUI."))
     return config, latent_format
 
 
@@ -166,7 +166,7 @@ class PhDLoadModule(io.ComfyNode):
                     "it was trained for.",
                 ),
             ],
-            outputs=[Module.Output(display_name="module", tooltip="Goes into Apply PhD Module.")],
+            outputs=[Module.Output(display_name="module", tooltip="Connect to Apply PhD Module.")],
         )
 
     @classmethod
@@ -187,7 +187,7 @@ def condition_of(
         raise ValueError(
             sentence(
                 "latent is of shape {found}, but the module reads images of {wanted} channels: encode "
-                "with the VAE of the model that it was trained beside.",
+                "with the VAE of the model that it was trained for.",
                 found=tuple(composite.shape),
                 wanted=latent_format.latent_channels,
             )
@@ -243,15 +243,17 @@ class PhDApplyModule(io.ComfyNode):
             display_name="Apply PhD Module",
             category="PhD",
             description=(
-                "Shows the model the clean paste and its light reference, through a learned module, so that the ring, "
-                "the shadow and the subject's light fit. Works with every sampler, best at cfg 1."
+                "Adds a learned module to the prompts, like a ControlNet that sees the paste and its light reference, "
+                "so that the ring, the shadow and the subject's light fit. Works with every sampler, best at cfg 1."
             ),
             inputs=[
                 Module.Input("module", tooltip="From Load PhD Module: one for the model that will sample."),
                 io.Conditioning.Input("positive", tooltip="Describes the scene with the subject."),
                 io.Conditioning.Input("negative", tooltip="Used only with cfg above 1."),
                 io.Latent.Input("latent", tooltip="From Crop Around Subject: it brings masks and light reference."),
-                io.Float.Input("strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="Of the module; 0 = off."),
+                io.Float.Input(
+                    "strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="How strongly it acts. 0 = off."
+                ),
                 io.Mask.Input("subject_matte", optional=True, tooltip="Instead of the latent's own: 1 = subject."),
                 io.Mask.Input("mask", optional=True, tooltip="Instead of the latent's own: 1 = what may change."),
                 io.Latent.Input(

@@ -172,7 +172,7 @@ class PhDLoadSegmenter(io.ComfyNode):
                     ),
                 ),
             ],
-            outputs=[Segmenter.Output(display_name="segmenter", tooltip="Goes into Segment.")],
+            outputs=[Segmenter.Output(display_name="segmenter", tooltip="Connect to Segment.")],
         )
 
     @classmethod

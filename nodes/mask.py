@@ -20,8 +20,8 @@ class PhDMask(io.ComfyNode):
             display_name="Edit Mask",
             category="PhD",
             description=(
-                "Inverts, cleans, grows and feathers a mask, in this order from top to bottom. A pixel is a pixel: "
-                "edges move by the exact distance."
+                "Inverts, cleans, grows and feathers a mask, in this order from top to bottom. "
+                "Edges move by exact distances in pixels."
             ),
             inputs=[
                 io.Mask.Input("mask", tooltip="Any mask; 1 = the named thing."),
@@ -31,17 +31,17 @@ class PhDMask(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="Removes connected parts of fewer pixels than this.",
+                    tooltip="Removes connected parts with fewer pixels than this.",
                 ),
                 io.Boolean.Input(
-                    "fill_holes", default=False, tooltip="Fills what is enclosed by the mask, whatever its size."
+                    "fill_holes", default=False, tooltip="Fills holes that the mask encloses, of any size."
                 ),
                 io.Int.Input(
                     "grow",
                     default=0,
                     min=-2048,
                     max=2048,
-                    tooltip="Moves the edge out by this many pixels, in if negative. The edge becomes hard.",
+                    tooltip="Moves the edge outward by this many pixels, inward if negative. The edge becomes hard.",
                 ),
                 io.Float.Input(
                     "feather",

@@ -85,8 +85,8 @@ class PhDModelSettings(io.ComfyNode):
                     options=list(QUALITIES),
                     default=BALANCED,
                     optional=True,
-                    tooltip="The preset of Harmonize Sampler, for a model that wants no steps of its own. Better takes "
-                    "more model calls.",
+                    tooltip="The preset of Harmonize Sampler, for a model without steps of its own. Higher quality "
+                    "takes more model calls.",
                 ),
             ],
             outputs=[

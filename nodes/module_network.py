@@ -67,7 +67,7 @@ class ModuleNetwork(ControlNet):
                 sentence(
                     "The PhD module belongs to a model of {own_channels} latent channels and text of width "
                     "{own_width}, but this one has {channels} and {width}: load the module that was trained "
-                    "beside it.",
+                    "for it.",
                     own_channels=own[0],
                     own_width=own[1],
                     channels=latent_channels,
@@ -103,7 +103,7 @@ def copy_encoder(network: ModuleNetwork, unet: torch.nn.Module) -> None:
 
 
 def metadata(model: BaseModel) -> dict[str, str]:
-    """What a module's file has to say of the base that it was trained beside, for safetensors."""
+    """What a module's file has to say of the base that it was trained for, for safetensors."""
     config = {name: value for name, value in model.model_config.unet_config.items() if is_plain(value)}
     return {"format": FORMAT, "unet_config": json.dumps(config), "latent_format": type(model.latent_format).__name__}
 

@@ -251,9 +251,7 @@ def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> 
             sentence("paste_into_one is on, but keyframes or track place one subject in each frame: turn it off.")
         )
     if placements is not None:
-        raise ValueError(
-            sentence("placements is connected, but keyframes or track are given too: take one of the two.")
-        )
+        raise ValueError(sentence("placements is connected, but keyframes or track are given too: use one of the two."))
 
 
 def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarray]]:
@@ -347,11 +345,10 @@ def paste_image(
 def no_reference(alone: bool) -> Message:
     """What to say of a composite without a light reference, with one subject or with several."""
     shared = sentence(
-        "Several subjects share no surround, so there is no light reference: the light is estimated from the result "
-        "alone."
+        "With several subjects there is no light reference, so the light is estimated from the result alone."
     )
     cut_out = sentence(
-        "A cut-out has no surround, so there is no light reference: the light is estimated from the result alone."
+        "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result alone."
     )
     return Message(cut_out if alone else shared)
 
@@ -360,7 +357,7 @@ def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message
     """What to say of a subject of which `share` of its box is in the scene, and `wanted` should be."""
     if not seen:
         small = sentence("Subject {number} is too small to be seen.", number=number + 1)
-        outside = sentence("Subject {number} lies wholly outside the scene.", number=number + 1)
+        outside = sentence("Subject {number} is completely outside the scene.", number=number + 1)
         return [Message(small if share > 0 else outside, warning=True)]
     if share < wanted - 1e-6:
         text = sentence(

@@ -175,7 +175,7 @@ def keyframes_input() -> io.Input:
         default="",
         multiline=True,
         tooltip=(
-            "For a clip, one keyframe a line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
+            "For a clip, one keyframe per line: a frame (the first is 0), and any of x, y, size, rotation, flip, "
             f"ease, as in {EXAMPLE}. The subject moves smoothly in between."
         ),
     )

@@ -75,10 +75,10 @@ def message_of(found: Registration) -> Message | None:
         text = sentence("sampled shows the subject in other surroundings: only its light is used.")
         return Message(text)
     if found.status == COVERED:
-        text = sentence("The mask covers everything, so nothing tells whether sampled moved: it is used as it lies.")
+        text = sentence("The mask covers everything, so nothing shows whether sampled moved: it is used as it is.")
         return Message(text)
     if found.status == PLAIN:
-        text = sentence("Too little texture outside the mask to tell whether sampled moved: it is used as it lies.")
+        text = sentence("Too little texture outside the mask to tell whether sampled moved: it is used as it is.")
         return Message(text)
     if found.is_plain_resize or (found.motion != "none" and found.moved < LEAST_MOVED):
         return None

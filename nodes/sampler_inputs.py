@@ -158,6 +158,6 @@ def jump_inputs(optional: bool) -> list[io.Input]:
             min=1,
             max=100,
             optional=optional,
-            tooltip="RePaint only: how often each stretch is run. Model calls grow by this factor.",
+            tooltip="RePaint only: how many times each stretch is run. Model calls grow by this factor.",
         ),
     ]

@@ -112,7 +112,7 @@ class PhDSegment(io.ComfyNode):
                 io.Mask.Input(
                     "rough_mask",
                     optional=True,
-                    tooltip="An approximate mask from any node, which points at the subject. 1 = subject.",
+                    tooltip="An approximate mask of the subject, from any node. 1 = subject.",
                 ),
             ],
             outputs=[

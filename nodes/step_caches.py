@@ -80,8 +80,8 @@ class WatchedModel:
         if not self.has_cache:
             warn(
                 sentence(
-                    "The model's step cache repeats old estimates, by which the known region is not "
-                    "corrected. Take the cache off the model for a better result."
+                    "The model's step cache repeats old estimates, and these do not correct the known "
+                    "region. Remove the cache from the model for a better result."
                 )
             )
         self.has_cache = True

@@ -49,8 +49,8 @@ def blend_inputs() -> list[io.Input]:
             max=1.0,
             step=0.05,
             tooltip=(
-                "1: around the subject the background's pixels stay, darker where the model painted a shadow, unless "
-                "it painted something new. 0: the model's own pixels, as for a surround that was inpainted."
+                "1: keeps the original background around the subject and adds only the model's shadow. New objects "
+                "that the model painted still show. 0: the model's pixels."
             ),
         ),
         io.Int.Input(
@@ -59,8 +59,8 @@ def blend_inputs() -> list[io.Input]:
             min=0,
             max=256,
             tooltip=(
-                "Most pixels over which the result fades into the background, inside the mask. Where the mask is "
-                "narrow the fade is narrower too, so that the model's work is not lost."
+                "The widest fade, in pixels, measured inward from the mask's edge. Thin parts of the mask get a "
+                "shorter one."
             ),
         ),
     ]
@@ -71,7 +71,7 @@ def light_inputs() -> list[io.Input]:
         io.Boolean.Input(
             "luma_only",
             default=False,
-            tooltip="Takes brightness from the model but not color.",
+            tooltip="Matches brightness only. The subject keeps its own color.",
         ),
         io.Float.Input(
             "color_fix",
@@ -81,7 +81,7 @@ def light_inputs() -> list[io.Input]:
             max=1.0,
             step=0.05,
             tooltip=(
-                "Removes the VAE's color shift, measured where nothing was to change. 1 removes all of it, 0 none."
+                "Removes the VAE's color shift, measured where nothing should change. 1 removes all of it, 0 none."
             ),
         ),
     ]
@@ -133,7 +133,7 @@ def finish_inputs() -> list[io.Input]:
             optional=True,
             default=OWN,
             tooltip=(
-                "Whose pixels the subject has. own: its own, under the model's light. model: the model's, with their "
+                "Whose pixels the subject gets. own: its own, under the model's light. model: the model's, with their "
                 "outline. auto: its own, unless the model gave it another pose or place."
             ),
         ),
@@ -367,9 +367,9 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
         # Registration says that nothing of it was used, and why.
         messages = []
     elif matte.any():
-        messages = [Message(sentence("The model changed nothing in the composite: it is put back as it is."))]
+        messages = [Message(sentence("The model did not change the composite, so it is returned as it is."))]
     elif stitched.used.any():
-        messages = [Message(sentence("There is no subject: in the mask are the model's own pixels."))]
+        messages = [Message(sentence("No subject: the masked area shows the model's own pixels."))]
     else:
         text = sentence("The subject's mask is empty: the background passes through unchanged.")
         messages = [Message(text, warning=True)]

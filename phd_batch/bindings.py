@@ -84,7 +84,7 @@ def places_of(column: str, workflow: dict) -> tuple[list[tuple[str, str, int]], 
         found = [node_id for node_id, node in workflow.items() if title(node).lower() == FILES[column].lower()]
         # A node of that title may also take the image by a link.
         places = [(node_id, "image", 0) for node_id in found if not is_link(workflow[node_id]["inputs"].get("image"))]
-        nothing = f"the workflow has no Load Image that is titled {FILES[column]}."
+        nothing = f"the workflow has no Load Image titled {FILES[column]}."
     elif column == "seed":
         places = [(node_id, *SEEDS[node["class_type"]]) for node_id, node in workflow.items() if sets_seed(node)]
         return places, "" if places else "the workflow has no sampler with a seed."
@@ -96,16 +96,16 @@ def places_of(column: str, workflow: dict) -> tuple[list[tuple[str, str, int]], 
         if column == "prompt" and not places:
             texts = [node_id for node_id, node in workflow.items() if node["class_type"].startswith("CLIPTextEncode")]
             places = [(node_id, "text", 0) for node_id in texts if title(workflow[node_id]).startswith("Prompt")]
-        nothing = "the workflow has no node that this short name is for; write it as Title.input."
+        nothing = "the workflow has no node for this short name; write it as Title.input."
     else:
         of, _, name = column.rpartition(".")
         places = [(node_id, name, 0) for node_id in nodes_titled(workflow, of)]
         known = [*FILES, *VALUES, "seed", *all_places(workflow)]
         near = difflib.get_close_matches(column, known, 1)
-        nothing = f"the column binds to nothing{f'; is it {near[0]}?' if near else '; write it as Title.input.'}"
+        nothing = f"the column sets no input{f'; did you mean {near[0]}?' if near else '; write it as Title.input.'}"
     if len(places) > 1:
         ids = ", ".join(f"{node_id}.{name}" for node_id, name, _ in places)
-        return [], f"the column could be any of {ids}; write it so."
+        return [], f"the column could be any of {ids}; write one of these."
     return places, "" if places else nothing
 
 
@@ -129,7 +129,7 @@ def target_of(workflow: dict, info: dict, node_id: str, name: str, added: int) -
     declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
     if name not in declared:
         near = ", ".join(difflib.get_close_matches(name, declared, 3, 0.0))
-        return None, f"{title(node)} has no input {name!r}; near to it: {near or 'none'}."
+        return None, f"{title(node)} has no input {name!r}; similar: {near or 'none'}."
     if any(word in name.lower() for word in SECRET):
         return None, f"{name} would be written into the ledger; put it into the workflow or the server's settings."
     kind, spec = (list(declared[name]) + [{}])[:2]
@@ -156,7 +156,7 @@ def check_values(workflow: dict, info: dict, bound: Iterable[tuple[str, str]]) -
         missing = [
             name for name in inputs.get("required", {}) if name not in node["inputs"] and (node_id, name) not in bound
         ]
-        faults += [Fault(None, "", f"{title(node)} ({node_id}) lacks its input {name}.") for name in missing]
+        faults += [Fault(None, "", f"{title(node)} ({node_id}) is missing its input {name}.") for name in missing]
         for name, value in node["inputs"].items():
             if name not in declared or is_link(value) or (node_id, name) in bound:
                 continue
@@ -202,7 +202,7 @@ def value_of(cell: Any, target: Target) -> Any:
         if text not in [str(option) for option in options]:
             near = difflib.get_close_matches(text, map(str, options), 3, 0.3) or list(map(str, options[:3]))
             there = ", ".join(near) + ", …" * (len(options) > len(near)) or "none"
-            raise ValueError(f"{cell!r} is not in the list; there are {there}.")
+            raise ValueError(f"{cell!r} is not in the list ({there}).")
         return next(option for option in options if str(option) == text)
     return text
 
@@ -217,7 +217,7 @@ def whole_number(cell: Any) -> int:
             raise ValueError
         return int(cell)
     except (ValueError, OverflowError):
-        raise ValueError(f"{cell!r} is no whole number.") from None
+        raise ValueError(f"{cell!r} is not a whole number.") from None
 
 
 def number(cell: Any) -> float:
@@ -226,14 +226,14 @@ def number(cell: Any) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise ValueError(f"{cell!r} is no number.")
+        raise ValueError(f"{cell!r} is not a number.")
     return found
 
 
 def bounded(value: Any, spec: dict) -> Any:
     low, high = spec.get("min"), spec.get("max")
     if low is not None and value < low or high is not None and value > high:
-        raise ValueError(f"{value} is not within {low} and {high}.")
+        raise ValueError(f"{value} is not between {low} and {high}.")
     return value
 
 
@@ -243,15 +243,15 @@ def file_of(cell: Any, folder: Path) -> Path:
     folder: resolved. Links are followed, so that none leads out of it.
     """
     if not isinstance(cell, str) or "\0" in cell:
-        raise ValueError(f"{cell!r} is no file name.")
+        raise ValueError(f"{cell!r} is not a file name.")
     try:
         found = Path(os.path.realpath(folder / cell))
         inside = found.is_relative_to(folder)
         there = inside and found.is_file()
     except (OSError, ValueError):
-        raise ValueError(f"{cell!r} is no file name.") from None
+        raise ValueError(f"{cell!r} is not a file name.") from None
     if not inside:
-        raise ValueError(f"{cell} leads out of {folder}; put the file there, or name its folder with --inputs.")
+        raise ValueError(f"{cell} is outside {folder}; put the file there, or name its folder with --inputs.")
     if not there:
         raise ValueError(f"there is no file {cell} in {folder}.")
     return found

@@ -186,7 +186,7 @@ def run_clip(
             for node_id, images in taken.items():
                 if len(images) < length:
                     raise ClipError(
-                        f"{len(images)} images came back for {length} frames; save what has an image for each frame."
+                        f"{len(images)} images came back for {length} frames; save an output with an image per frame."
                     )
                 outputs[node_id].add(images[:length], part)
             result.add(execution, length, part.shared)

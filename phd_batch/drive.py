@@ -138,7 +138,7 @@ class Driver:
                 near = claim.near
                 lost = 0 if self.work(runner, claim) else lost + 1
                 if lost >= MOST_LOSSES:
-                    self.progress.say(f"{runner.name} is given up: it was lost {lost} times in a row.")
+                    self.progress.say(f"Gave up on {runner.name}: it was lost {lost} times in a row.")
                     return
                 if lost and not self.is_up(runner):
                     return
@@ -148,7 +148,7 @@ class Driver:
             self.drain(f"The ledger cannot be written ({error}). ")
         except BaseException as error:
             self.error = error
-            self.drain("An error ends the batch. ")
+            self.drain("An error ended the batch. ")
 
     def is_up(self, runner: Worker) -> bool:
         """Waits until a worker answers. False where it does not within its patience, or has other versions."""
@@ -158,13 +158,13 @@ class Driver:
                 versions = runner.where(self.batch.where.kinds).versions
             except (WorkerLost, Failed) as error:
                 if time.monotonic() - begun > runner.patience:
-                    self.progress.say(f"{runner.name} is given up: {error}")
+                    self.progress.say(f"Gave up on {runner.name}: {error}")
                     return False
                 self.draining.wait(wait)
                 wait = min(2 * wait, LONGEST)
                 continue
             if versions != self.batch.where.versions:
-                self.progress.say(f"{runner.name} is given up: it has other versions now ({versions}).")
+                self.progress.say(f"Gave up on {runner.name}: its versions have changed ({versions}).")
             return versions == self.batch.where.versions
         return False
 
@@ -190,7 +190,7 @@ class Driver:
         except NoSpace as full:
             state, error = "no space", str(full)
             self.ledger.gave_back(claim)
-            self.drain(f"{full} Free some, and start the same command again. ")
+            self.drain(f"{full} Free some space, then start the same command again. ")
         seconds = time.perf_counter() - begun
         self.progress.ended(runner.name, claim.row, state, seconds)
         self.events(state.replace(" ", "_"), row=claim.row, worker=runner.name, seconds=round(seconds, 4), error=error)
@@ -332,7 +332,7 @@ def interrupts_drain(driver: Driver, runners: Sequence[Worker]) -> Iterator[None
             for runner in runners:
                 runner.close()
             raise KeyboardInterrupt
-        driver.drain(f"{STOPPED}the running jobs end; once more ends them at once. ")
+        driver.drain(f"{STOPPED}waiting for the running jobs; stop again to end them now. ")
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -18,13 +18,13 @@ def read_workflow(file: Path) -> dict:
     except OSError as error:
         raise UsageError(f"--workflow: {file} cannot be read ({error.strerror}).") from None
     except ValueError as error:
-        raise UsageError(f"--workflow: {file} is no JSON ({error}).") from None
+        raise UsageError(f"--workflow: {file} is not JSON ({error}).") from None
     if isinstance(found, dict) and isinstance(found.get("nodes"), list):
         twin = file.parent / "api" / file.name
-        instead = f"take {twin}" if twin.is_file() else "in ComfyUI choose Workflow → Export (API), and give that file"
+        instead = f"use {twin}" if twin.is_file() else "in ComfyUI choose Workflow → Export (API), and use that file"
         raise UsageError(f"--workflow: {file} is in the UI format, which only ComfyUI's page can run; {instead}.")
     if not isinstance(found, dict) or not found or not all(map(is_node, found.values())):
-        raise UsageError(f"--workflow: {file} is no workflow in ComfyUI's API format.")
+        raise UsageError(f"--workflow: {file} is not a workflow in ComfyUI's API format.")
     return found
 
 
@@ -52,11 +52,13 @@ def check_workflow(workflow: dict, info: dict) -> list[Fault]:
     for node_id, node in workflow.items():
         kind = node["class_type"]
         if kind not in info:
-            message = f"node {node_id} ({title(node)}): there is no node {kind!r} where the jobs are to run."
+            message = f"node {node_id} ({title(node)}): there is no node {kind!r} where the jobs would run."
             faults.append(Fault(None, "", message))
         for name, value in node["inputs"].items():
             if is_link(value) and value[0] not in workflow:
-                message = f"node {node_id} ({title(node)}): {name} is linked to node {value[0]!r}, which is not there."
+                message = (
+                    f"node {node_id} ({title(node)}): {name} is linked to node {value[0]!r}, which does not exist."
+                )
                 faults.append(Fault(None, "", message))
     if not outputs_of(workflow, info):
         faults.append(Fault(None, "", "the workflow has no output; add Save Image to it."))

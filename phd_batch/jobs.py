@@ -43,7 +43,9 @@ def read_jobs(sources: list[str], folder: str | None) -> Jobs:
     if len(sources) == 1 and (file.exists() or "=" not in sources[0]):
         return from_file(file, Path(folder).expanduser() if folder else file.parent)
     if wrong := [source for source in sources if "=" not in source]:
-        raise UsageError(f"JOBS: {wrong[0]!r} is no pattern. Give one file, or patterns such as 'exemplar=cut/*.png'.")
+        raise UsageError(
+            f"JOBS: {wrong[0]!r} is not a pattern. Give one file, or patterns such as 'exemplar=cut/*.png'."
+        )
     return from_patterns(sources, Path(folder or ".").expanduser())
 
 
@@ -52,7 +54,7 @@ def from_file(file: Path, folder: Path) -> Jobs:
     if not file.is_file():
         raise UsageError(f"JOBS: there is no file {file}.")
     if ending not in ENDINGS:
-        raise UsageError(f"JOBS: {file} is no table that can be read; there are: {', '.join(ENDINGS)}.")
+        raise UsageError(f"JOBS: {file} cannot be read as a table. Supported: {', '.join(ENDINGS)}.")
     columns, rows = {".csv": open_csv, ".parquet": open_parquet}.get(ending, open_json_lines)(file)
     check_columns(file, columns)
     return Jobs(str(file), tuple(columns), rows, folder, sha(file))
@@ -70,7 +72,7 @@ def check_columns(file: Path, columns: list[str]) -> None:
     if not columns:
         raise UsageError(f"JOBS: {file} is empty.")
     faults = [
-        Fault(None, column, "the column is there twice.")
+        Fault(None, column, "the column appears twice.")
         for column in dict.fromkeys(columns)
         if columns.count(column) > 1
     ]
@@ -88,7 +90,7 @@ def open_csv(file: Path):
         except UnicodeDecodeError:
             raise UsageError(f"JOBS: {file} is not in UTF-8; save it as CSV UTF-8.") from None
         except csv.Error as error:
-            raise UsageError(f"JOBS: {file} is no CSV that can be read: {error}.") from None
+            raise UsageError(f"JOBS: {file} cannot be read as CSV: {error}.") from None
 
     columns = next(lines(), [])
 
@@ -123,18 +125,18 @@ def json_object(row: int, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError as error:
-        raise Faults([Fault(row, "", f"the line is no JSON: {error}.")]) from None
+        raise Faults([Fault(row, "", f"the line is not JSON: {error}.")]) from None
     if not isinstance(found, dict):
-        raise Faults([Fault(row, "", "the line is no JSON object with a value for each column.")])
+        raise Faults([Fault(row, "", "the line is not a JSON object with a value for each column.")])
     return found
 
 
 def plain_cells(row: int, cells: dict[str, Any]) -> dict[str, Any]:
-    """The cells that are there. Raises Faults for one that is no text, number or truth value."""
+    """The cells that are there. Raises Faults for one that is not text, a number or a truth value."""
     found = {name: value for name, value in cells.items() if value is not None and value != ""}
     for name, value in found.items():
         if not isinstance(value, (str, int, float, bool)):
-            raise Faults([Fault(row, name, "the cell is no text, number or true/false.")])
+            raise Faults([Fault(row, name, "the cell is not text, a number, or true/false.")])
     return found
 
 
@@ -156,7 +158,7 @@ def open_parquet(file: Path):
     try:
         return list(pyarrow.parquet.read_schema(file).names), rows
     except pyarrow.ArrowInvalid as error:
-        raise UsageError(f"JOBS: {file} is no Parquet file: {error}.") from None
+        raise UsageError(f"JOBS: {file} cannot be read as Parquet: {error}.") from None
 
 
 def from_patterns(sources: list[str], folder: Path) -> Jobs:

@@ -105,7 +105,7 @@ def check_image(name: str, content: bytes, alpha: bool) -> None:
         image = Image.open(io.BytesIO(content))
         image.verify()
     except Exception as error:
-        raise ValueError(f"{name} is no image that can be read ({type(error).__name__}).") from None
+        raise ValueError(f"{name} cannot be read as an image ({type(error).__name__}).") from None
     if alpha and image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         raise ValueError(f"{name} has no transparency that shows the subject; add a column mask with its masks.")
 
@@ -123,7 +123,9 @@ def plan(jobs: Jobs, bound: Bound, ledger: Ledger, facts: dict[str, str]) -> int
         if ledger.facts() == facts and ledger.knows_all():
             return None
         if ledger.others():
-            message = "another process runs this batch as it was; wait for its end, or stop it, and start this again."
+            message = (
+                "another process runs this batch as it was; wait until it ends, or stop it, then start this again."
+            )
             raise Faults([Fault(None, "", message)])
         run(JOBS.format(name="planned"))
         check = RowCheck(bound, files)

@@ -27,7 +27,7 @@ def parse_rule(text: str) -> Rule:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
-        raise UsageError(f"--reject: {text!r} is no rule, such as 'identity < .9 or neglected'.") from None
+        raise UsageError(f"--reject: {text!r} is not a rule. Write one such as 'identity < .9 or neglected'.") from None
     check(tree, text)
     return lambda fields: bool(value_of(tree, fields))
 
@@ -43,7 +43,7 @@ def check(node: ast.AST, text: str) -> None:
         parts = []
     else:
         part = ast.get_source_segment(text.strip(), node) or text  # type: ignore[arg-type]
-        raise UsageError(f"--reject: {part!r} is not understood; write names, numbers, comparisons, and, or, not.")
+        raise UsageError(f"--reject: {part!r} is not understood; use names, numbers, comparisons, and, or, not.")
     for part in parts:
         check(part, text)
 

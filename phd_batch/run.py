@@ -64,7 +64,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--chunk", type=int, default=CHUNK, metavar="N", help=f"frames of a video run at once (default: {CHUNK})"
     )
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="of a failed job (default: 2)")
+    parser.add_argument(
+        "--retries", type=int, default=2, metavar="N", help="how often a failed job is retried (default: 2)"
+    )
     parser.add_argument("--reject", metavar="RULE", help="which results to reject: 'identity < .9 or neglected'")
     parser.add_argument("--tries", type=int, default=3, metavar="N", help="seeds per rejected row (default: 3)")
     parser.add_argument("--events", choices=["jsonl"], help="print what happens as JSON lines on stdout")
@@ -142,12 +144,12 @@ def open_ledger(out: Path) -> tuple[Ledger, bool]:
         if shutil.disk_usage(out).free < LEAST_BYTES:
             if is_new:
                 out.rmdir()
-            raise UsageError(f"--out: {out} has no space: fewer than {LEAST_BYTES >> 20} MB are free.")
+            raise UsageError(f"--out: {out} has too little space: less than {LEAST_BYTES >> 20} MB is free.")
         return Ledger(out / LEDGER), is_new
     except OSError as error:
         raise UsageError(f"--out: {out} cannot be written ({error.strerror}).") from None
     except sqlite3.DatabaseError as error:
-        raise UsageError(f"--out: {out / LEDGER} is no ledger of a batch ({error}).") from None
+        raise UsageError(f"--out: {out / LEDGER} is not the ledger of a batch ({error}).") from None
 
 
 def close_ledger(ledger: Ledger, out: Path, is_new: bool) -> None:
@@ -167,14 +169,14 @@ def close_ledger(ledger: Ledger, out: Path, is_new: bool) -> None:
 def make_runners(options: argparse.Namespace, work: Path) -> Sequence[Worker]:
     """What answers for all: the first worker, or every server."""
     if options.server and options.workers:
-        raise UsageError("--workers is for processes that are started; leave it out with --server.")
+        raise UsageError("--workers sets how many processes are started here; leave it out with --server.")
     if options.ray is not None:
         return ray_workers(start_ray(options.ray, options.workers), options.server, options.workers)
     if options.server:
         servers = [ServerWorker(url) for url in options.server]
         names = [server.name for server in servers]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise UsageError(f"--server: {', '.join(twice)} is there twice.")
+            raise UsageError(f"--server: {', '.join(twice)} appears twice.")
         return servers
     return [LocalWorker(0, work, options.workers or 1)]
 

@@ -36,7 +36,9 @@ class ServerWorker:
         except ValueError:
             port = -1
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise UsageError(f"--server: {parts.hostname or url!r} is no address, such as http://127.0.0.1:8188.")
+            raise UsageError(
+                f"--server: {parts.hostname or url!r} is not an address. Use one such as http://127.0.0.1:8188."
+            )
         secure = parts.scheme == "https"
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.name = f"{host}:{port or (443 if secure else 80)}{parts.path.rstrip('/')}"
@@ -62,17 +64,17 @@ class ServerWorker:
                 self.connection.close()
                 # A connection that was kept open may have been closed meanwhile.
                 if last or fresh:
-                    raise WorkerLost(f"{self.name} does not answer ({error}).") from None
+                    raise WorkerLost(f"{self.name} does not respond ({error}).") from None
             except (OSError, http.client.HTTPException) as error:
                 self.connection.close()
-                raise WorkerLost(f"{self.name} does not answer ({error}).") from None
+                raise WorkerLost(f"{self.name} does not respond ({error}).") from None
         raise AssertionError("unreachable")
 
     def get(self, path: str, **query: str) -> Any:
         """The JSON of an answer. Raises WorkerLost for one that is none, or comes from elsewhere."""
         status, content = self.send("GET", f"{path}?{urlencode(query)}" if query else path)
         if status >= TROUBLE:
-            raise WorkerLost(f"{self.name} is in trouble (status {status}).")
+            raise WorkerLost(f"{self.name} failed (status {status}).")
         if status != 200:
             raise Failed(f"{self.name} answered {path} with status {status}.")
         return self.parsed(content)
@@ -81,13 +83,13 @@ class ServerWorker:
         try:
             return json.loads(content)
         except ValueError:
-            raise WorkerLost(f"{self.name} is no ComfyUI: its answer is no JSON.") from None
+            raise WorkerLost(f"{self.name} does not look like a ComfyUI server: its response is not JSON.") from None
 
     def where(self, kinds: Iterable[str] = ()) -> Where:
         """The server's nodes, and its versions. kinds: the node types that count for the version."""
         info, stats = self.get("/object_info"), self.get("/system_stats")
         if not isinstance(info, dict) or not isinstance(stats, dict):
-            raise WorkerLost(f"{self.name} is no ComfyUI.")
+            raise WorkerLost(f"{self.name} does not look like a ComfyUI server.")
         schemas = {kind: without_choices(info.get(kind)) for kind in sorted(kinds)}
         schemas |= {kind: without_choices(info[kind]) for kind in sorted(info) if kind.startswith("PhD")}
         digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()[:16]
@@ -132,7 +134,9 @@ class ServerWorker:
         if status == 413:
             raise Refused(f"{file} is larger than {self.name} accepts.")
         if status != 200:
-            raise (WorkerLost if status >= TROUBLE else Failed)(f"{self.name} took no upload (status {status}).")
+            raise (WorkerLost if status >= TROUBLE else Failed)(
+                f"{self.name} did not accept the upload (status {status})."
+            )
         found = self.parsed(answer)
         if (found.get("name"), found.get("subfolder")) != (own, folder):
             raise Failed(f"{self.name} stored {name} as {found.get('subfolder')}/{found.get('name')}.")
@@ -142,7 +146,7 @@ class ServerWorker:
         body = json.dumps({"prompt": prompt, "prompt_id": prompt_id, "client_id": prompt_id}).encode()
         status, content = self.send("POST", "/prompt", body, "application/json")
         if status >= TROUBLE:
-            raise WorkerLost(f"{self.name} is in trouble (status {status}).")
+            raise WorkerLost(f"{self.name} failed (status {status}).")
         if status not in (200, 400):
             raise Failed(f"{self.name} answered a prompt with status {status}.")
         answer = self.parsed(content)
@@ -151,7 +155,7 @@ class ServerWorker:
             self.send("POST", "/queue", json.dumps({"delete": [prompt_id]}).encode(), "application/json")
             raise Refused(refusal(prompt, answer))
         if answer.get("prompt_id") != prompt_id:
-            raise Failed(f"{self.name} is older than the oldest ComfyUI that is supported, 0.3.64.")
+            raise Failed(f"{self.name} runs a ComfyUI older than 0.3.64, the oldest that is supported.")
 
     def has(self, prompt_id: str) -> bool:
         """Whether a job is in the queue, or in the history."""
@@ -192,9 +196,9 @@ class ServerWorker:
         query = urlencode({name: file[name] for name in ("filename", "subfolder", "type")}, quote_via=quote)
         status, content = self.send("GET", f"/view?{query}")
         if status >= TROUBLE:
-            raise WorkerLost(f"{self.name} is in trouble (status {status}).")
+            raise WorkerLost(f"{self.name} failed (status {status}).")
         if status != 200:
-            raise Failed(f"{self.name} gave no image (status {status}).")
+            raise Failed(f"{self.name} returned no image (status {status}).")
         return content
 
     def close(self) -> None:

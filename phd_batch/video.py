@@ -37,13 +37,13 @@ def is_video(name: Any) -> bool:
 
 
 def check_video(name: str, file: Path) -> None:
-    """Raises ValueError with a sentence for a file that is no video."""
+    """Raises ValueError with a sentence for a file that is not a video."""
     try:
         next(read_frames(file))
     except ImportError:
         raise ValueError(f"{name}: reading a video needs a package: pip install av.") from None
     except (OSError, ValueError, StopIteration) as error:
-        raise ValueError(f"{name} is no video that can be read ({type(error).__name__}).") from None
+        raise ValueError(f"{name} cannot be read as a video ({type(error).__name__}).") from None
 
 
 def count_frames(file: Path) -> int | None:

@@ -132,7 +132,7 @@ def like(now: object, text: str, whole: str) -> object:
             return int(text) if text.lstrip("-").isdecimal() else float(text)
     except (KeyError, ValueError):
         raise WorkflowInputError(
-            f"--grid: {text!r} in {whole!r} is no value for a widget that holds {now!r}."
+            f"--grid: {text!r} in {whole!r} is not a value for a widget that holds {now!r}."
         ) from None
     return text
 
@@ -285,7 +285,7 @@ class OnServer:
             except (Failed, WorkerLost) as error:
                 raise lost(error) from None
             except OSError:
-                raise WorkflowInputError("--server: it gave a file that is no image.") from None
+                raise WorkflowInputError("--server: it gave a file that is not an image.") from None
             found.append(np.asarray(image).astype(np.float32) / 255)
         return found
 

@@ -70,4 +70,4 @@ def test_a_workflow_that_the_server_rejects_is_reported(scored, server):
 
 def test_a_server_that_does_not_answer_is_reported(scored):
     status, _, message = scored(short(), "--server", "http://127.0.0.1:9")
-    assert status == 2 and "--server: 127.0.0.1:9 does not answer" in message
+    assert status == 2 and "--server: 127.0.0.1:9 does not respond" in message

@@ -287,18 +287,18 @@ def test_an_image_of_one_pixel_goes_through():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"mask": MASK}, "mask is connected, but image is not: connect the image that it is of, or disconnect it."),
+        ({"mask": MASK}, "mask is connected, but image is not: connect the image it belongs to, or disconnect it."),
         ({"image": SCENE}, "mask is not connected: connect what may change, or extend the image at a side."),
         ({"image": SCENE, "mask": MASK, "harmonize_mask": MASK},
          "image and harmonize_mask are both connected: connect image with mask, or else harmonize_mask."),
         ({}, "composite is not connected: connect the paste of Paste & Blend, an image with its mask, or composite "
          "itself."),
         ({"image": torch.zeros(3, 120, 160, 3), "mask": torch.ones(2, 120, 160)},
-         "Batches must be of one size, or of size 1; there are image: 3, mask: 2."),
+         "Batch sizes must match or be 1; they are image: 3, mask: 2."),
         ({"image": SCENE, "mask": SCENE},
          "mask: A mask must be [H,W], [B,H,W] or [B,1,H,W] with at least one pixel; this one is (1, 120, 160, 3)."),
         ({"image": torch.zeros(3, 120, 160, 3), "mask": MASK, "context_mask": torch.ones(2, 120, 160)},
-         "Batches must be of one size, or of size 1; there are image: 3, context_mask: 2."),
+         "Batch sizes must match or be 1; they are image: 3, context_mask: 2."),
         ({"image": SCENE, "mask": MASK, "size_mode": "huge"},
          "size_mode is 'huge'; it must be one of: area, exact, longest side, no resize."),
         ({"image": SCENE, "mask": MASK, "resampler": "best"},

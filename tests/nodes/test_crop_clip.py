@@ -114,7 +114,7 @@ def test_a_video_vae_s_groups_of_frames_are_kept_whole(frames, kept):
     ran = crop(paste(clip), vae=tiny_wan_vae())
     assert ran.values[1].shape[0] == ran.values[0].pasted.composite.shape[0] == kept
     assert ran.values[6]["samples"].shape[2] == (kept + 3) // 4
-    said = f"This VAE encodes a clip's first frame and then 4 at a time: of {frames} frames, the last {frames - kept}"
+    said = f"This VAE needs 1 + 4n frames: the last {frames - kept} of {frames} are left out."
     assert any(said in text for text in ran.text) == (kept < frames)
 
 

@@ -195,7 +195,7 @@ def test_the_report_of_an_empty_paste_is_no_perfect_score():
 def test_a_model_that_changed_nothing_gives_a_message():
     background, composite, matte, change = pasted(60, 80)
     ran = stitch(background, composite, matte, change, composite)
-    assert ran.text == ["The model changed nothing in the composite: it is put back as it is."]
+    assert ran.text == ["The model did not change the composite, so it is returned as it is."]
     assert json.loads(ran.values[2])[0]["gain"] == [1, 1, 1]
 
 

@@ -222,7 +222,7 @@ def test_batches_that_do_not_fit_are_named_with_their_sizes(kind, name):
     three = torch.cat([good(kind).get(name, spare)] * 3)
     two = torch.cat([good(kind)[first]] * 2)
     message = refused(kind, **good(kind) | {name: three, first: two})
-    assert "Batches must be of one size, or of size 1" in message
+    assert "Batch sizes must match or be 1" in message
     assert f"{name}: 3" in message and f"{first}: 2" in message
     assert run_node(kind, **good(kind)).values
 
@@ -307,8 +307,8 @@ TAKEN = {
     "all-ones masks to crop": (CROP, {"inpaint_mask": FULL, "harmonize_mask": FULL}, "Window 80×60 at (0, 0)"),
     "all-ones masks to stitch": (STITCH, {"subject_matte": FULL, "harmonize_mask": FULL}, ""),
     "all-ones earlier subjects": (PASTE, {"earlier_subjects": FULL}, ""),
-    "subject off the canvas": (PASTE, {"x": -3.0}, "lies wholly outside the scene"),
-    "subject far off the canvas": (PASTE, at(x=1e4, y=-1e4), "lies wholly outside the scene"),
+    "subject off the canvas": (PASTE, {"x": -3.0}, "is completely outside the scene"),
+    "subject far off the canvas": (PASTE, at(x=1e4, y=-1e4), "is completely outside the scene"),
     "NaN in a mask": (PASTE, {"subject_mask": MASK + torch.where(MASK > 0, 0.0, torch.nan)}, ""),
     "all NaN mask": (PASTE, {"subject_mask": FULL * torch.nan}, "empty: the scene passes through unchanged"),
     "infinite mask": (PASTE, {"subject_mask": torch.where(MASK > 0, torch.inf, -torch.inf)}, ""),

@@ -226,7 +226,7 @@ def test_files_that_hold_no_module_are_refused_in_one_sentence(saved):
     assert "other tensors" in refused("PhDLoadModule", module=saved(model, weights={"a": torch.zeros(2)}))
     infinite = {name: value / 0 if name.endswith("zero_convs.0.0.weight") else value for name, value in good.items()}
     assert "not finite" in refused("PhDLoadModule", module=saved(model, weights=infinite))
-    assert "no module of this pack" in refused("PhDLoadModule", module=saved(model, metadata={"format": "pt"}))
+    assert "this is not a PhD module" in refused("PhDLoadModule", module=saved(model, metadata={"format": "pt"}))
     metadata = network.metadata(model.model)
     for changes, words in (
         ({"unet_config": "{"}, "its metadata is damaged"),

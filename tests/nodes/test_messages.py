@@ -125,7 +125,7 @@ def paste(**changes):
     ("changes", "warning"),
     [
         ({"subject_mask": block(20, 20, 0, 0, 0, 0)}, "The mask of subject 1 is empty: "),
-        ({"x": 4.0}, "Subject 1 lies wholly outside the scene."),
+        ({"x": 4.0}, "Subject 1 is completely outside the scene."),
     ],
 )
 def test_a_paste_that_shows_nothing_warns(changes, warning):
@@ -149,7 +149,7 @@ def test_every_image_of_a_batch_has_its_placement_in_the_data():
 def test_an_empty_mask_in_a_batch_gives_no_message_but_its_own(paste_into_one):
     masks = torch.cat([block(20, 20, 4, 4, 16, 16), block(20, 20, 0, 0, 0, 0)])
     text = " ".join(paste(subject_mask=masks, paste_into_one=paste_into_one)["text"])
-    assert "The mask of subject 2 is empty" in text and "surround" not in text
+    assert "The mask of subject 2 is empty" in text and "no light reference" not in text
 
 
 def test_messages_about_some_images_of_a_batch_name_them_and_those_about_all_do_not():
@@ -167,7 +167,7 @@ def test_in_a_batch_every_image_s_light_is_told_apart():
     scene, mask = make_image(60, 80), block(60, 80, 20, 30, 40, 50)
     given = {"background": scene, "composite": scene, "subject_matte": mask, "harmonize_mask": mask}
     ran = run_node("PhDStitch", **given, sampled=torch.cat([scene, 0.5 * scene]))
-    assert [text.split(" the")[0] for text in ran.text if "model" in text] == ["Image 1: The model changed nothing in"]
+    assert [text.split(" the")[0] for text in ran.text if "model" in text] == ["Image 1: The model did not change"]
     assert any(text.startswith("Image 2: Light on the subject: ") for text in ran.text)
 
 

@@ -82,7 +82,7 @@ def test_earlier_subjects_join_the_matte():
 def test_a_subject_outside_the_scene_gives_a_message():
     ran = paste(x=-3.0)
     assert torch.equal(ran.values[COMPOSITE], SCENE)
-    assert "Subject 1 lies wholly outside the scene." in ran.text
+    assert "Subject 1 is completely outside the scene." in ran.text
 
 
 def test_a_mask_of_another_size_is_brought_to_the_image_s():
@@ -221,7 +221,7 @@ def test_one_subject_at_several_placements_together_is_the_chain():
 def test_several_subjects_pasted_into_one_have_no_reference_and_give_a_message():
     ran = paste(placements=LINES, paste_into_one=True)
     assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
-    assert any("Several subjects share no surround" in text for text in ran.text)
+    assert any("With several subjects there is no light reference" in text for text in ran.text)
 
 
 def test_lines_of_placements_give_an_image_each():
@@ -372,7 +372,7 @@ def test_a_later_subject_of_a_chain_has_no_reference():
     first = paste(x=0.3, size=0.3)
     second = paste(first.values[COMPOSITE], x=0.7, size=0.3, earlier_subjects=first.values[MATTE])
     assert torch.equal(second.values[REFERENCE], second.values[COMPOSITE])
-    assert any("Several subjects share no surround" in text for text in second.text)
+    assert any("With several subjects there is no light reference" in text for text in second.text)
     assert not any("no reference" in text for text in first.text)
 
 

@@ -265,10 +265,10 @@ def test_a_folder_of_something_else_is_refused(folder, capsys):
 def test_wrong_calls_are_one_sentence(folder, capsys, monkeypatch):
     folder.table(*ROWS[:1])
     assert "--workers is 0" in wrong(folder, capsys, "--workers", "0")
-    assert "is no rule" in wrong(folder, capsys, "--reject", "identity <")
+    assert "is not a rule" in wrong(folder, capsys, "--reject", "identity <")
     assert "there is no file" in wrong(folder, capsys, jobs="none.csv")
     monkeypatch.setattr(run, "LEAST_BYTES", 1 << 80)
-    assert "has no space" in wrong(folder, capsys)
+    assert "has too little space" in wrong(folder, capsys)
 
 
 def test_a_worker_that_does_not_start_is_a_sentence_with_its_last_words(folder, capsys, monkeypatch):

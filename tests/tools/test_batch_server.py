@@ -158,9 +158,9 @@ def test_a_server_without_the_nodes_or_without_an_answer_is_named(folder, server
     folder.table(*ROWS[:1])
     server.info = {kind: schema for kind, schema in server.info.items() if kind != "Tint"}
     assert "there is no node 'Tint'" in wrong(folder, capsys, "--server", server.url)
-    assert "does not answer" in wrong(folder, capsys, "--server", f"http://127.0.0.1:{free_port()}")
-    assert "is no address" in wrong(folder, capsys, "--server", "ftp://x")
-    assert "is there twice" in wrong(folder, capsys, "--server", server.url, "--server", server.url + "/")
+    assert "does not respond" in wrong(folder, capsys, "--server", f"http://127.0.0.1:{free_port()}")
+    assert "is not an address" in wrong(folder, capsys, "--server", "ftp://x")
+    assert "appears twice" in wrong(folder, capsys, "--server", server.url, "--server", server.url + "/")
     assert "leave it out" in wrong(folder, capsys, "--server", server.url, "--workers", "2")
 
 

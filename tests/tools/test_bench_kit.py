@@ -188,7 +188,7 @@ def test_a_run_writes_a_page_and_a_json_that_can_be_posted(kit, server, tmp_path
 def test_a_run_that_was_stopped_goes_on_where_it_was(kit, server, tmp_path):
     server.dies_after = 2
     status, out, error = kit()
-    assert status == 2 and "does not answer" in error and error.count("\n") == 1
+    assert status == 2 and "does not respond" in error and error.count("\n") == 1
     assert "Wrote" in out and json.loads((tmp_path / "kit" / "kit.json").read_text())["families"]["demo"]["n"] == 2
     server.dies_after = None
     rows = tmp_path / "kit" / "rows.jsonl"

@@ -107,12 +107,12 @@ def test_a_server_without_the_named_checkpoint_is_refused_with_what_it_has(tmp_p
 def test_a_server_that_dies_in_mid_run_is_one_sentence(server, runner, workflow):
     server.dies_after = 1
     ran(runner, workflow)
-    with pytest.raises(ServerLostError, match="does not answer .* Start the same command again when the server is up"):
+    with pytest.raises(ServerLostError, match="does not respond .* Start the same command again when the server is up"):
         ran(runner, workflow)
 
 
 def test_an_address_that_is_none_is_one_sentence(tmp_path):
-    with pytest.raises(WorkflowInputError, match="is no address"):
+    with pytest.raises(WorkflowInputError, match="is not an address"):
         OnServer("ftp://somewhere", tmp_path)
 
 
@@ -169,7 +169,7 @@ def test_a_grid_is_all_combinations_in_the_widgets_own_types(workflow):
         ("Nothing.steps=3", "no node is titled 'Nothing'; there are Load Demo Model, "),
         ("LanPaint.inner=3", "the node titled LanPaint has no widget 'inner'"),
         ("LanPaint.model=3", "the node titled LanPaint has no widget 'model'"),
-        ("LanPaint.steps=4,many", "'many' in 'LanPaint.steps=4,many' is no value for a widget that holds 6"),
+        ("LanPaint.steps=4,many", "'many' in 'LanPaint.steps=4,many' is not a value for a widget that holds 6"),
     ],
 )
 def test_a_wrong_grid_is_one_sentence(workflow, text, problem):

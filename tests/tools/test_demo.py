@@ -45,7 +45,7 @@ def bad_arguments(folder: Path, make_image) -> dict[str, tuple[list[str], str]]:
         ),
         "black mask": (["--exemplar", good, "--mask", make_image("black.png", mode="L", value=0)], "the mask is black"),
         "missing checkpoint": (["--checkpoint", str(folder / "none.safetensors")], "is missing; a ComfyUI checkpoint"),
-        "checkpoint that is an image": (["--checkpoint", good], "is no checkpoint file"),
+        "checkpoint that is an image": (["--checkpoint", good], "is not a checkpoint file"),
         "out is a file": (["--out", good], "is a file; a folder is needed"),
         "out lies in a file": (["--out", f"{good}/deep/down"], "cannot be written; name another folder"),
     }
@@ -189,7 +189,7 @@ def test_demo_with_a_file_that_is_no_checkpoint_gives_a_message(tmp_path, demo_h
     out = tmp_path / "out"
     assert main(["--checkpoint", str(tmp_path / "model.safetensors"), "--out", str(out)]) == 2
     error = capsys.readouterr().err
-    assert "is no checkpoint that ComfyUI can load" in error and "Traceback" not in error
+    assert "is not a checkpoint that ComfyUI can load" in error and "Traceback" not in error
     assert not out.exists()
 
 

@@ -47,10 +47,10 @@ def test_two_samplers_get_different_seeds():
 @pytest.mark.parametrize(
     ("column", "words"),
     [
-        ("promt", "binds to nothing; is it prompt"),
-        ("Sampler.cgf", "has no input 'cgf'; near to it: cfg"),
-        ("x", "no node that this short name is for"),
-        ("mask", "no Load Image that is titled Mask"),
+        ("promt", "sets no input; did you mean prompt"),
+        ("Sampler.cgf", "has no input 'cgf'; similar: cfg"),
+        ("x", "no node for this short name"),
+        ("mask", "no Load Image titled Mask"),
         ("Sampler.positive", "takes a link"),
         ("Sampler.api_key", "written into the ledger"),
     ],
@@ -92,7 +92,7 @@ def test_cells_become_values_of_the_inputs_type(column, cell, value):
 
 def test_a_list_that_is_empty_has_no_value_and_one_that_the_page_fetches_any():
     nothing = target("Sampler.sampler_name")
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match=r"\(none\)"):
         value_of("euler", replace(nothing, spec={"options": []}))
     assert value_of("euler", replace(nothing, spec={"options": [], "remote": {"route": "/x"}})) == "euler"
 
@@ -100,14 +100,14 @@ def test_a_list_that_is_empty_has_no_value_and_one_that_the_page_fetches_any():
 @pytest.mark.parametrize(
     ("column", "cell", "words"),
     [
-        ("seed", "1.5", "no whole number"),
-        ("seed", True, "no whole number"),
-        ("seed", "-1", "not within 0"),
-        ("Sampler.cfg", "nan", "no number"),
-        ("Sampler.cfg", "1,5", "no number"),
-        ("Sampler.cfg", "1000", "not within"),
+        ("seed", "1.5", "not a whole number"),
+        ("seed", True, "not a whole number"),
+        ("seed", "-1", "not between 0"),
+        ("Sampler.cfg", "nan", "not a number"),
+        ("Sampler.cfg", "1,5", "not a number"),
+        ("Sampler.cfg", "1000", "not between"),
         ("Sampler.tiled", "maybe", "neither true nor false"),
-        ("Sampler.sampler_name", "eular", "there are euler"),
+        ("Sampler.sampler_name", "eular", r"\(euler"),
     ],
 )
 def test_cells_of_another_type_are_refused(column, cell, words):
@@ -127,14 +127,14 @@ def test_files_outside_the_folder_are_refused(tmp_path):
     assert file_of("a.png", folder) == file_of(str(folder / "a.png"), folder) == folder / "a.png"
     assert file_of(f"deep/../{odd}", folder).is_file()
     for name in outside:
-        with pytest.raises(ValueError, match="leads out of"):
+        with pytest.raises(ValueError, match="is outside"):
             file_of(name, folder)
-    for name, words in (("none.png", "there is no file"), ("deep", "there is no file"), ("a\0b", "no file name")):
+    for name, words in (("none.png", "there is no file"), ("deep", "there is no file"), ("a\0b", "not a file name")):
         with pytest.raises(ValueError, match=words):
             file_of(name, folder)
-    with pytest.raises(ValueError, match="no file name"):
+    with pytest.raises(ValueError, match="not a file name"):
         file_of(5, folder)
-    with pytest.raises(ValueError, match="no file"):
+    with pytest.raises(ValueError, match="no file|not a file name"):
         file_of("x" * 5000, folder)
 
 
@@ -148,7 +148,7 @@ def test_a_workflow_of_the_page_is_refused_with_what_to_do(tmp_path):
         read(tmp_path, {"nodes": [], "links": []})
     (tmp_path / "api").mkdir()
     (tmp_path / "api" / "w.json").write_text("{}")
-    with pytest.raises(UsageError, match="take .*api"):
+    with pytest.raises(UsageError, match="use .*api"):
         read(tmp_path, {"nodes": [], "links": []})
     for content in ("{", "[]", {}, {"1": {"inputs": {}}}, {"prompt": workflow()}):
         with pytest.raises(UsageError, match="--workflow: .* is no"):
@@ -169,8 +169,8 @@ def test_what_comfyui_would_refuse_in_every_job_is_found_before():
     broken["5"]["inputs"] |= {"cfg": 1000.0, "sampler_name": "eular", "seed": -1}
     del broken["5"]["inputs"]["tiled"]
     words = " ".join(fault.message for fault in check_values(broken, INFO, [("5", "seed")]))
-    assert "Sampler.cfg: 1000.0 is not within" in words and "Sampler.sampler_name: 'eular'" in words
-    assert "lacks its input tiled" in words and "seed" not in words
+    assert "Sampler.cfg: 1000.0 is not between" in words and "Sampler.sampler_name: 'eular'" in words
+    assert "is missing its input tiled" in words and "seed" not in words
     assert check_values(workflow(), INFO, []) == []
 
 

@@ -36,10 +36,10 @@ def test_a_row_with_too_many_cells_is_named(tmp_path):
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"x,x\n1,2\n", "there twice"),
+        (b"x,x\n1,2\n", "appears twice"),
         (b"x,\n1,2\n", "has no name"),
         (b"x\n\xff\xfe\n", "not in UTF-8"),
-        (b'x\n"1\n', "no CSV"),
+        (b'x\n"1\n', "cannot be read as CSV"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_one_sentence(content, words, tmp_path):
@@ -56,7 +56,9 @@ def test_json_lines_keep_their_types_and_may_lack_columns(tmp_path):
     assert rows(file) == [(1, given[0]), (2, {"x": 0.5, "flip": True})]
 
 
-@pytest.mark.parametrize(("line", "words"), [("{", "no JSON"), ("[1]", "no JSON object"), ('{"x": [1]}', "no text")])
+@pytest.mark.parametrize(
+    ("line", "words"), [("{", "not JSON"), ("[1]", "not a JSON object"), ('{"x": [1]}', "not text")]
+)
 def test_a_wrong_line_is_named(line, words, tmp_path):
     (tmp_path / "jobs.jsonl").write_text('{"x": 1}\n' + line)
     with pytest.raises(Faults, match=words) as caught:
@@ -70,7 +72,7 @@ def test_parquet_is_read(tmp_path):
     parquet.write_table(pyarrow.table({"exemplar": ["a.png", None], "seed": [1, 2]}), tmp_path / "jobs.parquet")
     assert rows(tmp_path / "jobs.parquet") == [(1, {"exemplar": "a.png", "seed": 1}), (2, {"seed": 2})]
     (tmp_path / "other.parquet").write_bytes(b"no")
-    with pytest.raises(UsageError, match="no Parquet file"):
+    with pytest.raises(UsageError, match="cannot be read as Parquet"):
         rows(tmp_path / "other.parquet")
 
 
@@ -87,7 +89,7 @@ def test_patterns_give_every_pair(tmp_path):
         (["exemplar=none/*.png"], "matches no file"),
         (["exemplar=/etc/*"], "relative to"),
         (["exemplar=*.png", "exemplar=*.jpg"], "same column"),
-        (["exemplar=*.png", "b.csv"], "no pattern"),
+        (["exemplar=*.png", "b.csv"], "not a pattern"),
         (["none.csv"], "no file"),
         (["."], "no file"),
     ],
@@ -100,5 +102,5 @@ def test_patterns_and_files_that_give_nothing_are_refused(sources, words, tmp_pa
 
 def test_another_kind_of_file_is_refused(tmp_path):
     (tmp_path / "jobs.xlsx").write_bytes(b"")
-    with pytest.raises(UsageError, match="there are: .csv"):
+    with pytest.raises(UsageError, match="Supported: .csv"):
         rows(tmp_path / "jobs.xlsx")

@@ -148,7 +148,7 @@ def test_all_faults_are_in_one_table_and_nothing_is_written(folder):
     found = [(fault.row, fault.column) for fault in caught.value.faults]
     assert found == [(2, "exemplar"), (2, "seed"), (3, "exemplar"), (4, "exemplar"), (5, "")]
     text = str(caught.value)
-    assert "there is no file none.png" in text and "leads out of" in text and "repeats row 1" in text
+    assert "there is no file none.png" in text and "is outside" in text and "repeats row 1" in text
     assert not ledger.has_jobs() and ledger.facts() == {}
 
 
