@@ -158,7 +158,7 @@ def test_activations_that_are_computed_again_give_the_same_gradients(folders, tm
     for name, gradient in gradients["kept"].items():
         # The two use different kernels for attention.
         again, scale = gradients["computed again"][name], float(gradient.abs().max())
-        torch.testing.assert_close(again, gradient, rtol=1e-3, atol=1e-3 * scale)
+        torch.testing.assert_close(again, gradient, rtol=1e-3, atol=1e-5 + 1e-3 * scale)
 
 
 def test_a_checkpoint_file_trains_a_module(folders, tmp_path, monkeypatch):
