@@ -2,8 +2,8 @@
 
 In one half the subject has another photograph's colors, as in HCOCO's composites, in the other a light of its own.
 None of them is in the repository, and no model here was trained on any of them. They are read from installed packages
-and from Debian's, all under free licenses (CC0, CC BY, CC BY-SA or public domain; for the quokka's none is stated). The
-subjects are found by u2netp through the pack's segmenter, and were checked by eye.
+and from Debian's, all under free licenses (CC0, CC BY, CC BY-SA, GPL or public domain; for the quokka's none is
+stated). The subjects are found by u2netp through the pack's segmenter, and were checked by eye.
 """
 
 import functools
