@@ -115,7 +115,7 @@ the subject and its color.
 **Other models.** Flux, SD 3 and others: connect their own loaders to `model`, `clip` and `vae`. With `positive` and \
 `negative` connected, `clip` and `prompt` are not needed.
 
-**Turbo, lightning and LCM checkpoints:** set `cfg` to 1.
+**Turbo, lightning and LCM checkpoints:** set `cfg` to 1, among the advanced inputs.
 
 If the subject changes too much or disappears, name it in the prompt. If the light hardly changes, raise `light`."""
 

@@ -62,7 +62,7 @@ ADVANCED_INPUTS = {
         "luma_only", "color_fix", "num_seeds", "relight_strength", "keep_changes", "subject_pixels",
         "background", "composite", "harmonize_mask", "subject_matte", "sampled_reference", "changed",
     ],
-    "PhDInsertSubject": ["placement", "rotation", "flip", "keyframes"],
+    "PhDInsertSubject": ["placement", "rotation", "flip", "keyframes", "cfg"],
     "PhDApplyModule": ["subject_matte", "mask", "reference_latent"],
 }  # fmt: skip
 

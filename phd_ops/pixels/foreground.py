@@ -168,6 +168,7 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
     for box in soft_boxes:
         cv2.insertChannel(matte[box.slices], cutout[box.slices], 3)
     for places, own in found:
+        check()
         cutout[(*places, slice(3))] = own * matte[places][:, None]
     return cutout
 

@@ -91,7 +91,7 @@ def test_identity_holds_a_reference_at_its_own_latent():
     ours = outputs(model("EPS"), scene, reference_latent=reference, **how)
     # With the same noise, as each would have alone.
     for done, latent in ((ours[0], scene), (ours[1], reference)):
-        torch.testing.assert_close(done["samples"], sampled(model("EPS"), latent, **how), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(done["samples"], sampled(model("EPS"), latent, **how), rtol=ROUNDING, atol=ROUNDING)
 
 
 def test_each_item_is_held_by_its_own_mask_with_every_seed():
@@ -181,7 +181,7 @@ def test_a_reference_is_sampled_with_the_same_noise(method, mask):
     assert scene["samples"].shape == reference["samples"].shape == (2, 4, 8, 8) and changed.shape == (2, 8, 8)
     seeds = module("nodes.sampled_seeds").seeds_of(scene)
     assert seeds.scene.shape == seeds.reference.shape == (3, 2, 4, 8, 8)
-    torch.testing.assert_close(seeds.scene, seeds.reference, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(seeds.scene, seeds.reference, rtol=ROUNDING, atol=ROUNDING)
     alone = sampled(model("EPS"), latent, mask, **how)
     torch.testing.assert_close(seeds.scene.flatten(0, 1), alone, rtol=1e-4, atol=1e-4)
     other = outputs(model("EPS"), latent, mask, reference_latent=random_latent(batch=2, seed=9), **how)
@@ -225,7 +225,7 @@ def test_an_item_taken_out_of_its_batch_has_its_own_noise_with_every_seed():
     latent = random_latent(batch=3)
     batched = sampled(model("EPS"), latent, num_seeds=2)
     alone = sampled(model("EPS"), {"samples": latent[1:2], "batch_index": [1]}, num_seeds=2)
-    torch.testing.assert_close(alone, batched[[1, 4]], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(alone, batched[[1, 4]], rtol=ROUNDING, atol=ROUNDING)
 
 
 def test_a_latent_keeps_its_places_in_a_batch_but_not_the_mask_it_was_sampled_with():

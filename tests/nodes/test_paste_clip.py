@@ -172,7 +172,7 @@ def test_an_earlier_paste_s_clip_takes_a_second_subject():
         ({"keyframes": "five"}, ["keyframes", "line 1", "24: x 0.7"]),
         ({"keyframes": MOVE, "placement": "random"}, ["placement is random", "manual"]),
         ({"keyframes": MOVE, "paste_into_one": True}, ["paste_into_one", "turn it off"]),
-        ({"keyframes": MOVE, "placements": '{"x": 0.5}'}, ["placements", "take one"]),
+        ({"keyframes": MOVE, "placements": '{"x": 0.5}'}, ["placements", "use one"]),
         ({"track": torch.ones(4, 48, 64)}, ["track has 4 frames", "the clip has 9"]),
         ({"track": torch.ones(9, 40, 64)}, ["track is 64×40 pixels", "background is 64×48 pixels"]),
         ({"track": boxes(1, 2)}, ["track has 2 frames", "the clip has 9"]),

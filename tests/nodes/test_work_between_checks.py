@@ -88,7 +88,8 @@ def meter(monkeypatch):
     for name, constant in (("register", "COARSE"), ("register", "FINE"), ("changes", "MOST_SIDE")):
         monkeypatch.setattr(module(f"phd_ops.pixels.{name}"), constant, 48)
     monkeypatch.setattr(module("phd_ops.pixels.smoother"), "LEAST_CELLS", 12)
-    monkeypatch.setattr(module("phd_ops.pixels.tiles"), "BAND", BAND)
+    for name in ("tiles", "foreground"):
+        monkeypatch.setattr(module(f"phd_ops.pixels.{name}"), "BAND", BAND)
     monkeypatch.setattr(module("phd_ops.pixels.tiles"), "TILE", 16)
     for name in ALLOCATED:
         monkeypatch.setattr(np, name, made.reserve(getattr(np, name)))

@@ -17,14 +17,18 @@ ALLOWED = {
     "demo.codec": (),
     "nodes": ("phd_ops", "demo.codec"),
     "devtools": (),
-    # Tables of jobs, which users run too: it needs the executor, and for videos what tells where a clip may be cut.
+    # Tables of jobs, which users run too: it needs the executor, and for videos what tells where a clip may be cut and a
+    # subject goes.
     "phd_batch": (
         "devtools.comfyui",
         "devtools.contact_sheet",
         "devtools.executor",
         "devtools.object_info",
         "devtools.paths",
+        "phd_ops.pixels.geometry",
         "phd_ops.pixels.keyframes",
+        "phd_ops.pixels.masks",
+        "phd_ops.pixels.paste",
         "phd_ops.pixels.shots",
     ),
     "demo": ("demo.codec", "devtools", "phd_ops"),
