@@ -17,8 +17,8 @@ ALLOWED = {
     "demo.codec": (),
     "nodes": ("phd_ops", "demo.codec"),
     "devtools": (),
-    # Tables of jobs, which users run too: it needs the executor, and for videos what tells where a clip may be cut and a
-    # subject goes.
+    # Tables of jobs, which users run too: it needs the executor, and for videos what tells where a clip may be cut and
+    # where its subject goes.
     "phd_batch": (
         "devtools.comfyui",
         "devtools.contact_sheet",
