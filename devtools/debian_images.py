@@ -1,4 +1,4 @@
-"""Photographs inside Debian's packages, for `bench quality --photographs`.
+"""Photographs inside Debian's packages, for `bench quality --photographs` and the module's training.
 
 A package that is not installed is downloaded with apt once and unpacked into `.cache/debian`; nothing is installed.
 """
@@ -13,6 +13,21 @@ from pathlib import Path
 from devtools.paths import CACHE
 
 FOLDER = CACHE / "debian"
+GCOMPRIS = "gcompris-qt-data"
+
+
+def photograph_bytes(package: str, path: str) -> bytes:
+    """The file of a photograph. Raises FileNotFoundError where the package cannot be had.
+
+    Args:
+        package: one of Debian.
+        path: in the package; for GCompris its activity, a slash, and the path in the activity's resources.
+    """
+    if package != GCOMPRIS:
+        return debian_file(package, path).read_bytes()
+    activity, rest = path.split("/", 1)
+    file = debian_file(GCOMPRIS, f"usr/share/gcompris-qt/rcc/{activity}.rcc")
+    return resources(file)[f"gcompris/src/activities/{activity}/resource/{rest}"]
 
 
 def debian_file(package: str, path: str) -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.segmentation import slic
 
-from devtools.debian_images import debian_file, resources
+from devtools.debian_images import GCOMPRIS, photograph_bytes
 from devtools.package_images import package_file
 from phd_ops.pixels.geometry import Box
 from phd_ops.pixels.paste import Pasted, SceneMasks
@@ -26,7 +26,6 @@ from relit_scenes.render import RING
 from training.module_data import Paste, other_light, over, ring_around, to_bytes
 from training.photograph_changes import another_exposure, crop_of, off_by_a_pixel, region, toned, traded_colors, worn
 
-GCOMPRIS = "gcompris-qt-data"
 LOMIRI, LOMIRI_20 = "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04"
 TAQUIN, PALAPELI, BUDGIE = "gnome-taquin", "palapeli-data", "budgie-core"
 CC = "CC0, public domain, CC BY or CC BY-SA, by file"
@@ -192,13 +191,8 @@ LIGHTS, VALIDATION_SIDE, MOST_CHANGE = 6, 128, 20.0
 
 def read(package: str, path: str) -> np.ndarray:
     """uint8 [H,W,3]. Raises FileNotFoundError where the package cannot be had."""
-    if package == GCOMPRIS:
-        activity, rest = path.split("/", 1)
-        file = debian_file(GCOMPRIS, f"usr/share/gcompris-qt/rcc/{activity}.rcc")
-        content = resources(file)[f"gcompris/src/activities/{activity}/resource/{rest}"]
-    else:
-        content = debian_file(package, path).read_bytes()
-    image = cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    content = np.frombuffer(photograph_bytes(package, path), np.uint8)
+    image = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
 
@@ -310,8 +304,20 @@ class RelitPhotograph:
 
     def change(self) -> float:
         """How far the subject is from the photograph's: mean CIEDE2000."""
-        labs = [rgb2lab(image[self.matte > 0][:, None]) for image in (self.composite, self.truth)]
-        return float(deltaE_ciede2000(*labs).mean())
+        return color_difference(self.composite, self.truth, self.matte)
+
+
+def color_difference(one: np.ndarray, other: np.ndarray, matte: np.ndarray) -> float:
+    """Mean CIEDE2000 between two images [S,S,3] in 0..1 over a subject, [S,S]."""
+    labs = [rgb2lab(image[matte > 0][:, None]) for image in (one, other)]
+    return float(deltaE_ciede2000(*labs).mean())
+
+
+def masks_around(composite: np.ndarray, matte: np.ndarray) -> SceneMasks:
+    """The masks of a subject in an image [H,W,3], with a ring as wide as RelitScenes have it and without a shadow."""
+    masks = SceneMasks(*np.zeros((3, *matte.shape), np.float32))
+    masks.add(Pasted(composite, matte, Box(0, 0, *matte.shape[::-1])), round(RING * len(matte)), shadow=False)
+    return masks
 
 
 # On disk
@@ -398,10 +404,8 @@ class Photographs:
         matte, lit = np.float32(matte > 127), np.float32(other_light(rng, truth)) / 255
         truth = np.float32(truth) / 255
         composite = np.where(matte[..., None] > 0, lit, truth)
-        masks = SceneMasks(*np.zeros((3, *matte.shape), np.float32))
-        masks.add(Pasted(composite, matte, Box(0, 0, *matte.shape)), round(RING * len(matte)), shadow=False)
         path = self.listed[number]["path"]
-        return RelitPhotograph(truth, composite, matte, masks.harmonize, words(path), path)
+        return RelitPhotograph(truth, composite, matte, masks_around(composite, matte).harmonize, words(path), path)
 
 
 def prepare(wanted: list[list[str]], images_file: Path, labels_file: Path, list_file: Path) -> None:

@@ -22,11 +22,11 @@ from benchmarks.quality.photographs import segmenter
 from benchmarks.quality.plan import MAIN_LEVEL
 from benchmarks.quality.scenes import Chunk, Model
 from devtools import package_images as images
-from phd_ops.pixels.geometry import Box, Placement, Size, bounding_box
-from phd_ops.pixels.paste import Pasted, SceneMasks, Subject, paste, warp_exemplar
-from relit_scenes.render import RING
+from phd_ops.pixels.geometry import Placement, Size, bounding_box
+from phd_ops.pixels.paste import Subject, paste, warp_exemplar
 from training.demo_scenes import SceneRenderer
 from training.module_data import demo_paste
+from training.photographs import masks_around
 
 SIDE, TILE, LABEL, GAP = 256, 168, 20, 4
 # A photograph's subject has this share of the scene's side and stands on its lower edge.
@@ -76,8 +76,7 @@ def pasted(name: str, shows: str, place: str, x: float) -> Case:
     placement = Placement(x, 1 - SIZE * box.height / max(box.size) / 2, SIZE)
     result = paste(background, subject, placement)
     reference, _ = warp_exemplar(subject, placement, Size(SIDE, SIDE))
-    masks = SceneMasks(*np.zeros((3, SIDE, SIDE), np.float32))
-    masks.add(Pasted(result.composite, result.matte, Box(0, 0, SIDE, SIDE)), round(RING * SIDE), shadow=False)
+    masks = masks_around(result.composite, result.matte)
     prompt = f"{shows}, {images.PHOTOGRAPHS[place][2]}"
     return Case(result.composite, background, reference, result.matte, masks.harmonize, prompt, shows)
 

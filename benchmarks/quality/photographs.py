@@ -11,17 +11,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from skimage.color import deltaE_ciede2000, rgb2lab
 
 from benchmarks.common.color_transfers import TRANSFERS
 from benchmarks.quality.scenes import SIDE
-from devtools.debian_images import debian_file, resources
+from devtools.debian_images import GCOMPRIS, photograph_bytes
 from devtools.package_images import package_file
-from phd_ops.pixels.geometry import Box
-from phd_ops.pixels.paste import Pasted, SceneMasks
 from phd_ops.segmenters.onnx_salient import SalientModel
-from relit_scenes.render import RING
 from training.module_data import other_light, to_bytes
+from training.photographs import color_difference, masks_around
 
 # Photographs are segmented at this size.
 SEGMENTED = 512
@@ -32,7 +29,7 @@ KINDS = ("portrait", "animal", "object", "building")
 PLACES = ("outdoor", "indoor", "night")
 # What a composite's subject got that is no color transfer, and how many such lights each photograph gets.
 LIGHT, LIGHTS = "light", 4
-GCOMPRIS, MATE, LOMIRI = "gcompris-qt-data", "mate-backgrounds", "lomiri-wallpapers-16.04"
+MATE, LOMIRI = "mate-backgrounds", "lomiri-wallpapers-16.04"
 
 
 @dataclass(frozen=True)
@@ -123,12 +120,8 @@ PHOTOGRAPHS = (
 
 def read(photograph: Photograph) -> np.ndarray:
     """float32 [H,W,3] in 0..1. Raises FileNotFoundError where the package cannot be had."""
-    if photograph.package == GCOMPRIS:
-        activity, path = photograph.path.split("/", 1)
-        file = debian_file(GCOMPRIS, f"usr/share/gcompris-qt/rcc/{activity}.rcc")
-        content = resources(file)[f"gcompris/src/activities/{activity}/resource/{path}"]
-    elif photograph.path.startswith("usr/"):
-        content = debian_file(photograph.package, photograph.path).read_bytes()
+    if photograph.package == GCOMPRIS or photograph.path.startswith("usr/"):
+        content = photograph_bytes(photograph.package, photograph.path)
     else:
         content = package_file(photograph.package, photograph.path).read_bytes()
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
@@ -212,8 +205,7 @@ def composited(photograph: int, changed: np.ndarray) -> Case:
     """A photograph whose subject is that of `changed`, [SIDE,SIDE,3]."""
     truth, mask = subject_of(photograph)
     composite = np.where(mask[..., None] > 0, changed, truth)
-    masks = SceneMasks(*np.zeros((3, *mask.shape), np.float32))
-    masks.add(Pasted(composite, mask, Box(0, 0, *mask.shape[::-1])), round(RING * len(mask)), shadow=False)
+    masks = masks_around(composite, mask)
     none = np.zeros_like(mask)
     return Case(
         truth, composite, composite, mask, mask, none, masks.inpaint, masks.harmonize, PHOTOGRAPHS[photograph].prompt
@@ -239,8 +231,7 @@ def relit(number: int) -> Case:
 
 def change(given: Case) -> float:
     """How far the composite's subject is from the photograph's: mean CIEDE2000."""
-    labs = [rgb2lab(image[given.matte > 0][:, None]) for image in (given.composite, given.truth)]
-    return float(deltaE_ciede2000(*labs).mean())
+    return color_difference(given.composite, given.truth, given.matte)
 
 
 def within(made: dict[int, Case]) -> dict[int, Case]:
