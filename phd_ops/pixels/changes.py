@@ -17,7 +17,7 @@ from ..interrupt import check, waiting
 from .color import largest_channel
 from .geometry import Size
 from .masks import drop_specks, resize_mask
-from .resample import reduce
+from .resample import bands_around, reduce
 from .surround import labeled
 from .tone_field import median
 
@@ -53,16 +53,12 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
     if not shown.any():
         return np.zeros(full[::-1], np.float32)
     classes = ContrastClasses.of(local_contrast(before), shown)
-    difference = after - before
-    if seen is not None:
-        difference[~shown] = 0
     certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
     for sigma in SCALES:
-        blurred = waiting(cv2.GaussianBlur, difference, (0, 0), sigma)
-        size_of_change = largest_channel(np.abs(blurred, out=blurred))
+        apart = difference(before, after, shown, sigma)
         # No smaller ones are changes: the usual ones are at least LEAST.
-        large = np.flatnonzero((size_of_change > POSSIBLE * LEAST) & shown)
-        times = size_of_change.ravel()[large] / classes.usual(size_of_change, large)
+        large = np.flatnonzero((apart > POSSIBLE * LEAST) & shown)
+        times = apart.ravel()[large] / classes.usual(apart, large)
         certain.ravel()[large[times > CERTAIN]] = True
         possible.ravel()[large[times > POSSIBLE]] = True
     changed = cv2.dilate(drop_specks(reaching(certain, possible), LEAST_AREA), np.ones((3, 3), np.uint8))
@@ -71,9 +67,29 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
-    mean, square = (waiting(cv2.GaussianBlur, values, (0, 0), CONTRAST_SCALE) for values in (image, image * image))
-    square -= np.multiply(mean, mean, out=mean)
-    return np.sqrt(np.maximum(largest_channel(square), 0))
+    contrast = np.empty(image.shape[:2], np.float32)
+    for rows, near, inner in bands_around(*contrast.shape, CONTRAST_SCALE):
+        part = image[near]
+        mean, square = (cv2.GaussianBlur(values, (0, 0), CONTRAST_SCALE)[inner] for values in (part, part * part))
+        square -= np.multiply(mean, mean, out=mean)
+        np.sqrt(np.maximum(largest_channel(square), 0), out=contrast[rows])
+    return contrast
+
+
+def difference(before: np.ndarray, after: np.ndarray, shown: np.ndarray, sigma: float) -> np.ndarray:
+    """How far two images differ in a Gaussian of `sigma` pixels, the largest of the channels, [H,W].
+
+    Args:
+        shown: bool [H,W], where `after` shows anything; elsewhere the two count as equal.
+    """
+    apart, all_shown = np.empty(shown.shape, np.float32), shown.all()
+    for rows, near, inner in bands_around(*shown.shape, sigma):
+        part = after[near] - before[near]
+        if not all_shown:
+            part[~shown[near]] = 0
+        blurred = cv2.GaussianBlur(part, (0, 0), sigma)[inner]
+        apart[rows] = largest_channel(np.abs(blurred, out=blurred))
+    return apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +120,16 @@ class ContrastClasses:
         ranges = [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
         return cls(contrast, order, ranges, [float(median(rising[first:last])) for first, last in ranges])
 
-    def usual(self, difference: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def usual(self, apart: np.ndarray, places: np.ndarray) -> np.ndarray:
         """The usual (median) difference of pixels of each contrast, at least LEAST, at some places of the image: [N].
 
         It grows with the contrast: where much of one class was changed, the others tell its usual difference.
 
         Args:
-            difference: [H,W].
+            apart: from `difference`.
             places: [N], indices into it as one row.
         """
-        values = difference.ravel()[self.order]
+        values = apart.ravel()[self.order]
         medians = [float(median(values[first:last])) for first, last in self.ranges]
         # The largest non-decreasing function below the medians.
         rising = np.minimum.accumulate(medians[::-1])[::-1]

@@ -1,6 +1,7 @@
 """Resizing, blurring and warping images: float throughout, antialiased."""
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ COARSE_SIGMA = 8.0
 EXTENDED = cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE
 # OpenCV cuts a Gaussian of floats off at this many sigmas.
 KERNEL_REACH = 4
+# Pixels of a band that is filtered.
+FILTERED_BAND = 2**16
 
 
 # Ways to resize an image. AUTO takes means where it shrinks, and a cubic where it grows.
@@ -169,14 +172,24 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def gaussian(image: np.ndarray, across: float, down: float) -> np.ndarray:
-    """`cv2.GaussianBlur` with these sigmas, in bands: each with all the rows in its filter's reach, so the bits are the
-    same."""
-    height, reach = image.shape[0], math.ceil(KERNEL_REACH * down) + 1
+    """`cv2.GaussianBlur` with these sigmas, in bands, with the same bits."""
     blurred = np.empty_like(image)
-    # A high band has little overlap with the next one.
-    for rows in bands(*image.shape[:2], rows=4 * reach):
-        top = max(0, rows.start - reach)
-        near = image[top : min(height, rows.stop + reach)]
-        near = waiting(cv2.GaussianBlur, near, (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE)
-        blurred[rows] = near[rows.start - top : rows.stop - top]
+    for rows, near, inner in bands_around(*image.shape[:2], down):
+        part = waiting(cv2.GaussianBlur, image[near], (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE)
+        blurred[rows] = part[inner]
     return blurred
+
+
+def bands_around(height: int, width: int, sigma: float) -> Iterator[tuple[slice, slice, slice]]:
+    """Bands of an image for a Gaussian of `sigma` pixels, with a check before each.
+
+    Each is three slices: its rows; those with all rows in the filter's reach; and where it lies in the latter. Few rows
+    at a time stay in the processor's cache, and memory that was just freed serves again.
+    """
+    reach = math.ceil(KERNEL_REACH * sigma) + 1
+    # A high band has little overlap with the next one.
+    step = max(4 * reach, FILTERED_BAND // width)
+    for top in range(0, height, step):
+        check()
+        bottom, first = min(top + step, height), max(0, top - reach)
+        yield slice(top, bottom), slice(first, min(height, bottom + reach)), slice(top - first, bottom - first)

@@ -17,7 +17,7 @@ from ..interrupt import bands, by_bands, copy, waiting
 from .color import same_pixels
 from .geometry import Box, Size, bounding_box
 from .layers import Layers, Slices
-from .masks import beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
+from .masks import FAINT, beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, reduce, resize
 from .surround import Surround, find_surround
@@ -102,21 +102,26 @@ def fades_in_window(change: np.ndarray, window: Box, width: float) -> tuple[np.n
     Returns:
         Two of float32 [h,w], of the window.
     """
+    part = change[window.slices]
+    fade, shadow_fade = (np.zeros(part.shape, np.float32) for _ in range(2))
+    box = bounding_box(part, FAINT)
+    if box is None:
+        return fade, shadow_fade
+    # Where the mask is, with the nearest pixels outside it; on the grid of the window and its frame.
     wider = window.grown(1).inside(Size.of(change))
-    inner = window.moved(-wider.x, -wider.y).slices
-    framed = np.zeros(wider.size[::-1], np.float32)
-    copy(change[window.slices], framed[inner])
-    share = stabilize(framed)
-    fade, shadow_fade = (np.zeros(share.shape, np.float32) for _ in range(2))
-    box, step = bounding_box(share), thickness_step(wider.size)
-    if box is not None:
-        # Where the mask is, with the nearest pixels outside it; on the grid of the whole window.
-        x, y = (max(0, start - 1) // step * step for start in (box.x, box.y))
-        near = Box(x, y, box.x + box.width + 1 - x, box.y + box.height + 1 - y).inside(wider.size).slices
-        depth = depth_inside(share[near], 0)
-        copy(by_bands(np.multiply, share[near], narrow_ramp(depth, width, step)), fade[near])
-        copy(by_bands(np.multiply, share[near], ramp(depth, width)), shadow_fade[near])
-    return fade[inner], shadow_fade[inner]
+    framed, step = window.moved(-wider.x, -wider.y), thickness_step(wider.size)
+    box = box.moved(framed.x, framed.y)
+    x, y = (max(0, start - 1) // step * step for start in (box.x, box.y))
+    near = Box(x, y, box.x + box.width + 1 - x, box.y + box.height + 1 - y).inside(wider.size)
+    known = near.within(framed)
+    at, inner = known.moved(-framed.x, -framed.y).slices, known.moved(-near.x, -near.y).slices
+    share = np.zeros(near.size[::-1], np.float32)
+    copy(part[at], share[inner])
+    share = stabilize(share)
+    depth = depth_inside(share, 0)
+    copy(by_bands(np.multiply, share, narrow_ramp(depth, width, step))[inner], fade[at])
+    copy(by_bands(np.multiply, share, ramp(depth, width))[inner], shadow_fade[at])
+    return fade, shadow_fade
 
 
 def join(
@@ -297,6 +302,10 @@ def stitch(
     if shift is None:
         shift = window.color_shift(sampled[0])
         results = [shift.apply(one, options.color_fix) for one in sampled]
+    near, part = region.slices, layers.cut(region.slices)
+    # The whole is free again during the following steps.
+    harmonized = np.empty_like(part.composite)
+    copy(resize(results[0], full, options.resampler)[near], harmonized)
     gain, surround, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, 1.0
     if window.subject is None:
         light = None
@@ -307,8 +316,6 @@ def stitch(
         gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
-    near, part = region.slices, layers.cut(region.slices)
-    harmonized = resize(results[0], full, options.resampler)[near]
     if light is not None and options.keep_surround > 0:
         surround = find_surround(part, harmonized, worked.width / full.width, options.keep_surround)
     for kind, box in tiles(part.matte):

@@ -106,8 +106,7 @@ def is_background(background: np.ndarray, composite: np.ndarray) -> np.ndarray:
     """Where a composite shows its background, not a hole cut into it, bool [H,W]."""
 
     def is_alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        apart = cv2.absdiff(one, other)
-        return cv2.max(cv2.max(*cv2.split(apart)[:2]), cv2.extractChannel(apart, 2)) <= CUT_AWAY
+        return cv2.inRange(cv2.subtract(one, other), (-CUT_AWAY,) * 3, (CUT_AWAY,) * 3) > 0
 
     return by_bands(is_alike, background, composite)
 
@@ -134,7 +133,7 @@ def kept_share(background: np.ndarray, shaded: np.ndarray, harmonized: np.ndarra
 
 def smoothed(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Values [H,W,3] averaged over a Gaussian of SCALE, by weight [H,W]; 0 out of reach of any weight."""
-    weighted = cv2.merge([*cv2.split(values * weight[..., None]), weight])
+    weighted = cv2.merge([*(channel * weight for channel in cv2.split(values)), weight])
     blurred = waiting(cv2.GaussianBlur, weighted, (0, 0), SCALE)
     return blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
 

@@ -90,6 +90,7 @@ def meter(monkeypatch):
     monkeypatch.setattr(module("phd_ops.pixels.smoother"), "LEAST_CELLS", 12)
     for name in ("tiles", "foreground"):
         monkeypatch.setattr(module(f"phd_ops.pixels.{name}"), "BAND", BAND)
+    monkeypatch.setattr(module("phd_ops.pixels.resample"), "FILTERED_BAND", BAND)
     monkeypatch.setattr(module("phd_ops.pixels.tiles"), "TILE", 16)
     for name in ALLOCATED:
         monkeypatch.setattr(np, name, made.reserve(getattr(np, name)))
