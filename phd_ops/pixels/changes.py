@@ -68,7 +68,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
 def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
     contrast = np.empty(image.shape[:2], np.float32)
-    for rows, near, inner in bands_around(*contrast.shape, CONTRAST_SCALE):
+    for rows, near, inner in bands_around(Size.of(image), CONTRAST_SCALE):
         part = image[near]
         mean, square = (cv2.GaussianBlur(values, (0, 0), CONTRAST_SCALE)[inner] for values in (part, part * part))
         square -= np.multiply(mean, mean, out=mean)
@@ -83,7 +83,7 @@ def difference(before: np.ndarray, after: np.ndarray, shown: np.ndarray, sigma: 
         shown: bool [H,W], where `after` shows anything; elsewhere the two count as equal.
     """
     apart, all_shown = np.empty(shown.shape, np.float32), shown.all()
-    for rows, near, inner in bands_around(*shown.shape, sigma):
+    for rows, near, inner in bands_around(Size.of(before), sigma):
         part = after[near] - before[near]
         if not all_shown:
             part[~shown[near]] = 0

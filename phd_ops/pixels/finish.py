@@ -20,7 +20,17 @@ from .layers import Layers
 from .masks import grow, resize_mask
 from .register import CLEAR, MATCHED, UNLIKE, register
 from .resample import resize
-from .stitch import PLAIN_STITCH, ModelWindow, Stitched, StitchOptions, fades_in_window, stitch
+from .stitch import (
+    PLAIN_STITCH,
+    ModelWindow,
+    Stitched,
+    StitchOptions,
+    corrected,
+    fades_in_window,
+    light_on_subject,
+    put_into_background,
+    unchanged,
+)
 from .surround import parts_with_subject
 
 # Which changes outside the mask come along.
@@ -94,7 +104,7 @@ def finish(
     window = ModelWindow(layers, Size.of(images[0]), stitching.resampler, aligned.seen, aligned.given)
     known = None if reading is None else reading.light_in(window)
     if known is None and window.came_back(images):
-        return Finished(stitch(layers, images, references, stitching, window=window), np.zeros_like(layers.matte))
+        return Finished(unchanged(layers), np.zeros_like(layers.matte))
     shift = window.color_shift(images[0]) if reading is None else reading.shift
     images = [shift.apply(one, stitching.color_fix) for one in images]
     small = find_changes(window.composite, images[0], aligned.seen)
@@ -106,9 +116,12 @@ def finish(
         subject_from = MODEL
         stitching = replace(stitching, detail=0.0, keep_surround=0.0)
     kept = with_changes(layers, changed, options.keep_changes, subject_from == MODEL, options.edge_fade)
-    same = window if kept is layers else None
-    stitched = stitch(kept, images, references, stitching, aligned.seen, shift, known, same)
-    return Finished(stitched, changed, fits, subject_from)
+    if kept is not layers:
+        window = replace(window, layers=kept)
+    light = known
+    if light is None and window.subject is not None:
+        light = light_on_subject(window, images, corrected(references, shift, window.size, stitching), stitching)
+    return Finished(put_into_background(window, images, shift, light, stitching), changed, fits, subject_from)
 
 
 def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:

@@ -174,22 +174,22 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 def gaussian(image: np.ndarray, across: float, down: float) -> np.ndarray:
     """`cv2.GaussianBlur` with these sigmas, in bands, with the same bits."""
     blurred = np.empty_like(image)
-    for rows, near, inner in bands_around(*image.shape[:2], down):
+    for rows, near, inner in bands_around(Size.of(image), down):
         part = waiting(cv2.GaussianBlur, image[near], (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE)
         blurred[rows] = part[inner]
     return blurred
 
 
-def bands_around(height: int, width: int, sigma: float) -> Iterator[tuple[slice, slice, slice]]:
-    """Bands of an image for a Gaussian of `sigma` pixels, with a check before each.
+def bands_around(size: Size, sigma: float) -> Iterator[tuple[slice, slice, slice]]:
+    """Bands of an image of a size for a Gaussian of `sigma` pixels, with a check before each.
 
     Each is three slices: its rows; those with all rows in the filter's reach; and where it lies in the latter. Few rows
     at a time stay in the processor's cache, and memory that was just freed serves again.
     """
     reach = math.ceil(KERNEL_REACH * sigma) + 1
     # A high band has little overlap with the next one.
-    step = max(4 * reach, FILTERED_BAND // width)
-    for top in range(0, height, step):
+    step = max(4 * reach, FILTERED_BAND // size.width)
+    for top in range(0, size.height, step):
         check()
-        bottom, first = min(top + step, height), max(0, top - reach)
-        yield slice(top, bottom), slice(first, min(height, bottom + reach)), slice(top - first, bottom - first)
+        bottom, first = min(top + step, size.height), max(0, top - reach)
+        yield slice(top, bottom), slice(first, min(size.height, bottom + reach)), slice(top - first, bottom - first)

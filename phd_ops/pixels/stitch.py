@@ -271,10 +271,6 @@ def stitch(
     sampled: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None = None,
     options: StitchOptions = PLAIN_STITCH,
-    seen: np.ndarray | None = None,
-    shift: ColorShift | None = None,
-    light: Light | None = None,
-    window: ModelWindow | None = None,
 ) -> Stitched:
     """Puts what the model made of a composite back into the background.
 
@@ -283,35 +279,47 @@ def stitch(
             one is shown, and light is averaged over all.
         references: what it made of the light reference, one for each of `sampled`. With them, light is estimated from
             the difference between the two results.
-        seen: bool [h,w], what the images in `sampled` show, where that is not all: there they repeat the composite.
-        shift: their color shift, where it was removed from them already.
-        light: on the subject, where it is known already, see `light_on_subject`.
-        window: of the layers, where it was made already.
     """
-    full, worked, region = Size.of(layers.composite), Size.of(sampled[0]), bounding_box(layers.reached)
-    window = window or ModelWindow(layers, worked, options.resampler, seen)
-    if region is None or (shift is None and window.came_back(sampled)):
-        # The model changed nothing, so it is the composite that goes back, to the bit.
-        def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
-            return np.where(reached[..., None] > 0, composite, background)
+    window = ModelWindow(layers, Size.of(sampled[0]), options.resampler)
+    if window.came_back(sampled):
+        return unchanged(layers)
+    shift, light = window.color_shift(sampled[0]), None
+    results = [shift.apply(one, options.color_fix) for one in sampled]
+    if window.subject is not None:
+        light = light_on_subject(window, results, corrected(references, shift, window.size, options), options)
+    return put_into_background(window, results, shift, light, options)
 
-        image = by_bands(back, layers.reached, layers.composite, layers.background)
-        return Stitched(image, layers.reached, NO_SHIFT)
 
-    results = list(sampled)
-    if shift is None:
-        shift = window.color_shift(sampled[0])
-        results = [shift.apply(one, options.color_fix) for one in sampled]
+def unchanged(layers: Layers) -> Stitched:
+    """Where the model changed nothing, it is the composite that goes back, to the bit."""
+
+    def back(reached: np.ndarray, composite: np.ndarray, background: np.ndarray) -> np.ndarray:
+        return np.where(reached[..., None] > 0, composite, background)
+
+    image = by_bands(back, layers.reached, layers.composite, layers.background)
+    return Stitched(image, layers.reached, NO_SHIFT)
+
+
+def put_into_background(
+    window: ModelWindow, results: Sequence[np.ndarray], shift: ColorShift, light: Light | None, options: StitchOptions
+) -> Stitched:
+    """Puts results without their color shift into the background of a window.
+
+    Args:
+        results: of the window's size. Of several seeds the first one is shown.
+        shift: that was removed from them.
+        light: on the subject, see `light_on_subject`; None without a subject.
+    """
+    layers, worked = window.layers, window.size
+    full, region = Size.of(layers.composite), bounding_box(layers.reached)
+    if region is None:
+        return unchanged(layers)
     near, part = region.slices, layers.cut(region.slices)
     # The whole is free again during the following steps.
     harmonized = np.empty_like(part.composite)
     copy(resize(results[0], full, options.resampler)[near], harmonized)
     gain, surround, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, 1.0
-    if window.subject is None:
-        light = None
-    else:
-        if light is None:
-            light = light_on_subject(window, results, corrected(references, shift, worked, options), options)
+    if light is not None:
         light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
         gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
