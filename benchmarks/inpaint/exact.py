@@ -13,7 +13,16 @@ import torch
 from benchmarks.common import rival_loops as rivals
 from benchmarks.common.oracle import FAMILIES
 from benchmarks.common.table import Section
-from benchmarks.inpaint.processes import LENGTH, Curves, Setting, curve_oracle, karras, known_latent, latent_mask
+from benchmarks.inpaint.processes import (
+    CHAINS,
+    LENGTH,
+    Curves,
+    Setting,
+    curve_oracle,
+    karras,
+    known_latent,
+    latent_mask,
+)
 from devtools.comfyui import load_pack
 from devtools.model_calls import count_model_calls
 
@@ -100,9 +109,13 @@ def run(
     flow: bool = False,
     prompts: tuple[list, list] = (PROMPT, PROMPT),
     cfg: float = 1.0,
+    channels: int = CHAINS,
 ) -> tuple[torch.Tensor, int]:
-    """Samples [curves,chains,64] of a whole run through ComfyUI, and its model calls. prompts: positive, negative."""
-    latent = known_latent(process)
+    """Samples [curves,chains,64] of a whole run through ComfyUI, and its model calls.
+
+    prompts: positive, negative. channels: of an item.
+    """
+    latent = known_latent(process, channels)
     noise = comfy.sample.prepare_noise(latent, seed)
     with count_model_calls() as count:
         samples = comfy.sample.sample_custom(

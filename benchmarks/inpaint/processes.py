@@ -1,7 +1,7 @@
 """Random curves with a hole, whose true inpainting is known in closed form, so that a sampler's error can be measured.
 
-Latents are [items,CHAINS,1,64]: curves of 64 points whose middle 24 are to be inpainted. Every channel is a chain of
-its own: one sample of the same curve.
+Latents are [items,channels,1,64]: curves of 64 points whose middle 24 are to be inpainted. Every channel is a chain of
+its own: one sample of a curve.
 """
 
 import functools
@@ -14,7 +14,9 @@ import torch
 
 from benchmarks.common.oracle import OracleConfig, OracleFormat, oracle
 
-LENGTH, HOLE, CHAINS = 64, slice(20, 44), 32
+LENGTH, HOLE = 64, slice(20, 44)
+# Channels of an item, unless there are others.
+CHAINS = 32
 # A masked point and the known one beside it, at both ends of the hole.
 SEAMS = ((20, 19), (43, 44))
 DOUBLE = torch.float64
@@ -210,9 +212,9 @@ def process(name: str, curves: int, chains: int) -> Process:
     return Gaussian(drawn(curves, LENGTH, seed=100 if name == "validation" else 0) @ root(covariance()).T, chains)
 
 
-def as_latent(curves: torch.Tensor) -> torch.Tensor:
-    """[curves,chains,64] as latents [items,CHAINS,1,64]."""
-    return curves.reshape(-1, CHAINS, 1, LENGTH)
+def as_latent(curves: torch.Tensor, channels: int = CHAINS) -> torch.Tensor:
+    """[curves,chains,64] as latents [items,channels,1,64]."""
+    return curves.reshape(-1, channels, 1, LENGTH)
 
 
 def latent_mask() -> torch.Tensor:
@@ -220,24 +222,26 @@ def latent_mask() -> torch.Tensor:
     return hole_mask().float().view(1, 1, 1, LENGTH)
 
 
-def known_latent(process: Curves) -> torch.Tensor:
+def known_latent(process: Curves, channels: int = CHAINS) -> torch.Tensor:
     """The known curves of a process with zeros in the hole: a start must hold no trace of the truth."""
     known = process.curves[:, None].repeat(1, process.chains, 1)
     known[..., HOLE] = 0
-    return as_latent(known).float()
+    return as_latent(known, channels).float()
 
 
-class CurveFormat(OracleFormat):
-    latent_channels = CHAINS
+def curve_config(channels: int) -> type[OracleConfig]:
+    class CurveFormat(OracleFormat):
+        latent_channels = channels
 
+    class CurveConfig(OracleConfig):
+        latent_format = CurveFormat
 
-class CurveConfig(OracleConfig):
-    latent_format = CurveFormat
+    return CurveConfig
 
 
 def curve_oracle(family: str, process: Process) -> comfy.model_patcher.ModelPatcher:
     """A MODEL that predicts a process of curves exactly."""
-    return oracle(family, process, config=CurveConfig)
+    return oracle(family, process, config=curve_config(CHAINS))
 
 
 @dataclass(frozen=True)

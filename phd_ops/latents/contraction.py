@@ -6,9 +6,9 @@ moves that factor. An estimate that is too strong, or off by a constant, brings 
 with every inner step; one that is too weak takes away what should stay.
 
 v is unknown, but for an exact denoiser (1 / factor - 1) / s² = 1 / v is the same at every level, and rises slowly where
-finer structure comes to dominate. So the first level with inner steps is the reference, and where the figure leaves
-its range, the item takes no more inner steps. It needs two calls after a level's first: levels with fewer than three
-inner steps are not checked.
+finer structure comes to dominate. An error's part in it grows with 1 / s², so the figure then leaves its range, or
+changes faster from level to level than chance explains. From there on the item takes no more inner steps. The figure
+needs two calls after a level's first: levels with fewer than three inner steps are not checked.
 """
 
 import torch
@@ -19,7 +19,10 @@ from .noise import signal
 # Cells over which structure counts as coarse.
 COARSE_CELLS = 5
 # The range of 1 / v: from a share of the largest so far to a multiple of the first.
-LEAST, MOST = 0.85, 1.5
+LEAST, MOST = 0.7, 1.5
+# From one level to the next it falls by no more than this share, and what chance adds for each square of cells. It
+# rises by no more than twice as much, unless it rose faster before, as where a model is distilled.
+MOST_FALL, CHANCE = 0.04, 0.6
 # Above this s the factor is so small that its reciprocal is noise.
 LARGEST_RATIO = 3.0
 # The least number of masked values per item for the figure to mean something.
@@ -69,35 +72,53 @@ class ContractionCheck:
 
     Attributes:
         passed: bool [B]; once False it stays False.
+        first, largest: the figure of the first level, and the largest of all; NaN without any, [B] each.
+        last, growth: that of the last level, and how many times as large it was as the one before. The first level's
+            is left out: its noise is so strong that chance moves it more.
     """
 
     def __init__(self, x: torch.Tensor) -> None:
         self.passed = torch.ones(len(x), dtype=torch.bool, device=x.device)
         self.first = x.new_full((len(x),), torch.nan, dtype=torch.float32)
-        self.largest = self.first
+        self.largest = self.last = self.growth = self.first
         self.sum = self.calls = torch.zeros_like(self.first)
+        # Of a square.
+        height, width = x.shape[-2:] if x.ndim > 3 else (1, x.shape[-1])
+        self.cells = min(COARSE_CELLS, height) * min(COARSE_CELLS, width)
 
     def begin_level(self, changed: torch.Tensor) -> None:
         """Takes the last level's figure as a reference and forgets its calls.
 
         changed: the items whose masked region is another one from here on, bool [B] or [1]; they get new references.
         """
-        mean = torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
+        mean = self.mean
+        later = torch.where(self.first.isnan(), torch.nan, mean)
+        self.growth = torch.where(later.isnan(), self.growth, later / self.last)
+        self.last = torch.where(later.isnan(), self.last, later)
         self.first = torch.where(self.first.isnan(), mean, self.first)
         self.largest = torch.fmax(self.largest, mean)
-        self.first, self.largest = (torch.where(changed, torch.nan, figure) for figure in (self.first, self.largest))
+        self.first, self.largest, self.last, self.growth = (
+            torch.where(changed, torch.nan, figure) for figure in (self.first, self.largest, self.last, self.growth)
+        )
         self.sum = self.calls = torch.zeros_like(self.first)
 
-    def observe(self, figure: torch.Tensor, items: torch.Tensor, enough: torch.Tensor) -> None:
+    @property
+    def mean(self) -> torch.Tensor:
+        """The level's figure so far, [B]; NaN before it counts."""
+        return torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
+
+    def observe(self, figure: torch.Tensor, items: torch.Tensor, values: torch.Tensor) -> None:
         """Takes in a call after the level's first.
 
         Args:
             figure: `inverse_variance`, [B].
             items: the items whose call it was, bool [B] or [1].
-            enough: those with enough masked values for the figure to mean something, bool [B] or [1].
+            values: the number of masked values of each item, [B] or [1].
         """
         self.sum, self.calls = self.sum + torch.where(items, figure, 0), self.calls + items.to(self.calls)
-        mean = torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
+        mean, growth = self.mean, self.mean / self.last
+        most_fall = MOST_FALL + CHANCE * (self.cells / values.clamp(min=1)) ** 0.5
         # Comparisons with NaN, where a figure or its reference is missing, are False.
         failed = (mean < LEAST * self.largest) | (mean > MOST * self.first) | (mean < 0)
-        self.passed = self.passed & ~(failed & items & enough)
+        failed |= (growth < 1 - most_fall) | ((growth > 1 + 2 * most_fall) & (growth > self.growth))
+        self.passed = self.passed & ~(failed & items & (values >= LEAST_VALUES))

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import torch
 
-from .contraction import LARGEST_RATIO, LEAST_VALUES, ContractionCheck, inverse_variance
+from .contraction import LARGEST_RATIO, ContractionCheck, inverse_variance
 from .guidance import GuidedModel, Model, Prediction
 from .inner_steps import BAND, allocate, items_with_inner_steps
 from .masked_latent import Mask, MaskedLatent, any_masked, masked_at
@@ -308,7 +308,7 @@ class Run:
             return items
         figure = inverse_variance(self.x, unguided, level.sigma, level.masked, self.latent.flow)
         values = level.masked.flatten(1).sum(1) * (self.x[0].numel() // level.masked[0].numel())
-        self.contraction.observe(figure, items.each & ~self.unstable, values >= LEAST_VALUES)
+        self.contraction.observe(figure, items.each & ~self.unstable, values)
         return self.passing(level)
 
     def extrapolate(self, level: Level, items: torch.Tensor, prediction: Prediction, remaining: int) -> torch.Tensor:

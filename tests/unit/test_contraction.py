@@ -46,13 +46,13 @@ def test_latents_of_every_number_of_dimensions_are_taken(ndim):
     assert inverse_variance(x, 0.5 * x, torch.tensor(1.0), mask, False).tolist() == pytest.approx([1.0, 1.0], rel=1e-3)
 
 
-def check(*levels):
-    """A check that saw these figures, for one item, one level after the other."""
-    found = ContractionCheck(torch.zeros(1, 1, 1, 1))
+def check(*levels, values=64):
+    """A check that saw these figures, for one item with so many masked values, one level after the other."""
+    found = ContractionCheck(torch.zeros(1, 1, 16, 16))
     for place, figures in enumerate(levels):
         found.begin_level(torch.tensor([place == 0]))
         for figure in figures:
-            found.observe(torch.tensor([figure]), torch.tensor([True]), torch.tensor([True]))
+            found.observe(torch.tensor([figure]), torch.tensor([True]), torch.tensor([values]))
     return found.passed.item()
 
 
@@ -61,7 +61,7 @@ def check(*levels):
     [
         (([1.0, 1.0], [1.05, 1.05], [1.3, 1.3]), True),
         (([1.0, 1.0], [0.5, 0.5]), False),
-        (([1.0, 1.0], [1.3, 1.3], [1.05, 1.05]), False),
+        (([1.0, 1.0], [1.3, 1.3], [0.85, 0.85]), False),
         (([1.0, 1.0], [1.6, 1.6]), False),
         (([-0.1, -0.1],), False),
         (([1.0] * (LEAST_CALLS - 1), [0.1] * (LEAST_CALLS - 1)), True),
@@ -73,11 +73,38 @@ def test_an_item_stops_where_the_figure_leaves_its_range(levels, passes):
     assert check(*levels) == passes
 
 
+def pairs(*figures):
+    return [[figure, figure] for figure in figures]
+
+
+@pytest.mark.parametrize(
+    ("figures", "passes"),
+    [
+        ((1.0, 1.0, 1.0, 1.0), True),
+        ((1.0, 0.97, 0.96, 0.94), True),
+        ((1.0, 0.97, 0.96, 0.9), False),
+        ((1.0, 0.92, 0.92, 0.92), True),
+        ((1.0, 1.0, 1.02, 1.15), False),
+        ((1.0, 1.1, 1.3, 1.45), True),
+    ],
+    ids=["stays", "falls slowly", "falls", "falls after the first level", "rises", "rises ever more slowly"],
+)
+def test_an_item_with_many_masked_values_stops_where_the_figure_changes_faster_than_by_chance(figures, passes):
+    assert check(*pairs(*figures), values=10**6) == passes
+    # Of few values chance moves the figure more.
+    assert check(*pairs(*figures), values=64)
+    assert check(*pairs(*figures), values=63)
+
+
+def test_a_level_without_a_figure_is_passed_over():
+    assert check(*pairs(1.0, 1.0), [1.0], *pairs(0.9), values=10**6) is False
+
+
 def test_what_stopped_stays_stopped_and_other_items_go_on():
     found = ContractionCheck(torch.zeros(3, 1, 1, 1))
-    everyone, enough = torch.tensor([True, True, False]), torch.tensor([True])
+    everyone, values = torch.tensor([True, True, False]), torch.tensor([64])
     for figures in ([1.0, -1.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0, 1.0]):
-        found.observe(torch.tensor(figures), everyone, enough)
+        found.observe(torch.tensor(figures), everyone, values)
     assert found.passed.tolist() == [True, False, True]
 
 
@@ -136,7 +163,7 @@ def test_a_masked_region_that_widens_gets_a_new_reference():
         assert found.passed.item()
         found.begin_level(changed)
         for _ in range(2):
-            found.observe(torch.tensor([figure]), yes, yes)
+            found.observe(torch.tensor([figure]), yes, torch.tensor([64]))
     assert not found.passed.item()
 
 
