@@ -70,7 +70,9 @@ def read_frames(file: Path) -> Iterator[Frame]:
         rate = stream.average_rate or Fraction(24)
         for number, frame in enumerate(container.decode(stream)):
             deep = max(part.bits for part in frame.format.components) > 8
-            pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+            # FFmpeg 8 gives wrong colors at odd widths with its usual interpolation of chroma, the linear one.
+            interpolation = "BICUBIC" if deep and frame.width % 2 else None
+            pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24", interpolation=interpolation)
             # Phones store a clip as the sensor saw it, and how it is to be turned.
             turns = round(getattr(frame, "rotation", 0) / 90) % 4
             at = number / rate if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
