@@ -294,14 +294,13 @@ def test_what_a_subject_that_is_a_video_cannot_have_is_one_sentence(change, word
 
 def test_which_subjects_can_be_videos_and_servers_run_none():
     given = with_subject()
-    assert clips.video_fault(given, "1", False, 8) == clips.video_fault(given, "2", False, 8) == ""
-    assert clips.video_fault(given, "0", False, 8) == ""
-    assert "--server" in clips.video_fault(given, "1", False, 0)
-    assert "column mask" in clips.video_fault(given, "1", True, 8)
-    assert "track is connected" in clips.video_fault(with_subject(track=["9", 0]), "1", False, 8)
+    assert clips.video_fault(given, "1", 8) == clips.video_fault(given, "2", 8) == ""
+    assert clips.video_fault(given, "0", 8) == ""
+    assert "--server" in clips.video_fault(given, "1", 0)
+    assert "track is connected" in clips.video_fault(with_subject(track=["9", 0]), "1", 8)
     given["2"]["class_type"] = "PhDSegment"
-    assert "needs its mask as a video too" in clips.video_fault(given, "1", False, 8)
+    assert "needs its mask as a video too" in clips.video_fault(given, "1", 8)
     given["paste"]["class_type"] = "PhDInsertSubject"
-    assert "Insert Subject" in clips.video_fault(given, "1", False, 8)
+    assert "Insert Subject" in clips.video_fault(given, "1", 8)
     del given["save"]
-    assert "Save Image" in clips.video_fault(given, "1", False, 8)
+    assert "Save Image" in clips.video_fault(given, "1", 8)
