@@ -4,20 +4,20 @@ Paste & Blend places the box that the subject has in all of its frames, and a pa
 the whole clip is found first, and each part is given the placements that put its own box where the whole one goes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from phd_batch.graph import is_link, title
+from phd_batch.graph import is_link, title, unrepeated
 from phd_batch.video import Frame, read_frames
 
 PLACER = "PhDPasteBlend"
 # A placement's values as Paste & Blend has them, where a prompt leaves them out.
 PLACED = {"x": 0.5, "y": 0.6, "size": 0.6, "rotation": 0.0, "flip": False}
-CHANNELS = ("red", "green", "blue")
+CHANNELS = ("red", "green", "blue", "alpha")
 
 
 class SubjectError(ValueError):
@@ -26,12 +26,12 @@ class SubjectError(ValueError):
 
 @dataclass(frozen=True)
 class ClipSubject:
-    """A subject whose masks are a video.
+    """A subject whose masks are a video, or the alpha of one.
 
     Attributes:
         node: the node that places it.
         background, masks: the nodes that load these videos; subject: that which loads the subject's own, if it is one.
-        channel: of the masks.
+        channel: of the masks, one of CHANNELS.
         box: of the subject in all frames, (x, y, width, height); None where all masks are empty.
     """
 
@@ -41,6 +41,11 @@ class ClipSubject:
     subject: str | None
     channel: str
     box: tuple[int, int, int, int] | None
+
+    @property
+    def is_cutout(self) -> bool:
+        """Whether the alpha of the subject's own video is its matte."""
+        return self.channel == "alpha" and self.subject == self.masks
 
     def keyframes(self, inputs: dict, frames: Sequence[Any], start: int) -> str | None:
         """Keyframes for the frames of a part, from `start` on; None where the part has no subject.
@@ -86,31 +91,60 @@ def size_of(frame: Frame) -> Any:
 
 
 def box_of(frame: Frame, channel: str) -> Any:
-    """The box of the subject in a frame of its masks, as Paste & Blend finds it; None for an empty mask."""
+    """The box of the subject in a frame of its masks, as Paste & Blend finds it; None for an empty mask.
+
+    Raises SubjectError where the frame does not have the channel.
+    """
     import torch
 
     from phd_ops.pixels.masks import stabilize, zero_black
     from phd_ops.pixels.paste import subject_box
 
-    mask = np.ascontiguousarray(frame.as_float()[..., CHANNELS.index(channel)])
+    number = CHANNELS.index(channel)
+    if number >= frame.pixels.shape[2]:
+        raise SubjectError("the video has no alpha that shows the subject; give its mask, or take a video with alpha.")
+    mask = np.ascontiguousarray(frame.as_float()[..., number])
     return subject_box(stabilize(zero_black(torch.from_numpy(mask)[None])[0].numpy()))
 
 
-def subject_fault(workflow: dict, node_id: str, placer: dict, loaders: Sequence[str]) -> str:
-    """Why the image that a node loads cannot be a video as the subject of `placer`, or as its mask; "" where it can."""
+def mask_of(workflow: dict, placer: dict, loaders: Container[str]) -> tuple[str, str] | None:
+    """The node that loads the masks of a subject, and their channel; None where they come from elsewhere.
+
+    Without a mask, the alpha of the subject's own file is it. Load Image gives the opposite of alpha, so Invert Mask
+    after it gives alpha.
+
+    loaders: the nodes that load images, or those that load videos.
+    """
+    subject, mask = (unrepeated(workflow, placer["inputs"].get(name)) for name in ("subject", "subject_mask"))
+    channel = "alpha"
+    if not is_link(mask):
+        source = subject if is_link(subject) and subject[1] == 0 else None
+    elif workflow[mask[0]]["class_type"] == "InvertMask":
+        inverted = workflow[mask[0]]["inputs"].get("mask")
+        source = inverted if is_link(inverted) and inverted[1] == 1 else None
+    else:
+        source = mask if mask[1] == 0 else None
+        channel = workflow[mask[0]]["inputs"].get("channel", "red")
+    return (source[0], channel) if source and source[0] in loaders else None
+
+
+def subject_fault(workflow: dict, placer: dict, loaders: Container[str]) -> str:
+    """Why a video cannot be the subject of `placer`, or its mask; "" where it can. loaders: see `mask_of`."""
     if placer["class_type"] != PLACER:
         return "the subject of Insert Subject cannot be a video; take Paste & Blend with its other nodes, or an image"
-    mask = placer["inputs"].get("subject_mask")
-    if not is_link(mask) or workflow[mask[0]]["class_type"] not in loaders:
-        return "a subject that is a video needs its mask as a video too, from a Load Image (as Mask)"
+    if mask_of(workflow, placer, loaders) is None:
+        return (
+            "a subject that is a video needs its mask as a video too, from a Load Image (as Mask), or alpha of its own "
+            "and no subject_mask"
+        )
     if "track" in placer["inputs"]:
         return "the subject cannot be a video where a track is connected; write keyframes"
     return ""
 
 
 def clip_subjects(prompt: dict, videos: dict[str, Path]) -> tuple[list[ClipSubject], set[str]]:
-    """The subjects of a prompt whose masks are videos; and the nodes that load a subject's videos, which may be shorter
-    or longer than the clip. Raises SubjectError.
+    """The subjects of a prompt whose masks are videos, or the alpha of one; and the nodes that load a subject's videos,
+    which may be shorter or longer than the clip. Raises SubjectError.
 
     Args:
         prompt: see `clips.with_frames`.
@@ -118,11 +152,13 @@ def clip_subjects(prompt: dict, videos: dict[str, Path]) -> tuple[list[ClipSubje
     """
     subjects, held = [], set()
     for node_id, node in prompt.items():
+        if node["class_type"] != PLACER:
+            continue
         inputs = node["inputs"]
-        links = {name: inputs.get(name) for name in ("background", "subject", "subject_mask")}
+        links = {name: inputs.get(name) for name in ("background", "subject")}
         loaded = {name: link[0] for name, link in links.items() if is_link(link) and link[0] in videos}
-        own = set(loaded.values()) if node["class_type"] == PLACER else set()
-        own.discard(loaded.get("background", ""))
+        masks, channel = mask_of(prompt, node, videos) or (None, "")
+        own = {loaded.get("subject"), masks} - {loaded.get("background"), None}
         if not own:
             continue
         if "background" not in loaded:
@@ -133,9 +169,7 @@ def clip_subjects(prompt: dict, videos: dict[str, Path]) -> tuple[list[ClipSubje
         if linked:
             raise SubjectError(f"{title(node)}: {linked[0]} is linked; for a subject that is a video write it there.")
         held |= own
-        if "subject_mask" in loaded:
-            masks = loaded["subject_mask"]
-            channel = prompt[masks]["inputs"].get("channel", "red")
+        if masks is not None:
             box = whole_box(videos[loaded["background"]], videos[masks], channel)
             subject = ClipSubject(node_id, loaded["background"], masks, loaded.get("subject"), channel, box)
             subjects.append(subject)

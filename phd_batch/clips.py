@@ -15,23 +15,24 @@ from typing import Any
 import numpy as np
 
 from phd_batch.clip_parts import Join, Part, parts
-from phd_batch.clip_subject import ClipSubject, SubjectError, clip_subjects, subject_fault
-from phd_batch.graph import is_link, title
+from phd_batch.clip_subject import ClipSubject, SubjectError, clip_subjects, mask_of, subject_fault
+from phd_batch.graph import is_link, title, unrepeated
 from phd_batch.video import ENDING, Frame, VideoWriter, count_frames, is_video, read_frames
 
 # The nodes that load an image, and what takes their place.
 LOADERS = {"LoadImage": "PhDBatchFrames", "LoadImageMask": "PhDBatchMasks"}
 SAVER, TAKER = "SaveImage", "PhDBatchTaken"
-# Repeats a still to stand in for a clip; a clip is not repeated.
-REPEATER = "RepeatImageBatch"
+# Gives a subject's frames with their alpha, which Load Image leaves out.
+CUTTER = "PhDBatchCutouts"
 # Video models take 8n + 1 frames, or 4n + 1, which these are too.
 STRIDE = 8
+NO_ALPHA = "Load Image (as Mask) does not read the alpha of a video; set channel to red"
 # Nodes that place a subject, and the inputs that are it.
 PLACERS, SUBJECT = ("PhDPasteBlend", "PhDInsertSubject"), ("subject", "subject_mask")
 MOST_WARNINGS = 20
 
-# Between a run and its nodes, by the ids of those whose place they take: the frames of the part, float32 [B,H,W,3], and
-# the images that came of it, tensors [B,H,W,C]. One clip is run at a time in a process.
+# Between a run and its nodes, by the ids of those whose place they take: the frames of the part, float32
+# [B,H,W,3 or 4], and the images that came of it, tensors [B,H,W,C]. One clip is run at a time in a process.
 GIVEN: dict[str, np.ndarray] = {}
 TAKEN: dict[str, Any] = {}
 RUNS = itertools.count()
@@ -42,7 +43,7 @@ class ClipError(Exception):
 
 
 class GivenFrames:
-    """Stands in for Load Image: gives the frames of the part."""
+    """Stands in for Load Image: gives the frames of the part, and the opposite of their alpha."""
 
     RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE", "MASK"), "give", "PhD"
 
@@ -53,9 +54,30 @@ class GivenFrames:
     def give(self, node: str, part: int) -> tuple:
         import torch
 
-        frames = GIVEN[node]
+        frames = torch.from_numpy(GIVEN[node])
+        if frames.shape[-1] == 4:
+            return frames[..., :3].contiguous(), 1 - frames[..., 3]
         # As Load Image's masks of images without transparency.
-        return torch.from_numpy(frames), torch.zeros(len(frames), 64, 64)
+        return frames, torch.zeros(len(frames), 64, 64)
+
+
+class GivenCutouts:
+    """Gives the frames of the part with their alpha, whose black is at 0 as that of Paste & Blend's masks."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE",), "give", "PhD"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"node": ("STRING", {}), "part": ("INT", {})}}
+
+    def give(self, node: str, part: int) -> tuple:
+        import torch
+
+        from phd_ops.pixels.masks import zero_black
+
+        frames = torch.from_numpy(GIVEN[node])
+        alpha = zero_black(frames[..., 3].contiguous())
+        return (torch.cat([frames[..., :3], alpha[..., None]], dim=-1),)
 
 
 class GivenMasks:
@@ -92,14 +114,15 @@ def add_nodes() -> None:
     """Adds the nodes of this file to ComfyUI's, in this process."""
     from nodes import NODE_CLASS_MAPPINGS  # type: ignore[attr-defined]  # of ComfyUI
 
-    NODE_CLASS_MAPPINGS.update({"PhDBatchFrames": GivenFrames, "PhDBatchMasks": GivenMasks, TAKER: TakenImages})
+    NODE_CLASS_MAPPINGS.update({"PhDBatchFrames": GivenFrames, "PhDBatchMasks": GivenMasks})
+    NODE_CLASS_MAPPINGS.update({CUTTER: GivenCutouts, TAKER: TakenImages})
 
 
 def loads_video(node: dict) -> bool:
     return node["class_type"] in LOADERS and is_video(node["inputs"].get("image"))
 
 
-def video_fault(workflow: dict, node_id: str, needs_alpha: bool, chunk: int) -> str:
+def video_fault(workflow: dict, node_id: str, chunk: int) -> str:
     """Why the image that a node loads cannot be a video; "" where it can, or the node itself takes videos.
 
     chunk: how many frames are run at once; 0 where the workers take no clips.
@@ -110,12 +133,21 @@ def video_fault(workflow: dict, node_id: str, needs_alpha: bool, chunk: int) -> 
         return "videos are run by processes of this machine alone; leave out --server and --ray"
     if all(node["class_type"] != SAVER for node in workflow.values()):
         return "the workflow has no Save Image, whose images make the video"
-    if needs_alpha:
-        return "a video has no transparency that shows the subject; add a column mask"
+    if workflow[node_id]["inputs"].get("channel") == "alpha":
+        return NO_ALPHA
+    loaders = [other for other, node in workflow.items() if node["class_type"] in LOADERS]
     for node in workflow.values():
-        if node["class_type"] in PLACERS and [node_id, 0] in [node["inputs"].get(name) for name in SUBJECT]:
-            return subject_fault(workflow, node_id, node, tuple(LOADERS))
+        if node["class_type"] in PLACERS:
+            given = [unrepeated(workflow, node["inputs"].get(name)) for name in SUBJECT]
+            if [node_id, 0] in given or mask_of(workflow, node, loaders) == (node_id, "alpha"):
+                return subject_fault(workflow, node, loaders)
     return ""
+
+
+def is_matte(workflow: dict, node_id: str) -> bool:
+    """Whether the alpha of a video that a node loads is the matte of a subject."""
+    placers = [node for node in workflow.values() if node["class_type"] in PLACERS]
+    return any(mask_of(workflow, placer, (node_id,)) == (node_id, "alpha") for placer in placers)
 
 
 @dataclass
@@ -164,6 +196,7 @@ def run_clip(
         subjects, held = clip_subjects(prompt, videos)
     except SubjectError as error:
         raise ClipError(str(error)) from None
+    prompt = with_cutouts(prompt, subjects)
     first = next(node_id for node_id in (*images, *videos) if node_id not in held)
     out.mkdir(parents=True, exist_ok=True)
     result = Result({node_id: out / f"{savers.index(node_id)}{ENDING}" for node_id in savers})
@@ -223,17 +256,27 @@ def with_frames(prompt: dict, videos: dict[str, Path]) -> dict:
         if node_id in videos:
             inputs = {"node": node_id, "part": 0, **({"channel": inputs["channel"]} if "channel" in inputs else {})}
             if inputs.get("channel") == "alpha":
-                raise ClipError(f"{title(node)}: a video has no alpha; set channel to red.")
+                raise ClipError(f"{title(node)}: {NO_ALPHA}.")
             node = {**node, "class_type": LOADERS[node["class_type"]]}
         elif node["class_type"] == SAVER:
             inputs = {"images": inputs["images"], "node": node_id}
             node = {**node, "class_type": TAKER}
         for name, value in inputs.items():
-            # A still that was repeated to stand in for a clip.
-            if is_link(value) and prompt[value[0]]["class_type"] == REPEATER:
-                source = prompt[value[0]]["inputs"]["image"]
-                inputs[name] = source if is_link(source) and source[0] in videos else value
+            source = unrepeated(prompt, value)
+            inputs[name] = source if is_link(source) and source[0] in videos else value
         found[node_id] = {**node, "inputs": inputs}
+    return found
+
+
+def with_cutouts(prompt: dict, subjects: list[ClipSubject]) -> dict:
+    """The prompt with cut-outs in place of subjects whose own alpha is their matte."""
+    found = dict(prompt)
+    for one in subjects:
+        if one.is_cutout:
+            cutter = f"{one.subject} cutout"
+            found[cutter] = {"class_type": CUTTER, "inputs": {"node": one.subject, "part": 0}}
+            inputs = {name: value for name, value in prompt[one.node]["inputs"].items() if name != "subject_mask"}
+            found[one.node] = {**prompt[one.node], "inputs": inputs | {"subject": [cutter, 0]}}
     return found
 
 
@@ -247,7 +290,7 @@ def of_part(prompt: dict, start: int, length: int, placed: dict[str, str | None]
     found = {}
     for node_id, node in prompt.items():
         inputs = dict(node["inputs"])
-        if node["class_type"] in LOADERS.values():
+        if node["class_type"] in (*LOADERS.values(), CUTTER):
             # Another one at each run, or ComfyUI would take what it has in its cache.
             inputs["part"] = next(RUNS)
         if node["class_type"] in PLACERS and (keyframes := inputs.get("keyframes")):
@@ -293,7 +336,7 @@ def together(videos: dict[str, Path], first: str, held: set[str]) -> Iterator[Fr
         for node_id, frame in frames.items():
             if shapes.setdefault(node_id, frame.pixels.shape) != frame.pixels.shape:
                 raise ClipError("the frames of a video have different sizes.")
-        yield Frames(frames, Look(small(frames[first].as_float(), SCENE_SIDE)))
+        yield Frames(frames, Look(small(frames[first].as_float()[..., :3], SCENE_SIDE)))
 
 
 def goes_on(before: Frames, after: Frames) -> bool:

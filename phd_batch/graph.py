@@ -3,10 +3,13 @@
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 from phd_batch.faults import Fault, UsageError
 
 DEMO_IMAGES = "PhDLoadDemoImages"
+# Repeats a still to stand in for a clip; a clip is not repeated.
+REPEATER = "RepeatImageBatch"
 # The outputs of Load Demo Images.
 BACKGROUND, SUBJECT, SUBJECT_MASK, CUTOUT = range(4)
 
@@ -38,6 +41,14 @@ def title(node: dict) -> str:
 
 def is_link(value) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+def unrepeated(workflow: dict, value: Any) -> Any:
+    """The value of an input; where it is linked to a repeated still, the link to the still."""
+    if not is_link(value) or workflow[value[0]]["class_type"] != REPEATER:
+        return value
+    source = workflow[value[0]]["inputs"].get("image")
+    return source if is_link(source) else value
 
 
 def nodes_titled(workflow: dict, name: str) -> list[str]:

@@ -91,7 +91,7 @@ def opened(source: Path) -> Any:
 
     if not is_video(source.name):
         return Image.open(source)
-    pixels = next(read_frames(source)).as_float()
+    pixels = next(read_frames(source)).as_float()[..., :3]
     return Image.fromarray((255 * pixels).round().astype("uint8"))
 
 

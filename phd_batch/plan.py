@@ -11,7 +11,7 @@ from typing import Any
 
 from phd_batch.bindings import FILE, MODEL_ENDINGS, Target, file_of, value_of
 from phd_batch.clip_parts import CHUNK
-from phd_batch.clips import video_fault
+from phd_batch.clips import is_matte, video_fault
 from phd_batch.faults import MOST_SHOWN, Fault, Faults
 from phd_batch.jobs import Jobs, sha
 from phd_batch.keys import Keys
@@ -75,25 +75,26 @@ class Files:
     def __init__(self, folder: Path):
         self.folder = folder
         self.known: dict[str, tuple[str, int, int, str]] = {}
-        self.names: dict[str, list[str]] = {}
+        self.names: dict[tuple[str, bool], list[str]] = {}
 
     def staged(self, cell: Any, alpha: bool = False) -> list[str]:
-        """[name by content, path] of an image. Raises ValueError with a sentence for a cell that names none.
+        """[name by content, path] of an image or a video. Raises ValueError with a sentence for a cell that names none.
 
         alpha: it must have transparency.
         """
-        if not isinstance(cell, str) or cell not in self.names:
+        if not isinstance(cell, str) or (cell, alpha) not in self.names:
             path = file_of(cell, self.folder)
             stat = path.stat()
             if is_video(cell):
-                check_video(cell, path)
+                check_video(cell, path, alpha)
             else:
                 check_image(cell, path.read_bytes(), alpha)
             digest = sha(path)
             self.known[cell] = (str(path), stat.st_size, stat.st_mtime_ns, digest)
             ending = path.suffix.lower()
-            self.names[cell] = [digest + (ending if ending.isascii() and ending[1:].isalnum() else ""), str(path)]
-        return self.names[cell]
+            name = digest + (ending if ending.isascii() and ending[1:].isalnum() else "")
+            self.names[cell, alpha] = [name, str(path)]
+        return self.names[cell, alpha]
 
 
 def check_image(name: str, content: bytes, alpha: bool) -> None:
@@ -204,8 +205,10 @@ class RowCheck:
     def read(self, cell: Any, target: Target) -> Any:
         if target.kind == FILE:
             alpha = target.spec.get("alpha", False)
-            if is_video(cell) and (why := video_fault(self.bound.workflow, target.node, alpha, self.bound.chunk)):
-                raise ValueError(f"{cell}: {why}.")
+            if is_video(cell):
+                if why := video_fault(self.bound.workflow, target.node, self.bound.chunk):
+                    raise ValueError(f"{cell}: {why}.")
+                alpha = alpha or is_matte(self.bound.workflow, target.node)
             return self.files.staged(cell, alpha)
         value = value_of(cell, target)
         return value - target.added if target.added else value

@@ -12,7 +12,7 @@ from pathlib import Path
 from phd_batch import graph
 from phd_batch.bindings import FILE, MODEL_ENDINGS, bind, check_values, own_files
 from phd_batch.clip_parts import CHUNK
-from phd_batch.clips import video_fault
+from phd_batch.clips import is_matte, video_fault
 from phd_batch.drive import Batch, Events, Settings, drive
 from phd_batch.faults import Failed, Fault, Faults, UsageError, WorkerLost
 from phd_batch.jobs import Jobs, read_jobs
@@ -278,9 +278,9 @@ def with_own_files(
     for node_id, name, value in own_files(workflow, info, bound):
         place = f"{graph.title(workflow[node_id])}.{name}"
         try:
-            if is_video(value) and (why := video_fault(workflow, node_id, False, chunk)):
+            if is_video(value) and (why := video_fault(workflow, node_id, chunk)):
                 raise ValueError(f"{value}: {why}.")
-            staged, path = store.staged(value)
+            staged, path = store.staged(value, is_video(value) and is_matte(workflow, node_id))
         except ValueError as error:
             faults.append(Fault(None, "", f"{place}, which no column sets: {error}"))
             continue

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+# Decoders that read the alpha of a WebM or Matroska file, where FFmpeg's own do not.
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # What results are written as: it takes every kind of sound as it is.
 ENDING = ".mkv"
 
@@ -20,7 +22,8 @@ class Frame:
     """A frame of a video.
 
     Attributes:
-        pixels: RGB [H,W,3]; uint8, or uint16 where the file has more than 8 bits.
+        pixels: RGB [H,W,3], or with the file's alpha [H,W,4], straight; uint8, or uint16 where the file has more than 8
+            bits.
         time: in seconds.
     """
 
@@ -28,7 +31,7 @@ class Frame:
     time: Fraction
 
     def as_float(self) -> np.ndarray:
-        """float32 [H,W,3] in 0..1."""
+        """float32 [H,W,3 or 4] in 0..1."""
         return self.pixels.astype(np.float32) / np.float32(np.iinfo(self.pixels.dtype).max)
 
 
@@ -36,14 +39,19 @@ def is_video(name: Any) -> bool:
     return isinstance(name, str) and name.lower().endswith(ENDINGS)
 
 
-def check_video(name: str, file: Path) -> None:
-    """Raises ValueError with a sentence for a file that is not a video."""
+def check_video(name: str, file: Path, alpha: bool = False) -> None:
+    """Raises ValueError with a sentence for a file that is not a video.
+
+    alpha: it must have alpha.
+    """
     try:
-        next(read_frames(file))
+        frame = next(read_frames(file))
     except ImportError:
         raise ValueError(f"{name}: reading a video needs a package: pip install av.") from None
     except (OSError, ValueError, StopIteration) as error:
         raise ValueError(f"{name} cannot be read as a video ({type(error).__name__}).") from None
+    if alpha and frame.pixels.shape[2] < 4:
+        raise ValueError(f"{name} has no alpha that shows the subject; add a column mask, or take a video with alpha.")
 
 
 def count_frames(file: Path) -> int | None:
@@ -68,13 +76,44 @@ def read_frames(file: Path) -> Iterator[Frame]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         rate = stream.average_rate or Fraction(24)
-        for number, frame in enumerate(container.decode(stream)):
-            deep = max(part.bits for part in frame.format.components) > 8
-            pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+        for number, frame in enumerate(decoded(container, stream)):
+            pixels = pixels_of(frame)
             # Phones store a clip as the sensor saw it, and how it is to be turned.
             turns = round(getattr(frame, "rotation", 0) / 90) % 4
             at = number / rate if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
             yield Frame(np.ascontiguousarray(np.rot90(pixels, turns)), Fraction(at))
+
+
+def decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a stream, with their alpha if it has any."""
+    import av
+
+    # A tag's name may be in capitals.
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if tags.get("alpha_mode") != "1" or stream.codec_context.name not in ALPHA_DECODERS:
+        yield from container.decode(stream)
+        return
+    decoder: Any = av.CodecContext.create(ALPHA_DECODERS[stream.codec_context.name], "r")
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet)
+
+
+def pixels_of(frame: Any) -> np.ndarray:
+    """See `Frame`. A palette's alpha is not read."""
+    deep = max(part.bits for part in frame.format.components) > 8
+    depth = next((part.bits for part in frame.format.components if part.is_alpha), 0)
+    if deep:
+        # FFmpeg 8 gives wrong colors at odd widths with its usual interpolation of chroma, the linear one.
+        interpolation = "BICUBIC" if frame.width % 2 else None
+        pixels = frame.to_ndarray(format="rgba64le" if depth else "rgb48le", interpolation=interpolation)
+    else:
+        pixels = frame.to_ndarray(format="rgba" if depth else "rgb24")
+    if 8 < depth < 16:
+        # Alpha of 10 or 12 bits comes shifted to 16, so what is opaque would be below the highest value.
+        most = (1 << depth) - 1
+        levels = (pixels[..., 3] >> (16 - depth)).astype(np.uint32)
+        pixels[..., 3] = (levels * 65535 + most // 2) // most
+    return pixels
 
 
 class VideoWriter:

@@ -6,7 +6,8 @@ from pathlib import Path
 import folder_paths
 import numpy as np
 import pytest
-from node_support import ROOT
+import torch
+from node_support import ROOT, run_node
 from PIL import Image
 from test_clips import scene
 
@@ -135,3 +136,62 @@ def test_a_subject_that_is_a_video_lies_in_parts_where_it_lies_at_once(tmp_path,
     assert len(whole) == count and (whole != background).any(axis=(1, 2, 3)).all()
     # In levels. Placements are rounded to a millionth.
     assert np.abs(whole - parts).max() <= 1
+
+
+def soft_discs(count):
+    """RGBA of a soft disc that moves, black where nothing shows: some frames show nothing, one has no edge."""
+    rows, columns = np.mgrid[:31, :41]
+    frames = np.zeros((count, 31, 41, 4), np.uint8)
+    for number, frame in enumerate(frames):
+        alpha = np.clip((12 - np.hypot(rows - 15, columns - 14 - number / 2)) / 4, 0, 1)
+        alpha = {0: 0 * alpha, 9: 0 * alpha, 10: 0 * alpha, 15: 0 * alpha + 1}.get(number, alpha)
+        frame[..., 3] = (255 * alpha).round()
+        frame[..., :3] = (frame[..., 3:] > 0) * (255 * scene(4, (41, 31))).round()
+    return frames
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_video_with_alpha_is_pasted_as_a_cutout_or_by_the_mask_that_is_given(masked, tmp_path, ran):
+    inputs, count = Path(folder_paths.get_input_directory()), 20
+    background, cutouts = ran[0][:count], soft_discs(count)
+    masks = np.repeat(np.roll(cutouts[..., 3:], 5, axis=2), 3, axis=3)
+    write_video(inputs / "subject_background.mkv", background)
+    write_video(inputs / "subject_itself.mov", cutouts, codec="qtrle", pixel_format="argb")
+    write_video(inputs / "subject_masks.mkv", masks)
+    paste = workflow()["6"]["inputs"] | {"background": ["1", 0], "subject": ["2", 0], "subject_mask": ["3", 0]}
+    alpha, mask = node("InvertMask", mask=["2", 1]), node("LoadImageMask", image="subject_masks.mkv", channel="red")
+    given = {
+        "1": node("LoadImage", image="subject_background.mkv"),
+        "2": node("LoadImage", image="subject_itself.mov"),
+        "3": mask if masked else alpha,
+        "6": node("PhDPasteBlend", **paste),
+        "13": node("SaveImage", images=["6", 1], filename_prefix="x"),
+    }
+    result = clips.run_clip(given, inputs, tmp_path, 8, run_workflow, lambda *_: None)
+    found = np.stack([frame.pixels for frame in read_frames(result.files["13"])]).astype(int)
+    scenes, subjects = (torch.from_numpy(frames.astype(np.float32) / 255) for frames in (background, cutouts))
+    own = {"subject": subjects[..., :3], "subject_mask": torch.from_numpy(masks[..., 0] / np.float32(255))}
+    widgets = {name: value for name, value in paste.items() if not isinstance(value, list)}
+    at_once = run_node("PhDPasteBlend", background=scenes, **(own if masked else {"subject": subjects}), **widgets)
+    expected = (at_once.values[1].numpy() * 255).round()
+    # In levels. Placements are rounded to a millionth.
+    assert np.abs(found - expected).max() <= 1
+    shown = (found != background).any(axis=(1, 2, 3))
+    assert [number for number in range(count) if not shown[number]] == [0, 9, 10]
+
+
+def test_a_video_whose_alpha_is_empty_leaves_every_frame_as_it_is(tmp_path, ran):
+    inputs, background = Path(folder_paths.get_input_directory()), ran[0][:9]
+    write_video(inputs / "subject_background.mkv", background)
+    write_video(inputs / "subject_itself.webm", 0 * soft_discs(9), codec="libvpx-vp9", pixel_format="yuva420p")
+    paste = workflow()["6"]["inputs"] | {"background": ["1", 0], "subject": ["2", 0]}
+    del paste["subject_mask"]
+    given = {
+        "1": node("LoadImage", image="subject_background.mkv"),
+        "2": node("LoadImage", image="subject_itself.webm"),
+        "6": node("PhDPasteBlend", **paste),
+        "13": node("SaveImage", images=["6", 1], filename_prefix="x"),
+    }
+    result = clips.run_clip(given, inputs, tmp_path, 8, run_workflow, lambda *_: None)
+    found = np.stack([frame.pixels for frame in read_frames(result.files["13"])])
+    assert np.array_equal(found, background) and any("is empty" in warning for warning in result.warnings)
