@@ -19,10 +19,12 @@ from .noise import signal
 # Cells over which structure counts as coarse.
 COARSE_CELLS = 5
 # The range of 1 / v: from a share of the largest so far to a multiple of the first.
-LEAST, MOST = 0.7, 1.5
-# From one level to the next it falls by no more than this share, and what chance adds for each square of cells. It
-# rises by no more than twice as much, unless it rose faster before, as where a model is distilled.
-MOST_FALL, CHANCE = 0.04, 0.6
+LEAST, MOST = 0.8, 1.5
+# From one level to the next it falls by no more than this share, and what chance adds: the latter is larger for few
+# squares of cells, and grows with s.
+MOST_FALL, CHANCE, CHANCE_BY_RATIO = 0.03, 0.3, 0.9
+# It rises by no more than so many times as much, unless it rose faster before, as where a model is distilled.
+RISE = 2.0
 # Above this s the factor is so small that its reciprocal is noise.
 LARGEST_RATIO = 3.0
 # The least number of masked values per item for the figure to mean something.
@@ -107,18 +109,20 @@ class ContractionCheck:
         """The level's figure so far, [B]; NaN before it counts."""
         return torch.where(self.calls >= LEAST_CALLS, self.sum / self.calls, torch.nan)
 
-    def observe(self, figure: torch.Tensor, items: torch.Tensor, values: torch.Tensor) -> None:
+    def observe(self, figure: torch.Tensor, items: torch.Tensor, values: torch.Tensor, ratio: float) -> None:
         """Takes in a call after the level's first.
 
         Args:
             figure: `inverse_variance`, [B].
             items: the items whose call it was, bool [B] or [1].
             values: the number of masked values of each item, [B] or [1].
+            ratio: s of the level.
         """
         self.sum, self.calls = self.sum + torch.where(items, figure, 0), self.calls + items.to(self.calls)
         mean, growth = self.mean, self.mean / self.last
-        most_fall = MOST_FALL + CHANCE * (self.cells / values.clamp(min=1)) ** 0.5
+        squares = values.clamp(min=1) / self.cells
+        most_fall = MOST_FALL + (CHANCE + CHANCE_BY_RATIO * ratio) / squares.sqrt()
         # Comparisons with NaN, where a figure or its reference is missing, are False.
         failed = (mean < LEAST * self.largest) | (mean > MOST * self.first) | (mean < 0)
-        failed |= (growth < 1 - most_fall) | ((growth > 1 + 2 * most_fall) & (growth > self.growth))
+        failed |= (growth < 1 - most_fall) | ((growth > 1 + RISE * most_fall) & (growth > self.growth))
         self.passed = self.passed & ~(failed & items & (values >= LEAST_VALUES))

@@ -308,7 +308,7 @@ class Run:
             return items
         figure = inverse_variance(self.x, unguided, level.sigma, level.masked, self.latent.flow)
         values = level.masked.flatten(1).sum(1) * (self.x[0].numel() // level.masked[0].numel())
-        self.contraction.observe(figure, items.each & ~self.unstable, values)
+        self.contraction.observe(figure, items.each & ~self.unstable, values, float(ratio))
         return self.passing(level)
 
     def extrapolate(self, level: Level, items: torch.Tensor, prediction: Prediction, remaining: int) -> torch.Tensor:

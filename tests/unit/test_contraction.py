@@ -52,7 +52,7 @@ def check(*levels, values=64):
     for place, figures in enumerate(levels):
         found.begin_level(torch.tensor([place == 0]))
         for figure in figures:
-            found.observe(torch.tensor([figure]), torch.tensor([True]), torch.tensor([values]))
+            found.observe(torch.tensor([figure]), torch.tensor([True]), torch.tensor([values]), 0.5)
     return found.passed.item()
 
 
@@ -104,7 +104,7 @@ def test_what_stopped_stays_stopped_and_other_items_go_on():
     found = ContractionCheck(torch.zeros(3, 1, 1, 1))
     everyone, values = torch.tensor([True, True, False]), torch.tensor([64])
     for figures in ([1.0, -1.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0, 1.0]):
-        found.observe(torch.tensor(figures), everyone, values)
+        found.observe(torch.tensor(figures), everyone, values, 0.5)
     assert found.passed.tolist() == [True, False, True]
 
 
@@ -163,7 +163,7 @@ def test_a_masked_region_that_widens_gets_a_new_reference():
         assert found.passed.item()
         found.begin_level(changed)
         for _ in range(2):
-            found.observe(torch.tensor([figure]), yes, torch.tensor([64]))
+            found.observe(torch.tensor([figure]), yes, torch.tensor([64]), 0.5)
     assert not found.passed.item()
 
 
