@@ -10,6 +10,7 @@ On an image of 8192×8192 pixels one call of numpy or OpenCV can take seconds. S
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import threading
 from collections import deque
@@ -114,33 +115,43 @@ def waiting(function: Callable[Arguments, Result], *arguments: Arguments.args, *
         call.cancel()
 
 
+@contextlib.contextmanager
+def meanwhile(
+    function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Iterator[concurrent.futures.Future[Result]]:
+    """Calls a function in another thread while the body of the `with` runs; it is done when that ends.
+
+    After an interrupt, or an error in the body, its work ends at its next check.
+    """
+    if IN_WORKER.get():
+        call = concurrent.futures.Future()
+        call.set_result(function(*arguments, **named))
+        yield call
+        return
+    stopped = threading.Event()
+    call = WORKERS.submit(in_worker, stopped, functools.partial(function, *arguments, **named))
+    try:
+        yield call
+        done(call)
+    finally:
+        stopped.set()
+        call.cancel()
+
+
 def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """A function of each image of a batch, in their order; some images are worked on side by side.
+    """A function of each of some items, such as the images of a batch, in their order; some run side by side.
 
     Results that nobody has taken yet are few, so that a long batch takes no more memory than a short one. After an
-    interrupt, or an error, the other images' work ends at its next check.
+    interrupt, or an error, the other items' work ends at its next check.
     """
     if len(items) < 2 or IN_WORKER.get():
         yield from map(function, items)
         return
     stopped = threading.Event()
-
-    def check_stopped() -> None:
-        if stopped.is_set():
-            raise StoppedError
-
-    def call(item: Item) -> Result:
-        token = IN_WORKER.set(True)
-        try:
-            with checking(check_stopped):
-                return function(item)
-        finally:
-            IN_WORKER.reset(token)
-
     calls: deque[concurrent.futures.Future[Result]] = deque()
     try:
         for item in items:
-            calls.append(WORKERS.submit(call, item))
+            calls.append(WORKERS.submit(in_worker, stopped, functools.partial(function, item)))
             if len(calls) >= SIDE_BY_SIDE:
                 yield done(calls.popleft())
         while calls:
@@ -149,6 +160,21 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
         stopped.set()
         for left in calls:
             left.cancel()
+
+
+def in_worker(stopped: threading.Event, function: Callable[[], Result]) -> Result:
+    """Calls a function in one of WORKERS. Its checks raise once `stopped` is set."""
+
+    def check_stopped() -> None:
+        if stopped.is_set():
+            raise StoppedError
+
+    token = IN_WORKER.set(True)
+    try:
+        with checking(check_stopped):
+            return function()
+    finally:
+        IN_WORKER.reset(token)
 
 
 def done(call: concurrent.futures.Future[Result]) -> Result:

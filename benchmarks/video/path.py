@@ -31,6 +31,7 @@ def wanted_path(scene: Size, frames: int) -> np.ndarray:
 def pasted_center(subject: Subject, placement: Placement, scene: Size) -> np.ndarray:
     """The center of what is pasted, by its matte, in pixels of the scene: [2]."""
     placed = place_subject(scene, subject, placement, softness=1.5, extent=1.5)
+    assert placed is not None  # It lies in the scene.
     y, x = np.mgrid[: placed.region.height, : placed.region.width] + 0.5
     weights = placed.alpha.astype(float)
     center = [np.average(x, weights=weights), np.average(y, weights=weights)]

@@ -13,31 +13,35 @@ from .geometry import Box, Size, bounding_box
 from .masks import above
 from .masks import ring as ring_around
 from .resample import reduce
-from .tiles import EMPTY, OPAQUE, tiles
+from .tiles import OPAQUE, SOFT, tiles
 
 # The most pixels that a Poisson equation is solved for: about a second's work.
 MOST_SOLVED = 2**21
 
 
-def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """alpha * colors + (1 - alpha) * scene: in this form both ends are exact. `out` may be the scene itself."""
-    out = np.empty_like(colors) if out is None else out
+def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """alpha * colors + (1 - alpha) * scene, [h,w,3]: in this form both ends are exact."""
+    out = np.empty_like(colors)
     for kind, box in tiles(alpha):
         at = box.slices
-        if kind == EMPTY:
-            if out is not scene:
-                out[at] = scene[at]
-        elif kind == OPAQUE:
+        if kind == OPAQUE:
             np.minimum(colors[at], 1, out=out[at])
-        else:
-            # Three equal channels multiply several times faster than a broadcast one.
-            over = cv2.merge([alpha[at]] * 3)
-            rest = 1 - over
-            over *= colors[at]
-            rest *= scene[at]
-            over += rest
-            np.minimum(over, 1, out=out[at])
+            continue
+        out[at] = scene[at]
+        if kind == SOFT:
+            mix(out[at], colors[at], alpha[at])
     return out
+
+
+def mix(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray) -> None:
+    """`alpha_over` in place, for a part of an image that stays in the processor's cache."""
+    # Three equal channels multiply several times faster than a broadcast one.
+    over = cv2.merge([alpha] * 3)
+    rest = 1 - over
+    over *= colors
+    rest *= scene
+    over += rest
+    np.minimum(over, 1, out=scene)
 
 
 def pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:

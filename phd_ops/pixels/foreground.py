@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from ..interrupt import BAND, bands, by_bands, check, waiting
+from ..interrupt import BAND, bands, by_bands, check, meanwhile, waiting
 from .geometry import Box, Size
 from .resample import COARSE_SIGMA, KERNEL_REACH, blur, reduce
-from .tiles import EMPTY, OPAQUE, SOFT, tiles
+from .tiles import OPAQUE, SOFT, tiles
 
 # Wide windows about a pixel: their radius in pixels, and how much coarser the grid is that they are summed on. Then the
 # radius of the narrow one, which only the soft pixels need.
@@ -55,9 +55,24 @@ def soft_colors(
     Returns:
         Part by part, the pixels' places (rows, columns) and colors [N,3].
     """
-    size = Size.of(matte)
     if not soft_boxes:
         return
+    groups = list(in_bands(soft_boxes))
+    # Wide windows are summed while those of the first soft pixels are.
+    with meanwhile(wide_colors, image, matte, by_alpha) as call:
+        first = narrow_means(image, matte, by_alpha, groups[0])
+    for number, boxes in enumerate(groups):
+        check()
+        rows, columns, means = narrow_means(image, matte, by_alpha, boxes) if number > 0 else first
+        wider = at_places(call.result(), (rows, columns), Size.of(matte))
+        own, behind = np.split(separate(means[:4], means[4:], wider, RIDGE), 2)
+        seen, alpha = np.ascontiguousarray(image[rows, columns].T), matte[rows, columns]
+        yield (rows, columns), np.clip(own + alpha * (seen - alpha * own - (1 - alpha) * behind), 0, 1).T
+
+
+def wide_colors(image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray) -> np.ndarray:
+    """The colors F and B that explain the wide windows, [6,h,w] on a coarser grid."""
+    size = Size.of(matte)
     # A wide window is summed on a coarser grid.
     smaller = Size(max(1, size.width // 4), max(1, size.height // 4))
     colors = cv2.merge([reduce(image, smaller), reduce(matte, smaller)])
@@ -72,16 +87,16 @@ def soft_colors(
         wider, both = spread(both, Size.of(means[0])), np.empty((6, *means.shape[1:]), np.float32)
         for rows in bands(*means.shape[1:]):
             both[:, rows] = separate(means[:, rows], alpha_means[:, rows], wider[:, rows], RIDGE)
-    both = np.ascontiguousarray(np.moveaxis(both, 0, -1))
-    for boxes in in_bands(soft_boxes):
-        check()
-        found = [window_means(image, matte, by_alpha, box) for box in boxes]
-        places, means = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        rows, columns = places
-        wider = np.ascontiguousarray(at_places(both, (rows, columns), size).T)
-        own, behind = np.split(separate(means[:4], means[4:], wider, RIDGE), 2)
-        seen, alpha = np.ascontiguousarray(image[rows, columns].T), matte[rows, columns]
-        yield (rows, columns), np.clip(own + alpha * (seen - alpha * own - (1 - alpha) * behind), 0, 1).T
+    return both
+
+
+def narrow_means(
+    image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray, boxes: list[Box]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`window_means` of several boxes, with the means as [8,N]."""
+    found = [window_means(image, matte, by_alpha, box) for box in boxes]
+    rows, columns, means = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return rows, columns, np.ascontiguousarray(means.T)
 
 
 def in_bands(boxes: list[Box]) -> Iterator[list[Box]]:
@@ -91,19 +106,40 @@ def in_bands(boxes: list[Box]) -> Iterator[list[Box]]:
         yield [box for _, box in group]
 
 
-def window_means(image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the soft pixels in a box, int [2,N] (rows, columns), and the means of the narrow window around each
-    of them: of the colors and of alpha, then of the same times alpha, [8,N]."""
-    part = matte[box.slices]
-    found = cv2.findNonZero(cv2.inRange(part, *SOFT_RANGE))
-    if found is None:
-        return np.zeros((2, 0), int), np.zeros((8, 0), np.float32)
-    places = found.reshape(-1, 2).T[::-1] + [[box.y], [box.x]]
-    (top, left), (bottom, right) = places.min(axis=1).tolist(), places.max(axis=1).tolist()
-    near = Box(left, top, right + 1 - left, bottom + 1 - top).grown(RADIUS).inside(Size.of(matte))
-    side, (rows, columns) = 2 * RADIUS + 1, places - [[near.y], [near.x]]
-    means = [cv2.blur(field[near.slices], (side, side))[rows, columns].T for field in (image, matte, by_alpha)]
-    return places, np.vstack(means)
+def window_means(
+    image: np.ndarray, matte: np.ndarray, by_alpha: np.ndarray, box: Box
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The soft pixels in a box: their rows [N] and columns [N], and the means of the narrow window around each of them:
+    of the colors and of alpha, then of the same times alpha, [N,8]."""
+    soft = cv2.inRange(matte[box.slices], *SOFT_RANGE)
+    found = Box(*cv2.boundingRect(soft))
+    around = found.moved(box.x, box.y)
+    rows, columns = places_in(soft[found.slices], around)
+    if len(rows) == 0:
+        return rows, columns, np.zeros((0, 8), np.float32)
+    near = around.grown(RADIUS).inside(Size.of(matte))
+    places = (rows - near.y) * near.width + columns - near.x
+    means = [box_means(field[near.slices], places) for field in (image, matte, by_alpha)]
+    return rows, columns, np.hstack(means)
+
+
+def places_in(mask: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The rows [N] and columns [N] where the mask, uint8 [h,w], of a box of an image is not 0; counted in the image."""
+    found = cv2.findNonZero(mask)
+    columns, rows = np.zeros((2, 0), int) if found is None else found.reshape(-1, 2).T
+    return rows + box.y, columns + box.x
+
+
+def box_means(field: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The means of a field [h,w] or [h,w,C] in the narrow windows around some pixels: [N,C], see `pixels_at`."""
+    means = cv2.blur(field, (2 * RADIUS + 1, 2 * RADIUS + 1))
+    return pixels_at(means.reshape(means.shape[0] * means.shape[1], -1), places)
+
+
+def pixels_at(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Some pixels [N,C] of an image [M,C], by their numbers [N]: much faster than by their rows and columns."""
+    # None is clipped; NumPy would check each of them otherwise.
+    return np.take(pixels, places, axis=0, mode="clip")
 
 
 def channels(field: np.ndarray) -> np.ndarray:
@@ -119,24 +155,25 @@ def spread(colors: np.ndarray, size: Size) -> np.ndarray:
 
 
 def at_places(field: np.ndarray, places: tuple[np.ndarray, np.ndarray], size: Size) -> np.ndarray:
-    """A field [h,w,C], enlarged to a size as `spread` does, at some pixels there (rows, columns): [N,C]."""
+    """A field [C,h,w], enlarged to a size as `spread` does, at some pixels there (rows, columns): [C,N]."""
+    count, height, width = field.shape
     (row, below, down), (column, beside, across) = (
         [table[at] for table in neighbors(length, enlarged)]
-        for at, length, enlarged in zip(places, field.shape, (size.height, size.width), strict=False)
+        for at, length, enlarged in zip(places, (height, width), (size.height, size.width), strict=True)
     )
-    lines = []
+    flat, lines = field.reshape(count, -1), []
     for line in (row, below):
-        left = field[line, column]
-        lines.append(left + across * (field[line, beside] - left))
+        left, right = (np.take(flat, line * width + at, axis=1, mode="clip") for at in (column, beside))
+        lines.append(left + across * (right - left))
     upper, lower = lines
     return upper + down * (lower - upper)
 
 
 def neighbors(length: int, enlarged: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each place along a side that is enlarged: the pixels [N] before and behind, and how far on it lies [N,1]."""
+    """Of each place along a side that is enlarged: the pixels [N] before and behind, and how far on it lies [N]."""
     place = np.clip((np.arange(enlarged) + 0.5) * (length / enlarged) - 0.5, 0, length - 1)
     before = place.astype(int)
-    return before, np.minimum(before + 1, length - 1), (place - before).astype(np.float32)[:, None]
+    return before, np.minimum(before + 1, length - 1), (place - before).astype(np.float32)
 
 
 def separate(means: np.ndarray, alpha_means: np.ndarray, wider: np.ndarray, ridge: float) -> np.ndarray:
@@ -163,13 +200,16 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
         is_cutout: the image's soft pixels hold the subject's own colors already, as images with alpha do.
     """
     cutout, soft_boxes = times_alpha(image, matte)
+    if is_cutout:
+        for box in soft_boxes:
+            cv2.insertChannel(matte[box.slices], cutout[box.slices], 3)
+        return cutout
     # All before any is written: windows overlap.
-    found = [] if is_cutout else list(soft_colors(image, matte, cutout, soft_boxes))
-    for box in soft_boxes:
-        cv2.insertChannel(matte[box.slices], cutout[box.slices], 3)
-    for places, own in found:
+    for (rows, columns), own in list(soft_colors(image, matte, cutout, soft_boxes)):
         check()
-        cutout[(*places, slice(3))] = own * matte[places][:, None]
+        alpha = matte[rows, columns]
+        # Elsewhere the matte is 0 or 1, and so it equals its square.
+        cutout[rows, columns] = np.column_stack([own * alpha[:, None], alpha])
     return cutout
 
 
@@ -184,30 +224,68 @@ def extend(cutout: np.ndarray, sigma: float) -> np.ndarray:
 
     Opaque pixels keep their bits.
     """
-    size, reach = Size.of(cutout), math.ceil(KERNEL_REACH * sigma) + 1
-    # A wide blur is made of the whole image, on a coarser grid.
-    wide = blur(cutout, sigma) if sigma > COARSE_SIGMA else None
-    colors = np.zeros((*cutout.shape[:2], 3), np.float32)
-    alpha = waiting(cv2.extractChannel, cutout, 3)
-    for kind, box in tiles(alpha, reach, OPAQUE_ENOUGH):
-        if kind != EMPTY:
-            cv2.cvtColor(cutout[box.slices], cv2.COLOR_RGBA2RGB, colors[box.slices])
-        if kind != SOFT:
-            continue
-        edge = edge_box(alpha, box, reach)
+    return Extension(cutout, sigma).all_colors()
+
+
+class Extension:
+    """The colors that `extend` gives, box by box: a composite shows few of those that are not the subject's own.
+
+    Attributes:
+        cutout: float32 [H,W,4], premultiplied.
+        alpha: its matte, float32 [H,W]; what is opaque up to rounding is 1.
+        reach: no color is extended by more pixels.
+    """
+
+    def __init__(self, cutout: np.ndarray, sigma: float):
+        self.cutout, self.sigma, self.reach = cutout, sigma, math.ceil(KERNEL_REACH * sigma) + 1
+        self.alpha = waiting(cv2.extractChannel, cutout, 3)
+        # A resampling filter's weights sum to 1 only up to rounding, and an opaque pixel must be opaque.
+        for rows in bands(*self.alpha.shape):
+            np.maximum(self.alpha[rows], self.alpha[rows] > OPAQUE_ENOUGH, out=self.alpha[rows])
+        # A wide blur is made of the whole image, on a coarser grid.
+        self.wide = blur(cutout, sigma) if sigma > COARSE_SIGMA else None
+
+    def all_colors(self) -> np.ndarray:
+        """The colors [H,W,3] everywhere."""
+        colors = np.zeros((*self.alpha.shape, 3), np.float32)
+        for kind, box in tiles(self.alpha, self.reach, OPAQUE_ENOUGH):
+            if kind == OPAQUE:
+                cv2.cvtColor(self.cutout[box.slices], cv2.COLOR_RGBA2RGB, colors[box.slices])
+            elif kind == SOFT:
+                colors[box.slices] = self.colors(box)
+        return colors
+
+    def is_opaque(self, box: Box) -> bool:
+        """Whether the whole cut-out is opaque in a box."""
+        return bool(self.alpha[box.slices].min() >= OPAQUE_ENOUGH)
+
+    def colors(self, box: Box, seen: np.ndarray | None = None) -> np.ndarray:
+        """The colors [h,w,3] in a box. If `seen` is given, bool [h,w], they are extended only where it is true."""
+        colors = cv2.cvtColor(self.cutout[box.slices], cv2.COLOR_RGBA2RGB)
+        see_through = self.alpha[box.slices] < OPAQUE_ENOUGH
+        if seen is None:
+            edge = edge_box(self.alpha, box, self.reach)
+        else:
+            see_through &= seen
+            edge = Box(*cv2.boundingRect(see_through.view(np.uint8))).moved(box.x, box.y)
         if 0 in edge.size:
-            continue
-        at, near = edge.slices, edge.grown(reach).inside(size)
-        inner = edge.moved(-near.x, -near.y).slices
-        blurred = wide[at] if wide is not None else blur(cutout[near.slices], sigma)[inner]
+            return colors
+        if self.wide is not None:
+            near, blurred = Box(0, 0, *Size.of(self.alpha)), self.wide
+        else:
+            near = edge.grown(self.reach).inside(Size.of(self.alpha))
+            blurred = blur(self.cutout[near.slices], self.sigma)
         # Between the core and where there is nothing left to extend.
-        rim = np.nonzero((alpha[at] < OPAQUE_ENOUGH) & (cv2.extractChannel(blurred, 3) > 1e-6))
-        around, own = blurred[rim], cutout[at][rim]
+        there = cv2.extractChannel(blurred[edge.moved(-near.x, -near.y).slices], 3) > 1e-6
+        rim = see_through[edge.moved(-box.x, -box.y).slices] & there
+        rows, columns = places_in(rim.view(np.uint8), edge)
+        around = pixels_at(blurred.reshape(-1, 4), (rows - near.y) * near.width + columns - near.x)
+        own = self.cutout[rows, columns]
         # Where little is left of the subject its own colors are noise: there those around it are given weight.
         weight = 0.03 * (1 - own[:, 3:])
         extended = (own[:, :3] + weight * (around[:, :3] / around[:, 3:])) / (own[:, 3:] + weight)
-        colors[at][rim] = extended.clip(0, 1)
-    return colors
+        colors[rows - box.y, columns - box.x] = extended.clip(0, 1)
+        return colors
 
 
 def edge_box(alpha: np.ndarray, box: Box, reach: int) -> Box:

@@ -4,6 +4,7 @@ Images are float32 [H,W,3] sRGB in 0..1, mattes float32 [H,W] in 0..1. A cut-out
 subject's own colors times its matte, and the matte.
 """
 
+import contextlib
 import functools
 import math
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..interrupt import bands, by_bands, copy, waiting
+from ..interrupt import bands, by_bands, copy, meanwhile, waiting
 from ..sentence import sentence
 from . import blend as blending
-from .foreground import extend, premultiplied
+from .foreground import Extension, premultiplied
 from .geometry import Box, Placement, Size, bounding_box, box_around, mapped, outline
 from .masks import LEAST_ALPHA, feather
 from .masks import ring as ring_around
 from .resample import moved, resample
+from .tiles import EMPTY, OPAQUE, tiles
 
 BLENDS = ("alpha", "multi-band", "Poisson", "Poisson mixed")
 # At this many sigmas from a hard edge, its Gaussian falls below LEAST_ALPHA. The placement editor draws the same reach.
@@ -100,20 +102,22 @@ class Placed:
     """A subject at its place in a scene, before it is blended in.
 
     Attributes:
-        region: the part of the scene that it can change; empty where it lies off the canvas.
-        colors: float32 [h,w,3] in that region, extended beyond the subject's edge; black further out.
-        matte: float32 [h,w], the subject's own.
-        alpha: float32 [h,w], the matte with its boundary softened.
+        region: the part of the scene that it can change.
+        work: the same with a margin beyond the canvas.
+        extension: the subject's colors in `work`, extended beyond its edge.
+        matte: float32 [h,w] in `region`, the subject's own.
+        alpha: float32 [h,w] in `region`, the matte with its boundary softened.
     """
 
     region: Box
-    colors: np.ndarray
+    work: Box
+    extension: Extension
     matte: np.ndarray
     alpha: np.ndarray
 
 
-def place_subject(scene: Size, subject: Subject, placement: Placement, softness: float, extent: float) -> Placed:
-    """Cuts a subject out of its exemplar and warps it to its place.
+def place_subject(scene: Size, subject: Subject, placement: Placement, softness: float, extent: float) -> Placed | None:
+    """Cuts a subject out of its exemplar and warps it to its place; None where that lies off the canvas.
 
     Args:
         softness: as in PasteOptions.
@@ -130,12 +134,13 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
     # An enlarged edge is as soft as its pixels are wide.
     enlarged = math.ceil(max(scale, 1.0))
     canvas = Box(0, 0, *scene)
-    landed = box_around(mapped(matrix, outline(matte, LEAST_ALPHA)))
+    # A subject that is not turned lands on its box, mapped; of one that is turned, the box may be smaller than that.
+    is_turned = bool(matrix[0, 1] or matrix[1, 0])
+    landed = box_around(mapped(matrix, outline(matte, LEAST_ALPHA) if is_turned else support.corners))
     work = landed.grown(margin + enlarged).within(canvas.grown(margin))
     region = work.within(canvas)
     if 0 in region.size:
-        nothing = np.zeros((0, 0), np.float32)
-        return Placed(Box(0, 0, 0, 0), np.zeros((0, 0, 3), np.float32), nothing, nothing)
+        return None
 
     local = moved(matrix, near, work)
     reaches_frame = max(edge.max() for edge in (matte[0], matte[-1], matte[:, 0], matte[:, -1])) >= LEAST_ALPHA
@@ -145,10 +150,8 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
     cutout = resample(
         premultiplied(subject.image[near.slices], matte[near.slices], subject.is_cutout), local, work.size, border
     )
-    # The filter's weights sum to 1 only up to rounding, and an opaque pixel must be opaque.
-    own = waiting(cv2.extractChannel, cutout, 3)
-    for rows in bands(*own.shape):
-        np.putmask(own[rows], own[rows] > 1 - 1e-5, 1)
+    extension = Extension(cutout, extent)
+    own = extension.alpha
     alpha = feather(own, softness)
     if reaches_frame:
         # The exemplar's frame is not the subject's edge: a bust that ends there is cut off, not softened.
@@ -157,7 +160,7 @@ def place_subject(scene: Size, subject: Subject, placement: Placement, softness:
         own, alpha = by_bands(np.multiply, own, frame), by_bands(np.multiply, alpha, frame)
     _, alpha = waiting(cv2.threshold, alpha, BELOW_LEAST, 0, cv2.THRESH_TOZERO)
     inner = region.moved(-work.x, -work.y).slices
-    return Placed(region, extend(cutout, extent)[inner], own[inner], alpha[inner])
+    return Placed(region, work, extension, own[inner], alpha[inner])
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,29 +196,50 @@ def paste(
     """
     # A pyramid looks about twice as far beyond the edge as the seam is wide.
     extent = max(options.softness, 1.0) * (2 if options.blend == "multi-band" else 1)
-    placed = place_subject(Size.of(scene), subject, placement, options.softness, extent)
     composite = np.empty_like(scene) if out is None else out
-    if out is not scene:
-        copy(scene, composite)
+    # Memory that was never used is slow to write: meanwhile the subject is placed.
+    with contextlib.nullcontext() if out is scene else meanwhile(copy, scene, composite):
+        placed = place_subject(Size.of(scene), subject, placement, options.softness, extent)
     alpha = np.zeros(scene.shape[:2], np.float32)
-    if 0 not in placed.region.size:
-        blend_in(composite, placed, options)
-        copy(placed.alpha, alpha[placed.region.slices])
+    if placed is None:
+        return Pasted(composite, alpha, Box(0, 0, 0, 0))
+    blend_in(composite, placed, options)
+    copy(placed.alpha, alpha[placed.region.slices])
     return Pasted(composite, alpha, placed.region)
 
 
 def blend_in(scene: np.ndarray, placed: Placed, options: PasteOptions) -> None:
     """Blends a placed subject into its region of a scene [H,W,3], in place."""
-    colors, part = placed.colors, scene[placed.region.slices]
+    part = scene[placed.region.slices]
+    if options.blend == "alpha" and options.color_match == 0:
+        composite_onto(part, placed)
+        return
+    colors = placed.extension.all_colors()[placed.region.moved(-placed.work.x, -placed.work.y).slices]
     if options.color_match > 0:
         colors = blending.match_colors(colors, placed.alpha, scene, placed.region, options.ring, options.color_match)
     if options.blend == "multi-band":
         blended = blending.multiband(part, colors, placed.matte, placed.alpha, feather_reach(options.softness))
-        copy(blended, part)
     elif options.blend == "alpha":
-        blending.alpha_over(part, colors, placed.alpha, out=part)
+        blended = blending.alpha_over(part, colors, placed.alpha)
     else:
-        copy(blending.poisson(part, colors, placed.alpha, mixed=options.blend == "Poisson mixed"), part)
+        blended = blending.poisson(part, colors, placed.alpha, mixed=options.blend == "Poisson mixed")
+    copy(blended, part)
+
+
+def composite_onto(scene: np.ndarray, placed: Placed) -> None:
+    """`blend.alpha_over` in place, on the region of a scene [h,w,3].
+
+    It makes no image of all extended colors: only those in the tiles along the edge that alpha lets show.
+    """
+    extension, left, top = placed.extension, placed.region.x - placed.work.x, placed.region.y - placed.work.y
+    for kind, box in tiles(placed.alpha):
+        if kind == EMPTY:
+            continue
+        part, alpha, own = scene[box.slices], placed.alpha[box.slices], box.moved(left, top)
+        if kind == OPAQUE and extension.is_opaque(own):
+            cv2.cvtColor(extension.cutout[own.slices], cv2.COLOR_RGBA2RGB, part)
+        else:
+            blending.mix(part, extension.colors(own, alpha > 0), alpha)
 
 
 def warp_exemplar(

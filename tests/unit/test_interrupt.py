@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phd_ops import interrupt
-from phd_ops.interrupt import SIDE_BY_SIDE, bands, by_bands, check, checking, each, picked, waiting
+from phd_ops.interrupt import SIDE_BY_SIDE, bands, by_bands, check, checking, each, meanwhile, picked, waiting
 from phd_ops.pixels.foreground import cut_out
 from phd_ops.pixels.geometry import Box, Placement, Size
 from phd_ops.pixels.layers import Layers
@@ -240,3 +240,49 @@ def test_an_interrupt_ends_the_items_that_are_worked_on():
     with checking(stop_soon), pytest.raises(StoppedError):
         list(each(work, range(3)))
     assert ended.wait(5)
+
+
+def test_meanwhile_calls_in_another_thread_and_is_done_at_its_end():
+    with meanwhile(threading.get_ident) as call:
+        pass
+    assert call.done() and call.result() != threading.get_ident()
+
+
+def test_meanwhile_an_error_in_the_call_is_raised_at_the_end():
+    went_on = []
+    with pytest.raises(ZeroDivisionError), meanwhile(divmod, 1, 0):
+        went_on.append(True)
+    assert went_on
+
+
+def test_meanwhile_an_error_in_the_body_ends_the_call():
+    started, ended = threading.Event(), threading.Event()
+
+    def work():
+        started.set()
+        work_until_stopped(ended)
+
+    with pytest.raises(ZeroDivisionError), meanwhile(work):
+        assert started.wait(5)
+        raise ZeroDivisionError
+    assert ended.wait(5)
+
+
+def test_meanwhile_an_interrupt_ends_the_call():
+    checks, ended = itertools.count(), threading.Event()
+
+    def stop_soon():
+        if next(checks) == 2:
+            raise StoppedError
+
+    with checking(stop_soon), pytest.raises(StoppedError), meanwhile(work_until_stopped, ended):
+        pass
+    assert ended.wait(5)
+
+
+def test_meanwhile_inside_the_work_on_a_batch_takes_no_further_thread():
+    def work(_):
+        with meanwhile(threading.get_ident) as call:
+            return call.result() == threading.get_ident()
+
+    assert all(each(work, range(3)))

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phd_ops.pixels.blend import alpha_over
 from phd_ops.pixels.foreground import extend, premultiplied, soft_colors, times_alpha
 from phd_ops.pixels.geometry import Placement, Size, bounding_box, random_placement
 from phd_ops.pixels.masks import LEAST_ALPHA, grow
-from phd_ops.pixels.paste import BLENDS, PasteOptions, Subject, paste, shadow_ellipse, subject_box, warp_exemplar
+from phd_ops.pixels.paste import (
+    BLENDS,
+    PasteOptions,
+    Subject,
+    paste,
+    place_subject,
+    shadow_ellipse,
+    subject_box,
+    warp_exemplar,
+)
 from phd_ops.pixels.resample import resample
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
@@ -211,6 +221,28 @@ def test_the_foreground_keeps_opaque_pixels_and_extends_to_the_nearest_color():
     assert colors[20, 6] == pytest.approx(RED, abs=0.02)
     assert colors[20, 73] == pytest.approx(BLUE, abs=0.02)
     assert colors[..., 1].max() < 0.5 / 255
+
+
+@pytest.mark.parametrize("softness", [0, 2, 12])
+@pytest.mark.parametrize("placement", [Placement(0.5, 0.5, 0.6), Placement(0.1, 0.7, 0.9, 35, True)])
+def test_alpha_shows_the_extended_colors_that_all_blends_share(placement, softness):
+    # Larger than a tile, so that some tiles are empty and some opaque; it reaches the exemplar's frame.
+    exemplar, matte = smooth_image(240, 240), np.roll(disc(240, 100, 9), 25, axis=0)
+    scene = make_image(400, 360, 1)
+    placed = place_subject(Size.of(scene), Subject(exemplar, matte), placement, softness, max(softness, 1))
+    assert placed is not None
+    at, inner = placed.region.slices, placed.region.moved(-placed.work.x, -placed.work.y).slices
+    wanted = scene.copy()
+    wanted[at] = alpha_over(scene[at], placed.extension.all_colors()[inner], placed.alpha)
+    pasted = paste(scene, Subject(exemplar, matte), placement, PasteOptions(softness))
+    assert np.array_equal(pasted.composite, wanted)
+
+
+def test_a_subject_off_the_canvas_is_not_placed():
+    exemplar, matte, scene = make_image(30, 30), disc(30, 8), make_image(40, 40)
+    assert place_subject(Size.of(scene), Subject(exemplar, matte), Placement(5, 5, 0.3), 0, 1) is None
+    pasted = paste(scene, Subject(exemplar, matte), Placement(5, 5, 0.3))
+    assert np.array_equal(pasted.composite, scene) and not pasted.matte.any() and 0 in pasted.region.size
 
 
 def test_an_evenly_transparent_subject_takes_the_colors_seen_near_by():
