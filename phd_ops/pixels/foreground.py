@@ -22,6 +22,10 @@ RIDGE, WHOLE_RIDGE = 1e-3, 1e-6
 SOFT_RANGE = float(np.nextafter(np.float32(0), np.float32(1))), float(np.nextafter(np.float32(1), np.float32(0)))
 # A cut-out is opaque from here on: resampling rounds.
 OPAQUE_ENOUGH = 1 - 1e-5
+# Solid pixels within about so many pixels (a Gaussian's sigma) show a soft pixel's own color.
+NEAR = 3.0
+# Colors that differ by less are the same: half a step of 8 bits.
+SAME_COLOR = 0.5 / 255
 
 
 def times_alpha(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, list[Box]]:
@@ -197,10 +201,12 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
     """The premultiplied cut-out of a subject, float32 [H,W,4]: its own colors times its matte, and the matte.
 
     Args:
-        is_cutout: the image's soft pixels hold the subject's own colors already, as images with alpha do.
+        is_cutout: the image's soft pixels hold the subject's own colors already, as images with alpha do, where
+            `is_mixed` does not find out.
     """
     cutout, soft_boxes = times_alpha(image, matte)
-    if is_cutout:
+    mixed = is_mixed(image, matte) if soft_boxes else None
+    if is_cutout if mixed is None else not mixed:
         for box in soft_boxes:
             cv2.insertChannel(matte[box.slices], cutout[box.slices], 3)
         return cutout
@@ -211,6 +217,51 @@ def premultiplied(image: np.ndarray, matte: np.ndarray, is_cutout: bool = False)
         # Elsewhere the matte is 0 or 1, and so it equals its square.
         cutout[rows, columns] = np.column_stack([own * alpha[:, None], alpha])
     return cutout
+
+
+def is_mixed(image: np.ndarray, matte: np.ndarray) -> bool | None:
+    """Whether the soft pixels of an image with alpha hold the subject's colors mixed with the one color that all of its
+    transparent pixels have. None where that cannot be seen, or transparent pixels have several colors, as in a photo.
+
+    Editors save a subject's own colors there. Background removers often save the mix with black.
+
+    Args:
+        image: [H,W,3]; matte: [H,W], its alpha, which may have come apart from it.
+    """
+    behind = one_color(image, matte)
+    if behind is None:
+        return None
+    solid = by_bands(lambda band: (band >= OPAQUE_ENOUGH).astype(np.float32), matte)
+    colors = blur(
+        by_bands(lambda seen, band: cv2.merge([*cv2.split(seen * band[..., None]), band]), image, solid), NEAR
+    )
+    own_error = mixed_error = 0.0
+    for rows in bands(*matte.shape):
+        # Where solid pixels are near, their mean color stands for the subject's own.
+        known = (matte[rows] > 0.1) & (matte[rows] < 0.9) & (colors[rows, :, 3] > 0.02)
+        alpha, seen, near = matte[rows][known][:, None], image[rows][known], colors[rows][known]
+        own = near[:, :3] / near[:, 3:]
+        own_error += float(np.square(seen - own).sum())
+        mixed_error += float(np.square(seen - alpha * own - (1 - alpha) * behind).sum())
+    if 2 * min(own_error, mixed_error) >= max(own_error, mixed_error):
+        return None
+    return mixed_error < own_error
+
+
+def one_color(image: np.ndarray, matte: np.ndarray) -> np.ndarray | None:
+    """The color [3] of all transparent pixels of an image; None where there are none, or not all have the same."""
+    color = None
+    # In most photos a few pixels differ.
+    for step in (16, 1):
+        few, alpha = image[::step, ::step], matte[::step, ::step]
+        for rows in bands(*alpha.shape):
+            clear = few[rows][alpha[rows] == 0]
+            if len(clear) == 0:
+                continue
+            color = clear[0] if color is None else color
+            if np.abs(clear - color).max() > SAME_COLOR:
+                return None
+    return color
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phd_ops.pixels.blend import alpha_over
-from phd_ops.pixels.foreground import extend, premultiplied, soft_colors, times_alpha
+from phd_ops.pixels.foreground import extend, is_mixed, premultiplied, soft_colors, times_alpha
 from phd_ops.pixels.geometry import Placement, Size, bounding_box, random_placement
 from phd_ops.pixels.masks import LEAST_ALPHA, grow
 from phd_ops.pixels.paste import (
@@ -627,3 +627,35 @@ def test_a_gray_subject_stays_gray_up_to_its_edge(rotation):
         gray[:64, :64], Subject(gray, disc(80, 25)), Placement(0.5, 0.5, 0.7, rotation), PasteOptions(softness=1.5)
     )
     assert pasted.composite == pytest.approx(0.7, abs=1e-4)
+
+
+def saved_cutout(how, behind):
+    """A soft red disc in a file with alpha: its colors, its alpha, and the true colors; 8 bits as a file has them."""
+    from_center = np.hypot(*(np.mgrid[:80, :80] - 40.0))
+    alpha = np.float32(np.round(np.clip((25 - from_center) / 8 + 0.5, 0, 1) * 255) / 255)
+    own, share = np.full((80, 80, 3), (0.8, 0.2, 0.1), np.float32), alpha[..., None]
+    shown = {
+        "own colors": np.where(share > 0, own, np.float32(behind)),
+        "mixed": share * own + (1 - share) * np.float32(behind),
+        "own colors everywhere": own,
+    }[how]
+    return np.float32(np.round(shown * 255) / 255), alpha, own
+
+
+@pytest.mark.parametrize("is_cutout", [False, True], ids=["RGB and mask", "RGBA"])
+@pytest.mark.parametrize("behind", [0.0, 1.0], ids=["black", "white"])
+@pytest.mark.parametrize("how", ["own colors", "mixed", "own colors everywhere"])
+def test_a_file_with_alpha_leaves_no_rim_however_it_was_saved(how, behind, is_cutout):
+    shown, alpha, own = saved_cutout(how, behind)
+    wanted = np.dstack([own * alpha[..., None], alpha])
+    assert np.abs(premultiplied(shown, alpha, is_cutout) - wanted).max() < 1 / 255
+
+
+def test_an_image_that_does_not_show_how_it_was_saved_is_taken_as_given():
+    _, alpha, _ = saved_cutout("mixed", 0.0)
+    black = np.zeros((80, 80, 3), np.float32)
+    assert is_mixed(black, alpha) is None
+    assert is_mixed(black, np.float32(alpha > 0.5)) is None
+    assert is_mixed(black, np.ones_like(alpha)) is None
+    noise = np.random.default_rng(1).random((80, 80, 3), np.float32)
+    assert is_mixed(noise, alpha) is None
