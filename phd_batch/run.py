@@ -99,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
     ledger, is_new = open_ledger(out)
     runners: Sequence[Worker] = ()
     try:
-        work = out / WORK / ledger.id
+        # Workers run in another folder.
+        work = (out / WORK / ledger.id).absolute()
         work.mkdir(parents=True)
         runners = make_runners(options, work)
         batch = prepare(options, workflow, jobs, ledger, runners)

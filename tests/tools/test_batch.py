@@ -95,6 +95,13 @@ def test_every_row_gets_its_image_and_its_report(folder):
     assert len(list((folder.out / "images").iterdir())) == 12
 
 
+def test_a_batch_may_be_started_from_any_folder(folder, monkeypatch):
+    folder.table(*ROWS[:2])
+    monkeypatch.chdir(folder.path)
+    assert run.main(["jobs.jsonl", "--workflow", "w.json", "--out", "out"]) == 0
+    assert [row["state"] for row in folder.results()] == ["done"] * 2 and len(folder.pixels()) == 2
+
+
 def test_a_second_start_runs_only_what_is_new(folder, capsys):
     folder.table(*ROWS[:3])
     assert folder.run() == 0
