@@ -22,7 +22,7 @@ COARSE_CELLS = 5
 LEAST, MOST = 0.8, 1.5
 # From one level to the next it falls by no more than this share, and what chance adds: the latter is larger for few
 # squares of cells, and grows with s.
-MOST_FALL, CHANCE, CHANCE_BY_RATIO = 0.03, 0.3, 0.9
+MOST_FALL, CHANCE, CHANCE_BY_RATIO = 0.04, 0.3, 0.9
 # It rises by no more than so many times as much, unless it rose faster before, as where a model is distilled.
 RISE = 2.0
 # Above this s the factor is so small that its reciprocal is noise.
