@@ -206,12 +206,12 @@ class PhDStitch(io.ComfyNode):
         if read.sampled_reference is not None:
             references = by_seed(read.sampled_reference, "sampled_reference", read.num_seeds)
         mattes, messages = as_masks(read.subject_matte, scenes, "subject_matte")
-        changes, resized = as_masks(read.harmonize_mask, scenes, "harmonize_mask")
+        masks, resized = as_masks(read.harmonize_mask, scenes, "harmonize_mask")
         new = read.changed
         if new is not None:
             # Of a video, the sampler knows the latent frames that changed.
             new = on_video_images(named_mask(new, "changed"), len(runs[0])).numpy()
-        batch = Batch(given, scenes, composites, runs, references, mattes, changes, new, crop, read.may_have_moved)
+        batch = Batch(given, scenes, composites, runs, references, mattes, masks, new, crop, read.may_have_moved)
         check_scene(Size.of(scenes[0]), Size.of(composites[0]), crop)
         check_masks(batch)
         done = stitch_with_margins(batch, options)
@@ -289,7 +289,7 @@ def stitch_with_margins(batch: Batch, options: FinishOptions) -> Done:
         scenes=WithMargins(batch.scenes, margins),
         composites=WithMargins(batch.composites, margins),
         mattes=WithMargins(batch.mattes, margins, repeat=False),
-        changes=WithMargins(batch.changes, margins),
+        harmonize_masks=WithMargins(batch.harmonize_masks, margins),
         crop=batch.crop.in_padded_scene(),
     )
     return stitch_batch(larger, options, margins)

@@ -34,7 +34,7 @@ class Batch:
         given: the scenes as they came, [B,H,W,3]; their values may lie outside 0..1.
         scenes, composites: [B,H,W,3].
         runs, references: for each seed, what the model made of the composites and of the references: [B,h,w,3].
-        mattes, changes: [B,H,W].
+        mattes, harmonize_masks: [B,H,W].
         changed: [B,h,w], of any size.
         crop: the window that was sampled; None for the whole scene.
         may_have_moved: whether the sampled images came from somewhere else, and may not lie where the composite lies.
@@ -46,7 +46,7 @@ class Batch:
     runs: list[np.ndarray]
     references: list[np.ndarray] | None
     mattes: np.ndarray
-    changes: np.ndarray
+    harmonize_masks: np.ndarray
     changed: np.ndarray | None
     crop: CropWindow | None
     may_have_moved: bool
@@ -54,7 +54,7 @@ class Batch:
     @cached_property
     def count(self) -> int:
         batches = {"background": self.scenes, "composite": self.composites, "sampled": self.runs[0]}
-        batches |= {"subject_matte": self.mattes, "harmonize_mask": self.changes}
+        batches |= {"subject_matte": self.mattes, "harmonize_mask": self.harmonize_masks}
         batches |= {} if self.references is None else {"sampled_reference": self.references[0]}
         batches |= {} if self.changed is None else {"changed": self.changed}
         batches |= {"crop": self.crop.boxes} if self.crop and self.crop.boxes else {}
@@ -62,14 +62,14 @@ class Batch:
 
     def layers(self, index: int, window: Box, edge_fade: float) -> Layers:
         """The layers of image `index`, inside the window."""
-        matte, change = item(self.mattes, index), item(self.changes, index)
+        matte, change = item(self.mattes, index), item(self.harmonize_masks, index)
         taken = change if self.changed is None else narrow_change(change, item(self.changed, index), matte, window)
         fade, shadow_fade = fades_in_window(taken, window, edge_fade)
         return replace(self.hard_layers(index, window), fade=fade, shadow_fade=shadow_fade)
 
     def hard_layers(self, index: int, window: Box) -> Layers:
         """The layers of image `index`, inside the window: with what may change in the fades' place."""
-        batches = (self.scenes, self.composites, self.mattes, self.changes, self.changes, self.changes)
+        batches = (self.scenes, self.composites, self.mattes, *[self.harmonize_masks] * 3)
         scene = Size.of(self.scenes[0])
         right, bottom = window.x + window.width < scene.width, window.y + window.height < scene.height
         goes_on = (window.x > 0, window.y > 0, right, bottom)
@@ -105,7 +105,7 @@ class Batch:
         """What the model was given of composite `index`, [h,w,3]; where nothing was to change, and the subject's matte,
         [h,w]."""
         at = window.slices
-        matte, change = item(self.mattes, index)[at], item(self.changes, index)[at]
+        matte, change = item(self.mattes, index)[at], item(self.harmonize_masks, index)[at]
         unchanged = by_bands(lambda one, other: 1 - np.maximum(one, other), change, matte)
         if self.crop is None:
             return item(self.composites, index)[at], unchanged, matte
@@ -157,10 +157,10 @@ def mirror_margin(reference: np.ndarray, target: Size) -> np.ndarray:
 def check_masks(batch: Batch) -> None:
     """Refuses masks in each other's places, and inpaint_mask in the place of harmonize_mask."""
     for index in range(batch.count):
-        subject, whole_change = bounding_box(item(batch.mattes, index)), item(batch.changes, index)
+        subject, whole_change = bounding_box(item(batch.mattes, index)), item(batch.harmonize_masks, index)
         if subject is None:
             continue
-        batches = (batch.composites, batch.scenes, batch.mattes, batch.changes)
+        batches = (batch.composites, batch.scenes, batch.mattes, batch.harmonize_masks)
         composite, scene, matte, change = (item(one, index)[subject.slices] for one in batches)
         overlap = left_out = pasted = False
         for rows in bands(*matte.shape):

@@ -23,7 +23,7 @@ def measure(side: int = SIDE) -> dict[str, float]:
     one = render_scene(draw_scene(0, "test", STRATA[0]), side)
     image = KINDS["all"](one)
     layers = layers_of(one)
-    unchanged = 1 - np.maximum(layers.change, layers.matte)
+    unchanged = 1 - np.maximum(layers.harmonize_mask, layers.matte)
 
     def work() -> tuple:
         aligned = align(one.composite, [image], unchanged, layers.matte)

@@ -100,7 +100,7 @@ class Ours:
 def ours(scene: Scene, returned: np.ndarray, keep: str = INSIDE, pixels: str = OWN) -> Ours:
     """By default as the node's defaults give it."""
     layers = layers_of(scene)
-    aligned = align(scene.composite, [returned], 1 - np.maximum(layers.change, layers.matte), layers.matte)
+    aligned = align(scene.composite, [returned], 1 - np.maximum(layers.harmonize_mask, layers.matte), layers.matte)
     options = FinishOptions(edge_fade=EDGE_FADE, keep_changes=keep, subject_pixels=pixels)
     return Ours(finish(layers, aligned, options=options), aligned.registrations[0])
 

@@ -130,7 +130,7 @@ def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bo
     Args:
         new_subject: the subject's new silhouette is taken, cut out of what changed.
     """
-    allowed, change = layers.change > 0, layers.change
+    allowed, change = layers.harmonize_mask > 0, layers.harmonize_mask
     if new_subject:
         touching = parts_with_subject(changed, layers.matte)
         change = (touching & (allowed | (keep != INSIDE))).astype(np.float32)
@@ -139,12 +139,12 @@ def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bo
         change = np.maximum(change, np.where(touching, changed, np.float32(0)))
     elif keep == EVERYTHING:
         change = np.maximum(change, changed)
-    if change is layers.change:
+    if change is layers.harmonize_mask:
         return layers
     left, top, right, bottom = map(int, layers.goes_on)
     framed = np.pad(change, ((top, bottom), (left, right)))
     fade, shadow_fade = fades_in_window(framed, Box(left, top, *Size.of(change)), edge_fade)
-    return replace(layers, change=change, fade=fade, shadow_fade=shadow_fade)
+    return replace(layers, harmonize_mask=change, fade=fade, shadow_fade=shadow_fade)
 
 
 def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:

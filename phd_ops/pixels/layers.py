@@ -18,7 +18,7 @@ class Layers:
         background: the scene before anything was pasted, [H,W,3].
         composite: after pasting, [H,W,3].
         matte: the subject's alpha in the composite, [H,W].
-        change: what the model was allowed to change, [H,W].
+        harmonize_mask: what the model may change, [H,W].
         fade: how far the surround takes the model's pixels, [H,W].
         shadow_fade: how far it takes the model's shadow, [H,W]. Both are from `fades_in_window`.
         goes_on: whether the scene goes on beyond the window's left, top, right and bottom side.
@@ -27,7 +27,7 @@ class Layers:
     background: np.ndarray
     composite: np.ndarray
     matte: np.ndarray
-    change: np.ndarray
+    harmonize_mask: np.ndarray
     fade: np.ndarray
     shadow_fade: np.ndarray
     goes_on: tuple[bool, bool, bool, bool] = (False, False, False, False)
@@ -39,5 +39,5 @@ class Layers:
 
     def cut(self, slices: Slices | slice) -> "Layers":
         """The layers of a part of the window, or of some of its rows."""
-        arrays = (self.background, self.composite, self.matte, self.change, self.fade, self.shadow_fade)
+        arrays = (self.background, self.composite, self.matte, self.harmonize_mask, self.fade, self.shadow_fade)
         return Layers(*(array[slices] for array in arrays), goes_on=(False, False, False, False))

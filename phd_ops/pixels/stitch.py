@@ -223,14 +223,16 @@ class ModelWindow:
         return resize_mask(self.layers.matte, *self.size)
 
     @cached_property
-    def change(self) -> np.ndarray:
+    def harmonize_mask(self) -> np.ndarray:
         """[h,w]."""
-        return resize_mask(self.layers.change, *self.size)
+        return resize_mask(self.layers.harmonize_mask, *self.size)
 
     @cached_property
     def touched(self) -> np.ndarray:
         """Binary [h,w]: what the model may have changed."""
-        return by_bands(lambda one, other: ((one > 0) | (other > 0)).astype(np.float32), self.change, self.matte)
+        return by_bands(
+            lambda one, other: ((one > 0) | (other > 0)).astype(np.float32), self.harmonize_mask, self.matte
+        )
 
     @cached_property
     def seen_matte(self) -> np.ndarray:

@@ -72,7 +72,7 @@ def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: fl
         scale: the size it was made at, as a share of that size.
         keep: how much of the background stays at most, 0..1.
     """
-    near = parts_with_subject(layers.change, layers.matte)
+    near = parts_with_subject(layers.harmonize_mask, layers.matte)
     background_shown = is_background(layers.background, layers.composite)
     near = by_bands(lambda inside, matte, shown: inside & ((matte > 0) | shown), near, layers.matte, background_shown)
     ring = by_bands(lambda inside, matte: (inside & (matte == 0)).astype(np.float32), near, layers.matte)

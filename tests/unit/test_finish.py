@@ -33,7 +33,7 @@ def scene():
 
 
 def unchanged(layers):
-    return 1 - np.maximum(layers.change, layers.matte)
+    return 1 - np.maximum(layers.harmonize_mask, layers.matte)
 
 
 def shifted_by(image, x, y):
@@ -184,7 +184,7 @@ def test_of_a_relit_foreground_in_other_surroundings_only_the_light_is_used(surr
     aligned = align(layers.composite, [returned], unchanged(layers), layers.matte)
     assert aligned.registrations[0].status == SUBJECT_ONLY
     done = finish(layers, aligned)
-    inside, ring = layers.matte == 1, (layers.matte == 0) & (layers.change > 0)
+    inside, ring = layers.matte == 1, (layers.matte == 0) & (layers.harmonize_mask > 0)
     assert done.stitched.light.gain[inside].mean() == pytest.approx(GAIN, rel=0.05)
     assert done.subject_fits
     # Around the subject the scene stays, but for a shadow of the rim's own rounding.

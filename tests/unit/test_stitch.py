@@ -89,7 +89,9 @@ def test_kept_surround_is_the_backgrounds_under_the_shadow(pieces):
 
 
 def layered(change, width, **images):
-    return Layers(**images, change=change, **dict(zip(("fade", "shadow_fade"), fades_of(change, width), strict=True)))
+    return Layers(
+        **images, harmonize_mask=change, **dict(zip(("fade", "shadow_fade"), fades_of(change, width), strict=True))
+    )
 
 
 def fades_of(change, width):
