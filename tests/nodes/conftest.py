@@ -38,7 +38,7 @@ def planned_calls(monkeypatch):
     """The masked samplers make every planned call: untrained networks err so much that most would be saved."""
     from node_support import module
 
-    monkeypatch.setattr(module("phd_ops.latents.masked_langevin"), "LEAST_VALUES", 10**9)
+    monkeypatch.setattr(module("phd_ops.latents.contraction"), "LEAST_VALUES", 10**9)
 
 
 @pytest.fixture
