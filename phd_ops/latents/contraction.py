@@ -119,7 +119,8 @@ class ContractionCheck:
             ratio: s of the level.
         """
         self.sum, self.calls = self.sum + torch.where(items, figure, 0), self.calls + items.to(self.calls)
-        mean, growth = self.mean, self.mean / self.last
+        mean = self.mean
+        growth = mean / self.last
         squares = values.clamp(min=1) / self.cells
         most_fall = MOST_FALL + (CHANCE + CHANCE_BY_RATIO * ratio) / squares.sqrt()
         # Comparisons with NaN, where a figure or its reference is missing, are False.

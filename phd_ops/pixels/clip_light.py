@@ -17,7 +17,7 @@ from .masks import resize_mask
 from .relight import Light
 from .smoother import product
 from .steady_light import flicker, steadied
-from .stitch import ModelWindow, StitchOptions, corrected, light_on_subject
+from .stitch import ModelWindow, StitchOptions, light_on_subject
 from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
@@ -82,8 +82,7 @@ def read_frame(
     if not has_subject:
         return Reading(shift)
     images = [shift.apply(one, options.color_fix) for one in images]
-    fixed = corrected(references, shift, window.size, options)
-    light = light_on_subject(window, images, fixed, options, MOST_SIDE)
+    light = light_on_subject(window, images, references, shift, options, MOST_SIDE)
     assert light.change is not None  # it was just read
     share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject]), PLACES, PLACES)
     return Reading(shift, replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)

@@ -25,7 +25,6 @@ from .stitch import (
     ModelWindow,
     Stitched,
     StitchOptions,
-    corrected,
     fades_in_window,
     light_on_subject,
     put_into_background,
@@ -120,7 +119,7 @@ def finish(
         window = replace(window, layers=kept)
     light = known
     if light is None and window.subject is not None:
-        light = light_on_subject(window, images, corrected(references, shift, window.size, stitching), stitching)
+        light = light_on_subject(window, images, references, shift, stitching)
     return Finished(put_into_background(window, images, shift, light, stitching), changed, fits, subject_from)
 
 

@@ -232,9 +232,7 @@ def is_mixed(image: np.ndarray, matte: np.ndarray) -> bool | None:
     if behind is None:
         return None
     solid = by_bands(lambda band: (band >= OPAQUE_ENOUGH).astype(np.float32), matte)
-    colors = blur(
-        by_bands(lambda seen, band: cv2.merge([*cv2.split(seen * band[..., None]), band]), image, solid), NEAR
-    )
+    colors = blur(times_alpha(image, solid)[0], NEAR)
     own_error = mixed_error = 0.0
     for rows in bands(*matte.shape):
         # Where solid pixels are near, their mean color stands for the subject's own.

@@ -288,7 +288,7 @@ def stitch(
     shift, light = window.color_shift(sampled[0]), None
     results = [shift.apply(one, options.color_fix) for one in sampled]
     if window.subject is not None:
-        light = light_on_subject(window, results, corrected(references, shift, window.size, options), options)
+        light = light_on_subject(window, results, references, shift, options)
     return put_into_background(window, results, shift, light, options)
 
 
@@ -344,14 +344,22 @@ def light_on_subject(
     window: ModelWindow,
     results: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None,
+    shift: ColorShift,
     options: StitchOptions,
     most_side: int | None = None,
 ) -> Light:
-    """The light on the subject, in the part of the window around it. All images are of the window's size.
+    """The light on the subject, in the part of the window around it.
 
     Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject. With
     `most_side`, that part is reduced so that its longer side has no more pixels.
+
+    Args:
+        results: without their color shift, of the window's size.
+        references: as for `stitch`.
+        shift: what the results had; it is removed from the references too.
     """
+    if references is not None:
+        references = [resize(shift.apply(one, options.color_fix), window.size) for one in references]
     size = Size.of(window.composite[window.subject])
     if most_side is not None and most_side < max(size):
         size = Size(*(max(1, round(length * most_side / max(size))) for length in size))
@@ -369,15 +377,6 @@ def light_on_subject(
         luma_only=options.luma_only,
         strength=options.strength,
     )
-
-
-def corrected(
-    references: Sequence[np.ndarray] | None, shift: ColorShift, size: Size, options: StitchOptions
-) -> list[np.ndarray] | None:
-    """References without their color shift, at the size that the model worked at."""
-    if references is None:
-        return None
-    return [resize(shift.apply(one, options.color_fix), size) for one in references]
 
 
 def embedded(gain: np.ndarray, window: ModelWindow) -> np.ndarray:
