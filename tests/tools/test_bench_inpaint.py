@@ -50,12 +50,11 @@ def test_no_loop_makes_more_calls_than_its_name_allows(figures):
     assert all(0.8 * most <= calls <= most for most, calls in counted)
 
 
-@pytest.mark.parametrize(("setting", "chance"), [("methods", 1.0), ("curves", 1.0), ("mixture", 1.15)])
-def test_rivals_are_further_from_the_truth_at_60_calls(figures, setting, chance):
-    """A quick run has four curves of the mixture, too few to tell ours from LanPaint with its best settings."""
+@pytest.mark.parametrize("setting", ["methods", "curves", "mixture"])
+def test_rivals_are_further_from_the_truth_at_60_calls(figures, setting):
     errors = {name: score["relw2"] for name, score in figures[setting].items() if name.endswith("_60")}
     ours = errors.pop("ours_60")
-    assert ours <= chance * min(errors.values())
+    assert ours <= min(errors.values())
 
 
 def test_known_weaknesses_of_rivals_are_reproduced(figures):
