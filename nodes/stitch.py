@@ -230,6 +230,13 @@ def put_back(window: np.ndarray, image: np.ndarray, used: np.ndarray) -> None:
         cv2.copyTo(image[rows], (used[rows] > 0).astype(np.uint8), window[rows])
 
 
+def copy_nonzero(mask: np.ndarray, out: np.ndarray) -> None:
+    """Copies a mask [h,w] into one of zeros. Most of a mask is 0, and memory that was never used is slow to write."""
+    box = bounding_box(mask)
+    if box is not None:
+        copy(mask[box.slices], out[box.slices])
+
+
 @dataclass(frozen=True, eq=False)
 class Done:
     """The finished images [B,H,W,3]; the masks used, and what the model changed, [B,H,W]; each image's report."""
@@ -261,8 +268,8 @@ def stitch_batch(batch: Batch, options: FinishOptions, margins: Margins = Margin
         part, place = shown.moved(-place.x, -place.y).slices, shown.slices
         used = stitched.used[part]
         put_back(images[index][place], stitched.image[part], used)
-        copy(used, masks[index][place])
-        copy(done.changed[part], changes[index][place])
+        copy_nonzero(used, masks[index][place])
+        copy_nonzero(done.changed[part], changes[index][place])
         report = report_of(stitched, layers.matte) | registration_report(done, aligned.registrations)
         own = messages_of(stitched, layers.matte, report, options.stitch.color_fix)
         return report | clips.report(index), (
@@ -329,34 +336,33 @@ def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:
 
 def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
     """One image's entry in the node's report, for callers over the API."""
-    light = stitched.light
-    pixels_seen = int(np.count_nonzero(above(matte, 0.5)))
+    light, box = stitched.light, bounding_box(matte)
+    pixels_seen = 0 if box is None else int(np.count_nonzero(above(matte[box.slices], 0.5)))
+    gain = [1.0] * 3 if light is None or box is None else mean_gain(light.gain[box.slices], matte[box.slices])
     # Without a subject, identity is undefined.
-    identity = stitched.identity if matte.any() else None
+    identity = stitched.identity if box is not None else None
     sampled = identity if light is None else light.identity
     return {
-        "gain": [1.0] * 3 if light is None else [round(value, 3) for value in mean_gain(light.gain, matte)],
+        "gain": [round(value, 3) for value in gain],
         "light_by": "none" if light is None else light.by,
         "eased": None if light is None or light.eased is None else [round(value, 3) for value in light.eased],
         "identity": None if identity is None else round(identity, 3),
         "identity_of_sampled": None if sampled is None else round(sampled, 3),
-        "neglected": bool(matte.any()) if light is None else light.neglected,
+        "neglected": box is not None if light is None else light.neglected,
         "suppressed": light is not None and light.suppressed,
         "color_shift_pixels": stitched.shift.pixels,
         "subject_pixels": pixels_seen,
         "visible": pixels_seen > 0,
-        "empty": not matte.any(),
+        "empty": box is None,
     }
 
 
 def mean_gain(gain: np.ndarray, matte: np.ndarray) -> list[float]:
-    """The mean over the subject of each channel of a gain [H,W,3]."""
-    box = bounding_box(matte)
-    assert box is not None  # light is on a subject
-    part, weight, total = gain[box.slices], matte[box.slices], np.zeros(3)
-    for rows in bands(*weight.shape):
-        total += [float((part[rows, :, channel] * weight[rows]).sum(dtype=np.float64)) for channel in range(3)]
-    return list(total / waiting(np.sum, weight, dtype=np.float64))
+    """The mean of each channel of a gain [H,W,3], weighted by a subject's matte [H,W]; not empty."""
+    total = np.zeros(3)
+    for rows in bands(*matte.shape):
+        total += [float((gain[rows, :, channel] * matte[rows]).sum(dtype=np.float64)) for channel in range(3)]
+    return list(total / waiting(np.sum, matte, dtype=np.float64))
 
 
 def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:

@@ -10,7 +10,7 @@ from .interrupt import check
 
 # The grid on which planes are fitted. A window of deviation GRID_SIGMA cells is sampled finely enough, so wider windows
 # get larger cells. The longer side has at least LEAST_CELLS and at most MOST_CELLS of them.
-GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 64, 320
+GRID_SIGMA, LEAST_CELLS, MOST_CELLS = 4.0, 48, 320
 # Keeps a plane's slope at 0 where the mask is too narrow to determine it. In squared deviations of the window, above
 # their rounding error.
 RIDGE = {torch.float32: 1e-3, torch.float64: 1e-7}

@@ -8,27 +8,28 @@ show in fine differences, shadows in coarse ones.
 Images are float32 [H,W,3] sRGB in 0..1, masks [H,W].
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ..interrupt import check, waiting
+from ..interrupt import by_bands, check, waiting
 from .color import largest_channel
 from .geometry import Size
 from .masks import drop_specks, resize_mask
-from .resample import bands_around, reduce
+from .resample import reduce
 from .surround import labeled
 from .tone_field import median
 
 # Changes are looked for in images whose longer side has at most this many pixels.
 MOST_SIDE = 1024
-# Scales of differences in pixels of that image, as Gaussian sigmas.
-SCALES = (1.5, 3.0)
-# Local contrast is measured at this scale.
-CONTRAST_SCALE = 2.5
-# The usual difference is measured in this many classes of contrast with equally many pixels.
-CLASSES, MOST_SORTED = 12, 2**16
+# Differences are averaged over a Gaussian of this many pixels: of that image, and of one half as large.
+SIGMA, SCALES = 1.5, (1.0, 0.5)
+# Local contrast is that in a Gaussian of this many pixels of the half as large one.
+CONTRAST_SIGMA = 1.25
+# The usual difference is measured in this many classes of contrast with equally many pixels, of at most so many.
+CLASSES, MOST_SORTED = 12, 2**14
 # No difference below this counts as unusual (sRGB): an 8-bit image rounds by half a level.
 LEAST = 0.75 / 255
 # A change is more than this many times the usual difference; around it, this many times are enough.
@@ -54,8 +55,7 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
         return np.zeros(full[::-1], np.float32)
     classes = ContrastClasses.of(local_contrast(before), shown)
     certain, possible = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
-    for sigma in SCALES:
-        apart = difference(before, after, shown, sigma)
+    for apart in differences(before, after, shown):
         # No smaller ones are changes: the usual ones are at least LEAST.
         large = np.flatnonzero((apart > POSSIBLE * LEAST) & shown)
         times = apart.ravel()[large] / classes.usual(apart, large)
@@ -66,30 +66,30 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
 
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
-    """Standard deviation in a Gaussian of CONTRAST_SCALE, the largest of the channels, [H,W]."""
-    contrast = np.empty(image.shape[:2], np.float32)
-    for rows, near, inner in bands_around(Size.of(image), CONTRAST_SCALE):
-        part = image[near]
-        mean, square = (cv2.GaussianBlur(values, (0, 0), CONTRAST_SCALE)[inner] for values in (part, part * part))
-        square -= np.multiply(mean, mean, out=mean)
-        np.sqrt(np.maximum(largest_channel(square), 0), out=contrast[rows])
-    return contrast
+    """Standard deviation in a Gaussian of CONTRAST_SIGMA, the largest of the channels, [H,W]."""
+    half = Size.of(image).scaled(0.5)
+    mean, square = (
+        waiting(cv2.GaussianBlur, reduce(values, half), (0, 0), CONTRAST_SIGMA)
+        for values in (image, by_bands(np.square, image))
+    )
+    square -= np.multiply(mean, mean, out=mean)
+    contrast = np.sqrt(np.maximum(largest_channel(square), 0))
+    return waiting(cv2.resize, contrast, Size.of(image), interpolation=cv2.INTER_LINEAR)
 
 
-def difference(before: np.ndarray, after: np.ndarray, shown: np.ndarray, sigma: float) -> np.ndarray:
-    """How far two images differ in a Gaussian of `sigma` pixels, the largest of the channels, [H,W].
+def differences(before: np.ndarray, after: np.ndarray, shown: np.ndarray) -> Iterator[np.ndarray]:
+    """How far two images differ at each of SCALES, the largest of the channels, [H,W] each.
 
     Args:
         shown: bool [H,W], where `after` shows anything; elsewhere the two count as equal.
     """
-    apart, all_shown = np.empty(shown.shape, np.float32), shown.all()
-    for rows, near, inner in bands_around(Size.of(before), sigma):
-        part = after[near] - before[near]
-        if not all_shown:
-            part[~shown[near]] = 0
-        blurred = cv2.GaussianBlur(part, (0, 0), sigma)[inner]
-        apart[rows] = largest_channel(np.abs(blurred, out=blurred))
-    return apart
+    apart, size = by_bands(np.subtract, after, before), Size.of(before)
+    if not shown.all():
+        apart[~shown] = 0
+    for scale in SCALES:
+        blurred = waiting(cv2.GaussianBlur, reduce(apart, size.scaled(scale)), (0, 0), SIGMA)
+        most = by_bands(lambda band: largest_channel(np.abs(band)), blurred)
+        yield most if scale == 1 else waiting(cv2.resize, most, size, interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True, eq=False)

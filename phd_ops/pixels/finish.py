@@ -18,7 +18,7 @@ from .color import largest_channel
 from .geometry import Box, Size, bounding_box
 from .layers import Layers
 from .masks import grow, resize_mask
-from .register import CLEAR, MATCHED, UNLIKE, register
+from .register import CLEAR, MATCHED, UNLIKE, gray, register
 from .resample import resize
 from .stitch import (
     PLAIN_STITCH,
@@ -161,8 +161,9 @@ def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:
     shown = Size.of(inside).scaled(scale)
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
     most = MOVED_SHARE * max(box.size)
+    small = [resize(gray(image), shown) for image in (composite, after)]
     # A much smaller motion need not be known.
-    found = register(resize(composite, shown), resize(after, shown), wider, scale * most / 4)
+    found = register(*small, wider, scale * most / 4)
     if found.status == MATCHED:
         return found.moved / scale <= most
     if found.status != UNLIKE:

@@ -21,7 +21,7 @@ from .color import same_pixels
 from .geometry import Box, Size, mapped
 from .masks import beyond, resize_mask
 from .motion import AGREEMENT, LEAST_POINTS, agreeing, distances, find_motion, fit, is_as_good, rough_motion
-from .resample import reduce, resample
+from .resample import blur, reduce, resample
 from .resizings import Resizing, resizings
 
 # Longer sides in pixels of the images that motion is looked for in: roughly, then exactly.
@@ -85,15 +85,13 @@ class Registration:
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """An image [H,W,3] without its color, float32 [H,W]."""
-    return waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
+    """An image [H,W,3] without its color, float32 [H,W]; one that has none is returned as it is."""
+    return image if image.ndim == 2 else waiting(cv2.cvtColor, image, cv2.COLOR_RGB2GRAY)
 
 
 def smooth(image: np.ndarray) -> np.ndarray:
-    """A gray image blurred by a Gaussian of STRUCTURE pixels; on a grid twice as coarse, in a third of the time."""
-    size = Size.of(image)
-    small = cv2.GaussianBlur(reduce(image, size.scaled(0.5)), (0, 0), STRUCTURE / 2)
-    return cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    """A gray image blurred by a Gaussian of STRUCTURE pixels, on a grid four times as coarse."""
+    return blur(image, STRUCTURE, cells=2)
 
 
 def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -231,8 +229,8 @@ def register(
     """Finds how a returned image lies on the given one.
 
     Args:
-        given: what the model was given, [H,W,3].
-        returned: what it made of that, [h,w,3] of any size.
+        given: what the model was given, [H,W,3], or gray [H,W].
+        returned: what it made of that, [h,w,3] or [h,w] of any size.
         unchanged: [H,W], 1 where nothing was to change.
         not_needed: a motion that explains no more is not looked for, in pixels of the given image.
     """

@@ -157,12 +157,15 @@ def moved(matrix: np.ndarray, source: Box, destination: Box) -> np.ndarray:
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ origin - [destination.x, destination.y]])
 
 
-def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+def blur(image: np.ndarray, sigma: float, cells: float = COARSE_SIGMA) -> np.ndarray:
     """Blurs [H,W] or [H,W,C] with a Gaussian of `sigma` pixels; beyond the image its border pixels repeat.
 
     A wide blur is computed on a coarser grid, so that it costs no more than a narrow one.
+
+    Args:
+        cells: the most cells of that grid that `sigma` has. Fewer are faster, and exact enough for what nobody sees.
     """
-    size, coarser = Size.of(image), sigma / COARSE_SIGMA
+    size, coarser = Size.of(image), sigma / cells
     if coarser > 1:
         image = reduce(image, Size(*(max(1, round(side / coarser)) for side in size)))
     # The sides need not be multiples of the grid's cells, so the two scales differ a little.

@@ -18,7 +18,7 @@ from .geometry import Size
 from .layers import Layers, Slices
 from .masks import resize_mask
 from .relight import relight, shadow_gain
-from .resample import resize
+from .resample import blur, resize
 
 # In pixels: what is finer is texture, which no two drawings of a surround have in common.
 SCALE = 4.0
@@ -134,7 +134,7 @@ def kept_share(background: np.ndarray, shaded: np.ndarray, harmonized: np.ndarra
 def smoothed(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Values [H,W,3] averaged over a Gaussian of SCALE, by weight [H,W]; 0 out of reach of any weight."""
     weighted = cv2.merge([*(channel * weight for channel in cv2.split(values)), weight])
-    blurred = waiting(cv2.GaussianBlur, weighted, (0, 0), SCALE)
+    blurred = blur(weighted, SCALE, cells=2)
     return blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
 
 
