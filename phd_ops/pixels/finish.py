@@ -161,9 +161,9 @@ def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:
     shown = Size.of(inside).scaled(scale)
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
     most = MOVED_SHARE * max(box.size)
-    small = [resize(gray(image), shown) for image in (composite, after)]
+    before, returned = (resize(gray(image), shown) for image in (composite, after))
     # A much smaller motion need not be known.
-    found = register(*small, wider, scale * most / 4)
+    found = register(before, returned, wider, scale * most / 4)
     if found.status == MATCHED:
         return found.moved / scale <= most
     if found.status != UNLIKE:

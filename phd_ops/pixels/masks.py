@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..interrupt import bands, by_bands, waiting
+from ..interrupt import bands, by_bands, each, waiting
 from ..sentence import sentence
 from .geometry import Size, bounding_box
 from .resample import blur
@@ -68,7 +68,7 @@ def zero_black(masks: torch.Tensor) -> torch.Tensor:
     soft edge, only the outermost part is faint, so soft edges, strengths and single faint specks on a true black keep
     their values. Each item is judged by itself.
     """
-    off = [has_faint_black(mask) for mask in masks.cpu().float()]
+    off = list(each(has_faint_black, list(masks.cpu().float())))
     if not any(off):
         return masks
     black = torch.nn.functional.threshold(masks, FAINT, 0.0)
