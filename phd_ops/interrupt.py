@@ -154,13 +154,13 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
     calls: deque[concurrent.futures.Future[Result]] = deque()
     try:
         while left or calls:
-            check()
             running = [call for call in calls if not call.done()]
             if left and len(running) < SIDE_BY_SIDE and len(calls) <= SIDE_BY_SIDE:
                 calls.append(WORKERS.submit(in_worker, stopped, functools.partial(function, left.popleft())))
             elif calls[0] in running:
                 wait_for(running)
             else:
+                check()
                 yield calls.popleft().result()
     finally:
         stopped.set()
