@@ -24,8 +24,9 @@ def give_back_at_once() -> None:
     """Makes the C library of Linux give every array back to the system as it is freed: what it keeps would blur the
     figures."""
     if sys.platform == "linux":
-        least_mapped, size = -3, 2**16
-        ctypes.CDLL(None).mallopt(least_mapped, size)
+        least_mapped, most_kept, size = -3, -1, 2**16
+        for option in (least_mapped, most_kept):
+            ctypes.CDLL(None).mallopt(option, size)
 
 
 def beyond_outputs(node: str, size: Size, frames: int) -> float:
