@@ -21,7 +21,7 @@ from .color import same_pixels
 from .geometry import Box, Size, mapped
 from .masks import beyond, resize_mask
 from .motion import AGREEMENT, LEAST_POINTS, agreeing, distances, find_motion, fit, is_as_good, rough_motion
-from .resample import blur, reduce, resample
+from .resample import reduce, resample
 from .resizings import Resizing, resizings
 
 # Longer sides in pixels of the images that motion is looked for in: roughly, then exactly.
@@ -90,8 +90,10 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 
 def smooth(image: np.ndarray) -> np.ndarray:
-    """A gray image blurred by a Gaussian of STRUCTURE pixels, on a grid four times as coarse."""
-    return blur(image, STRUCTURE, cells=2)
+    """A gray image blurred by a Gaussian of STRUCTURE pixels; on a grid twice as coarse, in a third of the time."""
+    size = Size.of(image)
+    small = cv2.GaussianBlur(reduce(image, size.scaled(0.5)), (0, 0), STRUCTURE / 2)
+    return cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
 
 
 def structure(image: np.ndarray, seen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

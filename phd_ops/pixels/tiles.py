@@ -9,7 +9,7 @@ from ..interrupt import BAND, check
 from .geometry import Box
 
 # The side of a tile in pixels.
-TILE = 64
+TILE = 96
 # Kinds of tiles.
 EMPTY, SOFT, OPAQUE = range(3)
 
