@@ -39,6 +39,7 @@ from benchmarks.quality.table import (
     worse,
 )  # fmt: skip
 from devtools.executor import load_core_extras
+from devtools.paths import ROOT
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from relit_scenes import subjects
 from relit_scenes.descriptions import STRATA
@@ -637,3 +638,13 @@ def test_every_stored_table_can_be_written_for_a_run(benchmark):
     own = tables["bench quality, own color"]
     assert "ours, single, node defaults" in own and own.startswith("| 7 scenes of the test split, 1 seed |")
     assert len({line.count("|") for line in own.splitlines()}) == 1
+
+
+def test_the_readme_names_the_settings_that_are_measured(comfyui):
+    from benchmarks.quality.methods import WITH_REFERENCE
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = (line for line in readme.splitlines() if line.startswith("| demo model |"))
+    measured = WITH_REFERENCE[36]
+    assert f"{measured['steps']} steps" in row
+    assert all(f"`{name}` {measured[name]}" in row for name in ("num_seeds", "relight_strength"))
