@@ -21,7 +21,7 @@ from .learned_module import Module, PhDApplyModule
 from .load_segmenter import Segmenter
 from .model_settings import QUALITIES, SAMPLERS, settings_of
 from .paste_blend import PhDPasteBlend
-from .paste_inputs import PLACEMENTS, keyframes_input, placement_inputs
+from .paste_inputs import PLACEMENTS, START, keyframes_input, placement_inputs
 from .sampler_inputs import BALANCED
 from .segment import PhDSegment
 from .stitch import PhDStitch
@@ -66,11 +66,11 @@ class PhDInsertSubject(io.ComfyNode):
         light: float = 1.0,
         seed: int = 0,
         placement: str = "manual",
-        x: float = 0.5,
-        y: float = 0.6,
-        size: float = 0.6,
-        rotation: float = 0.0,
-        flip: bool = False,
+        x: float = START.x,
+        y: float = START.y,
+        size: float = START.size,
+        rotation: float = START.rotation,
+        flip: bool = START.flip,
         keyframes: str = "",
         cfg: float = 0.0,
         subject_mask: Any = None,

@@ -17,7 +17,7 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .clip_placement import ClipPlacement, moves, read_clip
 from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item
-from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
+from .paste_inputs import PLACEMENTS, START, paste_inputs, paste_outputs
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
 
@@ -99,11 +99,11 @@ class PhDPasteBlend(io.ComfyNode):
         cls,
         subject: torch.Tensor,
         placement: str = "manual",
-        x: float = 0.5,
-        y: float = 0.6,
-        size: float = 0.6,
-        rotation: float = 0.0,
-        flip: bool = False,
+        x: float = START.x,
+        y: float = START.y,
+        size: float = START.size,
+        rotation: float = START.rotation,
+        flip: bool = START.flip,
         feather: float = 1.5,
         ring: int = 24,
         shadow: bool = False,
