@@ -136,13 +136,13 @@ def tracked_boxes(tracked: Any, scene: Size) -> np.ndarray:
         boxes = [bounding_box(mask, 0.5) for mask in masks]
     else:
         check_socket("track", tracked, (dict, list, tuple), sentence("a MASK, or boxes,"))
-        boxes = [first_box(one) for one in ([tracked] if isinstance(tracked, dict) else tracked)]
+        boxes = [box_of_frame(one) for one in ([tracked] if isinstance(tracked, dict) else tracked)]
     if not boxes:
         raise no_track(tracked)
     return np.array([[np.nan] * 4 if box is None else box for box in boxes], float)
 
 
-def first_box(of_frame: Any) -> np.ndarray | None:
+def box_of_frame(of_frame: Any) -> np.ndarray | None:
     """The first box of a frame, (x, y, width, height): what detectors give first they are surest of. None for none."""
     if isinstance(of_frame, (list, tuple)):
         of_frame = of_frame[0] if of_frame else None

@@ -17,7 +17,7 @@ from .latents import checked_like, checked_samples
 from .learned_module import has_module
 from .sample import Options, Prompts, sample_latents, with_samples
 from .sampled_seeds import SampledSeeds, with_seeds
-from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
+from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, sampler_sockets, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
 
 
@@ -30,7 +30,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
             category="PhD",
             description="Redraws the pasted subject in the scene's light, with the same model and a short schedule.",
             inputs=[
-                *model_inputs(
+                *sampler_sockets(
                     "1 = what may change: subject and ring. Without it: the latent's noise mask, or that of its crop."
                 ),
                 io.Latent.Input(
