@@ -89,8 +89,6 @@ class PhDInsertSubject(io.ComfyNode):
         given = {
             "subject_mask": (subject_mask, sentence("a MASK")),
             "segmenter": (segmenter, sentence("the segmenter of Load Segmenter")),
-        }
-        given |= {
             "clip": (clip, sentence("a CLIP")),
             "positive": (positive, sentence("a prompt")),
             "negative": (negative, sentence("a prompt")),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import comfy.controlnet
@@ -11,7 +11,6 @@ import comfy.latent_formats
 import comfy.model_management
 import comfy.ops
 import comfy.utils
-import folder_paths
 import torch
 from comfy_api.latest import io
 
@@ -22,8 +21,8 @@ from .checked import checked
 from .companions import companions_of, given_mask
 from .demo_networks import DemoLatent
 from .demo_weights import weights_file
-from .latents import mask_on_grid, subject_share
-from .load_segmenter import files_in
+from .latents import mask_on_grid, named_samples, subject_share
+from .model_files import add_folder, files_in, path_of
 from .module_network import FORMAT, ModuleNetwork
 from .ui import HAS_UI, as_ui, gathered
 from .validate import check_choice, check_conditioning, check_prompt, check_socket
@@ -33,8 +32,7 @@ DEMO = "demo model's"
 # In a conditioning with a module.
 KEY = "phd"
 
-if FOLDER not in folder_paths.folder_names_and_paths:
-    folder_paths.add_model_folder_path(FOLDER, f"{folder_paths.models_dir}/{FOLDER}")
+add_folder(FOLDER)
 
 Module = io.Custom("PHD_MODULE")
 
@@ -62,7 +60,7 @@ def latent_format_named(name: str) -> comfy.latent_formats.LatentFormat | None:
 
 def read_module(path: Path) -> LoadedModule:
     """The module in a file. Raises ValueError with one sentence where the file holds none."""
-    name = PurePath(path).name
+    name = path.name
     try:
         weights, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
     # A damaged file raises a different error for each place where the damage can be.
@@ -120,13 +118,9 @@ def build(weights: dict[str, torch.Tensor], config: dict, latent_channels: int) 
     )
 
 
-def module_files() -> list[str]:
-    return [name for name in files_in(FOLDER) if name.lower().endswith(ENDING)]
-
-
 def modules() -> list[str]:
     """The options of the node: the demo model's module, and the files found."""
-    return [DEMO, *module_files()]
+    return [DEMO, *(name for name in files_in(FOLDER) if name.lower().endswith(ENDING))]
 
 
 def load_module(name: str) -> LoadedModule:
@@ -134,16 +128,7 @@ def load_module(name: str) -> LoadedModule:
     check_choice("module", name, modules())
     if name == DEMO:
         return read_module(weights_file("module"))
-    path = folder_paths.get_full_path(FOLDER, name)
-    if path is None or not Path(path).is_file():
-        raise ValueError(
-            sentence(
-                "module is {value}, which is no longer in models/{folder}: refresh the page.",
-                value=quoted(name),
-                folder=FOLDER,
-            )
-        )
-    return read_module(Path(path))
+    return read_module(path_of("module", name, FOLDER))
 
 
 class PhDLoadModule(io.ComfyNode):
@@ -285,7 +270,7 @@ class PhDApplyModule(io.ComfyNode):
         check_socket("module", module, LoadedModule, sentence("the module of Load PhD Module"))
         check_prompt("positive", positive)
         check_conditioning("negative", negative)
-        composite = named_samples("latent", latent)
+        composite = named_samples(latent, "latent")
         if strength == 0:
             return io.NodeOutput(positive, negative)
         with gathered() as messages:
@@ -304,21 +289,7 @@ class PhDApplyModule(io.ComfyNode):
                         "Subject, or subject_matte and mask."
                     )
                 )
-            reference = None if reference_latent is None else named_samples("reference_latent", reference_latent)
+            reference = None if reference_latent is None else named_samples(reference_latent, "reference_latent")
             seen = condition_of(module.latent_format, composite, subject_matte, mask, reference)
             control = module.control.copy().set_cond_hint(seen, strength)
         return io.NodeOutput(*with_module([positive, negative], control), ui=as_ui(messages))
-
-
-def named_samples(name: str, latent: dict) -> torch.Tensor:
-    """A LATENT's samples. Raises ValueError where there are none; `name` is the input's."""
-    check_socket(name, latent, dict, sentence("a LATENT"))
-    samples = latent.get("samples")
-    if not isinstance(samples, torch.Tensor):
-        raise ValueError(
-            sentence(
-                "{name} holds no samples: connect vae to Crop Around Subject, or a latent such as from VAE Encode.",
-                name=name,
-            )
-        )
-    return samples
