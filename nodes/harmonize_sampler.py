@@ -11,7 +11,7 @@ from ..phd_ops.latents.noise import append_dims
 from ..phd_ops.latents.seeds import merge_seeds
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .companions import companions_of, given_mask, with_companions, without_companions
+from .companions import companions_of, given_mask, latent_or, with_companions, without_companions
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .learned_module import has_module
@@ -123,9 +123,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
             held = companions_of(latent)
             if held is not None:
                 subject_matte = held.subject_matte if subject_matte is None else subject_matte
-                reference_latent = held.as_latent(held.reference, reference_latent)
+                reference_latent = latent_or(reference_latent, held.reference)
                 if held.original is not None and held.original.shape == scene.shape:
-                    original_latent = held.as_latent(held.original, original_latent)
+                    original_latent = latent_or(original_latent, held.original)
             prompts = Prompts(positive, negative, reference_positive)
             prompts.check()
             if has_module(positive):

@@ -18,7 +18,7 @@ from ..phd_ops.latents.module_condition import module_condition
 from ..phd_ops.quote import quoted
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .companions import companions_of, given_mask
+from .companions import companions_of, given_mask, latent_or
 from .demo_networks import DemoLatent
 from .demo_weights import weights_file
 from .latents import mask_on_grid, named_samples, subject_share
@@ -278,7 +278,7 @@ class PhDApplyModule(io.ComfyNode):
             mask = given_mask(mask, latent, held, "harmonize_mask")
             if held is not None:
                 subject_matte = held.subject_matte if subject_matte is None else subject_matte
-                reference_latent = held.as_latent(held.reference, reference_latent)
+                reference_latent = latent_or(reference_latent, held.reference)
                 if held.original is not None and held.original.shape == composite.shape:
                     # What was inpainted since is not part of the clean paste.
                     composite = held.original
