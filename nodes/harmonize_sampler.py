@@ -11,7 +11,7 @@ from ..phd_ops.latents.noise import append_dims
 from ..phd_ops.latents.seeds import merge_seeds
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .companions import companions_of, given_mask, latent_or, with_companions, without_companions
+from .companions import Companions, companions_of, given_mask, latent_or, with_companions, without_companions
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .learned_module import has_module
@@ -148,22 +148,34 @@ class PhDHarmonizeSampler(io.ComfyNode):
             runs = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
         if len(runs) > 1:
             runs[1] = torch.where(append_dims(lacking, scene).to(runs[0].device), runs[0], runs[1])
-        samples, *references = map(merge_seeds, runs)
-        changed = changed_cells(original.to(samples), samples).cpu()
-        harmonized = with_samples(latent, samples)
-        if len(runs[0]) > 1:
-            seeds = SampledSeeds(samples, runs[0], runs[1] if references else None)
-            harmonized = with_seeds(harmonized, seeds)
-        if held is not None:
-            sampled_reference = references[0] if references else None
-            harmonized = with_companions(
-                harmonized, replace(held, sampled_reference=sampled_reference, changed=changed)
-            )
-        reference = with_samples(without_companions(latent), references[0]) if references else harmonized
+        harmonized, reference, changed = as_latents(latent, held, runs, original)
         return io.NodeOutput(harmonized, reference, changed, ui=as_ui(messages))
+
+
+def as_latents(
+    latent: dict, held: Companions | None, runs: list[torch.Tensor], original: torch.Tensor
+) -> tuple[dict, dict, torch.Tensor]:
+    """The harmonized latent with what it brings along, the reference's, and the cells that changed, see `changed_cells`.
+
+    Args:
+        held: the latent's companions.
+        runs: see `sample_latents`.
+        original: the composite's samples from before inpainting, [B,C,...].
+    """
+    samples, *references = map(merge_seeds, runs)
+    changed = changed_cells(original.to(samples), samples).cpu()
+    harmonized = with_samples(latent, samples)
+    if len(runs[0]) > 1:
+        seeds = SampledSeeds(samples, runs[0], runs[1] if references else None)
+        harmonized = with_seeds(harmonized, seeds)
+    if held is not None:
+        sampled_reference = references[0] if references else None
+        harmonized = with_companions(harmonized, replace(held, sampled_reference=sampled_reference, changed=changed))
+    reference = with_samples(without_companions(latent), references[0]) if references else harmonized
+    return harmonized, reference, changed
 
 
 def without_reference(reference: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
     """Which items of a batch have no light reference, as bool [B]: a cut-out, and several subjects. Their composite
-    stands in for it, and would tell that the light stays as it is."""
+    stands in for it, and its light would be taken for the exemplar's."""
     return (reference == original.to(reference)).flatten(1).all(1)
