@@ -3,7 +3,7 @@
  * run where the rest of a prompt is invalid; so a node that only takes a value is added to the prompt, not to the graph.
  */
 
-import { nodeInPrompt } from "./warnings.mjs";
+import { nodeInPrompt } from "./graph_links.mjs";
 
 /** A prompt in the API format. @typedef {Record<string, { class_type: string, inputs: Record<string, any> }>} Prompt */
 
