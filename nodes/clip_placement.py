@@ -24,7 +24,7 @@ class ClipPlacement:
     Attributes:
         frames: how many there are.
         start: what the widgets say.
-        keyed: what keyframes say of each frame, by the names of Placement's values. It goes before the others.
+        keyed: what keyframes say of each frame, [frames], by the names of Placement's values. They go first.
         track: where something was found in each frame: the subject gets its place and size.
     """
 
@@ -44,7 +44,7 @@ class ClipPlacement:
 
 
 def rounded(value: float | bool) -> float | bool:
-    """To six places: a thousandth of a pixel, that people can read."""
+    """To six places, which people can read: at most a hundredth of a pixel of any scene."""
     return round(value, 6) if isinstance(value, float) else value
 
 

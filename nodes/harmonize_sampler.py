@@ -155,7 +155,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
 def as_latents(
     latent: dict, held: Companions | None, runs: list[torch.Tensor], original: torch.Tensor
 ) -> tuple[dict, dict, torch.Tensor]:
-    """The harmonized latent with what it brings along, the reference's, and the cells that changed, see `changed_cells`.
+    """The harmonized latent with what it brings along, the reference's, and the cells that `changed_cells` finds.
 
     Args:
         held: the latent's companions.

@@ -70,7 +70,7 @@ def read_module(path: Path) -> LoadedModule:
         ) from None
     try:
         config, latent_format = read_metadata(metadata)
-        return LoadedModule(build(weights, config, latent_format.latent_channels), latent_format)
+        return LoadedModule(controlnet_with(weights, config, latent_format.latent_channels), latent_format)
     except ValueError as error:
         raise ValueError(sentence("{name}: {error}", name=name, error=error)) from None
 
@@ -96,7 +96,9 @@ def read_metadata(metadata: dict[str, str] | None) -> tuple[dict, comfy.latent_f
     return config, latent_format
 
 
-def build(weights: dict[str, torch.Tensor], config: dict, latent_channels: int) -> comfy.controlnet.ControlNet:
+def controlnet_with(
+    weights: dict[str, torch.Tensor], config: dict, latent_channels: int
+) -> comfy.controlnet.ControlNet:
     """Core's ControlNet with these weights. Raises ValueError where they do not belong to the configuration."""
     load_device = comfy.model_management.get_torch_device()
     dtype = comfy.model_management.unet_dtype(model_params=sum(value.numel() for value in weights.values()))

@@ -72,7 +72,7 @@ def id_of(node: type[io.ComfyNode]) -> str:
 
 
 def wanted(model: Any, name: str, quality: str) -> Any:
-    """The value of one of TAKEN_BY: the model's wish, or else the default of the first node that takes it."""
+    """The value of one of TAKEN_BY: what suits the model, or else the default of the first node that takes it."""
     schema = TAKEN_BY[name][0].GET_SCHEMA()
     (default,) = (item.default for item in schema.inputs if item.id == name)
     return settings_of(model, quality).get(schema.node_id, {}).get(name, quality if name == "preset" else default)
