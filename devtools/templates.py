@@ -84,6 +84,11 @@ def insert_subject_inputs(node_id: str) -> tuple[tuple[str, str], ...]:
     return tuple((node_id, name) for name in (EDITOR, "prompt", "quality", "light", "seed"))
 
 
+# Under the notes of templates with Insert Subject and the demo model.
+DEMO_LIGHT = """\
+**Light.** `light` is 1.4 here: at dusk the demo model keeps part of the astronaut's own light. It is best at 1.2 on \
+average. With your own model start at 1, the default."""
+
 CPU_DEMO = """\
 ## Insert a subject (CPU demo)
 
@@ -237,7 +242,8 @@ What **Insert Subject** does in one node. From left to right:
 3. **Crop Around Subject** cuts the window that the model works in.
 4. **Masked Inpaint Sampler** redraws the ring around the subject.
 5. **Harmonize Sampler** gives subject and ring the light of the scene.
-6. **Stitch & Relight** puts the result back. All other pixels stay as they were.
+6. **Stitch & Relight** puts the result back. All other pixels stay as they were. Its `relight_strength` is 1 here, \
+the default; the demo model is best at 1.2 on average.
 
 Press **Run**, or select a node and press *Run to this node* to see one step.
 
@@ -296,7 +302,7 @@ def clip_note(note: str) -> str:
 
 
 TEMPLATES = {
-    "A cut-out PNG": Template(CUT_OUT, insert_subject_inputs("3")),
+    "A cut-out PNG": Template(f"{CUT_OUT}\n\n{DEMO_LIGHT}", insert_subject_inputs("3")),
     "Another scene for a subject": Template(
         ANOTHER_SCENE, (("4", EDITOR), ("6", "text"), ("8", "denoise"), ("8", "seed"))
     ),
@@ -321,7 +327,7 @@ TEMPLATES = {
     "Inpaint or extend any image": Template(
         INPAINT, (("3", "extend_left"), ("3", "extend_right"), ("4", "text"), ("6", "preset"), ("6", "seed"))
     ),
-    "Insert a subject (CPU demo)": Template(CPU_DEMO, insert_subject_inputs("3")),
+    "Insert a subject (CPU demo)": Template(f"{CPU_DEMO}\n\n{DEMO_LIGHT}", insert_subject_inputs("3")),
     "Insert a subject (your checkpoint)": Template(
         YOUR_CHECKPOINT, (("2", "ckpt_name"), *insert_subject_inputs("3")), {"2": (CHECKPOINT,)}
     ),

@@ -24,7 +24,7 @@ class ClipPlacement:
     Attributes:
         frames: how many there are.
         start: what the widgets say.
-        keyed: what keyframes say of each frame, by the names of Placement's values. It goes before the others.
+        keyed: what keyframes say of each frame, [frames], by the names of Placement's values. They go first.
         track: where something was found in each frame: the subject gets its place and size.
     """
 
@@ -44,7 +44,7 @@ class ClipPlacement:
 
 
 def rounded(value: float | bool) -> float | bool:
-    """To six places: a thousandth of a pixel, that people can read."""
+    """To six places, which people can read: at most a hundredth of a pixel of any scene."""
     return round(value, 6) if isinstance(value, float) else value
 
 
@@ -136,13 +136,13 @@ def tracked_boxes(tracked: Any, scene: Size) -> np.ndarray:
         boxes = [bounding_box(mask, 0.5) for mask in masks]
     else:
         check_socket("track", tracked, (dict, list, tuple), sentence("a MASK, or boxes,"))
-        boxes = [first_box(one) for one in ([tracked] if isinstance(tracked, dict) else tracked)]
+        boxes = [box_of_frame(one) for one in ([tracked] if isinstance(tracked, dict) else tracked)]
     if not boxes:
         raise no_track(tracked)
     return np.array([[np.nan] * 4 if box is None else box for box in boxes], float)
 
 
-def first_box(of_frame: Any) -> np.ndarray | None:
+def box_of_frame(of_frame: Any) -> np.ndarray | None:
     """The first box of a frame, (x, y, width, height): what detectors give first they are surest of. None for none."""
     if isinstance(of_frame, (list, tuple)):
         of_frame = of_frame[0] if of_frame else None

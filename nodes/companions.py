@@ -52,11 +52,6 @@ class Companions:
     changed: torch.Tensor | None = None
     vae: Any = None
 
-    @staticmethod
-    def as_latent(own: torch.Tensor | None, connected: dict | None) -> dict | None:
-        """The connected LATENT, or else a companion as one."""
-        return connected if connected is not None or own is None else {"samples": own}
-
     def taken(self, places: Sequence[int]) -> "Companions":
         """The companions of the scenes at these places of the batch, in this order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -64,6 +59,11 @@ class Companions:
         return replace(
             self, crop=self.crop.taken(places), **{name: batch[list(places)] for name, batch in batches.items()}
         )
+
+
+def latent_or(connected: dict | None, own: torch.Tensor | None) -> dict | None:
+    """The connected LATENT, or else a companion as one; None without either."""
+    return {"samples": own} if connected is None and own is not None else connected
 
 
 def with_companions(latent: dict, companions: Companions) -> dict:

@@ -12,12 +12,8 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..demo.codec import CHANNELS, left_by_mask
 from ..phd_ops.latents.noise import as_flow_input, noise_from_velocity
-from .sampler_inputs import CUSTOM
 
 FLOW, NOISE = "flow", "noise"
-# How many seeds harmonizing takes the mean light of, by Insert Subject's quality.
-NUM_SEEDS = {"fast": 1, "balanced": 4, "best": 12}
-
 TEXT_WIDTH = 128
 TEXT_CONFIG = {
     "num_hidden_layers": 2,
@@ -63,22 +59,6 @@ class DemoConfig(comfy.supported_models_base.BASE):
     latent_format = DemoLatent
     sampling_settings = {"shift": 1.0}
     memory_usage_factor = 0.5
-
-    @staticmethod
-    def node_settings(quality: str, with_module: bool) -> dict[str, dict[str, Any]]:
-        """The values of the pack's widgets that suit it, by node, for Insert Subject and Model Settings.
-
-        Inner steps gather its errors while it harmonizes, so more quality is more seeds. With its module one step from
-        noise is enough.
-        """
-        steps = 1 if with_module else 4
-        harmonize = {"preset": CUSTOM, "steps": steps, "inner_steps": 0, "num_seeds": NUM_SEEDS[quality]}
-        sampling = {"cfg": 1.0, "scheduler": "beta"}
-        return {
-            "PhDCrop": {"context": 1.35},
-            "PhDMaskedInpaintSampler": sampling,
-            "PhDHarmonizeSampler": sampling | harmonize,
-        }
 
     def inpaint_model(self) -> bool:
         # ComfyUI would otherwise replace DemoModel's own handling of the mask.

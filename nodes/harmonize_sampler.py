@@ -11,13 +11,13 @@ from ..phd_ops.latents.noise import append_dims
 from ..phd_ops.latents.seeds import merge_seeds
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .companions import companions_of, given_mask, with_companions, without_companions
+from .companions import Companions, companions_of, given_mask, latent_or, with_companions, without_companions
 from .identity_anchor import anchor_input
 from .latents import checked_like, checked_samples
 from .learned_module import has_module
 from .sample import Options, Prompts, sample_latents, with_samples
 from .sampled_seeds import SampledSeeds, with_seeds
-from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
+from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, sampler_sockets, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
 
 
@@ -30,7 +30,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
             category="PhD",
             description="Redraws the pasted subject in the scene's light, with the same model and a short schedule.",
             inputs=[
-                *model_inputs(
+                *sampler_sockets(
                     "1 = what may change: subject and ring. Without it: the latent's noise mask, or that of its crop."
                 ),
                 io.Latent.Input(
@@ -123,9 +123,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
             held = companions_of(latent)
             if held is not None:
                 subject_matte = held.subject_matte if subject_matte is None else subject_matte
-                reference_latent = held.as_latent(held.reference, reference_latent)
+                reference_latent = latent_or(reference_latent, held.reference)
                 if held.original is not None and held.original.shape == scene.shape:
-                    original_latent = held.as_latent(held.original, original_latent)
+                    original_latent = latent_or(original_latent, held.original)
             prompts = Prompts(positive, negative, reference_positive)
             prompts.check()
             if has_module(positive):
@@ -148,22 +148,34 @@ class PhDHarmonizeSampler(io.ComfyNode):
             runs = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
         if len(runs) > 1:
             runs[1] = torch.where(append_dims(lacking, scene).to(runs[0].device), runs[0], runs[1])
-        samples, *references = map(merge_seeds, runs)
-        changed = changed_cells(original.to(samples), samples).cpu()
-        harmonized = with_samples(latent, samples)
-        if len(runs[0]) > 1:
-            seeds = SampledSeeds(samples, runs[0], runs[1] if references else None)
-            harmonized = with_seeds(harmonized, seeds)
-        if held is not None:
-            sampled_reference = references[0] if references else None
-            harmonized = with_companions(
-                harmonized, replace(held, sampled_reference=sampled_reference, changed=changed)
-            )
-        reference = with_samples(without_companions(latent), references[0]) if references else harmonized
+        harmonized, reference, changed = as_latents(latent, held, runs, original)
         return io.NodeOutput(harmonized, reference, changed, ui=as_ui(messages))
+
+
+def as_latents(
+    latent: dict, held: Companions | None, runs: list[torch.Tensor], original: torch.Tensor
+) -> tuple[dict, dict, torch.Tensor]:
+    """The harmonized latent with what it brings along, the reference's, and the cells that `changed_cells` finds.
+
+    Args:
+        held: the latent's companions.
+        runs: see `sample_latents`.
+        original: the composite's samples from before inpainting, [B,C,...].
+    """
+    samples, *references = map(merge_seeds, runs)
+    changed = changed_cells(original.to(samples), samples).cpu()
+    harmonized = with_samples(latent, samples)
+    if len(runs[0]) > 1:
+        seeds = SampledSeeds(samples, runs[0], runs[1] if references else None)
+        harmonized = with_seeds(harmonized, seeds)
+    if held is not None:
+        sampled_reference = references[0] if references else None
+        harmonized = with_companions(harmonized, replace(held, sampled_reference=sampled_reference, changed=changed))
+    reference = with_samples(without_companions(latent), references[0]) if references else harmonized
+    return harmonized, reference, changed
 
 
 def without_reference(reference: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
     """Which items of a batch have no light reference, as bool [B]: a cut-out, and several subjects. Their composite
-    stands in for it, and would tell that the light stays as it is."""
+    stands in for it, and its light would be taken for the exemplar's."""
     return (reference == original.to(reference)).flatten(1).all(1)

@@ -28,7 +28,7 @@ def anchored_model(
 
     def post_cfg(args: dict[str, Any]) -> torch.Tensor:
         denoised = args["denoised"]
-        check_sampled(denoised, reference)
+        check_fits(denoised, reference)
         own = args["model"].process_latent_in(reference.to(denoised))
         own, cells = (comfy.utils.repeat_to_batch_size(x.to(denoised), len(denoised)) for x in (own, subject))
         held = strength
@@ -41,8 +41,8 @@ def anchored_model(
     return patched
 
 
-def check_sampled(denoised: torch.Tensor, reference: torch.Tensor) -> None:
-    """The sampled latent must be the anchor's, or a batch of it."""
+def check_fits(denoised: torch.Tensor, reference: torch.Tensor) -> None:
+    """Refuses a sampled latent of another shape than the anchor's; it may be a batch of it."""
     if denoised.shape[1:] != reference.shape[1:] or len(denoised) % len(reference):
         raise ValueError(
             sentence(

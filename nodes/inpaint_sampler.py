@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from .checked import checked
 from .companions import companions_of, given_mask
 from .sample import Prompts, sample_latents, with_samples
-from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, model_inputs, schedule_inputs
+from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, sampler_sockets, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
 
 
@@ -21,7 +21,7 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
             category="PhD",
             description="Inpaints the masked region of a latent so that it agrees with the rest, with any model.",
             inputs=[
-                *model_inputs(
+                *sampler_sockets(
                     "1 = to be inpainted, in pixels. Without it: the latent's noise mask, or that of its crop."
                 ),
                 *schedule_inputs(denoise=1.0, presets=INPAINT_PRESETS, sampler_name="euler"),

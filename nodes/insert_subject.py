@@ -19,9 +19,9 @@ from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
 from .learned_module import Module, PhDApplyModule
 from .load_segmenter import Segmenter
-from .model_settings import QUALITIES, SAMPLERS, settings_of
+from .model_settings import QUALITIES, SAMPLERS, id_of, settings_of
 from .paste_blend import PhDPasteBlend
-from .paste_inputs import PLACEMENTS, keyframes_input, placement_inputs
+from .paste_inputs import PLACEMENTS, START, keyframes_input, placement_inputs
 from .sampler_inputs import BALANCED
 from .segment import PhDSegment
 from .stitch import PhDStitch
@@ -66,11 +66,11 @@ class PhDInsertSubject(io.ComfyNode):
         light: float = 1.0,
         seed: int = 0,
         placement: str = "manual",
-        x: float = 0.5,
-        y: float = 0.6,
-        size: float = 0.6,
-        rotation: float = 0.0,
-        flip: bool = False,
+        x: float = START.x,
+        y: float = START.y,
+        size: float = START.size,
+        rotation: float = START.rotation,
+        flip: bool = START.flip,
         keyframes: str = "",
         cfg: float = 0.0,
         subject_mask: Any = None,
@@ -89,8 +89,6 @@ class PhDInsertSubject(io.ComfyNode):
         given = {
             "subject_mask": (subject_mask, sentence("a MASK")),
             "segmenter": (segmenter, sentence("the segmenter of Load Segmenter")),
-        }
-        given |= {
             "clip": (clip, sentence("a CLIP")),
             "positive": (positive, sentence("a prompt")),
             "negative": (negative, sentence("a prompt")),
@@ -107,8 +105,7 @@ class PhDInsertSubject(io.ComfyNode):
         widgets |= {"harmonize_seed": (seed + 1) % SEEDS}
         own = settings_of(model, quality, module is not None)
         if cfg > 0:
-            samplers = (node.GET_SCHEMA().node_id for node in SAMPLERS)
-            own = own | {node_id: own.get(node_id, {}) | {"cfg": cfg} for node_id in samplers}
+            own = own | {id_of(node): own.get(id_of(node), {}) | {"cfg": cfg} for node in SAMPLERS}
         return io.NodeOutput(*chain(graph, own, linked, widgets), expand=graph.finalize())
 
     @classmethod
@@ -249,7 +246,7 @@ def chain(
         applied = add(graph, PhDApplyModule, module=module, positive=positive, negative=negative, latent=latent)
         sampling |= {"positive": applied.out(0), "negative": applied.out(1)}
     # A model may want steps of its own to harmonize.
-    preset = own.get(PhDHarmonizeSampler.GET_SCHEMA().node_id, {}).get("preset", widgets["quality"])
+    preset = own.get(id_of(PhDHarmonizeSampler), {}).get("preset", widgets["quality"])
     sampling |= {"seed": widgets["harmonize_seed"], "preset": preset}
     harmonized = add(graph, PhDHarmonizeSampler, own, latent=latent, **sampling)
     sampled = {"crop": crop.out(0), "latent": harmonized.out(0), "vae": vae}

@@ -13,9 +13,8 @@ from .images import named_mask
 from .validate import check_socket
 
 
-def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
-    """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
-    check_socket("model", model, ModelPatcher, sentence("a MODEL"))
+def named_samples(latent: dict, name: str) -> torch.Tensor:
+    """The tensor of a LATENT, of any shape. Raises ValueError where there is none; `name` is the input's."""
     check_socket(name, latent, dict, sentence("a LATENT"))
     samples = latent.get("samples")
     if samples is None:
@@ -34,6 +33,13 @@ def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
             )
         )
     check_socket(name, samples, torch.Tensor, sentence("a LATENT"))
+    return samples
+
+
+def checked_samples(model: Any, latent: dict, name: str) -> torch.Tensor:
+    """The tensor of a LATENT as the model takes it: [B,C,H,W], or [B,C,T,H,W] for video models."""
+    check_socket("model", model, ModelPatcher, sentence("a MODEL"))
+    samples = named_samples(latent, name)
     if samples.ndim not in (4, 5) or 0 in samples.shape:
         shape = tuple(samples.shape)
         raise ValueError(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import comfy.controlnet
@@ -11,7 +11,6 @@ import comfy.latent_formats
 import comfy.model_management
 import comfy.ops
 import comfy.utils
-import folder_paths
 import torch
 from comfy_api.latest import io
 
@@ -19,11 +18,11 @@ from ..phd_ops.latents.module_condition import module_condition
 from ..phd_ops.quote import quoted
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .companions import companions_of, given_mask
+from .companions import companions_of, given_mask, latent_or
 from .demo_networks import DemoLatent
 from .demo_weights import weights_file
-from .latents import mask_on_grid, subject_share
-from .load_segmenter import files_in
+from .latents import mask_on_grid, named_samples, subject_share
+from .model_files import add_folder, files_in, path_of
 from .module_network import FORMAT, ModuleNetwork
 from .ui import HAS_UI, as_ui, gathered
 from .validate import check_choice, check_conditioning, check_prompt, check_socket
@@ -33,8 +32,7 @@ DEMO = "demo model's"
 # In a conditioning with a module.
 KEY = "phd"
 
-if FOLDER not in folder_paths.folder_names_and_paths:
-    folder_paths.add_model_folder_path(FOLDER, f"{folder_paths.models_dir}/{FOLDER}")
+add_folder(FOLDER)
 
 Module = io.Custom("PHD_MODULE")
 
@@ -62,7 +60,7 @@ def latent_format_named(name: str) -> comfy.latent_formats.LatentFormat | None:
 
 def read_module(path: Path) -> LoadedModule:
     """The module in a file. Raises ValueError with one sentence where the file holds none."""
-    name = PurePath(path).name
+    name = path.name
     try:
         weights, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
     # A damaged file raises a different error for each place where the damage can be.
@@ -72,7 +70,7 @@ def read_module(path: Path) -> LoadedModule:
         ) from None
     try:
         config, latent_format = read_metadata(metadata)
-        return LoadedModule(build(weights, config, latent_format.latent_channels), latent_format)
+        return LoadedModule(controlnet_with(weights, config, latent_format.latent_channels), latent_format)
     except ValueError as error:
         raise ValueError(sentence("{name}: {error}", name=name, error=error)) from None
 
@@ -98,7 +96,9 @@ def read_metadata(metadata: dict[str, str] | None) -> tuple[dict, comfy.latent_f
     return config, latent_format
 
 
-def build(weights: dict[str, torch.Tensor], config: dict, latent_channels: int) -> comfy.controlnet.ControlNet:
+def controlnet_with(
+    weights: dict[str, torch.Tensor], config: dict, latent_channels: int
+) -> comfy.controlnet.ControlNet:
     """Core's ControlNet with these weights. Raises ValueError where they do not belong to the configuration."""
     load_device = comfy.model_management.get_torch_device()
     dtype = comfy.model_management.unet_dtype(model_params=sum(value.numel() for value in weights.values()))
@@ -120,13 +120,9 @@ def build(weights: dict[str, torch.Tensor], config: dict, latent_channels: int) 
     )
 
 
-def module_files() -> list[str]:
-    return [name for name in files_in(FOLDER) if name.lower().endswith(ENDING)]
-
-
 def modules() -> list[str]:
     """The options of the node: the demo model's module, and the files found."""
-    return [DEMO, *module_files()]
+    return [DEMO, *(name for name in files_in(FOLDER) if name.lower().endswith(ENDING))]
 
 
 def load_module(name: str) -> LoadedModule:
@@ -134,16 +130,7 @@ def load_module(name: str) -> LoadedModule:
     check_choice("module", name, modules())
     if name == DEMO:
         return read_module(weights_file("module"))
-    path = folder_paths.get_full_path(FOLDER, name)
-    if path is None or not Path(path).is_file():
-        raise ValueError(
-            sentence(
-                "module is {value}, which is no longer in models/{folder}: refresh the page.",
-                value=quoted(name),
-                folder=FOLDER,
-            )
-        )
-    return read_module(Path(path))
+    return read_module(path_of("module", name, FOLDER))
 
 
 class PhDLoadModule(io.ComfyNode):
@@ -285,7 +272,7 @@ class PhDApplyModule(io.ComfyNode):
         check_socket("module", module, LoadedModule, sentence("the module of Load PhD Module"))
         check_prompt("positive", positive)
         check_conditioning("negative", negative)
-        composite = named_samples("latent", latent)
+        composite = named_samples(latent, "latent")
         if strength == 0:
             return io.NodeOutput(positive, negative)
         with gathered() as messages:
@@ -293,7 +280,7 @@ class PhDApplyModule(io.ComfyNode):
             mask = given_mask(mask, latent, held, "harmonize_mask")
             if held is not None:
                 subject_matte = held.subject_matte if subject_matte is None else subject_matte
-                reference_latent = held.as_latent(held.reference, reference_latent)
+                reference_latent = latent_or(reference_latent, held.reference)
                 if held.original is not None and held.original.shape == composite.shape:
                     # What was inpainted since is not part of the clean paste.
                     composite = held.original
@@ -304,21 +291,7 @@ class PhDApplyModule(io.ComfyNode):
                         "Subject, or subject_matte and mask."
                     )
                 )
-            reference = None if reference_latent is None else named_samples("reference_latent", reference_latent)
+            reference = None if reference_latent is None else named_samples(reference_latent, "reference_latent")
             seen = condition_of(module.latent_format, composite, subject_matte, mask, reference)
             control = module.control.copy().set_cond_hint(seen, strength)
         return io.NodeOutput(*with_module([positive, negative], control), ui=as_ui(messages))
-
-
-def named_samples(name: str, latent: dict) -> torch.Tensor:
-    """A LATENT's samples. Raises ValueError where there are none; `name` is the input's."""
-    check_socket(name, latent, dict, sentence("a LATENT"))
-    samples = latent.get("samples")
-    if not isinstance(samples, torch.Tensor):
-        raise ValueError(
-            sentence(
-                "{name} holds no samples: connect vae to Crop Around Subject, or a latent such as from VAE Encode.",
-                name=name,
-            )
-        )
-    return samples

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
-import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import io
 
 from ..phd_ops import interrupt
-from ..phd_ops.quote import quoted
 from ..phd_ops.segmenters import checkpoint
 from ..phd_ops.segmenters.deeplab import DeepLab
 from ..phd_ops.segmenters.grabcut import grabcut
@@ -22,15 +20,15 @@ from ..phd_ops.segmenters.prompt import Prompt
 from ..phd_ops.segmenters.sam import SamSegmenter
 from ..phd_ops.sentence import sentence
 from .checked import checked
+from .model_files import add_folder, files_in, path_of
 from .validate import check_choice
 
 GRABCUT = "grabcut (no weights)"
 FOLDERS = ("segmentation", "sams")
 ENDINGS = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
-for folder in FOLDERS:
-    if folder not in folder_paths.folder_names_and_paths:
-        folder_paths.add_model_folder_path(folder, f"{folder_paths.models_dir}/{folder}")
+for _folder in FOLDERS:
+    add_folder(_folder)
 
 Segmenter = io.Custom("PHD_SEGMENTER")
 
@@ -50,19 +48,6 @@ class LoadedSegmenter:
     needs_prompt: bool
 
 
-def files_in(folder: str) -> list[str]:
-    """The files in one of ComfyUI's model folders. A folder that was removed since it was read has none."""
-    try:
-        return folder_paths.get_filename_list(folder)
-    except OSError:
-        # ComfyUI's cached listing names folders that no longer exist; drop it and scan again.
-        folder_paths.filename_list_cache.pop(folder, None)
-    try:
-        return folder_paths.get_filename_list(folder)
-    except OSError:
-        return []
-
-
 def segmenter_files() -> dict[str, str]:
     """The model files found: name -> folder. A name in both folders belongs to the first."""
     found = {}
@@ -78,12 +63,12 @@ def segmenters() -> list[str]:
     return [GRABCUT, *segmenter_files()]
 
 
-def read_checkpoint(path: str) -> SamSegmenter | DeepLab:
+def read_checkpoint(path: Path) -> SamSegmenter | DeepLab:
     """The network in a file. Raises ValueError with one sentence where the file holds none."""
-    name = PurePath(path).name
+    name = path.name
     try:
         # Of a pickle only tensors are read; anything that could run code is refused.
-        weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+        weights, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
     # A damaged file raises a different error for each place where the damage can be.
     except Exception:
         raise ValueError(
@@ -134,17 +119,9 @@ def load_segmenter(model: str) -> LoadedSegmenter:
             return grabcut(image, prompt.box, prompt.positive, prompt.negative, prompt.rough)
 
         return LoadedSegmenter(model, find, needs_prompt=True)
-    path = folder_paths.get_full_path(files[model], model)
-    if path is None:
-        raise ValueError(
-            sentence(
-                "model is {value}, which is no longer in models/{folder}: refresh the page.",
-                value=quoted(model),
-                folder=files[model],
-            )
-        )
-    if path.lower().endswith(".onnx"):
-        network = SalientModel(path)
+    path = path_of("model", model, files[model])
+    if path.suffix.lower() == ".onnx":
+        network = SalientModel(str(path))
         return LoadedSegmenter(model, lambda image, _: network.predict(image), needs_prompt=False)
     return LoadedSegmenter(model, managed(read_checkpoint(path)), needs_prompt=False)
 

@@ -49,7 +49,7 @@ class PhDMask(io.ComfyNode):
                     min=0.0,
                     max=512.0,
                     step=0.5,
-                    tooltip=("Sigma in pixels of the Gaussian that softens the edge. Not along the image's border."),
+                    tooltip="Sigma in pixels of the Gaussian that softens the edge. Not along the image's border.",
                 ),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The edited mask, of the same size.")],

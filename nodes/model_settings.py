@@ -8,9 +8,10 @@ from comfy_api.latest import io
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .crop import PhDCrop
+from .demo_networks import DemoConfig
 from .harmonize_sampler import PhDHarmonizeSampler
 from .inpaint_sampler import PhDMaskedInpaintSampler
-from .sampler_inputs import BALANCED, HARMONIZE_PRESETS
+from .sampler_inputs import BALANCED, CUSTOM, HARMONIZE_PRESETS
 from .validate import check_choice, check_socket
 
 SAMPLERS = (PhDMaskedInpaintSampler, PhDHarmonizeSampler)
@@ -27,32 +28,51 @@ TAKEN_BY: dict[str, tuple[type[io.ComfyNode], ...]] = {
     "num_seeds": (PhDHarmonizeSampler,),
 }
 QUALITIES = tuple(HARMONIZE_PRESETS)
+# How many seeds harmonizing with the demo model takes the mean light of, by quality.
+DEMO_SEEDS = {"fast": 1, "balanced": 4, "best": 12}
 # A module draws ring, shadow and light from noise alone, and knows without guidance what it should draw.
 WITH_MODULE = {"cfg": 1.0, "denoise": 1.0, "anchor_strength": 0.0}
 
 
 def settings_of(model: Any, quality: str = BALANCED, with_module: bool = False) -> dict[str, dict[str, Any]]:
-    """What a model wants of the pack's nodes, by their ids: its own wish, or cfg 1 for distilled guidance.
+    """What a model wants of the pack's nodes, by their ids: the demo model's settings, or cfg 1 for distilled guidance.
 
     Args:
         quality: one of QUALITIES.
         with_module: whether a learned module goes with it.
     """
-    config = model.model.model_config
-    own = getattr(config, "node_settings", None)
-    if own is not None:
-        settings = own(quality, with_module)
-    else:
-        distilled = config.unet_config.get("guidance_embed")
-        settings = {node.GET_SCHEMA().node_id: {"cfg": 1.0} for node in SAMPLERS} if distilled else {}
+    config, settings = model.model.model_config, {}
+    if isinstance(config, DemoConfig):
+        settings = demo_settings(quality, with_module)
+    elif config.unet_config.get("guidance_embed"):
+        settings = {id_of(node): {"cfg": 1.0} for node in SAMPLERS}
     if not with_module:
         return settings
-    harmonize = PhDHarmonizeSampler.GET_SCHEMA().node_id
+    harmonize = id_of(PhDHarmonizeSampler)
     return settings | {harmonize: settings.get(harmonize, {}) | WITH_MODULE}
 
 
+def demo_settings(quality: str, with_module: bool) -> dict[str, dict[str, Any]]:
+    """What suits the demo model, as in `settings_of`.
+
+    Inner steps add up its errors while it harmonizes, so more quality is more seeds. With its module one step from
+    noise is enough.
+    """
+    sampling = {"cfg": 1.0, "scheduler": "beta"}
+    steps = {"preset": CUSTOM, "steps": 1 if with_module else 4, "inner_steps": 0, "num_seeds": DEMO_SEEDS[quality]}
+    return {
+        id_of(PhDCrop): {"context": 1.35},
+        id_of(PhDMaskedInpaintSampler): sampling,
+        id_of(PhDHarmonizeSampler): sampling | steps,
+    }
+
+
+def id_of(node: type[io.ComfyNode]) -> str:
+    return node.GET_SCHEMA().node_id
+
+
 def wanted(model: Any, name: str, quality: str) -> Any:
-    """The value of one of TAKEN_BY: the model's wish, or else the default of the first node that takes it."""
+    """The value of one of TAKEN_BY: what suits the model, or else the default of the first node that takes it."""
     schema = TAKEN_BY[name][0].GET_SCHEMA()
     (default,) = (item.default for item in schema.inputs if item.id == name)
     return settings_of(model, quality).get(schema.node_id, {}).get(name, quality if name == "preset" else default)
@@ -63,7 +83,7 @@ def linked_settings(settings: Any) -> dict[str, dict[str, Any]]:
     links: dict[str, dict[str, Any]] = {}
     for slot, (name, nodes) in enumerate(TAKEN_BY.items()):
         for node in nodes:
-            links.setdefault(node.GET_SCHEMA().node_id, {})[name] = settings.out(slot)
+            links.setdefault(id_of(node), {})[name] = settings.out(slot)
     return links
 
 

@@ -1,83 +1,29 @@
 """PhDPasteBlend: pastes subjects into scenes, and gives the masks of what may change around them."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands, by_bands, copy
-from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
+from ..phd_ops.interrupt import by_bands
+from ..phd_ops.pixels.geometry import Placement, Size
 from ..phd_ops.pixels.masks import stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
-from .clip_placement import ClipPlacement, moves, read_clip
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item
-from .paste_inputs import PLACEMENTS, paste_inputs, paste_outputs
-from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
+from .clip_placement import moves, read_clip
+from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
+from .paste_inputs import PLACEMENTS, START, paste_inputs, paste_outputs
+from .paste_jobs import EARLIER, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
+from .subject_places import NOT_PLACED, RandomPlacement, SubjectPlaces, placement_lines
+from .ui import HAS_UI, Message, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
 
-EARLIER = ("earlier_subjects", "earlier_inpaint")
-# In a list of placements, the line of a subject that has none.
-NOT_PLACED = "-"
 # So many frames of a clip the placement editor shows.
 MOST_SHOWN = 16
-# Below this coverage the mirrored part of the reference is visible.
-COVERS_ALL = 0.995
-
-
-@dataclass(frozen=True)
-class RandomPlacement:
-    """What random placement draws from; see the tooltips."""
-
-    seed: int
-    size_range: tuple[float, float]
-    visible: float
-
-
-@dataclass(frozen=True)
-class PlacementWidgets:
-    """Where each subject goes, by the widgets and the list of placements; see the tooltips.
-
-    Attributes:
-        drawn: random placement; None if placement is manual.
-        lines: one for each subject, or one for all; NOT_PLACED where the widgets decide.
-        clip: the places in the frames of a clip, which then decide alone.
-    """
-
-    x: float
-    y: float
-    size: float
-    rotation: float
-    flip: bool
-    drawn: RandomPlacement | None
-    lines: list[str]
-    clip: ClipPlacement | None = None
-
-    def place(self, number: int, subject: Size, scene: Size) -> Placement | None:
-        """The placement of subject `number` of the batch, whose box has the size `subject`; None for nowhere."""
-        if self.clip is not None:
-            return self.clip.place(number, subject, scene)
-        line = item(self.lines, number)
-        if line != NOT_PLACED:
-            try:
-                return Placement.from_text(line)
-            except ValueError as error:
-                raise ValueError(
-                    sentence("placements, line {number}: {error}", number=number + 1, error=error)
-                ) from None
-        if self.drawn is None:
-            return Placement(self.x, self.y, self.size, self.rotation, self.flip)
-        seed, sizes, visible = self.drawn.seed + number, self.drawn.size_range, self.drawn.visible
-        return random_placement(seed, subject, scene, sizes, self.rotation, self.flip, visible)
-
-    def least_visible(self, number: int) -> float:
-        """The share of its box that subject `number` should show: random placement promises one."""
-        return self.drawn.visible if self.drawn and item(self.lines, number) == NOT_PLACED else 0.0
 
 
 class PhDPasteBlend(io.ComfyNode):
@@ -99,11 +45,11 @@ class PhDPasteBlend(io.ComfyNode):
         cls,
         subject: torch.Tensor,
         placement: str = "manual",
-        x: float = 0.5,
-        y: float = 0.6,
-        size: float = 0.6,
-        rotation: float = 0.0,
-        flip: bool = False,
+        x: float = START.x,
+        y: float = START.y,
+        size: float = START.size,
+        rotation: float = START.rotation,
+        flip: bool = START.flip,
         feather: float = 1.5,
         ring: int = 24,
         shadow: bool = False,
@@ -141,7 +87,7 @@ class PhDPasteBlend(io.ComfyNode):
             else make_jobs(of_scenes, of_subjects, paste_into_one)
         )
         drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
-        where = PlacementWidgets(x, y, size, rotation, flip, drawn, lines, clip)
+        where = SubjectPlaces(start, drawn, lines, clip)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
         placed, found = paste_jobs(canvases, jobs, where, PasteOptions(feather, blend, color_match, ring), shadow)
         messages = notes + messages + of_clip + (moves(placements_by_subject(jobs, placed)) if clip else []) + found
@@ -151,21 +97,6 @@ class PhDPasteBlend(io.ComfyNode):
         used = placements_used(jobs, placed)
         pasted = PastedScenes(first, composite, reference, matte, inpaint, harmonize)
         return io.NodeOutput(pasted, composite, used, matte, inpaint, reference, harmonize, ui=ui)
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One composite to make.
-
-    Attributes:
-        scene: [H,W,3], of the given values, which may lie outside 0..1.
-        earlier: the masks of an earlier paste, by the names of their inputs; both, one or none.
-        subjects: what is pasted, the first one at the back, by its number in the batch.
-    """
-
-    scene: np.ndarray
-    earlier: dict[str, np.ndarray]
-    subjects: dict[int, Subject]
 
 
 def chained(
@@ -203,45 +134,6 @@ def read_subjects(
     return {"subject": exemplars, "subject_mask": mattes, "placements": lines}, messages
 
 
-def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[Job]:
-    """Pairs scenes with subjects: each scene with all of them, or item by item, where one item serves all."""
-    scenes, earlier = of_scenes["background"], {name: of_scenes[name] for name in EARLIER if name in of_scenes}
-    exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
-    if paste_into_one:
-        numbers = range(common_batch(**of_subjects))
-        pairs = [(scene, numbers) for scene in range(common_batch(**of_scenes))]
-    else:
-        pairs = [(number, [number]) for number in range(common_batch(**of_scenes, **of_subjects))]
-    subjects = [as_subject(item(exemplars, n), item(mattes, n)) for n in range(max(len(exemplars), len(mattes)))]
-    return [
-        Job(
-            item(scenes, scene),
-            {name: item(masks, scene) for name, masks in earlier.items()},
-            {number: item(subjects, number) for number in numbers},
-        )
-        for scene, numbers in pairs
-    ]
-
-
-def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
-    """A job for each frame of a clip. A shorter clip of the subject holds its last frame."""
-    common_batch(**of_scenes)
-    exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
-    used = range(min(frames, max(len(exemplars), len(mattes))))
-    # A clip's subject keeps its place in its own frame while its outline changes.
-    whole = joined_box([subject_box(item(mattes, number)) for number in used])
-    subjects = [replace(as_subject(item(exemplars, n), item(mattes, n)), clip_box=whole) for n in used]
-    earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}
-    return [
-        Job(
-            item(of_scenes["background"], frame),
-            {name: item(masks, frame) for name, masks in earlier.items()},
-            {frame: subjects[min(frame, used[-1])]},
-        )
-        for frame in range(frames)
-    ]
-
-
 def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> None:
     """Refuses what cannot be together with keyframes or a track, which place one subject in each frame."""
     if placement == "random":
@@ -254,142 +146,8 @@ def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> 
         raise ValueError(sentence("placements is connected, but keyframes or track are given too: use one of the two."))
 
 
-def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarray]]:
-    """Canvases, and the arrays [B,H,W,...] that they are views of: composites, references, and the three masks.
-
-    One array of each kind serves the whole batch: no image is copied to be stacked.
-    """
-    shape = count, size.height, size.width
-    composites, references = (np.empty((*shape, 3), np.float32) for _ in range(2))
-    mattes, inpaints, harmonizes = masks = [np.zeros(shape, np.float32) for _ in range(3)]
-    canvases = [
-        Canvas(composites[n], references[n], SceneMasks(mattes[n], inpaints[n], harmonizes[n])) for n in range(count)
-    ]
-    return canvases, [composites, references, *masks]
-
-
-def paste_jobs(
-    canvases: list[Canvas], jobs: list[Job], where: PlacementWidgets, options: PasteOptions, shadow: bool
-) -> tuple[list[dict[int, Placement]], list[Message]]:
-    """Makes every composite on its canvas; returns the placements in each, and messages."""
-    made = list(
-        each_image(
-            lambda index: paste_image(canvases[index], jobs[index], where, options, shadow),
-            len(jobs),
-            ProgressBar(len(jobs)),
-        )
-    )
-    return [placements for placements, _ in made], by_image([messages for _, messages in made])
-
-
 def canvas_preview(canvas: Canvas) -> np.ndarray:
     return outlined(canvas.composite, canvas.masks.matte, canvas.masks.harmonize)
-
-
-def placed_at(placement: Placement) -> str:
-    where = {name: f"{value:.3g}" for name, value in asdict(placement).items()}
-    if placement.flip:
-        return sentence("Placed at x {x}, y {y}, with size {size} and rotation {rotation}°, flipped.", **where)
-    return sentence("Placed at x {x}, y {y}, with size {size} and rotation {rotation}°.", **where)
-
-
-def paste_image(
-    canvas: Canvas, job: Job, where: PlacementWidgets, options: PasteOptions, shadow: bool
-) -> tuple[dict[int, Placement], list[Message]]:
-    """Makes one composite on its canvas; returns the placements of the subjects that are not empty, and messages."""
-    scene = in_range(job.scene)
-    copy(scene, canvas.composite)
-    if job.earlier:
-        earlier_subjects, earlier_inpaint = (job.earlier.get(name) for name in EARLIER)
-        canvas.masks.start(earlier_subjects, earlier_inpaint, options.ring)
-    # A subject whose mask is empty is not pasted, and does not share the surround of another one.
-    alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
-    placed, messages, has_reference = {}, [], False
-    is_clip = where.clip is not None and where.clip.frames > 1
-    untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
-    for number, subject in job.subjects.items():
-        shown = 0 if where.clip else number
-        if subject.box is None:
-            text = sentence(
-                "The mask of subject {number} is empty: the scene passes through unchanged.", number=shown + 1
-            )
-            messages.append(Message(text, warning=True))
-            continue
-        placement = where.place(number, subject.box.size, canvas.size)
-        if placement is None:
-            messages.append(Message(sentence("Nothing is tracked here: the scene passes through unchanged.")))
-            continue
-        placed[number] = placement
-        pasted = canvas.paste(subject, placement, options, shadow)
-        if untouched is not None:
-            for rows in bands(*job.scene.shape[:2]):
-                untouched[rows] &= pasted.matte[rows] == 0
-        share = visible_share(placement, subject.box.size, canvas.size)
-        messages += [] if is_clip else [Message(placed_at(placement))]
-        messages += hidden(shown, bool(pasted.matte.any()), share, where.least_visible(number))
-        if alone and not subject.is_cutout:
-            has_reference = True
-            covered = canvas.warp_reference(subject, placement)
-            # A clip's frames would each have a message of their own.
-            messages += [] if is_clip else mirrored(covered)
-    if untouched is not None:
-        # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
-        for rows in bands(*job.scene.shape[:2]):
-            canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
-    if not has_reference:
-        copy(canvas.composite, canvas.reference)
-        messages += [no_reference(alone)] if placed else []
-    return placed, messages
-
-
-def no_reference(alone: bool) -> Message:
-    """What to say of a composite without a light reference, with one subject or with several."""
-    shared = sentence(
-        "With several subjects there is no light reference, so the light is estimated from the result alone."
-    )
-    cut_out = sentence(
-        "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result alone."
-    )
-    return Message(cut_out if alone else shared)
-
-
-def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:
-    """What to say of a subject of which `share` of its box is in the scene, and `wanted` should be."""
-    if not seen:
-        small = sentence("Subject {number} is too small to be seen.", number=number + 1)
-        outside = sentence("Subject {number} is completely outside the scene.", number=number + 1)
-        return [Message(small if share > 0 else outside, warning=True)]
-    if share < wanted - 1e-6:
-        text = sentence(
-            "Subject {number} is too large to show {wanted:.0%} of its box: {share:.0%} is shown.",
-            number=number + 1,
-            wanted=wanted,
-            share=share,
-        )
-        return [Message(text)]
-    return []
-
-
-def mirrored(covered: float) -> list[Message]:
-    """What to say of a reference of which the exemplar covers the share `covered`."""
-    if covered >= COVERS_ALL:
-        return []
-    return [
-        Message(
-            sentence(
-                "The exemplar covers {covered:.0%} of the light reference; its mirror image fills the rest.",
-                covered=covered,
-            )
-        )
-    ]
-
-
-def placements_by_subject(jobs: list[Job], placed: list[dict[int, Placement]]) -> list[Placement | None]:
-    """The placement of each subject of the batch; None where its mask is empty."""
-    found = {}
-    for job, placements in zip(jobs, placed, strict=True):
-        found |= {number: placements.get(number) for number in job.subjects}
-    return list(found.values())
 
 
 def placements_used(jobs: list[Job], placed: list[dict[int, Placement]]) -> str:
@@ -473,16 +231,3 @@ def earlier_masks(
             masks[name], resized = as_masks(mask, scenes, name)
             messages += resized
     return masks, messages
-
-
-def placement_lines(text: str | None) -> list[str]:
-    """One line for each subject; a single NOT_PLACED where nothing was given."""
-    if text is not None:
-        check_socket("placements", text, str, sentence("a text, such as placements_used of a Paste & Blend,"))
-    return [line.strip() or NOT_PLACED for line in (text or "").strip().splitlines()] or [NOT_PLACED]
-
-
-def as_subject(exemplar: np.ndarray, matte: np.ndarray) -> Subject:
-    """A subject of its exemplar [h,w,3 or 4]; with transparency it is a cut-out, which shows nothing around it."""
-    is_cutout = exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
-    return Subject(exemplar[..., :3], matte, is_cutout)

@@ -3,12 +3,15 @@
 from comfy_api.latest import io
 
 from ..phd_ops.latents.seeds import SEEDS
+from ..phd_ops.pixels.geometry import Placement
 from ..phd_ops.pixels.keyframes import EXAMPLE
 from ..phd_ops.pixels.paste import BLENDS
 from .prompt_inputs import BoundingBox
 
 Paste = io.Custom("PHD_PASTE")
 PLACEMENTS = ("manual", "random")
+# Where the widgets of a new node place a subject.
+START = Placement(x=0.5, y=0.6, size=0.6)
 
 
 def paste_inputs() -> list[io.Input]:
@@ -32,7 +35,7 @@ def placement_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "x",
-            default=0.5,
+            default=START.x,
             min=-4.0,
             max=5.0,
             step=0.005,
@@ -41,7 +44,7 @@ def placement_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "y",
-            default=0.6,
+            default=START.y,
             min=-4.0,
             max=5.0,
             step=0.005,
@@ -50,7 +53,7 @@ def placement_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "size",
-            default=0.6,
+            default=START.size,
             min=0.01,
             max=8.0,
             step=0.01,
@@ -59,14 +62,14 @@ def placement_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "rotation",
-            default=0.0,
+            default=START.rotation,
             min=-360.0,
             max=360.0,
             step=0.5,
             round=False,
             tooltip="Degrees, counterclockwise.",
         ),
-        io.Boolean.Input("flip", default=False, tooltip="Mirrors the subject left to right."),
+        io.Boolean.Input("flip", default=START.flip, tooltip="Mirrors the subject left to right."),
     ]
 
 

@@ -113,12 +113,12 @@ def in_pixels(groups: np.ndarray, text: str, name: str, size: Size) -> tuple[np.
     if groups.shape[1] == 2:
         # 1 is the last pixel.
         scaled = np.minimum(scaled, np.subtract(size, 1))
-    text = sentence(
+    message = sentence(
         "{name} has numbers of 0 to 1 only: they are taken as fractions of the image's {size}.",
         name=name,
         size=pixels(size),
     )
-    return scaled, [Message(text)]
+    return scaled, [Message(message)]
 
 
 def linked_boxes(boxes: Any, count: int, size: Size) -> tuple[list[np.ndarray] | None, list[Message]]:

@@ -76,7 +76,7 @@ INPAINT = Options()
 
 
 @dataclass(frozen=True)
-class Run:
+class SamplerRun:
     """A run that is ready to start: what `sample_latents` was given, checked, with the preset applied.
 
     Attributes:
@@ -101,7 +101,7 @@ class Run:
         """Whether ComfyUI's own sampler runs for items with this mask, see `runs_plain`."""
         return runs_plain(self.widgets.method, mask, self.model.model, self.model.model_options)
 
-    def of(self, items: torch.Tensor) -> "Run":
+    def of(self, items: torch.Tensor) -> "SamplerRun":
         """The run of some items alone, by their numbers."""
         scene, mask, subject = (None if one is None else one[items] for one in (self.scene, self.mask, self.subject))
         return dataclasses.replace(
@@ -135,7 +135,7 @@ def sample_latents(
     if len(sigmas) < 2:
         return [batch[None] for batch in batches]
     subject = held_subject(options, scene)
-    run = Run(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
+    run = SamplerRun(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
     plain = [run.is_plain(item) for item in ([] if mask is None else mask.split(1))]
     apart = len(set(plain)) > 1 and not holds_items(model, prompts.both, prompts.negative)
     return sample_apart(run, batches, torch.tensor(plain)) if apart else sample_batches(run, batches)
@@ -206,7 +206,7 @@ class Part:
     seed: int
 
 
-def sample_apart(run: Run, batches: list[torch.Tensor], plain: torch.Tensor) -> list[torch.Tensor]:
+def sample_apart(run: SamplerRun, batches: list[torch.Tensor], plain: torch.Tensor) -> list[torch.Tensor]:
     """`sample_batches` of a batch in which ComfyUI's own sampler runs for some items, bool [B], but not for all: what
     an item gives must not depend on the others."""
     groups = [chosen.nonzero().ravel() for chosen in (plain, ~plain)]
@@ -215,7 +215,7 @@ def sample_apart(run: Run, batches: list[torch.Tensor], plain: torch.Tensor) -> 
     return [torch.cat(parts, 1)[:, order] for parts in zip(*sampled, strict=True)]
 
 
-def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
+def sample_batches(run: SamplerRun, batches: list[torch.Tensor]) -> list[torch.Tensor]:
     """Samples scene and reference with every seed. Returns their results, each [seeds,B,C,...]."""
     if not run.is_plain(run.mask):
         run = dataclasses.replace(run, model=without_step_cache(run.model))
@@ -229,7 +229,7 @@ def sample_batches(run: Run, batches: list[torch.Tensor]) -> list[torch.Tensor]:
     return list(by_seed.unbind(1))
 
 
-def parts_of(run: Run, batches: list[torch.Tensor]) -> list[Part]:
+def parts_of(run: SamplerRun, batches: list[torch.Tensor]) -> list[Part]:
     """What is run at once: scene and reference, if possible. Every seed runs alone, so that more need no more memory.
 
     One after another where the reference has a prompt of its own, where ComfyUI's own sampler runs, whose noise
@@ -282,7 +282,7 @@ def part_callback(preview: Callable, place: int, parts: int) -> Callable:
     return lambda call, x0, x, calls: preview(place * calls + call, x0, x, parts * calls)
 
 
-def noise_of(run: Run, seeds: list[int]) -> torch.Tensor:
+def noise_of(run: SamplerRun, seeds: list[int]) -> torch.Tensor:
     """The initial noise of every item, for each of the run's seeds."""
     widgets, options = run.widgets, run.options
     if widgets.method == PLAIN:
@@ -298,12 +298,12 @@ def noise_of(run: Run, seeds: list[int]) -> torch.Tensor:
     return noise
 
 
-def item_seeds(run: Run, seed: int) -> list[int]:
+def item_seeds(run: SamplerRun, seed: int) -> list[int]:
     """The seed of every item, for one of the run's seeds."""
     return [item_seed(seed, place) for place in run.places]
 
 
-def masked_sampler(run: Run, seed: int, copies: int) -> comfy.samplers.KSAMPLER:
+def masked_sampler(run: SamplerRun, seed: int, copies: int) -> comfy.samplers.KSAMPLER:
     """The SAMPLER of a part: the items with a seed, `copies` times."""
     if run.widgets.method == PLAIN:
         return comfy.samplers.sampler_object(run.widgets.sampler_name)
@@ -315,7 +315,7 @@ def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
     return torch.cat([comfy.sample.prepare_noise(item[None], seed) for item, seed in zip(samples, seeds, strict=True)])
 
 
-def sample_part(run: Run, part: Part, callback: Callable) -> torch.Tensor:
+def sample_part(run: SamplerRun, part: Part, callback: Callable) -> torch.Tensor:
     """One run through ComfyUI."""
     samples = part.samples
     mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
@@ -346,7 +346,7 @@ def held_subject(options: Options, scene: torch.Tensor) -> torch.Tensor | None:
     return subject_share(options.subject_matte, scene)
 
 
-def held_model(run: Run, samples: torch.Tensor) -> Any:
+def held_model(run: SamplerRun, samples: torch.Tensor) -> Any:
     """The model, with an identity anchor at `samples` if the subject is to be held."""
     if run.subject is None:
         return run.model

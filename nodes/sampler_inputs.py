@@ -50,7 +50,7 @@ def within(calls: int, levels: int) -> tuple[float, int]:
     return max(0, calls - levels) / max(1, levels - 1), max(1, calls // levels)
 
 
-def model_inputs(mask_tooltip: str) -> list[io.Input]:
+def sampler_sockets(mask_tooltip: str) -> list[io.Input]:
     """The sockets that both samplers share."""
     return [
         io.Model.Input("model", tooltip="Any image model: SD 1.5, SDXL, SD 3, Flux and others. It is not changed."),

@@ -24,8 +24,8 @@ WRAPPER = "model_function_wrapper"
 # Estimates that differ by a smaller share than this are the same, but for rounding.
 ROUNDING = 0.01
 
-# From a model's options to its estimate [B,C,...].
-Run = Callable[[dict[str, Any]], torch.Tensor]
+# A call of the network: from a model's options to its estimate [B,C,...].
+NetworkCall = Callable[[dict[str, Any]], torch.Tensor]
 
 
 def step_caches(model: Any) -> list[tuple[str, str]]:
@@ -62,10 +62,10 @@ class WatchedModel:
         # The most modules that a run of the network called.
         self.most = 0
         # The last call that the network made.
-        self.last: tuple[Run, torch.Tensor] | None = None
+        self.last: tuple[NetworkCall, torch.Tensor] | None = None
         self.has_cache = False
 
-    def estimate(self, run: Run) -> Estimate:
+    def estimate(self, run: NetworkCall) -> Estimate:
         """The estimate of a model call in which some prompt takes part."""
         if not self.watched:
             return Estimate(run(self.options), True)
@@ -87,7 +87,7 @@ class WatchedModel:
         self.has_cache = True
         return Estimate(self.last[1], False)
 
-    def counted(self, run: Run, options: dict[str, Any]) -> Estimate:
+    def counted(self, run: NetworkCall, options: dict[str, Any]) -> Estimate:
         """A model call; its estimate counts as made if the network ran at least half of its modules."""
         with counting(self.network) as runs:
             denoised = run(options)
@@ -96,7 +96,7 @@ class WatchedModel:
         self.most = max(self.most, most)
         return Estimate(denoised, 2 * most >= self.most)
 
-    def without_cache(self, run: Run, last: Run, wanted: torch.Tensor) -> Estimate | None:
+    def without_cache(self, run: NetworkCall, last: NetworkCall, wanted: torch.Tensor) -> Estimate | None:
         """The estimate without the cache, which is then no longer used; None where it cannot be taken off."""
         plain = {name: value for name, value in self.options.items() if name != WRAPPER}
         if WRAPPER not in self.options or not is_same(last(plain), wanted):

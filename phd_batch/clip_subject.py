@@ -15,8 +15,8 @@ from phd_batch.graph import is_link, title, unrepeated
 from phd_batch.video import Frame, read_frames
 
 PLACER = "PhDPasteBlend"
-# A placement's values as Paste & Blend has them, where a prompt leaves them out.
-PLACED = {"x": 0.5, "y": 0.6, "size": 0.6, "rotation": 0.0, "flip": False}
+# The widgets of Paste & Blend that place a subject. ComfyUI does not run a prompt without one of them.
+PLACED = ("x", "y", "size", "rotation", "flip")
 CHANNELS = ("red", "green", "blue", "alpha")
 
 
@@ -75,7 +75,7 @@ class ClipSubject:
         keyed = keyed_values(read_keyframes(inputs.get("keyframes") or ""), len(frames), start)
         lines = []
         for number in range(len(frames)):
-            values = {name: inputs.get(name, usual) for name, usual in PLACED.items()}
+            values = {name: inputs[name] for name in PLACED if name in inputs}
             values |= {name: column[number].item() for name, column in keyed.items()}
             placement = Placement(**values)
             x, y = mapped(exemplar_matrix(whole, placement, scene), middle)[0] / scene

@@ -37,6 +37,9 @@ GIVEN: dict[str, np.ndarray] = {}
 TAKEN: dict[str, Any] = {}
 RUNS = itertools.count()
 
+# Called with how many frames are done, and of how many.
+OnFrames = Callable[[int, int], None]
+
 
 class ClipError(Exception):
     """The clips of a job cannot be run; the message is what the user reads."""
@@ -175,7 +178,7 @@ class Result:
 
 
 def run_clip(
-    prompt: dict, folder: Path, out: Path, chunk: int, run: Callable[[dict], Any], report: Callable[[int, int], None]
+    prompt: dict, folder: Path, out: Path, chunk: int, run: Callable[[dict], Any], on_frames: OnFrames
 ) -> Result:
     """Runs a prompt some of whose images are videos, part by part.
 
@@ -184,7 +187,6 @@ def run_clip(
         out: where the results are written.
         chunk: how many frames are run at once.
         run: runs a prompt, see `devtools.executor.run_workflow`.
-        report: is called with how many frames are done, of how many.
     Raises:
         ClipError, OSError, ValueError.
     """
@@ -223,7 +225,7 @@ def run_clip(
                     )
                 outputs[node_id].add(images[:length], part)
             result.add(execution, length, part.shared)
-            report(part.start + length, max(total, part.start + length))
+            on_frames(part.start + length, max(total, part.start + length))
         for output in outputs.values():
             output.end()
     result.seconds = time.perf_counter() - begun

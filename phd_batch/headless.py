@@ -11,21 +11,18 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from devtools import comfyui
 from devtools.paths import ROOT
 from phd_batch.clip_parts import CHUNK
-from phd_batch.clips import MOST_WARNINGS, ClipError, add_nodes, loads_video, run_clip
+from phd_batch.clips import MOST_WARNINGS, ClipError, OnFrames, add_nodes, loads_video, run_clip
 
 # A model file is known by its size and by this many bytes of its beginning and its end.
 SAMPLE = 1 << 20
 # Where videos are written, below the outputs.
 CLIPS = "phd_clips"
-
-Report = Callable[[int, int], None]
 
 
 def quietly(done: int, total: int) -> None:
@@ -73,12 +70,12 @@ class Headless:
                 return sampled_hash(Path(file))
         return ""
 
-    def run(self, prompt: dict, files: dict[str, str], chunk: int = CHUNK, report: Report = quietly) -> dict:
+    def run(self, prompt: dict, files: dict[str, str], chunk: int = CHUNK, on_frames: OnFrames = quietly) -> dict:
         """Runs a prompt, with the files of this machine that it names.
 
         {"outputs", "seconds", "calls"}; or {"error", "node", "type", "trace"}, the error's node and name.
 
-        chunk, report: of a clip, see `run_clip`.
+        chunk, on_frames: of a clip, see `run_clip`.
         """
         from devtools.executor import WorkflowError, run_workflow
 
@@ -86,7 +83,7 @@ class Headless:
             for name, source in files.items():
                 stage(self.inputs / name, Path(source))
             if any(map(loads_video, prompt.values())):
-                return self.run_clip(prompt, chunk, report)
+                return self.run_clip(prompt, chunk, on_frames)
             start = time.perf_counter()
             ran = run_workflow(prompt, executor=self.executor)
         except WorkflowError as error:
@@ -99,14 +96,14 @@ class Headless:
         seconds = time.perf_counter() - start
         return {"outputs": ran.outputs, "seconds": seconds, "calls": sum(ran.model_calls.values())}
 
-    def run_clip(self, prompt: dict, chunk: int, report: Report) -> dict:
+    def run_clip(self, prompt: dict, chunk: int, on_frames: OnFrames) -> dict:
         from devtools.executor import run_workflow
 
         def run(part: dict) -> Any:
             return run_workflow(part, executor=self.executor)
 
         # As a file that Save Image would give.
-        found = run_clip(prompt, self.inputs, self.outputs / CLIPS, chunk, run, report)
+        found = run_clip(prompt, self.inputs, self.outputs / CLIPS, chunk, run, on_frames)
         outputs: dict[str, dict] = {
             node_id: {"images": [{"filename": file.name, "subfolder": CLIPS, "type": "output"}]}
             for node_id, file in found.files.items()
@@ -153,12 +150,12 @@ def sampled_hash(file: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def answer(headless: Headless, request: dict, report: Report = quietly) -> dict[str, Any]:
-    """The answer to a request. report: is told how many frames of a clip are done, of how many."""
+def answer(headless: Headless, request: dict, on_frames: OnFrames = quietly) -> dict[str, Any]:
+    """The answer to a request. on_frames: of a clip, see `run_clip`."""
     if "model" in request:
         return {"version": headless.model_version(request["model"])}
     if "prompt" in request:
-        ran = headless.run(request["prompt"], request["files"], request.get("chunk", CHUNK), report)
+        ran = headless.run(request["prompt"], request["files"], request.get("chunk", CHUNK), on_frames)
         if "outputs" in ran:
             from phd_batch.outcome import saved_images
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from relit_scenes import backgrounds, light
 from relit_scenes.backgrounds import Background
-from relit_scenes.light import Light
-from relit_scenes.subjects import Subject
+from relit_scenes.light import SceneLight
+from relit_scenes.subjects import SubjectDescription
 
 # What sets a scene apart from its exemplar: all of the light ("mixed"), one part of the light alone, or all of the
 # light with a subject in its background's color, or with a matte that is one pixel too wide or too narrow.
@@ -33,9 +33,9 @@ class Shot:
         base: the subject's lower end as a share of the image's height.
     """
 
-    subject: Subject | None
+    subject: SubjectDescription | None
     background: Background
-    light: Light
+    light: SceneLight
     size: float
     x: float
     base: float

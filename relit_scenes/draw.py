@@ -12,7 +12,7 @@ from relit_scenes import backgrounds, light, subjects
 from relit_scenes.backgrounds import Background
 from relit_scenes.descriptions import STRATA, SceneDescription, Shot, color_behind
 from relit_scenes.layers import render_layers
-from relit_scenes.light import Light
+from relit_scenes.light import SceneLight
 from relit_scenes.split import SPLITS, check
 from relit_scenes.subjects import KINDS
 
@@ -93,7 +93,7 @@ def lowest_base(background: Background) -> float:
     return max(background.horizon + 0.12, 0.72)
 
 
-def draw_lights(rng: np.random.Generator, stratum: str) -> tuple[Light, Light]:
+def draw_lights(rng: np.random.Generator, stratum: str) -> tuple[SceneLight, SceneLight]:
     """The lights of scene and exemplar at exposure 0; the stratum decides in what they differ."""
     scene, fresh = light.draw(rng), light.draw(rng)
     if stratum == "exposure":

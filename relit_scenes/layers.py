@@ -18,7 +18,7 @@ LEAST_SHADOW = 0.01
 
 
 @dataclass(frozen=True)
-class Layers:
+class RenderedShot:
     """The parts of a shot, float32, linear light. S is the image's side, [h,w] the subject's cut-out.
 
     Attributes:
@@ -46,7 +46,7 @@ class Layers:
         return over(image, self.box, self.matte, self.lit)
 
 
-def render_layers(shot: Shot, side: int, cut: Cutout | None = None) -> Layers:
+def render_layers(shot: Shot, side: int, cut: Cutout | None = None) -> RenderedShot:
     """A shot's parts at side × side pixels.
 
     cut: the subject at this size, where the caller has it already; it is rendered by default.
@@ -57,12 +57,12 @@ def render_layers(shot: Shot, side: int, cut: Cutout | None = None) -> Layers:
     if shot.subject is None:
         none = np.zeros((0, 0, 3), np.float32)
         shadow = np.zeros((side, side), np.float32)
-        return Layers(empty, Box(0, 0, 0, 0), none[..., 0], none, none, shadow, log_gain)
+        return RenderedShot(empty, Box(0, 0, 0, 0), none[..., 0], none, none, shadow, log_gain)
     cut = cut or subjects.cutout(shot.subject, round(shot.size * side))
     box = box_of(shot, cut, side)
     relit = gain[box.slices] * shot.light.shade(cut.normals, cut.shade)[..., None].astype(np.float32)
     lit = np.minimum(cut.albedo * relit, 1)
-    return Layers(empty, box, cut.matte, lit, relit, shadow_of(shot, cut, box, side), log_gain)
+    return RenderedShot(empty, box, cut.matte, lit, relit, shadow_of(shot, cut, box, side), log_gain)
 
 
 def over(image: np.ndarray, box: Box, matte: np.ndarray, colors: np.ndarray) -> np.ndarray:

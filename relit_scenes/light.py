@@ -45,7 +45,7 @@ def black_body(kelvin: float) -> tuple[float, float, float]:
 
 
 @dataclass(frozen=True)
-class Light:
+class SceneLight:
     """The light of one scene.
 
     Attributes:
@@ -103,9 +103,9 @@ class Light:
         return 1 + strength * (lit - 1)
 
 
-def draw(rng: np.random.Generator) -> Light:
+def draw(rng: np.random.Generator) -> SceneLight:
     """A light at exposure 0; the scene limits its exposure (`draw_exposure`)."""
-    return Light(
+    return SceneLight(
         mired=float(rng.uniform(*MIREDS)),
         tint=float(rng.normal(0, 0.07)),
         slope=float(rng.uniform(*SLOPES)),
@@ -120,7 +120,7 @@ def draw_exposure(rng: np.random.Generator, most: float) -> float:
     return float(rng.uniform(min(low, most - 0.3), min(high, most)))
 
 
-def words(light: Light) -> str:
+def words(light: SceneLight) -> str:
     """The light in the words of a prompt: its color, its side, its strength."""
     kelvin = 1e6 / light.mired
     tone = (

@@ -98,7 +98,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SubjectDescription:
     """A class in a color.
 
     Attributes:
@@ -143,7 +143,7 @@ def draw(
     split: str,
     kinds: tuple[str, ...] = KINDS,
     like: tuple[str, np.ndarray] | None = None,
-) -> Subject:
+) -> SubjectDescription:
     """A subject of a split; `like` (a color word and an albedo) restricts it to that color."""
     choices = combinations(split, kinds, None if like is None else like[0])
     noun, color = choices[rng.integers(len(choices))]
@@ -154,10 +154,10 @@ def draw(
     albedo = tuple(float(v) for v in (COLORS[color] if like is None else like[1]) * shift)
     if like is not None:
         pattern = ""
-    return Subject("solid" if solid else "sprite", noun, color, pattern, turn if solid else 0, flip, albedo)
+    return SubjectDescription("solid" if solid else "sprite", noun, color, pattern, turn if solid else 0, flip, albedo)
 
 
-def form_of(subject: Subject) -> Form:
+def form_of(subject: SubjectDescription) -> Form:
     if subject.kind == "sprite":
         return sprite_forms()[subject.noun]
     return solid_form(subject.noun, subject.pattern, subject.turn)
@@ -314,7 +314,7 @@ class Cutout:
     shade: float
 
 
-def cutout(subject: Subject, longest: int) -> Cutout:
+def cutout(subject: SubjectDescription, longest: int) -> Cutout:
     """A subject whose longer side is `longest` pixels, with an empty border of one pixel."""
     form = form_of(subject)
     albedo = form.worn[..., None] * form.tone[..., None] * np.float32(subject.albedo)

@@ -15,7 +15,7 @@ from torch import nn
 from devtools.comfyui import load_pack
 from relit_scenes.subjects import CLASSES
 from relit_scenes.training_scenes import training_pair
-from training.data import Mixture, RelitStore, as_tensor
+from training.data import RelitStore, SceneMixture, as_tensor
 from training.export import publish
 from training.stage import WORK, Log, cosine, set_rate
 
@@ -94,7 +94,7 @@ def train_classifier(steps: int) -> None:
     log = Log("classifier")
     torch.manual_seed(0)
     side = 128
-    first, most = Mixture.scenes[side]
+    first, most = SceneMixture.scenes[side]
     store, model = RelitStore(WORK, side, most), Classifier()
     store.grow(first)
     classes = torch.tensor([class_of(prompt) for prompt in store.prompts])

@@ -102,7 +102,7 @@ class RelitStore:
 
 
 @dataclass(frozen=True)
-class Batch:
+class SceneBatch:
     """Scenes for one training step.
 
     Attributes:
@@ -118,7 +118,7 @@ class Batch:
     prompts: list[str]
 
 
-class Mixture:
+class SceneMixture:
     """Batches of both kinds of scenes, the same for the same step. Each step adds one scene to its store."""
 
     # Image size: number of scenes at first, and at most.
@@ -128,7 +128,7 @@ class Mixture:
         self.stores = {side: RelitStore(folder, side, most) for side, (_, most) in self.scenes.items()}
         self.demo = SceneRenderer()
 
-    def batch(self, step: int, count: int, side: int) -> Batch:
+    def batch(self, step: int, count: int, side: int) -> SceneBatch:
         rng = np.random.default_rng([5, step])
         store, known = self.stores[side], self.scenes[side][0] + step
         store.grow(known)
@@ -142,4 +142,4 @@ class Mixture:
         hidden = np.stack([hidden_cells(rng, image[..., 3]) for image, _ in scenes])
         images = as_tensor([image for image, _ in scenes])
         subject = F.avg_pool2d((images[:, 3:] + 1) / 2, PATCH)
-        return Batch(images[:, :3], subject, torch.from_numpy(hidden)[:, None], [prompt for _, prompt in scenes])
+        return SceneBatch(images[:, :3], subject, torch.from_numpy(hidden)[:, None], [prompt for _, prompt in scenes])

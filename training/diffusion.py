@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from demo.codec import PatchCodec
 from training.candidate import candidate_of, masked_mean
 from training.codec import current_codec
-from training.data import Batch, Mixture
+from training.data import SceneBatch, SceneMixture
 from training.networks import encode_text, initial_networks, tokenize, unet_input, word_tokenizer
 from training.stage import WORK, Log, cosine, save_atomically, set_rate
 from training.validation import Validation
@@ -92,7 +92,7 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
     """
     log, checkpoint = Log("diffusion"), WORK / "diffusion.pt"
     torch.manual_seed(0)
-    mixture, codec, tokenizer = Mixture(WORK), current_codec(), word_tokenizer()
+    mixture, codec, tokenizer = SceneMixture(WORK), current_codec(), word_tokenizer()
     training = started(tokenizer, fresh)
     if checkpoint.is_file():
         training.load(checkpoint)
@@ -121,7 +121,9 @@ def train_diffusion(steps: int, fresh: bool = False) -> None:
             log(f"  {validation.light(averaged)}")
 
 
-def velocity_error(modules: nn.ModuleDict, tokenizer, clean: torch.Tensor, batch: Batch, step: int) -> torch.Tensor:
+def velocity_error(
+    modules: nn.ModuleDict, tokenizer, clean: torch.Tensor, batch: SceneBatch, step: int
+) -> torch.Tensor:
     """Predicted minus true velocity, [B,C,h,w], at random noise levels; the same for the same step.
 
     clean: [B,C,h,w], the latents of the batch's images.
@@ -148,7 +150,7 @@ def has_bfloat16(device: str) -> bool:
     return torch.cuda.is_bf16_supported() if device == "cuda" else on_cpu()
 
 
-def training_loss(error: torch.Tensor, channels: torch.Tensor, batch: Batch) -> torch.Tensor:
+def training_loss(error: torch.Tensor, channels: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
     """Weighted mean square of the velocity's error [B,C,h,w], plus that of its mean over each hidden subject.
 
     channels: [C], see `channel_weights`.

@@ -19,11 +19,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from devtools.comfyui import load_pack
 from devtools.paths import CACHE, DEMO_WEIGHTS
-from training.data import Batch
+from training.data import SceneBatch
 from training.diffusion import Training, autocast, training_loss
 from training.module_base import Base, demo_base, is_large, recompute
 from training.module_data import Latents, PasteMixture
-from training.module_evaluate import PHOTOGRAPH_RUNS, Validation
+from training.module_evaluate import PHOTOGRAPH_RUNS, PasteValidation
 from training.photographs import Photographs
 from training.stage import Log, cosine, set_rate
 
@@ -149,7 +149,7 @@ def step_loss(base: Base, module: nn.Module, batch: Latents, step: int) -> torch
         found = base.model.apply_model(noisy, sigma, control=control, **conditions)
     error = (found.float() - truth) * error_weight(base, sigma).sqrt().view(-1, 1, 1, 1)
     channels = base.channels.to(device)
-    details = training_loss(error, channels, Batch(truth, subject, hidden, prompts))
+    details = training_loss(error, channels, SceneBatch(truth, subject, hidden, prompts))
     return details + block_loss(error, channels, hidden * subject)
 
 
@@ -234,8 +234,8 @@ def train_demo_module(steps: int, fresh: bool = False) -> None:
     base = demo_base()
     photographs = Photographs.loaded(WORK, log)
     mixture = PasteMixture(base, WORK, None if photographs is None else photographs.paste)
-    validation = Validation(base)
-    relit = None if photographs is None else Validation(base, photographs.relit())
+    validation = PasteValidation(base)
+    relit = None if photographs is None else PasteValidation(base, photographs.relit())
 
     def report(module: nn.Module) -> None:
         log(f"  {validation.report(module)}")

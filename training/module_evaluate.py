@@ -31,7 +31,7 @@ PHOTOGRAPH_RUNS = (("@1", "none", 1, False), ("@4", "none", 4, False))
 IMAGES = ("composite", "reference")
 
 
-class Validation:
+class PasteValidation:
     """Scenes, or photographs as `photographs.RelitPhotograph`, and noise that stay the same."""
 
     def __init__(self, base: Base, cases: Sequence[Scene | RelitPhotograph] | None = None):

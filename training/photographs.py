@@ -274,7 +274,7 @@ def crops(package: str, path: str, segmenter: SalientModel) -> Iterator[tuple[np
 
 @dataclass(frozen=True, eq=False)
 class RelitPhotograph:
-    """A photograph whose subject is in another light, as `module_evaluate.Validation` takes a scene.
+    """A photograph whose subject is in another light, as `module_evaluate.PasteValidation` takes a scene.
 
     Attributes:
         truth, composite: float32 [S,S,3] in 0..1.

@@ -16,7 +16,7 @@ class LightConfig(OracleConfig):
     sampling_settings = {"shift": 1.0, "sigma_min": 0.029, "sigma_max": 14.6}
 
 
-class PromptedNetwork(Network):
+class LightNetwork(Network):
     """Denoises each item as its own prompt describes it."""
 
     def estimate(self, x: torch.Tensor, a: float, sigma: float, prompt: torch.Tensor) -> torch.Tensor:
@@ -29,7 +29,7 @@ class PromptedNetwork(Network):
 
 
 def harmonizing_oracle(denoiser: Denoiser, family: str = "EPS") -> comfy.model_patcher.ModelPatcher:
-    return oracle(family, denoiser, PromptedNetwork, LightConfig)
+    return oracle(family, denoiser, LightNetwork, LightConfig)
 
 
 def conditioning(scenes: Scenes, prompt: str) -> list:

@@ -16,7 +16,7 @@ from benchmarks.common.subject_scores import on_subject
 from benchmarks.common.table import Section
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import Chunk, Model, scene, stratum_of
-from benchmarks.quality.store import Run, Store
+from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import Result, gathered, without_nan
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from relit_scenes.render import Scene, grown, moved
@@ -111,7 +111,7 @@ def measure(plan: Plan, weights: str, methods: Iterable[Any]) -> list[Result]:
     model, given = Model(), [scene(number, plan.split) for number in numbers]
     results = []
     for method in methods:
-        run = Run(weights, plan.split, method.name, LEVEL if method.calls else 0, method.settings, 0)
+        run = MethodRun(weights, plan.split, method.name, LEVEL if method.calls else 0, method.settings, 0)
         if store.missing(run, numbers):
             began = time.perf_counter()
             found = figures_of(method.run, given, model)

@@ -12,7 +12,7 @@ from benchmarks.quality.methods import Method, methods
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
 from benchmarks.quality.sheet import SHOWN, image_file, write
-from benchmarks.quality.store import Run, Store
+from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import Result, gathered
 
 
@@ -35,14 +35,14 @@ def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
     return results
 
 
-def runs_of(plan: Plan, weights: str, method: Method, level: int) -> list[Run]:
+def runs_of(plan: Plan, weights: str, method: Method, level: int) -> list[MethodRun]:
     """One run for each seed; a method without a model draws no noise and has one."""
     seeds = plan.seeds if method.calls else 1
-    return [Run(weights, plan.split, method.name, level, method.settings, seed) for seed in range(seeds)]
+    return [MethodRun(weights, plan.split, method.name, level, method.settings, seed) for seed in range(seeds)]
 
 
 def measure_method(
-    plan: Plan, store: Store, run: Run, method: Method, chunks: Callable[[tuple[int, ...]], Chunk]
+    plan: Plan, store: Store, run: MethodRun, method: Method, chunks: Callable[[tuple[int, ...]], Chunk]
 ) -> None:
     """Runs a method on the missing scenes, one chunk at a time, and stores each chunk's rows."""
     missing = store.missing(run, plan.numbers)
@@ -62,7 +62,7 @@ def measure_method(
         store.add(run, rows)
 
 
-def keep_images(plan: Plan, run: Run, numbers: list[int], images: np.ndarray) -> None:
+def keep_images(plan: Plan, run: MethodRun, numbers: list[int], images: np.ndarray) -> None:
     """Saves the images of the first scene of each stratum, for the contact sheet."""
     for number, image in zip(numbers, images, strict=True):
         if number in plan.numbers[:SHOWN] and run.seed == 0:

@@ -35,7 +35,7 @@ from benchmarks.quality.photographs import (
 from benchmarks.quality.plan import MAIN_LEVEL, RESULTS, Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model
 from benchmarks.quality.sheet import write
-from benchmarks.quality.store import Run, Store
+from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import UNITS, Result, gathered, line_of_units, ratio_interval, worse
 
 # The methods that need neither a second picture nor what lies behind the subject.
@@ -76,7 +76,9 @@ def methods(store: Store, composites: Composites, weights: str) -> list[Method]:
     return listed + trained_rivals.methods(store, composites.split, [*composites.cases()], weights)
 
 
-def measure_method(store: Store, composites: Composites, run: Run, method: Method, folder: Path, model: Model) -> None:
+def measure_method(
+    store: Store, composites: Composites, run: MethodRun, method: Method, folder: Path, model: Model
+) -> None:
     """Runs a method on the missing cases, and stores each chunk's rows."""
     cases = composites.cases()
     missing = store.missing(run, cases)
@@ -185,7 +187,7 @@ def measured(plan: Plan, weights: str) -> dict[str, dict] | None:
 def measured_on(composites: Composites, plan: Plan, weights: str, store: Store, model: Model) -> dict:
     results = []
     for method in methods(store, composites, weights):
-        run = Run(weights, composites.split, method.name, MAIN_LEVEL if method.calls else 0, method.settings, 0)
+        run = MethodRun(weights, composites.split, method.name, MAIN_LEVEL if method.calls else 0, method.settings, 0)
         measure_method(store, composites, run, method, plan.folder, model)
         results.append(gathered(store, [run], method.label, [*composites.cases()]))
         print(f"{composites.split}  {method.label:<72} fMSE {results[-1].mean('fmse_255'):.0f}", flush=True)

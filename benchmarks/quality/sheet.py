@@ -12,7 +12,7 @@ from benchmarks.common.drawing import BACK, words
 from benchmarks.common.subject_scores import FIGURES
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import scene, stratum_of
-from benchmarks.quality.store import Run
+from benchmarks.quality.store import MethodRun
 from benchmarks.quality.table import OWN, STRATA, Result, interval, parts_of, ratio_interval, worse
 
 matplotlib.use("agg")
@@ -33,7 +33,7 @@ COLORS = {"with_reference": "#ff9d2e", "ours": "#ffd27a", "with_reference_eps": 
 SUMMARY = (*(name for name in FIGURES if name != "foreground"), "seconds")
 
 
-def image_file(folder: Path, run: Run, number: int) -> Path:
+def image_file(folder: Path, run: MethodRun, number: int) -> Path:
     """Where a run's image of a scene is kept."""
     settings = hashlib.sha256(run.settings.encode()).hexdigest()[:6]
     return folder / "images" / f"{run.split}_{number}_{run.method}_{run.level}_{run.weights}_{settings}.png"
@@ -109,7 +109,7 @@ def sheet(plan: Plan, compared: list[Result], weights: str, file: Path) -> Path:
             left, label = GAP + column * (TILE + GAP), name
             if name in listed:
                 result = listed[name]
-                run = Run(weights, plan.split, name, result.level, result.settings, 0)
+                run = MethodRun(weights, plan.split, name, result.level, result.settings, 0)
                 file_of = image_file(plan.folder, run, number)
                 if not file_of.is_file():
                     continue  # the image was deleted; its row still counts

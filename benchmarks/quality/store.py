@@ -26,7 +26,7 @@ def weights_hash(files: list[Path]) -> str:
 
 
 @dataclass(frozen=True)
-class Run:
+class MethodRun:
     """One method with one seed, on all scenes.
 
     Attributes:
@@ -49,24 +49,26 @@ class Store:
     def __init__(self, file: Path, figures: tuple[str, ...] = FIGURES):
         self.file, self.figures = file, figures
         self.columns = [*KEYS, "stratum", "calls", "seconds", *figures]
-        self.rows: dict[Run, dict[int, dict]] = {}
+        self.rows: dict[MethodRun, dict[int, dict]] = {}
         if not has_columns(file, self.columns):
             return
         with file.open(newline="") as lines:
             for row in csv.DictReader(lines):
                 try:
-                    run = Run(*(row[key] for key in KEYS[:3]), int(row["level"]), row["settings"], int(row["seed"]))
+                    run = MethodRun(
+                        *(row[key] for key in KEYS[:3]), int(row["level"]), row["settings"], int(row["seed"])
+                    )
                     figures = {name: float(row[name]) for name in ("seconds", *figures)}
                     known = {"stratum": row["stratum"], "calls": int(row["calls"]), **figures}
                     self.rows.setdefault(run, {})[int(row["number"])] = known
                 except (KeyError, TypeError, ValueError):
                     continue  # a line that was cut off by an interruption
 
-    def missing(self, run: Run, numbers: Iterable[int]) -> list[int]:
+    def missing(self, run: MethodRun, numbers: Iterable[int]) -> list[int]:
         """Which of these scenes have no row."""
         return [number for number in numbers if number not in self.rows.get(run, {})]
 
-    def add(self, run: Run, rows: dict[int, dict]) -> None:
+    def add(self, run: MethodRun, rows: dict[int, dict]) -> None:
         """Appends rows by scene number; they are on disk when this returns."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         fresh = not has_columns(self.file, self.columns)

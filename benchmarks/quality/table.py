@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.common.table import shortened
-from benchmarks.quality.store import Run, Store
+from benchmarks.quality.store import MethodRun, Store
 from relit_scenes.descriptions import STRATA
 
 # The stratum whose subjects have the background's color, and all others.
@@ -61,7 +61,7 @@ def parts_of(result: Result) -> dict[str, Result]:
     return found | {name: result.sized(*ends) for name, ends in FOREGROUND.items()}
 
 
-def gathered(store: Store, runs: list[Run], label: str, numbers: Sequence[int]) -> Result | None:
+def gathered(store: Store, runs: list[MethodRun], label: str, numbers: Sequence[int]) -> Result | None:
     """The result of a method's runs, one for each seed; None while a scene is missing."""
     if any(store.missing(run, numbers) for run in runs):
         return None

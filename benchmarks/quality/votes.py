@@ -8,7 +8,7 @@ from benchmarks.quality.plan import Plan
 from benchmarks.quality.report import compared
 from benchmarks.quality.scenes import scene
 from benchmarks.quality.sheet import COLUMNS, SHOWN, image_file, write
-from benchmarks.quality.store import Run
+from benchmarks.quality.store import MethodRun
 from benchmarks.quality.table import Result
 
 
@@ -19,7 +19,7 @@ def write_page(folder: Path, plan: Plan, results: dict[int, list[Result]], weigh
     for result in compared(results):
         if result.name not in ("paste", *COLUMNS):
             continue
-        run = Run(weights, plan.split, result.name, result.level, result.settings, 0)
+        run = MethodRun(weights, plan.split, result.name, result.level, result.settings, 0)
         files = {f"scene_{number}": image_file(plan.folder, run, number) for number in numbers}
         images[result.name] = {name: file for name, file in files.items() if file.is_file()}
     with tempfile.TemporaryDirectory() as temporary:

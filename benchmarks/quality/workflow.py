@@ -20,7 +20,7 @@ from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, show
 from benchmarks.common.titled_workflow import Headless, OnServer, WorkflowInputError, of_side, put, read, titled
 from benchmarks.quality.scenes import scene, stratum_of
-from benchmarks.quality.store import Run, Store, weights_hash
+from benchmarks.quality.store import MethodRun, Store, weights_hash
 from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line, units_as_json
 from devtools.paths import DEMO_WEIGHTS
 from relit_scenes.render import Scene
@@ -67,7 +67,7 @@ def bound(workflow: dict, given: Scene, seed: int, keep: Callable[[bytes], str])
 
 
 def run_missing(
-    workflow: dict, run: Run, store: Store, numbers: Iterable[int], runner: Headless | OnServer, render: Callable
+    workflow: dict, run: MethodRun, store: Store, numbers: Iterable[int], runner: Headless | OnServer, render: Callable
 ) -> None:
     """Scores a workflow on the missing scenes, and stores each row."""
     missing = store.missing(run, numbers)
@@ -89,7 +89,9 @@ def paste(numbers: Iterable[int], render: Callable) -> Result:
     return Result("paste", "paste", "", 0, 0, stratum, values | {"seconds": np.full(len(rows), math.nan)})
 
 
-def best_of(grid: list[dict], workflow: dict, run: Run, store: Store, runner: Headless | OnServer, side: int) -> dict:
+def best_of(
+    grid: list[dict], workflow: dict, run: MethodRun, store: Store, runner: Headless | OnServer, side: int
+) -> dict:
     """The values of a grid that come closest to the truth on the validation split; prints all of them.
 
     Args:
@@ -125,7 +127,7 @@ def measure(plan, store: Store, file: Path, grid: list[str], side: int, address:
     # The workflow may load the demo model.
     weights = sorted(DEMO_WEIGHTS.glob("*.safetensors"))
     hashed = f"{weights_hash([file, *weights])}@{side}@{address or 'headless'}"
-    first, best = Run(hashed, plan.split, "workflow", 0, file.name, 0), {}
+    first, best = MethodRun(hashed, plan.split, "workflow", 0, file.name, 0), {}
     if grid:
         best = best_of(trials, workflow, first, store, runner, side)
         workflow = titled_workflow.changed(workflow, best)

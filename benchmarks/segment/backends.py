@@ -34,7 +34,7 @@ def from_file(path: Path):
     if path.suffix == ".onnx":
         network = nodes.SalientModel(str(path))
         return nodes.LoadedSegmenter(path.name, lambda image, _: network.predict(image), needs_prompt=False)
-    return nodes.LoadedSegmenter(path.name, nodes.managed(nodes.read_checkpoint(str(path))), needs_prompt=False)
+    return nodes.LoadedSegmenter(path.name, nodes.managed(nodes.read_checkpoint(path)), needs_prompt=False)
 
 
 def remembered(find: Find) -> Find:

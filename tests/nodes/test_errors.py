@@ -68,7 +68,7 @@ def tiny_module():
     made = network.ModuleNetwork(4, **base.model_config.unet_config)
     network.copy_encoder(made, base.diffusion_model)
     config = {name: value for name, value in base.model_config.unet_config.items() if name != "dtype"}
-    return learned.LoadedModule(learned.build(made.state_dict(), config, 4), base.latent_format)
+    return learned.LoadedModule(learned.controlnet_with(made.state_dict(), config, 4), base.latent_format)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def test_a_template_names_the_files_that_it_needs_and_where_they_are(name):
         assert node["properties"].get("models", []) == list(files.get(str(node["id"]), ()))
     for file in (file for own in files.values() for file in own):
         assert file["name"] in TEMPLATES[name].note and file["url"].endswith(file["name"])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_note_names_the_strength_of_the_light_where_it_is_not_the_default(name):
+    api = json.loads((ROOT / "example_workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    strengths = {node["inputs"].get(name) for node in api.values() for name in ("light", "relight_strength")} - {None}
+    named = re.findall(r"`(?:light|relight_strength)` is ([\d.]+) here", TEMPLATES[name].note)
+    assert strengths <= {1.0} | set(map(float, named))
+    assert set(map(float, named)) <= strengths
 
 
 def test_templates_have_nobody_s_own_images_and_points():

@@ -23,7 +23,7 @@ from benchmarks.quality import run as quality
 from benchmarks.quality import scenes as quality_scenes
 from benchmarks.quality.measure import measure_method
 from benchmarks.quality.plan import RESULTS, Plan
-from benchmarks.quality.store import Run, Store
+from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import (
     FOREGROUND,
     IN_JSON,
@@ -39,6 +39,7 @@ from benchmarks.quality.table import (
     worse,
 )  # fmt: skip
 from devtools.executor import load_core_extras
+from devtools.paths import ROOT
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from relit_scenes import subjects
 from relit_scenes.descriptions import STRATA
@@ -46,7 +47,7 @@ from relit_scenes.draw import draw_scene
 from training import classifier
 
 WORKFLOWS = Path(quality.__file__).parent / "workflows"
-RUN = Run("abc", "test", "ours", 36, "steps=18", 0)
+RUN = MethodRun("abc", "test", "ours", 36, "steps=18", 0)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_halo_is_an_error_of_the_ring_and_of_its_seam(given):
 
 
 def test_a_file_of_an_older_version_is_written_anew(tmp_path):
-    file, run = tmp_path / "rows.csv", Run("weights", "test", "ours", 36, "", 0)
+    file, run = tmp_path / "rows.csv", MethodRun("weights", "test", "ours", 36, "", 0)
     Store(file).add(run, {0: row()})
     lines = file.read_text().splitlines()
     file.write_text(lines[0].replace(",ring,", ",") + "\n" + lines[1] + "\n")
@@ -183,7 +184,7 @@ def test_a_row_that_was_cut_off_is_measured_again(tmp_path):
 def test_rows_of_other_weights_or_settings_are_ignored(tmp_path, other):
     store = Store(tmp_path / "rows.csv")
     store.add(RUN, {0: row()})
-    changed = Run(**{**vars(RUN), other[0]: other[1]})
+    changed = MethodRun(**{**vars(RUN), other[0]: other[1]})
     assert Store(store.file).missing(changed, [0]) == [0]
 
 
@@ -216,7 +217,7 @@ def test_a_run_measures_only_the_missing_scenes(tmp_path, solids):
 
 
 def test_a_method_has_a_result_only_when_all_scenes_and_seeds_are_measured(tmp_path):
-    store, runs = Store(tmp_path / "rows.csv"), [RUN, Run(**{**vars(RUN), "seed": 1})]
+    store, runs = Store(tmp_path / "rows.csv"), [RUN, MethodRun(**{**vars(RUN), "seed": 1})]
     store.add(runs[0], {0: row(0.2), 1: row(0.4)})
     assert gathered(store, runs, "ours", range(2)) is None
     store.add(runs[1], {0: row(0.4), 1: row(0.4)})
@@ -637,3 +638,13 @@ def test_every_stored_table_can_be_written_for_a_run(benchmark):
     own = tables["bench quality, own color"]
     assert "ours, single, node defaults" in own and own.startswith("| 7 scenes of the test split, 1 seed |")
     assert len({line.count("|") for line in own.splitlines()}) == 1
+
+
+def test_the_readme_names_the_settings_that_are_measured(comfyui):
+    from benchmarks.quality.methods import WITH_REFERENCE
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = (line for line in readme.splitlines() if line.startswith("| demo model |"))
+    measured = WITH_REFERENCE[36]
+    assert f"{measured['steps']} steps" in row
+    assert all(f"`{name}` {measured[name]}" in row for name in ("num_seeds", "relight_strength"))

@@ -16,7 +16,7 @@ from relit_scenes import backgrounds, light, light_readability, materials, subje
 from relit_scenes.descriptions import STRATA, labels_of
 from relit_scenes.draw import draw_scene, draw_shot
 from relit_scenes.layers import render_layers
-from relit_scenes.light import Light
+from relit_scenes.light import SceneLight
 from relit_scenes.materials import ImagesMissingError
 from relit_scenes.render import moved, render_scene
 from relit_scenes.split import SPLITS
@@ -251,17 +251,17 @@ def test_the_vocabulary_holds_every_word_of_the_prompts():
 
 
 def test_warm_light_is_red_and_cold_light_blue_at_the_same_luminance():
-    warm, cold = Light(mired=370).color, Light(mired=110).color
+    warm, cold = SceneLight(mired=370).color, SceneLight(mired=110).color
     assert warm[0] > 0.1 > warm[2] and cold[2] > 0.1 > cold[0]
     for color in (warm, cold):
         assert np.isclose(light.LUMA @ np.exp(color), 1)
 
 
 def test_light_from_the_left_makes_the_left_brighter():
-    gain = Light(slope=0.5, azimuth=-60).log_gain(16)
+    gain = SceneLight(slope=0.5, azimuth=-60).log_gain(16)
     assert (gain[:, 0] > gain[:, -1]).all()
-    ball = subjects.cutout(subjects.Subject("solid", "ball", "red", "", 0, False, (0.4, 0.1, 0.1)), 40)
-    shade = Light(azimuth=-60).shade(ball.normals, ball.shade)
+    ball = subjects.cutout(subjects.SubjectDescription("solid", "ball", "red", "", 0, False, (0.4, 0.1, 0.1)), 40)
+    shade = SceneLight(azimuth=-60).shade(ball.normals, ball.shade)
     assert shade[20, 6] > shade[20, 35]
 
 

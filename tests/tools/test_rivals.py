@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.quality import trained_rivals
-from benchmarks.quality.store import Run, Store
+from benchmarks.quality.store import MethodRun, Store
 from relit_scenes.descriptions import STRATA
 from training import rivals, run
 from training.module_data import Paste
@@ -169,22 +169,24 @@ def test_a_rival_without_weights_and_rows_is_left_out_with_a_sentence(stored, ca
 
 def test_stored_rows_stand_in_for_missing_weights_whatever_the_demo_model(stored, capsys):
     Store(trained_rivals.STORED).add(
-        Run("old", "test", "pctnet", 0, "weights=abc", 0), {0: row(stored), 1: row(stored)}
+        MethodRun("old", "test", "pctnet", 0, "weights=abc", 0), {0: row(stored), 1: row(stored)}
     )
     (method,) = trained_rivals.methods(stored, "test", range(2), "new")
     assert (method.name, method.calls, method.settings) == ("pctnet", 0, "weights=abc")
-    assert stored.missing(Run("new", "test", "pctnet", 0, "weights=abc", 0), range(2)) == []
+    assert stored.missing(MethodRun("new", "test", "pctnet", 0, "weights=abc", 0), range(2)) == []
     assert trained_rivals.methods(stored, "test", range(3), "new") == []
 
 
 def test_a_published_run_keeps_the_rows_of_the_weights_that_are_here(stored):
     rivals.save(NETWORKS["pctnet"](), rivals.weights_file("pctnet"))
     (method,) = trained_rivals.trained()
-    Store(trained_rivals.STORED).add(Run("demo", "test", "harmonizer", 0, "weights=abc", 0), {0: row(stored)})
-    Store(trained_rivals.STORED).add(Run("demo", "test", "pctnet", 0, "weights=older", 0), {0: row(stored)})
-    Store(trained_rivals.STORED).add(Run("demo", "photographs", "pctnet", 0, "weights=older", 0), {0: row(stored)})
-    stored.add(Run("demo", "test", "pctnet", 0, method.settings, 0), {0: row(stored)})
-    stored.add(Run("demo", "validation", "pctnet", 0, method.settings, 0), {0: row(stored)})
+    Store(trained_rivals.STORED).add(MethodRun("demo", "test", "harmonizer", 0, "weights=abc", 0), {0: row(stored)})
+    Store(trained_rivals.STORED).add(MethodRun("demo", "test", "pctnet", 0, "weights=older", 0), {0: row(stored)})
+    Store(trained_rivals.STORED).add(
+        MethodRun("demo", "photographs", "pctnet", 0, "weights=older", 0), {0: row(stored)}
+    )
+    stored.add(MethodRun("demo", "test", "pctnet", 0, method.settings, 0), {0: row(stored)})
+    stored.add(MethodRun("demo", "validation", "pctnet", 0, method.settings, 0), {0: row(stored)})
     trained_rivals.publish(stored, "test", "demo")
     kept = {(run.split, run.method, run.settings) for run in Store(trained_rivals.STORED).rows}
     assert kept == {

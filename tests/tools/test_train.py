@@ -7,7 +7,7 @@ import torch
 
 from devtools.comfyui import widget_defaults
 from training import diffusion
-from training.data import Batch
+from training.data import SceneBatch
 from training.diffusion import LIGHT_WEIGHT, SEEN_WEIGHT, SUBJECT_WEIGHT, training_loss
 from training.networks import unet_input
 
@@ -17,7 +17,7 @@ CHANNELS = torch.tensor([1.5, 0.5])
 def loss(error: list, subject: list, hidden: list) -> float:
     """The loss of one scene with 1×4 cells and two channels."""
     row = [torch.tensor(cells).float().view(1, 1, 1, 4) for cells in (subject, hidden)]
-    batch = Batch(torch.zeros(1, 3, 8, 32), *row, ["a cat"])
+    batch = SceneBatch(torch.zeros(1, 3, 8, 32), *row, ["a cat"])
     return training_loss(torch.tensor(error).float().view(1, 2, 1, 4), CHANNELS, batch).item()
 
 

@@ -203,7 +203,8 @@ def test_a_still_that_was_repeated_for_a_clip_is_replaced_by_the_video(tmp_path)
 
 def with_subject(**more):
     """Places a subject that is a video, with its masks, in a video."""
-    inputs = {"background": ["0", 0], "subject": ["1", 0], "subject_mask": ["2", 0], "size": 0.5, "rotation": 10.0}
+    inputs = {"background": ["0", 0], "subject": ["1", 0], "subject_mask": ["2", 0]}
+    inputs |= {"x": 0.5, "y": 0.6, "size": 0.5, "rotation": 10.0, "flip": False}
     given = prompt("a.mkv", "s.mkv") | {"paste": {"class_type": "PhDPasteBlend", "inputs": inputs | more}}
     given["2"] = {"class_type": "LoadImageMask", "inputs": {"image": "m.mkv", "channel": "red"}}
     return given

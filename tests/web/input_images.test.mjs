@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-import { earlierPastes, isLinked, maskAtInput, namedFile, originOf, imageAtInput } from "../../web/js/input_images.mjs";
+import { isLinked, originOf } from "../../web/js/graph_links.mjs";
+import { earlierPastes, imageAtInput, maskAtInput, namedFile } from "../../web/js/input_images.mjs";
 import { Graph } from "./graph.mjs";
 
 const none = () => null;

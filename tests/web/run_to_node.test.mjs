@@ -22,13 +22,17 @@ test("a node that takes the value is added for each wanted node, also for one in
 /** A page that queues prompts of node 1 by ComfyUI's `api`, which keeps what it was given; and that `api`. */
 function makePage(graph) {
   const queued = [],
-    waiting = [];
+    waiting = [],
+    built = [];
   const api = {
     queuePrompt: async (number, prompt, options) => queued.push([Object.keys(prompt.output), options]),
   };
   const app = {
     graph,
-    graphToPrompt: async () => ({ output: { 1: { class_type: "A", inputs: {} } }, workflow: {} }),
+    async graphToPrompt() {
+      built.push({ output: { 1: { class_type: "A", inputs: {} } }, workflow: {} });
+      return built.at(-1);
+    },
     isBusy: false,
     async queuePrompt(number, batchCount, targets) {
       waiting.push(targets);
@@ -38,15 +42,17 @@ function makePage(graph) {
       return true;
     },
   };
-  return { app, api, queued };
+  return { app, api, queued, built };
 }
 
 test("only what was added is run, and nothing where the nodes are muted", async () => {
   const { graph, nodes } = makeGraph(),
-    { app, api, queued } = makePage(graph),
+    { app, api, queued, built } = makePage(graph),
     own = api.queuePrompt;
   await runToNodes(app, api, [nodes[1]]);
   assert.deepEqual(queued, [[["1", "phd_run_to_1"], { partialExecutionTargets: ["phd_run_to_1"] }]]);
+  // Some widgets upload an image whenever a prompt is built.
+  assert.equal(built.length, 1);
   await runToNodes(app, api, [nodes[2]]);
   assert.equal(queued.length, 1);
   assert.equal(api.queuePrompt, own);
@@ -62,6 +68,24 @@ test("a page that is still queueing another prompt takes this one next, and the 
   app.isBusy = false;
   await app.queuePrompt(0, 1, undefined);
   assert.deepEqual(queued.map(([ids]) => ids), [["1"], ["1", "phd_run_to_1"], ["1"]]);
+  assert.equal(api.queuePrompt, own);
+});
+
+test("two runs that wait for the page are both run", async () => {
+  const { graph, nodes, inner } = makeGraph(),
+    { app, api, queued } = makePage(graph),
+    own = api.queuePrompt;
+  app.graphToPrompt = async () => ({ output: { 1: { inputs: {} }, "2:3": { inputs: {} } } });
+  app.isBusy = true;
+  await runToNodes(app, api, [nodes[1]]);
+  await runToNodes(app, api, [inner]);
+  app.isBusy = false;
+  await app.queuePrompt(0, 1, undefined);
+  assert.deepEqual(queued.slice(0, 2).map(([, options]) => options.partialExecutionTargets[0]).sort(), [
+    "phd_run_to_1",
+    "phd_run_to_2_3",
+  ]);
+  assert.equal(queued.length, 3);
   assert.equal(api.queuePrompt, own);
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listenForWarnings, nodeInPrompt } from "../../web/js/warnings.mjs";
+import { nodeInPrompt } from "../../web/js/graph_links.mjs";
+import { listenForWarnings } from "../../web/js/warnings.mjs";
 
 /** An imitation of ComfyUI's `api`, and the warnings that were shown. */
 function listening() {

@@ -1,5 +1,6 @@
 /** Attaches an editor, or a line with messages, to its node: a DOM widget without a value of its own. */
 
+import { isInside } from "./graph_links.mjs";
 import { MessageLine } from "./message_line.mjs";
 import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
@@ -22,6 +23,8 @@ const openEditors = new Map();
 const openLines = new Map();
 /** How to show the widgets of a node that matter, by node. @type {WeakMap<any, () => void>} */
 const folds = new WeakMap();
+/** The heights that nodes were given here. @type {WeakMap<any, number>} */
+const givenHeights = new WeakMap();
 /**
  * The elements of removed nodes. Nodes 2.0 goes on showing an element when undo or a reload removes its node and makes it
  * anew.
@@ -63,7 +66,7 @@ function keepFolded(node, frontend) {
     updateRows(node, rare, frontend.isNodes2());
     fit(node);
   });
-  fitted.set(node, node.size[1]);
+  givenHeights.set(node, node.size[1]);
   folds.get(node)?.();
   // Only the classic renderer calls this. Its menu sets showAdvanced and draws the graph again.
   addHook(node, "onDrawForeground", () => {
@@ -73,17 +76,14 @@ function keepFolded(node, frontend) {
   });
 }
 
-/** The heights that nodes were given here. @type {WeakMap<any, number>} */
-const fitted = new WeakMap();
-
 /** Makes a node as high as its widgets need; where the user made it higher, it stays so. @param {any} node */
 function fit(node) {
   const [width, height] = node.size,
     [, needed] = node.computeSize();
-  const given = fitted.get(node) ?? height + 2;
+  const given = givenHeights.get(node) ?? height + 2;
   if (height >= needed && Math.abs(height - given) > 1) return;
   if (height !== needed) node.setSize([width, needed]);
-  fitted.set(node, needed);
+  givenHeights.set(node, needed);
 }
 
 /** Puts the editors of remade nodes where those of the removed ones are still shown. */
@@ -112,7 +112,7 @@ export function editorOf(node) {
 /** Shows editors outside of subgraphs, where their widgets are. */
 async function updateFaces() {
   const ours = [...openEditors.keys(), ...openLines.keys()];
-  if (!faces && !ours.some(({ graph }) => graph?.rootGraph && graph !== graph.rootGraph)) return;
+  if (!faces && !ours.some(isInside)) return;
   const isNew = !faces;
   faces ??= await import("./subgraph/faces.mjs");
   faces.updateFaces(openEditors);

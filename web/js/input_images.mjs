@@ -1,22 +1,16 @@
 /**
  * Finds the stored image or mask at a node's input, by following its links: to a Load Image node, or to a PhD node that
  * stored an image in its last run.
- *
- * Uses only litegraph's public interface, so that tests can pass plain objects.
  */
+
+import { isLinked, keyOf, MAX_STEPS, originOf } from "./graph_links.mjs";
 
 /** @typedef {import("../types").StoredFile} StoredFile */
 /** @typedef {import("../types").Source} Source */
 /** @typedef {import("../types").Channel} Channel */
 /** @typedef {import("../types").OutputsOf} OutputsOf */
-/** The node and the slot that an input's value comes from. @typedef {{ node: any, slot: number }} Origin */
+/** @typedef {import("./graph_links.mjs").Origin} Origin */
 
-const MUTED = 2,
-  BYPASSED = 4;
-/** The origin of links that come from a subgraph's own inputs, in litegraph. */
-const SUBGRAPH_INPUT = -10;
-/** A longer chain of reroutes and subgraphs is taken for a circle. */
-const MAX_STEPS = 200;
 /**
  * Nodes whose outputs show the same scene as one of their inputs, the first of these that is linked, by output slot.
  * @type {Record<string, Record<number, string[]>>}
@@ -50,94 +44,6 @@ const DEMO_IMAGES = [
 const PASTES = ["PhDPasteBlend", "PhDInsertSubject"];
 
 /**
- * The node that computes an input's value, past reroutes, bypassed nodes and subgraphs; null where there is none.
- * @param {any} node @param {string} name
- * @returns {Origin | null}
- */
-export function originOf(node, name) {
-  let slot = slotOf(node, name);
-  for (let step = 0; step < MAX_STEPS && slot >= 0; step++) {
-    const link = linkInto(node, slot);
-    if (!link) return null;
-    if (Number(link.origin_id) === SUBGRAPH_INPUT) {
-      [node, slot] = [hostsOf(node.graph)[0], link.origin_slot];
-      if (!node) return null;
-      continue;
-    }
-    let from = node.graph?.getNodeById(link.origin_id);
-    let output = link.origin_slot;
-    while (from?.isSubgraphNode?.() && from.mode !== MUTED && from.mode !== BYPASSED) {
-      const inner = from.resolveSubgraphOutputLink?.(output);
-      if (!inner?.outputNode) return null;
-      [from, output] = [inner.outputNode, inner.link.origin_slot];
-    }
-    if (!from || from.mode === MUTED) return null;
-    const passes = from.mode === BYPASSED || from.type === "Reroute";
-    if (!passes) return { node: from, slot: output };
-    slot = from.type === "Reroute" ? 0 : bypassSlot(from, output);
-    node = from;
-  }
-  return null;
-}
-
-/**
- * The input that a bypassed node returns at an output: the one at the same index if its type fits, else the first fit.
- * @param {any} node @param {number} output
- * @returns {number}
- */
-function bypassSlot(node, output) {
-  const type = node.outputs?.[output]?.type,
-    inputs = node.inputs ?? [];
-  return inputs[output]?.type === type ? output : inputs.findIndex((input) => input.type === type);
-}
-
-/** @param {any} node @param {string} name @returns {number} */
-function slotOf(node, name) {
-  return (node.inputs ?? []).findIndex((input) => input.name === name);
-}
-
-/** @param {any} node @param {string} name Whether an input, or the socket of a widget, has a link. */
-export function isLinked(node, name) {
-  return Boolean(linkInto(node, slotOf(node, name)));
-}
-
-/**
- * The link into an input, or null.
- * @param {any} node @param {number} slot
- * @returns {{ origin_id: number | string, origin_slot: number } | null}
- */
-function linkInto(node, slot) {
-  // litegraph throws for a node that is in no graph.
-  if (slot < 0 || !node.graph) return null;
-  if (!node.isSubgraphNode?.()) return node.getInputLink(slot);
-  // For the node of a subgraph, getInputLink returns a link inside it.
-  const goesIn = (link) => String(link.target_id) === String(node.id) && link.target_slot === slot;
-  return [...node.graph.links.values()].find(goesIn) ?? null;
-}
-
-/**
- * The input of a subgraph's node that an input inside it is linked to; null where it is linked to something else.
- * @param {any} node @param {string} name
- * @returns {{ node: any, name: string } | null}
- */
-export function hostInput(node, name) {
-  const link = linkInto(node, slotOf(node, name));
-  if (!link || Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
-  const [host] = hostsOf(node.graph);
-  const input = host?.inputs?.[link.origin_slot];
-  return input ? { node: host, name: input.name } : null;
-}
-
-/** @param {any} graph @returns {any[]} The nodes that stand for this subgraph, in any graph of the workflow. */
-export function hostsOf(graph) {
-  if (graph?.phdHost) return [graph.phdHost];
-  const root = graph?.rootGraph;
-  return [root, ...(root?.subgraphs?.values() ?? [])].flatMap(
-    (each) => each?.nodes?.filter((node) => node.isSubgraphNode?.() && node.subgraph === graph) ?? [],
-  );
-}
-
-/**
  * The image at an IMAGE input.
  * @param {any} node @param {string} name @param {OutputsOf} outputsOf
  * @returns {Source}
@@ -146,15 +52,15 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
   const origin = originOf(node, name);
   if (!origin || depth > MAX_STEPS) return {};
   const { node: from, slot } = origin;
-  if (isLoader(from)) return { file: loadedFile(from), loaded: true, origin: keyOf(origin) };
+  if (isLoader(from)) return { file: loadedFile(from), loaded: true, origin: outputKey(origin) };
   if (from.type === "PhDSegment" && slot === 1) {
     const file = lastImage(from, outputsOf);
-    return file ? { file, alpha: true, origin: keyOf(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
+    return file ? { file, alpha: true, origin: outputKey(origin) } : imageAtInput(from, "image", outputsOf, depth + 1);
   }
-  if (from.type === "PhDLoadDemoImages") return { ...DEMO_IMAGES[slot], origin: keyOf(origin) };
-  if (from.type === "EmptyImage") return { file: emptyImage(from), origin: keyOf(origin) };
+  if (from.type === "PhDLoadDemoImages") return { ...DEMO_IMAGES[slot], origin: outputKey(origin) };
+  if (from.type === "EmptyImage") return { file: emptyImage(from), origin: outputKey(origin) };
   const passed = passedScene(origin);
-  if (!passed) return { origin: keyOf(origin) };
+  if (!passed) return { origin: outputKey(origin) };
   const source = imageAtInput(from, passed, outputsOf, depth + 1);
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
 }
@@ -195,7 +101,7 @@ function changeBy(node, outputsOf) {
   const sources = ["subject", "subject_mask"].map((name) => {
     const origin = originOf(node, name);
     if (!origin) return null;
-    return [keyOf(origin), isLoader(origin.node) ? loadedFile(origin.node) : lastImage(origin.node, outputsOf)];
+    return [outputKey(origin), isLoader(origin.node) ? loadedFile(origin.node) : lastImage(origin.node, outputsOf)];
   });
   return JSON.stringify([node.id, widgets.map(({ value }) => value), sources]);
 }
@@ -224,7 +130,7 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
   const origin = originOf(node, name);
   if (!origin || depth > MAX_STEPS) return {};
   const { node: from, slot } = origin,
-    key = keyOf(origin);
+    key = outputKey(origin);
   if (from.type === "InvertMask") {
     const mask = maskAtInput(from, "mask", outputsOf, depth + 1);
     return { ...mask, inverted: !mask.inverted };
@@ -243,9 +149,9 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
   return { origin: key };
 }
 
-/** @param {Origin} origin */
-function keyOf({ node, slot }) {
-  return `${node.graph?.id ?? ""}:${node.id}:${slot}`;
+/** @param {Origin} origin @returns {string} What names the output that a value comes from. */
+function outputKey({ node, slot }) {
+  return `${keyOf(node)}:${slot}`;
 }
 
 /** @param {any} node */

@@ -1,6 +1,6 @@
 /** The widgets of a node, read and set as the user would. */
 
-import { hostInput, isLinked } from "./input_images.mjs";
+import { hostInput, isLinked } from "./graph_links.mjs";
 
 /** @param {any} node @param {string} name @returns {any} */
 export function widgetOf(node, name) {

@@ -9,6 +9,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { resendCached } from "./cached_outputs.mjs";
 import { attachEditor, attachMessages, refreshAll, showMessages } from "./dom_widget.mjs";
+import { isInside, keyOf, nodeInPrompt } from "./graph_links.mjs";
 import { PlacementEditor } from "./placement_editor.mjs";
 import { PointPicker } from "./point_picker.mjs";
 import { listenForMessages } from "./run_messages.mjs";
@@ -16,19 +17,21 @@ import { ResultView } from "./result_view.mjs";
 import { runToNodes } from "./run_to_node.mjs";
 import { readLanguage, translated } from "./sentences.mjs";
 import { translate } from "./translations.mjs";
-import { listenForWarnings, nodeInPrompt } from "./warnings.mjs";
+import { listenForWarnings } from "./warnings.mjs";
 
 /** @typedef {import("./dom_widget.mjs").Frontend} Frontend */
 /** @typedef {import("./dom_widget.mjs").Editor} Editor */
 
+/** Longer combos keep their own words, see `labelOptions`. */
+const MOST_LABELED = 4;
+const WARNING_MS = 8000,
+  ERROR_MS = 20000;
+const RUN_TO_NODE = "PhD.RunToNode";
+
 /** @type {Frontend} */
 const frontend = {
   urlOf: (file) => (file.type === "url" ? file.filename : api.apiURL(`/view?${new URLSearchParams(file)}`)),
-  outputsOf(node) {
-    const { graph } = node;
-    const isInside = graph?.rootGraph && graph !== graph.rootGraph;
-    return app.nodeOutputs?.[isInside ? `${graph.id}:${node.id}` : String(node.id)] ?? null;
-  },
+  outputsOf: (node) => app.nodeOutputs?.[isInside(node) ? keyOf(node) : String(node.id)] ?? null,
   transaction(node, begins) {
     if (begins) {
       app.canvas?.emitBeforeChange();
@@ -63,7 +66,6 @@ const EDITORS = {
 /** What the user's language has beyond `translations.mjs`; null where that is English. @type {import("./sentences.mjs").Language | null} */
 let spoken = null;
 
-/** Reads the user's language. */
 async function readSpoken() {
   spoken = await readLanguage(frontend.language());
 }
@@ -89,11 +91,6 @@ function labelOptions(node) {
       options.getOptionLabel = (value) => spoken?.options[name]?.[String(value)] ?? String(value ?? "");
   }
 }
-
-const MOST_LABELED = 4;
-const WARNING_MS = 8000,
-  ERROR_MS = 20000;
-const RUN_TO_NODE = "PhD.RunToNode";
 
 /** @param {any} item @returns {boolean} Whether an item of the graph is a node of this pack. */
 function isOurs(item) {

@@ -2,8 +2,9 @@
 
 import { editorOf, hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
+import { hostsOf, isLinked, keyOf } from "./graph_links.mjs";
 import { cutOut, loadImage, maskOf } from "./images.mjs";
-import { asFile, earlierPastes, hostsOf, imageAtInput, isLinked, maskAtInput, sceneInput } from "./input_images.mjs";
+import { asFile, earlierPastes, imageAtInput, maskAtInput, sceneInput } from "./input_images.mjs";
 import { looksInverted } from "./mask_outlines.mjs";
 import { isFixed, setValue, shownName, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
@@ -60,6 +61,42 @@ export class PlacementEditor {
    */
   static placed = new RecentMap(MAX_RUNS);
 
+  fields = FIELDS;
+  painter = new PlacementPainter();
+  /** @type {import("./placement_painter.mjs").Subject | null} */
+  subject = null;
+  /** @type {LoadedImage | null} */
+  scene = null;
+  /** @type {LoadedImage | null} */
+  result = null;
+  /** @type {Run | null} */
+  run = null;
+  /** Whether the settings are those of the last run. */
+  asRun = false;
+  /** What is loaded or being loaded, as JSON. */
+  wanted = "";
+  /** What was drawn last, as JSON. */
+  drawnState = "";
+  /** The address of the result that is shown or being loaded; "" for none. */
+  resultUrl = "";
+  frameSize = { width: 0, height: 0 };
+  /** Where the input images come from, as JSON. */
+  inputs = "{}";
+  loadError = "";
+  /** The edit whose undo step is open. @type {"" | "drag" | "keys" | "wheel"} */
+  openEdit = "";
+  /** The placement of a drag that is not in the widgets yet. @type {Placement | null} */
+  unwritten = null;
+  /** When the widgets were written last, in milliseconds. */
+  writtenAt = 0;
+  view = { scale: 1, x: 0, y: 0 };
+  /** How many images the last run made. */
+  images = 0;
+  /** Loaded where it is needed. @type {import("./clip/timeline.mjs").Timeline | null} */
+  timeline = null;
+  /** @type {Promise<void> | null} */
+  loadingTimeline = null;
+
   /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
@@ -97,40 +134,8 @@ export class PlacementEditor {
     this.timelineButton = this.frame.addButton(this.text("timeline"), this.text("timelineHelp"), () =>
       this.openTimeline(),
     );
-    this.painter = new PlacementPainter();
-    /** @type {import("./placement_painter.mjs").Subject | null} */
-    this.subject = null;
-    /** @type {LoadedImage | null} */
-    this.scene = null;
-    /** @type {LoadedImage | null} */
-    this.result = null;
-    /** @type {Run | null} */
-    this.run = null;
-    /** Whether the settings are those of the last run. */
-    this.asRun = false;
-    /** What is loaded or being loaded, as JSON. */
-    this.wanted = "";
-    /** What was drawn last, as JSON. */
-    this.drawnState = "";
-    this.resultUrl = "";
-    this.frameSize = { width: 0, height: 0 };
-    this.inputs = "{}";
-    this.loadError = "";
-    /** The edit whose undo step is open. @type {"" | "drag" | "keys" | "wheel"} */
-    this.openEdit = "";
-    /** The placement of a drag that is not in the widgets yet. @type {Placement | null} */
-    this.unwritten = null;
-    this.writtenAt = 0;
-    this.view = { scale: 1, x: 0, y: 0 };
-    this.images = 0;
-    /** Loaded where it is needed. @type {import("./clip/timeline.mjs").Timeline | null} */
-    this.timeline = null;
-    /** @type {Promise<void> | null} */
-    this.loadingTimeline = null;
     hidePreview(node, 0);
   }
-
-  fields = FIELDS;
 
   /** @param {any} node @returns {PlacementEditor} */
   copyFor(node) {
@@ -195,7 +200,7 @@ export class PlacementEditor {
     };
     this.inputs = JSON.stringify(inputs);
     const output = this.frontend.outputsOf(this.node);
-    this.run = runFrom(output) ?? (output && runFrom(PlacementEditor.placed.get(this.key())));
+    this.run = runFrom(output) ?? (output && runFrom(PlacementEditor.placed.get(keyOf(this.node))));
     const recorded = this.run && PlacementEditor.runs.get(this.run.scene.filename);
     if (recorded && recorded.inputs !== this.inputs) this.run = null;
     this.asRun = recorded?.settings === this.settings();
@@ -385,7 +390,7 @@ export class PlacementEditor {
   /** @param {any} output The `ui` output of a run. */
   ran(output) {
     const run = runFrom(output);
-    if (run) PlacementEditor.placed.set(this.key(), output);
+    if (run) PlacementEditor.placed.set(keyOf(this.node), output);
     this.refresh();
     if (run) PlacementEditor.runs.set(run.scene.filename, this.isOwn(run) ? this.recorded() : NOT_OURS);
     this.refresh();
@@ -401,10 +406,6 @@ export class PlacementEditor {
    */
   isOwn(run) {
     return hostsOf(this.node.graph).length < 2 || sameAsRun(this.placement(), run);
-  }
-
-  key() {
-    return `${this.node.graph?.id ?? ""}:${this.node.id}`;
   }
 
   changed() {

@@ -2,8 +2,9 @@
 
 import { hidePreview } from "./dom_widget.mjs";
 import { EditorFrame } from "./editor_frame.mjs";
+import { isLinked, originOf } from "./graph_links.mjs";
 import { loadImage, maskOf } from "./images.mjs";
-import { asFile, imageAtInput, isLinked, originOf } from "./input_images.mjs";
+import { asFile, imageAtInput } from "./input_images.mjs";
 import { paintMask, shownMask } from "./mask_overlay.mjs";
 import { isFixed, setValue, shownName, valueOf } from "./node_widgets.mjs";
 import { RecentMap } from "./recent_map.mjs";

@@ -1,6 +1,6 @@
 /** Which of a node's widgets are shown: rare ones on request, and those that another widget makes useless not at all. */
 
-import { isLinked, originOf } from "./input_images.mjs";
+import { isLinked, originOf } from "./graph_links.mjs";
 
 /** @typedef {(name: string) => unknown} Values */
 

@@ -3,6 +3,7 @@
  * undo and a reload of the workflow make nodes anew.
  */
 
+import { keyOf } from "./graph_links.mjs";
 import { RecentMap } from "./recent_map.mjs";
 
 /** @typedef {import("./message_line.mjs").Said} Said */
@@ -12,9 +13,6 @@ import { RecentMap } from "./recent_map.mjs";
 const MAX_NODES = 256;
 /** @type {RecentMap<string, Said>} */
 const said = new RecentMap(MAX_NODES);
-
-/** @param {any} node */
-const keyOf = (node) => `${node.graph?.id ?? ""}:${node.id}`;
 
 /** @param {any} node @returns {Said | undefined} */
 export function saidBy(node) {

@@ -29,18 +29,3 @@ export function listenForWarnings(api, notify) {
     }
   });
 }
-
-/**
- * The node with an id of the prompt: "7", or "3:7" for node 7 in the subgraph of node 3. Of what runs inside a node, such
- * as "7.0.0.3", that node. Undefined where there is none.
- * @param {any} graph the root graph @param {string} id
- */
-export function nodeInPrompt(graph, id) {
-  /** @type {any} */
-  let node;
-  for (const part of id.split(".")[0].split(":")) {
-    node = (node ? node.subgraph : graph)?.getNodeById(part);
-    if (!node) return undefined;
-  }
-  return node;
-}

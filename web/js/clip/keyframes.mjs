@@ -13,8 +13,8 @@ const WORD = /(x|y|size|rotation)[\s=]*([-+\d.][-+\d.e]*)(?=$|[\s,])|(flip)(?:[\
 const BETWEEN = /[\s,]*/y;
 
 /**
- * The keyframes of a text in the order of their frames; null for one that Python would refuse.
- * @param {string} text @returns {{ keyframes: Keyframe[], wrong: string | null }} and the first line that is none
+ * The keyframes of a text in the order of their frames, and the first line that Python would refuse: then there are none.
+ * @param {string} text @returns {{ keyframes: Keyframe[], wrong: string | null }}
  */
 export function readKeyframes(text) {
   /** @type {Map<number, Keyframe>} */

@@ -4,7 +4,7 @@
  * It is loaded where a node has keyframes or a track, or the user opens it after a run of several scenes.
  */
 
-import { isLinked } from "../input_images.mjs";
+import { isLinked } from "../graph_links.mjs";
 import { setValue, shownName, valueOf } from "../node_widgets.mjs";
 import { addStyle } from "../page_style.mjs";
 import { invalidNumber, NUMBERS } from "../placement.mjs";

@@ -4,9 +4,9 @@
  */
 
 import { addEditor, closeEditor, openEditor, refreshAll } from "../dom_widget.mjs";
-import { hostInput, isLinked } from "../input_images.mjs";
+import { hostInput, isInside, isLinked } from "../graph_links.mjs";
 import { setValue, valueOf } from "../node_widgets.mjs";
-import { facesOf, isInside, widgetsOutside } from "./view.mjs";
+import { facesOf, widgetsOutside } from "./view.mjs";
 
 /** @typedef {import("../../types").Editor} Editor */
 

@@ -3,7 +3,7 @@
  * numbers of its own.
  */
 
-import { hostInput, hostsOf } from "../input_images.mjs";
+import { hostInput, hostsOf, isInside } from "../graph_links.mjs";
 import { sourceOf } from "../node_widgets.mjs";
 
 /** Views of nodes, by the node outside and the node. @type {WeakMap<any, WeakMap<any, any>>} */
@@ -39,11 +39,6 @@ function viewOf(object, others) {
     },
     set: (_, name, value) => Reflect.set(object, name, value),
   });
-}
-
-/** @param {any} node @returns {boolean} Whether it is inside a subgraph. */
-export function isInside({ graph }) {
-  return Boolean(graph?.rootGraph && graph !== graph.rootGraph);
 }
 
 /**
