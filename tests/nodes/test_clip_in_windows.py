@@ -28,8 +28,8 @@ def test_a_moving_subject_s_light_is_steady_in_windows_that_move():
 
 
 def test_windows_beyond_the_image_take_the_memory_of_few_frames(monkeypatch):
-    stitch, alive, most = module("nodes.stitch"), [], 0
-    pad = stitch.pad
+    finishing, alive, most = module("nodes.stitch_finish"), [], 0
+    pad = finishing.pad
 
     def counted(image, margins, **options):
         nonlocal alive, most
@@ -38,7 +38,7 @@ def test_windows_beyond_the_image_take_the_memory_of_few_frames(monkeypatch):
         most = max(most, len(alive))
         return padded
 
-    monkeypatch.setattr(stitch, "pad", counted)
+    monkeypatch.setattr(finishing, "pad", counted)
     clip, exemplar, mask = make_image(40, 160, batch=24), make_image(40, 40, seed=2), block(40, 40, 5, 5, 35, 35)
     given = {"size": 0.8, "ring": 6, "y": 0.5, "keyframes": "0: x 0.3\n23: x 0.6"}
     pasted = run_node("PhDPasteBlend", background=clip, subject=exemplar, subject_mask=mask, **given).values[0]
@@ -48,4 +48,4 @@ def test_windows_beyond_the_image_take_the_memory_of_few_frames(monkeypatch):
     image, used = run_node("PhDStitch", crop=crop, sampled=0.7 * window).values[:2]
     assert torch.equal(image[used == 0], clip[used == 0]) and not torch.equal(image, clip)
     # Of each of four kinds, those that are being worked on, and some that the threads have yet to let go; not all.
-    assert most <= 8 * (stitch.SIDE_BY_SIDE + 1) < 4 * len(clip)
+    assert most <= 8 * (finishing.SIDE_BY_SIDE + 1) < 4 * len(clip)

@@ -1,0 +1,107 @@
+"""What PhDStitch reports of a finished image: how the light changed, and whether the subject stayed itself."""
+
+from typing import Any
+
+import numpy as np
+
+from ..phd_ops.interrupt import bands, waiting
+from ..phd_ops.pixels.geometry import bounding_box
+from ..phd_ops.pixels.masks import above
+from ..phd_ops.pixels.register import UNLIKE
+from ..phd_ops.pixels.stitch import Stitched
+from ..phd_ops.sentence import sentence
+from .ui import Message
+
+
+def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
+    """One image's entry in the node's report, for callers over the API."""
+    light, box = stitched.light, bounding_box(matte)
+    pixels_seen = 0 if box is None else int(np.count_nonzero(above(matte[box.slices], 0.5)))
+    gain = [1.0] * 3 if light is None or box is None else mean_gain(light.gain[box.slices], matte[box.slices])
+    # Without a subject, identity is undefined.
+    identity = stitched.identity if box is not None else None
+    sampled = identity if light is None else light.identity
+    return {
+        "gain": [round(value, 3) for value in gain],
+        "light_by": "none" if light is None else light.by,
+        "eased": None if light is None or light.eased is None else [round(value, 3) for value in light.eased],
+        "identity": None if identity is None else round(identity, 3),
+        "identity_of_sampled": None if sampled is None else round(sampled, 3),
+        "neglected": box is not None if light is None else light.neglected,
+        "suppressed": light is not None and light.suppressed,
+        "color_shift_pixels": stitched.shift.pixels,
+        "subject_pixels": pixels_seen,
+        "visible": pixels_seen > 0,
+        "empty": box is None,
+    }
+
+
+def mean_gain(gain: np.ndarray, matte: np.ndarray) -> list[float]:
+    """The mean of each channel of a gain [H,W,3], weighted by a subject's matte [H,W]; not empty."""
+    total = np.zeros(3)
+    for rows in bands(*matte.shape):
+        total += [float((gain[rows, :, channel] * matte[rows]).sum(dtype=np.float64)) for channel in range(3)]
+    return list(total / waiting(np.sum, matte, dtype=np.float64))
+
+
+def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:
+    """Light and identity of one finished image, as messages on the node."""
+    if stitched.light is not None:
+        messages = light_messages(report)
+    elif report.get("registration") == UNLIKE:
+        # Registration says that nothing of it was used, and why.
+        messages = []
+    elif matte.any():
+        messages = [Message(sentence("The model did not change the composite, so it is returned as it is."))]
+    elif stitched.used.any():
+        messages = [Message(sentence("No subject: the masked area shows the model's own pixels."))]
+    else:
+        text = sentence("The subject's mask is empty: the background passes through unchanged.")
+        messages = [Message(text, warning=True)]
+    shift = stitched.shift
+    if shift.pixels and color_fix > 0:
+        gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
+        offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
+        text = sentence(
+            "Color shift removed: {gain}; {offset} levels (red, green, blue), by {pixels} pixels.",
+            gain=gain,
+            offset=offset,
+            pixels=shift.pixels,
+        )
+        messages.append(Message(text))
+    return messages
+
+
+def light_messages(report: dict[str, Any]) -> list[Message]:
+    """How the light moved, and whether the subject stayed itself."""
+    red, green, blue = (f"{value:.2f}" for value in report["gain"])
+    own, sampled = report["identity"], report["identity_of_sampled"]
+    messages = [
+        Message(
+            sentence(
+                "Light on the subject: red ×{red}, green ×{green}, blue ×{blue}, estimated from {source}.",
+                red=red,
+                green=green,
+                blue=blue,
+                source=report["light_by"],
+            )
+        ),
+        Message(sentence("Identity {own:.2f} (the sampled image's: {sampled:.2f}).", own=own, sampled=sampled)),
+    ]
+    estimated, applied = (f"×{value:.2f}" for value in report["eased"] or (1, 1))
+    if estimated != applied:
+        text = sentence(
+            "The light was estimated to change by up to {estimated} and is eased there to {applied}.",
+            estimated=estimated,
+            applied=applied,
+        )
+        messages.append(Message(text))
+    if report["neglected"]:
+        text = sentence(
+            "The model left the subject as it was: raise denoise or inner steps, or check that the mask covers it."
+        )
+        messages.append(Message(text))
+    if report["suppressed"]:
+        text = sentence("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
+        messages.append(Message(text, warning=True))
+    return messages
