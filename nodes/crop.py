@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import comfy.latent_formats
 import comfy.sd
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from .checked import checked
 from .companions import Companions, with_companions
 from .crop_inputs import LEAST_SIDE, model_inputs, plain_inputs, scene_inputs, window_inputs
 from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item, pixels, stacked
+from .model_size import frames_for, model_size
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
@@ -34,42 +34,6 @@ Crop = io.Custom("PHD_CROP")
 IMAGES = ("composite", "reference")
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
-
-# The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
-CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
-         "SD_X4": 4, "ChromaRadiance": 1}  # fmt: skip
-# Video models, by their latent format: the side of a square with as many pixels as the frames that ComfyUI's own nodes
-# make for them, such as 832×480 for Wan 2.1 and 1280×704 for Wan 2.2 5B.
-VIDEO_SIDES = {"Wan21": 632, "Wan22": 949, "HunyuanVideo": 638, "LTXV": 627, "Mochi": 638, "Cosmos1CV8x8x8": 949}
-# Models of single images that share a video model's latent format.
-IMAGE_MODELS = ("qwen_image", "cosmos_predict2")
-
-
-def latent_grid(latent: comfy.latent_formats.LatentFormat, config: dict[str, Any]) -> int:
-    """What the sides of a model's images are multiples of: pixels per latent cell times cells per patch."""
-    cell = getattr(latent, "spacial_downscale_ratio", None) or CELLS.get(type(latent).__name__, 8)
-    if "model_channels" in config or "stable_cascade_stage" in config:
-        return int(cell)
-    # Transformers work on patches of cells, most of them on 2×2; those of videos are [frames, height, width].
-    patch = config.get("patch_size") or 2
-    return int(cell) * int(max(patch) if isinstance(patch, (list, tuple)) else patch)
-
-
-def model_size(model: Any) -> tuple[int, int]:
-    """The side in pixels of the square image that a MODEL was made for, and what its images' sides are multiples of."""
-    config = model.model.model_config
-    latent = model.get_model_object("latent_format")
-    multiple = latent_grid(latent, config.unet_config)
-    # Only the demo model has it; newer configurations give None for any name.
-    own = getattr(config, "image_side", None)
-    if own is not None:
-        return own, multiple
-    if isinstance(latent, comfy.latent_formats.SD15):
-        # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768.
-        return 768 if config.unet_config.get("context_dim") == 1024 else 512, multiple
-    if config.unet_config.get("image_model") not in IMAGE_MODELS:
-        return VIDEO_SIDES.get(type(latent).__name__, 1024), multiple
-    return 1024, multiple
 
 
 class PhDCrop(io.ComfyNode):
@@ -268,26 +232,6 @@ def context_boxes(
     common_batch(**{"composite" if sockets.get("image") is None else "image": composites}, context_mask=masks)
     boxes = (bounding_box(one, FAINT) for one in masks)
     return [None if box is None else box.moved(margins.left, margins.top) for box in boxes], resized
-
-
-def frames_for(vae: Any, count: int) -> tuple[int, list[Message]]:
-    """How many of `count` frames a VAE encodes: a video's take one and then groups of, say, four. And a message."""
-    if getattr(vae, "latent_dim", 2) != 3 or getattr(vae, "not_video", False):
-        return count, []
-    ratios = [getattr(vae, name, None) for name in ("downscale_ratio", "upscale_ratio")]
-    if not all(isinstance(ratio, tuple) and callable(ratio[0]) for ratio in ratios):
-        return count, []
-    down, up = (ratio[0] for ratio in ratios)  # type: ignore[index]  # of frames to latent frames, and back
-    kept = min(count, max(1, int(up(down(count)))))
-    if kept == count:
-        return count, []
-    text = sentence(
-        "This VAE needs 1 + {group}n frames: the last {cut} of {count} are left out.",
-        group=int(up(2) - up(1)),
-        count=count,
-        cut=count - kept,
-    )
-    return kept, [Message(text, warning=True)]
 
 
 def as_batch(value: Any) -> Any:

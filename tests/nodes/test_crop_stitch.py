@@ -339,8 +339,8 @@ def test_without_a_side_a_video_model_gets_as_many_pixels_as_its_own_frames():
     assert isinstance(config.latent_format, comfy.latent_formats.Wan21)
     # Qwen-Image has the same latents, and makes images.
     config.unet_config = {**config.unet_config, "image_model": "qwen_image"}
-    assert module("nodes.crop").model_size(wan)[0] == 1024
-    known = module("nodes.crop").VIDEO_SIDES
+    assert module("nodes.model_size").model_size(wan)[0] == 1024
+    known = module("nodes.model_size").VIDEO_SIDES
     assert all(getattr(comfy.latent_formats, name).latent_dimensions == 3 for name in known)
 
 
@@ -601,11 +601,11 @@ def test_a_whole_image_at_another_scale_is_taken(scene, sampled):
     [("SD15", 8), ("Flux", 16), ("Wan22", 32), ("LTXV", 64), ("HunyuanImage21", 64), ("SC_Prior", 84), ("SC_B", 8)],
 )
 def test_the_grid_is_the_latent_format_s(name, grid):
-    crops, config = module("nodes.crop"), {"model_channels": 320} if name == "SD15" else {}
+    sizes, config = module("nodes.model_size"), {"model_channels": 320} if name == "SD15" else {}
     latent = getattr(comfy.latent_formats, name)()
-    assert crops.latent_grid(latent, config) == grid
+    assert sizes.latent_grid(latent, config) == grid
     latent.spacial_downscale_ratio = 24
-    assert crops.latent_grid(latent, config) == (24 if config else 48)
+    assert sizes.latent_grid(latent, config) == (24 if config else 48)
 
 
 @pytest.mark.parametrize(
@@ -613,11 +613,11 @@ def test_the_grid_is_the_latent_format_s(name, grid):
     [({"patch_size": [1, 1]}, 32), ({"patch_size": (1, 2, 2)}, 64), ({"patch_size": 16}, 512)],
 )
 def test_the_grid_holds_whole_patches(config, grid):
-    assert module("nodes.crop").latent_grid(comfy.latent_formats.HunyuanImage21(), config) == grid
+    assert module("nodes.model_size").latent_grid(comfy.latent_formats.HunyuanImage21(), config) == grid
 
 
 def test_the_stages_of_cascade_have_their_own_grids():
-    crops = module("nodes.crop")
+    sizes = module("nodes.model_size")
     for name, grid in (("SC_Prior", 42), ("SC_B", 4)):
         latent = getattr(comfy.latent_formats, name)()
-        assert crops.latent_grid(latent, {"stable_cascade_stage": "c"}) == grid
+        assert sizes.latent_grid(latent, {"stable_cascade_stage": "c"}) == grid
