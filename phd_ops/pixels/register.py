@@ -137,22 +137,32 @@ class View:
     """A given image at a size that motion is looked for in.
 
     Attributes:
-        size: of the given image.
-        shade: the image, gray [h,w].
+        whole: the given image, gray [H,W].
+        small: that size.
         unchanged: bool [h,w], where nothing was to change.
     """
 
-    size: Size
-    shade: np.ndarray
+    whole: np.ndarray
+    small: Size
     unchanged: np.ndarray
 
     @classmethod
     def of(cls, shade: np.ndarray, changed: np.ndarray, side: int) -> "View":
         """Of the whole given image, gray [H,W], and what was to change [H,W]; its longer side is at most `side`."""
         check()
-        small = reduce(shade, Size.of(shade).reduced_to(side))
-        away = beyond((resize_mask(changed, *Size.of(small)) > 0.02).astype(np.float32), CLEAR)
-        return cls(Size.of(shade), small, away)
+        small = Size.of(shade).reduced_to(side)
+        away = beyond((resize_mask(changed, *small) > 0.02).astype(np.float32), CLEAR)
+        return cls(shade, small, away)
+
+    @property
+    def size(self) -> Size:
+        """Of the given image."""
+        return Size.of(self.whole)
+
+    @cached_property
+    def shade(self) -> np.ndarray:
+        """The given image at that size, gray [h,w]."""
+        return reduce(self.whole, self.small)
 
     @cached_property
     def structured(self) -> tuple[np.ndarray, np.ndarray]:
@@ -170,12 +180,12 @@ class View:
 
     @property
     def to_small(self) -> np.ndarray:
-        return scaling(self.size, Size.of(self.shade))
+        return scaling(self.size, self.small)
 
     def warped(self, returned: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The structure of a returned gray image, moved onto the view; and where it shows any, bool [h,w]."""
         check()
-        size, onto = Size.of(self.shade), joined(self.to_small, matrix)
+        size, onto = self.small, joined(self.to_small, matrix)
         seen = covered(Size.of(returned), onto, size)
         image, _ = structure(resample(returned, onto, size, cv2.BORDER_REPLICATE), seen)
         return image, seen > 0.5
