@@ -9,9 +9,10 @@ from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy
+from ..phd_ops.pixels.foreground import has_plain_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
@@ -228,9 +229,11 @@ def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
     common_batch(**of_scenes)
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
     used = range(min(frames, max(len(exemplars), len(mattes))))
-    # A clip's subject keeps its place in its own frame while its outline changes.
-    whole = joined_box([subject_box(item(mattes, number)) for number in used])
-    subjects = [replace(as_subject(item(exemplars, n), item(mattes, n)), clip_box=whole) for n in used]
+    subjects = [as_subject(item(exemplars, n), item(mattes, n)) for n in used]
+    # A clip's subject keeps its place in its own frame while its outline changes, and has a reference in all frames or
+    # in none.
+    whole, shown = joined_box([subject.box for subject in subjects]), all(one.has_surround for one in subjects)
+    subjects = [replace(subject, clip_box=whole, has_surround=shown) for subject in subjects]
     earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}
     return [
         Job(
@@ -327,7 +330,7 @@ def paste_image(
         share = visible_share(placement, subject.box.size, canvas.size)
         messages += [] if is_clip else [Message(placed_at(placement))]
         messages += hidden(shown, bool(pasted.matte.any()), share, where.least_visible(number))
-        if alone and not subject.is_cutout:
+        if alone and subject.has_surround:
             has_reference = True
             covered = canvas.warp_reference(subject, placement)
             # A clip's frames would each have a message of their own.
@@ -338,19 +341,24 @@ def paste_image(
             canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
     if not has_reference:
         copy(canvas.composite, canvas.reference)
-        messages += [no_reference(alone)] if placed else []
+        is_cutout = any(job.subjects[number].is_cutout for number in placed)
+        messages += [no_reference(alone, is_cutout)] if placed else []
     return placed, messages
 
 
-def no_reference(alone: bool) -> Message:
-    """What to say of a composite without a light reference, with one subject or with several."""
+def no_reference(alone: bool, is_cutout: bool) -> Message:
+    """What to say of a composite without a light reference: with several subjects, or one that has no surroundings."""
     shared = sentence(
         "With several subjects there is no light reference, so the light is estimated from the result alone."
     )
     cut_out = sentence(
         "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result alone."
     )
-    return Message(cut_out if alone else shared)
+    plain = sentence(
+        "Around the subject is one plain color, as in a cut-out, so there is no light reference: the light is "
+        "estimated from the result alone."
+    )
+    return Message((cut_out if is_cutout else plain) if alone else shared)
 
 
 def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:
@@ -484,5 +492,6 @@ def placement_lines(text: str | None) -> list[str]:
 
 def as_subject(exemplar: np.ndarray, matte: np.ndarray) -> Subject:
     """A subject of its exemplar [h,w,3 or 4]; with transparency it is a cut-out, which shows nothing around it."""
-    is_cutout = exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
-    return Subject(exemplar[..., :3], matte, is_cutout)
+    image, is_cutout = exemplar[..., :3], exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
+    # Load Image gives a cut-out's colors without its alpha.
+    return Subject(image, matte, is_cutout, has_surround=not is_cutout and not has_plain_surround(image, matte))

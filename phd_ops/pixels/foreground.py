@@ -26,6 +26,9 @@ OPAQUE_ENOUGH = 1 - 1e-5
 NEAR = 3.0
 # Colors that differ by less are the same: half a step of 8 bits.
 SAME_COLOR = 0.5 / 255
+# What is around a subject is plain if more than half of it is within so much of one color. It is looked at in about so
+# many rows or columns of the shorter side.
+PLAIN, PLAIN_GRID = 2 / 255, 128
 
 
 def times_alpha(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, list[Box]]:
@@ -260,6 +263,18 @@ def one_color(image: np.ndarray, matte: np.ndarray) -> np.ndarray | None:
             if np.abs(clear - color).max() > SAME_COLOR:
                 return None
     return color
+
+
+def has_plain_surround(image: np.ndarray, matte: np.ndarray) -> bool:
+    """Whether most of what is around a subject has one color, as where a cut-out lost its alpha: it shows no light.
+
+    False where the matte leaves nothing around the subject.
+    """
+    step = max(1, min(matte.shape) // PLAIN_GRID)
+    around = image[::step, ::step][matte[::step, ::step] == 0]
+    if len(around) == 0:
+        return False
+    return bool((np.abs(around - np.median(around, axis=0)).max(axis=1) <= PLAIN).mean() > 0.5)
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -38,12 +38,14 @@ class Subject:
         matte: [H,W].
         is_cutout: the image holds the subject's own colors at its soft edge and nothing around it, as images with
             alpha do. Otherwise the old background is taken out of the soft edge.
+        has_surround: what is around it in the exemplar shows its light.
         clip_box: of a clip's subject, the box in all its frames, which is placed instead of this frame's own.
     """
 
     image: np.ndarray
     matte: np.ndarray
     is_cutout: bool = False
+    has_surround: bool = True
     clip_box: Box | None = None
 
     @functools.cached_property

@@ -55,6 +55,15 @@ def test_a_cut_out_has_no_reference_and_gives_a_message():
     assert any("there is no light reference" in text for text in ran.text)
 
 
+@pytest.mark.parametrize("color", [0.0, 0.4, 1.0])
+def test_a_cut_out_that_lost_its_alpha_has_no_reference_either(color):
+    # As Load Image gives it: the colors alone, and a mask. Some colors go on beyond the edge.
+    shown = block(40, 50, 6, 11, 34, 39)[..., None] > 0
+    ran = paste(subject=torch.where(shown, EXEMPLAR, color))
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
+    assert any(text.startswith("Around the subject is one plain color") for text in ran.text)
+
+
 def test_a_mask_goes_before_alpha():
     rgba = torch.cat([EXEMPLAR, torch.ones(1, 40, 50, 1)], dim=-1)
     assert torch.equal(paste(subject=rgba, subject_mask=SUBJECT).values[MATTE], paste().values[MATTE])
