@@ -9,7 +9,7 @@ from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy
-from ..phd_ops.pixels.foreground import has_plain_surround
+from ..phd_ops.pixels.foreground import shows_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
@@ -355,8 +355,8 @@ def no_reference(alone: bool, is_cutout: bool) -> Message:
         "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result alone."
     )
     plain = sentence(
-        "Around the subject is one plain color, as in a cut-out, so there is no light reference: the light is "
-        "estimated from the result alone."
+        "Around the subject there is nothing, or one plain color, as in a cut-out, so there is no light reference: the "
+        "light is estimated from the result alone."
     )
     return Message((cut_out if is_cutout else plain) if alone else shared)
 
@@ -494,4 +494,4 @@ def as_subject(exemplar: np.ndarray, matte: np.ndarray) -> Subject:
     """A subject of its exemplar [h,w,3 or 4]; with transparency it is a cut-out, which shows nothing around it."""
     image, is_cutout = exemplar[..., :3], exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
     # Load Image gives a cut-out's colors without its alpha.
-    return Subject(image, matte, is_cutout, has_surround=not is_cutout and not has_plain_surround(image, matte))
+    return Subject(image, matte, is_cutout, has_surround=not is_cutout and shows_surround(image, matte))

@@ -265,16 +265,14 @@ def one_color(image: np.ndarray, matte: np.ndarray) -> np.ndarray | None:
     return color
 
 
-def has_plain_surround(image: np.ndarray, matte: np.ndarray) -> bool:
-    """Whether most of what is around a subject has one color, as where a cut-out lost its alpha: it shows no light.
-
-    False where the matte leaves nothing around the subject.
-    """
+def shows_surround(image: np.ndarray, matte: np.ndarray) -> bool:
+    """Whether an image shows its subject's surroundings, and so its light: not where the matte leaves nothing around
+    the subject, or most of that has one color, as in a cut-out that lost its alpha."""
     step = max(1, min(matte.shape) // PLAIN_GRID)
     around = image[::step, ::step][matte[::step, ::step] == 0]
     if len(around) == 0:
         return False
-    return bool((np.abs(around - np.median(around, axis=0)).max(axis=1) <= PLAIN).mean() > 0.5)
+    return bool((np.abs(around - np.median(around, axis=0)).max(axis=1) <= PLAIN).mean() <= 0.5)
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:

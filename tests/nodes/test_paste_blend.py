@@ -61,7 +61,15 @@ def test_a_cut_out_that_lost_its_alpha_has_no_reference_either(color):
     shown = block(40, 50, 6, 11, 34, 39)[..., None] > 0
     ran = paste(subject=torch.where(shown, EXEMPLAR, color))
     assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
-    assert any(text.startswith("Around the subject is one plain color") for text in ran.text)
+    assert any(text.startswith("Around the subject there is nothing, or one plain color") for text in ran.text)
+
+
+@pytest.mark.parametrize("alpha", [[], [torch.ones(1, 40, 50, 1)]], ids=["RGB and mask", "RGBA"])
+def test_an_image_that_is_all_subject_has_no_reference(alpha):
+    # All around it there would be its own mirror images.
+    ran = paste(subject=torch.cat([EXEMPLAR, *alpha], -1), subject_mask=torch.ones(1, 40, 50))
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
+    assert any(text.startswith("Around the subject there is nothing, or one plain color") for text in ran.text)
 
 
 def test_a_mask_goes_before_alpha():
