@@ -317,11 +317,14 @@ def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
 
 def sample_part(run: Run, part: Part, callback: Callable) -> torch.Tensor:
     """One run through ComfyUI."""
-    samples = part.samples
+    samples, noise = part.samples, part.noise
+    if run.widgets.method != PLAIN:
+        # The loops compute in the latent's type, and 16 bits do not hold what they divide by.
+        samples, noise = samples.float(), noise.float()
     mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
     sampled = comfy.sample.sample_custom(
         held_model(run, samples),
-        part.noise,
+        noise,
         run.widgets.cfg,
         part.sampler,
         run.sigmas,
