@@ -346,7 +346,8 @@ def held_subject(options: Options, scene: torch.Tensor) -> torch.Tensor | None:
     """Where an identity anchor holds. All of the noise mask would include the ring, and with it the old light."""
     if options.subject_matte is None or options.anchor_strength <= 0:
         return None
-    return subject_share(options.subject_matte, scene)
+    share = subject_share(options.subject_matte, scene)
+    return share.expand(len(scene), *share.shape[1:])
 
 
 def held_model(run: Run, samples: torch.Tensor) -> Any:
