@@ -131,6 +131,8 @@ class PhDPasteBlend(io.ComfyNode):
         if paste is not None:
             background, earlier = chained(paste, background, earlier)
         of_scenes, messages = read_scenes(background, earlier)
+        if paste is not None:
+            of_scenes["reference"] = paste.reference.numpy()
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
         start = Placement(x, y, size, rotation, flip)
         clip, of_clip = read_clip(keyframes, track, of_scenes | of_subjects, start)
@@ -162,11 +164,13 @@ class Job:
         scene: [H,W,3], of the given values, which may lie outside 0..1.
         earlier: the masks of an earlier paste, by the names of their inputs; both, one or none.
         subjects: what is pasted, the first one at the back, by its number in the batch.
+        reference: the earlier paste's light reference, [H,W,3].
     """
 
     scene: np.ndarray
     earlier: dict[str, np.ndarray]
     subjects: dict[int, Subject]
+    reference: np.ndarray | None = None
 
 
 def chained(
@@ -206,7 +210,6 @@ def read_subjects(
 
 def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[Job]:
     """Pairs scenes with subjects: each scene with all of them, or item by item, where one item serves all."""
-    scenes, earlier = of_scenes["background"], {name: of_scenes[name] for name in EARLIER if name in of_scenes}
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
     if paste_into_one:
         numbers = range(common_batch(**of_subjects))
@@ -215,13 +218,15 @@ def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[
         pairs = [(number, [number]) for number in range(common_batch(**of_scenes, **of_subjects))]
     subjects = [as_subject(item(exemplars, n), item(mattes, n)) for n in range(max(len(exemplars), len(mattes)))]
     return [
-        Job(
-            item(scenes, scene),
-            {name: item(masks, scene) for name, masks in earlier.items()},
-            {number: item(subjects, number) for number in numbers},
-        )
-        for scene, numbers in pairs
+        make_job(of_scenes, scene, {number: item(subjects, number) for number in numbers}) for scene, numbers in pairs
     ]
+
+
+def make_job(of_scenes: dict, scene: int, subjects: dict[int, Subject]) -> Job:
+    """The job of pasting subjects into the scene of that number."""
+    own = {name: item(batch, scene) for name, batch in of_scenes.items()}
+    earlier = {name: own[name] for name in EARLIER if name in own}
+    return Job(own["background"], earlier, subjects, own.get("reference"))
 
 
 def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
@@ -234,15 +239,7 @@ def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
     # in none.
     whole, shown = joined_box([subject.box for subject in subjects]), all(one.has_surround for one in subjects)
     subjects = [replace(subject, clip_box=whole, has_surround=shown) for subject in subjects]
-    earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}
-    return [
-        Job(
-            item(of_scenes["background"], frame),
-            {name: item(masks, frame) for name, masks in earlier.items()},
-            {frame: subjects[min(frame, used[-1])]},
-        )
-        for frame in range(frames)
-    ]
+    return [make_job(of_scenes, frame, {frame: subjects[min(frame, used[-1])]}) for frame in range(frames)]
 
 
 def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> None:
@@ -307,7 +304,7 @@ def paste_image(
         canvas.masks.start(earlier_subjects, earlier_inpaint, options.ring)
     # A subject whose mask is empty is not pasted, and does not share the surround of another one.
     alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
-    placed, messages, has_reference = {}, [], False
+    placed, messages, has_reference, seen = {}, [], False, False
     is_clip = where.clip is not None and where.clip.frames > 1
     untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, subject in job.subjects.items():
@@ -329,7 +326,9 @@ def paste_image(
                 untouched[rows] &= pasted.matte[rows] == 0
         share = visible_share(placement, subject.box.size, canvas.size)
         messages += [] if is_clip else [Message(placed_at(placement))]
-        messages += hidden(shown, bool(pasted.matte.any()), share, where.least_visible(number))
+        is_seen = bool(pasted.matte.any())
+        seen |= is_seen
+        messages += hidden(shown, is_seen, share, where.least_visible(number))
         if alone and subject.has_surround:
             has_reference = True
             covered = canvas.warp_reference(subject, placement)
@@ -339,7 +338,10 @@ def paste_image(
         # Blending needs 0..1. Pixels that it did not touch get their original values back, NaN included.
         for rows in bands(*job.scene.shape[:2]):
             canvas.composite[rows][untouched[rows]] = job.scene[rows][untouched[rows]]
-    if not has_reference:
+    if not seen and job.reference is not None and where.clip is None:
+        # Nothing was added to the earlier paste. (A clip has a reference in all frames or in none.)
+        copy(job.reference, canvas.reference)
+    elif not has_reference:
         copy(canvas.composite, canvas.reference)
         is_cutout = any(job.subjects[number].is_cutout for number in placed)
         messages += [no_reference(alone, is_cutout)] if placed else []

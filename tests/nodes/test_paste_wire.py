@@ -179,6 +179,14 @@ def test_stitch_needs_no_vae_for_a_latent_that_brings_its_own(cropped, demo):
     assert torch.equal(without[0], run_node("PhDStitch", crop=crop, latent=latent, vae=demo["vae"]).values[0])
 
 
+@pytest.mark.parametrize("changes", [{"subject_mask": torch.zeros(1, 60, 60)}, {"x": 3.0}], ids=["empty", "outside"])
+def test_a_subject_that_is_not_seen_leaves_an_earlier_paste_its_light_reference(changes):
+    first = paste(x=0.3, size=0.3)[0]
+    second = paste(None, paste=first, **changes)[0]
+    for name in ("composite", "reference", "subject_matte", "harmonize_mask"):
+        assert torch.equal(getattr(second, name), getattr(first, name))
+
+
 def test_a_cut_out_takes_its_light_from_the_result_alone(demo):
     """The composite in place of a reference would say that no light differs."""
     alpha = torch.cat([EXEMPLAR, SUBJECT[..., None]], -1)
