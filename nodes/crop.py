@@ -300,6 +300,9 @@ def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[Paste
     connected = {name: as_batch(value) for name, value in given.items() if value is not None}
     if paste is not None:
         check_socket("paste", paste, PastedScenes, sentence("the paste of Paste & Blend"))
+        if "inpaint_mask" in connected and "harmonize_mask" not in connected:
+            # What is inpainted beyond the paste's own ring may change too, or Stitch would leave it out.
+            connected["harmonize_mask"] = with_inpainted(paste, connected["inpaint_mask"])
         changed = replace(paste, **connected) if connected else paste
         return changed, {name: getattr(changed, name) for name in given}
     for name in ("composite", "inpaint_mask", "harmonize_mask"):
@@ -312,6 +315,15 @@ def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[Paste
                 )
             )
     return None, given
+
+
+def with_inpainted(paste: PastedScenes, inpaint_mask: torch.Tensor) -> torch.Tensor:
+    """What may change in a paste, [B,H,W], and what is inpainted by another mask than its own."""
+    harmonizes = paste.harmonize_mask.numpy()
+    inpaints, _ = as_masks(inpaint_mask, paste.composite.numpy(), "inpaint_mask")
+    count = common_batch(paste=harmonizes, inpaint_mask=inpaints)
+    pairs = ((item(harmonizes, index), item(inpaints, index)) for index in range(count))
+    return as_tensor([by_bands(np.maximum, *pair) for pair in pairs])
 
 
 def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Message]]:

@@ -179,6 +179,18 @@ def test_stitch_needs_no_vae_for_a_latent_that_brings_its_own(cropped, demo):
     assert torch.equal(without[0], run_node("PhDStitch", crop=crop, latent=latent, vae=demo["vae"]).values[0])
 
 
+@pytest.mark.parametrize("size", [(120, 160), (60, 80)])
+def test_an_inpaint_mask_that_was_grown_may_change_all_of_it(size, demo):
+    pasted = paste(size=0.2)[0]
+    # It goes well beyond the paste's own ring, and over the subject.
+    grown = block(*size, *(side // 6 for side in size), *(5 * side // 6 for side in size))
+    crop, _, inpaint, harmonize, *_ = run_node("PhDCrop", paste=pasted, inpaint_mask=grown, side=64).values
+    assert torch.equal(harmonize, torch.maximum(harmonize, inpaint)) and inpaint.any()
+    whole = crop.pasted.harmonize_mask
+    assert whole.shape == pasted.harmonize_mask.shape and (whole >= pasted.harmonize_mask).all()
+    assert (whole[:, 25:95, 30:130] == 1).all() and not whole[:, :15].any()
+
+
 @pytest.mark.parametrize("changes", [{"subject_mask": torch.zeros(1, 60, 60)}, {"x": 3.0}], ids=["empty", "outside"])
 def test_a_subject_that_is_not_seen_leaves_an_earlier_paste_its_light_reference(changes):
     first = paste(x=0.3, size=0.3)[0]
