@@ -329,7 +329,8 @@ def paste_image(
         is_seen = bool(pasted.matte.any())
         seen |= is_seen
         messages += hidden(shown, is_seen, share, where.least_visible(number))
-        if alone and subject.has_surround:
+        # Stitch compares what the model made of composite and reference: other colors would count as light.
+        if alone and subject.has_surround and options.keeps_colors:
             has_reference = True
             covered = canvas.warp_reference(subject, placement)
             # A clip's frames would each have a message of their own.
@@ -343,24 +344,32 @@ def paste_image(
         copy(job.reference, canvas.reference)
     elif not has_reference:
         copy(canvas.composite, canvas.reference)
-        is_cutout = any(job.subjects[number].is_cutout for number in placed)
-        messages += [no_reference(alone, is_cutout)] if placed else []
+        messages += [no_reference([job.subjects[number] for number in placed], alone)] if placed else []
     return placed, messages
 
 
-def no_reference(alone: bool, is_cutout: bool) -> Message:
-    """What to say of a composite without a light reference: with several subjects, or one that has no surroundings."""
-    shared = sentence(
-        "With several subjects there is no light reference, so the light is estimated from the result alone."
-    )
-    cut_out = sentence(
-        "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result alone."
-    )
-    plain = sentence(
-        "Around the subject there is nothing, or one plain color, as in a cut-out, so there is no light reference: the "
-        "light is estimated from the result alone."
-    )
-    return Message((cut_out if is_cutout else plain) if alone else shared)
+def no_reference(placed: list[Subject], alone: bool) -> Message:
+    """What to say of a composite without a light reference: with several subjects, or one `alone`."""
+    if not alone:
+        text = sentence(
+            "With several subjects there is no light reference, so the light is estimated from the result alone."
+        )
+    elif any(subject.is_cutout for subject in placed):
+        text = sentence(
+            "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result "
+            "alone."
+        )
+    elif not all(subject.has_surround for subject in placed):
+        text = sentence(
+            "Around the subject there is nothing, or one plain color, as in a cut-out, so there is no light reference: "
+            "the light is estimated from the result alone."
+        )
+    else:
+        text = sentence(
+            "color_match or a Poisson blend gives the subject other colors than the exemplar has, so there is no light "
+            "reference: the light is estimated from the result alone."
+        )
+    return Message(text)
 
 
 def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:

@@ -71,6 +71,11 @@ class PasteOptions:
     color_match: float = 0.0
     ring: int = 24
 
+    @property
+    def keeps_colors(self) -> bool:
+        """Whether the subject has its own colors in the composite."""
+        return self.color_match == 0 and self.blend in ("alpha", "multi-band")
+
 
 PLAIN_PASTE = PasteOptions()
 

@@ -64,6 +64,14 @@ def test_a_cut_out_that_lost_its_alpha_has_no_reference_either(color):
     assert any(text.startswith("Around the subject there is nothing, or one plain color") for text in ran.text)
 
 
+@pytest.mark.parametrize("changes", [{"color_match": 0.5}, {"blend": "Poisson"}, {"blend": "Poisson mixed"}])
+def test_a_subject_that_got_other_colors_has_no_reference(changes):
+    # What the model makes of the reference has the old colors: the new ones would count as light, and once more.
+    ran = paste(**changes)
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
+    assert any(text.startswith("color_match or a Poisson blend gives the subject other colors") for text in ran.text)
+
+
 @pytest.mark.parametrize("alpha", [[], [torch.ones(1, 40, 50, 1)]], ids=["RGB and mask", "RGBA"])
 def test_an_image_that_is_all_subject_has_no_reference(alpha):
     # All around it there would be its own mirror images.
