@@ -9,7 +9,7 @@ from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
 from ..phd_ops.interrupt import bands, by_bands, copy
-from ..phd_ops.pixels.foreground import shows_surround
+from ..phd_ops.pixels.foreground import is_photo, shows_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
@@ -502,7 +502,10 @@ def placement_lines(text: str | None) -> list[str]:
 
 
 def as_subject(exemplar: np.ndarray, matte: np.ndarray) -> Subject:
-    """A subject of its exemplar [h,w,3 or 4]; with transparency it is a cut-out, which shows nothing around it."""
-    image, is_cutout = exemplar[..., :3], exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
+    """A subject of its exemplar [h,w,3 or 4]. With transparency it is a cut-out, which shows nothing around it, unless
+    it is a photo all the same.
+    """
+    image, has_alpha = exemplar[..., :3], exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
+    is_cutout = has_alpha and not is_photo(image, matte)
     # Load Image gives a cut-out's colors without its alpha.
     return Subject(image, matte, is_cutout, has_surround=not is_cutout and shows_surround(image, matte))

@@ -64,6 +64,16 @@ def test_a_cut_out_that_lost_its_alpha_has_no_reference_either(color):
     assert any(text.startswith("Around the subject there is nothing, or one plain color") for text in ran.text)
 
 
+def test_a_photo_with_alpha_is_pasted_as_the_photo_with_its_mask():
+    # As many segmenters give it: what is around the subject is still there, and mixed into its soft edge.
+    soft = torch.nn.functional.avg_pool2d(SUBJECT[None], 5, 1, 2)[0]
+    photo = EXEMPLAR * soft[..., None] + make_image(40, 50, seed=9).flip(2) * (1 - soft[..., None])
+    by_alpha, by_mask = paste(subject=torch.cat([photo, soft[..., None]], -1)), paste(subject=photo, subject_mask=soft)
+    for slot in (COMPOSITE, REFERENCE, MATTE):
+        assert torch.equal(by_alpha.values[slot], by_mask.values[slot])
+    assert not torch.equal(by_alpha.values[REFERENCE], by_alpha.values[COMPOSITE])
+
+
 @pytest.mark.parametrize("changes", [{"color_match": 0.5}, {"blend": "Poisson"}, {"blend": "Poisson mixed"}])
 def test_a_subject_that_got_other_colors_has_no_reference(changes):
     # What the model makes of the reference has the old colors: the new ones would count as light, and once more.
