@@ -199,6 +199,17 @@ def test_a_subject_that_is_not_seen_leaves_an_earlier_paste_its_light_reference(
         assert torch.equal(getattr(second, name), getattr(first, name))
 
 
+def test_a_second_harmonizing_goes_on_from_the_sampled_reference(cropped, demo):
+    _, (*_, latent) = cropped
+    first, reference, _ = sample("PhDHarmonizeSampler", demo, latent)
+    again = {"seed": 2, "denoise": 0.5}
+    by_wire = sample("PhDHarmonizeSampler", demo, first, **again)
+    by_hand = sample("PhDHarmonizeSampler", demo, first, reference_latent=reference, **again)
+    for ours, theirs in zip(by_wire[:2], by_hand[:2], strict=True):
+        assert torch.equal(ours["samples"], theirs["samples"])
+    assert torch.equal(by_wire[0][KEY].sampled_reference, by_hand[1]["samples"])
+
+
 def test_a_cut_out_takes_its_light_from_the_result_alone(demo):
     """The composite in place of a reference would say that no light differs."""
     alpha = torch.cat([EXEMPLAR, SUBJECT[..., None]], -1)
