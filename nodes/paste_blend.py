@@ -1,6 +1,6 @@
 """PhDPasteBlend: pastes subjects into scenes, and gives the masks of what may change around them."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..phd_ops.interrupt import bands, by_bands, copy
 from ..phd_ops.pixels.foreground import is_photo, shows_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
 from ..phd_ops.pixels.masks import stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
@@ -234,11 +234,12 @@ def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
     common_batch(**of_scenes)
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
     used = range(min(frames, max(len(exemplars), len(mattes))))
-    subjects = [as_subject(item(exemplars, n), item(mattes, n)) for n in used]
-    # A clip's subject keeps its place in its own frame while its outline changes, and has a reference in all frames or
-    # in none.
-    whole, shown = joined_box([subject.box for subject in subjects]), all(one.has_surround for one in subjects)
-    subjects = [replace(subject, clip_box=whole, has_surround=shown) for subject in subjects]
+    # A few frames tell for all whether it is a cut-out and has a reference, so that neither flickers.
+    few = [as_subject(item(exemplars, n), item(mattes, n)) for n in {used[0], used[len(used) // 2], used[-1]}]
+    is_cutout, has_surround = any(one.is_cutout for one in few), all(one.has_surround for one in few)
+    # A clip's subject keeps its place in its own frame while its outline changes.
+    whole = joined_box([subject_box(item(mattes, n)) for n in used])
+    subjects = [Subject(item(exemplars, n)[..., :3], item(mattes, n), is_cutout, has_surround, whole) for n in used]
     return [make_job(of_scenes, frame, {frame: subjects[min(frame, used[-1])]}) for frame in range(frames)]
 
 
