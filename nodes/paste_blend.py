@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..phd_ops.interrupt import bands, by_bands, copy
 from ..phd_ops.pixels.foreground import is_photo, shows_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, random_placement, visible_share
-from ..phd_ops.pixels.masks import stabilize
+from ..phd_ops.pixels.masks import looks_inverted, stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
@@ -458,6 +458,14 @@ def clip_on_canvas(scenes: list[np.ndarray]) -> dict[str, Any]:
     return {"clip": {"frames": len(scenes), "scenes": stored}}
 
 
+def inverted_mask() -> Message:
+    text = sentence(
+        "subject_mask looks inverted: it covers the border of its image, and not the middle. 1 (white) must be the "
+        "subject: put Invert Mask before it."
+    )
+    return Message(text, warning=True)
+
+
 def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np.ndarray, list[Message]]:
     """The subjects' mattes [B,h,w]: mask or alpha, or the lesser of both, as what is transparent has no color."""
     has_alpha, messages = exemplars.shape[-1] == 4, []
@@ -467,6 +475,7 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
         mattes = exemplars[..., 3]
     else:
         mattes, messages = as_masks(mask, exemplars, "subject_mask")
+        messages += by_image([[inverted_mask()] if looks_inverted(matte) else [] for matte in mattes])
         if has_alpha:
             count = common_batch(subject=exemplars, subject_mask=mattes)
             pairs = ((item(mattes, index), item(exemplars, index)[..., 3]) for index in range(count))

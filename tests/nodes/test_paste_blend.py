@@ -95,6 +95,17 @@ def test_a_mask_goes_before_alpha():
     assert torch.equal(paste(subject=rgba, subject_mask=SUBJECT).values[MATTE], paste().values[MATTE])
 
 
+def test_an_inverted_mask_is_warned_of():
+    ran = paste(subject_mask=1 - SUBJECT)
+    warning = "subject_mask looks inverted: it covers the border of its image, and not the middle."
+    assert any(text.startswith(warning) for text in ran.execution.outputs["node"]["phd_warnings"])
+    # A subject that the frame cuts off on one side, and one that fills its image, are none.
+    for mask in (SUBJECT, block(40, 50, 10, 0, 40, 50), torch.ones(1, 40, 50)):
+        assert not any("inverted" in text for text in paste(subject_mask=mask).text)
+    both = paste(subject=EXEMPLAR.repeat(2, 1, 1, 1), subject_mask=torch.cat([SUBJECT, 1 - SUBJECT]))
+    assert any(text.startswith("Image 2: subject_mask looks inverted") for text in both.text)
+
+
 def test_an_empty_mask_passes_the_scene_through():
     ran = paste(subject_mask=torch.zeros(1, 40, 50))
     assert torch.equal(ran.values[COMPOSITE], SCENE)
