@@ -199,6 +199,23 @@ def test_a_subject_that_is_not_seen_leaves_an_earlier_paste_its_light_reference(
         assert torch.equal(getattr(second, name), getattr(first, name))
 
 
+def test_a_composite_in_other_colors_leaves_out_the_paste_s_light_reference(demo):
+    pasted = paste()[0]
+    for composite, is_kept in (((pasted.composite + 0.001).clamp(0, 1), True), (pasted.composite**1.3, False)):
+        ran = run_node("PhDCrop", paste=pasted, composite=composite, side=64)
+        crop = ran.values[0]
+        assert torch.equal(crop.pasted.reference, pasted.reference if is_kept else composite)
+        assert any("in other colors than the paste" in text for text in ran.text) != is_kept
+
+
+def test_a_retouched_composite_of_a_cut_out_has_no_light_reference_either(demo):
+    pasted = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], -1), subject_mask=None)[0]
+    retouched = pasted.composite.clone()
+    retouched[:, 26:32, 70:80] = 0
+    ran = run_node("PhDCrop", paste=pasted, composite=retouched, model=demo["model"], vae=demo["vae"], side=64)
+    assert ran.values[6][KEY].reference is None and not any("in other colors" in text for text in ran.text)
+
+
 def test_a_second_harmonizing_goes_on_from_the_sampled_reference(cropped, demo):
     _, (*_, latent) = cropped
     first, reference, _ = sample("PhDHarmonizeSampler", demo, latent)
