@@ -18,7 +18,7 @@ from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, Cro
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
 from ..phd_ops.pixels.masks import FAINT, resize_mask
 from ..phd_ops.pixels.moving_window import moving_window, out_of_line
-from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes
+from ..phd_ops.pixels.pasted_scenes import PasteCrop, PastedScenes, are_equal
 from ..phd_ops.pixels.resample import AUTO, RESAMPLERS, resize
 from ..phd_ops.pixels.resizings import STRETCHED
 from ..phd_ops.sentence import sentence
@@ -32,8 +32,14 @@ from .validate import check_choice, check_socket
 
 Crop = io.Custom("PHD_CROP")
 IMAGES = ("composite", "reference")
+# The mean difference from which on the colors of two subjects are others.
+OTHER_COLORS = 2 / 255
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
+NO_REFERENCE = sentence(
+    "composite shows the subject in other colors than the paste, so that the paste's light reference is left out: the "
+    "light is estimated from the result alone."
+)
 
 
 class PhDCrop(io.ComfyNode):
@@ -102,11 +108,12 @@ class PhDCrop(io.ComfyNode):
         given = {name: sockets.get(name) for name in SCENE_PARTS}
         pasted, resized = plain_scenes(sockets, margins)
         check_extension(margins, sockets)
-        pasted, given = with_paste(sockets.get("paste") if pasted is None else pasted, given)
+        pasted, given, left = with_paste(sockets.get("paste") if pasted is None else pasted, given)
         if pasted is not None and any(margins):
             pasted = pasted.extended(margins)
             given = {name: getattr(pasted, name) for name in given}
         batches, messages = read_scenes(given)
+        messages += left
         kept, kept_resized = context_boxes(sockets, batches["composite"], margins)
         count, left_out = frames_for(vae, common_batch(**batches))
         if left_out:
@@ -239,13 +246,22 @@ def as_batch(value: Any) -> Any:
     return value[None] if isinstance(value, torch.Tensor) and value.ndim == 2 else value
 
 
-def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[PastedScenes | None, dict[str, Any]]:
-    """The connected inputs by name, and the paste's in place of those that are not; and the paste with all of them."""
+def with_paste(
+    paste: PastedScenes | None, given: dict[str, Any]
+) -> tuple[PastedScenes | None, dict[str, Any], list[Message]]:
+    """The paste with all connected inputs; these by name, and the paste's in place of those that are not; messages."""
+    messages: list[Message] = []
     connected = {name: as_batch(value) for name, value in given.items() if value is not None}
     if paste is not None:
         check_socket("paste", paste, PastedScenes, sentence("the paste of Paste & Blend"))
+        if "inpaint_mask" in connected and "harmonize_mask" not in connected:
+            # What is inpainted beyond the paste's own ring may change too, or Stitch would leave it out.
+            connected["harmonize_mask"] = with_inpainted(paste, connected["inpaint_mask"])
+        if "composite" in connected and "reference" not in connected:
+            connected["reference"], left_out = references_for(paste, connected["composite"])
+            messages = [Message(NO_REFERENCE)] if left_out else []
         changed = replace(paste, **connected) if connected else paste
-        return changed, {name: getattr(changed, name) for name in given}
+        return changed, {name: getattr(changed, name) for name in given}, messages
     for name in ("composite", "inpaint_mask", "harmonize_mask"):
         if given[name] is None:
             raise ValueError(
@@ -255,7 +271,35 @@ def with_paste(paste: PastedScenes | None, given: dict[str, Any]) -> tuple[Paste
                     name=name,
                 )
             )
-    return None, given
+    return None, given, messages
+
+
+def references_for(paste: PastedScenes, composite: Any) -> tuple[torch.Tensor, bool]:
+    """The light references for another composite than the paste's, and whether any was left out.
+
+    Against its reference, a subject in other colors would count as in other light. The composite stands in for a
+    reference that is not there.
+    """
+    if not isinstance(composite, torch.Tensor) or composite.shape[:3] != paste.composite.shape[:3]:
+        # What does not fit is refused later.
+        return paste.reference, False
+    references, left_out, count = [], False, len(composite)
+    parts = (batch.expand(count, *batch.shape[1:]) for batch in (paste.reference, paste.composite, paste.subject_matte))
+    for image, own, before, matte in zip(composite[..., :3].cpu().float(), *parts, strict=True):
+        is_other = bool((image - before)[matte > 0.99].abs().mean() > OTHER_COLORS)
+        is_there = not are_equal(own, before)
+        left_out |= is_there and is_other
+        references.append(own if is_there and not is_other else image)
+    return torch.stack(references), left_out
+
+
+def with_inpainted(paste: PastedScenes, inpaint_mask: torch.Tensor) -> torch.Tensor:
+    """What may change in a paste, [B,H,W], and what is inpainted by another mask than its own."""
+    harmonizes = paste.harmonize_mask.numpy()
+    inpaints, _ = as_masks(inpaint_mask, paste.composite.numpy(), "inpaint_mask")
+    count = common_batch(paste=harmonizes, inpaint_mask=inpaints)
+    pairs = ((item(harmonizes, index), item(inpaints, index)) for index in range(count))
+    return as_tensor([by_bands(np.maximum, *pair) for pair in pairs])
 
 
 def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Message]]:

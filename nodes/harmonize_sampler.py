@@ -118,11 +118,12 @@ class PhDHarmonizeSampler(io.ComfyNode):
         num_seeds: int = Options.num_seeds,
         **widgets: Any,
     ) -> io.NodeOutput:
-        scene = checked_samples(model, latent, "latent")
+        scene, sampled_before = checked_samples(model, latent, "latent"), None
         with gathered() as messages:
             held = companions_of(latent)
             if held is not None:
                 subject_matte = held.subject_matte if subject_matte is None else subject_matte
+                sampled_before = latent_or(None, held.sampled_reference) if reference_latent is None else None
                 reference_latent = latent_or(reference_latent, held.reference)
                 if held.original is not None and held.original.shape == scene.shape:
                     original_latent = latent_or(original_latent, held.original)
@@ -143,6 +144,9 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 lacking = without_reference(checked_like(model, reference_latent, scene, "reference_latent"), original)
             if lacking.all():
                 reference_latent = None
+            elif reference_latent is not None and sampled_before is not None:
+                # Of a latent that was harmonized before, the reference goes on from there as well.
+                reference_latent = sampled_before
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
             options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
             runs = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)

@@ -15,6 +15,8 @@ from .ui import Message
 from .validate import check_socket
 
 Item = TypeVar("Item")
+# The size of Load Image's mask for a file without transparency.
+NO_ALPHA = Size(64, 64)
 
 
 def pixels(size: Size) -> str:
@@ -74,13 +76,32 @@ def as_masks(mask: torch.Tensor, like: np.ndarray, name: str) -> tuple[np.ndarra
     masks, size = named_mask(mask, name).numpy(), Size.of(like[0])
     if Size.of(masks[0]) == size:
         return masks, []
+    resized = np.stack([resize_mask(item, *size) for item in masks])
+    if Size.of(masks[0]) == NO_ALPHA and masks.min() == masks.max():
+        # It says nothing of the size of the image, and much about its file.
+        return resized, [Message(of_no_alpha(name, empty=masks.max() == 0), warning=True)]
     text = sentence(
         "{name} is {own_size} and was resized to its image's {size}.",
         name=name,
         own_size=pixels(Size.of(masks[0])),
         size=pixels(size),
     )
-    return np.stack([resize_mask(item, *size) for item in masks]), [Message(text)]
+    return resized, [Message(text)]
+
+
+def of_no_alpha(name: str, *, empty: bool) -> str:
+    """What to say of Load Image's mask of a file without transparency, as it is or inverted."""
+    if empty:
+        return sentence(
+            "{name} is empty: Load Image gives such a mask for a file without transparency. If the file itself is the "
+            "mask, use Load Image (as Mask) with channel red.",
+            name=name,
+        )
+    return sentence(
+        "{name} is 1 everywhere: its image has no transparency, so that Invert Mask marks all of it. Connect a real "
+        "mask, such as from Segment or the mask editor.",
+        name=name,
+    )
 
 
 def common_batch(**batches: Sequence | np.ndarray) -> int:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..phd_ops.interrupt import by_bands
 from ..phd_ops.pixels.geometry import Placement, Size
-from ..phd_ops.pixels.masks import stabilize
+from ..phd_ops.pixels.masks import looks_inverted, stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
@@ -19,7 +19,7 @@ from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_r
 from .paste_inputs import PLACEMENTS, START, paste_inputs, paste_outputs
 from .paste_jobs import EARLIER, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
 from .subject_places import NOT_PLACED, RandomPlacement, SubjectPlaces, placement_lines
-from .ui import HAS_UI, Message, listening_page, outlined, preview, show, store_preview
+from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
 
 # So many frames of a clip the placement editor shows.
@@ -76,6 +76,8 @@ class PhDPasteBlend(io.ComfyNode):
         if paste is not None:
             background, earlier = chained(paste, background, earlier)
         of_scenes, messages = read_scenes(background, earlier)
+        if paste is not None:
+            of_scenes["reference"] = paste.reference.numpy()
         of_subjects, notes = read_subjects(subject, subject_mask, lines)
         start = Placement(x, y, size, rotation, flip)
         clip, of_clip = read_clip(keyframes, track, of_scenes | of_subjects, start)
@@ -196,6 +198,14 @@ def clip_on_canvas(scenes: list[np.ndarray]) -> dict[str, Any]:
     return {"clip": {"frames": len(scenes), "scenes": stored}}
 
 
+def inverted_mask() -> Message:
+    text = sentence(
+        "subject_mask looks inverted: it covers the border of its image, and not the middle. 1 (white) must be the "
+        "subject: put Invert Mask before it."
+    )
+    return Message(text, warning=True)
+
+
 def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np.ndarray, list[Message]]:
     """The subjects' mattes [B,h,w]: mask or alpha, or the lesser of both, as what is transparent has no color."""
     has_alpha, messages = exemplars.shape[-1] == 4, []
@@ -205,6 +215,7 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
         mattes = exemplars[..., 3]
     else:
         mattes, messages = as_masks(mask, exemplars, "subject_mask")
+        messages += by_image([[inverted_mask()] if looks_inverted(matte) else [] for matte in mattes])
         if has_alpha:
             count = common_batch(subject=exemplars, subject_mask=mattes)
             pairs = ((item(mattes, index), item(exemplars, index)[..., 3]) for index in range(count))

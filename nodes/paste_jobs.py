@@ -1,11 +1,12 @@
 """The composites of PhDPasteBlend: what goes into each of them, and how it is made."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from comfy.utils import ProgressBar
 
 from ..phd_ops.interrupt import bands, copy
+from ..phd_ops.pixels.foreground import is_photo, shows_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, visible_share
 from ..phd_ops.pixels.paste import Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.sentence import sentence
@@ -27,16 +28,17 @@ class Job:
         scene: [H,W,3], of the given values, which may lie outside 0..1.
         earlier: the masks of an earlier paste, by the names of their inputs; both, one or none.
         subjects: what is pasted, the first one at the back, by its number in the batch.
+        reference: the earlier paste's light reference, [H,W,3].
     """
 
     scene: np.ndarray
     earlier: dict[str, np.ndarray]
     subjects: dict[int, Subject]
+    reference: np.ndarray | None = None
 
 
 def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[Job]:
     """Pairs scenes with subjects: each scene with all of them, or item by item, where one item serves all."""
-    scenes, earlier = of_scenes["background"], {name: of_scenes[name] for name in EARLIER if name in of_scenes}
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
     if paste_into_one:
         numbers = range(common_batch(**of_subjects))
@@ -45,13 +47,15 @@ def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[
         pairs = [(number, [number]) for number in range(common_batch(**of_scenes, **of_subjects))]
     subjects = [as_subject(item(exemplars, n), item(mattes, n)) for n in range(max(len(exemplars), len(mattes)))]
     return [
-        Job(
-            item(scenes, scene),
-            {name: item(masks, scene) for name, masks in earlier.items()},
-            {number: item(subjects, number) for number in numbers},
-        )
-        for scene, numbers in pairs
+        make_job(of_scenes, scene, {number: item(subjects, number) for number in numbers}) for scene, numbers in pairs
     ]
+
+
+def make_job(of_scenes: dict, scene: int, subjects: dict[int, Subject]) -> Job:
+    """The job of pasting subjects into the scene of that number."""
+    own = {name: item(batch, scene) for name, batch in of_scenes.items()}
+    earlier = {name: own[name] for name in EARLIER if name in own}
+    return Job(own["background"], earlier, subjects, own.get("reference"))
 
 
 def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
@@ -59,24 +63,23 @@ def clip_jobs(of_scenes: dict, of_subjects: dict, frames: int) -> list[Job]:
     common_batch(**of_scenes)
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
     used = range(min(frames, max(len(exemplars), len(mattes))))
+    # A few frames decide for all whether it is a cut-out and has a reference, so that neither flickers.
+    few = [as_subject(item(exemplars, n), item(mattes, n)) for n in {used[0], used[len(used) // 2], used[-1]}]
+    is_cutout, has_surround = any(one.is_cutout for one in few), all(one.has_surround for one in few)
     # A clip's subject keeps its place in its own frame while its outline changes.
-    whole = joined_box([subject_box(item(mattes, number)) for number in used])
-    subjects = [replace(as_subject(item(exemplars, n), item(mattes, n)), clip_box=whole) for n in used]
-    earlier = {name: of_scenes[name] for name in EARLIER if name in of_scenes}
-    return [
-        Job(
-            item(of_scenes["background"], frame),
-            {name: item(masks, frame) for name, masks in earlier.items()},
-            {frame: subjects[min(frame, used[-1])]},
-        )
-        for frame in range(frames)
-    ]
+    whole = joined_box([subject_box(item(mattes, n)) for n in used])
+    subjects = [Subject(item(exemplars, n)[..., :3], item(mattes, n), is_cutout, has_surround, whole) for n in used]
+    return [make_job(of_scenes, frame, {frame: subjects[min(frame, used[-1])]}) for frame in range(frames)]
 
 
 def as_subject(exemplar: np.ndarray, matte: np.ndarray) -> Subject:
-    """A subject of its exemplar [h,w,3 or 4]; with transparency it is a cut-out, which shows nothing around it."""
-    is_cutout = exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
-    return Subject(exemplar[..., :3], matte, is_cutout)
+    """A subject of its exemplar [h,w,3 or 4]. With transparency it is a cut-out, which shows nothing around it, unless
+    it is a photo all the same.
+    """
+    image, has_alpha = exemplar[..., :3], exemplar.shape[-1] == 4 and not exemplar[..., 3].min() > 0.99
+    is_cutout = has_alpha and not is_photo(image, matte)
+    # Load Image gives a cut-out's colors without its alpha.
+    return Subject(image, matte, is_cutout, has_surround=not is_cutout and shows_surround(image, matte))
 
 
 def blank_canvases(count: int, size: Size) -> tuple[list[Canvas], list[np.ndarray]]:
@@ -119,7 +122,7 @@ def paste_image(
     # A subject whose mask is empty is not pasted, and does not share the surround of another one.
     alone = sum(subject.box is not None for subject in job.subjects.values()) == 1 and not canvas.masks.matte.any()
     placed, messages = placements_in(job, where, canvas.size)
-    has_reference = False
+    has_reference = seen = False
     is_clip = where.clip is not None and where.clip.frames > 1
     untouched = None if scene is job.scene else np.ones(job.scene.shape[:2], bool)
     for number, placement in placed.items():
@@ -132,16 +135,22 @@ def paste_image(
         messages += [] if is_clip else [placed_at(placement)]
         assert subject.box is not None  # or it would not have been placed
         share = visible_share(placement, subject.box.size, canvas.size)
-        messages += hidden(shown_number(number, where), bool(pasted.matte.any()), share, where.least_visible(number))
-        if alone and not subject.is_cutout:
+        is_seen = bool(pasted.matte.any())
+        seen |= is_seen
+        messages += hidden(shown_number(number, where), is_seen, share, where.least_visible(number))
+        # Stitch compares what the model made of composite and reference: other colors would count as light.
+        if alone and subject.has_surround and options.keeps_colors:
             has_reference = True
             covered = canvas.warp_reference(subject, placement)
             messages += [] if is_clip else mirrored(covered)
     if untouched is not None:
         restore(canvas.composite, job.scene, untouched)
-    if not has_reference:
+    if not seen and job.reference is not None and where.clip is None:
+        # Nothing was added to the earlier paste. (A clip has a reference in all frames or in none.)
+        copy(job.reference, canvas.reference)
+    elif not has_reference:
         copy(canvas.composite, canvas.reference)
-        messages += [no_reference(alone)] if placed else []
+        messages += [no_reference([job.subjects[number] for number in placed], alone)] if placed else []
     return placed, messages
 
 
@@ -183,15 +192,28 @@ def placed_at(placement: Placement) -> Message:
     return Message(sentence("Placed at x {x}, y {y}, with size {size} and rotation {rotation}°.", **where))
 
 
-def no_reference(alone: bool) -> Message:
-    """About a composite without a light reference, with one subject or with several."""
-    shared = sentence(
-        "With several subjects there is no light reference, so the light is estimated from the result alone."
-    )
-    cut_out = sentence(
-        "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result alone."
-    )
-    return Message(cut_out if alone else shared)
+def no_reference(placed: list[Subject], alone: bool) -> Message:
+    """About a composite without a light reference: with several subjects, or one `alone`."""
+    if not alone:
+        text = sentence(
+            "With several subjects there is no light reference, so the light is estimated from the result alone."
+        )
+    elif any(subject.is_cutout for subject in placed):
+        text = sentence(
+            "A cut-out has no surroundings, so there is no light reference: the light is estimated from the result "
+            "alone."
+        )
+    elif not all(subject.has_surround for subject in placed):
+        text = sentence(
+            "Around the subject there is nothing, or one plain color, as in a cut-out, so there is no light reference: "
+            "the light is estimated from the result alone."
+        )
+    else:
+        text = sentence(
+            "color_match or a Poisson blend gives the subject other colors than the exemplar has, so there is no light "
+            "reference: the light is estimated from the result alone."
+        )
+    return Message(text)
 
 
 def hidden(number: int, seen: bool, share: float, wanted: float) -> list[Message]:

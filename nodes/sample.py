@@ -317,11 +317,14 @@ def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
 
 def sample_part(run: SamplerRun, part: Part, callback: Callable) -> torch.Tensor:
     """One run through ComfyUI."""
-    samples = part.samples
+    samples, noise = part.samples, part.noise
+    if run.widgets.method != PLAIN:
+        # The loops compute in the latent's type, and 16 bits do not hold what they divide by.
+        samples, noise = samples.float(), noise.float()
     mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
     sampled = comfy.sample.sample_custom(
         held_model(run, samples),
-        part.noise,
+        noise,
         run.widgets.cfg,
         part.sampler,
         run.sigmas,
@@ -343,7 +346,8 @@ def held_subject(options: Options, scene: torch.Tensor) -> torch.Tensor | None:
     """Where an identity anchor holds. All of the noise mask would include the ring, and with it the old light."""
     if options.subject_matte is None or options.anchor_strength <= 0:
         return None
-    return subject_share(options.subject_matte, scene)
+    share = subject_share(options.subject_matte, scene)
+    return share.expand(len(scene), *share.shape[1:])
 
 
 def held_model(run: SamplerRun, samples: torch.Tensor) -> Any:

@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,7 +227,8 @@ def number(cell: Any) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise ValueError(f"{cell!r} is not a number.")
+        point = f"; write {str(cell).replace(',', '.')}" if re.fullmatch(r"-?\d+,\d+", str(cell)) else ""
+        raise ValueError(f"{cell!r} is not a number{point}.")
     return found
 
 

@@ -86,19 +86,24 @@ def open_csv(file: Path):
     def lines() -> Iterator[list[str]]:
         try:
             with file.open(encoding="utf-8-sig", newline="") as content:
-                yield from csv.reader(content, strict=True)
+                # Spreadsheets write semicolons where the comma is in numbers.
+                header = content.readline()
+                separator = next((one for one in ",;\t" if one in header), ",")
+                content.seek(0)
+                yield from csv.reader(content, delimiter=separator, skipinitialspace=True, strict=True)
         except UnicodeDecodeError:
             raise UsageError(f"JOBS: {file} is not in UTF-8; save it as CSV UTF-8.") from None
         except csv.Error as error:
             raise UsageError(f"JOBS: {file} cannot be read as CSV: {error}.") from None
 
-    columns = next(lines(), [])
+    columns = [name.strip() for name in next(lines(), [])]
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
-        cells = (line for line in itertools.islice(lines(), 1, None) if line)
+        cells = (line for line in itertools.islice(lines(), 1, None) if any(line))
         for row, line in enumerate(cells, 1):
             if len(line) > len(columns):
-                message = f"the row has {len(line)} cells, but there are {len(columns)} columns; is a comma not quoted?"
+                found = f"the row has {len(line)} cells, but there are {len(columns)} columns"
+                message = f"{found}; is a text with a separator not quoted?"
                 raise Faults([Fault(row, "", message)])
             yield row, {name: cell for name, cell in zip(columns, line, strict=False) if cell != ""}
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import BAND, bands, by_bands, check, meanwhile, waiting
-from .geometry import Box, Size
+from .geometry import Box, Size, bounding_box
 from .resample import COARSE_SIGMA, KERNEL_REACH, blur, reduce
 from .tiles import OPAQUE, SOFT, tiles
 
@@ -26,6 +26,9 @@ OPAQUE_ENOUGH = 1 - 1e-5
 NEAR = 3.0
 # Colors that differ by less are the same: half a step of 8 bits.
 SAME_COLOR = 0.5 / 255
+# What is around a subject is plain if more than half of it is within so much of one color. It is looked at in about so
+# many rows or columns of the shorter side.
+PLAIN, PLAIN_GRID = 2 / 255, 128
 
 
 def times_alpha(image: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, list[Box]]:
@@ -229,18 +232,37 @@ def is_mixed(image: np.ndarray, matte: np.ndarray) -> bool | None:
         image: [H,W,3]; matte: [H,W], its alpha, which may have come apart from it.
     """
     behind = one_color(image, matte)
-    if behind is None:
-        return None
+    return None if behind is None else explained_as_mix(image, matte, np.broadcast_to([*behind, 1], (*matte.shape, 4)))
+
+
+def is_photo(image: np.ndarray, alpha: np.ndarray) -> bool:
+    """Whether an image with alpha is a photo to which alpha was added: its soft pixels hold the subject's colors mixed
+    with those that its transparent pixels have nearby. Segmenters in ComfyUI often give such images."""
+    soft = bounding_box(by_bands(lambda band: (band > 0) & (band < 1), alpha))
+    if soft is None or one_color(image, alpha) is not None:
+        return False
+    near = soft.grown(math.ceil(KERNEL_REACH * NEAR)).inside(Size.of(alpha)).slices
+    image, alpha = image[near], alpha[near]
+    clear = by_bands(lambda band: (band == 0).astype(np.float32), alpha)
+    return bool(explained_as_mix(image, alpha, blur(times_alpha(image, clear)[0], NEAR)))
+
+
+def explained_as_mix(image: np.ndarray, matte: np.ndarray, behind: np.ndarray) -> bool | None:
+    """Whether the soft pixels of an image are a mix of the subject's colors with those behind it, rather than the
+    subject's colors alone. None where neither is clearly nearer.
+
+    behind: those colors, premultiplied with how well they are known, [H,W,4].
+    """
     solid = by_bands(lambda band: (band >= OPAQUE_ENOUGH).astype(np.float32), matte)
     colors = blur(times_alpha(image, solid)[0], NEAR)
     own_error = mixed_error = 0.0
     for rows in bands(*matte.shape):
         # Where solid pixels are near, their mean color stands for the subject's own.
-        known = (matte[rows] > 0.1) & (matte[rows] < 0.9) & (colors[rows, :, 3] > 0.02)
-        alpha, seen, near = matte[rows][known][:, None], image[rows][known], colors[rows][known]
-        own = near[:, :3] / near[:, 3:]
+        known = (matte[rows] > 0.1) & (matte[rows] < 0.9) & (colors[rows, :, 3] > 0.02) & (behind[rows, :, 3] > 0.02)
+        alpha, seen = matte[rows][known][:, None], image[rows][known]
+        own, other = (field[:, :3] / field[:, 3:] for field in (colors[rows][known], behind[rows][known]))
         own_error += float(np.square(seen - own).sum())
-        mixed_error += float(np.square(seen - alpha * own - (1 - alpha) * behind).sum())
+        mixed_error += float(np.square(seen - alpha * own - (1 - alpha) * other).sum())
     if 2 * min(own_error, mixed_error) >= max(own_error, mixed_error):
         return None
     return mixed_error < own_error
@@ -260,6 +282,16 @@ def one_color(image: np.ndarray, matte: np.ndarray) -> np.ndarray | None:
             if np.abs(clear - color).max() > SAME_COLOR:
                 return None
     return color
+
+
+def shows_surround(image: np.ndarray, matte: np.ndarray) -> bool:
+    """Whether an image shows its subject's surroundings, and so its light: not where the matte leaves nothing around
+    the subject, or most of that has one color, as in a cut-out that lost its alpha."""
+    step = max(1, min(matte.shape) // PLAIN_GRID)
+    around = image[::step, ::step][matte[::step, ::step] == 0]
+    if len(around) == 0:
+        return False
+    return bool((np.abs(around - np.median(around, axis=0)).max(axis=1) <= PLAIN).mean() <= 0.5)
 
 
 def cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:

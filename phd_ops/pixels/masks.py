@@ -111,6 +111,16 @@ def has_specks_all_over(mask: torch.Tensor, faint: int) -> bool:
     return cells >= needed and 2 * speckled > cells
 
 
+def looks_inverted(mask: np.ndarray) -> bool:
+    """Whether a subject's mask covers most of its image's border, but not of the middle. The placement editor computes
+    the same.
+    """
+    (height, width), edges = mask.shape, (mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1])
+    middle = mask[math.ceil(height / 3) : math.ceil(2 * height / 3), math.ceil(width / 3) : math.ceil(2 * width / 3)]
+    covered = sum(np.count_nonzero(edge > 0.5) for edge in edges)
+    return 2 * covered > sum(edge.size for edge in edges) and 2 * np.count_nonzero(middle > 0.5) < middle.size
+
+
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resizes a mask, antialiased where it shrinks and linearly where it grows."""
     if mask.shape == (height, width):

@@ -38,12 +38,14 @@ class Subject:
         matte: [H,W].
         is_cutout: the image holds the subject's own colors at its soft edge and nothing around it, as images with
             alpha do. Otherwise the old background is taken out of the soft edge.
+        has_surround: what is around it in the exemplar shows its light.
         clip_box: of a clip's subject, the box in all its frames, which is placed instead of this frame's own.
     """
 
     image: np.ndarray
     matte: np.ndarray
     is_cutout: bool = False
+    has_surround: bool = True
     clip_box: Box | None = None
 
     @functools.cached_property
@@ -68,6 +70,11 @@ class PasteOptions:
     blend: str = "alpha"
     color_match: float = 0.0
     ring: int = 24
+
+    @property
+    def keeps_colors(self) -> bool:
+        """Whether the subject has its own colors in the composite."""
+        return self.color_match == 0 and self.blend in ("alpha", "multi-band")
 
 
 PLAIN_PASTE = PasteOptions()

@@ -31,10 +31,11 @@ class OnnxInput(NamedTuple):
 
 
 class OnnxLayout(NamedTuple):
-    """A network's inputs, and the number of its outputs."""
+    """A network's inputs, the number of its outputs, and the names of the first of each."""
 
     inputs: list[OnnxInput]
     outputs: int
+    names: tuple[str, str] = ("", "")
 
 
 def varint(data: Buffer, at: int) -> tuple[int, int]:
@@ -99,7 +100,7 @@ def read_layout(path: str | Path) -> OnnxLayout:
     """The inputs and outputs of a network. Raises ValueError for a file that is not an ONNX model, or is cut short."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            inputs, weights, outputs, graphs = [], set(), 0, 0
+            inputs, weights, outputs, graphs = [], set(), [], 0
             for first, last in follow(data, 0, len(data), MODEL_GRAPH):
                 graphs += 1
                 for number, start, end in fields(data, first, last):
@@ -108,12 +109,13 @@ def read_layout(path: str | Path) -> OnnxLayout:
                     elif number == GRAPH_INPUT:
                         inputs.append((read_name(data, start, end, VALUE_NAME), read_input(data, start, end)))
                     elif number == GRAPH_OUTPUT:
-                        outputs += 1
+                        outputs.append(read_name(data, start, end, VALUE_NAME))
             # Older exports list their weights among the inputs as well.
-            inputs = [given for name, given in inputs if name not in weights]
+            inputs = [(name, given) for name, given in inputs if name not in weights]
             if graphs != 1 or not inputs or not outputs:
                 raise ValueError
-            return OnnxLayout(inputs, outputs)
+            first = inputs[0][0].decode(errors="replace"), outputs[0].decode(errors="replace")
+            return OnnxLayout([given for _, given in inputs], len(outputs), first)
     except (ValueError, IndexError, TypeError):
         raise ValueError(
             sentence(

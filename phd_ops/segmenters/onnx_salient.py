@@ -1,11 +1,13 @@
 """Salient-object models exported to ONNX, run by OpenCV's `cv2.dnn`, or by onnxruntime where OpenCV cannot.
 
-Such a file does not record how images are to be preprocessed. Its input size and its number of outputs identify the
-family; the preprocessing is that of the family's published code:
+Such a file does not record how images are to be preprocessed. Its input size, its number of outputs, and the names of
+input and output identify the family; the preprocessing is that of the family's published code:
 
     U²-Net, u2netp, silueta (320, seven outputs)   scaled to a maximum of 1, then ImageNet's mean and deviation
     BiRefNet, RMBG-2.0, transformers (one output)  ImageNet's mean and deviation; outputs logits or probabilities
-    ISNet, RMBG-1.4 (several outputs, 1024)        mean 0.5, deviation 1
+    ISNet (several outputs, 1024)                  mean 0.5, deviation 1
+    RMBG-1.4 (one output: input, output)           the same
+    ISNet for anime (one output: img, mask)        mean 0, deviation 1
 """
 
 import importlib.util
@@ -29,6 +31,8 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 DEFAULT_SIDE = 1024
 # The input side of the U²-Net family.
 U2NET_SIDE = 320
+# The mean that files of the ISNet family with one output take, by the names of their input and output.
+ISNET_MEANS = {("input", "output"): 0.5, ("img", "mask"): 0.0}
 # A larger input is an error in the file: it would not fit into memory.
 MOST_SIDE = 4096
 
@@ -65,9 +69,10 @@ def preprocessing_for(layout: OnnxLayout) -> Preprocessing:
         )
     if max(height, width) <= 512 and layout.outputs > 1:
         return Preprocessing((width, height), MEAN, STD, stretch=True)
-    if layout.outputs == 1:
+    mean = ISNET_MEANS.get(layout.names) if layout.outputs == 1 else 0.5
+    if mean is None or max(height, width) <= 512:
         return Preprocessing((width, height), MEAN, STD, stretch=False)
-    return Preprocessing((width, height), np.full(3, 0.5, np.float32), np.ones(3, np.float32), stretch=False)
+    return Preprocessing((width, height), np.full(3, mean, np.float32), np.ones(3, np.float32), stretch=False)
 
 
 class SalientModel:

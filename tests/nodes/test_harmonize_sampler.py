@@ -143,6 +143,18 @@ def test_with_plain_the_first_seed_of_several_is_the_run_with_one():
     assert not torch.allclose(three[:2], three[2:4], atol=0.1)
 
 
+def test_one_matte_holds_all_items_where_some_may_change_as_a_whole():
+    latent = random_latent(batch=2)
+    masks = torch.cat([torch.ones(1, 64, 64), MASK])
+    how = {"subject_matte": SUBJECT, "anchor_strength": 0.5}
+    both = sampled(model("EPS"), latent, masks, **how)
+    each = [
+        sampled(model("EPS"), {"samples": latent[[item]], "batch_index": [item]}, masks[[item]], **how)
+        for item in range(2)
+    ]
+    torch.testing.assert_close(both, torch.cat(each), atol=ROUNDING, rtol=0)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_first_come_all_items_with_the_first_seed_then_all_with_the_next(method):
     latent, step = random_latent(batch=2), module("phd_ops.latents.seeds").RUN_STEP

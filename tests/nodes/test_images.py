@@ -7,6 +7,8 @@ import torch
 from node_support import block, make_image, module, run_node
 from PIL import Image
 
+import nodes as core
+
 images, ui = module("nodes.images"), module("nodes.ui")
 
 
@@ -52,6 +54,14 @@ def test_masks_of_another_size_are_resized_once_and_give_a_message():
     masks, messages = images.as_masks(mask, np.zeros((1, 6, 8, 3), np.float32), "mask")
     assert np.array_equal(masks, block(6, 8, 2, 2, 4, 6, batch=2).numpy())
     assert messages == [ui.Message("mask is 16×12 pixels and was resized to its image's 8×6 pixels.")]
+
+
+@pytest.mark.parametrize(("inverted", "begins"), [(False, "mask is empty: Load"), (True, "mask is 1 everywhere: its")])
+def test_the_mask_of_a_file_without_transparency_says_what_it_is(inverted, begins, demo_images):
+    image, mask = core.LoadImage().load_image("phd_background.png")
+    masks, messages = images.as_masks(1 - mask if inverted else mask, image.numpy(), "mask")
+    assert masks.shape == image.shape[:3] and (masks == inverted).all()
+    assert len(messages) == 1 and messages[0].text.startswith(begins) and messages[0].warning
 
 
 @pytest.mark.parametrize(("sizes", "count"), [((1, 1), 1), ((1, 3), 3), ((3, 3, 1), 3)])

@@ -38,6 +38,18 @@ def test_plain_with_a_binary_mask_is_ksampler_to_the_bit(family, denoise):
     assert torch.equal(ours, ksampler(model(family), latent, MASK, denoise=denoise))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("method", ["masked Langevin", "soft mask", "RePaint"])
+def test_latents_of_16_bits_are_sampled_as_those_of_32(method, dtype):
+    latent = random_latent().to(dtype)
+    short = {"steps": 2, "scheduler": "simple", "cfg": 1.0}
+    sampled = inpaint(model("EPS"), latent, MASK, method=method, **short)
+    known = ~cells(MASK).expand_as(sampled)
+    assert sampled.isfinite().all() and torch.equal(sampled[known], latent.float()[known])
+    scene, reference = harmonize(model("EPS"), latent, MASK, (2 * latent).to(dtype), method=method, **short)
+    assert scene.isfinite().all() and reference.isfinite().all()
+
+
 @pytest.mark.parametrize("sampler_name", ["dpmpp_2m", "euler_ancestral", "dpm_2"])
 def test_plain_is_ksampler_with_other_samplers_too(sampler_name):
     latent = random_latent()

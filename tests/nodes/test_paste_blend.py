@@ -55,9 +55,55 @@ def test_a_cut_out_has_no_reference_and_gives_a_message():
     assert any("there is no light reference" in text for text in ran.text)
 
 
+@pytest.mark.parametrize("color", [0.0, 0.4, 1.0])
+def test_a_cut_out_that_lost_its_alpha_has_no_reference_either(color):
+    # As Load Image gives it: the colors alone, and a mask. Some colors go on beyond the edge.
+    shown = block(40, 50, 6, 11, 34, 39)[..., None] > 0
+    ran = paste(subject=torch.where(shown, EXEMPLAR, color))
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
+    assert any(text.startswith("Around the subject there is nothing, or one plain color") for text in ran.text)
+
+
+def test_a_photo_with_alpha_is_pasted_as_the_photo_with_its_mask():
+    # As many segmenters give it: what is around the subject is still there, and mixed into its soft edge.
+    soft = torch.nn.functional.avg_pool2d(SUBJECT[None], 5, 1, 2)[0]
+    photo = EXEMPLAR * soft[..., None] + make_image(40, 50, seed=9).flip(2) * (1 - soft[..., None])
+    by_alpha, by_mask = paste(subject=torch.cat([photo, soft[..., None]], -1)), paste(subject=photo, subject_mask=soft)
+    for slot in (COMPOSITE, REFERENCE, MATTE):
+        assert torch.equal(by_alpha.values[slot], by_mask.values[slot])
+    assert not torch.equal(by_alpha.values[REFERENCE], by_alpha.values[COMPOSITE])
+
+
+@pytest.mark.parametrize("changes", [{"color_match": 0.5}, {"blend": "Poisson"}, {"blend": "Poisson mixed"}])
+def test_a_subject_that_got_other_colors_has_no_reference(changes):
+    # What the model makes of the reference has the old colors: the new ones would count as light, and once more.
+    ran = paste(**changes)
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
+    assert any(text.startswith("color_match or a Poisson blend gives the subject other colors") for text in ran.text)
+
+
+@pytest.mark.parametrize("alpha", [[], [torch.ones(1, 40, 50, 1)]], ids=["RGB and mask", "RGBA"])
+def test_an_image_that_is_all_subject_has_no_reference(alpha):
+    # All around it there would be its own mirror images.
+    ran = paste(subject=torch.cat([EXEMPLAR, *alpha], -1), subject_mask=torch.ones(1, 40, 50))
+    assert torch.equal(ran.values[REFERENCE], ran.values[COMPOSITE])
+    assert any(text.startswith("Around the subject there is nothing, or one plain color") for text in ran.text)
+
+
 def test_a_mask_goes_before_alpha():
     rgba = torch.cat([EXEMPLAR, torch.ones(1, 40, 50, 1)], dim=-1)
     assert torch.equal(paste(subject=rgba, subject_mask=SUBJECT).values[MATTE], paste().values[MATTE])
+
+
+def test_an_inverted_mask_is_warned_of():
+    ran = paste(subject_mask=1 - SUBJECT)
+    warning = "subject_mask looks inverted: it covers the border of its image, and not the middle."
+    assert any(text.startswith(warning) for text in ran.execution.outputs["node"]["phd_warnings"])
+    # A subject that the frame cuts off on one side, and one that fills its image, are none.
+    for mask in (SUBJECT, block(40, 50, 10, 0, 40, 50), torch.ones(1, 40, 50)):
+        assert not any("inverted" in text for text in paste(subject_mask=mask).text)
+    both = paste(subject=EXEMPLAR.repeat(2, 1, 1, 1), subject_mask=torch.cat([SUBJECT, 1 - SUBJECT]))
+    assert any(text.startswith("Image 2: subject_mask looks inverted") for text in both.text)
 
 
 def test_an_empty_mask_passes_the_scene_through():

@@ -65,6 +65,16 @@ def test_keyframes_beyond_the_clip_are_said():
     assert placements(ran)[-1]["x"] == pytest.approx(0.26)
 
 
+def test_a_subject_s_clip_has_a_reference_in_all_frames_or_in_none():
+    subject = EXEMPLAR.repeat(3, 1, 1, 1)
+    whole = paste(CLIP[:1], subject, keyframes=MOVE)
+    assert all(not torch.equal(*frames) for frames in zip(whole.values[5], whole.values[1], strict=True))
+    # One frame alone has a plain surround.
+    subject[1] = torch.where(SUBJECT[0, ..., None] > 0, subject[1], 0.5)
+    ran = paste(CLIP[:1], subject, keyframes=MOVE)
+    assert torch.equal(ran.values[5], ran.values[1])
+
+
 def test_a_subject_s_clip_moves_as_a_whole():
     # Its outline grows in its own frame; the frame itself does not move.
     masks = torch.cat([block(20, 24, 4, 6, 16, 8 + number) for number in range(FRAMES)])

@@ -179,6 +179,54 @@ def test_stitch_needs_no_vae_for_a_latent_that_brings_its_own(cropped, demo):
     assert torch.equal(without[0], run_node("PhDStitch", crop=crop, latent=latent, vae=demo["vae"]).values[0])
 
 
+@pytest.mark.parametrize("size", [(120, 160), (60, 80)])
+def test_an_inpaint_mask_that_was_grown_may_change_all_of_it(size, demo):
+    pasted = paste(size=0.2)[0]
+    # It goes well beyond the paste's own ring, and over the subject.
+    grown = block(*size, *(side // 6 for side in size), *(5 * side // 6 for side in size))
+    crop, _, inpaint, harmonize, *_ = run_node("PhDCrop", paste=pasted, inpaint_mask=grown, side=64).values
+    assert torch.equal(harmonize, torch.maximum(harmonize, inpaint)) and inpaint.any()
+    whole = crop.pasted.harmonize_mask
+    assert whole.shape == pasted.harmonize_mask.shape and (whole >= pasted.harmonize_mask).all()
+    assert (whole[:, 25:95, 30:130] == 1).all() and not whole[:, :15].any()
+
+
+@pytest.mark.parametrize("changes", [{"subject_mask": torch.zeros(1, 60, 60)}, {"x": 3.0}], ids=["empty", "outside"])
+def test_a_subject_that_is_not_seen_leaves_an_earlier_paste_its_light_reference(changes):
+    first = paste(x=0.3, size=0.3)[0]
+    second = paste(None, paste=first, **changes)[0]
+    for name in ("composite", "reference", "subject_matte", "harmonize_mask"):
+        assert torch.equal(getattr(second, name), getattr(first, name))
+
+
+def test_a_composite_in_other_colors_leaves_out_the_paste_s_light_reference(demo):
+    pasted = paste()[0]
+    for composite, is_kept in (((pasted.composite + 0.001).clamp(0, 1), True), (pasted.composite**1.3, False)):
+        ran = run_node("PhDCrop", paste=pasted, composite=composite, side=64)
+        crop = ran.values[0]
+        assert torch.equal(crop.pasted.reference, pasted.reference if is_kept else composite)
+        assert any("in other colors than the paste" in text for text in ran.text) != is_kept
+
+
+def test_a_retouched_composite_of_a_cut_out_has_no_light_reference_either(demo):
+    pasted = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], -1), subject_mask=None)[0]
+    retouched = pasted.composite.clone()
+    retouched[:, 26:32, 70:80] = 0
+    ran = run_node("PhDCrop", paste=pasted, composite=retouched, model=demo["model"], vae=demo["vae"], side=64)
+    assert ran.values[6][KEY].reference is None and not any("in other colors" in text for text in ran.text)
+
+
+def test_a_second_harmonizing_goes_on_from_the_sampled_reference(cropped, demo):
+    _, (*_, latent) = cropped
+    first, reference, _ = sample("PhDHarmonizeSampler", demo, latent)
+    again = {"seed": 2, "denoise": 0.5}
+    by_wire = sample("PhDHarmonizeSampler", demo, first, **again)
+    by_hand = sample("PhDHarmonizeSampler", demo, first, reference_latent=reference, **again)
+    for ours, theirs in zip(by_wire[:2], by_hand[:2], strict=True):
+        assert torch.equal(ours["samples"], theirs["samples"])
+    assert torch.equal(by_wire[0][KEY].sampled_reference, by_hand[1]["samples"])
+
+
 def test_a_cut_out_takes_its_light_from_the_result_alone(demo):
     """The composite in place of a reference would say that no light differs."""
     alpha = torch.cat([EXEMPLAR, SUBJECT[..., None]], -1)

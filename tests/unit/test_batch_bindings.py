@@ -104,7 +104,7 @@ def test_a_list_that_is_empty_has_no_value_and_one_that_the_page_fetches_any():
         ("seed", True, "not a whole number"),
         ("seed", "-1", "not between 0"),
         ("Sampler.cfg", "nan", "not a number"),
-        ("Sampler.cfg", "1,5", "not a number"),
+        ("Sampler.cfg", "1,5", "not a number; write 1.5"),
         ("Sampler.cfg", "1000", "not between"),
         ("Sampler.tiled", "maybe", "neither true nor false"),
         ("Sampler.sampler_name", "eular", r"\(euler"),

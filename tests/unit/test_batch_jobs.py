@@ -25,6 +25,14 @@ def test_csv_of_a_spreadsheet_has_a_mark_and_empty_cells(tmp_path):
     assert found == [(1, {"exemplar": "a.png"}), (2, {"x": "0.5"}), (3, {"exemplar": "b.png"})]
 
 
+@pytest.mark.parametrize("separator", [";", "\t", ", "])
+def test_csv_may_be_separated_as_spreadsheets_do_it(separator, tmp_path):
+    lines = ["exemplar|prompt", 'a.png|"a, b; c"', "|", "b.png|d"]
+    (tmp_path / "jobs.csv").write_text("\n".join(line.replace("|", separator) for line in lines))
+    found = rows(tmp_path / "jobs.csv")
+    assert found == [(1, {"exemplar": "a.png", "prompt": "a, b; c"}), (2, {"exemplar": "b.png", "prompt": "d"})]
+
+
 def test_a_row_with_too_many_cells_is_named(tmp_path):
     (tmp_path / "jobs.csv").write_text("exemplar,x\na.png,1\na, b.png,1\n")
     with pytest.raises(Faults, match="3 cells, but there are 2 columns") as caught:

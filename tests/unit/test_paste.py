@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phd_ops.pixels.blend import alpha_over
-from phd_ops.pixels.foreground import extend, is_mixed, premultiplied, soft_colors, times_alpha
+from phd_ops.pixels.foreground import extend, is_mixed, is_photo, premultiplied, soft_colors, times_alpha
 from phd_ops.pixels.geometry import Placement, Size, bounding_box, random_placement
 from phd_ops.pixels.masks import LEAST_ALPHA, grow
 from phd_ops.pixels.paste import (
@@ -649,6 +649,19 @@ def test_a_file_with_alpha_leaves_no_rim_however_it_was_saved(how, behind, is_cu
     shown, alpha, own = saved_cutout(how, behind)
     wanted = np.dstack([own * alpha[..., None], alpha])
     assert np.abs(premultiplied(shown, alpha, is_cutout) - wanted).max() < 1 / 255
+
+
+def test_a_photo_with_alpha_is_told_from_a_file_of_own_colors():
+    _, alpha, own = saved_cutout("mixed", 0.0)
+    share, texture = alpha[..., None], np.random.default_rng(2).uniform(0.1, 0.5, (80, 80, 3)).astype(np.float32)
+    texture[..., 1] += 0.4
+    assert is_photo(share * own + (1 - share) * texture, alpha)
+    # Colors of its own, with those of the photo where nothing of it shows; and with its own going on beyond the edge.
+    assert not is_photo(np.where(share > 0, own, texture), alpha)
+    assert not is_photo(extend(premultiplied(own, alpha, True), sigma=8.0), alpha)
+    for how in ("own colors", "mixed", "own colors everywhere"):
+        assert not is_photo(saved_cutout(how, 1.0)[0], alpha)
+    assert not is_photo(share * own + (1 - share) * texture, np.float32(alpha > 0.5))
 
 
 def test_an_image_that_does_not_show_how_it_was_saved_is_taken_as_given():

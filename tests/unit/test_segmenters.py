@@ -190,7 +190,7 @@ def written(folder, content, name="net.onnx"):
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_network_s_layout_is_read_from_its_file(tmp_path, listed):
     path = written(tmp_path, onnx(("batch", 3, 32, 48), outputs=7, element=10, listed=listed))
-    assert read_layout(path) == OnnxLayout([OnnxInput((None, 3, 32, 48), True)], 7)
+    assert read_layout(path) == OnnxLayout([OnnxInput((None, 3, 32, 48), True)], 7, ("x", "y0"))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 40, -1, -30])
@@ -238,6 +238,21 @@ def test_each_family_gets_its_own_preparation(shape, outputs, size, statistics, 
     found = preprocessing_for(OnnxLayout([OnnxInput(shape, False)], outputs))
     assert (found.size, found.stretch) == (size, stretch)
     assert (found.mean.tolist(), found.std.tolist()) == statistics
+
+
+@pytest.mark.parametrize(
+    ("names", "side", "statistics"),
+    [
+        (("input", "output"), None, HALVES),  # RMBG-1.4
+        (("img", "mask"), 1024, ([0.0] * 3, [1.0] * 3)),  # ISNet for anime
+        (("input_image", "output_image"), 1024, IMAGENET),  # BiRefNet
+        (("pixel_values", "alphas"), 1024, IMAGENET),  # RMBG-2.0
+        (("input", "output"), 320, IMAGENET),
+    ],
+)
+def test_of_the_files_with_one_output_names_tell_the_family(names, side, statistics):
+    found = preprocessing_for(OnnxLayout([OnnxInput((1, 3, side, side), False)], 1, names))
+    assert (found.mean.tolist(), found.std.tolist(), found.stretch) == (*statistics, False)
 
 
 @pytest.mark.parametrize("shapes", [[(1, 3, 8)], [(1, 4, 8, 8)], [(8, 3, 8, 8)], [(1, 3, 8, 8), (1, 2)]])

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 
 import { cornersOf, invalidNumber, matrixOf, visibleShare } from "../../web/js/placement.mjs";
-import { boxOf } from "../../web/js/mask_outlines.mjs";
+import { boxOf, looksInverted } from "../../web/js/mask_outlines.mjs";
 import { inPixels, parsed } from "../../web/js/segment_prompt.mjs";
 import { templatesOf, translated } from "../../web/js/sentences.mjs";
 import { readKeyframes, valuesAt, writeKeyframes } from "../../web/js/clip/keyframes.mjs";
@@ -27,6 +27,7 @@ const ANSWERS = {
   box: ({ data, width, height }) =>
     boxOf({ data: Uint8Array.from(data), width, height }, 127) ??
     boxOf({ data: Uint8Array.from(data), width, height }, 0),
+  inverted: ({ data, width, height }) => looksInverted({ data: Uint8Array.from(data), width, height }),
   translated: ({ sentences, texts }) => {
     const templates = templatesOf(sentences);
     return texts.map((text) => translated(templates, text));

@@ -13,6 +13,7 @@ import pytest
 
 from phd_ops.pixels.geometry import Box, Placement, Size, mapped, visible_share
 from phd_ops.pixels.keyframes import keyed_values, read_keyframes
+from phd_ops.pixels.masks import looks_inverted
 from phd_ops.pixels.paste import subject_box
 
 HERE = Path(__file__).resolve().parent
@@ -157,6 +158,20 @@ def test_the_browser_finds_the_same_subject_box_as_python(node):
     for mask, found in zip(masks, answers(node, cases), strict=True):
         box = subject_box(mask.astype(np.float32) / 255)
         assert found == (None if box is None else box._asdict())
+
+
+def test_the_browser_calls_the_same_masks_inverted_as_python(node):
+    rng, masks = np.random.default_rng(4), [np.full((9, 12), 255, np.uint8)]
+    for height, width in ((9, 12), (7, 5), (20, 31)):
+        for _ in range(20):
+            y, x = (np.sort(rng.integers(0, side + 1, 2)) for side in (height, width))
+            mask = np.zeros((height, width), np.uint8)
+            mask[y[0] : y[1], x[0] : x[1]] = 255
+            masks += [mask, 255 - mask]
+    cases = [("inverted", {"data": m.ravel().tolist(), "width": m.shape[1], "height": m.shape[0]}) for m in masks]
+    found = answers(node, cases)
+    assert found == [looks_inverted(mask.astype(np.float32) / 255) for mask in masks]
+    assert 10 < sum(found) < 60
 
 
 def test_only_the_entry_point_is_a_js_file():
