@@ -316,6 +316,8 @@ class MaskedSampler(comfy.samplers.KSAMPLER):
         else:
             sampler = comfy.samplers.KSAMPLER(functools.partial(sample_masked, plan=plan), self.extra_options)
             callback = callback and over_calls(callback, plan.calls)
+            # The loops compute in the latent's type, and 16 bits do not hold what they divide by.
+            noise, latent_image = noise.float(), None if latent_image is None else latent_image.float()
         return sampler.sample(
             model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *args, **kwargs
         )

@@ -317,14 +317,11 @@ def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
 
 def sample_part(run: SamplerRun, part: Part, callback: Callable) -> torch.Tensor:
     """One run through ComfyUI."""
-    samples, noise = part.samples, part.noise
-    if run.widgets.method != PLAIN:
-        # The loops compute in the latent's type, and 16 bits do not hold what they divide by.
-        samples, noise = samples.float(), noise.float()
+    samples = part.samples
     mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
     sampled = comfy.sample.sample_custom(
         held_model(run, samples),
-        noise,
+        part.noise,
         run.widgets.cfg,
         part.sampler,
         run.sigmas,

@@ -114,6 +114,15 @@ def test_masked_langevin_is_the_sampler_of_masked_inpaint_sampler(family):
     assert torch.equal(alone[~outside], node[~outside])
 
 
+def test_latents_of_16_bits_are_sampled_in_32():
+    net, sampler = model("EPS"), masked_langevin(inner_steps=2)
+    (latent,) = core.SetLatentNoiseMask().set_mask({"samples": random_latent().half()}, MASK)
+    sigmas = comfy.samplers.KSampler(net, 2, "cpu", "euler", "simple", 1.0).sigmas
+    given = {"positive": prompt(1), "negative": prompt(2), "sigmas": sigmas, "latent_image": latent}
+    done = run_node("SamplerCustom", model=net, add_noise=True, noise_seed=1, cfg=1.0, sampler=sampler, **given)
+    assert done.values[0]["samples"].isfinite().all()
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("guider", [cfg_guider, basic_guider, dual_guider, nested_guider, own_guider])
 def test_every_guider_works(guider, method):
