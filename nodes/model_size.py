@@ -36,8 +36,8 @@ def model_size(model: Any) -> tuple[int, int]:
     own = getattr(config, "image_side", None)
     if own is not None:
         return own, multiple
-    if isinstance(latent, comfy.latent_formats.SD15):
-        # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768.
+    if isinstance(latent, comfy.latent_formats.SD15) and "image_model" not in config.unet_config:
+        # Stable Diffusion 1 has 512 pixels, 2 with its wider text has 768. PixArt has the same latents, and is larger.
         return 768 if config.unet_config.get("context_dim") == 1024 else 512, multiple
     if config.unet_config.get("image_model") not in IMAGE_MODELS:
         return VIDEO_SIDES.get(type(latent).__name__, 1024), multiple

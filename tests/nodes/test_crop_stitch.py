@@ -322,6 +322,14 @@ def test_without_a_side_the_window_takes_the_models():
         assert target.width * target.height == pytest.approx(128**2, rel=0.1)
 
 
+def test_a_transformer_with_the_latents_of_stable_diffusion_1_has_its_own_side():
+    net = tiny_model("EPS")
+    config = net.model.model_config
+    assert isinstance(config.latent_format, comfy.latent_formats.SD15)
+    config.unet_config = {**config.unet_config, "image_model": "pixart_alpha"}
+    assert module("nodes.model_size").model_size(net)[0] == 1024
+
+
 def test_a_model_with_a_coarser_grid_asks_for_more():
     _, composite, matte, change = pasted(60, 80)
     for given, multiple in ((8, 16), (24, 48), (64, 64)):
