@@ -283,9 +283,10 @@ def references_for(paste: PastedScenes, composite: Any) -> tuple[torch.Tensor, b
     if not isinstance(composite, torch.Tensor) or composite.shape[:3] != paste.composite.shape[:3]:
         # What does not fit is refused later.
         return paste.reference, False
-    references, left_out, count = [], False, len(composite)
+    images = torch.from_numpy(as_given(composite, "composite")[..., :3])
+    references, left_out, count = [], False, len(images)
     parts = (batch.expand(count, *batch.shape[1:]) for batch in (paste.reference, paste.composite, paste.subject_matte))
-    for image, own, before, matte in zip(composite[..., :3].cpu().float(), *parts, strict=True):
+    for image, own, before, matte in zip(images, *parts, strict=True):
         is_other = bool((image - before)[matte > 0.99].abs().mean() > OTHER_COLORS)
         is_there = not are_equal(own, before)
         left_out |= is_there and is_other

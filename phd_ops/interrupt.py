@@ -37,7 +37,7 @@ IN_WORKER: ContextVar[bool] = ContextVar("in_worker", default=False)
 # As many images are worked on side by side as there are processors, but no more, since each takes memory.
 SIDE_BY_SIDE = min(os.cpu_count() or 1, 4)
 # Linux's allocator gives memory back to the system once twice its largest freed block is free, and to take it again is
-# slow. A freed block of nearly 32 MB, which need never be written, makes it keep up to 64 MB.
+# slow. A freed block of nearly 32 MB, which need never be written, makes it keep up to 64 MB for each thread.
 np.empty(2**25 - 2**13, np.uint8)
 
 

@@ -208,6 +208,14 @@ def test_a_composite_in_other_colors_leaves_out_the_paste_s_light_reference(demo
         assert any("in other colors than the paste" in text for text in ran.text) != is_kept
 
 
+def test_a_gray_composite_keeps_the_light_reference_of_what_was_gray_already():
+    scenes, exemplars = (torch.cat([one.mean(-1, True).expand_as(one), one]) for one in (SCENE, EXEMPLAR))
+    pasted = paste(background=scenes, subject=exemplars)[0]
+    gray = pasted.composite.mean(-1, True)
+    held = run_node("PhDCrop", paste=pasted, composite=gray, side=64).values[0].pasted.reference
+    assert torch.equal(held, torch.stack([pasted.reference[0], gray[1].expand(-1, -1, 3)]))
+
+
 def test_a_retouched_composite_of_a_cut_out_has_no_light_reference_either(demo):
     pasted = paste(subject=torch.cat([EXEMPLAR, SUBJECT[..., None]], -1), subject_mask=None)[0]
     retouched = pasted.composite.clone()
