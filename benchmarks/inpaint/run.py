@@ -29,7 +29,7 @@ WANTED = {
 }
 TIMES = ("overhead_per_call",)
 # Backgrounds for the demo model, and seeds for each, of a whole run.
-SCENES, SEEDS = 16, 1
+SCENES, SEEDS = 64, 2
 QUALITIES = ("relw2", "seam", "variance")
 # A goal beyond the bound on relw2: half of LanPaint's error at half its calls.
 GOAL = 0.19
