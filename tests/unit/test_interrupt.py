@@ -195,6 +195,18 @@ def test_each_gives_results_in_order_from_the_long_lived_threads():
     assert all(thread.is_alive() for thread in used)
 
 
+def test_each_starts_another_item_while_the_first_one_takes_long(monkeypatch):
+    monkeypatch.setattr(interrupt, "SIDE_BY_SIDE", 2)
+    begun = threading.Event()
+
+    def work(number):
+        if number == 2:
+            begun.set()
+        return number != 0 or begun.wait(5)
+
+    assert list(each(work, range(3))) == [True] * 3
+
+
 def test_each_works_on_few_items_ahead_of_what_is_taken():
     started = []
     results = each(started.append, range(40))
