@@ -675,12 +675,12 @@ def test_a_run_that_warns_shows_the_warning_as_a_toast(page, renderer, keep):
     paste.wait_until("mask is empty")
     page.script(RUN)
     page.wait_for("return Boolean(app.nodeOutputs[arguments[0]]?.phd_warnings)", paste.id, seconds=60)
-    (warning,) = page.script("return app.nodeOutputs[arguments[0]].phd_warnings", paste.id)
-    assert "scene passes through unchanged" in warning
-    page.wait_for(HAS_TOAST, warning, seconds=60)
+    of_file, warning = page.script("return app.nodeOutputs[arguments[0]].phd_warnings", paste.id)
+    assert "file without transparency" in of_file and "scene passes through unchanged" in warning
+    for text in (of_file, warning):
+        page.wait_for(HAS_TOAST, text, seconds=60)
     keep("toast")
-    (toast,) = page.script(TOASTS)
-    assert "Warning from " in toast
+    assert all("Warning from " in toast for toast in page.script(TOASTS))
     page.wait_for(CLOSE_TOASTS, seconds=30)
     # On the node the sentence stays, also when undo or a reload of the workflow makes it anew.
     page.wait_for(contains(SAID, 1), paste.id, warning, seconds=30)

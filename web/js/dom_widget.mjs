@@ -5,8 +5,7 @@ import { MessageLine } from "./message_line.mjs";
 import { rareWidgets, restUnusedSeed, updateRows } from "./rows.mjs";
 import { saidBy } from "./run_messages.mjs";
 
-/** @typedef {import("../types").Frontend} Frontend */
-/** @typedef {import("../types").Editor} Editor */
+/** @import { Editor, Frontend } from "../types" */
 
 const MIN_WIDTH = 340;
 /** The name of the widget that holds an editor. */

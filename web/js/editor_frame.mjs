@@ -9,9 +9,8 @@ import { MessageLine } from "./message_line.mjs";
 import { addStyle } from "./page_style.mjs";
 import { keepTouches } from "./touches.mjs";
 
-/** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("../types").EditorPointer} EditorPointer */
-/** @typedef {import("../types").Handlers} Handlers */
+/** @import { Point } from "./placement.mjs" */
+/** @import { EditorPointer, Handlers } from "../types" */
 
 const STYLE = `
 .phd-editor { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; box-sizing: border-box;

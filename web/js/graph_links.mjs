@@ -1,14 +1,10 @@
-/**
- * The graph around a node: where the value of an input comes from, the subgraph that a node is in, and ids.
- *
- * Uses only litegraph's public interface, so that tests can pass plain objects.
- */
+/** The graph around a node: where an input's value comes from, the subgraph that a node is in, and ids. */
 
 /** The node and the slot that an input's value comes from. @typedef {{ node: any, slot: number }} Origin */
 
 const MUTED = 2,
   BYPASSED = 4;
-/** The origin of links that come from a subgraph's own inputs, in litegraph. */
+/** The origin of links from a subgraph's own inputs. */
 const SUBGRAPH_INPUT = -10;
 /** A longer chain of reroutes and subgraphs is taken for a circle. */
 export const MAX_STEPS = 200;
@@ -55,7 +51,7 @@ function bypassSlot(node, output) {
   return inputs[output]?.type === type ? output : inputs.findIndex((input) => input.type === type);
 }
 
-/** @param {any} node @param {string} name @returns {number} */
+/** @param {any} node @param {string} name */
 function slotOf(node, name) {
   return (node.inputs ?? []).findIndex((input) => input.name === name);
 }
@@ -101,19 +97,18 @@ export function hostsOf(graph) {
   );
 }
 
-/** @param {any} node @returns {boolean} Whether it is inside a subgraph. */
+/** @param {any} node Whether it is inside a subgraph. */
 export function isInside({ graph }) {
   return Boolean(graph?.rootGraph && graph !== graph.rootGraph);
 }
 
-/** @param {any} node @returns {string} What names it in the workflow. */
+/** @param {any} node What names it in the workflow. */
 export function keyOf({ graph, id }) {
   return `${graph?.id ?? ""}:${id}`;
 }
 
 /**
- * The node with an id of the prompt: "7", or "3:7" for node 7 in the subgraph of node 3. Of what runs inside a node, such
- * as "7.0.0.3", that node. Undefined where there is none.
+ * The node with an id of the prompt: "7"; "3:7" for node 7 in the subgraph of node 3; "7.0.0.3" for what runs inside 7.
  * @param {any} graph the root graph @param {string} id
  */
 export function nodeInPrompt(graph, id) {

@@ -5,8 +5,8 @@ import { boxOf } from "./mask_outlines.mjs";
 import { RecentMap } from "./recent_map.mjs";
 import { within } from "./view_transform.mjs";
 
-/** @typedef {import("./placement.mjs").Size} Size */
-/** @typedef {import("./input_images.mjs").Channel} Channel */
+/** @import { Size } from "./placement.mjs" */
+/** @import { Channel } from "../types" */
 /**
  * An image reduced for display, and the size of the stored one.
  * @typedef {{ bitmap: CanvasImageSource & Size, size: Size }} LoadedImage

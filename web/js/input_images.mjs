@@ -1,15 +1,9 @@
-/**
- * Finds the stored image or mask at a node's input, by following its links: to a Load Image node, or to a PhD node that
- * stored an image in its last run.
- */
+/** Finds the stored image or mask at a node's input: that of a Load Image node, or of a PhD node's last run. */
 
 import { isLinked, keyOf, MAX_STEPS, originOf } from "./graph_links.mjs";
 
-/** @typedef {import("../types").StoredFile} StoredFile */
-/** @typedef {import("../types").Source} Source */
-/** @typedef {import("../types").Channel} Channel */
-/** @typedef {import("../types").OutputsOf} OutputsOf */
-/** @typedef {import("./graph_links.mjs").Origin} Origin */
+/** @import { Channel, OutputsOf, Source, StoredFile } from "../types" */
+/** @import { Origin } from "./graph_links.mjs" */
 
 /**
  * Nodes whose outputs show the same scene as one of their inputs, the first of these that is linked, by output slot.
@@ -65,10 +59,7 @@ export function imageAtInput(node, name, outputsOf, depth = 0) {
   return source.origin ? { ...source, through: [...(source.through ?? []), changeBy(from, outputsOf)] } : source;
 }
 
-/**
- * @param {any} node an EmptyImage
- * @returns {StoredFile | undefined} its image, where no link sets the size or the color
- */
+/** @param {any} node an EmptyImage. Its image, where no link sets the size or the color. */
 function emptyImage(node) {
   const names = ["width", "height", "color"];
   if (names.some((name) => isLinked(node, name))) return undefined;
@@ -84,7 +75,7 @@ function passedScene({ node, slot }) {
   return SCENE_INPUTS[node.type]?.[slot]?.find((input) => isLinked(node, input));
 }
 
-/** @param {any} node one that pastes @returns {string} The input that brings its scene. */
+/** @param {any} node one that pastes. The input that brings its scene. */
 export function sceneInput(node) {
   return isLinked(node, "paste") ? "paste" : "background";
 }
@@ -149,7 +140,7 @@ export function maskAtInput(node, name, outputsOf, depth = 0) {
   return { origin: key };
 }
 
-/** @param {Origin} origin @returns {string} What names the output that a value comes from. */
+/** @param {Origin} origin What names the output that a value comes from. */
 function outputKey({ node, slot }) {
   return `${keyOf(node)}:${slot}`;
 }

@@ -19,8 +19,8 @@ import { readLanguage, translated } from "./sentences.mjs";
 import { translate } from "./translations.mjs";
 import { listenForWarnings } from "./warnings.mjs";
 
-/** @typedef {import("./dom_widget.mjs").Frontend} Frontend */
-/** @typedef {import("./dom_widget.mjs").Editor} Editor */
+/** @typedef {import("../types").Frontend} Frontend */
+/** @typedef {import("../types").Editor} Editor */
 
 /** Longer combos keep their own words, see `labelOptions`. */
 const MOST_LABELED = 4;

@@ -14,25 +14,23 @@ import { RecentMap } from "./recent_map.mjs";
 import { translate } from "./translations.mjs";
 import { fitted, toFrame } from "./view_transform.mjs";
 
-/** @typedef {import("./placement.mjs").Placement} Placement */
-/** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("./placement.mjs").Size} Size */
-/** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
+/** @import { Placement, Point, Size } from "./placement.mjs" */
+/** @import { LoadedImage } from "./images.mjs" */
+/** @import { Source } from "../types" */
 /**
  * A clip, and the scenes of some of its frames.
- * @typedef {{ frames: number, scenes: [number, import("./input_images.mjs").StoredFile][] }} Clip
+ * @typedef {{ frames: number, scenes: [number, import("../types").StoredFile][] }} Clip
  */
 /**
  * What Python stored of the last run: images, their full sizes, and the placement of the subject.
  * @typedef {object} Run
- * @property {import("./input_images.mjs").StoredFile} scene
+ * @property {import("../types").StoredFile} scene
  * @property {number[]} scene_size
- * @property {import("./input_images.mjs").StoredFile} subject
+ * @property {import("../types").StoredFile} subject
  * @property {number[]} subject_size
  * @property {Placement} placement
  * @property {Clip} [clip]
  */
-/** @typedef {import("./input_images.mjs").Source} Source */
 /** Where the input images come from. @typedef {{ scene: Source, subject: Source, mask: Source | null }} Inputs */
 
 const MARGIN = 18,
@@ -97,7 +95,7 @@ export class PlacementEditor {
   /** @type {Promise<void> | null} */
   loadingTimeline = null;
 
-  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
+  /** @param {any} node @param {import("../types").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
@@ -249,7 +247,7 @@ export class PlacementEditor {
     });
   }
 
-  /** @param {import("./input_images.mjs").StoredFile} file @returns {Promise<LoadedImage>} */
+  /** @param {import("../types").StoredFile} file @returns {Promise<LoadedImage>} */
   async fetchImage(file) {
     try {
       return await loadImage(this.frontend.urlOf(file));
@@ -301,7 +299,7 @@ export class PlacementEditor {
 
   /**
    * The subject before the first run: cut out where its mask is known. Null where the mask is empty.
-   * @param {import("./input_images.mjs").StoredFile} file @param {Inputs} inputs
+   * @param {import("../types").StoredFile} file @param {Inputs} inputs
    */
   async subjectFrom(file, { mask, subject }) {
     const image = await this.fetchImage(file);
@@ -316,7 +314,7 @@ export class PlacementEditor {
 
   /**
    * Shows the result of the last run, while the widgets still match it.
-   * @param {import("./input_images.mjs").StoredFile | undefined} file
+   * @param {import("../types").StoredFile | undefined} file
    */
   async showResult(file) {
     const url = file ? this.frontend.urlOf(file) : "";

@@ -4,10 +4,9 @@ import * as geometry from "./placement.mjs";
 import { footOf, snapped, straightened } from "./snapping.mjs";
 import { nearest, toImage } from "./view_transform.mjs";
 
-/** @typedef {import("./placement.mjs").Placement} Placement */
-/** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("./editor_frame.mjs").EditorPointer} EditorPointer */
-/** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
+/** @import { Placement, Point } from "./placement.mjs" */
+/** @import { EditorPointer } from "../types" */
+/** @import { LoadedImage } from "./images.mjs" */
 /**
  * A drag: the placement and the points of the scene that it started from.
  * @typedef {object} Drag

@@ -5,11 +5,10 @@ import { outlineFractions } from "./mask_outlines.mjs";
 import { boundsOf, mapped, matrixOf, visibleShare } from "./placement.mjs";
 import { toFrame } from "./view_transform.mjs";
 
-/** @typedef {import("./placement.mjs").Placement} Placement */
-/** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("./view_transform.mjs").View} View */
-/** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
-/** @typedef {import("./mask_outlines.mjs").Mask} Mask */
+/** @import { Placement, Point } from "./placement.mjs" */
+/** @import { View } from "./view_transform.mjs" */
+/** @import { LoadedImage } from "./images.mjs" */
+/** @import { Mask } from "./mask_outlines.mjs" */
 /**
  * A subject as far as it is known: `cut` out by its mask, which may look `inverted`.
  * @typedef {LoadedImage & { cut: boolean, mask?: Mask, inverted?: boolean }} Subject

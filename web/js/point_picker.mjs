@@ -12,12 +12,10 @@ import * as prompt from "./segment_prompt.mjs";
 import { translate } from "./translations.mjs";
 import { fitted, nearest, toFrame, toImage } from "./view_transform.mjs";
 
-/** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("./segment_prompt.mjs").Prompt} Prompt */
-/** @typedef {import("./segment_prompt.mjs").Kind} Kind */
-/** @typedef {import("./editor_frame.mjs").EditorPointer} EditorPointer */
-/** @typedef {import("./images.mjs").LoadedImage} LoadedImage */
-/** @typedef {import("./input_images.mjs").StoredFile} StoredFile */
+/** @import { Point } from "./placement.mjs" */
+/** @import { Kind, Prompt } from "./segment_prompt.mjs" */
+/** @import { EditorPointer, StoredFile } from "../types" */
+/** @import { LoadedImage } from "./images.mjs" */
 /**
  * A pressed pointer: on a point (its index), or on the image (-1), for a new point of that kind or a new box.
  * @typedef {{ kind: Kind, index: number, from: Point, pressed: Point, moved: boolean }} Press
@@ -40,7 +38,7 @@ export class PointPicker {
    */
   static runs = new RecentMap(MAX_RUNS);
 
-  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
+  /** @param {any} node @param {import("../types").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;

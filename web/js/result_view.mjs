@@ -19,11 +19,11 @@ const MARGIN = 6,
   STEP = 0.02;
 
 export class ResultView {
-  /** @param {any} node @param {import("./dom_widget.mjs").Frontend} frontend */
+  /** @param {any} node @param {import("../types").Frontend} frontend */
   constructor(node, frontend) {
     this.node = node;
     this.frontend = frontend;
-    /** @type {import("./editor_frame.mjs").Handlers} */
+    /** @type {import("../types").Handlers} */
     const handlers = {
       draw: (context, size) => this.draw(context, size),
       press: ({ at, event }) => event.button === 0 && Boolean(this.result?.before) && this.slideTo(at.x),

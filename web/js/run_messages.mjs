@@ -6,8 +6,8 @@
 import { keyOf } from "./graph_links.mjs";
 import { RecentMap } from "./recent_map.mjs";
 
-/** @typedef {import("./message_line.mjs").Said} Said */
-/** @typedef {import("../types").ApiEvents} ApiEvents */
+/** @import { Said } from "./message_line.mjs" */
+/** @import { ApiEvents } from "../types" */
 
 /** How many nodes are remembered. */
 const MAX_NODES = 256;

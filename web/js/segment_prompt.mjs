@@ -1,7 +1,6 @@
 /** Points and a box as Segment's text widgets store them, in pixels of the image. */
 
-/** @typedef {import("./placement.mjs").Point} Point */
-/** @typedef {import("./placement.mjs").Size} Size */
+/** @import { Point, Size } from "./placement.mjs" */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box */
 /** @typedef {{ positive: Point[], negative: Point[], box: Box | null }} Prompt */
 /** @typedef {"positive" | "negative"} Kind */

@@ -2,8 +2,7 @@
 
 import { boundsOf, cornersOf, moved } from "./placement.mjs";
 
-/** @typedef {import("./placement.mjs").Placement} Placement */
-/** @typedef {import("./placement.mjs").Size} Size */
+/** @import { Placement, Size } from "./placement.mjs" */
 /** A line that a subject has snapped to, in scene pixels. @typedef {{ axis: "x" | "y", at: number }} Guide */
 
 const STRAIGHT_DEGREES = 45,

@@ -1,7 +1,6 @@
 /** Converts between pixels of an image and of the frame that shows it. */
 
-/** @typedef {import("./placement.mjs").Size} Size */
-/** @typedef {import("./placement.mjs").Point} Point */
+/** @import { Point, Size } from "./placement.mjs" */
 /** @typedef {{ scale: number, x: number, y: number }} View Frame pixels per image pixel; the image's top left. */
 
 /**
