@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands, by_bands
+from ..phd_ops.interrupt import bands
 from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
@@ -25,17 +25,28 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, with_companions
 from .crop_inputs import LEAST_SIDE, model_inputs, plain_inputs, scene_inputs, window_inputs
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, each_image, in_range, item, pixels, stacked
+from .images import (
+    as_given,
+    as_images,
+    as_masks,
+    by_pairs,
+    common_batch,
+    each_image,
+    in_range,
+    item,
+    pixels,
+    stacked,
+)
 from .model_size import frames_for, model_size
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
 Crop = io.Custom("PHD_CROP")
 IMAGES = ("composite", "reference")
-# The mean difference from which on the colors of two subjects are others.
-OTHER_COLORS = 2 / 255
 MASKS = ("inpaint_mask", "harmonize_mask", "subject_matte")
 SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subject_matte")
+# The mean difference from which on the colors of two subjects are others.
+OTHER_COLORS = 2 / 255
 NO_REFERENCE = sentence(
     "composite shows the subject in other colors than the paste, so that the paste's light reference is left out: the "
     "light is estimated from the result alone."
@@ -298,9 +309,8 @@ def with_inpainted(paste: PastedScenes, inpaint_mask: torch.Tensor) -> torch.Ten
     """What may change in a paste, [B,H,W], and what is inpainted by another mask than its own."""
     harmonizes = paste.harmonize_mask.numpy()
     inpaints, _ = as_masks(inpaint_mask, paste.composite.numpy(), "inpaint_mask")
-    count = common_batch(paste=harmonizes, inpaint_mask=inpaints)
-    pairs = ((item(harmonizes, index), item(inpaints, index)) for index in range(count))
-    return as_tensor([by_bands(np.maximum, *pair) for pair in pairs])
+    common_batch(paste=harmonizes, inpaint_mask=inpaints)
+    return torch.from_numpy(by_pairs(np.maximum, harmonizes, inpaints))
 
 
 def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Message]]:
@@ -319,9 +329,7 @@ def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Mess
 
 def without(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Masks [B,H,W] minus others; one of either serves all of the other."""
-    count = max(len(masks), len(others))
-    pairs = ((item(masks, index), item(others, index)) for index in range(count))
-    return as_tensor([by_bands(lambda mask, other: np.clip(mask - other, 0, 1), *pair) for pair in pairs]).numpy()
+    return by_pairs(lambda mask, other: np.clip(mask - other, 0, 1), masks, others)
 
 
 def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:

@@ -130,6 +130,15 @@ def item(batch: Any, index: int) -> Any:
     return batch[index if len(batch) > 1 else 0]
 
 
+def by_pairs(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray], masks: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """A function of two masks, pixel by pixel, of each pair of two batches [B,H,W]; one of either serves all of the
+    other."""
+    count = max(len(masks), len(others))
+    return as_tensor([by_bands(function, item(masks, index), item(others, index)) for index in range(count)]).numpy()
+
+
 def as_tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     """Arrays of one shape as a float32 batch."""
     batch = np.empty((len(arrays), *arrays[0].shape), np.float32)

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import by_bands
 from ..phd_ops.pixels.geometry import Placement, Size
 from ..phd_ops.pixels.masks import looks_inverted, stabilize
 from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions
@@ -15,7 +14,7 @@ from ..phd_ops.pixels.pasted_scenes import PastedScenes
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .clip_placement import moves, read_clip
-from .images import as_given, as_images, as_masks, as_tensor, common_batch, in_range, item
+from .images import as_given, as_images, as_masks, by_pairs, common_batch, in_range
 from .paste_inputs import PLACEMENTS, START, paste_inputs, paste_outputs
 from .paste_jobs import EARLIER, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
 from .subject_places import NOT_PLACED, RandomPlacement, SubjectPlaces, placement_lines
@@ -217,9 +216,8 @@ def subject_mattes(exemplars: np.ndarray, mask: torch.Tensor | None) -> tuple[np
         mattes, messages = as_masks(mask, exemplars, "subject_mask")
         messages += by_image([[inverted_mask()] if looks_inverted(matte) else [] for matte in mattes])
         if has_alpha:
-            count = common_batch(subject=exemplars, subject_mask=mattes)
-            pairs = ((item(mattes, index), item(exemplars, index)[..., 3]) for index in range(count))
-            mattes = as_tensor([by_bands(np.minimum, *pair) for pair in pairs]).numpy()
+            common_batch(subject=exemplars, subject_mask=mattes)
+            mattes = by_pairs(np.minimum, mattes, exemplars[..., 3])
     for index, matte in enumerate(mattes):
         if 0 < matte.max() < 0.5:
             text = sentence(

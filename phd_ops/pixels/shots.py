@@ -57,7 +57,7 @@ class Look:
 
 def small(image: np.ndarray, side: int) -> np.ndarray:
     """An image whose longer side is at most `side`, blurred. Of large ones, not every pixel is looked at."""
-    step = max(1, max(image.shape) // (SAMPLES * side))
+    step = max(1, max(Size.of(image)) // (SAMPLES * side))
     some = np.ascontiguousarray(image[::step, ::step])
     return cv2.GaussianBlur(reduce(some, Size.of(some).reduced_to(side)), (0, 0), BLUR)
 
