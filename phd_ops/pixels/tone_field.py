@@ -149,9 +149,18 @@ def validated(cells: Cells, orders: tuple[int, int], tie: float) -> float:
         left_out = fold == number
         if not left_out.any() or left_out.all():
             continue
-        parameters, _ = fit(cells[~left_out], orders, tie)
-        rows, _ = system(cells.shifted[left_out].T, cells.u[left_out], cells.v[left_out], orders)
-        errors[left_out] = (rows @ parameters[..., None])[..., 0].T - cells.original[left_out]
+        errors[left_out] = errors_of(cells[left_out], fit(cells[~left_out], orders, tie)[0], orders)
+    return usual_error(errors)
+
+
+def errors_of(cells: Cells, parameters: np.ndarray, orders: tuple[int, int]) -> np.ndarray:
+    """What a shift from `fit` leaves of cells, [N,3]."""
+    rows, _ = system(cells.shifted.T, cells.u, cells.v, orders)
+    return (rows @ parameters[..., None])[..., 0].T - cells.original
+
+
+def usual_error(errors: np.ndarray) -> float:
+    """Root mean square of errors [N,3], without the cells that have the largest ones."""
     squares = np.sort((errors**2).mean(axis=1))
     return float(np.sqrt(squares[: max(1, round((1 - OUTLIERS) * len(squares)))].mean()))
 
@@ -180,9 +189,10 @@ def fit_field(
 def best_orders(some: Cells, tie: float) -> tuple[int, int] | None:
     """The orders of the field that explains cells best; None where a constant shift explains them as well."""
     constant = validated(some, (0, 0), tie)
-    if constant < WORTH:
-        return None
     chosen, least = None, constant * (1 - WORTH_SHARE)
+    # No field predicts cells better than the largest one explains them.
+    if constant < WORTH or usual_error(errors_of(some, fit(some, ORDERS[-1], tie)[0], ORDERS[-1])) > least:
+        return None
     for orders in ORDERS:
         error = validated(some, orders, tie)
         if error < least and constant - error > WORTH:
