@@ -138,26 +138,29 @@ class View:
 
     Attributes:
         whole: the given image, gray [H,W].
-        small: that size.
-        unchanged: bool [h,w], where nothing was to change.
+        changed: what was to change, [H,W].
+        side: the longer side of that size, at most.
     """
 
     whole: np.ndarray
-    small: Size
-    unchanged: np.ndarray
-
-    @classmethod
-    def of(cls, shade: np.ndarray, changed: np.ndarray, side: int) -> "View":
-        """Of the whole given image, gray [H,W], and what was to change [H,W]; its longer side is at most `side`."""
-        check()
-        small = Size.of(shade).reduced_to(side)
-        away = beyond((resize_mask(changed, *small) > 0.02).astype(np.float32), CLEAR)
-        return cls(shade, small, away)
+    changed: np.ndarray
+    side: int
 
     @property
     def size(self) -> Size:
         """Of the given image."""
         return Size.of(self.whole)
+
+    @property
+    def small(self) -> Size:
+        """That size."""
+        return self.size.reduced_to(self.side)
+
+    @cached_property
+    def unchanged(self) -> np.ndarray:
+        """Where nothing was to change, bool [h,w]."""
+        check()
+        return beyond((resize_mask(self.changed, *self.small) > 0.02).astype(np.float32), CLEAR)
 
     @cached_property
     def shade(self) -> np.ndarray:
@@ -186,9 +189,11 @@ class View:
         """The structure of a returned gray image, moved onto the view; and where it shows any, bool [h,w]."""
         check()
         size, onto = self.small, joined(self.to_small, matrix)
+        image = resample(returned, onto, size, cv2.BORDER_REPLICATE)
+        if np.allclose(onto, scaling(Size.of(returned), size)):
+            return structure(image)[0], np.ones(size[::-1], bool)
         seen = covered(Size.of(returned), onto, size)
-        image, _ = structure(resample(returned, onto, size, cv2.BORDER_REPLICATE), seen)
-        return image, seen > 0.5
+        return structure(image, seen)[0], seen > 0.5
 
     def likeness(self, image: np.ndarray, seen: np.ndarray) -> float:
         """Correlation of the structure with that of a `warped` image where nothing was to change, at most 1."""
@@ -249,18 +254,17 @@ def register(
     size, came = Size.of(given), Size.of(returned)
     ways = resizings(came, size)
     before, after, changed = gray(given), gray(returned), by_bands(lambda band: 1 - band, unchanged)
-    coarse = View.of(before, changed, COARSE)
-    fine = View.of(before, changed, FINE) if max(size) > COARSE else coarse
-    if not coarse.unchanged.any():
-        return Registration(COVERED, ways[0].how, ways[0].matrix)
+    coarse, best = View(before, changed, COARSE), ways[0]
+    fine = View(before, changed, FINE) if max(size) > COARSE else coarse
     if len(fine.points) < LEAST_POINTS or max(came) < SMALLEST:
-        return Registration(PLAIN, ways[0].how, ways[0].matrix)
-    best = ways[0]
+        return Registration(PLAIN if coarse.unchanged.any() else COVERED, best.how, best.matrix)
     if came == size and same_pixels(given, returned):
         return Registration(MATCHED, best.how, best.matrix, "none", 0.0)
     if len(ways) > 1:
         best = max(ways, key=lambda way: coarse.likeness(*coarse.warped(after, way.matrix)))
     points = tracked_in_place(fine, after, best.matrix, not_needed)
+    if points is None and not coarse.unchanged.any():
+        return Registration(COVERED, best.how, best.matrix)
     for guess in (guess_by_tracking, guess_by_features):
         start = guess(coarse, fine, after, best.matrix) if points is None else None
         points = points if start is None else tracked_again(fine, after, start)
