@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import torch
 
-from ..phd_ops.interrupt import bands, by_bands
+from ..phd_ops.interrupt import bands
 from ..phd_ops.pixels.align import Aligned, laid_onto, lies_in_place, registered
 from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.geometry import Box, Size, bounding_box
-from ..phd_ops.pixels.layers import Layers
+from ..phd_ops.pixels.layers import Given, Layers
 from ..phd_ops.pixels.masks import resize_mask
 from ..phd_ops.pixels.register import MATCHED, SUBJECT_ONLY, Registration
 from ..phd_ops.pixels.resample import resize
@@ -93,24 +93,22 @@ class Batch:
             results = [self.with_margin(one, index) for one in results]
         found = Aligned(results, None, known or [])
         if self.may_have_moved and (known is None or not all(lies_in_place(one) for one in known)):
-            given, unchanged, subject = self.model_given(index, window)
-            registrations = registered(given, results, unchanged, subject) if known is None else known
-            found = laid_onto(given, results, registrations, subject)
-            check_part(found, Size.of(results[0]), Size.of(given), window)
+            given = self.model_given(index, window)
+            what = given.composite, results
+            registrations = registered(*what, given.unchanged, given.matte) if known is None else known
+            found = replace(laid_onto(*what, registrations, given.matte), given=given)
+            check_part(found, Size.of(results[0]), Size.of(given.composite), window)
         if all(one.status not in (MATCHED, SUBJECT_ONLY) for one in found.registrations):
             check_sampled("sampled", size, scene, self.crop)
         return found, window, messages
 
-    def model_given(self, index: int, window: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the model was given of composite `index`, [h,w,3]; where nothing was to change, and the subject's matte,
-        [h,w]."""
+    def model_given(self, index: int, window: Box) -> Given:
+        """What the model was given of composite `index`, the part that it shows."""
         at = window.slices
-        matte, change = item(self.mattes, index)[at], item(self.harmonize_masks, index)[at]
-        unchanged = by_bands(lambda one, other: 1 - np.maximum(one, other), change, matte)
+        masks = item(self.mattes, index)[at], item(self.harmonize_masks, index)[at]
         if self.crop is None:
-            return item(self.composites, index)[at], unchanged, matte
-        target = self.crop.target
-        return self.cropped(index, self.crop), resize_mask(unchanged, *target), resize_mask(matte, *target)
+            return Given(item(self.composites, index)[at], *masks)
+        return Given(self.cropped(index, self.crop), *(resize_mask(mask, *self.crop.target) for mask in masks))
 
     def cropped(self, index: int, crop: CropWindow) -> np.ndarray:
         """The window of composite `index` at the model's size, [h,w,3]."""

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from .geometry import Size
+from .layers import Given
 from .masks import grow, resize_mask
 from .register import (
     CLEAR,
@@ -41,7 +42,7 @@ class Aligned:
     images: list[np.ndarray]
     seen: np.ndarray | None
     registrations: list[Registration]
-    given: np.ndarray | None = None
+    given: Given | None = None
 
 
 def is_applied(found: Registration) -> bool:
@@ -101,7 +102,7 @@ def laid_onto(
                 image = np.where(shown[..., None], image, resize(given, size))
             seen &= shown
         images.append(resize(image, size))
-    return Aligned(images, None if seen.all() else seen, registrations, given)
+    return Aligned(images, None if seen.all() else seen, registrations)
 
 
 def register_subject(given: np.ndarray, returned: np.ndarray, subject: np.ndarray) -> Registration | None:

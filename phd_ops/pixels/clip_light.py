@@ -22,8 +22,8 @@ from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
 PLACES = 10
-# Light is read from a subject's part of at most this many pixels a side.
-MOST_SIDE = 128
+# A frame's light and identity are read from a subject's part of at most this many pixels a side.
+READING_SIDE = 96
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.
 NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, neglected=False, suppressed=False)
@@ -49,7 +49,7 @@ class Reading:
         """The light in the part of a window around the subject."""
         if self.light is None or self.lattice is None or window.subject is None:
             return None
-        matte = window.seen_matte[window.subject]
+        matte = window.seen_matte[window.subject.slices]
         return self.light.with_change(enlarged(self.lattice, Size.of(matte)), matte)
 
     @property
@@ -74,17 +74,17 @@ def read_frame(
         orders: of the shot's color shift, where they are known from another frame.
     """
     images = aligned.images
-    window = ModelWindow(layers, Size.of(images[0]), options.resampler, aligned.seen, aligned.given)
-    has_subject = window.subject is not None
+    size, given = Size.of(images[0]), aligned.given
+    window = ModelWindow(layers, size, options.resampler, aligned.seen, given, READING_SIDE)
     if window.came_back(images):
-        return Reading(NO_SHIFT, replace(NOT_READ, variance=np.inf) if has_subject else None)
+        return Reading(NO_SHIFT, None if window.subject is None else replace(NOT_READ, variance=np.inf))
     shift = window.color_shift(images[0], orders)
-    if not has_subject:
+    if window.subject is None:
         return Reading(shift)
     images = [shift.apply(one, options.color_fix) for one in images]
-    light = light_on_subject(window, images, references, shift, options, MOST_SIDE)
+    light = light_on_subject(window, images, references, shift, options)
     assert light.change is not None  # it was just read
-    share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject]), PLACES, PLACES)
+    share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject.slices]), PLACES, PLACES)
     return Reading(shift, replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)
 
 

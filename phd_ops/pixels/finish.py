@@ -13,13 +13,13 @@ import numpy as np
 
 from .align import Aligned
 from .changes import find_changes
-from .clip_light import Reading
+from .clip_light import READING_SIDE, Reading
 from .color import largest_channel
 from .geometry import Box, Size, bounding_box
 from .layers import Layers
 from .masks import grow, resize_mask
 from .register import CLEAR, MATCHED, UNLIKE, gray, register
-from .resample import resize
+from .resample import quick_resize
 from .stitch import (
     PLAIN_STITCH,
     ModelWindow,
@@ -100,7 +100,8 @@ def finish(
         reading: of the color shift and the light, where they were read before, as of a clip's frames.
     """
     images, full, stitching = aligned.images, Size.of(layers.composite), options.stitch
-    window = ModelWindow(layers, Size.of(images[0]), stitching.resampler, aligned.seen, aligned.given)
+    size, side = Size.of(images[0]), None if reading is None else READING_SIDE
+    window = ModelWindow(layers, size, stitching.resampler, aligned.seen, aligned.given, side)
     known = None if reading is None else reading.light_in(window)
     if known is None and window.came_back(images):
         return Finished(unchanged(layers), np.zeros_like(layers.matte))
@@ -161,7 +162,7 @@ def still_fits(window: ModelWindow, harmonized: np.ndarray) -> bool:
     shown = Size.of(inside).scaled(scale)
     wider = grow(resize_mask(inside.astype(np.float32), *shown), CLEAR)
     most = MOVED_SHARE * max(box.size)
-    before, returned = (resize(gray(image), shown) for image in (composite, after))
+    before, returned = (quick_resize(gray(image), shown) for image in (composite, after))
     # A much smaller motion need not be known.
     found = register(before, returned, wider, scale * most / 4)
     if found.status == MATCHED:

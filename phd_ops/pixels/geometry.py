@@ -74,6 +74,12 @@ class Box(NamedTuple):
     def grown(self, pixels: int) -> "Box":
         return Box(self.x - pixels, self.y - pixels, self.width + 2 * pixels, self.height + 2 * pixels)
 
+    def resized(self, size: Size, to: Size) -> "Box":
+        """Where it lies in its image of one size resized to another one: to whole pixels, at least one."""
+        (left, top), (right, bottom) = (self.corners[corner] * to / size for corner in (0, 2))
+        x, y = min(round(left), to.width - 1), min(round(top), to.height - 1)
+        return Box(x, y, max(1, round(right) - x), max(1, round(bottom) - y))
+
     def moved(self, x: int, y: int) -> "Box":
         return self._replace(x=self.x + x, y=self.y + y)
 

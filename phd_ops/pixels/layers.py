@@ -41,3 +41,22 @@ class Layers:
         """The layers of a part of the window, or of some of its rows."""
         arrays = (self.background, self.composite, self.matte, self.harmonize_mask, self.fade, self.shadow_fade)
         return Layers(*(array[slices] for array in arrays), goes_on=(False, False, False, False))
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a model was given of a composite.
+
+    Attributes:
+        composite: float32 [h,w,3].
+        matte, harmonize_mask: as in `Layers`, [h,w].
+    """
+
+    composite: np.ndarray
+    matte: np.ndarray
+    harmonize_mask: np.ndarray
+
+    @property
+    def unchanged(self) -> np.ndarray:
+        """1 where nothing was to change, [h,w]."""
+        return by_bands(lambda one, other: 1 - np.maximum(one, other), self.harmonize_mask, self.matte)

@@ -14,7 +14,7 @@ import torch
 from ..interrupt import bands, by_bands, each, waiting
 from ..sentence import sentence
 from .geometry import Size, bounding_box
-from .resample import blur
+from .resample import blur, quick_resize
 
 # Below this a matte counts as nothing: the smallest step of an 8-bit mask.
 LEAST_ALPHA = 1 / 255
@@ -122,11 +122,8 @@ def looks_inverted(mask: np.ndarray) -> bool:
 
 
 def resize_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resizes a mask, antialiased where it shrinks and linearly where it grows."""
-    if mask.shape == (height, width):
-        return mask
-    shrinks = width * height < mask.shape[0] * mask.shape[1]
-    return waiting(cv2.resize, mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    """Resizes a mask, antialiased where it shrinks and linearly where it grows; itself at the same size."""
+    return quick_resize(mask, Size(width, height))
 
 
 def above(mask: np.ndarray, threshold: float) -> np.ndarray:

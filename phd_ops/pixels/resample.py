@@ -45,6 +45,15 @@ def resize(image: np.ndarray, size: Size, resampler: str = AUTO) -> np.ndarray:
     return clip(waiting(cv2.resize, image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))
 
 
+def quick_resize(image: np.ndarray, size: Size) -> np.ndarray:
+    """Resizes an image or a mask that is looked at but not shown: linearly down to half its size, which takes a seventh
+    of the time of means and leaves no pixel out, and by means beyond."""
+    if Size.of(image) == size:
+        return image
+    far = image.shape[1] > 2 * size.width or image.shape[0] > 2 * size.height
+    return waiting(cv2.resize, image, size, interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
+
+
 def triangle(x: np.ndarray) -> np.ndarray:
     return np.clip(1 - abs(x), 0, None)
 

@@ -16,10 +16,10 @@ import numpy as np
 from ..interrupt import bands, by_bands, copy, waiting
 from .color import same_pixels
 from .geometry import Box, Size, bounding_box
-from .layers import Layers, Slices
+from .layers import Given, Layers
 from .masks import FAINT, beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
-from .resample import AUTO, reduce, resize
+from .resample import AUTO, quick_resize, resize
 from .surround import Surround, find_surround
 from .tiles import EMPTY, OPAQUE, SOFT, tiles
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
@@ -196,14 +196,22 @@ class ModelWindow:
     Attributes:
         size: that it worked at.
         seen: bool [h,w], what the model's image shows; elsewhere it tells nothing. None: it shows everything.
-        given: the composite as the model was given it, where that is there already, of any size.
+        given: what the model was given, where that is there already, of any size.
+        reading_side: of the part around the subject that light is read from, the longer side in pixels, at most; None:
+            that of the window itself.
     """
 
     layers: Layers
     size: Size
     resampler: str = AUTO
     seen: np.ndarray | None = None
-    given: np.ndarray | None = None
+    given: Given | None = None
+    reading_side: int | None = None
+
+    @property
+    def known(self) -> Given | None:
+        """What the model was given, if that is of the window's size."""
+        return self.given if self.given is not None and Size.of(self.given.composite) == self.size else None
 
     @cached_property
     def background(self) -> np.ndarray:
@@ -213,19 +221,17 @@ class ModelWindow:
     @cached_property
     def composite(self) -> np.ndarray:
         """[h,w,3]."""
-        if self.given is not None and Size.of(self.given) == self.size:
-            return self.given
-        return resize(self.layers.composite, self.size, self.resampler)
+        return self.known.composite if self.known else resize(self.layers.composite, self.size, self.resampler)
 
     @cached_property
     def matte(self) -> np.ndarray:
         """[h,w]."""
-        return resize_mask(self.layers.matte, *self.size)
+        return self.known.matte if self.known else resize_mask(self.layers.matte, *self.size)
 
     @cached_property
     def harmonize_mask(self) -> np.ndarray:
         """[h,w]."""
-        return resize_mask(self.layers.harmonize_mask, *self.size)
+        return self.known.harmonize_mask if self.known else resize_mask(self.layers.harmonize_mask, *self.size)
 
     @cached_property
     def touched(self) -> np.ndarray:
@@ -240,15 +246,25 @@ class ModelWindow:
         return self.matte if self.seen is None else self.matte * self.seen
 
     @cached_property
-    def subject(self) -> Slices | None:
+    def subject(self) -> Box | None:
         """The part around the subject, where its light is estimated; None without a subject that the model shows."""
         box = bounding_box(self.matte) if self.seen_matte.any() else None
-        return None if box is None else box.grown(2).inside(self.size).slices
+        return None if box is None else box.grown(2).inside(self.size)
+
+    def read_part(self, image: np.ndarray) -> np.ndarray:
+        """Of an image of the window [H,W,...], of any size, the part around the subject as light is read from it."""
+        assert self.subject is not None  # or there is no light to read
+        size = self.subject.size if self.reading_side is None else self.subject.size.reduced_to(self.reading_side)
+        return quick_resize(image[self.subject.resized(self.size, Size.of(image)).slices], size)
 
     @cached_property
     def reader(self) -> LightReader:
         """Of the part around the subject."""
-        return LightReader(self.composite[self.subject], self.seen_matte[self.subject])
+        return LightReader(self.read_part(self.composite), self.read_part(self.seen_matte))
+
+    def identity(self, image: np.ndarray) -> float:
+        """See `LightReader.identity`: of the subject in an image of the window, [h,w,3]."""
+        return self.reader.identity(log_light(self.read_part(image)))
 
     def came_back(self, images: Sequence[np.ndarray]) -> bool:
         """Whether images of its size are the composite to the bit: the model changed nothing."""
@@ -322,7 +338,7 @@ def put_into_background(
     copy(resize(results[0], full, options.resampler)[near], harmonized)
     gain, surround, identity = np.broadcast_to(np.float32(1), layers.composite.shape), None, 1.0
     if light is not None:
-        light = replace(light, identity=window.reader.identity(log_light(results[0][window.subject])))
+        light = replace(light, identity=window.identity(results[0]))
         gain = waiting(cv2.resize, embedded(light.gain, window), full, interpolation=cv2.INTER_LINEAR)
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
@@ -336,7 +352,7 @@ def put_into_background(
         )
     if light is not None:
         light = replace(light, gain=gain)
-        identity = window.reader.identity(log_light(resize(image, worked)[window.subject]))
+        identity = window.identity(image)
     return Stitched(image, used, shift, light, identity)
 
 
@@ -346,12 +362,10 @@ def light_on_subject(
     references: Sequence[np.ndarray] | None,
     shift: ColorShift,
     options: StitchOptions,
-    most_side: int | None = None,
 ) -> Light:
-    """The light on the subject, in the part of the window around it.
+    """The light on the subject, in the part of the window around it, see `ModelWindow.read_part`.
 
-    Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject. With
-    `most_side`, that part is reduced so that its longer side has no more pixels.
+    Light is smooth: it is estimated at the model's own size, whatever the image's, and only around the subject.
 
     Args:
         results: without their color shift, of the window's size.
@@ -360,19 +374,11 @@ def light_on_subject(
     """
     if references is not None:
         references = [resize(shift.apply(one, options.color_fix), window.size) for one in references]
-    size = Size.of(window.composite[window.subject])
-    if most_side is not None and most_side < max(size):
-        size = Size(*(max(1, round(length * most_side / max(size))) for length in size))
-
-    def near(image: np.ndarray) -> np.ndarray:
-        return reduce(image[window.subject], size)
-
-    whole = window.composite[window.subject].shape[:2] == size[::-1]
     return read_light(
-        window.reader if whole else LightReader(near(window.composite), near(window.seen_matte)),
-        [near(one) for one in results],
-        references and [near(one) for one in references],
-        background=near(window.background),
+        window.reader,
+        [window.read_part(one) for one in results],
+        references and [window.read_part(one) for one in references],
+        background=window.read_part(window.layers.background),
         flat_reference=bool(references) and is_flat(references[0], 1 - window.touched),
         luma_only=options.luma_only,
         strength=options.strength,
@@ -381,6 +387,7 @@ def light_on_subject(
 
 def embedded(gain: np.ndarray, window: ModelWindow) -> np.ndarray:
     """The gain of the part around the subject in the whole window, [h,w,3]; 1 elsewhere."""
+    assert window.subject is not None  # or it has no light
     whole = np.ones_like(window.composite)
-    whole[window.subject] = gain
+    whole[window.subject.slices] = gain
     return whole

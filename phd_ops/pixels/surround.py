@@ -18,7 +18,7 @@ from .geometry import Size
 from .layers import Layers, Slices
 from .masks import resize_mask
 from .relight import relight, shadow_gain
-from .resample import blur, resize
+from .resample import blur, quick_resize
 
 # In pixels: what is finer is texture, which no two drawings of a surround have in common.
 SCALE = 4.0
@@ -83,7 +83,7 @@ def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: fl
     if not (ring > 0.5).any():
         return None
     background, composite, harmonized = (
-        resize(image, size) for image in (layers.background, layers.composite, harmonized)
+        quick_resize(image, size) for image in (layers.background, layers.composite, harmonized)
     )
     gain = shadow_gain(harmonized, composite, matte)
     kept = kept_share(background, relight(background, gain), harmonized, ring)
