@@ -17,7 +17,7 @@ import numpy as np
 from ..interrupt import by_bands, check, waiting
 from .color import largest_channel
 from .geometry import Size
-from .masks import drop_specks, resize_mask
+from .masks import resize_mask
 from .resample import reduce
 from .surround import labeled
 from .tone_field import median
@@ -61,8 +61,8 @@ def find_changes(given: np.ndarray, returned: np.ndarray, seen: np.ndarray | Non
         times = apart.ravel()[large] / classes.usual(apart, large)
         certain.ravel()[large[times > CERTAIN]] = True
         possible.ravel()[large[times > POSSIBLE]] = True
-    changed = cv2.dilate(drop_specks(reaching(certain, possible), LEAST_AREA), np.ones((3, 3), np.uint8))
-    return (resize_mask(changed, *full) > 0.5).astype(np.float32)
+    changed = cv2.dilate(changed_parts(certain, possible), np.ones((3, 3), np.uint8)).astype(np.float32)
+    return changed if size == full else (resize_mask(changed, *full) > 0.5).astype(np.float32)
 
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
@@ -144,10 +144,11 @@ def rising_order(values: np.ndarray) -> np.ndarray:
     return low[np.argsort((bits >> 16).astype(np.uint16)[low], kind="stable")]
 
 
-def reaching(certain: np.ndarray, possible: np.ndarray) -> np.ndarray:
-    """The connected parts of what is possible that hold something certain (hysteresis), float32 [H,W]."""
+def changed_parts(certain: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """The connected parts of what is possible that hold something certain (hysteresis) and are no specks, uint8 [H,W]:
+    1 there."""
     count, labels = labeled(possible)
-    held = np.zeros(count, bool)
-    held[labels[certain]] = True
-    held[0] = False
-    return held[labels].astype(np.float32)
+    changed = np.zeros(count, bool)
+    changed[labels[certain]] = True
+    changed &= np.bincount(labels[possible], minlength=count) >= LEAST_AREA
+    return changed[labels].view(np.uint8)

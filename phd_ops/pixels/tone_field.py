@@ -22,7 +22,7 @@ OUTLIERS = 0.1
 ALIKE, MOST_UNCERTAIN = 3.0, 2 / 255
 # Cross-validation leaves out a part of the image at a time: cells of a grid, dealt out in turns.
 FOLDS, FOLD_CELLS = 5, 8
-# Cells that a field is fitted to, at most.
+# Cells that a shift is fitted to, at most.
 MOST_CELLS = 1500
 
 

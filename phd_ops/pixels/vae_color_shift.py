@@ -1,5 +1,6 @@
 """The color shift that a VAE or an edit model puts on an image: measured where nothing was to change, and removed."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 from ..interrupt import bands
 from .geometry import Size
 from .resample import reduce
-from .tone_field import TERMS, Cells, ToneField, fit_field, median
+from .tone_field import MOST_CELLS, TERMS, Cells, ToneField, fit_field, median
 
 # A color shift is measured on the means of cells this wide, in which a VAE's noise averages out; with fewer cells than
 # this, nothing is measured.
@@ -174,8 +175,8 @@ def fit_again(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray, 
 
 def constant_shift(cells: Cells) -> ColorShift:
     """A shift that is the same all over the image."""
-    x, y = cells.shifted, cells.original
-    gain, offset, outlying = robust_line(x, y, NOISE_TIE)
+    x, y, step = cells.shifted, cells.original, math.ceil(len(cells.u) / MOST_CELLS)
+    gain, offset, outlying = robust_line(x[::step], y[::step], NOISE_TIE)
     agreed = int(cells.pixels[(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum())
     shift = ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
     # One that is not plausible is of something else.
