@@ -35,7 +35,7 @@ NOISE, LEAST_CONTRAST = 4 / 255, 2 / 255
 # Points are at least so far apart, and tracked in windows so wide.
 MOST_POINTS, APART, WINDOW = 1200, 8, 21
 # So many of them tell that an image lies in its place.
-ENOUGH_POINTS = 300
+ENOUGH_POINTS = 150
 # Each level of the tracker's pyramid doubles the motion that it finds.
 LEVELS = 3
 # In pixels: a point that is tracked there and back ends no farther from where it began.

@@ -36,16 +36,6 @@ LEAST_STEP, AT_ONCE, UNUSUAL = 3.0, 0.5, 2.0
 OF_MEDIANS = math.pi / 2
 
 
-def shifted(values: np.ndarray, frames: int) -> np.ndarray:
-    """values[t + frames] at t; 0 beyond both ends."""
-    moved, count = np.zeros_like(values), len(values)
-    if frames >= 0:
-        moved[: count - frames] = values[frames:]
-    else:
-        moved[-frames:] = values[:frames]
-    return moved
-
-
 def fit_lines(values: np.ndarray, weight: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """A weighted line around every frame, within a Gaussian window.
 
@@ -57,18 +47,23 @@ def fit_lines(values: np.ndarray, weight: np.ndarray, sigma: float) -> tuple[np.
         The lines' heights [T,P], and the share that each frame's own values have in it, [T]; NaN where no frame with
         weight is in reach.
     """
+    from scipy.ndimage import correlate1d
+
     reach = min(len(values) - 1, math.ceil(4 * sigma))
-    offsets = range(-reach, reach + 1)
-    windowed = {d: shifted(weight, d) * math.exp(-0.5 * (d / sigma) ** 2) for d in offsets}
-    s0, s1, s2 = (sum(windowed[d] * d**power for d in offsets) for power in range(3))
+    offsets = np.arange(-reach, reach + 1)
+    window = np.exp(-0.5 * (offsets / sigma) ** 2)
+
+    def moment(values: np.ndarray, power: int) -> np.ndarray:
+        return correlate1d(values, window * offsets**power, axis=0, mode="constant")
+
+    s0, s1, s2 = (moment(weight, power) for power in range(3))
     s0 = np.where(s0 > LEAST_WEIGHT, s0, np.nan)
     # Where a single frame has weight there is no slope.
     s2 = s2 + RIDGE * sigma**2 * s0
-    determinant = s0 * s2 - s1 * s1
-    heights, own = np.zeros(values.shape), windowed[0] * s2 / determinant
-    for d in offsets:
-        heights += (windowed[d] * (s2 - s1 * d) / determinant)[:, None] * shifted(values, d)
-    return heights, own
+    determinant, weighted = s0 * s2 - s1 * s1, weight[:, None] * values
+    heights = (s2 / determinant)[:, None] * moment(weighted, 0)
+    heights -= (s1 / determinant)[:, None] * moment(weighted, 1)
+    return heights, weight * s2 / determinant
 
 
 def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
