@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..phd_ops.interrupt import bands
+from ..phd_ops.interrupt import bands, each
 from ..phd_ops.pixels.align import Aligned, laid_onto, lies_in_place, registered
 from ..phd_ops.pixels.crop_window import CropWindow
 from ..phd_ops.pixels.geometry import Box, Size, bounding_box
@@ -154,36 +154,39 @@ def mirror_margin(reference: np.ndarray, target: Size) -> np.ndarray:
 
 def check_masks(batch: Batch) -> None:
     """Refuses masks in each other's places, and inpaint_mask in the place of harmonize_mask."""
-    for index in range(batch.count):
-        subject, whole_change = bounding_box(item(batch.mattes, index)), item(batch.harmonize_masks, index)
-        if subject is None:
-            continue
-        batches = (batch.composites, batch.scenes, batch.mattes, batch.harmonize_masks)
-        composite, scene, matte, change = (item(one, index)[subject.slices] for one in batches)
-        overlap = left_out = pasted = False
-        for rows in bands(*matte.shape):
-            inside, outside = matte[rows] > 0, (matte[rows] > 0.5) & (change[rows] == 0)
-            overlap |= bool((inside & (change[rows] > 0)).any())
-            if outside.any():
-                left_out = True
-                # A subject's pixels differ from the background's; a ring's do not.
-                pasted |= not np.array_equal(composite[rows][outside], scene[rows][outside])
-        if not overlap and bounding_box(whole_change) is None:
-            continue
-        if left_out and not pasted:
-            raise ValueError(
-                sentence(
-                    "subject_matte covers more than harmonize_mask, where nothing was pasted: the two are "
-                    "swapped, so connect each to its own name."
-                )
-            )
-        if not overlap:
-            raise ValueError(
-                sentence(
-                    "harmonize_mask leaves out the whole subject, as inpaint_mask does: connect "
-                    "harmonize_mask of Paste & Blend."
-                )
-            )
+    for error in each(lambda index: masks_error(batch, index), range(batch.count)):
+        if error is not None:
+            raise ValueError(error)
+
+
+def masks_error(batch: Batch, index: int) -> str | None:
+    """What is wrong with the masks of image `index`."""
+    subject, whole_change = bounding_box(item(batch.mattes, index)), item(batch.harmonize_masks, index)
+    if subject is None:
+        return None
+    batches = (batch.composites, batch.scenes, batch.mattes, batch.harmonize_masks)
+    composite, scene, matte, change = (item(one, index)[subject.slices] for one in batches)
+    overlap = left_out = pasted = False
+    for rows in bands(*matte.shape):
+        inside, outside = matte[rows] > 0, (matte[rows] > 0.5) & (change[rows] == 0)
+        overlap |= bool((inside & (change[rows] > 0)).any())
+        if outside.any():
+            left_out = True
+            # A subject's pixels differ from the background's; a ring's do not.
+            pasted |= not np.array_equal(composite[rows][outside], scene[rows][outside])
+    if not overlap and bounding_box(whole_change) is None:
+        return None
+    if left_out and not pasted:
+        return sentence(
+            "subject_matte covers more than harmonize_mask, where nothing was pasted: the two are swapped, so "
+            "connect each to its own name."
+        )
+    if not overlap:
+        return sentence(
+            "harmonize_mask leaves out the whole subject, as inpaint_mask does: connect harmonize_mask of Paste & "
+            "Blend."
+        )
+    return None
 
 
 def check_scene(scene: Size, composite: Size, crop: CropWindow | None) -> None:

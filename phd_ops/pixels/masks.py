@@ -87,28 +87,36 @@ def has_faint_black(mask: torch.Tensor) -> bool:
         return sum(cv2.countNonZero(cv2.inRange(pixels[rows], low, high)) for rows in bands(*pixels.shape))
 
     faint = count(float(least), float(np.float32(FAINT)))
-    return faint > 0 and (2 * faint > count(0.0, float(below)) or has_specks_all_over(mask, faint))
+    return faint > 0 and (2 * faint > count(0.0, float(below)) or has_specks_all_over(mask))
 
 
-def has_specks_all_over(mask: torch.Tensor, faint: int) -> bool:
+def has_specks_all_over(mask: torch.Tensor) -> bool:
     """Whether most of the black in a mask [...,H,W] has faint specks in every few pixels, as noise has.
 
     Where a soft edge ends there are faint pixels beside black ones too, but only along a line.
-
-    faint: how many pixels are.
     """
     height, width = (math.ceil(side / SPECKLED_CELL) for side in mask.shape[-2:])
     needed = max(LEAST_BLACK_CELLS, LEAST_BLACK * height * width * math.prod(mask.shape[:-2]))
-    if 2 * faint <= needed:
-        # There are no more specks.
-        return False
     planes = mask.reshape(-1, 1, *mask.shape[-2:])
+    if 2 * sum(faint_cells(plane) for plane in planes[:, 0].numpy()) <= needed:
+        # No more cells are speckled.
+        return False
     highest = waiting(torch.nn.functional.max_pool2d, planes, SPECKLED_CELL, ceil_mode=True)
     lowest = -waiting(torch.nn.functional.max_pool2d, waiting(torch.neg, planes), SPECKLED_CELL, ceil_mode=True)
     black = highest <= FAINT
     cells = int(black.sum())
     speckled = int((black & (highest > 0) & (lowest == 0)).sum())
     return cells >= needed and 2 * speckled > cells
+
+
+def faint_cells(mask: np.ndarray) -> int:
+    """How many cells of a mask [H,W] hold a pixel that is faint, but not 0."""
+    (height, width), least = mask.shape, float(np.nextafter(np.float32(0), np.float32(1)))
+    beyond = -height % SPECKLED_CELL, -width % SPECKLED_CELL
+    faint = waiting(cv2.inRange, mask, least, float(np.float32(FAINT)))
+    faint = cv2.copyMakeBorder(faint, 0, beyond[0], 0, beyond[1], cv2.BORDER_CONSTANT)
+    size = (width + beyond[1]) // SPECKLED_CELL, (height + beyond[0]) // SPECKLED_CELL
+    return cv2.countNonZero(waiting(cv2.resize, faint, size, interpolation=cv2.INTER_AREA))
 
 
 def looks_inverted(mask: np.ndarray) -> bool:
