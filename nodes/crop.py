@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands
+from ..phd_ops.interrupt import bands, each
 from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
@@ -31,11 +31,10 @@ from .images import (
     as_masks,
     by_pairs,
     common_batch,
-    each_image,
+    in_batch,
     in_range,
     item,
     pixels,
-    stacked,
 )
 from .model_size import frames_for, model_size
 from .ui import HAS_UI, Message, outlined, show
@@ -132,14 +131,14 @@ class PhDCrop(io.ComfyNode):
             kept = kept[:count]
             pasted = None if pasted is None else pasted.until(count)
         check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
-        changes = [bounding_box(mask, FAINT) for mask in batches["harmonize_mask"]]
+        changes = list(each(lambda mask: bounding_box(mask, FAINT), list(batches["harmonize_mask"])))
         make = moving_window if window_per_frame and len(changes) > 1 else window_around
         outlying = out_of_line(changes) if make is moving_window else []
         changes = [None if frame in outlying else box for frame, box in enumerate(changes)]
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
         progress = ProgressBar(count * (len(IMAGES) + len(MASKS)))
-        images = {name: stacked(cut_images(batches[name], count, window, progress)) for name in IMAGES}
-        masks = {name: stacked(cut_masks(batches[name], count, window, name, progress)) for name in MASKS}
+        images = {name: cut_images(batches[name], count, window, progress) for name in IMAGES}
+        masks = {name: cut_masks(batches[name], count, window, name, progress) for name in MASKS}
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
         latent = {} if vae is None else encoded(vae, images, masks, crop)
         if vae is not None and sockets.get("image") is not None:
@@ -334,13 +333,9 @@ def without(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
     """Refuses the two masks in each other's places: what is inpainted is a part of what may change."""
-    # Whether there is any pixel of harmonize_mask, of inpaint_mask beyond it, and of it beyond inpaint_mask.
-    harmonized = beyond = left = False
-    for rows in bands(*harmonizes.shape[1:]):
-        inpaint, harmonize = inpaints[:, rows] > 0, harmonizes[:, rows] > 0
-        harmonized |= bool(harmonize.any())
-        beyond |= bool((inpaint & ~harmonize).any())
-        left |= bool((harmonize & ~inpaint).any())
+    count = common_batch(inpaint_mask=inpaints, harmonize_mask=harmonizes)
+    found = each(lambda index: in_each_other(item(inpaints, index), item(harmonizes, index)), range(count))
+    harmonized, beyond, left = np.any(list(found), axis=0)
     if harmonized and beyond and not left:
         raise ValueError(
             sentence(
@@ -348,6 +343,17 @@ def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
                 "to its own name."
             )
         )
+
+
+def in_each_other(inpaint: np.ndarray, harmonize: np.ndarray) -> tuple[bool, bool, bool]:
+    """Whether there is any pixel of harmonize_mask [H,W], of inpaint_mask beyond it, and of it beyond inpaint_mask."""
+    harmonized = beyond = left = False
+    for rows in bands(*harmonize.shape):
+        one, other = inpaint[rows] > 0, harmonize[rows] > 0
+        harmonized |= bool(other.any())
+        beyond |= bool((one & ~other).any())
+        left |= bool((other & ~one).any())
+    return harmonized, beyond, left
 
 
 def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
@@ -391,24 +397,24 @@ def window_around(
     return crop_window(joined_box(changes) or Box(0, 0, *scene), scene, size, context, joined_box(keeps))
 
 
-def cut_images(batch: np.ndarray, count: int, window: CropWindow, progress: ProgressBar) -> list[np.ndarray]:
-    """The windows of `count` images [H,W,3], at the model's size."""
+def cut_images(batch: np.ndarray, count: int, window: CropWindow, progress: ProgressBar) -> torch.Tensor:
+    """The windows of `count` images [H,W,3], at the model's size: [B,h,w,3]."""
 
     def cut(index: int) -> np.ndarray:
         return resize(window.of(index).cut(item(batch, index)), window.target, window.resampler)
 
-    return list(each_image(cut, count, progress))
+    return in_batch(cut, count, (*window.target[::-1], 3), progress)
 
 
-def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str, progress: ProgressBar) -> list[np.ndarray]:
-    """The windows of `count` masks [H,W], at the model's size. Beyond the scene may change what may change at its
-    border, but no subject is there."""
+def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str, progress: ProgressBar) -> torch.Tensor:
+    """The windows of `count` masks [H,W], at the model's size: [B,h,w]. Beyond the scene may change what may change at
+    its border, but no subject is there."""
     repeat = name != "subject_matte"
 
     def cut(index: int) -> np.ndarray:
         return resize_mask(window.of(index).cut(item(batch, index), repeat=repeat), *window.target)
 
-    return list(each_image(cut, count, progress))
+    return in_batch(cut, count, window.target[::-1], progress)
 
 
 def too_large(frames: Sequence[int]) -> list[Message]:
