@@ -39,7 +39,7 @@ PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch", "PhDInsertSub
 WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 340, 30, 20, 24, 90, 280
 NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
 # Room at the bottom of a group for what its nodes say after a run.
-GROUP_FOOT = 110
+GROUP_FOOT = 150
 # A note, which only the frontend knows, and how high its text is drawn.
 NOTE, NOTE_WIDTH, NOTE_LINE, NOTE_LETTERS = "MarkdownNote", 440, 19, 64
 
