@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import titled_workflow
+from benchmarks.common.images import in_eight_bits
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, show
 from benchmarks.common.titled_workflow import Headless, OnServer, WorkflowInputError, of_side, put, read, titled
@@ -48,10 +49,9 @@ def check(workflow: dict, file: Path) -> None:
         )
 
 
-def in_eight_bits(given: Scene) -> Scene:
-    """The scene rounded as in its PNG files, so that an unchanged pixel is equal."""
-    rounded = {name: np.round(getattr(given, name) * 255) / np.float32(255) for name in IMAGES.values()}
-    return replace(given, **rounded)
+def as_stored(given: Scene) -> Scene:
+    """The scene with its images as in their PNG files."""
+    return replace(given, **{name: in_eight_bits(getattr(given, name)) for name in IMAGES.values()})
 
 
 def bound(workflow: dict, given: Scene, seed: int, keep: Callable[[bytes], str]) -> dict:
@@ -97,7 +97,7 @@ def best_of(
     Args:
         run: the trials' rows have its weights.
     """
-    render = functools.lru_cache(1)(lambda number: in_eight_bits(scene(number, "validation", side)))
+    render = functools.lru_cache(1)(lambda number: as_stored(scene(number, "validation", side)))
     section, errors = Section(f"Grid, {GRID_SCENES} scenes of the validation split: fMSE"), []
     for values in grid:
         text = titled_workflow.as_text(values)
@@ -133,7 +133,7 @@ def measure(plan, store: Store, file: Path, grid: list[str], side: int, address:
         workflow = titled_workflow.changed(workflow, best)
         first = replace(first, settings=f"{file.name} {titled_workflow.as_text(best)}")
     runs = [replace(first, seed=seed) for seed in range(plan.seeds)]
-    render = functools.lru_cache(1)(lambda number: in_eight_bits(scene(number, plan.split, side)))
+    render = functools.lru_cache(1)(lambda number: as_stored(scene(number, plan.split, side)))
     for run in runs:
         run_missing(workflow, run, store, plan.numbers, runner, render)
     results = [gathered(store, runs, file.name, plan.numbers), paste(plan.numbers, render)]
