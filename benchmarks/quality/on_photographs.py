@@ -39,7 +39,7 @@ from benchmarks.quality.sheet import write
 from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import UNITS, Result, gathered, line_of_units, worse
 
-# The methods that need neither a second picture nor what lies behind the subject.
+# The methods that need neither a second image nor what lies behind the subject.
 WITHOUT_MODEL = ("paste", "reinhard", "reinhard_scene", "poisson")
 WITH_MODEL = ("ours", "ksampler_relight", "ksampler")
 # Every so many-th case is on the sheet.
