@@ -82,8 +82,8 @@ def dropped_points(found: np.ndarray, mask: np.ndarray, points: np.ndarray, refi
         return []
     return [
         sentence(
-            "{dropped} of {count} positive points are on a part of the mask that is dropped, because keep is largest: "
-            "set keep to prompted.",
+            "keep is largest, so the part of the mask at {dropped} of {count} positive points is dropped: set keep to "
+            "prompted.",
             dropped=dropped,
             count=len(points),
         )

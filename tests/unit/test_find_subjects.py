@@ -40,7 +40,7 @@ def test_all_parts_of_one_prompt_are_subjects_the_largest_first():
 def test_a_positive_point_on_a_part_that_largest_drops_is_named():
     clicked = Prompt(positive=points((45, 20), (10, 10), (30, 2)))
     (message,) = found(BOTH, [clicked]).messages
-    assert message.startswith("1 of 3 positive points") and message.endswith("set keep to prompted.")
+    assert "at 1 of 3 positive points is dropped" in message and message.endswith("set keep to prompted.")
     assert found(BOTH, [clicked], keep="prompted").messages == found(BOTH, [clicked], keep="all").messages == []
 
 
