@@ -95,7 +95,8 @@ def truths_of(split: str, count: int) -> tuple[torch.Tensor, list[str]]:
 
 def holes_of(count: int) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """Backgrounds of the test split, a square hole in each [N,S,S], and their prompts."""
-    images, prompts, holes, side = [], [], np.zeros((count, SIDE, SIDE), np.float32), 48
+    side = 48
+    images, prompts, holes = [], [], np.zeros((count, SIDE, SIDE), np.float32)
     for seed in range(count):
         shot = draw_background(seed, "test")
         images.append(linear_to_srgb(render_layers(shot, SIDE).empty))

@@ -54,9 +54,9 @@ def find_subjects(
             continue
         # A network in 16 bits may overflow to NaN, which counts as background.
         found = by_bands(lambda band: np.nan_to_num(band, nan=0.0).clip(0, 1), segment(colors, clipped))
-        seen = visible(found, alpha)
-        mask = visible(refine_mask(seen, colors, clipped, refinement), alpha)
-        messages += dropped_points(seen, mask, clipped.positive, refinement)
+        raw = visible(found, alpha)
+        mask = visible(refine_mask(raw, colors, clipped, refinement), alpha)
+        messages += dropped_points(raw, mask, clipped.positive, refinement)
         if subject_box(mask) is not None:
             whole = by_bands(np.maximum, whole, mask)
             one_by_one = len(prompts) == 1 and refinement.keep == "all"

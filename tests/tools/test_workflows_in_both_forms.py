@@ -121,8 +121,8 @@ def test_a_group_is_named_after_what_its_nodes_do(path):
 
 
 @pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
-def test_no_link_leads_back_from_one_row_of_groups_to_the_next_but_to_the_model(path):
-    """Otherwise links run under the nodes of both rows."""
+def test_the_second_row_of_groups_begins_with_the_model(path):
+    """Otherwise links lead back under the nodes of both rows."""
     tops = [(group["title"], group["bounding"][1]) for group in read(path)["groups"]]
     second_row = [title for title, top in tops if top > 0]
     assert not second_row or second_row[0] in ("Inpaint", "Edit model")
