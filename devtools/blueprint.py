@@ -16,13 +16,15 @@ from devtools.workflows import GROUP_GAP, PACK_ID, TITLE, WIDTH, inputs_of, is_l
 NAME = "Insert Subject (subgraph)"
 FILE = ROOT / "subgraphs" / f"{NAME}.json"
 DESCRIPTION = (
-    "Insert Subject with its steps inside, to open and to change: paste, crop, inpaint, harmonize, stitch. Its "
-    "settings are asked of the model."
+    "Insert Subject with its steps inside, to open and change: paste, crop, inpaint, harmonize, stitch. Its settings "
+    "follow the connected model."
 )
 ALIASES = ["paste subject", "insert object", "composite", "relight", "harmonize", "inpaint"]
 SOCKETS = ("background", "subject", "subject_mask", "model", "clip", "vae")
 WIDGETS = ("prompt", "quality", "light", "seed", "placement", "x", "y", "size", "rotation", "flip")
 OUTPUTS = ("image", "mask", "before", "report")
+# Input -> its number.
+SLOTS = {name: slot for slot, name in enumerate((*SOCKETS, *WIDGETS))}
 # ComfyUI's numbers for the ends of a subgraph's own links.
 INPUT_NODE, OUTPUT_NODE = -10, -20
 # In the page's pixels.
@@ -108,33 +110,9 @@ def subgraph_of(api: dict, outputs: list[list], object_info: dict) -> tuple[dict
         for order, (node_id, node) in enumerate(inner.items())
     }
     groups = lay_out(inner, nodes)
-    slots = {name: slot for slot, name in enumerate((*SOCKETS, *WIDGETS))}
-    links: list[dict] = []
-    for node_id, node in nodes.items():
-        for slot, entry in enumerate(node["inputs"]):
-            value = api[node_id]["inputs"].get(entry["name"])
-            if not is_link(value):
-                continue
-            entry["link"] = len(links) + 1
-            if outer(value, api):
-                origin = (INPUT_NODE, slots[value[0]])
-            else:
-                origin = (int(value[0]), value[1])
-                nodes[value[0]]["outputs"][value[1]]["links"].append(entry["link"])
-            links.append(link(len(links) + 1, origin, (int(node_id), slot), entry["type"]))
-    for slot, (source, output) in enumerate(outputs):
-        nodes[source]["outputs"][output]["links"].append(len(links) + 1)
-        links.append(link(len(links) + 1, (int(source), output), (OUTPUT_NODE, slot), own["output"][slot]))
+    links = links_of(api, nodes, outputs, own["output"])
     right = max(node["pos"][0] for node in nodes.values()) + WIDTH + GROUP_GAP
-    inputs = []
-    for name, slot in slots.items():
-        ids = [one["id"] for one in links if (one["origin_id"], one["origin_slot"]) == (INPUT_NODE, slot)]
-        # The page shows an input as the widget of its first link: a sampler's seed, not Paste & Blend's folded one.
-        inputs.append(end("input", name, kinds[name], (-GROUP_GAP, SLOT_HEIGHT * slot), ids[::-1]))
-    results = []
-    for slot, name in enumerate(OUTPUTS):
-        ids = [one["id"] for one in links if (one["target_id"], one["target_slot"]) == (OUTPUT_NODE, slot)]
-        results.append(end("output", name, own["output"][slot], (right, SLOT_HEIGHT * slot), ids))
+    inputs, results = ends_of(links, kinds, own["output"], right)
     subgraph = {
         "id": identity(NAME),
         "version": 1,
@@ -160,8 +138,48 @@ def subgraph_of(api: dict, outputs: list[list], object_info: dict) -> tuple[dict
         "extra": {},
     }
     shown = {name: {"widget": {"name": name}} for name in WIDGETS}
-    entries = [{"name": name, "type": kinds[name], "link": None, **shown.get(name, {})} for name in slots]
+    entries = [{"name": name, "type": kinds[name], "link": None, **shown.get(name, {})} for name in SLOTS]
     return subgraph, entries, [{"name": one["name"], "type": one["type"], "links": []} for one in results]
+
+
+def links_of(api: dict, nodes: dict[str, dict], outputs: list[list], kinds: list[str]) -> list[dict]:
+    """All links inside the subgraph, which are also noted at the nodes' slots.
+
+    outputs: what the subgraph's outputs come from; kinds: their types.
+    """
+    links: list[dict] = []
+    for node_id, node in nodes.items():
+        for slot, entry in enumerate(node["inputs"]):
+            value = api[node_id]["inputs"].get(entry["name"])
+            if not is_link(value):
+                continue
+            entry["link"] = len(links) + 1
+            if outer(value, api):
+                origin = (INPUT_NODE, SLOTS[value[0]])
+            else:
+                origin = (int(value[0]), value[1])
+                nodes[value[0]]["outputs"][value[1]]["links"].append(entry["link"])
+            links.append(link(len(links) + 1, origin, (int(node_id), slot), entry["type"]))
+    for slot, (source, output) in enumerate(outputs):
+        nodes[source]["outputs"][output]["links"].append(len(links) + 1)
+        links.append(link(len(links) + 1, (int(source), output), (OUTPUT_NODE, slot), kinds[slot]))
+    return links
+
+
+def ends_of(
+    links: list[dict], kinds: dict[str, str], output_kinds: list[str], right: float
+) -> tuple[list[dict], list[dict]]:
+    """The subgraph's inputs, and its outputs, which are drawn at `right`. kinds: the inputs' types by their names."""
+    inputs = []
+    for name, slot in SLOTS.items():
+        ids = [one["id"] for one in links if (one["origin_id"], one["origin_slot"]) == (INPUT_NODE, slot)]
+        # The page shows an input as the widget of its first link: a sampler's seed, not Paste & Blend's folded one.
+        inputs.append(end("input", name, kinds[name], (-GROUP_GAP, SLOT_HEIGHT * slot), ids[::-1]))
+    results = []
+    for slot, name in enumerate(OUTPUTS):
+        ids = [one["id"] for one in links if (one["target_id"], one["target_slot"]) == (OUTPUT_NODE, slot)]
+        results.append(end("output", name, output_kinds[slot], (right, SLOT_HEIGHT * slot), ids))
+    return inputs, results
 
 
 def outer(value, api: dict) -> bool:

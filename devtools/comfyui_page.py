@@ -30,6 +30,8 @@ const editor = () => widget("phd_canvas").element, canvas = () => editor().query
 STATUS = FIND + "return editor().querySelector('.phd-status').textContent"
 CANVAS = FIND + "const { x, y, width, height } = canvas().getBoundingClientRect(); return [x, y, width, height]"
 CANVAS_WIDTH = FIND + "return canvas().clientWidth"
+# Where the upper side of a node goes in the window, in pixels: below the page's own bars.
+TOP = 130
 # Moves the view so that the upper end of a node, where its canvas is, lies in the window.
 LOOK = (
     FIND
@@ -101,9 +103,9 @@ def build_graph(browser: Browser, nodes: dict[str, dict]) -> dict[str, str | int
     return browser.script(BUILD, [{"name": name} | node for name, node in nodes.items()])
 
 
-def show_editor(browser: Browser, node: str | int, scale: float = 1.0, left: int = 160, top: int = 130) -> None:
-    """Zooms to `scale`, with the node's left and upper sides at these pixels of the window, and waits until it is."""
-    browser.script(LOOK, node, scale, left, top)
+def show_editor(browser: Browser, node: str | int, scale: float = 1.0, left: int = 160) -> None:
+    """Zooms to `scale`, with the node's left side at this pixel of the window, and waits until it is."""
+    browser.script(LOOK, node, scale, left, TOP)
     browser.wait_for(SETTLED, node, seconds=30)
     browser.wait_frames()
 

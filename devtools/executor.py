@@ -184,10 +184,10 @@ def check_nodes(workflow: dict) -> None:
 def raise_invalid(valid: bool, error: dict | None, node_errors: dict) -> None:
     # ComfyUI runs a workflow if any of its outputs is valid; here all must be.
     for node_id, fault in node_errors.items():
-        message = "; ".join(sentence(reason) for reason in fault["errors"])
+        message = "; ".join(text_of(reason) for reason in fault["errors"])
         raise WorkflowError(node_id, fault["class_type"], message)
     if not valid:
-        raise WorkflowError(None, None, sentence(error))
+        raise WorkflowError(None, None, text_of(error))
 
 
 def raise_failed(status_messages: list[tuple[str, dict]]) -> None:
@@ -200,7 +200,8 @@ def raise_failed(status_messages: list[tuple[str, dict]]) -> None:
             raise WorkflowError(data["node_id"], data["node_type"], "the run was interrupted.")
 
 
-def sentence(error: dict) -> str:
+def text_of(error: dict) -> str:
+    """One of ComfyUI's errors, with what it adds."""
     return ": ".join(part for part in (error["message"], error["details"]) if part)
 
 

@@ -18,10 +18,18 @@ WIDGET_TYPES = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
 STAGES = {
     "Segment": {"PhDLoadSegmenter", "PhDSegment"},
     "Paste": {"PhDPasteBlend", "PhDCrop"},
-    "Inpaint": {"PhDMaskedInpaintSampler", "VAEEncode", "CLIPTextEncode", "PhDLoadDemoModel", "CheckpointLoaderSimple"},
+    "Inpaint": {
+        "PhDMaskedInpaintSampler", "PhDLoadDemoModel", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader",
+        "DualCLIPLoader", "VAELoader", "CLIPTextEncode", "TextEncodeQwenImageEditPlus", "VAEEncode",
+        "FluxKontextImageScale", "ImageScaleToTotalPixels",
+    },
     "Harmonize": {"PhDHarmonizeSampler"},
     "Stitch": {"PhDStitch"},
-}
+}  # fmt: skip
+# Stage -> the node that its name fits, and the name of its group in a graph without that node.
+OTHER_TITLES = {"Paste": ("PhDPasteBlend", "Crop"), "Inpaint": ("PhDMaskedInpaintSampler", "Edit model")}
+# Where one row would be too long, the second one begins with the model.
+SECOND_ROW = "Inpaint"
 COLORS = dict(zip(STAGES, ("#3f789e", "#8a6d3b", "#88558c", "#3f7f5f", "#a1614f"), strict=True))
 
 # The nodes that show images without being output nodes.
@@ -31,7 +39,7 @@ PREVIEWS = {"PhDSegment", "PhDPasteBlend", "PhDCrop", "PhDStitch", "PhDInsertSub
 WIDTH, TITLE, SLOT, WIDGET, TEXT, IMAGE = 340, 30, 20, 24, 90, 280
 NODE_GAP, COLUMN_GAP, GROUP_GAP, GROUP_PAD, ROW_WIDTH = 56, 70, 60, 30, 2600
 # Room at the bottom of a group for what its nodes say after a run.
-GROUP_FOOT = 110
+GROUP_FOOT = 150
 # A note, which only the frontend knows, and how high its text is drawn.
 NOTE, NOTE_WIDTH, NOTE_LINE, NOTE_LETTERS = "MarkdownNote", 440, 19, 64
 
@@ -229,19 +237,18 @@ def size_of(info: dict) -> list[int]:
 def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
     """Gives every node its place: a block for each stage, from left to right; returns the groups around several.
 
-    In a block, columns follow the links and the nodes of a column stand below one another. A block that would make
-    a row too long to be read on one screen starts the next row.
+    In a block, columns follow the links and the nodes of a column stand below one another. Where all blocks in one row
+    would be too long to be read on one screen, there are two rows.
     """
     depth, stage = depths(api), stages(api)
+    blocks = {title: {name: node for name, node in nodes.items() if stage[name] == title} for title in STAGES}
+    blocks = {title: (members, columns_of(members, api)) for title, members in blocks.items() if members}
+    widths = {title: width_of(columns) for title, (_, columns) in blocks.items()}
+    two_rows = sum(widths.values()) + GROUP_GAP * (len(widths) - 1) > ROW_WIDTH
     groups = []
     left = top = bottom = 0
-    for title in STAGES:
-        members = {name: node for name, node in nodes.items() if stage[name] == title}
-        if not members:
-            continue
-        columns = columns_of(members, api)
-        width = (max(columns.values()) + 1) * (WIDTH + COLUMN_GAP) - COLUMN_GAP + 2 * GROUP_PAD
-        if left and left + width > ROW_WIDTH:
+    for title, (members, columns) in blocks.items():
+        if two_rows and left and title == SECOND_ROW:
             left, top = 0, bottom + GROUP_GAP
         ends = dict.fromkeys(columns.values(), top + GROUP_PAD + TITLE)
         for name in sorted(members, key=lambda name: (depth[name], int(name))):
@@ -252,14 +259,25 @@ def lay_out(api: dict, nodes: dict[str, dict]) -> list[dict]:
         height = max(ends.values()) - NODE_GAP + GROUP_FOOT - top
         groups.append({
             "id": len(groups) + 1,
-            "title": title,
-            "bounding": [left, top, width, height],
+            "title": group_title(title, members),
+            "bounding": [left, top, widths[title], height],
             "color": COLORS[title],
             "flags": {},
         })  # fmt: skip
-        left += width + GROUP_GAP
+        left += widths[title] + GROUP_GAP
         bottom = max(bottom, top + height)
     return groups if len(groups) > 1 else []
+
+
+def group_title(stage: str, members: dict[str, dict]) -> str:
+    """The name of a stage's group."""
+    usual, other = OTHER_TITLES.get(stage, (None, stage))
+    return stage if any(node["type"] == usual for node in members.values()) else other
+
+
+def width_of(columns: dict[str, int]) -> int:
+    """The width of a block whose nodes stand in these columns."""
+    return (max(columns.values()) + 1) * (WIDTH + COLUMN_GAP) - COLUMN_GAP + 2 * GROUP_PAD
 
 
 def columns_of(members: dict[str, dict], api: dict) -> dict[str, int]:

@@ -47,7 +47,7 @@ SCENE_PARTS = ("composite", "inpaint_mask", "harmonize_mask", "reference", "subj
 # The mean difference from which on the colors of two subjects are others.
 OTHER_COLORS = 2 / 255
 NO_REFERENCE = sentence(
-    "composite shows the subject in other colors than the paste, so that the paste's light reference is left out: the "
+    "composite shows the subject in other colors than the paste, so the paste's light reference is left out: the "
     "light is estimated from the result alone."
 )
 

@@ -98,7 +98,7 @@ def of_no_alpha(name: str, *, empty: bool) -> str:
             name=name,
         )
     return sentence(
-        "{name} is 1 everywhere: its image has no transparency, so that Invert Mask marks all of it. Connect a real "
+        "{name} is 1 everywhere: its image has no transparency, so Invert Mask marks all of it. Connect a real "
         "mask, such as from Segment or the mask editor.",
         name=name,
     )

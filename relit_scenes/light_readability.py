@@ -86,9 +86,9 @@ def examples(split: str, count: int) -> Examples:
     return Examples(np.stack(features), np.float32(mean), np.float32(slope), np.array(kinds))
 
 
-def fitted(train: Examples, epochs: int, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+def fitted(train: Examples, epochs: int) -> Callable[[np.ndarray], np.ndarray]:
     """A network of two hidden layers, fitted to standardized features and targets: maps features [N,F] to [N,5]."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     x, y = torch.from_numpy(train.features), torch.from_numpy(train.targets)
     inputs, outputs = Standardization(x), Standardization(y)
     width = 192
@@ -101,7 +101,7 @@ def fitted(train: Examples, epochs: int, seed: int = 0) -> Callable[[np.ndarray]
     batch = 128
     steps = epochs * (len(x) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     for _ in range(epochs):
         order = torch.randperm(len(x), generator=generator)
         for at in range(0, len(x) - batch + 1, batch):

@@ -93,8 +93,9 @@ def truths_of(split: str, count: int) -> tuple[torch.Tensor, list[str]]:
     return as_tensor(list(images)), list(prompts)
 
 
-def holes_of(count: int, side: int = 48) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+def holes_of(count: int) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """Backgrounds of the test split, a square hole in each [N,S,S], and their prompts."""
+    side = 48
     images, prompts, holes = [], [], np.zeros((count, SIDE, SIDE), np.float32)
     for seed in range(count):
         shot = draw_background(seed, "test")

@@ -25,6 +25,7 @@ from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene
 from relit_scenes.subjects import KINDS
 from training.diffusion import Training, autocast
+from training.evaluate import subject_error
 from training.module_data import PasteStore, other_light, over
 from training.rival_networks import NETWORKS, SIDE, harmonized, resized
 from training.stage import Log, cosine, set_rate
@@ -101,18 +102,13 @@ def validation_scenes(count: int = VALIDATION, kinds: tuple[str, ...] = KINDS) -
     return [render_scene(draw_scene(number, "validation", each, kinds), SIDE) for number, each in enumerate(strata)]
 
 
-def error(image: np.ndarray, scene: Scene) -> float:
-    """Squared error over the true subject."""
-    return float(np.square(image - scene.truth)[scene.true_matte > 0.5].mean())
-
-
 def shares(network: nn.Module, scenes: list[Scene]) -> dict[str, float]:
     """The error as a share of the paste's, on the scenes of their own color and on the others."""
     found = {}
     for group, same in (("own_color", False), ("same_color", True)):
         chosen = [scene for scene in scenes if (scene.description.stratum == "same color") == same]
-        ours = [error(harmonized(network, scene.composite, scene.matte), scene) for scene in chosen]
-        found[group] = float(np.mean(ours) / np.mean([error(scene.composite, scene) for scene in chosen]))
+        ours = [subject_error(harmonized(network, scene.composite, scene.matte), scene) for scene in chosen]
+        found[group] = float(np.mean(ours) / np.mean([subject_error(scene.composite, scene) for scene in chosen]))
     return found
 
 

@@ -27,18 +27,16 @@ from training.rivals import STEPS as RIVAL_STEPS
 from training.rivals import train_rivals
 from training.stage import WORK
 
-DEMO_STEPS = 40000
 STAGES = ("codec", "diffusion", "classifier", "module", "rivals", "evaluate", "export")
+# Optimizer steps of a stage, if --steps does not say otherwise.
+STEPS = {"codec": 1500, "diffusion": 8000, "classifier": 6000, "module": 40000, "rivals": RIVAL_STEPS}
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dev.py train", description="Train one stage of the demo model.")
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument(
-        "--steps",
-        type=int,
-        help="optimizer steps (codec: 1500, diffusion: 8000, classifier: 6000, module: 40000, rivals: 5000)",
-    )
+    defaults = ", ".join(f"{stage}: {steps}" for stage, steps in STEPS.items())
+    parser.add_argument("--steps", type=int, help=f"optimizer steps ({defaults})")
     parser.add_argument("--fresh", action="store_true", help="diffusion, module: not from the published weights on")
     parser.add_argument(
         "--only", choices=["published", "training", *NETWORKS], help="evaluate, rivals: one of the two alone"
@@ -47,16 +45,17 @@ def main(arguments: list[str]) -> None:
     add_module_options(parser)
     options = parser.parse_args(arguments)
     WORK.mkdir(parents=True, exist_ok=True)
+    steps = options.steps or STEPS.get(options.stage)
     if options.stage == "codec":
-        train_codec(options.steps or 1500)
+        train_codec(steps)
     elif options.stage == "diffusion":
-        train_diffusion(options.steps or 8000, options.fresh)
+        train_diffusion(steps, options.fresh)
     elif options.stage == "classifier":
-        train_classifier(options.steps or 6000)
+        train_classifier(steps)
     elif options.stage == "rivals":
         if options.only and options.only not in NETWORKS:
             parser.error(f"--only for rivals is one of {', '.join(NETWORKS)}.")
-        train_rivals(options.steps or RIVAL_STEPS, options.only)
+        train_rivals(steps, options.only)
     elif options.stage == "evaluate":
         if options.only in NETWORKS:
             parser.error("--only for evaluate is published or training.")
@@ -70,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def add_module_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("module for a checkpoint; without --base for the demo model")
     group.add_argument("--base", type=Path, help="checkpoint of SD 1.5 or SDXL, with CLIP and VAE")
-    group.add_argument("--images", "--pictures", type=Path, help="folder of images, with their captions as .txt files")
+    group.add_argument("--images", type=Path, help="folder of images, with their captions as .txt files")
     group.add_argument("--masks", type=Path, help="folder of masks (white = subject) with the images' names")
     group.add_argument("--segmenter", type=Path, help="instead of --masks: a salient-object model (.onnx)")
     group.add_argument("--out", type=Path, help="the module, .safetensors; its training files go next to it")
@@ -83,7 +82,7 @@ def train_module(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     """The module's stage; what is wrong with files and folders is one sentence."""
     try:
         if options.base is None:
-            train_demo_module(options.steps or DEMO_STEPS, options.fresh)
+            train_demo_module(options.steps or STEPS["module"], options.fresh)
             return
         if options.images is None or options.out is None:
             parser.error("--base needs --images and --out.")

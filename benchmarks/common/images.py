@@ -17,6 +17,11 @@ def eight_bits(image: np.ndarray) -> np.ndarray:
     return np.round(image * 255).astype(np.uint8)
 
 
+def in_eight_bits(image: np.ndarray) -> np.ndarray:
+    """An image in 0..1 rounded as in a PNG file, so that an unchanged pixel is equal. Float32."""
+    return np.round(image * 255) / np.float32(255)
+
+
 def levels(difference: np.ndarray) -> float:
     """The largest absolute difference, in levels of 8 bits."""
     return float(np.abs(difference).max()) * 255

@@ -65,7 +65,7 @@ class Scenes:
     same_color: bool
 
 
-def draw_scenes(count: int, seed: int, radius: float = 6.0, same_color: bool = False) -> Scenes:
+def draw_scenes(count: int, seed: int, same_color: bool = False) -> Scenes:
     generator, cells = torch.Generator().manual_seed(seed), SIDE**2
 
     def drawn(*shape: int) -> torch.Tensor:
@@ -79,7 +79,7 @@ def draw_scenes(count: int, seed: int, radius: float = 6.0, same_color: bool = F
     albedo = (named + ALBEDO_WITH_PROMPT * drawn(count))[:, None]
     if same_color:
         named, albedo = torch.zeros_like(named), torch.zeros_like(albedo)
-    subject = disc(radius)
+    subject = disc(6.0)
     truth = here + own + albedo * subject
     return Scenes(
         subject,

@@ -14,8 +14,9 @@ SIDE, SUBJECT = 1024, 400
 FOUR_K = Size(3840, 2160)
 
 
-def mattes(side: int = 160) -> dict[str, np.ndarray]:
+def mattes() -> dict[str, np.ndarray]:
     """Mattes of difficult shapes by name, float32 in 0..1."""
+    side = 160
     rng = np.random.default_rng(0)
     round_one = disc(side, 0.3 * side, 1)
     thin, tiny = np.zeros((2, side, side), np.float32)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import titled_workflow
+from benchmarks.common import titled_workflow, widget_grid
 from benchmarks.common.table import Section, shortened, show
-from benchmarks.common.titled_workflow import Headless, OnServer, WorkflowInputError, of_side, titled
+from benchmarks.common.titled_workflow import WorkflowInputError, titled
+from benchmarks.common.workflow_runners import Headless, OnServer, of_side
 from benchmarks.inpaint import scores
 from benchmarks.inpaint.backgrounds import SIDE, hole_of
 from benchmarks.inpaint.scores import Square
@@ -60,11 +61,11 @@ def best_of(grid: list[dict], workflow: dict, count: int, side: int, runner: Hea
     """The values of a grid with the least error on the validation split; prints all of them."""
     section, errors = Section(f"Grid, {count} backgrounds of the validation split: l1 / texture / edge"), []
     for values in grid:
-        score = scored(titled_workflow.changed(workflow, values), count, "validation", side, runner)
+        score = scored(widget_grid.changed(workflow, values), count, "validation", side, runner)
         errors.append(score["l1"])
-        section.row(titled_workflow.as_text(values), f"  {as_text(score)}")
+        section.row(widget_grid.as_text(values), f"  {as_text(score)}")
     best = grid[int(np.argmin(errors))]
-    section.row("chosen", f"  {titled_workflow.as_text(best)}")
+    section.row("chosen", f"  {widget_grid.as_text(best)}")
     show(section, {})
     return best
 
@@ -75,7 +76,7 @@ def measure(
     """Prints the scores of each workflow, and a line of JSON. Raises WorkflowInputError.
 
     Args:
-        grid: values of widgets to choose from, see `titled_workflow.grid`; for the first workflow.
+        grid: values of widgets to choose from, see `widget_grid.grid`; for the first workflow.
         address: of a server; None runs the workflows in this process.
         folder: contains ComfyUI's input folder.
     """
@@ -85,11 +86,11 @@ def measure(
         if not {IMAGE, MASK} <= set(titled(workflow)):
             raise WorkflowInputError(f"--workflow: {file} takes no hole; title its Load Image nodes Image and Mask.")
         runner.check(workflow)
-    trials = titled_workflow.grid(grid, workflows[files[0]])
+    trials = widget_grid.grid(grid, workflows[files[0]])
     parts: dict = {"n": count, "side": side, "split": split, "workflows": {}}
     if grid:
         best = best_of(trials, workflows[files[0]], count, side, runner)
-        workflows[files[0]] = titled_workflow.changed(workflows[files[0]], best)
+        workflows[files[0]] = widget_grid.changed(workflows[files[0]], best)
         parts["grid"] = {f"{title}.{widget}": value for (title, widget), value in best.items()}
     section = Section(f"{count} backgrounds of the {split} split, {side} pixels: l1 / texture / edge")
     for file, workflow in workflows.items():

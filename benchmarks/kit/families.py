@@ -8,7 +8,8 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from benchmarks.common.titled_workflow import WorkflowInputError, choices
+from benchmarks.common.titled_workflow import WorkflowInputError
+from benchmarks.common.workflow_runners import choices
 from devtools.paths import ROOT
 
 TEMPLATES = ROOT / "example_workflows" / "api"

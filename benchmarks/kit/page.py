@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from benchmarks.common.bootstrap import ratio_interval
 from benchmarks.common.table import shortened
 from benchmarks.common.votes_page import write_votes_page
 from benchmarks.kit import similarity
@@ -21,18 +22,10 @@ from benchmarks.kit.families import Found, own_name
 from benchmarks.kit.rows import Rows
 from phd_ops.pixels.geometry import Box
 
-RESAMPLES = 4000
 THUMBNAIL, JPEG_QUALITY = 384, 85
 # Shares of the paste's error are means over all scenes; these are means of the figure itself.
 MEANS = ("de00", "identity", "boundary", "ring")
 SEND = "https://github.com/paste-inpaint-harmonize/paste-inpaint-harmonize/issues"
-
-
-def ratio_interval(ours: np.ndarray, paste: np.ndarray) -> list[float]:
-    """95 % bootstrap interval over the scenes of the ratio of two means."""
-    drawn = np.random.default_rng(0).integers(len(ours), size=(RESAMPLES, len(ours)))
-    ratios = ours[drawn].mean(1) / paste[drawn].mean(1)
-    return [shortened(float(end)) for end in np.percentile(ratios, (2.5, 97.5))]
 
 
 def scene_figures(rows: list[dict], method: str) -> dict:
@@ -42,7 +35,10 @@ def scene_figures(rows: list[dict], method: str) -> dict:
         return {}
     ours, paste = (np.array([scores[name]["fmse"] for scores in scored]) for name in (method, "paste"))
     figures = {"n": len(scored), "fmse_vs_paste": shortened(float(ours.mean() / paste.mean()))}
-    figures |= {"fmse_vs_paste_ci": ratio_interval(ours, paste), "worse": shortened(float((ours > paste).mean()))}
+    figures |= {
+        "fmse_vs_paste_ci": [shortened(end) for end in ratio_interval(ours, paste)],
+        "worse": shortened(float((ours > paste).mean())),
+    }
     for name in MEANS:
         values = np.array([scores[method][name] for scores in scored], np.float64)
         figures[name] = shortened(float(np.nanmean(values))) if np.isfinite(values).any() else None

@@ -19,14 +19,8 @@ from pathlib import Path
 
 from benchmarks.common import docs
 from benchmarks.common.subject_scores import score
-from benchmarks.common.titled_workflow import (
-    NodeFailedError,
-    OnServer,
-    ServerLostError,
-    WorkflowInputError,
-    file_name,
-    of_shape,
-)
+from benchmarks.common.titled_workflow import WorkflowInputError
+from benchmarks.common.workflow_runners import NodeFailedError, OnServer, ServerLostError, file_name, of_shape
 from benchmarks.kit import page
 from benchmarks.kit.cases import PHOTOGRAPHS, SCENES, Case, cases
 from benchmarks.kit.families import BACKGROUND, MASK, NAMES, RESULT, RETURNED, SUBJECT, Found, find, graph

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from benchmarks.common.bootstrap import ratio_interval
 from benchmarks.common.drawing import BACK, words
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, shortened, show
@@ -36,9 +37,9 @@ from benchmarks.quality.plan import MAIN_LEVEL, RESULTS, Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, Model
 from benchmarks.quality.sheet import write
 from benchmarks.quality.store import MethodRun, Store
-from benchmarks.quality.table import UNITS, Result, gathered, line_of_units, ratio_interval, worse
+from benchmarks.quality.table import UNITS, Result, gathered, line_of_units, worse
 
-# The methods that need neither a second picture nor what lies behind the subject.
+# The methods that need neither a second image nor what lies behind the subject.
 WITHOUT_MODEL = ("paste", "reinhard", "reinhard_scene", "poisson")
 WITH_MODEL = ("ours", "ksampler_relight", "ksampler")
 # Every so many-th case is on the sheet.

@@ -3,6 +3,7 @@
 import json
 
 from benchmarks.common import docs as page
+from benchmarks.common.bootstrap import ratio_interval
 from benchmarks.common.table import Bounds, Section, shortened, show, verdict
 from benchmarks.quality import consistency, docs, model, on_photographs, sheet, trained_rivals
 from benchmarks.quality.methods import methods
@@ -16,7 +17,6 @@ from benchmarks.quality.table import (
     as_json,
     line,
     line_of_units,
-    ratio_interval,
     units_as_json,
 )  # fmt: skip
 

@@ -8,12 +8,13 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.common.bootstrap import interval, ratio_interval
 from benchmarks.common.drawing import BACK, words
 from benchmarks.common.subject_scores import FIGURES
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import MethodRun
-from benchmarks.quality.table import OWN, STRATA, Result, interval, parts_of, ratio_interval, worse
+from benchmarks.quality.table import OWN, STRATA, Result, parts_of, worse
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt

@@ -1,12 +1,12 @@
 """Means with paired bootstrap intervals, as rows of the table, as Markdown and as JSON."""
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.common.bootstrap import interval
 from benchmarks.common.table import shortened
 from benchmarks.quality.store import MethodRun, Store
 from relit_scenes.descriptions import STRATA
@@ -14,7 +14,6 @@ from relit_scenes.descriptions import STRATA
 # The stratum whose subjects have the background's color, and all others.
 SAME, OWN = "same color", tuple(stratum for stratum in STRATA if stratum != "same color")
 GROUPS = {"own_color": OWN, "same_color": (SAME,)}
-RESAMPLES = 4000
 IN_JSON = ("fmse", "identity", "boundary", "ring", "ring_edge", "seam", "shadow_iou")
 # The subject's share of the image, by which iHarmony4's papers sort scenes.
 FOREGROUND = {"0-5 %": (0.0, 0.05), "5-15 %": (0.05, 0.15), "15-100 %": (0.15, 1.01)}
@@ -77,25 +76,6 @@ def over_seeds(array: np.ndarray) -> np.ndarray:
     """Mean over seeds, [seeds,scenes] to [scenes]; NaN only where it is NaN for every seed."""
     known = np.isfinite(array)
     return np.where(known.any(0), np.where(known, array, 0).sum(0) / np.maximum(known.sum(0), 1), np.nan)
-
-
-@functools.cache
-def resamples(count: int) -> np.ndarray:
-    """Scene numbers [RESAMPLES,count]; the same for all methods, so that comparisons are paired."""
-    return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean."""
-    means = values[resamples(len(values))].mean(1)
-    return tuple(float(end) for end in np.percentile(means, (2.5, 97.5)))
-
-
-def ratio_interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the ratio of two means on the same scenes."""
-    drawn = resamples(len(ours))
-    ratios = ours[drawn].mean(1) / theirs[drawn].mean(1)
-    return tuple(float(end) for end in np.percentile(ratios, (2.5, 97.5)))
 
 
 def worse(result: Result, paste: Result, figure: str = "fmse") -> float:

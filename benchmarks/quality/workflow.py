@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import titled_workflow
+from benchmarks.common import titled_workflow, widget_grid
+from benchmarks.common.images import in_eight_bits
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, show
-from benchmarks.common.titled_workflow import Headless, OnServer, WorkflowInputError, of_side, put, read, titled
+from benchmarks.common.titled_workflow import WorkflowInputError, put, read, titled
+from benchmarks.common.workflow_runners import Headless, OnServer, of_side
 from benchmarks.quality.scenes import scene, stratum_of
 from benchmarks.quality.store import MethodRun, Store, weights_hash
 from benchmarks.quality.table import GROUPS, STRATA, Result, as_json, gathered, line, units_as_json
@@ -48,10 +50,9 @@ def check(workflow: dict, file: Path) -> None:
         )
 
 
-def in_eight_bits(given: Scene) -> Scene:
-    """The scene rounded as in its PNG files, so that an unchanged pixel is equal."""
-    rounded = {name: np.round(getattr(given, name) * 255) / np.float32(255) for name in IMAGES.values()}
-    return replace(given, **rounded)
+def as_stored(given: Scene) -> Scene:
+    """The scene with its images as in their PNG files."""
+    return replace(given, **{name: in_eight_bits(getattr(given, name)) for name in IMAGES.values()})
 
 
 def bound(workflow: dict, given: Scene, seed: int, keep: Callable[[bytes], str]) -> dict:
@@ -97,16 +98,16 @@ def best_of(
     Args:
         run: the trials' rows have its weights.
     """
-    render = functools.lru_cache(1)(lambda number: in_eight_bits(scene(number, "validation", side)))
+    render = functools.lru_cache(1)(lambda number: as_stored(scene(number, "validation", side)))
     section, errors = Section(f"Grid, {GRID_SCENES} scenes of the validation split: fMSE"), []
     for values in grid:
-        text = titled_workflow.as_text(values)
+        text = widget_grid.as_text(values)
         trial = replace(run, split="validation", settings=f"{run.settings} {text}", seed=0)
-        run_missing(titled_workflow.changed(workflow, values), trial, store, range(GRID_SCENES), runner, render)
+        run_missing(widget_grid.changed(workflow, values), trial, store, range(GRID_SCENES), runner, render)
         errors.append(gathered(store, [trial], text, range(GRID_SCENES)).mean("fmse"))
         section.row(text, f"  {errors[-1]:.5f}")
     best = grid[int(np.argmin(errors))]
-    section.row("chosen", f"  {titled_workflow.as_text(best)}")
+    section.row("chosen", f"  {widget_grid.as_text(best)}")
     show(section, {})
     return best
 
@@ -115,13 +116,13 @@ def measure(plan, store: Store, file: Path, grid: list[str], side: int, address:
     """Scores a workflow and returns the exit status.
 
     Args:
-        grid: values of widgets to choose from, see `titled_workflow.grid`.
+        grid: values of widgets to choose from, see `widget_grid.grid`.
         address: of a server; None runs the workflow in this process.
         folder: contains ComfyUI's input folder.
     """
     workflow = read(file)
     check(workflow, file)
-    trials = titled_workflow.grid(grid, workflow)
+    trials = widget_grid.grid(grid, workflow)
     runner = OnServer(address, folder) if address else Headless(folder)
     runner.check(workflow)
     # The workflow may load the demo model.
@@ -130,10 +131,10 @@ def measure(plan, store: Store, file: Path, grid: list[str], side: int, address:
     first, best = MethodRun(hashed, plan.split, "workflow", 0, file.name, 0), {}
     if grid:
         best = best_of(trials, workflow, first, store, runner, side)
-        workflow = titled_workflow.changed(workflow, best)
-        first = replace(first, settings=f"{file.name} {titled_workflow.as_text(best)}")
+        workflow = widget_grid.changed(workflow, best)
+        first = replace(first, settings=f"{file.name} {widget_grid.as_text(best)}")
     runs = [replace(first, seed=seed) for seed in range(plan.seeds)]
-    render = functools.lru_cache(1)(lambda number: in_eight_bits(scene(number, plan.split, side)))
+    render = functools.lru_cache(1)(lambda number: as_stored(scene(number, plan.split, side)))
     for run in runs:
         run_missing(workflow, run, store, plan.numbers, runner, render)
     results = [gathered(store, runs, file.name, plan.numbers), paste(plan.numbers, render)]

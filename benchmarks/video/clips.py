@@ -46,9 +46,9 @@ class Frame:
     at: tuple[int, int]
 
 
-def frames_of(seed: int, frames: int, side: int, split: str = "test", lamp: float = 0.0) -> Iterator[Frame]:
+def frames_of(seed: int, frames: int, side: int, lamp: float = 0.0) -> Iterator[Frame]:
     """The frames of a clip, one after another. lamp: by how many stops light rises at once in the middle."""
-    description, rng = draw_scene(seed, split, "mixed", KINDS), np.random.default_rng(seed)
+    description, rng = draw_scene(seed, "test", "mixed", KINDS), np.random.default_rng(seed)
     whole, turn = round(side / SEEN), rng.choice([-1, 1], 3)
     for number in range(frames):
         through = number / max(frames - 1, 1)

@@ -1,4 +1,4 @@
-"""How far a pasted subject lies from where it should: on keyframes' path, and on that of a trembling track."""
+"""How far a pasted subject lies from where it should: on keyframes' path, and on that of a jittery track."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from phd_ops.pixels.track import track
 SCENE, LARGE, FRAMES = Size(1280, 720), Size(1920, 1080), 49
 # It rests at three places.
 STOPS = [(0.2, 0.3, 0.2, 0.0), (0.6, 0.7, 0.35, 60.0), (0.8, 0.4, 0.25, 200.0)]
-# In pixels: what a tracker's boxes tremble at each side, and how large they are.
-TREMBLE, TRACKED = 1.5, 180
+# In pixels: the jitter of each side of a tracker's boxes, and how large they are.
+JITTER, TRACKED = 1.5, 180
 
 
 def wanted_path(scene: Size, frames: int) -> np.ndarray:
@@ -65,38 +65,38 @@ class Tracked:
     smooth: np.ndarray
 
 
-def tracked_path(scene: Size = SCENE, frames: int = FRAMES) -> Tracked:
-    wanted = wanted_path(scene, frames)
-    noise = np.random.default_rng(0).normal(size=(frames, 2, 2)) * TREMBLE
+def tracked_path(frames: int = FRAMES) -> Tracked:
+    wanted = wanted_path(SCENE, frames)
+    noise = np.random.default_rng(0).normal(size=(frames, 2, 2)) * JITTER
     low, high = wanted - TRACKED / 2 + noise[:, 0], wanted + TRACKED / 2 + noise[:, 1]
-    return Tracked(wanted, (low + high) / 2, track(np.column_stack([low, high - low]), scene).centers)
+    return Tracked(wanted, (low + high) / 2, track(np.column_stack([low, high - low]), SCENE).centers)
 
 
-def tracked_errors(scene: Size = SCENE, frames: int = FRAMES) -> dict[str, float]:
-    """The mean distance in pixels of a trembling track's centers from the path, as found and as the pack smooths it;
-    and how much both tremble: the mean second difference over that of the path."""
-    path = tracked_path(scene, frames)
+def tracked_errors(frames: int = FRAMES) -> dict[str, float]:
+    """The mean distance in pixels of a jittery track's centers from the path, as found and as the pack smooths it; and
+    the jitter of both: the mean second difference of what they are off."""
+    path = tracked_path(frames)
     return {
         "found_error_px": float(np.hypot(*(path.found - path.wanted).T).mean()),
         "tracked_error_px": float(np.hypot(*(path.smooth - path.wanted).T).mean()),
-        "found_tremble_px": tremble(path.found - path.wanted),
-        "tracked_tremble_px": tremble(path.smooth - path.wanted),
+        "found_jitter_px": jitter(path.found - path.wanted),
+        "tracked_jitter_px": jitter(path.smooth - path.wanted),
     }
 
 
-def tremble(path: np.ndarray) -> float:
+def jitter(path: np.ndarray) -> float:
     """The mean second difference of a path [N,2], in pixels."""
     return float(np.hypot(*np.diff(path, 2, axis=0).T).mean())
 
 
-def masked_pixels(side: int = 512, scene: Size = LARGE, frames: int = FRAMES) -> dict[str, float]:
+def masked_pixels(frames: int = FRAMES) -> dict[str, float]:
     """Pixels that may change, a frame: in the scene, in the model's image of one window for all frames, and in that of
     a window for each frame. A square crosses the scene."""
-    square = 290
+    scene, square = LARGE, 290
     x = np.linspace(20, scene.width - square - 20, frames).round().astype(int)
     y = np.linspace(40, scene.height - square - 40, frames).round().astype(int)
     boxes = [Box(int(left), int(top), square, square) for left, top in zip(x, y, strict=True)]
-    size = WorkingSize(side=side)
+    size = WorkingSize(side=512)
     together = crop_window(boxes[0].joined(boxes[-1]), scene, size)
     apart = moving_window(boxes, scene, size)
     return {
@@ -109,13 +109,13 @@ def masked_pixels(side: int = 512, scene: Size = LARGE, frames: int = FRAMES) ->
 def measure_path(frames: int = FRAMES) -> Section:
     """Places over time: of keyframes, of a track, and of windows."""
     section = Section(f"A subject that moves through {frames} frames of {SCENE.width}×{SCENE.height}")
-    section.figures = {"path_error_px": path_error(frames=frames), **tracked_errors(frames=frames)}
+    section.figures = {"path_error_px": path_error(frames=frames), **tracked_errors(frames)}
     figures = section.figures
     section.row("pasted, from keyframes' path, at most", f"{figures['path_error_px']:9.4f} px")
     for name, label in (("found", "a tracker's boxes"), ("tracked", "the same, smoothed")):
-        error, trembles = figures[f"{name}_error_px"], figures[f"{name}_tremble_px"]
-        section.row(f"{label}, from the path", f"{error:9.3f} px, trembling {trembles:.3f} px")
-    shown = masked_pixels(frames=frames)
+        error, own_jitter = figures[f"{name}_error_px"], figures[f"{name}_jitter_px"]
+        section.row(f"{label}, from the path", f"{error:9.3f} px, jitter {own_jitter:.3f} px")
+    shown = masked_pixels(frames)
     section.row(f"may change, a frame of {LARGE.width}×{LARGE.height}", f"{shown['scene']:9.0f} pixels")
     section.row("the same in one window for all frames", f"{shown['one_window']:9.0f} pixels")
     section.row("in a window for each frame", f"{shown['window_per_frame']:9.0f} pixels")

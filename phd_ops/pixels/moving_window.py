@@ -8,9 +8,9 @@ from .crop_window import LEAST_CONTEXT, CropWindow, WorkingSize, crop_window, pl
 from .geometry import Box, Size
 from .track import in_between, smoothed
 
-# Of the windows' path, see `track.smoothed`: it need not follow the subject closely, and must not tremble.
+# Of the windows' path, see `track.smoothed`: it need not follow the subject closely, and must not jitter.
 STIFFNESS = 100.0
-# The path stays at a whole pixel until it is so far from it: rounded alone, it would tremble between two.
+# The path stays at a whole pixel until it is so far from it: rounded alone, it would jitter between two.
 HELD = 0.75
 # A box is out of line if its longer side is so many times the median of those just before it, and of those after it.
 OUT_OF_LINE, NEIGHBORS = 2.0, 5

@@ -10,7 +10,7 @@ from .geometry import Placement, Size
 # What a smoothing spline's curvature may cost, over its distance to the data, in frames to the fourth power: 100 takes
 # out what comes and goes within 20 frames.
 STIFFNESSES = 10.0 ** np.arange(-2, 5)
-# So few frames do not tell how much a track trembles.
+# So few frames do not tell how much a track jitters.
 LEAST_FRAMES = 12
 # A gap of at most this many frames is one in which the tracker failed. In a longer one, there was nothing.
 MOST_GAP = 12

@@ -9,6 +9,7 @@ from ..interrupt import by_bands, check
 from ..pixels.geometry import Size
 from ..pixels.masks import LEAST_ALPHA
 from ..pixels.paste import subject_box
+from ..sentence import sentence
 from .parts import parts_of
 from .prompt import Prompt, clip_to_image
 from .refine_mask import MaskRefinement, refine_mask
@@ -53,14 +54,40 @@ def find_subjects(
             continue
         # A network in 16 bits may overflow to NaN, which counts as background.
         found = by_bands(lambda band: np.nan_to_num(band, nan=0.0).clip(0, 1), segment(colors, clipped))
-        mask = visible(found, alpha)
-        mask = visible(refine_mask(mask, colors, clipped, refinement), alpha)
+        raw = visible(found, alpha)
+        mask = visible(refine_mask(raw, colors, clipped, refinement), alpha)
+        messages += dropped_points(raw, mask, clipped.positive, refinement)
         if subject_box(mask) is not None:
             whole = by_bands(np.maximum, whole, mask)
             one_by_one = len(prompts) == 1 and refinement.keep == "all"
             # Parts below ½ everywhere and those beyond MOST_PARTS get no mask of their own; the whole mask has them.
             separate += (parts_of(mask) or [mask]) if one_by_one else [mask]
     return Subjects(whole, separate, messages)
+
+
+def dropped_points(found: np.ndarray, mask: np.ndarray, points: np.ndarray, refinement: MaskRefinement) -> list[str]:
+    """A message where a part with one of the points, [N,2], is in the mask that was found but not in the refined one.
+
+    "largest" goes by area alone: a click on the subject does not hold a part that is smaller than another one.
+    """
+    if refinement.keep != "largest":
+        return []
+    # The refined edge may have moved past a point without the part being dropped.
+    reach = 1 + refinement.edge + max(0, -refinement.grow)
+    dropped = 0
+    for x, y in np.asarray(points, int):
+        around = mask[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+        dropped += bool(found[y, x] > max(0.5, refinement.threshold) and not (around > 0.5).any())
+    if not dropped:
+        return []
+    return [
+        sentence(
+            "keep is largest, so the part of the mask at {dropped} of {count} positive points is dropped: set keep to "
+            "prompted.",
+            dropped=dropped,
+            count=len(points),
+        )
+    ]
 
 
 def has_alpha(image: np.ndarray) -> bool:

@@ -133,7 +133,7 @@ def test_a_window_that_the_model_got_smaller_and_moved_is_moved_back(pasted):
 
 
 OTHERS = {
-    "another picture": lambda image: waves(9),
+    "another image": lambda image: waves(9),
     "mirrored": lambda image: image.flip(2),
     "upside down": lambda image: image.flip(1, 2),
     "all black": lambda image: image * 0,
@@ -143,7 +143,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_of_another_picture_nothing_is_used_and_a_warning_says_so(pasted, kind):
+def test_of_another_image_nothing_is_used_and_a_warning_says_so(pasted, kind):
     ran, report = stitched(pasted, OTHERS[kind](edited(pasted)))
     image, mask = ran.values[:2]
     assert report["registration"] == "unlike"

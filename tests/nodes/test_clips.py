@@ -89,7 +89,7 @@ def test_unrelated_images_equal_the_same_image_alone_however_many():
             assert torch.equal(together.values[ours][one], alone.values[theirs])
 
 
-def test_runs_of_one_picture_equal_each_run_alone():
+def test_runs_of_one_image_equal_each_run_alone():
     parts = [part.repeat(6, *[1] * (part.ndim - 1)) for part in clip(1)]
     sampled = wavering(parts[1], parts[2])
     together, report = stitch(*parts, sampled)

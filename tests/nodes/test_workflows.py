@@ -157,7 +157,7 @@ def is_queued(workflow):
 
 @pytest.mark.parametrize("kind", EXPECTED_IDS)
 def test_a_prompt_without_a_required_input_is_not_run_in_part(kind):
-    """An output node of ours would run without the picture that was asked for, and that would be a success."""
+    """An output node of ours would run without the image that was asked for, and that would be a success."""
     workflow = to_save(kind)
     assert is_queued(workflow)
     for name in list(workflow["node"]["inputs"]):

@@ -75,7 +75,7 @@ def test_pitie_gives_the_whole_distribution_where_fecker_gives_the_channels_alon
 
 
 @pytest.fixture
-def pictures(monkeypatch):
+def drawn_photographs(monkeypatch):
     """Five photographs: a square in a color of its own on gray."""
     listed = [photographs.Photograph("animal", "outdoor", f"animal {index}", "none", str(index)) for index in range(5)]
 
@@ -104,7 +104,7 @@ def pictures(monkeypatch):
 
 
 @pytest.mark.parametrize("made", [photographs.recolored, photographs.relit])
-def test_a_composite_differs_from_its_photograph_in_the_subject_alone(made, pictures):
+def test_a_composite_differs_from_its_photograph_in_the_subject_alone(made, drawn_photographs):
     given = made(3)
     inside = given.matte > 0
     assert np.array_equal(given.composite[~inside], given.truth[~inside])
@@ -112,7 +112,7 @@ def test_a_composite_differs_from_its_photograph_in_the_subject_alone(made, pict
     assert (given.harmonize_mask > 0)[inside].all() and (given.inpaint_mask > 0).any()
 
 
-def test_each_transfer_takes_another_photograph_of_the_kind_the_nearest_four_in_turn(pictures):
+def test_each_transfer_takes_another_photograph_of_the_kind_the_nearest_four_in_turn(drawn_photographs):
     assert photographs.likest(0) == [1, 2, 3, 4] and photographs.likest(4) == [3, 2, 1, 0]
     assert [photographs.case_of(4 + turn)[1] for turn in range(4)] == [
         photographs.likest(1)[place] for place in (1, 2, 3, 0)
@@ -120,7 +120,7 @@ def test_each_transfer_takes_another_photograph_of_the_kind_the_nearest_four_in_
     assert [photographs.case_of(number)[2] for number in range(4)] == [*TRANSFERS]
 
 
-def test_another_light_is_a_smooth_gain_on_linear_light(pictures):
+def test_another_light_is_a_smooth_gain_on_linear_light(drawn_photographs):
     for number in range(12):
         given = photographs.relit(number)
         inside = (given.matte > 0) & (given.composite.max(2) < 0.99)
@@ -132,20 +132,20 @@ def test_another_light_is_a_smooth_gain_on_linear_light(pictures):
         assert left.std() < 0.04 and np.abs(gain.mean(0)).max() > 0.02
 
 
-def test_each_photograph_gets_four_lights_of_its_own(pictures):
+def test_each_photograph_gets_four_lights_of_its_own(drawn_photographs):
     lit = [photographs.relit(number).composite for number in range(photographs.LIGHTS)]
     assert len({image.tobytes() for image in lit}) == photographs.LIGHTS
     assert [photographs.relit_stratum(number)[2] for number in (0, 5)] == [photographs.LIGHT] * 2
     assert np.array_equal(photographs.relit(4).truth, photographs.relit(7).truth)
 
 
-def test_composites_that_changed_too_much_are_left_out(pictures, monkeypatch):
+def test_composites_that_changed_too_much_are_left_out(drawn_photographs, monkeypatch):
     every = [photographs.change(photographs.recolored(number)) for number in range(20)]
     monkeypatch.setattr(photographs, "MOST_CHANGE", float(np.median(every)))
     assert [*photographs.recolored_cases()] == [number for number in range(20) if every[number] <= np.median(every)]
 
 
-def test_photographs_are_scored_and_measured_once(pictures, pack, tmp_path, monkeypatch, capsys):
+def test_photographs_are_scored_and_measured_once(drawn_photographs, pack, tmp_path, monkeypatch, capsys):
     classical = [method for method in on_photographs.CLASSICAL if method.name in on_photographs.WITHOUT_MODEL]
     monkeypatch.setattr(on_photographs, "methods", lambda store, composites, weights: classical)
     plan = Plan(8, 1, (10,), "test", tmp_path)
@@ -169,7 +169,7 @@ def test_photographs_are_scored_and_measured_once(pictures, pack, tmp_path, monk
         assert len(rows) == both[run.split]["all"]["n"]
 
 
-def test_photographs_that_cannot_be_had_are_named_and_left_out(pictures, tmp_path, monkeypatch, capsys):
+def test_photographs_that_cannot_be_had_are_named_and_left_out(drawn_photographs, tmp_path, monkeypatch, capsys):
     def read(photograph):
         return debian_file("no-such-package", "usr/share/none.jpg")
 
@@ -185,10 +185,10 @@ def test_photographs_that_cannot_be_had_are_named_and_left_out(pictures, tmp_pat
 
 def test_an_unpacked_package_is_not_downloaded_again(tmp_path, monkeypatch):
     monkeypatch.setattr(debian_images, "FOLDER", tmp_path)
-    file = tmp_path / "pictures" / "usr" / "share" / "a.jpg"
+    file = tmp_path / "drawn_photographs" / "usr" / "share" / "a.jpg"
     file.parent.mkdir(parents=True)
     file.touch()
-    assert debian_file("pictures", "usr/share/a.jpg") == file
+    assert debian_file("drawn_photographs", "usr/share/a.jpg") == file
 
 
 def test_the_files_of_a_qt_resource_file_are_found_by_their_paths(tmp_path):

@@ -13,6 +13,7 @@ import torch
 from bench_support import has_sprites, ran
 
 from benchmarks.common import iharmony
+from benchmarks.common.bootstrap import interval, ratio_interval
 from benchmarks.common.comfyui import silent
 from benchmarks.common.subject_scores import FIGURES, score
 from benchmarks.common.table import holds
@@ -31,10 +32,8 @@ from benchmarks.quality.table import (
     UNITS,
     Result,
     gathered,
-    interval,
     over_seeds,
     parts_of,
-    ratio_interval,
     units_as_json,
     worse,
 )  # fmt: skip

@@ -8,10 +8,10 @@ def test_the_pasted_subject_lies_on_the_keyframes_path():
     assert path_error(Size(320, 180), 9) < 0.05
 
 
-def test_a_smoothed_track_is_nearer_to_the_path_and_trembles_less():
+def test_a_smoothed_track_is_nearer_to_the_path_and_jitters_less():
     found = tracked_errors()
     assert found["tracked_error_px"] < 0.75 * found["found_error_px"]
-    assert found["tracked_tremble_px"] < 0.25 * found["found_tremble_px"]
+    assert found["tracked_jitter_px"] < 0.25 * found["found_jitter_px"]
 
 
 def test_a_window_for_each_frame_shows_the_model_more_of_the_subject():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.common import titled_workflow
-from benchmarks.common.titled_workflow import OnServer, ServerLostError, WorkflowInputError, grid, titled
+from benchmarks.common import titled_workflow, widget_grid, workflow_runners
+from benchmarks.common.titled_workflow import WorkflowInputError, titled
+from benchmarks.common.workflow_runners import OnServer, ServerLostError
 from benchmarks.inpaint import run as inpaint
 from benchmarks.quality import run as quality
 from devtools.paths import ROOT
@@ -139,25 +140,25 @@ def test_a_batch_or_nothing_is_refused(runner, workflow, shown, sizes, problem):
 
 
 def test_another_size_is_resized_and_reported_once_and_another_shape_is_refused(runner, workflow, shown, capsys):
-    titled_workflow.note.cache_clear()
+    workflow_runners.note.cache_clear()
     shown[:] = [(96, 96)]
     for _ in range(2):
-        assert titled_workflow.of_side(ran(runner, workflow), 64).shape == (64, 64, 3)
+        assert workflow_runners.of_side(ran(runner, workflow), 64).shape == (64, 64, 3)
     assert capsys.readouterr().out == "Result is 96×96; it is scored after resizing to the scenes' 64×64.\n"
     shown[:] = [(96, 64)]
     with pytest.raises(WorkflowInputError, match="Result is 96×64; the scenes are 64×64"):
-        titled_workflow.of_side(ran(runner, workflow), 64)
+        workflow_runners.of_side(ran(runner, workflow), 64)
 
 
 # Grids
 
 
 def test_a_grid_is_all_combinations_in_the_widgets_own_types(workflow):
-    found = grid(["LanPaint.steps=4,6", "lanpaint.denoise=0.3,0.5", "LanPaint.scheduler=beta"], workflow)
+    found = widget_grid.grid(["LanPaint.steps=4,6", "lanpaint.denoise=0.3,0.5", "LanPaint.scheduler=beta"], workflow)
     assert len(found) == 4
     assert found[1] == {("lanpaint", "steps"): 4, ("lanpaint", "denoise"): 0.5, ("lanpaint", "scheduler"): "beta"}
-    assert grid([], workflow) == [{}]
-    changed = titled_workflow.changed(workflow, found[3])
+    assert widget_grid.grid([], workflow) == [{}]
+    changed = widget_grid.changed(workflow, found[3])
     assert changed["8"]["inputs"]["steps"] == 6 and workflow["8"]["inputs"]["steps"] == 6
     assert changed["8"]["inputs"]["denoise"] == 0.5 and workflow["8"]["inputs"]["denoise"] == 0.3
 
@@ -174,7 +175,7 @@ def test_a_grid_is_all_combinations_in_the_widgets_own_types(workflow):
 )
 def test_a_wrong_grid_is_one_sentence(workflow, text, problem):
     with pytest.raises(WorkflowInputError) as refused:
-        grid([text], workflow)
+        widget_grid.grid([text], workflow)
     assert problem in str(refused.value)
 
 

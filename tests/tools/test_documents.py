@@ -3,11 +3,12 @@
 import ast
 import json
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from devtools.executor import CORE_EXTRAS
+from devtools.paths import ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "web" / "docs").glob("*.md"))]
 
@@ -62,6 +63,12 @@ def test_the_page_on_the_api_describes_every_field_of_the_history():
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nodes").glob("*.py"))
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert [name for name in set(re.findall(r'"(phd_[a-z_]+)"', sources)) if f"`{name}`" not in page] == []
+
+
+def test_the_page_on_batches_names_the_core_nodes_that_run_without_a_server():
+    page = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+    named = page.split("Without a server, ", 1)[1].split("`comfy_extras`")[0]
+    assert re.findall(r"`(\w+)`", named) == list(CORE_EXTRAS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.photographs import PHOTOGRAPHS as MEASURED
+from devtools.debian_images import GCOMPRIS
 from devtools.paths import ROOT
 from training import module_data, photographs
 from training.module_data import PHOTOGRAPHS, Paste, PasteMixture
@@ -21,7 +22,8 @@ from training.photograph_changes import (
     traded_colors,
     worn,
 )
-from training.photographs import GROUPS, SIDE, Photographs, for_validation, is_subject, words
+from training.photograph_list import GROUPS, Group
+from training.photographs import SIDE, Photographs, for_validation, is_subject, words
 
 FREE = {"CC0", "public domain", "CC BY", "CC BY-SA"}
 LISTED = [photograph for group in GROUPS for photograph in group.photographs]
@@ -61,7 +63,7 @@ def test_photographs_are_listed_once_and_under_free_licenses():
 def test_the_model_card_names_every_package_and_how_many_photographs_there_are():
     card = (ROOT / "demo" / "README.md").read_text()
     assert [group.package for group in GROUPS if f"`{group.package}`" not in card] == []
-    assert f"| {sum(package == photographs.GCOMPRIS for package, _ in LISTED)} of fishes" in card
+    assert f"| {sum(package == GCOMPRIS for package, _ in LISTED)} of fishes" in card
 
 
 def test_names_become_words_and_those_of_wallpapers_say_nothing():
@@ -177,7 +179,7 @@ def few(monkeypatch):
         image[disc(400, (200, 200), 70) > 0] = (200, 60, 40)
         return image
 
-    monkeypatch.setattr(photographs, "GROUPS", (photographs.Group("p", "f", "CC0", "one two three four"),))
+    monkeypatch.setattr(photographs, "GROUPS", (Group("p", "f", "CC0", "one two three four"),))
     monkeypatch.setattr(photographs, "for_validation", lambda path: path == "f/four.webp")
     monkeypatch.setattr(photographs, "SalientModel", Segmenter)
     monkeypatch.setattr(photographs, "read", read)
@@ -189,7 +191,7 @@ def test_photographs_are_prepared_once_and_again_when_others_are_listed(few, tmp
     again = Photographs.loaded(tmp_path, print)
     assert len(few) == 4 and np.array_equal(first.images, again.images)
     assert first.images.shape[1:] == (SIDE, SIDE, 4) and all(one["subject"] for one in first.listed)
-    monkeypatch.setattr(photographs, "GROUPS", (photographs.Group("p", "f", "CC0", "one"),))
+    monkeypatch.setattr(photographs, "GROUPS", (Group("p", "f", "CC0", "one"),))
     assert {one["path"] for one in Photographs.loaded(tmp_path, print).listed} == {"f/one.webp"}
 
 

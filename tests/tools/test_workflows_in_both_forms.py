@@ -7,7 +7,7 @@ import pytest
 
 from devtools import object_info as devtools_object_info
 from devtools import workflows as workflow
-from devtools.templates import EDITOR
+from devtools.templates import EDITOR, LOADERS
 
 API_FILES = sorted((workflow.WORKFLOWS / "api").glob("*.json"))
 UI_FILES = sorted(workflow.WORKFLOWS.glob("*.json"))
@@ -87,6 +87,45 @@ def test_nodes_do_not_overlap(path):
     for (x, y, width, height), (x2, y2, width2, height2) in itertools.combinations(boxes, 2):
         beside = x + width <= x2 or x2 + width2 <= x
         assert beside or y + height + workflow.TITLE <= y2 or y2 + height2 + workflow.TITLE <= y
+
+
+def nodes_in(ui, group):
+    """The types of the nodes whose upper left corner is in a group."""
+    left, top, width, height = group["bounding"]
+    return {
+        node["type"]
+        for node in ui["nodes"]
+        if left <= node["pos"][0] < left + width and top <= node["pos"][1] < top + height
+    }
+
+
+# What a group of each name holds, and what it does not.
+GROUPS = {
+    "Segment": ({"PhDSegment"}, set()),
+    "Paste": ({"PhDPasteBlend"}, set(LOADERS)),
+    "Crop": ({"PhDCrop"}, {"PhDPasteBlend"}),
+    "Inpaint": ({"PhDMaskedInpaintSampler"}, set()),
+    "Edit model": ({"KSampler"}, {"PhDMaskedInpaintSampler"}),
+    "Harmonize": ({"PhDHarmonizeSampler"}, set()),
+    "Stitch": ({"PhDStitch"}, set()),
+}
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
+def test_a_group_is_named_after_what_its_nodes_do(path):
+    ui = read(path)
+    for group in ui["groups"]:
+        holds, not_there = GROUPS[group["title"]]
+        assert holds <= nodes_in(ui, group), group["title"]
+        assert not not_there & nodes_in(ui, group), group["title"]
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
+def test_the_second_row_of_groups_begins_with_the_model(path):
+    """Otherwise links lead back under the nodes of both rows."""
+    tops = [(group["title"], group["bounding"][1]) for group in read(path)["groups"]]
+    second_row = [title for title, top in tops if top > 0]
+    assert not second_row or second_row[0] in ("Inpaint", "Edit model")
 
 
 def test_widget_values_stand_with_those_that_the_frontend_adds(object_info):

@@ -37,6 +37,20 @@ def test_all_parts_of_one_prompt_are_subjects_the_largest_first():
     assert [mask.tolist() for mask in subjects.separate] == [LEFT.tolist(), RIGHT.tolist()]
 
 
+def test_a_positive_point_on_a_part_that_largest_drops_is_named():
+    clicked = Prompt(positive=points((45, 20), (10, 10), (30, 2)))
+    (message,) = found(BOTH, [clicked]).messages
+    assert "at 1 of 3 positive points is dropped" in message and message.endswith("set keep to prompted.")
+    assert found(BOTH, [clicked], keep="prompted").messages == found(BOTH, [clicked], keep="all").messages == []
+
+
+@pytest.mark.parametrize("refinement", [MaskRefinement(grow=-4), MaskRefinement(threshold=0.9), MaskRefinement(edge=3)])
+def test_a_point_that_only_the_edge_passed_is_not_named(refinement):
+    soft = np.where(RIGHT > 0, 0.8, LEFT).astype(np.float32)
+    clicked = Prompt(positive=points((6, 20), (45, 20)) if refinement.threshold else points((6, 20)))
+    assert find_subjects(lambda colors, prompt: soft, IMAGE, [clicked], refinement).messages == []
+
+
 @pytest.mark.parametrize("prompts", [(), (Prompt(),)])
 def test_nothing_found_is_an_empty_mask_and_no_subject(prompts):
     subjects = found(np.zeros((40, 60), np.float32), prompts)

@@ -22,9 +22,9 @@ def holds(window, boxes):
     ) and all(own.within(Box(0, 0, *window.scene)) == own for own in window.boxes)
 
 
-def drift(count=48, step=20, side=200, tremble=0, seed=0):
-    """Boxes that move evenly to the right, and tremble by some pixels."""
-    noise = np.random.default_rng(seed).integers(-tremble, tremble + 1, (count, 2))
+def drift(count=48, step=20, side=200, jitter=0, seed=0):
+    """Boxes that move evenly to the right, and jitter by some pixels."""
+    noise = np.random.default_rng(seed).integers(-jitter, jitter + 1, (count, 2))
     return [Box(20 + round(step * n) + int(noise[n, 0]), 250 + int(noise[n, 1]), side, side) for n in range(count)]
 
 
@@ -45,21 +45,21 @@ def test_the_window_is_as_small_as_that_of_the_frame_alone():
     assert together.box.width > 2 * moving.box.width
 
 
-def test_a_trembling_subject_that_stays_has_a_still_window():
-    window = moving_window(drift(step=0, tremble=2), SCENE, WORKED)
-    assert len(set(window.boxes)) <= 3 and holds(window, drift(step=0, tremble=2))
+def test_a_jittery_subject_that_stays_has_a_still_window():
+    window = moving_window(drift(step=0, jitter=2), SCENE, WORKED)
+    assert len(set(window.boxes)) <= 3 and holds(window, drift(step=0, jitter=2))
 
 
-def test_a_trembling_subject_that_moves_has_a_steady_window():
-    boxes = drift(step=12, tremble=4)
+def test_a_jittery_subject_that_moves_has_a_steady_window():
+    boxes = drift(step=12, jitter=4)
     window = moving_window(boxes, SCENE, WORKED)
     assert holds(window, boxes)
     # At both ends it lies at the scene's border.
     assert np.abs(np.diff(path(window))[5:-8] - 12).max() <= 1
 
 
-def test_the_window_never_trembles_between_two_pixels():
-    steps = np.diff(path(moving_window(drift(count=60, step=0.3, tremble=1), SCENE, WORKED)))
+def test_the_window_never_jitters_between_two_pixels():
+    steps = np.diff(path(moving_window(drift(count=60, step=0.3, jitter=1), SCENE, WORKED)))
     assert not ((steps[1:] * steps[:-1]) < 0).any() and (steps >= 0).sum() >= len(steps) - 2
 
 
@@ -122,7 +122,7 @@ def test_one_image_of_a_clip_has_its_own_window():
 
 @pytest.mark.parametrize("bad", [[0], [47], [20], [20, 21], [3, 30]])
 def test_a_mask_that_fills_a_frame_is_out_of_line(bad):
-    boxes = drift(tremble=2)
+    boxes = drift(jitter=2)
     for frame in bad:
         boxes[frame] = Box(0, 0, *SCENE)
     boxes[10] = None

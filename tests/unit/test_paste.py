@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from image_support import disc
 
 from phd_ops.pixels.blend import alpha_over
 from phd_ops.pixels.foreground import extend, is_mixed, is_photo, premultiplied, soft_colors, times_alpha
@@ -43,13 +44,6 @@ def rectangle(width, height, x, y, w, h):
     matte = np.zeros((height, width), np.float32)
     matte[y : y + h, x : x + w] = 1
     return matte
-
-
-def disc(side, radius, ramp=0.0):
-    """A matte whose edge is hard, or a linear ramp of `ramp` pixels."""
-    y, x = np.mgrid[0:side, 0:side] + 0.5
-    inside = radius - np.hypot(x - side / 2, y - side / 2)
-    return (np.clip(inside / ramp + 0.5, 0, 1) if ramp else inside > 0).astype(np.float32)
 
 
 def mixed(matte, subject, background):

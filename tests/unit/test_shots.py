@@ -1,4 +1,4 @@
-"""The frames of a shot are told from other pictures by what they show."""
+"""The frames of a shot are found by what they show, apart from other images."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_at_a_cut_a_new_shot_begins():
     assert find_clips([*panned(6), *panned(7, seed=5)]) == [range(6), range(6, 13)]
 
 
-def test_unrelated_pictures_are_no_clip():
+def test_unrelated_images_are_no_clip():
     assert find_clips([look(scene(seed), subject=20 + seed) for seed in range(12)]) == []
 
 
@@ -64,7 +64,7 @@ def test_one_subject_all_over_a_scene_is_no_clip():
     assert find_clips([look(background, x=(0, 100)[n % 2]) for n in range(12)]) == []
 
 
-def test_runs_of_one_picture_are_no_clip():
+def test_runs_of_one_image_are_no_clip():
     assert find_clips([look(scene(0))] * 12) == []
 
 

@@ -29,7 +29,7 @@ def test_even_motion_stays_as_it_is():
     assert found.seen.all()
 
 
-def test_trembling_boxes_are_smoothed():
+def test_jittery_boxes_are_smoothed():
     noise = np.random.default_rng(1).normal(size=(60, 4))
     still = np.tile([60.0, 40, 30, 30], (60, 1))
     found = track(still + noise, SCENE)

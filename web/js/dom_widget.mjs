@@ -262,7 +262,7 @@ export function hidePreview(node, images) {
  * Calls an action after an object's own method of that name.
  * @param {any} object @param {string} name @param {(...values: any[]) => void} action
  */
-export function addHook(object, name, action) {
+function addHook(object, name, action) {
   const original = object[name];
   object[name] = function (...values) {
     const result = original?.apply(this, values);

@@ -14,7 +14,7 @@ import { within } from "./view_transform.mjs";
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box */
 
 /** The longer side that an editor shows; what is larger is reduced as it is decoded. */
-export const VIEW_SIDE = 1024;
+const VIEW_SIDE = 1024;
 const MAX_CACHED = 32;
 
 /** @type {RecentMap<string, Promise<LoadedImage>>} */

@@ -48,7 +48,7 @@ export function invalidNumber(values) {
  * Scene pixels per subject pixel.
  * @param {Placement} placement @param {Size} subject @param {Size} scene
  */
-export function scaleOf(placement, subject, scene) {
+function scaleOf(placement, subject, scene) {
   return (placement.size * Math.min(scene.width, scene.height)) / Math.max(subject.width, subject.height);
 }
 

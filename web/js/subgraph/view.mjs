@@ -13,7 +13,7 @@ const views = new WeakMap();
  * A node inside a subgraph as it is seen from one node outside, by which alone its graph is entered then.
  * @param {any} host the node outside @param {any} node @returns {any}
  */
-export function seenFrom(host, node) {
+function seenFrom(host, node) {
   const known = views.get(host) ?? new WeakMap();
   views.set(host, known);
   const getNodeById = (id) => {
