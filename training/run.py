@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def add_module_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("module for a checkpoint; without --base for the demo model")
     group.add_argument("--base", type=Path, help="checkpoint of SD 1.5 or SDXL, with CLIP and VAE")
-    group.add_argument("--images", type=Path, help="folder of images, with their captions as .txt files")
+    group.add_argument("--images", "--pictures", type=Path, help="folder of images, with their captions as .txt files")
     group.add_argument("--masks", type=Path, help="folder of masks (white = subject) with the images' names")
     group.add_argument("--segmenter", type=Path, help="instead of --masks: a salient-object model (.onnx)")
     group.add_argument("--out", type=Path, help="the module, .safetensors; its training files go next to it")
