@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
-from ..phd_ops.interrupt import bands, each
+from ..phd_ops.interrupt import bands, copy, each
 from ..phd_ops.latents.mask_grid import on_latent_frames, temporal_stride
 from ..phd_ops.pixels.crop_window import AREA, EXACT, NO_RESIZE, SIZE_MODES, CropWindow, WorkingSize, crop_window
 from ..phd_ops.pixels.geometry import Box, Margins, Size, bounding_box, joined_box
@@ -31,7 +31,7 @@ from .images import (
     as_masks,
     by_pairs,
     common_batch,
-    in_batch,
+    each_image,
     in_range,
     item,
     pixels,
@@ -136,25 +136,23 @@ class PhDCrop(io.ComfyNode):
         outlying = out_of_line(changes) if make is moving_window else []
         changes = [None if frame in outlying else box for frame, box in enumerate(changes)]
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
-        progress = ProgressBar(count * (len(IMAGES) + len(MASKS)))
-        images = {name: cut_images(batches[name], count, window, progress) for name in IMAGES}
-        masks = {name: cut_masks(batches[name], count, window, name, progress) for name in MASKS}
+        cut = cut_windows(batches, count, window, ProgressBar(count))
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
-        latent = {} if vae is None else encoded(vae, images, masks, crop)
+        latent = {} if vae is None else encoded(vae, cut, crop)
         if vae is not None and sockets.get("image") is not None:
             # Both samplers would take the same mask, so that ComfyUI's own may have it too.
-            latent["noise_mask"] = noise_mask(masks["inpaint_mask"], latent["samples"])
-        pairs = zip(images["composite"], masks["harmonize_mask"], strict=True)
+            latent["noise_mask"] = noise_mask(cut["inpaint_mask"], latent["samples"])
+        pairs = zip(cut["composite"], cut["harmonize_mask"], strict=True)
         shown = (outlined(*map(np.asarray, pair)) for pair in pairs)
         messages = resized + messages + kept_resized + left_out + too_large(outlying)
         messages += window_messages(crop, sockets, batches["harmonize_mask"])
         return io.NodeOutput(
             crop,
-            images["composite"],
-            masks["inpaint_mask"],
-            masks["harmonize_mask"],
-            images["reference"],
-            masks["subject_matte"],
+            cut["composite"],
+            cut["inpaint_mask"],
+            cut["harmonize_mask"],
+            cut["reference"],
+            cut["subject_matte"],
             latent,
             ui=show(shown, messages) | {"phd_window": windows_as_data(crop)},
         )
@@ -356,14 +354,14 @@ def in_each_other(inpaint: np.ndarray, harmonize: np.ndarray) -> tuple[bool, boo
     return harmonized, beyond, left
 
 
-def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
-    """The window as a LATENT with its companions, encoded as VAE Encode does."""
+def encoded(vae: Any, cut: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
+    """The window as a LATENT with its companions, encoded as VAE Encode does; `cut` is from `cut_windows`."""
     check_socket("vae", vae, comfy.sd.VAE, sentence("a VAE"))
-    original = vae.encode(images["composite"])
+    original = vae.encode(cut["composite"])
     # A cut-out, and several subjects, have none: two samples of one image would differ in no light.
-    same = torch.equal(images["composite"], images["reference"])
-    reference = None if same else vae.encode(images["reference"])
-    inpaint, harmonize, matte = (masks[name] for name in MASKS)
+    same = torch.equal(cut["composite"], cut["reference"])
+    reference = None if same else vae.encode(cut["reference"])
+    inpaint, harmonize, matte = (cut[name] for name in MASKS)
     return with_companions(
         {"samples": original}, Companions(crop, inpaint, harmonize, matte, original, reference, vae=vae)
     )
@@ -397,24 +395,26 @@ def window_around(
     return crop_window(joined_box(changes) or Box(0, 0, *scene), scene, size, context, joined_box(keeps))
 
 
-def cut_images(batch: np.ndarray, count: int, window: CropWindow, progress: ProgressBar) -> torch.Tensor:
-    """The windows of `count` images [H,W,3], at the model's size: [B,h,w,3]."""
+def cut_windows(
+    batches: Mapping[str, np.ndarray], count: int, window: CropWindow, progress: ProgressBar
+) -> dict[str, torch.Tensor]:
+    """The windows of `count` images and masks of each batch at the model's size: [B,h,w,3] and [B,h,w]. Beyond the
+    scene may change what may change at its border, but no subject is there."""
+    size = window.target[::-1]
+    made = {name: np.empty((count, *size, *batches[name].shape[3:]), np.float32) for name in (*IMAGES, *MASKS)}
 
-    def cut(index: int) -> np.ndarray:
-        return resize(window.of(index).cut(item(batch, index)), window.target, window.resampler)
+    def cut(index: int) -> None:
+        own = window.of(index)
+        for name in IMAGES:
+            part = own.cut(item(batches[name], index))
+            copy(resize(part, window.target, window.resampler), made[name][index])
+        for name in MASKS:
+            part = own.cut(item(batches[name], index), repeat=name != "subject_matte")
+            copy(resize_mask(part, *window.target), made[name][index])
 
-    return in_batch(cut, count, (*window.target[::-1], 3), progress)
-
-
-def cut_masks(batch: np.ndarray, count: int, window: CropWindow, name: str, progress: ProgressBar) -> torch.Tensor:
-    """The windows of `count` masks [H,W], at the model's size: [B,h,w]. Beyond the scene may change what may change at
-    its border, but no subject is there."""
-    repeat = name != "subject_matte"
-
-    def cut(index: int) -> np.ndarray:
-        return resize_mask(window.of(index).cut(item(batch, index), repeat=repeat), *window.target)
-
-    return in_batch(cut, count, window.target[::-1], progress)
+    for _ in each_image(cut, count, progress):
+        pass
+    return {name: torch.from_numpy(batch) for name, batch in made.items()}
 
 
 def too_large(frames: Sequence[int]) -> list[Message]:

@@ -121,17 +121,6 @@ def each_image(function: Callable[[int], Item], count: int, progress: ProgressBa
         progress.update(1)
 
 
-def in_batch(
-    function: Callable[[int], np.ndarray], count: int, shape: tuple[int, ...], progress: ProgressBar
-) -> torch.Tensor:
-    """A function of each image's number, which gives an array of `shape`, as a float32 batch. Each result is copied as
-    soon as it is there, so that no long batch is held twice."""
-    batch = np.empty((count, *shape), np.float32)
-    for _ in each_image(lambda index: copy(function(index), batch[index]), count, progress):
-        pass
-    return torch.from_numpy(batch)
-
-
 @overload
 def item(batch: np.ndarray, index: int) -> np.ndarray: ...
 @overload

@@ -83,11 +83,16 @@ def has_faint_black(mask: torch.Tensor) -> bool:
     least, below = np.nextafter(np.float32(0), np.float32(1)), np.nextafter(np.float32(0.5), np.float32(0))
     pixels = mask.reshape(-1, mask.shape[-1]).numpy()
 
-    def count(low: float, high: float) -> int:
-        return sum(cv2.countNonZero(cv2.inRange(pixels[rows], low, high)) for rows in bands(*pixels.shape))
+    def count(low: float, high: float, enough: float = math.inf) -> int:
+        counted = 0
+        for rows in bands(*pixels.shape):
+            counted += cv2.countNonZero(cv2.inRange(pixels[rows], low, high))
+            if counted >= enough:
+                break
+        return counted
 
     faint = count(float(least), float(np.float32(FAINT)))
-    return faint > 0 and (2 * faint > count(0.0, float(below)) or has_specks_all_over(mask))
+    return faint > 0 and (count(0.0, float(below), enough=2 * faint) < 2 * faint or has_specks_all_over(mask))
 
 
 def has_specks_all_over(mask: torch.Tensor) -> bool:
