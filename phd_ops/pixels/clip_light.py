@@ -49,7 +49,7 @@ class Reading:
         """The light in the part of a window around the subject."""
         if self.light is None or self.lattice is None or window.subject is None:
             return None
-        matte = window.seen_matte[window.subject.slices]
+        matte = window.read_part(window.seen_matte)
         return self.light.with_change(enlarged(self.lattice, Size.of(matte)), matte)
 
     @property

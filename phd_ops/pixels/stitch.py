@@ -386,8 +386,8 @@ def light_on_subject(
 
 
 def embedded(gain: np.ndarray, window: ModelWindow) -> np.ndarray:
-    """The gain of the part around the subject in the whole window, [h,w,3]; 1 elsewhere."""
+    """The gain of the part around the subject, as light is read from it, in the whole window: [h,w,3]; 1 elsewhere."""
     assert window.subject is not None  # or it has no light
     whole = np.ones_like(window.composite)
-    whole[window.subject.slices] = gain
+    whole[window.subject.slices] = quick_resize(gain, window.subject.size)
     return whole
