@@ -17,7 +17,7 @@ import numpy as np
 from phd_batch.clip_parts import Join, Part, parts
 from phd_batch.clip_subject import ClipSubject, SubjectError, clip_subjects, mask_of, subject_fault
 from phd_batch.graph import is_link, title, unrepeated
-from phd_batch.video import ENDING, Frame, VideoWriter, count_frames, is_video, read_frames
+from phd_batch.video import ENDING, Frame, VideoWriter, count_frames, is_video, read_frames, shape_lost
 
 # The nodes that load an image, and what takes their place.
 LOADERS = {"LoadImage": "PhDBatchFrames", "LoadImageMask": "PhDBatchMasks"}
@@ -202,6 +202,8 @@ def run_clip(
     first = next(node_id for node_id in (*images, *videos) if node_id not in held)
     out.mkdir(parents=True, exist_ok=True)
     result = Result({node_id: out / f"{savers.index(node_id)}{ENDING}" for node_id in savers})
+    if warning := shape_lost(videos[first]):
+        result.warnings[warning] = None
     total, padded, begun = count_frames(videos[first]) or 0, False, time.perf_counter()
     with contextlib.ExitStack() as writers:
         # A part's frames take gigabytes, also where the run fails.

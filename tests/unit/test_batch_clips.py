@@ -1,6 +1,7 @@
 """Videos are run in parts, from file to file: memory is that of a part, and the parts join without a jump."""
 
 import tracemalloc
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -89,6 +90,62 @@ def test_a_written_video_has_the_pixels_times_and_sound_of_its_source(pixel_form
             [bytes(p) for p in c.demux(c.streams.audio) if p.size] if c.streams.audio else [] for c in (one, other)
         ]
         assert sounds[0] == sounds[1] and bool(sounds[0]) == (pixel_format == "bgr0")
+
+
+@pytest.mark.parametrize("codec", ["pcm_mulaw", "adpcm_ima_qt", "pcm_s8"])
+def test_sound_that_the_result_s_container_does_not_take_is_written_without_loss(codec, tmp_path):
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 12, 16, "yuvj420p"
+        voice = container.add_stream(codec, rate=8000, layout="mono")
+        for frame in noise(6):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+        tone = (9000 * np.sin(np.arange(8000 * 6 // 25) / 9)).astype(np.int16)[None]
+        spoken = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        spoken.sample_rate, spoken.pts = 8000, 0
+        container.mux(voice.encode(spoken))
+        container.mux(voice.encode(None))
+    with VideoWriter(tmp_path / "b.mkv", tmp_path / "a.mov") as writer:
+        for frame in read_frames(tmp_path / "a.mov"):
+            writer.write(frame)
+    sounds = []
+    for name in ("a.mov", "b.mkv"):
+        with av.open(str(tmp_path / name)) as container:
+            # To the samples' type of the one that has fewer bits.
+            resampler = av.AudioResampler("s16")
+            frames = [each for frame in container.decode(audio=0) for each in resampler.resample(frame)]
+            sounds.append(np.concatenate([frame.to_ndarray()[0] for frame in frames]))
+    assert len(sounds[0]) >= 8000 * 6 // 25 and np.array_equal(*sounds)
+
+
+def test_a_result_of_hdr_says_so(tmp_path):
+    hdr = {"color_primaries": 9, "color_trc": 18}
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 12, 16, "yuv420p10le"
+        for name, value in hdr.items():
+            setattr(stream.codec_context, name, value)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(1)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    with VideoWriter(tmp_path / "b.mkv", tmp_path / "a.mkv") as writer:
+        for frame in read_frames(tmp_path / "a.mkv"):
+            writer.write(frame)
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        assert {name: getattr(container.streams.video[0].codec_context, name) for name in hdr} == hdr
+
+
+def test_pixels_that_are_not_square_are_reported(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 72, 80, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(8, 5)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(1, 72, 80)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    write_video(tmp_path / "b.mkv", noise(1))
+    (warning,) = run_with(lambda given: given, prompt("a.mp4"), tmp_path).warnings
+    assert "8:5" in warning and "-aspect 16:9" in warning
+    assert not run_with(lambda given: given, prompt("b.mkv"), tmp_path).warnings
 
 
 def test_a_clip_from_a_phone_is_upright(tmp_path):
