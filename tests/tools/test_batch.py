@@ -102,6 +102,13 @@ def test_a_batch_may_be_started_from_any_folder(folder, monkeypatch):
     assert [row["state"] for row in folder.results()] == ["done"] * 2 and len(folder.pixels()) == 2
 
 
+def test_a_pattern_does_not_match_the_results_of_an_earlier_start(folder):
+    arguments = ["exemplar=**/*.png", "--inputs", str(folder.path), *folder.arguments()[1:]]
+    for _ in range(2):
+        assert run.main(arguments) == 0
+        assert [row["exemplar"] for row in folder.results()] == [str(folder.path / name) for name in sorted(NAMES)]
+
+
 def test_a_second_start_runs_only_what_is_new(folder, capsys):
     folder.table(*ROWS[:3])
     assert folder.run() == 0
