@@ -37,7 +37,7 @@ from .images import (
     pixels,
     stacked,
 )
-from .model_size import frames_for, model_size
+from .model_size import frames_for, makes_single_images, model_size
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
@@ -126,7 +126,10 @@ class PhDCrop(io.ComfyNode):
         batches, messages = read_scenes(given)
         messages += left
         kept, kept_resized = context_boxes(sockets, batches["composite"], margins)
-        count, left_out = frames_for(vae, common_batch(**batches))
+        apart = model is not None and makes_single_images(model)
+        count, left_out = common_batch(**batches), []
+        if not apart:
+            count, left_out = frames_for(vae, count)
         if left_out:
             batches = {name: batch[:count] for name, batch in batches.items()}
             kept = kept[:count]
@@ -141,7 +144,7 @@ class PhDCrop(io.ComfyNode):
         images = {name: stacked(cut_images(batches[name], count, window, progress)) for name in IMAGES}
         masks = {name: stacked(cut_masks(batches[name], count, window, name, progress)) for name in MASKS}
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
-        latent = {} if vae is None else encoded(vae, images, masks, crop)
+        latent = {} if vae is None else encoded(vae, images, masks, crop, apart)
         if vae is not None and sockets.get("image") is not None:
             # Both samplers would take the same mask, so that ComfyUI's own may have it too.
             latent["noise_mask"] = noise_mask(masks["inpaint_mask"], latent["samples"])
@@ -350,13 +353,22 @@ def check_masks(inpaints: np.ndarray, harmonizes: np.ndarray) -> None:
         )
 
 
-def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
-    """The window as a LATENT with its companions, encoded as VAE Encode does."""
+def encoded(
+    vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], crop: PasteCrop, apart: bool
+) -> dict:
+    """The window as a LATENT with its companions, encoded as VAE Encode does.
+
+    apart: each image alone, also by a VAE of videos.
+    """
     check_socket("vae", vae, comfy.sd.VAE, sentence("a VAE"))
-    original = vae.encode(images["composite"])
+
+    def encode(batch: torch.Tensor) -> torch.Tensor:
+        return torch.cat([vae.encode(image) for image in batch.split(1 if apart else len(batch))])
+
+    original = encode(images["composite"])
     # A cut-out, and several subjects, have none: two samples of one image would differ in no light.
     same = torch.equal(images["composite"], images["reference"])
-    reference = None if same else vae.encode(images["reference"])
+    reference = None if same else encode(images["reference"])
     inpaint, harmonize, matte = (masks[name] for name in MASKS)
     return with_companions(
         {"samples": original}, Companions(crop, inpaint, harmonize, matte, original, reference, vae=vae)
@@ -365,7 +377,9 @@ def encoded(vae: Any, images: dict[str, torch.Tensor], masks: dict[str, torch.Te
 
 def noise_mask(masks: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """Masks [B,h,w] as a LATENT holds them: those of a clip by its latent frames [1,1,T,h,w], or ComfyUI would mix them
-    across its groups of frames."""
+    across its groups of frames; those of single images in a video's latents [B,1,1,h,w]."""
+    if samples.ndim == 5 and len(samples) > 1:
+        return masks[:, None, None]
     frames = samples.shape[2] if samples.ndim == 5 else 1
     return masks if temporal_stride(len(masks), frames) is None else on_latent_frames(masks[None], frames)[:, None]
 

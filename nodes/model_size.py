@@ -15,6 +15,8 @@ CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner":
 VIDEO_SIDES = {"Wan21": 632, "Wan22": 949, "HunyuanVideo": 638, "LTXV": 627, "Mochi": 638, "Cosmos1CV8x8x8": 949}
 # Models of single images that share a video model's latent format.
 IMAGE_MODELS = ("qwen_image", "cosmos_predict2")
+# The input channels of a model of IMAGE_MODELS that makes a video of an image, and has one channel for a mask.
+OF_VIDEOS = 17
 
 
 def latent_grid(latent: comfy.latent_formats.LatentFormat, config: dict[str, Any]) -> int:
@@ -42,6 +44,12 @@ def model_size(model: Any) -> tuple[int, int]:
     if config.unet_config.get("image_model") not in IMAGE_MODELS:
         return VIDEO_SIDES.get(type(latent).__name__, 1024), multiple
     return 1024, multiple
+
+
+def makes_single_images(model: Any) -> bool:
+    """Whether a MODEL works on one image at a time, though its VAE takes a batch of images for a video's frames."""
+    config = model.model.model_config.unet_config
+    return config.get("image_model") in IMAGE_MODELS and config.get("in_channels") != OF_VIDEOS
 
 
 def frames_for(vae: Any, count: int) -> tuple[int, list[Message]]:
