@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops.interrupt import each
 from ..phd_ops.pixels.geometry import Placement, Size
 from ..phd_ops.pixels.masks import looks_inverted, stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, Subject
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
+from ..phd_ops.pixels.shots import SCENE_SIDE, Look, find_clips, small
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .clip_placement import moves, read_clip
@@ -23,6 +25,8 @@ from .validate import check_choice, check_socket
 
 # So many frames of a clip the placement editor shows.
 MOST_SHOWN = 16
+# A keyframe that leaves the subject where the widgets of a new node have it.
+STILL = f"0: x {START.x:g}"
 
 
 class PhDPasteBlend(io.ComfyNode):
@@ -87,6 +91,8 @@ class PhDPasteBlend(io.ComfyNode):
             if clip
             else make_jobs(of_scenes, of_subjects, paste_into_one)
         )
+        if clip is None and placement == "manual" and placements is None and not paste_into_one:
+            messages += fitted_apart([subject for job in jobs for subject in job.subjects.values()])
         drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
         where = SubjectPlaces(start, drawn, lines, clip)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
@@ -145,6 +151,22 @@ def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> 
         )
     if placements is not None:
         raise ValueError(sentence("placements is connected, but keyframes or track are given too: use one of the two."))
+
+
+def fitted_apart(subjects: list[Subject]) -> list[Message]:
+    """What to say of a subject's clip whose frames are placed like any images, each by the box of its own mask."""
+    sizes = [None if one.box is None else one.box.size for one in subjects]
+    if len({size for size in sizes if size is not None}) < 2:
+        return []
+    shots = find_clips(each(lambda one: Look(small(one.image, SCENE_SIDE)), subjects))
+    if all(len(set(sizes[shot.start : shot.stop]) - {None}) < 2 for shot in shots):
+        return []
+    text = sentence(
+        "subject looks like a clip, but each of its frames is placed by the box of its own mask, so that its scale "
+        "changes from frame to frame. To keep its scale and its motion, write keyframes, such as {example}.",
+        example=STILL,
+    )
+    return [Message(text, warning=True)]
 
 
 def canvas_preview(canvas: Canvas) -> np.ndarray:
