@@ -18,15 +18,13 @@ from .checked import checked
 from .clip_placement import moves, read_clip
 from .images import as_given, as_images, as_masks, by_pairs, common_batch, in_range
 from .paste_inputs import PLACEMENTS, START, paste_inputs, paste_outputs
-from .paste_jobs import EARLIER, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
+from .paste_jobs import EARLIER, STILL, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
 from .subject_places import NOT_PLACED, RandomPlacement, SubjectPlaces, placement_lines
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
 
 # So many frames of a clip the placement editor shows.
 MOST_SHOWN = 16
-# A keyframe that leaves the subject where the widgets of a new node have it.
-STILL = f"0: x {START.x:g}"
 
 
 class PhDPasteBlend(io.ComfyNode):

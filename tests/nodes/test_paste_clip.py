@@ -111,6 +111,12 @@ def test_a_subject_s_clip_of_another_length_is_said(own, said):
     assert torch.equal(ran.values[1][-1], last.values[1][-1])
 
 
+def test_without_keyframes_a_subject_s_clip_of_another_length_is_refused_with_what_to_do():
+    how = {"background": CLIP, "subject": make_image(20, 24, batch=4, seed=5), "subject_mask": SUBJECT}
+    message = refused("PhDPasteBlend", **how, **GIVEN)
+    assert "background: 9, subject: 4" in message and message.endswith("write keyframes, such as 0: x 0.5.")
+
+
 def test_a_subject_s_clip_turns_a_still_into_a_clip():
     subjects = make_image(20, 24, batch=4, seed=5)
     ran = paste(CLIP[:1], subjects, keyframes="0: rotation 0\n3: rotation 90")
