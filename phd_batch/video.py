@@ -83,6 +83,14 @@ def shape_lost(file: Path) -> str:
     )
 
 
+def rate_of(file: Path) -> Fraction | None:
+    """How many frames a second a video has on average; None where it does not say."""
+    import av
+
+    with av.open(str(file)) as container:
+        return container.streams.video[0].average_rate
+
+
 def read_frames(file: Path) -> Iterator[Frame]:
     """The frames of a video, upright, one after another. Raises OSError or ValueError."""
     import av

@@ -292,6 +292,21 @@ def run_parts(given, tmp_path):
     return found
 
 
+@pytest.mark.parametrize("rate", [25, 24])
+def test_a_subjects_video_of_another_rate_is_reported(rate, tmp_path):
+    write_subject(tmp_path, 6, 6)
+    for name in ("s", "m"):
+        write_video(tmp_path / f"{name}.mkv", np.full((6, 30, 40, 3), 255, np.uint8), rate=rate)
+
+    def run(part):
+        clips.TAKEN["save"] = TensorLike(clips.GIVEN["0"])
+        return SimpleNamespace(model_calls={}, outputs={})
+
+    warnings = list(clips.run_clip(with_subject(), tmp_path, tmp_path / "out", 8, run, lambda *_: None).warnings)
+    # The subject's video and that of its masks say the same.
+    assert len(warnings) == (rate != 25) and all("24 frames a second" in text and "-r 25" in text for text in warnings)
+
+
 @pytest.mark.parametrize("count", [21, 12, 40])
 def test_a_subject_that_is_a_video_lies_in_every_part_where_the_whole_clip_has_it(count, tmp_path):
     masks = write_subject(tmp_path, 21, count)
