@@ -10,6 +10,8 @@ from .ui import Message
 # The side of a latent cell in pixels, where it is not 8, for versions of ComfyUI whose latent formats do not have it.
 CELLS = {"Wan22": 16, "LTXV": 32, "HunyuanImage21": 32, "HunyuanImage21Refiner": 16, "SC_Prior": 42, "SC_B": 4,
          "SD_X4": 4, "ChromaRadiance": 1}  # fmt: skip
+# Transformers that work on single cells, and whose configurations do not say so.
+WITHOUT_PATCHES = ("ltxv", "ltxav")
 # Video models, by their latent format: the side of a square with as many pixels as the frames that ComfyUI's own nodes
 # make for them, such as 832×480 for Wan 2.1 and 1280×704 for Wan 2.2 5B.
 VIDEO_SIDES = {"Wan21": 632, "Wan22": 949, "HunyuanVideo": 638, "LTXV": 627, "Mochi": 638, "Cosmos1CV8x8x8": 949}
@@ -25,7 +27,7 @@ def latent_grid(latent: comfy.latent_formats.LatentFormat, config: dict[str, Any
     if "model_channels" in config or "stable_cascade_stage" in config:
         return int(cell)
     # Transformers work on patches of cells, most of them on 2×2; those of videos are [frames, height, width].
-    patch = config.get("patch_size") or 2
+    patch = config.get("patch_size") or (1 if config.get("image_model") in WITHOUT_PATCHES else 2)
     return int(cell) * int(max(patch) if isinstance(patch, (list, tuple)) else patch)
 
 

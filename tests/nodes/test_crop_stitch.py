@@ -624,6 +624,13 @@ def test_the_grid_holds_whole_patches(config, grid):
     assert module("nodes.model_size").latent_grid(comfy.latent_formats.HunyuanImage21(), config) == grid
 
 
+@pytest.mark.parametrize("name", ["ltxv", "ltxav"])
+def test_ltx_has_no_patches_of_cells(name):
+    """One of its own sizes is 704×480."""
+    grid = module("nodes.model_size").latent_grid(comfy.latent_formats.LTXV(), {"image_model": name})
+    assert grid == 32 and 480 % grid == 704 % grid == 0
+
+
 def test_the_stages_of_cascade_have_their_own_grids():
     sizes = module("nodes.model_size")
     for name, grid in (("SC_Prior", 42), ("SC_B", 4)):
