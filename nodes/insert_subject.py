@@ -132,7 +132,8 @@ def may_be_list(prompt: DynamicPrompt, link: list) -> bool:
         node_id, slot = pending.pop()
         node = prompt.get_node(node_id)
         kind = NODE_CLASS_MAPPINGS[node["class_type"]]
-        if getattr(kind, "OUTPUT_IS_LIST", None) and kind.OUTPUT_IS_LIST[slot]:
+        # Some packs name fewer outputs than there are.
+        if any((getattr(kind, "OUTPUT_IS_LIST", None) or ())[slot : slot + 1]):
             return True
         if node_id not in known and not getattr(kind, "INPUT_IS_LIST", False):
             pending += filter(is_link, node["inputs"].values())

@@ -38,7 +38,7 @@ def read_jobs(sources: list[str], folder: str | None, out: Path | None = None) -
 
     sources: one file, or patterns such as "exemplar=cut/*.png", of which every combination is a row.
     folder: of the files that the table names; by default the table's own, and for patterns the current one.
-    out: where the results go. No pattern matches what is in it, or a second start would run the results of the first.
+    out: where an earlier start has put results. No pattern matches them, or they would be run again.
     """
     file = Path(sources[0]).expanduser()
     if len(sources) == 1 and (file.exists() or "=" not in sources[0]):

@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--{name} is {value}; it must be {least} or more.")
     workflow = graph.read_workflow(Path(options.workflow).expanduser())
     out = Path(options.out).expanduser()
-    jobs = read_jobs(options.jobs, options.inputs, out)
+    jobs = read_jobs(options.jobs, options.inputs, out if (out / LEDGER).is_file() else None)
     ledger, is_new = open_ledger(out)
     runners: Sequence[Worker] = ()
     try:

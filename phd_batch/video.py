@@ -142,8 +142,7 @@ def pixels_of(frame: Any) -> np.ndarray:
 
 
 class VideoWriter:
-    """Writes frames into a file without loss (FFV1), at their source's times and with its sound, and for its
-    colors, as those of HDR.
+    """Writes frames into a file without loss (FFV1), at their source's times, with its sound and its kind of colors.
 
     To be used in a `with` statement. file: its ending is ENDING. source: the video that the frames are of.
     """
@@ -167,7 +166,7 @@ class VideoWriter:
         stream.pix_fmt = "gbrp16le" if pixels.dtype == np.uint16 else "bgr0"
         if video.time_base:
             stream.codec_context.time_base = video.time_base
-        # Which colors the values mean, as of HDR: players show others without it.
+        # What colors the values mean: without it, players show those of HDR pale.
         stream.codec_context.color_primaries = video.codec_context.color_primaries
         stream.codec_context.color_trc = video.codec_context.color_trc
         for sound in self.source.streams.audio[:1]:

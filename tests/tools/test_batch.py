@@ -102,8 +102,10 @@ def test_a_batch_may_be_started_from_any_folder(folder, monkeypatch):
     assert [row["state"] for row in folder.results()] == ["done"] * 2 and len(folder.pixels()) == 2
 
 
-def test_a_pattern_does_not_match_the_results_of_an_earlier_start(folder):
+def test_a_pattern_does_not_match_the_results_of_an_earlier_start(folder, capsys):
     arguments = ["exemplar=**/*.png", "--inputs", str(folder.path), *folder.arguments()[1:]]
+    # The folder of the images itself holds no results.
+    assert run.main([*arguments[:-1], str(folder.path)]) == 2 and "holds other files" in capsys.readouterr().err
     for _ in range(2):
         assert run.main(arguments) == 0
         assert [row["exemplar"] for row in folder.results()] == [str(folder.path / name) for name in sorted(NAMES)]
