@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+ENDINGS = (
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ts", ".webm",
+    ".wmv",
+)  # fmt: skip
 # Decoders that read the alpha of a WebM or Matroska file, where FFmpeg's own do not.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # What results are written as: it takes most kinds of sound as they are.

@@ -148,6 +148,28 @@ def test_pixels_that_are_not_square_are_reported(tmp_path):
     assert not run_with(lambda given: given, prompt("b.mkv"), tmp_path).warnings
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "kind"),
+    [
+        ("a.MTS", "libx264", "mpegts"),
+        ("a.3gp", "libx264", "3gp"),
+        ("a.wmv", "wmv2", "asf"),
+        ("a.mxf", "mpeg2video", "mxf"),
+    ],
+)
+def test_what_cameras_and_phones_write_is_a_video(name, codec, kind, tmp_path):
+    with av.open(str(tmp_path / name), "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for frame in np.repeat(noise(1, 48, 64) // 8, 5, axis=0):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    found = run_with(lambda given: given, prompt(name), tmp_path)
+    assert np.array_equal(pixels(found.files["save"]), pixels(tmp_path / name)) and len(found.report) == 5
+    # Without its ending it would be taken for an image.
+    assert clips.loads_video(prompt(name)["0"])
+
+
 def test_a_clip_from_a_phone_is_upright(tmp_path):
     frames = noise(2)
     file = write_video(tmp_path / "turned.mp4", frames, rotated=90)
