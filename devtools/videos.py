@@ -14,15 +14,16 @@ def write_video(
     rotated: int = 0,
     codec: str = "ffv1",
     pixel_format: str | None = None,
+    rate: int = 25,
 ) -> Path:
-    """A video of frames uint8 or uint16 [T,H,W,3 or 4], 25 of them a second: without loss, if no codec is named.
+    """A video of frames uint8 or uint16 [T,H,W,3 or 4], `rate` of them a second: without loss, if no codec is named.
 
     rotated: degrees that players turn it by.
     """
     with_alpha, deep = frames.shape[3] == 4, frames.dtype == np.uint16
     given = ("rgb", "rgba")[with_alpha] + (("24", "48le"), ("", "64le"))[with_alpha][deep]
     with av.open(str(file), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(25))
+        stream = container.add_stream(codec, rate=Fraction(rate))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format or ("bgra" if with_alpha else "bgr0")
         if codec in ("libvpx", "libvpx-vp9") and with_alpha:
@@ -36,7 +37,7 @@ def write_video(
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=given)))
         container.mux(stream.encode(None))
         if voice is not None:
-            tone = (9000 * np.sin(np.arange(48000 * len(frames) // 25) / 9)).astype(np.int16)[None]
+            tone = (9000 * np.sin(np.arange(48000 * len(frames) // rate) / 9)).astype(np.int16)[None]
             spoken = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
             spoken.sample_rate, spoken.pts = 48000, 0
             container.mux(voice.encode(spoken))

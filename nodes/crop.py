@@ -36,7 +36,7 @@ from .images import (
     item,
     pixels,
 )
-from .model_size import frames_for, model_size
+from .model_size import frames_for, makes_single_images, model_size
 from .ui import HAS_UI, Message, outlined, show
 from .validate import check_choice, check_socket
 
@@ -125,7 +125,10 @@ class PhDCrop(io.ComfyNode):
         batches, messages = read_scenes(given)
         messages += left
         kept, kept_resized = context_boxes(sockets, batches["composite"], margins)
-        count, left_out = frames_for(vae, common_batch(**batches))
+        apart = model is not None and makes_single_images(model)
+        count, left_out = common_batch(**batches), []
+        if not apart:
+            count, left_out = frames_for(vae, count)
         if left_out:
             batches = {name: batch[:count] for name, batch in batches.items()}
             kept = kept[:count]
@@ -138,7 +141,7 @@ class PhDCrop(io.ComfyNode):
         window = replace(make(changes, Size.of(batches["composite"][0]), size, context, kept), resampler=resampler)
         cut = cut_windows(batches, count, window, ProgressBar(count))
         crop = PasteCrop(window.box, window.target, window.scene, resampler, window.boxes, pasted=pasted)
-        latent = {} if vae is None else encoded(vae, cut, crop)
+        latent = {} if vae is None else encoded(vae, cut, crop, apart)
         if vae is not None and sockets.get("image") is not None:
             # Both samplers would take the same mask, so that ComfyUI's own may have it too.
             latent["noise_mask"] = noise_mask(cut["inpaint_mask"], latent["samples"])
@@ -354,13 +357,20 @@ def in_each_other(inpaint: np.ndarray, harmonize: np.ndarray) -> tuple[bool, boo
     return harmonized, beyond, left
 
 
-def encoded(vae: Any, cut: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
-    """The window as a LATENT with its companions, encoded as VAE Encode does; `cut` is from `cut_windows`."""
+def encoded(vae: Any, cut: dict[str, torch.Tensor], crop: PasteCrop, apart: bool) -> dict:
+    """The window as a LATENT with its companions, encoded as VAE Encode does.
+
+    cut: from `cut_windows`. apart: each image is encoded alone, also by a VAE of videos.
+    """
     check_socket("vae", vae, comfy.sd.VAE, sentence("a VAE"))
-    original = vae.encode(cut["composite"])
+
+    def encode(batch: torch.Tensor) -> torch.Tensor:
+        return torch.cat([vae.encode(image) for image in batch.split(1 if apart else len(batch))])
+
+    original = encode(cut["composite"])
     # A cut-out, and several subjects, have none: two samples of one image would differ in no light.
     same = torch.equal(cut["composite"], cut["reference"])
-    reference = None if same else vae.encode(cut["reference"])
+    reference = None if same else encode(cut["reference"])
     inpaint, harmonize, matte = (cut[name] for name in MASKS)
     return with_companions(
         {"samples": original}, Companions(crop, inpaint, harmonize, matte, original, reference, vae=vae)
@@ -369,7 +379,9 @@ def encoded(vae: Any, cut: dict[str, torch.Tensor], crop: PasteCrop) -> dict:
 
 def noise_mask(masks: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """Masks [B,h,w] as a LATENT holds them: those of a clip by its latent frames [1,1,T,h,w], or ComfyUI would mix them
-    across its groups of frames."""
+    across its groups of frames; those of single images in a video's latents [B,1,1,h,w]."""
+    if samples.ndim == 5 and len(samples) > 1:
+        return masks[:, None, None]
     frames = samples.shape[2] if samples.ndim == 5 else 1
     return masks if temporal_stride(len(masks), frames) is None else on_latent_frames(masks[None], frames)[:, None]
 

@@ -1,6 +1,6 @@
 """Between ComfyUI's tensors and the arrays of `phd_ops`: images, masks, and batches of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -106,12 +106,16 @@ def of_no_alpha(name: str, *, empty: bool) -> str:
 
 def common_batch(**batches: Sequence | np.ndarray) -> int:
     """The batch size that all inputs share; a batch of one serves every item. Names are the inputs', for messages."""
-    sizes = {name: len(batch) for name, batch in batches.items()}
-    count = max(sizes.values())
-    if any(size not in (1, count) for size in sizes.values()):
-        found = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-        raise ValueError(sentence("Batch sizes must match or be 1; they are {found}.", found=found))
+    sizes = {len(batch) for batch in batches.values()}
+    count = max(sizes)
+    if not sizes <= {1, count}:
+        raise ValueError(sentence("Batch sizes must match or be 1; they are {found}.", found=named_sizes(batches)))
     return count
+
+
+def named_sizes(batches: Mapping[str, Sequence | np.ndarray]) -> str:
+    """Such as "image: 3, mask: 2"."""
+    return ", ".join(f"{name}: {len(batch)}" for name, batch in batches.items())
 
 
 def each_image(function: Callable[[int], Item], count: int, progress: ProgressBar) -> Iterator[Item]:

@@ -8,7 +8,10 @@ from typing import Any
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import GraphBuilder, Node, is_link
+
+from nodes import NODE_CLASS_MAPPINGS  # type: ignore[attr-defined]  # of ComfyUI
 
 from ..phd_ops.latents.seeds import SEEDS
 from ..phd_ops.quote import quoted
@@ -27,8 +30,8 @@ from .segment import PhDSegment
 from .stitch import PhDStitch
 from .validate import check_choice, check_socket
 
-# The inputs that are handed on as links, not as values: the nodes inside are cached by where a value comes from.
-AS_LINK = {"rawLink": True}
+# The sockets that must be connected.
+REQUIRED = ("background", "subject", "model", "vae")
 
 
 class PhDInsertSubject(io.ComfyNode):
@@ -83,10 +86,11 @@ class PhDInsertSubject(io.ComfyNode):
         check_choice("quality", quality, QUALITIES)
         check_choice("placement", placement, PLACEMENTS)
         check_socket("model", model, ModelPatcher, sentence("a MODEL"))
-        check_link("background", background, sentence("an IMAGE"))
-        check_link("subject", subject, sentence("an IMAGE"))
-        check_link("vae", vae, sentence("a VAE"))
         given = {
+            "background": (background, sentence("an IMAGE")),
+            "subject": (subject, sentence("an IMAGE")),
+            "model": (model, sentence("a MODEL")),
+            "vae": (vae, sentence("a VAE")),
             "subject_mask": (subject_mask, sentence("a MASK")),
             "segmenter": (segmenter, sentence("the segmenter of Load Segmenter")),
             "clip": (clip, sentence("a CLIP")),
@@ -94,12 +98,10 @@ class PhDInsertSubject(io.ComfyNode):
             "negative": (negative, sentence("a prompt")),
             "module": (module, sentence("the module of Load PhD Module")),
         }
-        for name, (value, wanted) in given.items():
-            if value is not None:
-                check_link(name, value, wanted)
         graph = GraphBuilder()
-        linked = {name: value for name, (value, _) in given.items()}
-        linked |= {"background": background, "subject": subject, "vae": vae, "model": cls.link_to("model", model)}
+        linked = {
+            name: cls.handed_on(name, *one) for name, one in given.items() if name in REQUIRED or one[0] is not None
+        }
         widgets = {"prompt": prompt, "quality": quality, "light": light, "seed": seed, "placement": placement}
         widgets |= {"x": x, "y": y, "size": size, "rotation": rotation, "flip": flip, "keyframes": keyframes}
         widgets |= {"harmonize_seed": (seed + 1) % SEEDS}
@@ -109,39 +111,49 @@ class PhDInsertSubject(io.ComfyNode):
         return io.NodeOutput(*chain(graph, own, linked, widgets), expand=graph.finalize())
 
     @classmethod
-    def link_to(cls, name: str, value: Any) -> Any:
-        """The link of an input whose value is needed as well; the value where it has none."""
-        if cls.hidden is None:
-            return value
-        link = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"].get(name)
-        return link if is_link(link) else value
+    def handed_on(cls, name: str, value: Any, wanted: str) -> Any:
+        """What the nodes inside get of an input: its link, as they are cached by where a value comes from.
+
+        Of a list the value: ComfyUI runs this node for each item, but by the link each run would get all of them.
+        """
+        prompt = cls.hidden.dynprompt
+        link = prompt.get_node(cls.hidden.unique_id)["inputs"][name]
+        if not is_link(link):
+            raise ValueError(
+                sentence("{name} is {value}; connect {wanted} to it.", name=name, value=quoted(link), wanted=wanted)
+            )
+        return value if may_be_list(prompt, link) else link
 
 
-def check_link(name: str, value: Any, wanted: str) -> None:
-    """Refuses what is no link, as null or a number written into a prompt. `name` is the input's."""
-    if not is_link(value):
-        raise ValueError(
-            sentence("{name} is {value}; connect {wanted} to it.", name=name, value=quoted(value), wanted=wanted)
-        )
+def may_be_list(prompt: DynamicPrompt, link: list) -> bool:
+    """Whether an output may be a list: where a node gives lists by itself, or is run for each item of one."""
+    pending, known = [link], set()
+    while pending:
+        node_id, slot = pending.pop()
+        node = prompt.get_node(node_id)
+        kind = NODE_CLASS_MAPPINGS[node["class_type"]]
+        # Some packs name fewer outputs than there are.
+        if any((getattr(kind, "OUTPUT_IS_LIST", None) or ())[slot : slot + 1]):
+            return True
+        if node_id not in known and not getattr(kind, "INPUT_IS_LIST", False):
+            pending += filter(is_link, node["inputs"].values())
+        known.add(node_id)
+    return False
 
 
 def image_inputs() -> list[io.Input]:
     return [
-        io.Image.Input("background", tooltip="The scene that the subject goes into.", extra_dict=AS_LINK),
-        io.Image.Input(
-            "subject", tooltip="An image that shows the subject, or a cut-out with alpha (RGBA).", extra_dict=AS_LINK
-        ),
+        io.Image.Input("background", tooltip="The scene that the subject goes into."),
+        io.Image.Input("subject", tooltip="An image that shows the subject, or a cut-out with alpha (RGBA)."),
         io.Mask.Input(
             "subject_mask",
             optional=True,
             tooltip="1 = subject, at the subject image's size. Not needed with alpha, or with a segmenter.",
-            extra_dict=AS_LINK,
         ),
         Segmenter.Input(
             "segmenter",
             optional=True,
             tooltip="From Load Segmenter: finds the subject where no subject_mask is connected.",
-            extra_dict=AS_LINK,
         ),
     ]
 
@@ -149,20 +161,15 @@ def image_inputs() -> list[io.Input]:
 def model_inputs() -> list[io.Input]:
     return [
         io.Model.Input("model", tooltip="Any image model: SD 1.5, SDXL, SD 3, Flux and others. It is not changed."),
-        io.Vae.Input("vae", tooltip="The model's VAE.", extra_dict=AS_LINK),
-        io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt.", extra_dict=AS_LINK),
-        io.Conditioning.Input(
-            "positive", optional=True, tooltip="Instead of the prompt: an encoded one.", extra_dict=AS_LINK
-        ),
-        io.Conditioning.Input(
-            "negative", optional=True, tooltip="What to avoid. Without it, an empty prompt.", extra_dict=AS_LINK
-        ),
+        io.Vae.Input("vae", tooltip="The model's VAE."),
+        io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt."),
+        io.Conditioning.Input("positive", optional=True, tooltip="Instead of the prompt: an encoded one."),
+        io.Conditioning.Input("negative", optional=True, tooltip="What to avoid. Without it, an empty prompt."),
         Module.Input(
             "module",
             optional=True,
             tooltip="A learned module for the model: it draws ring, shadow and light in one run. Without it, the model "
             "inpaints and harmonizes by itself.",
-            extra_dict=AS_LINK,
         ),
     ]
 

@@ -7,16 +7,18 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..phd_ops.interrupt import each
 from ..phd_ops.pixels.geometry import Placement, Size
 from ..phd_ops.pixels.masks import looks_inverted, stabilize
-from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions
+from ..phd_ops.pixels.paste import BLENDS, Canvas, PasteOptions, Subject
 from ..phd_ops.pixels.pasted_scenes import PastedScenes
+from ..phd_ops.pixels.shots import SCENE_SIDE, Look, find_clips, small
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .clip_placement import moves, read_clip
 from .images import as_given, as_images, as_masks, by_pairs, common_batch, in_range
 from .paste_inputs import PLACEMENTS, START, paste_inputs, paste_outputs
-from .paste_jobs import EARLIER, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
+from .paste_jobs import EARLIER, STILL, Job, blank_canvases, clip_jobs, make_jobs, paste_jobs, placements_by_subject
 from .subject_places import NOT_PLACED, RandomPlacement, SubjectPlaces, placement_lines
 from .ui import HAS_UI, Message, by_image, listening_page, outlined, preview, show, store_preview
 from .validate import check_choice, check_socket
@@ -87,6 +89,8 @@ class PhDPasteBlend(io.ComfyNode):
             if clip
             else make_jobs(of_scenes, of_subjects, paste_into_one)
         )
+        if clip is None and placement == "manual" and placements is None and not paste_into_one:
+            messages += fitted_apart([subject for job in jobs for subject in job.subjects.values()])
         drawn = RandomPlacement(seed, (size_min, size_max), min_visible) if placement == "random" else None
         where = SubjectPlaces(start, drawn, lines, clip)
         canvases, batch = blank_canvases(len(jobs), Size.of(jobs[0].scene))
@@ -145,6 +149,22 @@ def check_clip(placement: str, paste_into_one: bool, placements: str | None) -> 
         )
     if placements is not None:
         raise ValueError(sentence("placements is connected, but keyframes or track are given too: use one of the two."))
+
+
+def fitted_apart(subjects: list[Subject]) -> list[Message]:
+    """What to say of a subject's clip whose frames are placed like any images, each by the box of its own mask."""
+    sizes = [None if one.box is None else one.box.size for one in subjects]
+    if len({size for size in sizes if size is not None}) < 2:
+        return []
+    shots = find_clips(each(lambda one: Look(small(one.image, SCENE_SIDE)), subjects))
+    if all(len(set(sizes[shot.start : shot.stop]) - {None}) < 2 for shot in shots):
+        return []
+    text = sentence(
+        "subject looks like a clip, but each of its frames is placed by the box of its own mask, so that its scale "
+        "changes from frame to frame. To keep its scale and its motion, write keyframes, such as {example}.",
+        example=STILL,
+    )
+    return [Message(text, warning=True)]
 
 
 def canvas_preview(canvas: Canvas) -> np.ndarray:

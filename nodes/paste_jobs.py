@@ -10,12 +10,15 @@ from ..phd_ops.pixels.foreground import is_photo, shows_surround
 from ..phd_ops.pixels.geometry import Placement, Size, joined_box, visible_share
 from ..phd_ops.pixels.paste import Canvas, PasteOptions, SceneMasks, Subject, subject_box
 from ..phd_ops.sentence import sentence
-from .images import common_batch, each_image, in_range, item
+from .images import common_batch, each_image, in_range, item, named_sizes
+from .paste_inputs import START
 from .subject_places import SubjectPlaces
 from .ui import Message, by_image
 
 # The masks of an earlier paste, by the names of their inputs.
 EARLIER = ("earlier_subjects", "earlier_inpaint")
+# A keyframe that leaves the subject where the widgets of a new node have it.
+STILL = f"0: x {START.x:g}"
 # Below this coverage the mirrored part of the reference is visible.
 COVERS_ALL = 0.995
 
@@ -40,6 +43,17 @@ class Job:
 def make_jobs(of_scenes: dict, of_subjects: dict, paste_into_one: bool) -> list[Job]:
     """Pairs scenes with subjects: each scene with all of them, or item by item, where one item serves all."""
     exemplars, mattes = of_subjects["subject"], of_subjects["subject_mask"]
+    scenes, frames = len(of_scenes["background"]), max(len(exemplars), len(mattes))
+    if not paste_into_one and 1 not in (scenes, frames) and scenes != frames:
+        found = named_sizes(of_scenes | of_subjects)
+        raise ValueError(
+            sentence(
+                "Batch sizes must match or be 1; they are {found}. For clips of two lengths write keyframes, such as "
+                "{example}.",
+                found=found,
+                example=STILL,
+            )
+        )
     if paste_into_one:
         numbers = range(common_batch(**of_subjects))
         pairs = [(scene, numbers) for scene in range(common_batch(**of_scenes))]

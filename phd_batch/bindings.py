@@ -4,6 +4,7 @@ import difflib
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,8 +247,11 @@ def file_of(cell: Any, folder: Path) -> Path:
     """
     if not isinstance(cell, str) or "\0" in cell:
         raise ValueError(f"{cell!r} is not a file name.")
+    # A letter with an accent is one character, or on disks that were written by macOS two: both look the same.
+    spellings = dict.fromkeys([cell, *(unicodedata.normalize(form, cell) for form in ("NFC", "NFD"))])
     try:
-        found = Path(os.path.realpath(folder / cell))
+        places = [Path(os.path.realpath(folder / spelling)) for spelling in spellings]
+        found = next((place for place in places if place.is_file()), places[0])
         inside = found.is_relative_to(folder)
         there = inside and found.is_file()
     except (OSError, ValueError):

@@ -17,7 +17,7 @@ import numpy as np
 from phd_batch.clip_parts import Join, Part, parts
 from phd_batch.clip_subject import ClipSubject, SubjectError, clip_subjects, mask_of, subject_fault
 from phd_batch.graph import is_link, title, unrepeated
-from phd_batch.video import ENDING, Frame, VideoWriter, count_frames, is_video, read_frames
+from phd_batch.video import ENDING, Frame, VideoWriter, count_frames, is_video, rate_of, read_frames, shape_lost
 
 # The nodes that load an image, and what takes their place.
 LOADERS = {"LoadImage": "PhDBatchFrames", "LoadImageMask": "PhDBatchMasks"}
@@ -30,6 +30,8 @@ NO_ALPHA = "Load Image (as Mask) does not read the alpha of a video; set channel
 # Nodes that place a subject, and the inputs that are it.
 PLACERS, SUBJECT = ("PhDPasteBlend", "PhDInsertSubject"), ("subject", "subject_mask")
 MOST_WARNINGS = 20
+# Rates of frames that differ by a smaller share are the same: 30 and 29.97.
+SAME_RATE = 0.005
 
 # Between a run and its nodes, by the ids of those whose place they take: the frames of the part, float32
 # [B,H,W,3 or 4], and the images that came of it, tensors [B,H,W,C]. One clip is run at a time in a process.
@@ -202,6 +204,8 @@ def run_clip(
     first = next(node_id for node_id in (*images, *videos) if node_id not in held)
     out.mkdir(parents=True, exist_ok=True)
     result = Result({node_id: out / f"{savers.index(node_id)}{ENDING}" for node_id in savers})
+    found = [shape_lost(videos[first]), *(of_rates(videos[first], videos[node_id]) for node_id in sorted(held))]
+    result.warnings.update(dict.fromkeys(filter(None, found)))
     total, padded, begun = count_frames(videos[first]) or 0, False, time.perf_counter()
     with contextlib.ExitStack() as writers:
         # A part's frames take gigabytes, also where the run fails.
@@ -230,6 +234,18 @@ def run_clip(
             output.end()
     result.seconds = time.perf_counter() - begun
     return result
+
+
+def of_rates(clip: Path, subject: Path) -> str:
+    """What to say of a subject's video with another number of frames a second than the clip's; "" for the same."""
+    wanted, own = rate_of(clip), rate_of(subject)
+    if not wanted or not own or abs(wanted / own - 1) < SAME_RATE:
+        return ""
+    return (
+        f"The subject's video has {float(own):g} frames a second, and the clip {float(wanted):g}: each frame of the "
+        f"one goes into a frame of the other, so that the subject moves at {float(wanted / own):.3g} times its speed. "
+        f"Convert its video and that of its masks before, with ffmpeg's -r {float(wanted):g}."
+    )
 
 
 def whole_length(frames: int) -> int:

@@ -89,7 +89,8 @@ class Headless:
         except WorkflowError as error:
             found = {"error": str(error), "node": error.node_type, "type": error.error_type}
             return found | {"trace": error.traceback[-2000:]}
-        except ClipError as error:
+        except (ClipError, ValueError) as error:
+            # A ValueError is of keyframes, or of a file that breaks off.
             return {"error": str(error), "node": None, "type": ""}
         except OSError as error:
             return {"error": str(error), "node": None, "type": "OSError"}

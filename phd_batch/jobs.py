@@ -33,11 +33,12 @@ class Jobs:
     digest: str
 
 
-def read_jobs(sources: list[str], folder: str | None) -> Jobs:
+def read_jobs(sources: list[str], folder: str | None, out: Path | None = None) -> Jobs:
     """The table of jobs that a command line names. Raises UsageError where there is none.
 
     sources: one file, or patterns such as "exemplar=cut/*.png", of which every combination is a row.
     folder: of the files that the table names; by default the table's own, and for patterns the current one.
+    out: where an earlier start has put results. No pattern matches them, or they would be run again.
     """
     file = Path(sources[0]).expanduser()
     if len(sources) == 1 and (file.exists() or "=" not in sources[0]):
@@ -46,7 +47,7 @@ def read_jobs(sources: list[str], folder: str | None) -> Jobs:
         raise UsageError(
             f"JOBS: {wrong[0]!r} is not a pattern. Give one file, or patterns such as 'exemplar=cut/*.png'."
         )
-    return from_patterns(sources, Path(folder or ".").expanduser())
+    return from_patterns(sources, Path(folder or ".").expanduser(), out)
 
 
 def from_file(file: Path, folder: Path) -> Jobs:
@@ -166,11 +167,11 @@ def open_parquet(file: Path):
         raise UsageError(f"JOBS: {file} cannot be read as Parquet: {error}.") from None
 
 
-def from_patterns(sources: list[str], folder: Path) -> Jobs:
+def from_patterns(sources: list[str], folder: Path, out: Path | None) -> Jobs:
     patterns = dict(source.split("=", 1) for source in sources)
     if len(patterns) < len(sources):
         raise UsageError("JOBS: two patterns are for the same column.")
-    files = {column: matching(column, pattern, folder) for column, pattern in patterns.items()}
+    files = {column: matching(column, pattern, folder, out) for column, pattern in patterns.items()}
     digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
@@ -180,10 +181,15 @@ def from_patterns(sources: list[str], folder: Path) -> Jobs:
     return Jobs(" ".join(sources), tuple(files), rows, folder, digest)
 
 
-def matching(column: str, pattern: str, folder: Path) -> list[str]:
-    """The files of a pattern, relative to the folder and sorted. Raises UsageError where there is none."""
+def matching(column: str, pattern: str, folder: Path, out: Path | None) -> list[str]:
+    """The files of a pattern, relative to the folder and sorted. Raises UsageError where there is none.
+
+    out: see `read_jobs`.
+    """
+    results = None if out is None else out.resolve()
     try:
-        found = sorted(file.relative_to(folder).as_posix() for file in folder.glob(pattern) if file.is_file())
+        files = (file for file in folder.glob(pattern) if file.is_file())
+        found = sorted(file.relative_to(folder).as_posix() for file in files if results not in file.resolve().parents)
     except (ValueError, NotImplementedError):
         # The latter is what `glob` raises for an absolute pattern.
         raise UsageError(

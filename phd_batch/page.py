@@ -71,13 +71,16 @@ def card(folder: Path, row: dict[str, Any], before: str | None) -> dict[str, Any
 
 def thumbnail(source: Path, target: Path) -> str | None:
     """Makes a small JPEG of an image, unless it is there; its path below the folder, None where there is no image."""
+    from PIL import ImageOps
+
     with contextlib.suppress(OSError):
         if target.exists() and target.stat().st_mtime_ns > source.stat().st_mtime_ns:
             return f"{THUMBNAILS}/{target.name}"
         with opened(source) as image:
             image.draft("RGB", (THUMBNAIL, THUMBNAIL))
             image.thumbnail((THUMBNAIL, THUMBNAIL))
-            small = image.convert("RGB")
+            # Load Image turns photos as their EXIF data says, so that the result is upright.
+            small = ImageOps.exif_transpose(image).convert("RGB")
         temporary = target.with_suffix(f".{os.getpid()}")
         small.save(temporary, "JPEG", quality=85)
         os.replace(temporary, target)

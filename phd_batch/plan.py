@@ -22,6 +22,10 @@ from phd_batch.video import check_video, is_video
 STAGED = "phd_batch"
 # More faults than are shown are only counted.
 MOST_KEPT = 2 * MOST_SHOWN
+# Pillow's modes of images whose alpha Load Image gives; besides those with a transparent color in their palette.
+WITH_ALPHA = ("RGBA", "LA", "PA")
+# Pillow's modes of gray whose levels Load Image cuts at the highest of 8 bits.
+DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N")
 # What a column of each kind costs to change: what is loaded first goes first.
 MODEL, IMAGE, TEXT, OTHER = range(4)
 TWINS = """
@@ -107,7 +111,9 @@ def check_image(name: str, content: bytes, alpha: bool) -> None:
         image.verify()
     except Exception as error:
         raise ValueError(f"{name} cannot be read as an image ({type(error).__name__}).") from None
-    if alpha and image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+    if image.mode in DEEP_GRAY:
+        raise ValueError(f"{name} is gray of 16 bits, of which Load Image makes black and white; save it with 8 bits.")
+    if alpha and image.mode not in WITH_ALPHA and not (image.mode == "P" and "transparency" in image.info):
         raise ValueError(f"{name} has no transparency that shows the subject; add a column mask with its masks.")
 
 

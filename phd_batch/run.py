@@ -94,8 +94,8 @@ def run(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None and value < least:
             raise UsageError(f"--{name} is {value}; it must be {least} or more.")
     workflow = graph.read_workflow(Path(options.workflow).expanduser())
-    jobs = read_jobs(options.jobs, options.inputs)
     out = Path(options.out).expanduser()
+    jobs = read_jobs(options.jobs, options.inputs, out if (out / LEDGER).is_file() else None)
     ledger, is_new = open_ledger(out)
     runners: Sequence[Worker] = ()
     try:

@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
-ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+ENDINGS = (
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ts", ".webm",
+    ".wmv",
+)  # fmt: skip
 # Decoders that read the alpha of a WebM or Matroska file, where FFmpeg's own do not.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# What results are written as: it takes every kind of sound as it is.
+# What results are written as: it takes most kinds of sound as they are.
 ENDING = ".mkv"
+# What the others are written as, without loss: by the type of a decoded sample.
+PLAIN_SOUND = {"u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,29 @@ def count_frames(file: Path) -> int | None:
             return stream.frames
         seconds = container.duration and container.duration / av.time_base
         return seconds and round(seconds * float(stream.average_rate or 0)) or None
+
+
+def shape_lost(file: Path) -> str:
+    """What to say of a video whose pixels are not square, as on DV and DVD, which PyAV cannot write. "" for others."""
+    import av
+
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        pixel, whole = stream.sample_aspect_ratio, stream.display_aspect_ratio
+    if pixel in (None, 0, 1) or whole is None:
+        return ""
+    return (
+        f"The video's pixels are not square, but {pixel.numerator}:{pixel.denominator}, which the result does not say: "
+        f"convert it with ffmpeg's -aspect {whole.numerator}:{whole.denominator}."
+    )
+
+
+def rate_of(file: Path) -> Fraction | None:
+    """How many frames a second a video has on average; None where it does not say."""
+    import av
+
+    with av.open(str(file)) as container:
+        return container.streams.video[0].average_rate
 
 
 def read_frames(file: Path) -> Iterator[Frame]:
@@ -117,9 +145,9 @@ def pixels_of(frame: Any) -> np.ndarray:
 
 
 class VideoWriter:
-    """Writes frames into a file without loss (FFV1), at their source's times and with its sound.
+    """Writes frames into a file without loss (FFV1), at their source's times, with its sound and its kind of colors.
 
-    To be used in a `with` statement. file: its ending is ENDING. source: the video whose sound is taken.
+    To be used in a `with` statement. file: its ending is ENDING. source: the video that the frames are of.
     """
 
     def __init__(self, file: Path, source: Path):
@@ -141,10 +169,23 @@ class VideoWriter:
         stream.pix_fmt = "gbrp16le" if pixels.dtype == np.uint16 else "bgr0"
         if video.time_base:
             stream.codec_context.time_base = video.time_base
+        # What colors the values mean: without it, players show those of HDR pale.
+        stream.codec_context.color_primaries = video.codec_context.color_primaries
+        stream.codec_context.color_trc = video.codec_context.color_trc
         for sound in self.source.streams.audio[:1]:
-            packets = (packet for packet in self.source.demux(sound) if packet.dts is not None)
-            self.sound = self.container.add_stream_from_template(sound), packets
+            self.sound = self.sound_of(sound)
         return stream
+
+    def sound_of(self, sound: Any) -> tuple[Any, Iterator[Any]]:
+        """The stream that a sound track is written into, and its packets."""
+        try:
+            stream = self.container.add_stream_from_template(sound)
+        except ValueError:
+            kind = PLAIN_SOUND[sound.format.packed.name]
+            stream: Any = self.container.add_stream(kind, rate=sound.rate, layout=sound.layout.name)
+            decoded = itertools.chain(self.source.decode(sound), [None])
+            return stream, (packet for frame in decoded for packet in stream.encode(frame))
+        return stream, (packet for packet in self.source.demux(sound) if packet.dts is not None)
 
     def write(self, frame: Frame) -> None:
         import av

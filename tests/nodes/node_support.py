@@ -130,6 +130,15 @@ def tiny_wan() -> comfy.model_patcher.ModelPatcher:
     return patcher(comfy.model_base.WAN21(config, device=torch.device("cpu")))
 
 
+def tiny_qwen() -> comfy.model_patcher.ModelPatcher:
+    """ComfyUI's own Qwen-Image: single images as video latents of one frame, [B,16,1,H,W]."""
+    config = comfy.supported_models.QwenImage({
+        "image_model": "qwen_image", "in_channels": 64, "out_channels": 16, "num_layers": 1, "attention_head_dim": 16,
+        "num_attention_heads": 2, "joint_attention_dim": 32, "axes_dims_rope": (4, 6, 6), "dtype": torch.float32,
+    })  # fmt: skip
+    return patcher(comfy.model_base.QwenImage(config, device=torch.device("cpu")))
+
+
 def prompt(seed: int) -> list:
     words, pooled = (torch.randn(1, *shape, generator=torch.Generator().manual_seed(seed)) for shape in ((4, 32), (8,)))
     return [[words, {"pooled_output": pooled}]]

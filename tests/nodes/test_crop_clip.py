@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from node_support import block, make_image, module, prompt, refused, run_node, tiny_wan, tiny_wan_vae
+from node_support import block, make_image, module, prompt, refused, run_node, tiny_qwen, tiny_wan, tiny_wan_vae
 
 FRAMES = 9
 CLIP = make_image(48, 96, batch=FRAMES, seed=1)
@@ -141,6 +141,33 @@ def test_a_clip_goes_through_a_video_model_and_back():
     image, mask = run_node("PhDStitch", crop=ran.values[0], latent=sampled, vae=vae).values[:2]
     assert image.shape == CLIP.shape and torch.equal(image[mask == 0], CLIP[mask == 0])
     assert (mask.amax((1, 2)) > 0).all() and not torch.equal(image, CLIP)
+
+
+def test_images_for_a_model_of_single_images_are_encoded_and_sampled_each_alone():
+    """Its VAE is a video's, and would take them for frames: a model as Qwen-Image takes none."""
+    net, vae, scenes = tiny_qwen(), tiny_wan_vae(), CLIP[:5]
+    ran = crop(paste(scenes, keyframes=""), model=net, vae=vae, window_per_frame=False)
+    latent = ran.values[6]
+    assert latent["samples"].shape[:3] == (5, 16, 1) and not any("left out" in text for text in ran.text)
+    for item in (0, 4):
+        torch.testing.assert_close(latent["samples"][item : item + 1], vae.encode(ran.values[1][item : item + 1]))
+    how = {"model": net, "positive": prompt(1), "negative": prompt(2), "steps": 2, "preset": "fast", "cfg": 1.0}
+    sampled = run_node("PhDHarmonizeSampler", latent=latent, **how).values[0]
+    image, mask = run_node("PhDStitch", crop=ran.values[0], latent=sampled, vae=vae).values[:2]
+    assert image.shape == scenes.shape and (mask.amax((1, 2)) > 0).all()
+    assert torch.equal(image[mask == 0], scenes[mask == 0])
+
+
+def test_comfyui_s_own_sampler_gets_the_masks_of_single_images_in_video_latents():
+    masks = block(48, 96, 8, 8, 32, 40, batch=2)
+    masks[1] = masks[1].flip(-1)
+    given = {"image": CLIP[:2], "mask": masks, "model": tiny_qwen(), "vae": tiny_wan_vae(), "window_per_frame": False}
+    latent = crop(context=4.0, **given).values[6]
+    how = {"seed": 1, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    more = {"model": given["model"], "positive": prompt(1), "negative": prompt(2)}
+    sampled = run_node("KSampler", latent_image=latent, **more, **how).values[0]["samples"]
+    moved = (sampled - latent["samples"]).abs().amax((1, 2)) > 1e-3
+    assert torch.equal(moved[1], moved[0].flip(-1)) and 0 < moved[0].sum() < moved[0].numel()
 
 
 def test_comfyui_s_own_sampler_gets_a_clip_s_masks_by_latent_frames():

@@ -348,8 +348,31 @@ def test_without_a_side_a_video_model_gets_as_many_pixels_as_its_own_frames():
     # Qwen-Image has the same latents, and makes images.
     config.unet_config = {**config.unet_config, "image_model": "qwen_image"}
     assert module("nodes.model_size").model_size(wan)[0] == 1024
-    known = module("nodes.model_size").VIDEO_SIDES
+    known = set(module("nodes.model_size").VIDEO_SIDES) - NEWER_FORMATS
     assert all(getattr(comfy.latent_formats, name).latent_dimensions == 3 for name in known)
+
+
+# Latent formats of newer versions of ComfyUI than the oldest one that is supported.
+NEWER_FORMATS = {"HunyuanVideo15"}
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "config", "side", "grid"),
+    [
+        ("LTXAV", comfy.latent_formats.LTXV, {"image_model": "ltxav"}, 627, 32),
+        ("HunyuanVideo15", comfy.latent_formats.LatentFormat, {"patch_size": [1, 1, 1]}, 638, 16),
+        ("Flux2", comfy.latent_formats.LatentFormat, {"patch_size": 1}, 1024, 16),
+    ],
+)
+def test_models_of_newer_versions_have_their_own_size(name, base, config, side, grid):
+    net = tiny_wan()
+    latent = type(name, (base,), {})()
+    if hasattr(latent, "spacial_downscale_ratio"):
+        # Some versions lack it.
+        latent.spacial_downscale_ratio = None
+    net.add_object_patch("latent_format", latent)
+    net.model.model_config.unet_config = config
+    assert module("nodes.model_size").model_size(net) == (side, grid)
 
 
 def test_without_a_side_and_without_a_model_the_message_names_what_is_needed():
@@ -622,6 +645,13 @@ def test_the_grid_is_the_latent_format_s(name, grid):
 )
 def test_the_grid_holds_whole_patches(config, grid):
     assert module("nodes.model_size").latent_grid(comfy.latent_formats.HunyuanImage21(), config) == grid
+
+
+@pytest.mark.parametrize("name", ["ltxv", "ltxav"])
+def test_ltx_has_no_patches_of_cells(name):
+    """One of its own sizes is 704×480."""
+    grid = module("nodes.model_size").latent_grid(comfy.latent_formats.LTXV(), {"image_model": name})
+    assert grid == 32 and 480 % grid == 704 % grid == 0
 
 
 def test_the_stages_of_cascade_have_their_own_grids():

@@ -5,8 +5,9 @@ import json
 
 import pytest
 import torch
-from node_support import NODE_TESTS, ROOT, make_image, module, run_node, tiny_flux, tiny_model
+from node_support import NODE_TESTS, ROOT, block, make_image, module, run_node, tiny_flux, tiny_model
 
+import nodes as core
 from devtools.executor import WorkflowError, new_executor, run_workflow
 
 TEMPLATE = ROOT / "example_workflows" / "api" / "Insert a subject (CPU demo).json"
@@ -151,6 +152,43 @@ def test_one_image_for_both_and_several_nodes_run():
         image, mask = results[node_id][:2]
         assert torch.equal(image[mask == 0], subject[mask == 0])
     assert not torch.equal(results["3"][0], results["5"][0])
+
+
+class Listed:
+    """Gives each background and each mask of a list."""
+
+    values: tuple[list, list] = ([], [])
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    RETURN_TYPES, OUTPUT_IS_LIST, FUNCTION = ("IMAGE", "MASK"), (True, True), "give"
+
+    def give(self):
+        return self.values
+
+
+@pytest.mark.parametrize("listed", [(0,), (1,), (0, 1)], ids=["backgrounds", "masks", "both"])
+def test_a_list_gives_what_its_items_give_alone(listed, monkeypatch):
+    """The values of each item are handed on: by a link, the nodes inside would get all of them, in each run."""
+    monkeypatch.setitem(core.NODE_CLASS_MAPPINGS, "PhDTestListed", Listed)
+    backgrounds = [make_image(48, 64, seed=seed) for seed in (1, 2)]
+    masks, size = [1 - block(32, 32, 4, 4, 28, end) for end in (28, 16)], {"width": 32, "height": 32}
+    workflow = template(background=["list", 0], subject=["subject", 0], subject_mask=["inverted", 0])
+    workflow["list"] = {"class_type": "PhDTestListed", "inputs": {}}
+    workflow["subject"] = {"class_type": "EmptyImage", "inputs": size | {"batch_size": 1, "color": 999}}
+    # A node that is run for each item of a list.
+    workflow["inverted"] = {"class_type": "InvertMask", "inputs": {"mask": ["list", 1]}}
+
+    def run(*values):
+        monkeypatch.setattr(Listed, "values", values)
+        return run_workflow(workflow).results["3"]
+
+    def given(items):
+        return [batch[items] if place in listed else batch[:1] for place, batch in enumerate((backgrounds, masks))]
+
+    alone = [run(*given(slice(item, item + 1))) for item in range(2)]
+    together = run(*given(slice(None)))
+    for slot in range(3):
+        assert all(torch.equal(*pair) for pair in zip(together[slot], [one[slot] for one in alone], strict=True))
+    assert not torch.equal(*together[0])
 
 
 def test_the_settings_are_asked_of_the_model():

@@ -83,6 +83,22 @@ def test_a_subject_s_clip_moves_as_a_whole():
     assert max(left) - min(left) <= 1
 
 
+def test_a_subject_s_clip_without_keyframes_is_reported_where_its_masks_would_change_its_scale():
+    still, masks = EXEMPLAR.expand(FRAMES, -1, -1, -1), SUBJECT.repeat(FRAMES, 1, 1)
+    # Frames of a clip differ, or they would be one image several times.
+    frames = (still + 0.01 * torch.arange(FRAMES)[:, None, None, None]).clamp(0, 1)
+    grown = masks.clone()
+    grown[4] = block(20, 24, 4, 6, 16, 22)
+    others = torch.cat([make_image(20, 24, seed=number).flip(1 + number % 2) for number in range(FRAMES)])
+
+    def warned(subject, mask, **changes):
+        return any("subject looks like a clip" in text for text in paste(CLIP[:1], subject, mask, **changes).text)
+
+    assert warned(frames, grown)
+    assert not warned(frames, masks) and not warned(still, grown) and not warned(others, grown)
+    assert not warned(frames, grown, keyframes="0: x 0.5") and not warned(frames, grown, placement="random")
+
+
 @pytest.mark.parametrize(
     ("own", "said"),
     [(4, "its last frame is held."), (12, "the rest of it is not used.")],
@@ -93,6 +109,12 @@ def test_a_subject_s_clip_of_another_length_is_said(own, said):
     assert any(said in text for text in ran.text)
     last = paste(subject=subjects[min(own, FRAMES) - 1 :][:1], keyframes=MOVE)
     assert torch.equal(ran.values[1][-1], last.values[1][-1])
+
+
+def test_without_keyframes_a_subject_s_clip_of_another_length_is_refused_with_what_to_do():
+    how = {"background": CLIP, "subject": make_image(20, 24, batch=4, seed=5), "subject_mask": SUBJECT}
+    message = refused("PhDPasteBlend", **how, **GIVEN)
+    assert "background: 9, subject: 4" in message and message.endswith("write keyframes, such as 0: x 0.5.")
 
 
 def test_a_subject_s_clip_turns_a_still_into_a_clip():

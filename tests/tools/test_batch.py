@@ -102,6 +102,15 @@ def test_a_batch_may_be_started_from_any_folder(folder, monkeypatch):
     assert [row["state"] for row in folder.results()] == ["done"] * 2 and len(folder.pixels()) == 2
 
 
+def test_a_pattern_does_not_match_the_results_of_an_earlier_start(folder, capsys):
+    arguments = ["exemplar=**/*.png", "--inputs", str(folder.path), *folder.arguments()[1:]]
+    # The folder of the images itself holds no results.
+    assert run.main([*arguments[:-1], str(folder.path)]) == 2 and "holds other files" in capsys.readouterr().err
+    for _ in range(2):
+        assert run.main(arguments) == 0
+        assert [row["exemplar"] for row in folder.results()] == [str(folder.path / name) for name in sorted(NAMES)]
+
+
 def test_a_second_start_runs_only_what_is_new(folder, capsys):
     folder.table(*ROWS[:3])
     assert folder.run() == 0
@@ -386,3 +395,28 @@ def test_comfyui_itself_runs_the_rows_in_a_process_of_its_own(tmp_path, monkeypa
         assert np.array_equal(found, (expected[0].numpy() * 255).clip(0, 255).astype(np.uint8))
         others = [Path(file).name.partition(".")[2] for file in row["more_files"].split()]
         assert others == ["Exemplar.MASK.png", "Invert.IMAGE.png"]
+
+
+def test_a_clip_that_cannot_be_run_is_refused_and_its_worker_lives(tmp_path, monkeypatch, comfyui):
+    """With a real worker process, which keeps its models."""
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-m", "phd_batch.headless"))
+    node = batch_worker.node
+    pasted = {"background": ["1", 0], "subject": ["5", 0], "x": 0.5, "y": 0.5, "size": 0.5, "rotation": 0.0}
+    workflow = {
+        "1": node("LoadImage", "Background", image="x.png"),
+        "2": node(
+            "PhDPasteBlend", "Paste", **pasted, subject_mask=["3", 0], placement="manual", flip=False, feather=1.5
+        ),
+        "3": node("SolidMask", "Mask", value=1.0, width=8, height=8),
+        "4": node("SaveImage", "Save", images=["2", 1], filename_prefix="x"),
+        "5": node("EmptyImage", "Subject", width=8, height=8, batch_size=1, color=0),
+    }
+    workflow["2"]["inputs"] |= {"ring": 2, "shadow": False, "seed": 0, "size_min": 0.4, "size_max": 0.8}
+    folder = Folder(tmp_path)
+    (tmp_path / "w.json").write_text(json.dumps(workflow))
+    write_video(tmp_path / "clip.mkv", np.zeros((3, 8, 8, 3), np.uint8))
+    folder.table({"background": "clip.mkv", "Paste.keyframes": "0; x 0.1"}, {"background": "clip.mkv"})
+    assert folder.run() == 1
+    wrong, right = folder.results()
+    assert wrong["state"] == "refused" and "'0; x 0.1' is not a keyframe" in wrong["error"]
+    assert right["state"] == "done"

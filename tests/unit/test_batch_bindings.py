@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,15 @@ def test_a_list_that_is_empty_has_no_value_and_one_that_the_page_fetches_any():
 def test_cells_of_another_type_are_refused(column, cell, words):
     with pytest.raises(ValueError, match=words):
         value_of(cell, target(column))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_with_accents_is_found_in_both_of_its_spellings(form, tmp_path):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    written, named = (unicodedata.normalize(one, "caf\u00e9.png") for one in (form, other))
+    assert written != named
+    (tmp_path / written).write_bytes(b"")
+    assert file_of(named, tmp_path.resolve()).is_file()
 
 
 def test_files_outside_the_folder_are_refused(tmp_path):

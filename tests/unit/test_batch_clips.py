@@ -1,6 +1,7 @@
 """Videos are run in parts, from file to file: memory is that of a part, and the parts join without a jump."""
 
 import tracemalloc
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -89,6 +90,84 @@ def test_a_written_video_has_the_pixels_times_and_sound_of_its_source(pixel_form
             [bytes(p) for p in c.demux(c.streams.audio) if p.size] if c.streams.audio else [] for c in (one, other)
         ]
         assert sounds[0] == sounds[1] and bool(sounds[0]) == (pixel_format == "bgr0")
+
+
+@pytest.mark.parametrize("codec", ["pcm_mulaw", "adpcm_ima_qt", "pcm_s8"])
+def test_sound_that_the_result_s_container_does_not_take_is_written_without_loss(codec, tmp_path):
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 12, 16, "yuvj420p"
+        voice = container.add_stream(codec, rate=8000, layout="mono")
+        for frame in noise(6):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+        tone = (9000 * np.sin(np.arange(8000 * 6 // 25) / 9)).astype(np.int16)[None]
+        spoken = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        spoken.sample_rate, spoken.pts = 8000, 0
+        container.mux(voice.encode(spoken))
+        container.mux(voice.encode(None))
+    with VideoWriter(tmp_path / "b.mkv", tmp_path / "a.mov") as writer:
+        for frame in read_frames(tmp_path / "a.mov"):
+            writer.write(frame)
+    sounds = []
+    for name in ("a.mov", "b.mkv"):
+        with av.open(str(tmp_path / name)) as container:
+            # To the samples' type of the one that has fewer bits.
+            resampler = av.AudioResampler("s16")
+            frames = [each for frame in container.decode(audio=0) for each in resampler.resample(frame)]
+            sounds.append(np.concatenate([frame.to_ndarray()[0] for frame in frames]))
+    assert len(sounds[0]) >= 8000 * 6 // 25 and np.array_equal(*sounds)
+
+
+def test_a_result_of_hdr_says_so(tmp_path):
+    hdr = {"color_primaries": 9, "color_trc": 18}
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 12, 16, "yuv420p10le"
+        for name, value in hdr.items():
+            setattr(stream.codec_context, name, value)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(1)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    with VideoWriter(tmp_path / "b.mkv", tmp_path / "a.mkv") as writer:
+        for frame in read_frames(tmp_path / "a.mkv"):
+            writer.write(frame)
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        assert {name: getattr(container.streams.video[0].codec_context, name) for name in hdr} == hdr
+
+
+def test_pixels_that_are_not_square_are_reported(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 72, 80, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(8, 5)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(1, 72, 80)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    write_video(tmp_path / "b.mkv", noise(1))
+    (warning,) = run_with(lambda given: given, prompt("a.mp4"), tmp_path).warnings
+    assert "8:5" in warning and "-aspect 16:9" in warning
+    assert not run_with(lambda given: given, prompt("b.mkv"), tmp_path).warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind"),
+    [
+        ("a.MTS", "libx264", "mpegts"),
+        ("a.3gp", "libx264", "3gp"),
+        ("a.wmv", "wmv2", "asf"),
+        ("a.mxf", "mpeg2video", "mxf"),
+    ],
+)
+def test_what_cameras_and_phones_write_is_a_video(name, codec, kind, tmp_path):
+    with av.open(str(tmp_path / name), "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for frame in np.repeat(noise(1, 48, 64) // 8, 5, axis=0):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    found = run_with(lambda given: given, prompt(name), tmp_path)
+    assert np.array_equal(pixels(found.files["save"]), pixels(tmp_path / name)) and len(found.report) == 5
+    # Without its ending it would be taken for an image.
+    assert clips.loads_video(prompt(name)["0"])
 
 
 def test_a_clip_from_a_phone_is_upright(tmp_path):
@@ -233,6 +312,21 @@ def run_parts(given, tmp_path):
 
     clips.run_clip(given, tmp_path, tmp_path / "out", 8, run, lambda *_: None)
     return found
+
+
+@pytest.mark.parametrize("rate", [25, 24])
+def test_a_subjects_video_of_another_rate_is_reported(rate, tmp_path):
+    write_subject(tmp_path, 6, 6)
+    for name in ("s", "m"):
+        write_video(tmp_path / f"{name}.mkv", np.full((6, 30, 40, 3), 255, np.uint8), rate=rate)
+
+    def run(part):
+        clips.TAKEN["save"] = TensorLike(clips.GIVEN["0"])
+        return SimpleNamespace(model_calls={}, outputs={})
+
+    warnings = list(clips.run_clip(with_subject(), tmp_path, tmp_path / "out", 8, run, lambda *_: None).warnings)
+    # The subject's video and that of its masks say the same.
+    assert len(warnings) == (rate != 25) and all("24 frames a second" in text and "-r 25" in text for text in warnings)
 
 
 @pytest.mark.parametrize("count", [21, 12, 40])

@@ -223,3 +223,25 @@ def test_an_image_without_transparency_cannot_show_its_subject(folder):
     Image.new("RGBA", (4, 4)).save(folder / "cut.PNG")
     name, path = files.staged("cut.PNG", alpha=True)
     assert len(name) == 68 and name.endswith(".png") and path == str(folder / "cut.PNG")
+
+
+def test_a_transparent_color_counts_as_transparency_only_where_load_image_reads_it(folder):
+    from PIL import Image
+
+    files = Files(folder)
+    Image.new("P", (4, 4)).save(folder / "palette.png", transparency=0)
+    assert files.staged("palette.png", alpha=True)
+    for mode, transparent in (("RGB", (0, 0, 0)), ("L", 0)):
+        Image.new(mode, (4, 4)).save(folder / f"{mode}.png", transparency=transparent)
+        assert "transparency" in Image.open(folder / f"{mode}.png").info
+        with pytest.raises(ValueError, match=f"{mode}.png has no transparency"):
+            files.staged(f"{mode}.png", alpha=True)
+
+
+def test_gray_of_16_bits_is_refused_where_load_image_would_make_it_black_and_white(folder):
+    import numpy as np
+    from PIL import Image
+
+    Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 257).save(folder / "deep.png")
+    with pytest.raises(ValueError, match="deep.png is gray of 16 bits.*save it with 8 bits"):
+        Files(folder).staged("deep.png")

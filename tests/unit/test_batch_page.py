@@ -81,6 +81,16 @@ def test_a_thumbnail_follows_its_image(folder, ledger):
     assert shown() > 230
 
 
+def test_a_thumbnail_of_a_photo_is_upright(folder, ledger):
+    """As the result is, beside which it stands."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(folder / "in" / "a.png", exif=turned)
+    write_page(folder, ledger, ("background", "x"), "background")
+    with Image.open(folder / "thumbnails" / "1.before.jpg") as shown:
+        assert shown.size == (20, 30)
+
+
 def test_only_so_many_are_shown():
     rows = ({"row": row, "state": "done", "identity": 1 - row / 1000} for row in range(1000))
     assert [row["row"] for row in worst_first(rows, 3)] == [999, 998, 997]
