@@ -1,7 +1,7 @@
 """PhDCrop: cuts the window that the model works in."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -118,11 +118,14 @@ class PhDCrop(io.ComfyNode):
         given = {name: sockets.get(name) for name in SCENE_PARTS}
         pasted, resized = plain_scenes(sockets, margins)
         check_extension(margins, sockets)
+        connected = {name for name, value in given.items() if value is not None}
         pasted, given, left = with_paste(sockets.get("paste") if pasted is None else pasted, given)
         if pasted is not None and any(margins):
             pasted = pasted.extended(margins)
             given = {name: getattr(pasted, name) for name in given}
-        batches, messages = read_scenes(given)
+        batches, messages = read_scenes(given, () if pasted is None else set(MASKS) - connected)
+        if pasted is not None and connected:
+            pasted = replace(pasted, **{name: torch.from_numpy(batches[name]) for name in MASKS})
         messages += left
         kept, kept_resized = context_boxes(sockets, batches["composite"], margins)
         apart = model is not None and makes_single_images(model)
@@ -313,12 +316,17 @@ def with_inpainted(paste: PastedScenes, inpaint_mask: torch.Tensor) -> torch.Ten
     return torch.from_numpy(by_pairs(np.maximum, harmonizes, inpaints))
 
 
-def read_scenes(given: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Message]]:
-    """Images and masks as batches of one size, by the names of their inputs; and messages."""
+def read_scenes(given: dict[str, Any], own: Container[str]) -> tuple[dict[str, np.ndarray], list[Message]]:
+    """Images and masks as batches of one size, by the names of their inputs; and messages.
+
+    own: the masks that are the paste's own, and need no check.
+    """
     composites = as_images(given["composite"], "composite")[..., :3]
     batches, messages = {"composite": composites}, []
     for name in MASKS:
-        if given[name] is not None:
+        if name in own:
+            batches[name] = given[name].numpy()
+        elif given[name] is not None:
             batches[name], resized = as_masks(given[name], composites, name)
             messages += resized
     batches["reference"] = read_reference(given["reference"], composites)

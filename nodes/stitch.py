@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from comfy_api.latest import io
 
@@ -17,8 +18,8 @@ from .checked import checked
 from .images import as_given, as_images, as_masks, in_range, item, named_mask, pixels
 from .stitch_batch import Batch, by_seed, check_masks, check_scene
 from .stitch_finish import finish_with_margins
-from .stitch_inputs import read_sockets, stitch_sockets
-from .ui import HAS_UI, outlined, preview, show, stored_for_page
+from .stitch_inputs import StitchGiven, read_sockets, stitch_sockets
+from .ui import HAS_UI, Message, outlined, preview, show, stored_for_page
 from .validate import check_choice, check_socket
 
 
@@ -195,8 +196,8 @@ class PhDStitch(io.ComfyNode):
         references = None
         if read.sampled_reference is not None:
             references = by_seed(read.sampled_reference, "sampled_reference", read.num_seeds)
-        mattes, messages = as_masks(read.subject_matte, scenes, "subject_matte")
-        masks, resized = as_masks(read.harmonize_mask, scenes, "harmonize_mask")
+        mattes, messages = scene_masks(read, "subject_matte", scenes)
+        masks, resized = scene_masks(read, "harmonize_mask", scenes)
         new = read.changed
         if new is not None:
             # Of a video, the sampler knows the latent frames that changed.
@@ -211,6 +212,12 @@ class PhDStitch(io.ComfyNode):
         arrays = (torch.from_numpy(array) for array in (done.images, done.masks, done.changes))
         image, mask, changed = arrays
         return io.NodeOutput(image, mask, json.dumps(done.reports), changed, ui=ui)
+
+
+def scene_masks(read: StitchGiven, name: str, scenes: np.ndarray) -> tuple[np.ndarray, list[Message]]:
+    """A mask of the whole scenes as float32 [B,H,W]; and a message if it was resized."""
+    mask = getattr(read, name)
+    return (mask.numpy(), []) if name in read.own else as_masks(mask, scenes, name)
 
 
 def check_crop(crop: CropWindow | None, **masks: torch.Tensor) -> None:

@@ -79,6 +79,7 @@ class StitchGiven:
         crop: None for the whole scene.
         num_seeds: how many runs of the scenes the sampled images are: first all scenes of one, then of the next.
         may_have_moved: whether `sampled` was connected as an image, which any model or service may have made.
+        own: the names of what is the paste's own, whose masks need no check.
     """
 
     background: torch.Tensor
@@ -91,6 +92,7 @@ class StitchGiven:
     crop: PasteCrop | None
     num_seeds: int
     may_have_moved: bool
+    own: frozenset[str]
 
 
 def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
@@ -122,7 +124,8 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     if sampled["sampled"] is None:
         raise ValueError(sentence("sampled is not connected: connect latent and vae, or an image to sampled."))
     scene = scene_parts(sockets, crop, paste)
-    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds, may_have_moved=may_have_moved)
+    own = frozenset(name for name in SCENE_PARTS if sockets.get(name) is None)
+    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds, may_have_moved=may_have_moved, own=own)
 
 
 def decoded(
