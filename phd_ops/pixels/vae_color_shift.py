@@ -17,7 +17,7 @@ CELL, LEAST_CELLS = 8, 16
 # With fewer than this, it is constant.
 LEAST_FIELD_CELLS = 100
 # The first fit needs no more pixels: it only tells what changed.
-MOST_PIXELS = 2**14
+MOST_PIXELS = 2**12
 # How strongly the noise that is left ties a color shift's gain to 1.
 NOISE_TIE = 30.0
 # A shift too small to see counts as none: a tenth of an 8-bit level.
