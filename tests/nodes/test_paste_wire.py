@@ -101,6 +101,20 @@ def test_a_connected_part_replaces_the_paste_s_also_in_stitch():
     assert torch.equal(ran[0][ran[1] == 0], SCENE[ran[1] == 0])
 
 
+def test_a_connected_mask_is_cleaned_and_resized_once_for_crop_and_stitch():
+    held, *_ = paste()
+    # Half the size, and with a black of 2/255, as lossy files have it.
+    small = torch.nn.functional.interpolate(held.harmonize_mask[None], size=(60, 80), mode="area")[0]
+    cut = run_node("PhDCrop", paste=held, harmonize_mask=small.clamp(min=2 / 255), side=64)
+    assert "harmonize_mask is 80×60 pixels and was resized to its image's 160×120 pixels." in cut.text
+    kept = cut.values[0].pasted.harmonize_mask
+    assert kept.shape == held.harmonize_mask.shape and (kept == 0).float().mean() > 0.5
+    ran = run_node("PhDStitch", crop=cut.values[0], sampled=1 - cut.values[1])
+    assert not any("resized" in text for text in ran.text)
+    used = ran.values[1]
+    assert used.max() > 0.5 and torch.equal(ran.values[0][used == 0], SCENE[used == 0])
+
+
 def test_the_latent_is_vae_encode_s_and_brings_its_companions(cropped, demo):
     _, (_, image, inpaint, harmonize, reference, matte, latent) = cropped
     held, encoder = latent[KEY], core.VAEEncode()
