@@ -94,9 +94,9 @@ class Batch:
         found = Aligned(results, None, known or [])
         if self.may_have_moved and (known is None or not all(lies_in_place(one) for one in known)):
             given = self.model_given(index, window)
-            what = given.composite, results
-            registrations = registered(*what, given.unchanged, given.matte) if known is None else known
-            found = replace(laid_onto(*what, registrations, given.matte), given=given)
+            if known is None:
+                known = registered(given.composite, results, given.unchanged, given.matte)
+            found = replace(laid_onto(given.composite, results, known, given.matte), given=given)
             check_part(found, Size.of(results[0]), Size.of(given.composite), window)
         if all(one.status not in (MATCHED, SUBJECT_ONLY) for one in found.registrations):
             check_sampled("sampled", size, scene, self.crop)

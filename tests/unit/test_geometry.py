@@ -51,6 +51,20 @@ def test_a_grown_box_has_pixels_on_every_side():
     assert Box(5, 6, 7, 8).grown(2) == Box(3, 4, 11, 12)
 
 
+@pytest.mark.parametrize(
+    ("to", "there"),
+    [
+        (Size(20, 16), Box(4, 6, 8, 4)),
+        (Size(10, 8), Box(2, 3, 4, 2)),
+        (Size(5, 4), Box(1, 2, 2, 1)),
+        (Size(1, 1), Box(0, 0, 1, 1)),
+    ],
+)
+def test_a_box_is_resized_with_its_image_to_whole_pixels(to, there):
+    assert Box(2, 3, 4, 2).resized(Size(10, 8), to) == there
+    assert Box(9, 7, 1, 1).resized(Size(10, 8), to).inside(to).size >= Size(1, 1)
+
+
 def test_slices_cut_the_box_out_of_an_array():
     array = np.arange(8 * 10).reshape(8, 10)
     assert (array[Box(2, 3, 4, 2).slices] == array[3:5, 2:6]).all()

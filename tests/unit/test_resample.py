@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from phd_ops.pixels.geometry import Margins, Size
-from phd_ops.pixels.resample import AUTO, BILINEAR, LANCZOS, NEAREST, RESAMPLERS, pad, resample, resize
+from phd_ops.pixels.resample import AUTO, BILINEAR, LANCZOS, NEAREST, RESAMPLERS, pad, quick_resize, resample, resize
 
 FILTERS = {LANCZOS: Image.Resampling.LANCZOS, BILINEAR: Image.Resampling.BILINEAR, NEAREST: Image.Resampling.NEAREST}
 SIZES = [(64, 48), (200, 150), (31, 97), (101, 7), (1, 1)]
@@ -66,3 +66,23 @@ def test_a_shift_by_whole_pixels_keeps_every_bit(border, shift, size):
     made = resample(source, matrix, Size(*size), border)
     wanted = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
     assert np.array_equal(made, wanted) and np.array_equal(source, given)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.6, 0.79, 1.0, 1.5])
+def test_what_is_resized_quickly_leaves_no_pixel_out_and_keeps_the_mean(scale):
+    side = 61
+    size = Size(round(scale * side), round(scale * side))
+    for place in range(side):
+        mask = np.zeros((side, side), np.float32)
+        mask[place, side - 1 - place] = 1
+        assert quick_resize(mask, size).max() > 0
+    source = image(side, side)
+    assert quick_resize(source, size).mean() == pytest.approx(source.mean(), abs=2e-3)
+    assert quick_resize(source, Size(side, side)) is source
+
+
+@pytest.mark.parametrize("side", [64, 30, 8])
+def test_what_is_resized_quickly_to_half_or_less_is_the_mean_of_its_pixels(side):
+    source = image(128, 128)
+    wanted = cv2.resize(source, (side, side), interpolation=cv2.INTER_AREA)
+    assert quick_resize(source, Size(side, side)) == pytest.approx(wanted, abs=1e-6)
