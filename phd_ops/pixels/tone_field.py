@@ -188,11 +188,12 @@ def fit_field(
 
 def best_orders(some: Cells, tie: float) -> tuple[int, int] | None:
     """The orders of the field that explains cells best; None where a constant shift explains them as well."""
+    # No field predicts cells better than the largest one explains them.
+    explained, most = (usual_error(errors_of(some, fit(some, n, tie)[0], n)) for n in ((0, 0), ORDERS[-1]))
+    if explained < WORTH or most > explained * (1 - WORTH_SHARE):
+        return None
     constant = validated(some, (0, 0), tie)
     chosen, least = None, constant * (1 - WORTH_SHARE)
-    # No field predicts cells better than the largest one explains them.
-    if constant < WORTH or usual_error(errors_of(some, fit(some, ORDERS[-1], tie)[0], ORDERS[-1])) > least:
-        return None
     for orders in ORDERS:
         error = validated(some, orders, tie)
         if error < least and constant - error > WORTH:
