@@ -123,7 +123,8 @@ class PhDCrop(io.ComfyNode):
         if pasted is not None and any(margins):
             pasted = pasted.extended(margins)
             given = {name: getattr(pasted, name) for name in given}
-        batches, messages = read_scenes(given, () if pasted is None else set(MASKS) - connected)
+        own = set() if pasted is None else set(MASKS) - connected
+        batches, messages = read_scenes(given, own)
         if pasted is not None and connected:
             pasted = replace(pasted, **{name: torch.from_numpy(batches[name]) for name in MASKS})
         messages += left
@@ -136,7 +137,8 @@ class PhDCrop(io.ComfyNode):
             batches = {name: batch[:count] for name, batch in batches.items()}
             kept = kept[:count]
             pasted = None if pasted is None else pasted.until(count)
-        check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
+        if not {"inpaint_mask", "harmonize_mask"} <= own:
+            check_masks(batches["inpaint_mask"], batches["harmonize_mask"])
         changes = list(each(lambda mask: bounding_box(mask, FAINT), list(batches["harmonize_mask"])))
         make = moving_window if window_per_frame and len(changes) > 1 else window_around
         outlying = out_of_line(changes) if make is moving_window else []
