@@ -11,12 +11,14 @@ from .ui import Message
 
 # Motions below this, in pixels, are not worth a sentence.
 LEAST_MOVED = 0.1
+# The status where no image was connected, but a latent of the pack's own samplers.
+NOT_NEEDED = "not needed"
 
 
 def registration_report(done: Finished, registrations: Sequence[Registration]) -> dict[str, Any]:
     """How an image lay, for its entry in Stitch's report; of several seeds, the first one's registration."""
     report: dict[str, Any] = {
-        "registration": "not needed",
+        "registration": NOT_NEEDED,
         "motion": "none",
         "moved_pixels": 0.0,
         "residual_pixels": None,

@@ -221,10 +221,12 @@ def sample_batches(run: SamplerRun, batches: list[torch.Tensor]) -> list[torch.T
         run = dataclasses.replace(run, model=without_step_cache(run.model))
     parts = parts_of(run, batches)
     preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
-    sampled = [sample_part(run, part, part_callback(preview, place, len(parts))) for place, part in enumerate(parts)]
+    made: list[int] = []
+    sampled = [
+        sample_part(run, part, part_callback(preview, place, len(parts), made)) for place, part in enumerate(parts)
+    ]
     if run.options.num_seeds > 1:
-        count = run.options.num_seeds
-        tell(sentence("{count} seeds, one after another: {count} times as many model calls.", count=count))
+        tell_calls(run, len(made))
     by_seed = torch.cat(sampled).unflatten(0, (run.options.num_seeds, len(batches), len(run.scene)))
     return list(by_seed.unbind(1))
 
@@ -277,9 +279,24 @@ def is_per_item(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(is_per_item(held) for held in value)
 
 
-def part_callback(preview: Callable, place: int, parts: int) -> Callable:
-    """A callback of one of several runs, for progress over all of them."""
-    return lambda call, x0, x, calls: preview(place * calls + call, x0, x, parts * calls)
+def part_callback(preview: Callable, place: int, parts: int, made: list[int]) -> Callable:
+    """A callback of one of several runs, for progress over all of them. `made` gets an entry with every call."""
+
+    def called(call: int, x0: torch.Tensor, x: torch.Tensor, calls: int) -> None:
+        made.append(call)
+        preview(place * calls + call, x0, x, parts * calls)
+
+    return called
+
+
+def tell_calls(run: SamplerRun, made: int) -> None:
+    """Says what all seeds took: every run says only its own plan."""
+    count = run.options.num_seeds
+    if run.is_plain(run.mask):
+        # ComfyUI's samplers make one model call or more in a step.
+        tell(sentence("{count} seeds, one after another: {made} steps in all.", count=count, made=made))
+    else:
+        tell(sentence("{count} seeds, one after another: {made} model calls in all.", count=count, made=made))
 
 
 def noise_of(run: SamplerRun, seeds: list[int]) -> torch.Tensor:
