@@ -16,7 +16,7 @@ NOT_NEEDED = "not needed"
 
 
 def registration_report(done: Finished, registrations: Sequence[Registration]) -> dict[str, Any]:
-    """How an image lay, for its entry in Stitch's report; of several seeds, the first one's registration."""
+    """How an image lay, for its entry in Stitch's report; of several seeds, the first one that is used."""
     report: dict[str, Any] = {
         "registration": NOT_NEEDED,
         "motion": "none",
@@ -26,7 +26,7 @@ def registration_report(done: Finished, registrations: Sequence[Registration]) -
         "subject_fits": done.subject_fits,
         "subject_from": done.subject_from,
     }
-    for found in registrations[:1]:
+    for found in sorted(registrations, key=lambda one: one.status == UNLIKE)[:1]:
         residual = None if math.isnan(found.residual) else round(found.residual, 2)
         report["registration"] = found.status
         report["motion"] = found.motion if found.motion != "none" or found.is_plain_resize else found.how

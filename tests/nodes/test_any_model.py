@@ -176,6 +176,25 @@ def test_of_another_image_nothing_is_used_and_a_warning_says_so(pasted, kind):
     assert torch.equal(image[~inside], pasted.background[~inside])
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_a_seed_that_shows_another_image_takes_no_part_in_the_light(pasted, order):
+    _, wanted = stitched(pasted, edited(pasted))
+    seeds = [waves(9), edited(pasted), edited(pasted)]
+    ran, report = stitched(pasted, torch.cat([seeds[place] for place in order]), num_seeds=3)
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.01)
+    assert report["identity_of_sampled"] == pytest.approx(wanted["identity_of_sampled"], abs=0.01)
+    assert report["registration"] == "matched" and not report["neglected"]
+    assert any(text.startswith("sampled shows another image than the composite") for text in ran.text)
+
+
+def test_the_reference_of_a_seed_that_shows_another_image_takes_no_part_either(pasted):
+    reference = 0.9 * pasted.composite
+    _, wanted = stitched(pasted, edited(pasted), sampled_reference=reference)
+    sampled, references = torch.cat([waves(9), edited(pasted)]), torch.cat([0.3 * reference, reference])
+    _, report = stitched(pasted, sampled, sampled_reference=references, num_seeds=2)
+    assert report["gain"] == wanted["gain"] and report["light_by"] == wanted["light_by"]
+
+
 WRONG = {
     "turned by 90 degrees": lambda image: image.transpose(1, 2),
     "a stripe": lambda image: image[:, :20],
