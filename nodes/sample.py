@@ -15,7 +15,7 @@ from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
 from ..phd_ops.latents.noise import opposite_pairs
 from ..phd_ops.latents.seeds import item_seed, run_seed
 from ..phd_ops.sentence import sentence
-from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
+from .comfy_sampler import PLAIN, MaskedSampler, is_graded, noises_known, runs_plain
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampled_seeds import without_seeds
@@ -126,7 +126,9 @@ def sample_latents(
     options.check()
     prompts.check()
     scene = checked_samples(model, latent, "latent")
-    mask = latent_mask(mask, latent, scene, soft=is_graded(widgets.method, model.model_options))
+    # Of a model that takes the known region without noise, the mask's values are strengths to ComfyUI's own sampler.
+    soft = is_graded(widgets.method, model.model_options) or not noises_known(model.model)
+    mask = latent_mask(mask, latent, scene, soft=soft)
     batches, places = batches_of(model, scene, options), checked_places(latent, len(scene))
     if mask is not None and not mask.any():
         warn(sentence("The mask is empty, so nothing may change: the latent passes through and no model is run."))
