@@ -11,12 +11,14 @@ from .ui import Message
 
 # Motions below this, in pixels, are not worth a sentence.
 LEAST_MOVED = 0.1
+# The status where no image was connected, but a latent of the pack's own samplers.
+NOT_NEEDED = "not needed"
 
 
 def registration_report(done: Finished, registrations: Sequence[Registration]) -> dict[str, Any]:
-    """How an image lay, for its entry in Stitch's report; of several seeds, the first one's registration."""
+    """How an image lay, for its entry in Stitch's report; of several seeds, the first one that is used."""
     report: dict[str, Any] = {
-        "registration": "not needed",
+        "registration": NOT_NEEDED,
         "motion": "none",
         "moved_pixels": 0.0,
         "residual_pixels": None,
@@ -24,7 +26,7 @@ def registration_report(done: Finished, registrations: Sequence[Registration]) -
         "subject_fits": done.subject_fits,
         "subject_from": done.subject_from,
     }
-    for found in registrations[:1]:
+    for found in sorted(registrations, key=lambda one: one.status == UNLIKE)[:1]:
         residual = None if math.isnan(found.residual) else round(found.residual, 2)
         report["registration"] = found.status
         report["motion"] = found.motion if found.motion != "none" or found.is_plain_resize else found.how

@@ -15,7 +15,7 @@ from ..phd_ops.latents.identity_anchor import ANCHORS, RELIGHT
 from ..phd_ops.latents.noise import opposite_pairs
 from ..phd_ops.latents.seeds import item_seed, run_seed
 from ..phd_ops.sentence import sentence
-from .comfy_sampler import PLAIN, MaskedSampler, is_graded, runs_plain
+from .comfy_sampler import PLAIN, MaskedSampler, is_graded, noises_known, runs_plain
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampled_seeds import without_seeds
@@ -126,7 +126,9 @@ def sample_latents(
     options.check()
     prompts.check()
     scene = checked_samples(model, latent, "latent")
-    mask = latent_mask(mask, latent, scene, soft=is_graded(widgets.method, model.model_options))
+    # Of a model that takes the known region without noise, the mask's values are strengths to ComfyUI's own sampler.
+    soft = is_graded(widgets.method, model.model_options) or not noises_known(model.model)
+    mask = latent_mask(mask, latent, scene, soft=soft)
     batches, places = batches_of(model, scene, options), checked_places(latent, len(scene))
     if mask is not None and not mask.any():
         warn(sentence("The mask is empty, so nothing may change: the latent passes through and no model is run."))
@@ -221,10 +223,12 @@ def sample_batches(run: SamplerRun, batches: list[torch.Tensor]) -> list[torch.T
         run = dataclasses.replace(run, model=without_step_cache(run.model))
     parts = parts_of(run, batches)
     preview = latent_preview.prepare_callback(run.model, len(run.sigmas) - 1)
-    sampled = [sample_part(run, part, part_callback(preview, place, len(parts))) for place, part in enumerate(parts)]
+    made: list[int] = []
+    sampled = [
+        sample_part(run, part, part_callback(preview, place, len(parts), made)) for place, part in enumerate(parts)
+    ]
     if run.options.num_seeds > 1:
-        count = run.options.num_seeds
-        tell(sentence("{count} seeds, one after another: {count} times as many model calls.", count=count))
+        tell_calls(run, len(made))
     by_seed = torch.cat(sampled).unflatten(0, (run.options.num_seeds, len(batches), len(run.scene)))
     return list(by_seed.unbind(1))
 
@@ -277,9 +281,24 @@ def is_per_item(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(is_per_item(held) for held in value)
 
 
-def part_callback(preview: Callable, place: int, parts: int) -> Callable:
-    """A callback of one of several runs, for progress over all of them."""
-    return lambda call, x0, x, calls: preview(place * calls + call, x0, x, parts * calls)
+def part_callback(preview: Callable, place: int, parts: int, made: list[int]) -> Callable:
+    """A callback of one of several runs, for progress over all of them. `made` gets an entry with every call."""
+
+    def called(call: int, x0: torch.Tensor, x: torch.Tensor, calls: int) -> None:
+        made.append(call)
+        preview(place * calls + call, x0, x, parts * calls)
+
+    return called
+
+
+def tell_calls(run: SamplerRun, made: int) -> None:
+    """Says what all seeds took: every run says only its own plan."""
+    count = run.options.num_seeds
+    if run.is_plain(run.mask):
+        # ComfyUI's samplers make one model call or more in a step.
+        tell(sentence("{count} seeds, one after another: {made} steps in all.", count=count, made=made))
+    else:
+        tell(sentence("{count} seeds, one after another: {made} model calls in all.", count=count, made=made))
 
 
 def noise_of(run: SamplerRun, seeds: list[int]) -> torch.Tensor:

@@ -114,17 +114,18 @@ class Batch:
         """The window of composite `index` at the model's size, [h,w,3]."""
         return resize(crop.of(index).cut(item(self.composites, index)), crop.target, crop.resampler)
 
-    def sampled_references(
-        self, index: int, results: list[np.ndarray]
-    ) -> tuple[list[np.ndarray] | None, list[Message]]:
-        """What the model made of the reference of composite `index`, for each seed; None where that tells nothing."""
+    def sampled_references(self, index: int, aligned: Aligned) -> tuple[list[np.ndarray] | None, list[Message]]:
+        """What the model made of the reference of composite `index`, for each seed that is taken; None where that tells
+        nothing."""
         if self.references is None:
             return None, []
         references = [item(run, index) for run in self.references]
         check_sampled("sampled_reference", Size.of(references[0]), Size.of(self.scenes[0]), self.crop)
         if self.crop is not None:
             references = [mirror_margin(one, self.crop.target) for one in references]
-        if all(map(is_same, references, results)):
+        if aligned.taken is not None:
+            references = [references[number] for number in aligned.taken]
+        if all(map(is_same, references, aligned.images)):
             text = sentence(
                 "sampled_reference is the same image as sampled: the light is estimated from sampled alone."
             )

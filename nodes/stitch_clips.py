@@ -78,7 +78,7 @@ def read_shot(batch: Batch, shot: Sequence[int], options: StitchOptions) -> list
 
     def read(index: int) -> tuple[Reading, list[Registration]]:
         aligned, window, _ = batch.aligned(index)
-        references, _ = batch.sampled_references(index, aligned.images)
+        references, _ = batch.sampled_references(index, aligned)
         reading = read_frame(batch.hard_layers(index, window), aligned, references, options, orders)
         return reading, aligned.registrations
 

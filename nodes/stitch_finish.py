@@ -42,7 +42,7 @@ def finish_batch(batch: Batch, options: FinishOptions, margins: Margins = Margin
 
     def finished(index: int) -> tuple[dict[str, Any], list[Message]]:
         aligned, window, cut_off = batch.aligned(index, clips.registrations.get(index))
-        references, ignored = batch.sampled_references(index, aligned.images)
+        references, ignored = batch.sampled_references(index, aligned)
         layers = batch.layers(index, window, options.edge_fade)
         done = finish(layers, aligned, references, options, clips.readings.get(index))
         stitched = done.stitched

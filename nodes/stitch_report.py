@@ -5,12 +5,18 @@ from typing import Any
 import numpy as np
 
 from ..phd_ops.interrupt import bands, waiting
-from ..phd_ops.pixels.geometry import bounding_box
+from ..phd_ops.pixels.finish import MODEL
+from ..phd_ops.pixels.geometry import Size, bounding_box
 from ..phd_ops.pixels.masks import above
 from ..phd_ops.pixels.register import UNLIKE
 from ..phd_ops.pixels.stitch import Stitched
+from ..phd_ops.pixels.vae_color_shift import ColorShift
 from ..phd_ops.sentence import sentence
+from .registration_report import NOT_NEEDED
 from .ui import Message
+
+# A color shift by less, in 8-bit levels, changes no pixel of an 8-bit image.
+LEAST_LEVELS = 0.5
 
 
 def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
@@ -58,36 +64,67 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
     else:
         text = sentence("The subject's mask is empty: the background passes through unchanged.")
         messages = [Message(text, warning=True)]
-    shift = stitched.shift
-    if shift.pixels and color_fix > 0:
-        gain = ", ".join(f"×{value:.3f}" for value in shift.gain)
-        offset = ", ".join(f"{value * 255:+.1f}" for value in shift.offset)
+    return messages + shift_messages(stitched.shift, color_fix)
+
+
+def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
+    """What was removed of a color shift, by a strength in 0..1; nothing where that cannot be seen."""
+    # Over the whole image, of black and of white.
+    gain, offset = shift.in_rows(slice(0, 9), Size(9, 9))
+    levels = 255 * color_fix * float(max(np.abs(offset).max(), np.abs(gain + offset - 1).max()))
+    if levels < LEAST_LEVELS:
+        return []
+    if shift.field is not None:
         text = sentence(
-            "Color shift removed: {gain}; {offset} levels (red, green, blue), by {pixels} pixels.",
-            gain=gain,
-            offset=offset,
+            "Color shift removed: up to {levels} levels, more in some places than in others. Measured on {pixels} "
+            "pixels that should not change.",
+            levels=f"{levels:.1f}",
             pixels=shift.pixels,
         )
-        messages.append(Message(text))
-    return messages
+        return [Message(text)]
+    text = sentence(
+        "Color shift removed: {gain}; {offset} levels (red, green, blue). Measured on {pixels} pixels that should "
+        "not change.",
+        gain=", ".join(f"×{1 + color_fix * (value - 1):.3f}" for value in shift.gain),
+        # Adding 0 makes a 0 of a -0, which would be shown with its sign.
+        offset=", ".join(f"{round(255 * color_fix * float(value), 1) + 0:+.1f}" for value in shift.offset),
+        pixels=shift.pixels,
+    )
+    return [Message(text)]
 
 
 def light_messages(report: dict[str, Any]) -> list[Message]:
-    """How the light moved, and whether the subject stayed itself."""
+    """How the light moved, and whether the subject stayed itself: as far as its own pixels are shown."""
+    from_model = report.get("subject_from") == MODEL
+    messages = [] if from_model else relight_messages(report)
+    # In another pose there is nothing to compare, which Registration says.
+    if not from_model or report["subject_fits"]:
+        text = sentence(
+            "Identity, how far the subject kept its own fine detail (1 = all of it): {own:.2f}; in the sampled image "
+            "{sampled:.2f}.",
+            own=report["identity"],
+            sampled=report["identity_of_sampled"],
+        )
+        messages.append(Message(text))
+    if report["neglected"]:
+        messages.append(neglected_message(by_image=report.get("registration", NOT_NEEDED) != NOT_NEEDED))
+    if report["suppressed"]:
+        text = sentence("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
+        messages.append(Message(text, warning=True))
+    return messages
+
+
+def relight_messages(report: dict[str, Any]) -> list[Message]:
+    """The light that the subject's own pixels were given."""
     red, green, blue = (f"{value:.2f}" for value in report["gain"])
-    own, sampled = report["identity"], report["identity_of_sampled"]
-    messages = [
-        Message(
-            sentence(
-                "Light on the subject: red ×{red}, green ×{green}, blue ×{blue}, estimated from {source}.",
-                red=red,
-                green=green,
-                blue=blue,
-                source=report["light_by"],
-            )
-        ),
-        Message(sentence("Identity {own:.2f} (the sampled image's: {sampled:.2f}).", own=own, sampled=sampled)),
-    ]
+    text = sentence(
+        "Light on the subject: red ×{red}, green ×{green}, blue ×{blue}, estimated from {source}.",
+        red=red,
+        green=green,
+        blue=blue,
+        source=report["light_by"],
+    )
+    messages = [Message(text)]
     estimated, applied = (f"×{value:.2f}" for value in report["eased"] or (1, 1))
     if estimated != applied:
         text = sentence(
@@ -96,12 +133,20 @@ def light_messages(report: dict[str, Any]) -> list[Message]:
             applied=applied,
         )
         messages.append(Message(text))
-    if report["neglected"]:
-        text = sentence(
+    return messages
+
+
+def neglected_message(*, by_image: bool) -> Message:
+    """by_image: the model's image was connected, and an edit model has neither denoise nor inner steps."""
+    if by_image:
+        return Message(
+            sentence(
+                "The model left the subject as it was: ask in the prompt that its light match the scene's or, where "
+                "the sampler has denoise, raise it."
+            )
+        )
+    return Message(
+        sentence(
             "The model left the subject as it was: raise denoise or inner steps, or check that the mask covers it."
         )
-        messages.append(Message(text))
-    if report["suppressed"]:
-        text = sentence("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
-        messages.append(Message(text, warning=True))
-    return messages
+    )

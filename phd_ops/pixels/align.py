@@ -37,12 +37,15 @@ class Aligned:
         registrations: how each lay. Where only the subject matched, nothing but the subject is seen; of an image that
             shows something else nothing is used, and what was given stands in its place.
         given: what the model was given, of any size; None where that was not needed.
+        taken: the numbers of the returned images that `images` are; None: all. Beside others, one that shows something
+            else takes no part: in its place, what was given would count as a result without any change of light.
     """
 
     images: list[np.ndarray]
     seen: np.ndarray | None
     registrations: list[Registration]
     given: Given | None = None
+    taken: list[int] | None = None
 
 
 def is_applied(found: Registration) -> bool:
@@ -87,10 +90,14 @@ def laid_onto(
             is: any may be shown in a mask.
         registrations: of the returned images.
     """
-    has_subject, first = bool(subject.any()), registrations[0]
-    size = working_size(first.matrix, Size.of(given)) if is_applied(first) else Size.of(returned[0])
+    has_subject = bool(subject.any())
+    every = range(len(registrations))
+    taken = [number for number in every if registrations[number].status != UNLIKE or not has_subject] or list(every)
+    first = registrations[taken[0]]
+    size = working_size(first.matrix, Size.of(given)) if is_applied(first) else Size.of(returned[taken[0]])
     images, seen = [], np.ones(size[::-1], bool)
-    for one, found in zip(returned, registrations, strict=True):
+    for number in taken:
+        one, found = returned[number], registrations[number]
         image = one
         if found.status == UNLIKE and has_subject:
             image = resize(given, size)
@@ -102,7 +109,7 @@ def laid_onto(
                 image = np.where(shown[..., None], image, resize(given, size))
             seen &= shown
         images.append(resize(image, size))
-    return Aligned(images, None if seen.all() else seen, registrations)
+    return Aligned(images, None if seen.all() else seen, registrations, taken=taken)
 
 
 def register_subject(given: np.ndarray, returned: np.ndarray, subject: np.ndarray) -> Registration | None:

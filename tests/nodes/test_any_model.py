@@ -89,6 +89,28 @@ def test_an_image_that_did_not_move_gives_no_word_of_it(pasted):
     assert not any(text.startswith("sampled") for text in ran.text)
 
 
+def test_an_edit_models_user_is_not_told_to_raise_what_the_model_does_not_have(pasted):
+    image = (pasted.composite + 0.01 * (waves(21) - 0.5)).clamp(0, 1)
+    ran, report = stitched(pasted, image)
+    assert report["neglected"]
+    (text,) = [text for text in ran.text if text.startswith("The model left the subject as it was: ")]
+    assert "prompt" in text and "inner steps" not in text
+    (identity,) = [text for text in ran.text if text.startswith("Identity")]
+    assert "how far the subject kept its own fine detail" in identity
+
+
+def test_of_the_models_own_pixels_no_light_is_said_and_in_another_pose_no_identity(pasted):
+    ran, _ = stitched(pasted, edited(pasted), subject_pixels="model")
+    assert not any(text.startswith("Light on the subject") for text in ran.text)
+    assert any(text.startswith("Identity") for text in ran.text)
+    matte, background = pasted.subject_matte[..., None], pasted.background
+    elsewhere = background + (matte * (pasted.composite - background)).roll((4, 24), (1, 2))
+    ran, report = stitched(pasted, elsewhere, subject_pixels="auto", keep_changes="touching the subject")
+    assert report["subject_from"] == "model" and not report["subject_fits"]
+    assert any(text.startswith("The model gave the subject another pose or place") for text in ran.text)
+    assert not any(text.startswith(("Light", "The light", "Identity")) for text in ran.text)
+
+
 def test_the_changes_are_an_output_and_stay_outside_unless_asked(pasted):
     image = moved(edited(pasted), 2, 2)
     image[:, 10:40, 10:50] *= 0.5
@@ -152,6 +174,25 @@ def test_of_another_image_nothing_is_used_and_a_warning_says_so(pasted, kind):
     inside = mask > 0
     assert torch.equal(image[inside], pasted.composite[inside])
     assert torch.equal(image[~inside], pasted.background[~inside])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_a_seed_that_shows_another_image_takes_no_part_in_the_light(pasted, order):
+    _, wanted = stitched(pasted, edited(pasted))
+    seeds = [waves(9), edited(pasted), edited(pasted)]
+    ran, report = stitched(pasted, torch.cat([seeds[place] for place in order]), num_seeds=3)
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.01)
+    assert report["identity_of_sampled"] == pytest.approx(wanted["identity_of_sampled"], abs=0.01)
+    assert report["registration"] == "matched" and not report["neglected"]
+    assert any(text.startswith("sampled shows another image than the composite") for text in ran.text)
+
+
+def test_the_reference_of_a_seed_that_shows_another_image_takes_no_part_either(pasted):
+    reference = 0.9 * pasted.composite
+    _, wanted = stitched(pasted, edited(pasted), sampled_reference=reference)
+    sampled, references = torch.cat([waves(9), edited(pasted)]), torch.cat([0.3 * reference, reference])
+    _, report = stitched(pasted, sampled, sampled_reference=references, num_seeds=2)
+    assert report["gain"] == wanted["gain"] and report["light_by"] == wanted["light_by"]
 
 
 WRONG = {

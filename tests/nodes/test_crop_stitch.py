@@ -3,6 +3,7 @@
 import json
 
 import comfy.latent_formats
+import numpy as np
 import pytest
 import torch
 from node_support import block, make_image, module, refused, run_node, tiny_flux, tiny_model, tiny_wan
@@ -404,13 +405,50 @@ def test_a_color_shift_is_removed_and_gives_a_message():
     fixed = stitch(*given, crop=cropped.values[0], detail=0.0)
     messages = [text for text in fixed.text if text.startswith("Color shift removed: ")]
     assert len(messages) == 1
-    assert "×1.050, ×1.000, ×0.950; -5.1, +2." in messages[0] and ", +5.1 levels (red, green, blue), by " in messages[0]
-    assert int(messages[0].split(" by ")[1].split()[0]) > 1000
+    assert "×1.050, ×1.000, ×0.950; -5.1, +2." in messages[0]
+    assert ", +5.1 levels (red, green, blue). Measured on " in messages[0]
+    assert int(messages[0].split(" Measured on ")[1].split()[0]) > 1000
     left = stitch(*given, crop=cropped.values[0], detail=0.0, color_fix=0.0)
     assert not any("Color shift" in text for text in left.text)
     unshifted = stitch(*given[:4], cropped.values[1] + 1e-6, crop=cropped.values[0], detail=0.0)
     assert (fixed.values[0] - unshifted.values[0]).abs().max() * 255 < 0.1
     assert (left.values[0] - unshifted.values[0]).abs().max() * 255 > 2
+
+
+def test_a_color_shift_that_cannot_be_seen_gives_no_message():
+    background, composite, matte, change = pasted(120, 160)
+    cropped = crop(composite, matte, change, side=128, context=2.5)
+    window, sampled = cropped.values[:2]
+    for shift in (1e-6, 0.3 / 255):
+        done = stitch(background, composite, matte, change, sampled * 0.999 + shift, crop=window)
+        assert not any("Color shift" in text for text in done.text)
+
+
+def test_half_of_a_color_shift_is_said_as_half_and_a_zero_has_no_minus():
+    report = module("nodes.stitch_report")
+    shift = module("phd_ops.pixels.vae_color_shift").ColorShift(
+        np.float32([1.1, 1, 1]), np.float32([0, -1e-5, 0.04]), 4096
+    )
+    (message,) = report.shift_messages(shift, 0.5)
+    assert message.text == (
+        "Color shift removed: ×1.050, ×1.000, ×1.000; +0.0, +0.0, +5.1 levels (red, green, blue). Measured on 4096 "
+        "pixels that should not change."
+    )
+    assert report.shift_messages(shift, 0.0) == []
+
+
+def test_a_color_shift_that_varies_is_said_with_the_most_that_it_removes():
+    report, shifts = module("nodes.stitch_report"), module("phd_ops.pixels.vae_color_shift")
+    field = module("phd_ops.pixels.tone_field").ToneField(
+        np.zeros((0, 3), np.float32), np.full((2, 3), 0.02, np.float32)
+    )
+    shift = shifts.ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 4096, field)
+    (message,) = report.shift_messages(shift, 1.0)
+    # The centers of the outermost of 9 cells lie 1/9 inside the image's borders.
+    assert message.text == (
+        f"Color shift removed: up to {255 * 0.04 * 8 / 9:.1f} levels, more in some places than in others. Measured on "
+        "4096 pixels that should not change."
+    )
 
 
 def test_every_node_shows_its_images(page):

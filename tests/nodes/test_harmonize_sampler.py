@@ -333,7 +333,7 @@ def test_the_latent_of_several_seeds_has_the_detail_of_the_first_and_the_coarse_
     assert not torch.allclose(samples, runs[0], atol=0.05) and not torch.allclose(samples, runs.mean(0), atol=0.05)
 
 
-def test_the_node_shows_that_seeds_multiply_the_model_calls(model_calls):
+def test_the_node_shows_how_many_model_calls_all_seeds_make(model_calls):
     given = {
         "model": model("EPS"),
         "positive": prompt(1),
@@ -343,8 +343,25 @@ def test_the_node_shows_that_seeds_multiply_the_model_calls(model_calls):
     shown = run_node(
         "PhDHarmonizeSampler", **given, mask=MASK, method="masked Langevin", num_seeds=2, **SCHEDULE, **INNER
     )
-    assert "2 seeds, one after another: 2 times as many model calls." in shown.text
+    assert "2 seeds, one after another: 14 model calls in all." in shown.text
     assert len(model_calls) == 2 * (3 + 2 * 2)
+    plain = run_node("PhDHarmonizeSampler", **given, mask=MASK, method="plain", num_seeds=4, **SCHEDULE, **INNER)
+    assert "4 seeds, one after another: 12 steps in all." in plain.text
+
+
+def test_a_reference_with_a_prompt_of_its_own_counts_among_the_calls_of_all_seeds(model_calls):
+    inputs = {
+        "model": model("EPS"),
+        "positive": prompt(1),
+        "negative": prompt(2),
+        "latent": {"samples": random_latent()},
+    }
+    inputs |= {"reference_positive": prompt(3), "reference_latent": {"samples": random_latent(seed=8)}}
+    shown = run_node(
+        "PhDHarmonizeSampler", **inputs, mask=MASK, method="masked Langevin", num_seeds=3, **SCHEDULE, **INNER
+    )
+    assert len(model_calls) == 3 * 2 * (3 + 2 * 2)
+    assert f"3 seeds, one after another: {len(model_calls)} model calls in all." in shown.text
 
 
 def test_seeds_go_with_the_items_of_a_split_batch_and_not_with_changed_ones():

@@ -249,6 +249,14 @@ def test_a_model_that_takes_its_known_region_clean_runs_as_ksampler_with_a_warni
     torch.testing.assert_close(out, ksampler(takes_known_clean, latent, MASK), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_takes_its_known_region_clean_gets_the_strengths_of_a_mask(takes_known_clean, method):
+    """Such as those of LTXVImgToVideo, which keeps most of the first frame."""
+    latent = random_latent()
+    out = inpaint(takes_known_clean, latent, 0.2 * MASK, method=method)
+    torch.testing.assert_close(out, ksampler(takes_known_clean, latent, 0.2 * MASK), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("sampler_name", ["heun", "uni_pc"])
 def test_a_model_that_takes_its_known_region_clean_runs_the_sampler_asked_for(takes_known_clean, sampler_name, caplog):
     latent, how = random_latent(), {"sampler_name": sampler_name, "steps": 5}
