@@ -116,13 +116,14 @@ class PhDInsertSubject(io.ComfyNode):
 
         Of a list the value: ComfyUI runs this node for each item, but by the link each run would get all of them.
         """
-        prompt = cls.hidden.dynprompt
-        link = prompt.get_node(cls.hidden.unique_id)["inputs"][name]
-        if not is_link(link):
+        # Without a prompt, as where a program calls the node, the values are links already, but for the model.
+        hidden = cls.hidden
+        link = value if hidden is None else hidden.dynprompt.get_node(hidden.unique_id)["inputs"][name]
+        if not (is_link(link) or isinstance(link, ModelPatcher)):
             raise ValueError(
                 sentence("{name} is {value}; connect {wanted} to it.", name=name, value=quoted(link), wanted=wanted)
             )
-        return value if may_be_list(prompt, link) else link
+        return value if hidden is not None and may_be_list(hidden.dynprompt, link) else link
 
 
 def may_be_list(prompt: DynamicPrompt, link: list) -> bool:
