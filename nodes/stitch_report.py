@@ -6,7 +6,7 @@ import numpy as np
 
 from ..phd_ops.interrupt import bands, waiting
 from ..phd_ops.pixels.finish import MODEL
-from ..phd_ops.pixels.geometry import Size, bounding_box
+from ..phd_ops.pixels.geometry import bounding_box
 from ..phd_ops.pixels.masks import above
 from ..phd_ops.pixels.register import UNLIKE
 from ..phd_ops.pixels.stitch import Stitched
@@ -69,9 +69,7 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
 
 def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
     """What was removed of a color shift, by a strength in 0..1; nothing where that cannot be seen."""
-    # Over the whole image, of black and of white.
-    gain, offset = shift.in_rows(slice(0, 9), Size(9, 9))
-    levels = 255 * color_fix * float(max(np.abs(offset).max(), np.abs(gain + offset - 1).max()))
+    levels = 255 * color_fix * shift.largest
     if levels < LEAST_LEVELS:
         return []
     if shift.field is not None:

@@ -64,6 +64,17 @@ class ColorShift:
         return self.gain + gain, self.offset + offset
 
     @property
+    def largest(self) -> float:
+        """How far it shifts black or white at most, anywhere in an image (sRGB)."""
+        gain, offset = self.anywhere
+        return float(max(np.abs(offset).max(), np.abs(gain + offset - 1).max()))
+
+    @property
+    def anywhere(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and offset in places all over an image; [3] or [9,9,3]."""
+        return self.in_rows(slice(0, 9), Size(9, 9))
+
+    @property
     def orders(self) -> tuple[int, int]:
         """Of the polynomials of its gain and offset; (0, 0) where it is constant."""
         return (0, 0) if self.field is None else self.field.orders
@@ -90,8 +101,7 @@ NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
 
 def without_invisible(shift: ColorShift) -> ColorShift:
     """A shift; none where it is constant and too small to see."""
-    apart = max(np.abs(shift.offset).max(), np.abs(shift.gain + shift.offset - 1).max())
-    if shift.field is None and apart < INVISIBLE:
+    if shift.field is None and shift.largest < INVISIBLE:
         return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, shift.pixels)
     return shift
 
@@ -224,5 +234,5 @@ def cell_means(shifted: np.ndarray, original: np.ndarray, sound: np.ndarray) -> 
 
 def is_plausible(shift: ColorShift) -> bool:
     """Whether a VAE or an edit model may shift colors this far."""
-    gain, offset = shift.in_rows(slice(0, 9), Size(9, 9))
+    gain, offset = shift.anywhere
     return bool((np.abs(gain - 1) <= 0.5).all() and (np.abs(gain * 0.5 + offset - 0.5) <= 0.25).all())

@@ -333,13 +333,18 @@ def test_the_latent_of_several_seeds_has_the_detail_of_the_first_and_the_coarse_
     assert not torch.allclose(samples, runs[0], atol=0.05) and not torch.allclose(samples, runs.mean(0), atol=0.05)
 
 
-def test_the_node_shows_how_many_model_calls_all_seeds_make(model_calls):
-    given = {
+def to_run():
+    """The node's sockets that must be connected."""
+    return {
         "model": model("EPS"),
         "positive": prompt(1),
         "negative": prompt(2),
         "latent": {"samples": random_latent()},
     }
+
+
+def test_the_node_shows_how_many_model_calls_all_seeds_make(model_calls):
+    given = to_run()
     shown = run_node(
         "PhDHarmonizeSampler", **given, mask=MASK, method="masked Langevin", num_seeds=2, **SCHEDULE, **INNER
     )
@@ -350,13 +355,7 @@ def test_the_node_shows_how_many_model_calls_all_seeds_make(model_calls):
 
 
 def test_a_reference_with_a_prompt_of_its_own_counts_among_the_calls_of_all_seeds(model_calls):
-    inputs = {
-        "model": model("EPS"),
-        "positive": prompt(1),
-        "negative": prompt(2),
-        "latent": {"samples": random_latent()},
-    }
-    inputs |= {"reference_positive": prompt(3), "reference_latent": {"samples": random_latent(seed=8)}}
+    inputs = to_run() | {"reference_positive": prompt(3), "reference_latent": {"samples": random_latent(seed=8)}}
     shown = run_node(
         "PhDHarmonizeSampler", **inputs, mask=MASK, method="masked Langevin", num_seeds=3, **SCHEDULE, **INNER
     )
@@ -393,12 +392,7 @@ def test_the_model_s_options_are_left_as_they_were():
 
 
 def test_all_optional_inputs_run_in_the_executor():
-    given = {
-        "model": model("EPS"),
-        "positive": prompt(1),
-        "negative": prompt(2),
-        "latent": {"samples": random_latent()},
-    }
+    given = to_run()
     given |= {
         "mask": MASK,
         "subject_matte": SUBJECT,
