@@ -4,7 +4,7 @@ from benchmarks.common.docs import stored
 from benchmarks.common.markdown import markdown, results, short
 
 WAYS = {"alone": "each frame by itself", "steady": "steady over the shot"}
-WITH_REFERENCE = {"none": "not at all", "each": "in each of 24 frames", "shared": "in three of them"}
+WITH_REFERENCE = {"none": "not at all", "each": "in each of 24 frames", "shared": "in five of them"}
 
 
 def tables() -> dict[str, str]:

@@ -24,7 +24,7 @@ SETTINGS = {
     "seed": 0,
 }
 # Which frames have a reference, as figures and rows name it.
-WAYS = {"none": "no reference", "each": "a reference in each frame", "shared": "references of three frames"}
+WAYS = {"none": "no reference", "each": "a reference in each frame", "shared": "references of five frames"}
 
 
 def stacked(frames: Sequence[Frame], name: str) -> np.ndarray:

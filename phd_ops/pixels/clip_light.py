@@ -138,28 +138,32 @@ def with_shared_reference(readings: Sequence[Reading], strength: float = 1.0) ->
 
     The noise of a frame is in its result S as in its reference's, and cancels in their difference D. It is not in s
     either, which is S steadied over time. What s has and D has not is what the model assumes about the subject, which
-    is the same in all frames. So D - s of the frames with a reference gives each frame the difference s + (D - s).
+    is the same in all frames. So D - s of the frames with a reference gives each frame the difference s + (D - s), and
+    its result is s.
 
     Args:
         strength: see `read_light`.
     """
     found = [reading.estimates for reading in readings]
-    own = {n: one.difference for n, one in enumerate(found) if one is not None and one.difference is not None}
-    if not own or not any(one is not None and one.difference is None for one in found):
+    differences = {n: one.difference for n, one in enumerate(found) if one is not None and one.difference is not None}
+    if not differences or not any(one is not None and one.difference is None for one in found):
         return list(readings)
     steady = steady_lattices(readings, [None if one is None else one.result for one in found])
-    apart = np.median([one.change - steady[frame] for frame, one in own.items()], axis=0)
-    variance = float(np.mean([one.variance for one in own.values()]))
+    apart = np.median([one.change - steady[frame] for frame, one in differences.items()], axis=0)
+    variance = float(np.mean([one.variance for one in differences.values()]))
     flat = any(one is not None and one.flat for one in found)
-    shared = [Estimate(lattice + apart, variance) for lattice in steady]
-    return [with_difference(*pair, flat, strength) for pair in zip(readings, shared, strict=True)]
+    shared = []
+    for reading, own, result in zip(readings, found, steady, strict=True):
+        if own is not None:
+            given = Estimates(replace(own.result, change=result), Estimate(result + apart, variance), flat)
+            reading = with_estimates(reading, given, strength)
+        shared.append(reading)
+    return shared
 
 
-def with_difference(reading: Reading, difference: Estimate, flat: bool, strength: float) -> Reading:
-    """A reading with another difference to the reference, see `Estimates`."""
-    if reading.light is None or reading.estimates is None or reading.share is None:
-        return reading
-    estimates = replace(reading.estimates, difference=difference, flat=flat)
+def with_estimates(reading: Reading, estimates: Estimates, strength: float) -> Reading:
+    """A reading with another light: what other estimates give."""
+    assert reading.light is not None and reading.share is not None  # of a frame with estimates
     estimate, by = estimates.fused(reading.share)
     light = replace(reading.light, by=by, variance=estimate.variance)
     lattice = np.float32(strength) * shrink(estimate, reading.share)

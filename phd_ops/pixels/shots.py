@@ -29,8 +29,9 @@ NOISE, MOST_CHANGE = 4 / 255, 0.25
 # A subject moves by no more than this share of its longer side, and grows by no more than this factor, from frame to
 # frame. Where one subject is pasted at random places, it almost never does this many times in a row.
 MOST_MOTION, MOST_GROWTH = 0.5, 1.15
-# In so many frames of a shot the light reference is sampled, where one exemplar serves all: one of them may be bad.
-REFERENCES = 3
+# In so many frames of a shot the light reference is sampled, where one exemplar serves all: with fewer the error grows,
+# and one of them may be bad.
+REFERENCES = 5
 
 
 @dataclass(frozen=True, eq=False)

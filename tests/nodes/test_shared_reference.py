@@ -9,7 +9,7 @@ from node_support import block, make_image, run_node
 
 import nodes as core
 
-KEY, FRAMES, SHARED = "phd", 7, (1, 3, 5)
+KEY, FRAMES, SHARED = "phd", 8, (0, 2, 4, 5, 7)
 EXEMPLAR, SUBJECT = make_image(60, 60, seed=2), block(60, 60, 10, 10, 50, 50)
 QUICK = {"seed": 1, "steps": 2, "cfg": 1.0, "inner_steps": 0, "preset": "custom", "denoise": 0.6}
 
@@ -54,7 +54,7 @@ def report(ran):
     return json.loads(ran.values[2])
 
 
-def test_the_reference_is_sampled_in_three_frames_with_their_own_noise(demo, clip):
+def test_the_reference_is_sampled_in_five_frames_with_their_own_noise(demo, clip):
     latent, ran = clip
     done, reference, _ = ran.values
     every = harmonized(demo, latent, reference_latent={"samples": latent[KEY].reference}).values
@@ -63,7 +63,7 @@ def test_the_reference_is_sampled_in_three_frames_with_their_own_noise(demo, cli
     assert reference["samples"] == pytest.approx(every[1]["samples"][list(SHARED)], abs=1e-4)
     assert done["samples"] == pytest.approx(every[0]["samples"], abs=1e-4)
     assert len(every[1]["samples"]) == FRAMES and every[0][KEY].reference_items is None
-    assert any("sampled in 3 of them and serves all" in text for text in ran.text)
+    assert any("sampled in 5 of them and serves all" in text for text in ran.text)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2])
@@ -105,8 +105,8 @@ def test_a_split_clip_takes_the_references_that_it_has_along(demo, clip):
     done = ran.values[0]
     some = {**done, "samples": done["samples"][2:6], "batch_index": [2, 3, 4, 5]}
     part = run_node("PhDStitch", crop=done[KEY].crop, latent=some)
-    assert [entry["light_by"] == "the result alone" for entry in report(part)] == [True, False, True, False]
-    none = {**done, "samples": done["samples"][:1], "batch_index": [0]}
+    assert [entry["light_by"] == "the result alone" for entry in report(part)] == [False, True, False, False]
+    none = {**done, "samples": done["samples"][1:2], "batch_index": [1]}
     assert report(run_node("PhDStitch", crop=done[KEY].crop, latent=none))[0]["light_by"] == "the result alone"
 
 
