@@ -24,11 +24,13 @@ def light(figures: dict) -> str:
         "error of the log gain",
         "squared error on the subject",
         "error where a lamp is turned on",
+        "around the subject: flicker, squared error",
     )
     rows = []
     for way, label in WAYS.items():
         flicker, error, lamp = (short(figures[f"{name}_{way}"], 4) for name in ("flicker", "light_error", "lamp_error"))
-        rows.append([label, flicker, error, f"{figures[f'image_error_{way}']:.2e}", lamp])
+        around = f"{short(figures[f'surround_flicker_{way}'], 4)}, {figures[f'surround_error_{way}']:.2e}"
+        rows.append([label, flicker, error, f"{figures[f'image_error_{way}']:.2e}", lamp, around])
     return markdown(columns, rows)
 
 

@@ -27,6 +27,8 @@ WANTED = {
     "flicker_ratio": ("<=", 0.25),
     "light_error_ratio": ("<=", 1),
     "image_error_ratio": ("<=", 1),
+    "surround_flicker_ratio": ("<=", 0.25),
+    "surround_error_ratio": ("<=", 1.05),
     "lamp_error_ratio": ("<=", 1),
     "shared_reference_light_error_ratio": ("<=", 1.1),
     "cut_frames": ("==", 0),

@@ -31,6 +31,7 @@ class Lit:
         given: as the frames were finished; true: as it is.
         inside: bool [h,w], the subject's pixels.
         image_error: mean squared error of the finished frames on the subject (sRGB).
+        around: errors of the finished frames in the subject's surround, followed in the scene, [T,N,3].
         outside_equal: whether every pixel outside the masks used has the background's bits.
     """
 
@@ -38,12 +39,23 @@ class Lit:
     true: np.ndarray
     inside: np.ndarray
     image_error: float
+    around: np.ndarray
     outside_equal: bool
 
     @property
     def flicker(self) -> float:
         """Mean absolute second difference over the subject's pixels and channels."""
         return float(np.abs(np.diff(self.given[:, self.inside], 2, axis=0)).mean())
+
+    @property
+    def surround_flicker(self) -> float:
+        """Mean absolute second difference of the surround's errors."""
+        return float(np.abs(np.diff(self.around, 2, axis=0)).mean())
+
+    @property
+    def surround_error(self) -> float:
+        """Mean squared error in the surround (sRGB)."""
+        return float(np.square(self.around).mean())
 
     @property
     def largest_step(self) -> float:
@@ -91,7 +103,8 @@ def lit(frames: Sequence[Frame], readings: Sequence[Reading | None]) -> Lit:
     box = bounding_box(frames[0].matte > 0.99)
     assert box is not None  # every scene has a subject
     x, y = frames[0].at
-    given, true, errors, equal = [], [], [], True
+    ring = ring_in_all(frames)
+    given, true, errors, around, equal = [], [], [], [], True
     for frame, reading in zip(frames, readings, strict=True):
         done = finish(layers_of(frame), aligned(frame), reading=reading).stitched
         assert done.light is not None
@@ -99,10 +112,23 @@ def lit(frames: Sequence[Frame], readings: Sequence[Reading | None]) -> Lit:
         given.append(np.log(done.light.gain[own]))
         true.append(frame.log_ratio[own])
         inside = frame.matte > 0.99
-        errors.append(float(np.square(done.image - frame.truth)[inside].mean()))
+        error = done.image - frame.truth
+        errors.append(float(np.square(error)[inside].mean()))
+        around.append(error[ring[0] - frame.at[1], ring[1] - frame.at[0]])
         equal &= np.array_equal(done.image[done.used == 0], frame.background[done.used == 0])
     inside = frames[0].matte[box.slices] > 0.99
-    return Lit(np.stack(given), np.stack(true), inside, float(np.mean(errors)), equal)
+    return Lit(np.stack(given), np.stack(true), inside, float(np.mean(errors)), np.stack(around), equal)
+
+
+def ring_in_all(frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns of the subject's surround in the scene, as far as all frames show it."""
+    (x, y), size = frames[0].at, Size.of(frames[0].truth)
+    rows, columns = np.nonzero((frames[0].change > 0) & (frames[0].matte == 0))
+    rows, columns = rows + y, columns + x
+    seen = np.ones(len(rows), bool)
+    for left, top in {frame.at for frame in frames}:
+        seen &= (rows >= top) & (rows < top + size.height) & (columns >= left) & (columns < left + size.width)
+    return rows[seen], columns[seen]
 
 
 def lit_in_parts(frames: Sequence[Frame], chunk: int) -> Lit:
@@ -114,7 +140,7 @@ def lit_in_parts(frames: Sequence[Frame], chunk: int) -> Lit:
         true.append(found[-1].true[part.shared :])
     gains = np.log(np.stack([*gains, *join.end()]))
     error, equal = mean(one.image_error for one in found), all(one.outside_equal for one in found)
-    return Lit(gains, np.concatenate(true), found[0].inside, error, equal)
+    return Lit(gains, np.concatenate(true), found[0].inside, error, found[0].around, equal)
 
 
 def measure_parts(clips: int, frames: int, side: int, chunk: int) -> Section:
@@ -149,7 +175,10 @@ def measure_flicker(clips: int, frames: int, side: int) -> Section:
         )
         section.row(WAYS[way], f"flicker {flicker:.4f}   error of log gain {error:.4f}   squared error {image:.2e}")
         figures |= {f"flicker_{way}": flicker, f"light_error_{way}": error, f"image_error_{way}": image}
-    for name in ("flicker", "light_error", "image_error"):
+        flicker, image = mean(o.surround_flicker for o in clips_of), mean(o.surround_error for o in clips_of)
+        section.row(f"{WAYS[way]}, the surround", f"flicker {flicker:.5f}   squared error {image:.2e}")
+        figures |= {f"surround_flicker_{way}": flicker, f"surround_error_{way}": image}
+    for name in ("flicker", "light_error", "image_error", "surround_flicker", "surround_error"):
         figures[f"{name}_ratio"] = figures[f"{name}_steady"] / figures[f"{name}_alone"]
     figures["outside_equal"] = all(one.outside_equal for clips_of in found.values() for one in clips_of)
     return section

@@ -1,4 +1,4 @@
-"""The light and the color shift of a clip's frames: read from each frame, then made steady over a shot.
+"""The light, the surround and the color shift of a clip's frames: read from each frame, then made steady over a shot.
 
 Only a few values are kept of each frame, so that a clip may be long: the gain's logarithm in a lattice of places over
 the part of the window around the subject, which moves along with it.
@@ -11,19 +11,23 @@ import numpy as np
 
 from ..sentence import sentence
 from .align import Aligned
-from .geometry import Size
+from .geometry import Box, Size, bounding_box
 from .layers import Layers
 from .masks import resize_mask
 from .relight import Estimate, Estimates, Light, shrink
+from .resample import quick_resize
 from .smoother import product
-from .steady_light import flicker, steadied
+from .steady_light import find_windows, flicker, smoothed, steadied
 from .stitch import ModelWindow, StitchOptions, light_on_subject
+from .surround import fields_in, read_surround
 from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
 PLACES = 10
 # A frame's light and identity are read from a subject's part of at most this many pixels a side.
 READING_SIDE = 96
+# A smaller change of a surround cannot be seen. Frames are compared by so many places of it along each side.
+UNSEEN, COARSE = 1 / 255, 8
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.
 NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, neglected=False, suppressed=False)
@@ -39,6 +43,8 @@ class Reading:
         lattice: the logarithm of the gain, [PLACES,PLACES,3].
         estimates: what that was fused from, in the same lattice.
         share: how much of the subject is at each place, [PLACES,PLACES].
+        surround: what the model made of the surround, see `read_surround`; None where there is none.
+        box: of what may change, in the window: the surround's.
     """
 
     shift: ColorShift
@@ -46,6 +52,12 @@ class Reading:
     lattice: np.ndarray | None = None
     estimates: Estimates | None = None
     share: np.ndarray | None = None
+    surround: np.ndarray | None = None
+    box: Box | None = None
+
+    def surround_in(self, part: Box) -> np.ndarray | None:
+        """What the model made of the surround in a part of the window, see `fields_in`."""
+        return None if self.surround is None or self.box is None else fields_in(part, self.surround, self.box)
 
     def light_in(self, window: ModelWindow) -> Light | None:
         """The light in the part of a window around the subject."""
@@ -88,7 +100,11 @@ def read_frame(
     assert light.change is not None and light.estimates is not None  # it was just read
     share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject.slices]), PLACES, PLACES)
     kept = replace(light, gain=NOT_READ.gain, change=None, estimates=None)
-    return Reading(shift, kept, sampled(light.change), sampled_estimates(light.estimates), share)
+    estimates = sampled_estimates(light.estimates)
+    box = bounding_box(np.maximum(layers.matte, layers.harmonize_mask))
+    assert box is not None  # as there is a subject
+    surround = read_surround(layers, images[0], box) if options.keep_surround > 0 else None
+    return Reading(shift, kept, sampled(light.change), estimates, share, surround, box)
 
 
 def sampled(change: np.ndarray) -> np.ndarray:
@@ -129,8 +145,27 @@ def enlarged(lattice: np.ndarray, size: Size) -> np.ndarray:
 
 
 def steady_readings(readings: Sequence[Reading]) -> list[Reading]:
-    """The readings of the frames of one shot with a light and a color shift that change smoothly."""
-    return with_steady_light(with_steady_shift(readings))
+    """The readings of the frames of one shot with a light, a surround and a color shift that change smoothly."""
+    return with_steady_surround(with_steady_light(with_steady_shift(readings)))
+
+
+def with_steady_surround(readings: Sequence[Reading]) -> list[Reading]:
+    """What a model paints around a subject in one frame, and no more in the next, hardly shows then."""
+    found = [reading.surround for reading in readings]
+    known = [one for one in found if one is not None]
+    if not known:
+        return list(readings)
+    given = [np.zeros_like(known[0]) if one is None else one for one in found]
+    variance = np.array([np.inf if one is None else 1.0 for one in found])
+    # Frames are compared by what is coarse.
+    coarse = np.stack([quick_resize(one.astype(np.float32), Size(COARSE, COARSE)).ravel() for one in given])
+    windows = find_windows(coarse.astype(np.float64), variance)
+    steady = np.empty((len(given), *known[0].shape), known[0].dtype)
+    # All places of all frames of a long clip at once would be large.
+    for row in range(len(known[0])):
+        fields = smoothed(np.stack([one[row].ravel() for one in given]).astype(np.float64), windows)
+        steady[:, row] = np.where(fields > 1 - UNSEEN, 1, np.maximum(fields, 0)).reshape(steady[:, row].shape)
+    return [r if r.surround is None else replace(r, surround=own) for r, own in zip(readings, steady, strict=True)]
 
 
 def with_shared_reference(readings: Sequence[Reading], strength: float = 1.0) -> list[Reading]:

@@ -121,7 +121,10 @@ def finish(
     light = known
     if light is None and window.subject is not None:
         light = light_on_subject(window, images, references, shift, stitching)
-    return Finished(put_into_background(window, images, shift, light, stitching), changed, fits, subject_from)
+    # What was read of the surround holds for the given mask.
+    surround_in = reading.surround_in if reading is not None and kept is layers else lambda _: None
+    stitched = put_into_background(window, images, shift, light, stitching, surround_in)
+    return Finished(stitched, changed, fits, subject_from)
 
 
 def with_changes(layers: Layers, changed: np.ndarray, keep: str, new_subject: bool, edge_fade: float) -> Layers:

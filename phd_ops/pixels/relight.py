@@ -400,4 +400,4 @@ def shadow_gain(harmonized: np.ndarray, before: np.ndarray, matte: np.ndarray) -
     after, before = (log(luma(srgb_to_linear(image)) + np.float32(DARK)) for image in (harmonized, before))
     sigma = max(LEAST_SIGMA, 0.25 * light_sigma(matte))
     smoothed = Smoother(1 - matte, sigma)(after - before)
-    return np.exp(np.clip(smoothed, -np.log(MAX_GAIN), 0))
+    return np.exp(np.clip(smoothed, np.float32(-math.log(MAX_GAIN)), 0))

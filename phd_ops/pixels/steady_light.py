@@ -11,6 +11,8 @@ Readings are float [T,P]: T frames with P values each, such as logarithms of gai
 
 import itertools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,12 +78,38 @@ def steadied(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None 
     Returns:
         float64 [T,P].
     """
+    values = np.where(np.isfinite(variance)[:, None], values, 0.0).astype(np.float64)
+    return smoothed(values, find_windows(values, variance, share))
+
+
+@dataclass(frozen=True, eq=False)
+class TimeWindow:
+    """How lines are fitted to some frames, between two steps of light.
+
+    Attributes:
+        frames: which.
+        weight: of each, 0..1.
+        width: of the window, in frames.
+    """
+
+    frames: slice
+    weight: np.ndarray
+    width: float
+
+
+def find_windows(values: np.ndarray, variance: np.ndarray, share: np.ndarray | None = None) -> list[TimeWindow]:
+    """How the readings of one shot are fitted; see `steadied`. Values of frames that are not known are 0."""
     known = np.isfinite(variance)
-    values = np.where(known[:, None], values, 0.0).astype(np.float64)
     share = np.ones(values.shape) if share is None else np.where(known[:, None], share, 0.0) + 1e-12
     found = find_steps(values[known], share[known].mean(axis=0))
     parts = [slice(*ends) for ends in itertools.pairwise([0, *np.flatnonzero(known)[found], len(values)])]
-    return np.concatenate([steadied_part(values[part], variance[part], share[part]) for part in parts])
+    return [TimeWindow(part, *weights_of_part(values[part], variance[part], share[part])) for part in parts]
+
+
+def smoothed(values: np.ndarray, windows: Sequence[TimeWindow]) -> np.ndarray:
+    """The lines that are fitted to readings [T,P], at each frame."""
+    heights = (fit_lines(values[one.frames], one.weight, one.width)[0] for one in windows)
+    return np.concatenate([carried_on(found) for found in heights])
 
 
 def find_steps(values: np.ndarray, share: np.ndarray) -> list[int]:
@@ -129,8 +157,8 @@ def step_at(values: np.ndarray, frame: int) -> tuple[np.ndarray, float]:
     return np.asarray(step), math.sqrt(OF_MEDIANS * sum(weight**2 / len(part) for weight, part in used))
 
 
-def steadied_part(values: np.ndarray, variance: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """`steadied` without a step. Values of frames that are not known are 0."""
+def weights_of_part(values: np.ndarray, variance: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, float]:
+    """The weight of each frame, and the width of the window, of a part without a step."""
     known = np.isfinite(variance)
     given = np.where(known, 1 / np.where(known, variance, 1.0), 0.0)
     given /= given.max()
@@ -142,7 +170,7 @@ def steadied_part(values: np.ndarray, variance: np.ndarray, share: np.ndarray) -
         width, times = WIDTHS[chosen], errors[chosen] / (OUTLYING * max(usual[chosen], INVISIBLE))
         # What cannot be compared with others is taken as it is.
         weight = given * np.where(np.isnan(times), 1.0, np.maximum(1 - times**2, 0) ** 2)
-    return carried_on(fit_lines(values, weight, width)[0])
+    return weight, width
 
 
 def carried_on(heights: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ shadow, but where the model painted something new. Everywhere else in the mask t
 Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W] in 0..1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -319,7 +319,12 @@ def unchanged(layers: Layers) -> Stitched:
 
 
 def put_into_background(
-    window: ModelWindow, results: Sequence[np.ndarray], shift: ColorShift, light: Light | None, options: StitchOptions
+    window: ModelWindow,
+    results: Sequence[np.ndarray],
+    shift: ColorShift,
+    light: Light | None,
+    options: StitchOptions,
+    surround_in: Callable[[Box], np.ndarray | None] = lambda _: None,
 ) -> Stitched:
     """Puts results without their color shift into the background of a window.
 
@@ -327,6 +332,7 @@ def put_into_background(
         results: of the window's size. Of several seeds the first one is shown.
         shift: that was removed from them.
         light: on the subject, see `light_on_subject`; None without a subject.
+        surround_in: what is known of the surround in a part of the window, see `fields_in`.
     """
     layers, worked = window.layers, window.size
     full, region = Size.of(layers.composite), bounding_box(layers.reached)
@@ -343,7 +349,8 @@ def put_into_background(
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
     if light is not None and options.keep_surround > 0:
-        surround = find_surround(part, harmonized, worked.width / full.width, options.keep_surround)
+        scale = worked.width / full.width
+        surround = find_surround(part, harmonized, scale, options.keep_surround, surround_in(region))
     for kind, box in tiles(part.matte):
         at = box.slices
         beside = None if surround is None else surround.cut(at)

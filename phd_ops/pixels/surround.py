@@ -14,7 +14,7 @@ import numpy as np
 
 from ..interrupt import bands, by_bands, waiting
 from .color import largest_channel
-from .geometry import Size
+from .geometry import Box, Size
 from .layers import Layers, Slices
 from .masks import resize_mask
 from .relight import relight, shadow_gain
@@ -24,6 +24,8 @@ from .resample import blur, quick_resize
 SCALE = 4.0
 # Surrounds are looked at in an image of at most this many pixels a side.
 MOST_SIDE = 512
+# Of a clip's frames: in one of at most READING_SIDE pixels a side, of which PLACES along each side are kept.
+READING_SIDE, PLACES = 256, 40
 # A change of the surround is new beyond this many times the usual (median) one, within these bounds, and wholly new
 # beyond twice that. Chosen on validation scenes of RelitScenes, with the demo model.
 TIMES_USUAL, LEAST_NEW, MOST_NEW = 8.0, 0.1, 0.3
@@ -64,32 +66,83 @@ class Surround:
         return darker
 
 
-def find_surround(layers: Layers, harmonized: np.ndarray, scale: float, keep: float) -> Surround | None:
+def find_surround(
+    layers: Layers, harmonized: np.ndarray, scale: float, keep: float, fields: np.ndarray | None = None
+) -> Surround | None:
     """What stays of the background around the subject; None if there is nothing around it.
 
     Args:
         harmonized: what the model made of the composite, of the layers' size.
         scale: the size it was made at, as a share of that size.
         keep: how much of the background stays at most, 0..1.
+        fields: from `fields_in`, where the surround was read before.
     """
-    near = parts_with_subject(layers.harmonize_mask, layers.matte)
-    background_shown = is_background(layers.background, layers.composite)
-    near = by_bands(lambda inside, matte, shown: inside & ((matte > 0) | shown), near, layers.matte, background_shown)
-    ring = by_bands(lambda inside, matte: (inside & (matte == 0)).astype(np.float32), near, layers.matte)
-    full = Size.of(ring)
-    scale = min(1.0, scale, MOST_SIDE / max(full))
-    size = full.scaled(scale)
-    ring, matte = resize_mask(ring, *size), resize_mask(layers.matte, *size)
-    if not (ring > 0.5).any():
-        return None
-    background, composite, harmonized = (
-        quick_resize(image, size) for image in (layers.background, layers.composite, harmonized)
-    )
-    gain = shadow_gain(harmonized, composite, matte)
-    kept = kept_share(background, relight(background, gain), harmonized, ring)
-    kept, gain = (waiting(cv2.resize, field, full, interpolation=cv2.INTER_LINEAR) for field in (kept, gain))
+    near = near_subject(layers.background, layers.composite, layers.harmonize_mask, layers.matte)
+    if fields is not None:
+        kept, gain = cv2.split(fields)
+    else:
+        ring, full = off_subject(near, layers.matte), Size.of(layers.matte)
+        size = full.scaled(min(1.0, scale, MOST_SIDE / max(full)))
+        ring, matte = resize_mask(ring, *size), resize_mask(layers.matte, *size)
+        if not (ring > 0.5).any():
+            return None
+        background, composite, made = (
+            quick_resize(image, size) for image in (layers.background, layers.composite, harmonized)
+        )
+        small = surround_fields(background, composite, made, matte, ring)
+        kept, gain = (waiting(cv2.resize, one, full, interpolation=cv2.INTER_LINEAR) for one in cv2.split(small))
     kept = by_bands(lambda inside, share: np.where(inside, np.float32(keep) * share, np.float32(0)), near, kept)
     return Surround(kept, gain)
+
+
+def surround_fields(
+    background: np.ndarray, composite: np.ndarray, harmonized: np.ndarray, matte: np.ndarray, ring: np.ndarray
+) -> np.ndarray:
+    """How far the background's pixels stay around a subject, and the gain of the model's shadow on them: [H,W,2]. The
+    two go on where there is no surround.
+
+    Args:
+        harmonized: what the model made of the composite.
+        ring: see `kept_share`.
+    """
+    gain = shadow_gain(harmonized, composite, matte)
+    kept = kept_share(background, relight(background, gain), harmonized, ring)
+    return np.dstack([kept, gain])
+
+
+def read_surround(layers: Layers, harmonized: np.ndarray, box: Box) -> np.ndarray | None:
+    """`surround_fields` of a part of a clip's frame, in few places: float16 [PLACES,PLACES,2]. None without one.
+
+    harmonized: what the model made of the frame, of any size.
+    """
+    part, size = layers.cut(box.slices), box.size.reduced_to(READING_SIDE)
+    matte, change = resize_mask(part.matte, *size), resize_mask(part.harmonize_mask, *size)
+    made = harmonized[box.resized(Size.of(layers.matte), Size.of(harmonized)).slices]
+    background, composite, made = (quick_resize(image, size) for image in (part.background, part.composite, made))
+    ring = off_subject(near_subject(background, composite, change, matte), matte)
+    if not (ring > 0.5).any():
+        return None
+    fields = surround_fields(background, composite, made, matte, ring)
+    return quick_resize(fields, Size(PLACES, PLACES)).astype(np.float16)
+
+
+def fields_in(part: Box, fields: np.ndarray, box: Box) -> np.ndarray:
+    """What `read_surround` gave for a box of the layers, in another part of them: [H,W,2]."""
+    across, down = box.width / PLACES, box.height / PLACES
+    onto = np.array([[across, 0, across / 2 - 0.5 + box.x - part.x], [0, down, down / 2 - 0.5 + box.y - part.y]])
+    fields = fields.astype(np.float32)
+    return waiting(cv2.warpAffine, fields, onto, part.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def near_subject(background: np.ndarray, composite: np.ndarray, change: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """A subject and its surround, bool [H,W]: what may change in one piece with it, without holes in the scene."""
+    touching, shown = parts_with_subject(change, matte), is_background(background, composite)
+    return by_bands(lambda inside, own, clear: inside & ((own > 0) | clear), touching, matte, shown)
+
+
+def off_subject(near: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The surround alone, float32 [H,W]."""
+    return by_bands(lambda inside, own: (inside & (own == 0)).astype(np.float32), near, matte)
 
 
 def parts_with_subject(change: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -166,3 +166,51 @@ def test_frames_without_a_subject_or_a_result_share_no_reference():
     shared = with_shared_reference(readings)
     assert shared[1] is readings[1] and shared[5] is readings[5]
     assert steady_readings(shared)[5].lattice == pytest.approx(steady_readings(shared)[4].lattice, abs=0.02)
+
+
+def painted(frame, thing=False, shade=1.0):
+    """A model's image of a frame: the subject darker, a shadow around it, and maybe a new thing beside it."""
+    image = relit(0.6)
+    around = (CHANGE > 0) & (MATTE == 0)
+    image[around] = linear_to_srgb(srgb_to_linear(image[around]) * np.float32(shade))
+    if thing:
+        image[90:110, 145:153] = (1, 0.2, 0)
+    return image
+
+
+def finished(images):
+    """The frames of a shot, finished with what they share; and each by itself."""
+    steady = steady_readings([read(image) for image in images])
+    shared = [finish(layers(), Aligned([one], None, []), reading=r) for one, r in zip(images, steady, strict=True)]
+    alone = [finish(layers(), Aligned([one], None, [])) for one in images]
+    return ([one.stitched.image for one in some] for some in (shared, alone))
+
+
+def test_what_the_model_painted_in_one_frame_alone_hardly_shows():
+    shared, alone = finished([painted(n, thing=n == 4) for n in range(10)])
+    beside = np.s_[95:105, 147:151]
+    assert np.abs(alone[4] - BACKGROUND)[beside].mean() > 0.2
+    assert np.abs(shared[4] - BACKGROUND)[beside].mean() < 0.05
+
+
+def test_what_the_model_painted_in_all_frames_stays():
+    shared, alone = finished([painted(n, thing=True) for n in range(8)])
+    beside = np.s_[95:105, 147:151]
+    assert np.abs(alone[4] - BACKGROUND)[beside].mean() > 0.2
+    assert shared[4][beside] == pytest.approx(alone[4][beside], abs=0.1)
+
+
+def test_a_shadow_that_wavers_becomes_steady():
+    rng = np.random.default_rng(1)
+    shared, alone = finished([painted(n, shade=0.6 + 0.1 * rng.standard_normal()) for n in range(12)])
+    ring = (CHANGE > 0) & (MATTE == 0)
+    flicker = [np.abs(np.diff([image[ring] for image in images], 2, axis=0)).mean() for images in (shared, alone)]
+    assert flicker[0] < 0.2 * flicker[1]
+    means = [np.mean([image[ring].mean() for image in images]) for images in (shared, alone)]
+    assert means[0] == pytest.approx(means[1], abs=0.01)
+
+
+def test_a_steady_surround_leaves_every_bit_outside_the_mask():
+    shared, _ = finished([painted(n, thing=n == 4) for n in range(10)])
+    outside = CHANGE == 0
+    assert all(np.array_equal(image[outside], BACKGROUND[outside]) for image in shared)
