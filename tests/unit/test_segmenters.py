@@ -52,6 +52,21 @@ def test_grabcut_finds_the_subject_at_a_point():
     assert overlap(grabcut(image, **points), truth) > 0.95
 
 
+@pytest.mark.parametrize("count", [3, 30, 300])
+@pytest.mark.parametrize("with_negative", [False, True])
+def test_many_points_find_the_subject_as_one_does(count, with_negative):
+    image, truth = scene()
+    rng = np.random.default_rng(0)
+
+    def points_in(mask):
+        rows, columns = np.nonzero(mask)
+        chosen = rng.integers(0, len(rows), count)
+        return np.stack([columns[chosen], rows[chosen]], 1)
+
+    negative = points_in(truth == 0) if with_negative else None
+    assert overlap(grabcut(image, positive=points_in(truth > 0), negative=negative), truth) > 0.98
+
+
 def test_a_negative_point_in_the_box_is_background():
     image, truth = scene()
     truth[:, 80:] = 0
