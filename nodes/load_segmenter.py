@@ -41,11 +41,13 @@ class LoadedSegmenter:
         name: for messages.
         find: from an image, float32 [H,W,3] in 0..1, and a prompt to a soft mask, float32 [H,W] in 0..1.
         needs_prompt: whether it needs a box, positive points or a rough mask.
+        knows_classes: whether it finds a subject by its class's name.
     """
 
     name: str
     find: Callable[[np.ndarray, Prompt], np.ndarray]
     needs_prompt: bool
+    knows_classes: bool = False
 
 
 def segmenter_files() -> dict[str, str]:
@@ -123,7 +125,8 @@ def load_segmenter(model: str) -> LoadedSegmenter:
     if path.suffix.lower() == ".onnx":
         network = SalientModel(str(path))
         return LoadedSegmenter(model, lambda image, _: network.predict(image), needs_prompt=False)
-    return LoadedSegmenter(model, managed(read_checkpoint(path)), needs_prompt=False)
+    found = read_checkpoint(path)
+    return LoadedSegmenter(model, managed(found), needs_prompt=False, knows_classes=isinstance(found, DeepLab))
 
 
 class PhDLoadSegmenter(io.ComfyNode):

@@ -11,6 +11,8 @@ from comfy_api.latest import io
 from ..phd_ops.pixels.foreground import cut_out
 from ..phd_ops.pixels.geometry import Box, Size
 from ..phd_ops.pixels.paste import subject_box
+from ..phd_ops.quote import quoted
+from ..phd_ops.segmenters.deeplab import is_auto
 from ..phd_ops.segmenters.find_subjects import Subjects, find_subjects, opaque
 from ..phd_ops.segmenters.prompt import AUTO, CANDIDATES, Prompt
 from ..phd_ops.segmenters.refine_mask import KEEP, MaskRefinement
@@ -169,6 +171,8 @@ class PhDSegment(io.ComfyNode):
                     segmenter=segmenter.name,
                 )
             )
+        if not (segmenter.knows_classes or is_auto(class_name)):
+            messages.append(without_classes(segmenter, class_name))
         subjects = segment_images(segmenter, images, prompts, MaskRefinement(threshold, keep, grow, refine_edge))
         messages += messages_of(subjects)
         masks = [found.mask for found in subjects]
@@ -190,6 +194,15 @@ def written_prompt(box: str, positive: str, negative: str, size: Size) -> tuple[
         points.append(found)
         messages += scaled
     return Prompt(tuple(boxes[0]) if len(boxes) else None, *points), messages
+
+
+def without_classes(segmenter: LoadedSegmenter, class_name: str) -> Message:
+    text = sentence(
+        "class_name is {value}, but {segmenter} knows no classes: point at the subject with a box or points.",
+        value=quoted(class_name),
+        segmenter=segmenter.name,
+    )
+    return Message(text)
 
 
 def with_rough_masks(

@@ -12,7 +12,7 @@ ITERATIONS = 5
 # Larger images are reduced to this side: the cost grows with the pixels, and the color models do not need them all.
 WORKING_SIDE = 640
 # Shares of the image's longer side: how far off a rough mask's edge may be, the width of the image's frame, and the
-# radius of a point.
+# radius of a single point.
 ROUGH_MARGIN, FRAME, POINT = 0.04, 0.02, 0.02
 
 
@@ -98,14 +98,16 @@ def mark_points(labels: np.ndarray, points: np.ndarray | None, scale: float, lab
     """Draws a disc of `label` at each point, [N,2] before scaling, into GrabCut's labels.
 
     `around` is the label of uncertain pixels in the wider surroundings of the point; None leaves them as they are.
+    All points together mark as many pixels as one: large discs at many points would reach beyond the subject.
     """
-    radius = max(2, round(POINT * max(labels.shape)))
-    for x, y in np.reshape(points if points is not None else [], (-1, 2)) * scale:
+    points = np.reshape(points if points is not None else [], (-1, 2)) * scale
+    radius = max(2.0, POINT * max(labels.shape)) / max(1, len(points)) ** 0.5
+    for x, y in points:
         center = (int(x), int(y))
         if around is not None:
-            near = cv2.circle(np.zeros_like(labels), center, 6 * radius, 1, -1)
+            near = cv2.circle(np.zeros_like(labels), center, round(6 * radius), 1, -1)
             labels[(near == 1) & (labels != cv2.GC_FGD) & (labels != cv2.GC_BGD)] = around
-        cv2.circle(labels, center, radius, int(label), -1)
+        cv2.circle(labels, center, round(radius), int(label), -1)
 
 
 def labels_near(inside: np.ndarray, margin: float) -> np.ndarray:

@@ -102,28 +102,32 @@ class SalientModel:
 
     def use_onnxruntime(self, error: cv2.error) -> None:
         """Switches to onnxruntime. Raises ValueError where it is not installed or cannot read the file either."""
-        name = Path(self.path).name
         if importlib.util.find_spec("onnxruntime") is None:
             reason = " ".join(error.err.split())[:200]
             raise ValueError(
                 sentence(
                     "{file}: OpenCV cannot run this model ({reason}); install the package onnxruntime, which may.",
-                    file=name,
+                    file=Path(self.path).name,
                     reason=reason,
                 )
             ) from None
         import onnxruntime
 
+        # onnxruntime's errors have no common base but Exception.
         try:
             self.session = onnxruntime.InferenceSession(self.path, providers=["CPUExecutionProvider"])
-        # onnxruntime's errors have no common base but Exception.
         except Exception as failed:
-            reason = " ".join(str(failed).split())[:200]
-            raise ValueError(
-                sentence(
-                    "{file}: neither OpenCV nor onnxruntime can run this model ({reason}).", file=name, reason=reason
-                )
-            ) from None
+            raise self.refusal(failed) from None
+
+    def refusal(self, failed: Exception) -> ValueError:
+        """The error where neither library can run the network."""
+        return ValueError(
+            sentence(
+                "{file}: neither OpenCV nor onnxruntime can run this model ({reason}).",
+                file=Path(self.path).name,
+                reason=" ".join(str(failed).split())[:200],
+            )
+        )
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """The subject of an image.
@@ -144,15 +148,17 @@ class SalientModel:
             check()
             time.sleep(PATIENCE)
         saliency = waiting(self.run, np.ascontiguousarray(((small - mean) / std).transpose(2, 0, 1)[None]))
-        if saliency.ndim < 2 or 0 in saliency.shape:
+        # A mask may come as [1,1,h,w] or as [1,h,w,1]; of several channels the first may be the background.
+        shape, saliency = saliency.shape, saliency.squeeze()
+        if saliency.ndim != 2 or saliency.size == 0:
             raise ValueError(
                 sentence(
                     "{file} gives an output of shape {shape}; a mask is needed.",
                     file=Path(self.path).name,
-                    shape=saliency.shape,
+                    shape=shape,
                 )
             )
-        saliency = saliency.reshape(-1, *saliency.shape[-2:])[0].astype(np.float32)
+        saliency = saliency.astype(np.float32)
         low, high = float(saliency.min()), float(saliency.max())
         if not (low > -0.01 and high < 1.01):
             # Logits, or NaN, which compares as false and becomes a logit of 0.
@@ -178,4 +184,7 @@ class SalientModel:
 
     def run_onnxruntime(self, blob: np.ndarray) -> np.ndarray:
         blob = blob.astype(np.float16) if self.half else blob
-        return self.session.run(None, {self.session.get_inputs()[0].name: blob})[0]
+        try:
+            return self.session.run(None, {self.session.get_inputs()[0].name: blob})[0]
+        except Exception as failed:
+            raise self.refusal(failed) from None

@@ -116,7 +116,7 @@ class SamSegmenter:
         return 3 * heads * (weight.shape[1] * weight.shape[2]) ** 2 * weight.element_size()
 
     def predict(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """The subject that a prompt points at; for an empty prompt, the most salient one.
+        """The subject that a prompt points at; for an empty prompt, the most salient one that no negative point is on.
 
         Args:
             image: float [H,W,3] in 0..1, RGB.
@@ -137,7 +137,11 @@ class SamSegmenter:
             embedding = self.embedding(image, inner)
             if prompt.empty:
                 logits, scores = self.masks_at_grid(embedding, inner)
-                chosen = most_salient(self.without_padding(logits, inner), scores)
+                shown = self.without_padding(logits, inner)
+                free = are_free(shown, prompt.negative / (width, height))
+                if not free.any():
+                    return np.zeros((height, width), np.float32)
+                chosen = most_salient(shown, scores * free)
             else:
                 logits, scores = self.decode(embedding, *self.encode_prompt(prompt, image.shape[:2], inner))
                 logits, scores = logits[0], scores[0]
@@ -228,6 +232,12 @@ class SamSegmenter:
         side = self.network.image_encoder.img_size
         rows, columns = (max(1, round(length * logits.shape[-1] / side)) for length in inner)
         return logits[:, :rows, :columns]
+
+
+def are_free(logits: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+    """Which of the masks with logits [N,h,w] cover none of some places [P,2], x and y as shares of the image."""
+    columns, rows = torch.as_tensor(places * logits.shape[:0:-1], dtype=torch.int64, device=logits.device).unbind(1)
+    return (logits[:, rows, columns] <= 0).all(1)
 
 
 def most_salient(logits: torch.Tensor, scores: torch.Tensor) -> int:

@@ -537,6 +537,19 @@ def test_a_deeplab_checkpoint_finds_subjects_by_class_name(deeplab):
     )
 
 
+def test_a_class_name_that_the_segmenter_cannot_use_is_said():
+    box = {"image": scene(), "box": "20, 10, 40, 40"}
+    for segmenter, name in ((grabcut(), "dog"), (finds(SQUARE[0]), "dog")):
+        ran = run_node("PhDSegment", segmenter=segmenter, class_name=name, **box)
+        assert f"class_name is 'dog', but {segmenter.name} knows no classes" in ran.text[0]
+    assert run_node("PhDSegment", segmenter=grabcut(), class_name=" Auto ", **box).text == []
+
+
+def test_a_class_name_that_the_segmenter_knows_is_not_remarked_on(deeplab):
+    assert not any("class_name" in text for text in run_node(
+        "PhDSegment", image=scene(), segmenter=deeplab, class_name="dog").text)  # fmt: skip
+
+
 class Evil:
     def __reduce__(self):
         return os.mkdir, (os.environ["PHD_TEST_TRAP"],)

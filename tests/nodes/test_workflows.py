@@ -155,6 +155,18 @@ def is_queued(workflow):
     return asyncio.run(execution.validate_prompt("id", copy.deepcopy(workflow), None))[0]
 
 
+def test_the_prompt_on_the_page_about_the_api_has_every_required_input():
+    (text,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    kinds = nodes.NODE_CLASS_MAPPINGS
+    missing = {
+        f"{node['class_type']}.{name}"
+        for node in json.loads(text).values()
+        for name in kinds[node["class_type"]].INPUT_TYPES()["required"]
+        if name not in node["inputs"]
+    }
+    assert missing == set()
+
+
 @pytest.mark.parametrize("kind", EXPECTED_IDS)
 def test_a_prompt_without_a_required_input_is_not_run_in_part(kind):
     """An output node of ours would run without the image that was asked for, and that would be a success."""

@@ -197,6 +197,17 @@ def test_the_most_salient_mask_is_large_and_central_and_not_the_background():
     assert sam.most_salient(logits[[0, 1]], torch.ones(2)) == 1
 
 
+@pytest.mark.parametrize(
+    ("negative", "left"), [([], 10), ([(61, 64)], 30), ([(61, 64), (105, 105)], None)], ids=["none", "one", "on all"]
+)
+def test_negative_points_alone_rule_out_the_masks_that_they_are_on(segmenter, negative, left):
+    logits = logits_of((10, 10, 30, 30), (30, 30, 36, 40))
+    segmenter.masks_at_grid = lambda embedding, inner: (logits, torch.ones(len(logits)))
+    found = segmenter.predict(make_image(128, 128), Prompt(negative=points(*negative)))
+    columns = np.nonzero((found > 0.5).any(0))[0]
+    assert columns.min() == pytest.approx(left * SIDE / 40, abs=2) if left else len(columns) == 0
+
+
 def test_a_mask_with_a_low_score_is_less_salient():
     logits = logits_of(CENTER, (10, 10, 30, 30))
     assert sam.most_salient(logits, torch.tensor([0.2, 0.9])) == 1

@@ -52,6 +52,21 @@ def test_grabcut_finds_the_subject_at_a_point():
     assert overlap(grabcut(image, **points), truth) > 0.95
 
 
+@pytest.mark.parametrize("count", [3, 30, 300])
+@pytest.mark.parametrize("with_negative", [False, True])
+def test_many_points_find_the_subject_as_one_does(count, with_negative):
+    image, truth = scene()
+    rng = np.random.default_rng(0)
+
+    def points_in(mask):
+        rows, columns = np.nonzero(mask)
+        chosen = rng.integers(0, len(rows), count)
+        return np.stack([columns[chosen], rows[chosen]], 1)
+
+    negative = points_in(truth == 0) if with_negative else None
+    assert overlap(grabcut(image, positive=points_in(truth > 0), negative=negative), truth) > 0.98
+
+
 def test_a_negative_point_in_the_box_is_background():
     image, truth = scene()
     truth[:, 80:] = 0
@@ -287,6 +302,23 @@ def test_shares_are_taken_as_they_are_and_stretched(tmp_path):
     assert network.predict(halves(0.5, 0.575)).max() == pytest.approx(0.1965, abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 32, 48), (1, 32, 48, 1), (32, 48)])
+def test_a_mask_is_read_in_any_layout(tmp_path, shape):
+    network = SalientModel(written(tmp_path, onnx()))
+    network.run = lambda blob: (blob[0, 0] > 0).astype(np.float32).reshape(shape)
+    found = network.predict(halves(0.0, 1.0))
+    assert found[:, :40].max() == 0 and found[:, 50:].min() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 32, 48), (1, 4, 32, 48), (1, 3), (1, 0, 32, 48)])
+def test_an_output_that_is_not_one_mask_is_refused(tmp_path, shape):
+    """Of two classes the first is the background, which must not pass for the subject."""
+    network = SalientModel(written(tmp_path, onnx()))
+    network.run = lambda blob: np.zeros(shape, np.float32)
+    with pytest.raises(ValueError, match=r"net\.onnx gives an output of shape \(1, .*\); a mask is needed"):
+        network.predict(halves(0.0, 1.0))
+
+
 def test_a_network_that_opencv_cannot_run_asks_for_onnxruntime(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"net\.onnx: OpenCV cannot run this model .* install the package onnxruntime"):
@@ -384,6 +416,28 @@ def test_a_file_that_neither_can_run_is_named(tmp_path, monkeypatch):
         ValueError, match=r"net\.onnx: neither OpenCV nor onnxruntime can run this model \(no such layer"
     ):
         SalientModel(written(tmp_path, onnx(kind="NoSuchLayer")))
+
+
+def test_a_file_that_onnxruntime_refuses_as_it_runs_is_named(tmp_path, monkeypatch):
+    """Such as a network that takes images of whole numbers."""
+
+    class Session:
+        def __init__(self, path, providers):
+            pass
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name="x")]
+
+        def run(self, names, given):
+            raise RuntimeError("expected: (tensor(uint8))")
+
+    module = types.ModuleType("onnxruntime")
+    module.__spec__ = importlib.machinery.ModuleSpec("onnxruntime", None)
+    module.InferenceSession = Session
+    monkeypatch.setitem(sys.modules, "onnxruntime", module)
+    network = SalientModel(written(tmp_path, onnx(kind="NoSuchLayer")))
+    with pytest.raises(ValueError, match=r"net\.onnx: neither OpenCV nor onnxruntime can run this model \(expected"):
+        network.predict(halves(0.0, 1.0))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3000, 2)])
