@@ -17,7 +17,7 @@ from .masks import resize_mask
 from .relight import Light
 from .smoother import product
 from .steady_light import flicker, steadied
-from .stitch import ModelWindow, StitchOptions, light_on_subject
+from .stitch import ModelWindow, StitchOptions, light_on_subject, without_shifts
 from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
@@ -78,14 +78,14 @@ def read_frame(
     window = ModelWindow(layers, size, options.resampler, aligned.seen, given, READING_SIDE)
     if window.came_back(images):
         return Reading(NO_SHIFT, None if window.subject is None else replace(NOT_READ, variance=np.inf))
-    shift = window.color_shift(images[0], orders)
+    shifts = window.color_shifts(images, orders)
     if window.subject is None:
-        return Reading(shift)
-    images = [shift.apply(one, options.color_fix) for one in images]
-    light = light_on_subject(window, images, references, shift, options)
+        return Reading(shifts[0])
+    images = without_shifts(images, shifts, options.color_fix)
+    light = light_on_subject(window, images, references, shifts, options)
     assert light.change is not None  # it was just read
     share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject.slices]), PLACES, PLACES)
-    return Reading(shift, replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)
+    return Reading(shifts[0], replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)
 
 
 def sampled(change: np.ndarray) -> np.ndarray:
@@ -140,7 +140,10 @@ def with_steady_shift(readings: Sequence[Reading]) -> list[Reading]:
     variance = np.divide(1.0, pixels, out=np.full(len(pixels), np.inf), where=pixels > 0)
     steady = steadied(np.stack([reading.shift.values for reading in readings]), variance)
     came = [reading.light is None or reading.share is not None for reading in readings]
-    shifts = [ColorShift.from_values(own, int(count)) for own, count in zip(steady, pixels, strict=True)]
+    shifts = [
+        replace(ColorShift.from_values(own, int(count)), left=reading.shift.left)
+        for reading, own, count in zip(readings, steady, pixels, strict=True)
+    ]
     parts = zip(readings, shifts, came, strict=True)
     return [replace(reading, shift=shift) if back else reading for reading, shift, back in parts]
 

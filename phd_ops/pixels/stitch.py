@@ -283,6 +283,15 @@ class ModelWindow:
             return waiting(fit_again, sampled, self.composite, untouched, orders)
         return waiting(fit_color_shift, sampled, self.composite, untouched)
 
+    def color_shifts(self, images: Sequence[np.ndarray], orders: tuple[int, int] | None = None) -> list[ColorShift]:
+        """Of each seed's image: an edit model tints every one in its own way."""
+        return [self.color_shift(one, orders) for one in images]
+
+
+def without_shifts(images: Sequence[np.ndarray], shifts: Sequence[ColorShift], strength: float) -> list[np.ndarray]:
+    """Each image without its own color shift."""
+    return [shift.apply(image, strength) for image, shift in zip(images, shifts, strict=True)]
+
 
 def stitch(
     layers: Layers,
@@ -301,11 +310,11 @@ def stitch(
     window = ModelWindow(layers, Size.of(sampled[0]), options.resampler)
     if window.came_back(sampled):
         return unchanged(layers)
-    shift, light = window.color_shift(sampled[0]), None
-    results = [shift.apply(one, options.color_fix) for one in sampled]
+    shifts, light = window.color_shifts(sampled), None
+    results = without_shifts(sampled, shifts, options.color_fix)
     if window.subject is not None:
-        light = light_on_subject(window, results, references, shift, options)
-    return put_into_background(window, results, shift, light, options)
+        light = light_on_subject(window, results, references, shifts, options)
+    return put_into_background(window, results, shifts[0], light, options)
 
 
 def unchanged(layers: Layers) -> Stitched:
@@ -325,7 +334,7 @@ def put_into_background(
 
     Args:
         results: of the window's size. Of several seeds the first one is shown.
-        shift: that was removed from them.
+        shift: that was removed from the first one.
         light: on the subject, see `light_on_subject`; None without a subject.
     """
     layers, worked = window.layers, window.size
@@ -360,7 +369,7 @@ def light_on_subject(
     window: ModelWindow,
     results: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None,
-    shift: ColorShift,
+    shifts: Sequence[ColorShift],
     options: StitchOptions,
 ) -> Light:
     """The light on the subject, in the part of the window around it, see `ModelWindow.read_part`.
@@ -370,10 +379,10 @@ def light_on_subject(
     Args:
         results: without their color shift, of the window's size.
         references: as for `stitch`.
-        shift: what the results had; it is removed from the references too.
+        shifts: what the results had, one each; each is removed from its reference too.
     """
     if references is not None:
-        references = [resize(shift.apply(one, options.color_fix), window.size) for one in references]
+        references = [resize(one, window.size) for one in without_shifts(references, shifts, options.color_fix)]
     return read_light(
         window.reader,
         [window.read_part(one) for one in results],
