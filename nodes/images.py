@@ -66,8 +66,8 @@ def as_images(image: torch.Tensor, name: str) -> np.ndarray:
 
 
 def as_results(image: torch.Tensor, name: str) -> np.ndarray:
-    """An IMAGE that a model made, as float32 [B,H,W,3] in 0..1. Values of 0..255, -1..1 or the like are refused: most of
-    the image would be lost."""
+    """An IMAGE that a model made, as float32 [B,H,W,3] in 0..1. Values of 0..255, -1..1 or the like are refused: most
+    of the image would be lost."""
     given = as_given(image, name)[..., :3]
     images = in_range(given)
     if images is not given:
