@@ -87,9 +87,14 @@ def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
             levels=f"{left:.0f}",
         )
         return [Message(text, warning=True)]
+    messages = []
+    if shift.saturation != 1 and color_fix > 0:
+        factor = f"×{1 + color_fix * (shift.saturation - 1):.2f}"
+        text = sentence("The model changed the saturation of the whole scene, and {factor} undoes it.", factor=factor)
+        messages = [Message(text)]
     levels = 255 * color_fix * shift.largest
     if levels < LEAST_LEVELS:
-        return []
+        return messages
     if shift.field is not None:
         text = sentence(
             "Color shift removed: up to {levels} levels, more in some places than in others. Measured on {pixels} "
@@ -97,7 +102,7 @@ def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
             levels=f"{levels:.1f}",
             pixels=shift.pixels,
         )
-        return [Message(text)]
+        return [*messages, Message(text)]
     text = sentence(
         "Color shift removed: {gain}; {offset} levels (red, green, blue). Measured on {pixels} pixels that should "
         "not change.",
@@ -106,7 +111,7 @@ def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
         offset=", ".join(f"{round(255 * color_fix * float(value), 1) + 0:+.1f}" for value in shift.offset),
         pixels=shift.pixels,
     )
-    return [Message(text)]
+    return [*messages, Message(text)]
 
 
 def light_messages(report: dict[str, Any]) -> list[Message]:

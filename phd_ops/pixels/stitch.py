@@ -22,7 +22,7 @@ from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, quick_resize, resize
 from .surround import Surround, find_surround
 from .tiles import EMPTY, OPAQUE, SOFT, tiles
-from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
+from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift, fit_with_saturation
 
 # How far outside the mask a latent cell's change can reach, in pixels of the sampled image.
 VAE_REACH = 16
@@ -281,7 +281,9 @@ class ModelWindow:
             untouched = untouched * self.seen
         if orders is not None:
             return waiting(fit_again, sampled, self.composite, untouched, orders)
-        return waiting(fit_color_shift, sampled, self.composite, untouched)
+        # In a clip, a frame's saturation would have to be that of the others.
+        fit = fit_with_saturation if self.reading_side is None else fit_color_shift
+        return waiting(fit, sampled, self.composite, untouched)
 
     def color_shifts(self, images: Sequence[np.ndarray], orders: tuple[int, int] | None = None) -> list[ColorShift]:
         """Of each seed's image: an edit model tints every one in its own way."""

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands
+from .color import LUMA
 from .geometry import Size
 from .resample import reduce
 from .tone_field import MOST_CELLS, TERMS, Cells, ToneField, fit_field, median
@@ -27,6 +28,10 @@ INVISIBLE = 0.1 / 255
 # A model that makes a whole scene darker, brighter or paler shifts colors by more than a VAE. That is believed of a
 # gain up to MOST_GAIN, or its inverse, where errors are no larger than this share of the contrast (medians).
 MOST_GAIN, EXPLAINED = 2.5, 0.1
+# Where colors still differ by WORTH_SATURATION, so many other saturations between these are tried, and then some around
+# the best one. It must leave less than LEFT, and than this share of what is left without it.
+WORTH_SATURATION, SATURATIONS, TRIED, FINER = 0.5 / 255, (0.4, 3.0), 25, 9
+LEFT, LEFT_SHARE = 2.5 / 255, 0.75
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class ColorShift:
         field: what is added to gain and offset from place to place; None where the shift is constant.
         left: by how much the colors still differ once it is undone: the median over the cells of the channel that
             differs most (sRGB); 0 if there were too few.
+        saturation: how much farther from gray all colors become, before gain and offset.
     """
 
     gain: np.ndarray
@@ -46,11 +52,14 @@ class ColorShift:
     pixels: int
     field: ToneField | None = None
     left: float = 0.0
+    saturation: float = 1.0
 
     def apply(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
         """Removes the shift from an image [H,W,3], by a strength in 0..1."""
-        if strength == 0 or not (self.field or (self.gain != 1).any() or self.offset.any()):
+        if strength == 0 or not (self.field or (self.gain != 1).any() or self.offset.any() or self.saturation != 1):
             return image
+        if self.saturation != 1:
+            image = saturated(image, 1 + strength * (self.saturation - 1))
         shifted, share = np.empty_like(image), np.float32(strength)
         for rows in bands(*image.shape[:2]):
             gain, offset = self.in_rows(rows, Size.of(image))
@@ -105,6 +114,11 @@ class ColorShift:
 
 
 NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
+
+
+def saturated(image: np.ndarray, saturation: float) -> np.ndarray:
+    """An image [H,W,3] with all colors so much farther from the gray of their luma; its values may leave 0..1."""
+    return cv2.transform(image, saturation * np.eye(3) + (1 - saturation) * LUMA)
 
 
 def without_invisible(shift: ColorShift) -> ColorShift:
@@ -175,6 +189,36 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     if len(cells.u) < LEAST_CELLS:
         return measured(NO_SHIFT, every)
     return measured(constant_shift(cells), every)
+
+
+def fit_with_saturation(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
+    """`fit_color_shift`, where that leaves much with another saturation: edit models change it in the whole scene."""
+    plain = fit_color_shift(shifted, original, untouched)
+    if plain.left < WORTH_SATURATION:
+        return plain
+    sound = between(shifted, 0, 1) & between(original, 0, 1) & (untouched > 0)
+    saturation = find_saturation(cell_means(shifted, original, sound))
+    if saturation == 1:
+        return plain
+    found = fit_color_shift(saturated(shifted, saturation), original, untouched)
+    return replace(found, saturation=saturation) if found.left < plain.left else plain
+
+
+def find_saturation(cells: Cells) -> float:
+    """The one with which a gain and an offset for each channel leave least of the cells; 1 if that is hardly less."""
+    some = cells[:: math.ceil(len(cells.u) / MOST_CELLS)]
+
+    def left(saturation: float) -> float:
+        x = saturated(some.shifted[None], saturation)[0]
+        gain, offset, _ = robust_line(x, some.original, NOISE_TIE)
+        return float(np.median(np.abs(some.original - gain * x - offset).max(axis=1)))
+
+    tried = np.geomspace(*SATURATIONS, TRIED)
+    place = min(range(TRIED), key=lambda number: left(tried[number]))
+    # What goes on getting less beyond them has another cause.
+    if place in (0, TRIED - 1) or left(tried[place]) > min(LEFT, LEFT_SHARE * left(1)):
+        return 1.0
+    return min(np.geomspace(tried[place - 1], tried[place + 1], FINER).tolist(), key=left)
 
 
 def fit_again(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray, orders: tuple[int, int]) -> ColorShift:

@@ -89,6 +89,16 @@ def test_a_model_that_regrades_the_whole_scene_leaves_the_light_what_it_is(paste
     assert any(text.startswith("Color shift removed") for text in ran.text)
 
 
+@pytest.mark.parametrize("saturation", [0.6, 1.3])
+def test_a_model_that_changes_the_saturation_leaves_the_lights_color_what_it_is(pasted, saturation):
+    _, wanted = stitched(pasted, edited(pasted))
+    image = edited(pasted)
+    luma = (image * torch.tensor([0.2126, 0.7152, 0.0722])).sum(-1, keepdim=True)
+    ran, report = stitched(pasted, (luma + saturation * (image - luma)).clamp(0, 1))
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.04)
+    assert any(text.startswith("The model changed the saturation of the whole scene") for text in ran.text)
+
+
 @pytest.mark.parametrize("colors", ["gray", "red for blue", "a few tones"])
 def test_colors_that_no_shift_explains_give_a_warning(pasted, colors):
     image = edited(pasted)

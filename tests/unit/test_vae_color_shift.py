@@ -6,7 +6,15 @@ import pytest
 from image_support import GAIN, OFFSET, make_image, shifted
 
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
-from phd_ops.pixels.vae_color_shift import CELL, LEAST_CELLS, NO_SHIFT, ColorShift, fit_color_shift
+from phd_ops.pixels.vae_color_shift import (
+    CELL,
+    LEAST_CELLS,
+    NO_SHIFT,
+    ColorShift,
+    fit_color_shift,
+    fit_with_saturation,
+    saturated,
+)
 
 
 def residual_levels(shift, shifted_image, original):
@@ -145,6 +153,38 @@ def test_how_far_a_shift_leaves_the_colors_apart_is_known(made):
     }[made]
     left = fit_color_shift(np.ascontiguousarray(given), original, np.ones((256, 256), np.float32)).left * 255
     assert left < 0.1 if made == "shifted" else left > 6
+
+
+@pytest.mark.parametrize("noise", [0, 1 / 255])
+@pytest.mark.parametrize("saturation", [0.5, 0.8, 1.25])
+def test_another_saturation_is_brought_back_with_the_tint(saturation, noise):
+    original = shapes()
+    given = np.clip(shifted(saturated(original, saturation)), 0.001, 0.999)
+    noisy = (given + np.random.default_rng(1).normal(0, noise, given.shape)).astype(np.float32)
+    shift = fit_with_saturation(noisy, original, np.ones((256, 256), np.float32))
+    # A tint and a saturation do not quite commute.
+    assert shift.saturation == pytest.approx(1 / saturation, rel=0.07)
+    assert np.median(np.abs(shift.apply(given) - original)) * 255 < 1
+    # Half of it is half of it.
+    half = shift.apply(given, 0.5)
+    assert np.median(np.abs(half - (given + original) / 2)) * 255 < 3
+
+
+@pytest.mark.parametrize("made", ["shifted", "noisy", "growing", "darker", "gray"])
+def test_no_other_saturation_is_found_in_what_another_cause_explains(made):
+    original, rng = shapes(), np.random.default_rng(7)
+    across = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
+    given = {
+        "shifted": shifted(original),
+        "noisy": original + rng.normal(0, 0.03, original.shape),
+        "growing": original + across * np.float32([0.04, 0, -0.05]),
+        "darker": linear_to_srgb(srgb_to_linear(original) * np.float32(0.3)),
+        "gray": np.repeat(original.mean(-1, keepdims=True), 3, -1),
+    }[made].astype(np.float32)
+    everywhere = np.ones((256, 256), np.float32)
+    found, plain = (fit(given, original, everywhere) for fit in (fit_with_saturation, fit_color_shift))
+    assert found.saturation == 1
+    assert np.array_equal(found.apply(given), plain.apply(given))
 
 
 def test_of_a_flat_context_the_offset_is_read_and_the_gain_stays():
