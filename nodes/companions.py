@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from ..phd_ops.pixels.pasted_scenes import PasteCrop
 from ..phd_ops.sentence import sentence
 from .images import pixels
+from .shared_reference import taken_items
 from .ui import warn
 
 KEY = "phd"
@@ -38,6 +39,7 @@ class Companions:
         original, reference: the encoded composite and light reference, of the latent's shape when it was cut. None
             where they no longer fit, or where there is no reference.
         sampled_reference: the reference after harmonizing; None before, or where there was none to sample.
+        reference_items: the items that sampled_reference is of, if not of all, see `shared_items`.
         changed: latent cells that harmonizing changed, [B,h,w]; None before.
         vae: the VAE that encoded it.
     """
@@ -49,16 +51,21 @@ class Companions:
     original: torch.Tensor | None = None
     reference: torch.Tensor | None = None
     sampled_reference: torch.Tensor | None = None
+    reference_items: tuple[int, ...] | None = None
     changed: torch.Tensor | None = None
     vae: Any = None
 
     def taken(self, places: Sequence[int]) -> "Companions":
         """The companions of the scenes at these places of the batch, in this order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        shared = {}
+        if self.reference_items is not None and self.sampled_reference is not None:
+            del values["sampled_reference"]
+            items, rows = taken_items(self.reference_items, places)
+            shared = {"sampled_reference": self.sampled_reference[rows] if rows else None, "reference_items": items}
         batches = {name: value for name, value in values.items() if isinstance(value, torch.Tensor) and len(value) > 1}
-        return replace(
-            self, crop=self.crop.taken(places), **{name: batch[list(places)] for name, batch in batches.items()}
-        )
+        taken = {name: batch[list(places)] for name, batch in batches.items()}
+        return replace(self, crop=self.crop.taken(places), **taken, **shared)
 
 
 def latent_or(connected: dict | None, own: torch.Tensor | None) -> dict | None:

@@ -276,7 +276,9 @@ def with_paste(
         if "composite" in connected and "reference" not in connected:
             connected["reference"], left_out = references_for(paste, connected["composite"])
             messages = [Message(NO_REFERENCE)] if left_out else []
-        changed = replace(paste, **connected) if connected else paste
+        # Nothing is known of the exemplars of other references.
+        one_exemplar = paste.one_exemplar and given["reference"] is None
+        changed = replace(paste, **connected, one_exemplar=one_exemplar) if connected else paste
         return changed, {name: getattr(changed, name) for name in given}, messages
     for name in ("composite", "inpaint_mask", "harmonize_mask"):
         if given[name] is None:

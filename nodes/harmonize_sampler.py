@@ -13,12 +13,13 @@ from ..phd_ops.sentence import sentence
 from .checked import checked
 from .companions import Companions, companions_of, given_mask, latent_or, with_companions, without_companions
 from .identity_anchor import anchor_input
-from .latents import checked_like, checked_samples
+from .latents import checked_like, checked_places, checked_samples
 from .learned_module import has_module
 from .sample import Options, Prompts, sample_latents, with_samples
 from .sampled_seeds import SampledSeeds, with_seeds
 from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, sampler_sockets, schedule_inputs
-from .ui import HAS_UI, as_ui, gathered
+from .shared_reference import shared_items
+from .ui import HAS_UI, as_ui, gathered, tell
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
@@ -118,12 +119,11 @@ class PhDHarmonizeSampler(io.ComfyNode):
         num_seeds: int = Options.num_seeds,
         **widgets: Any,
     ) -> io.NodeOutput:
-        scene, sampled_before = checked_samples(model, latent, "latent"), None
+        scene, own_reference = checked_samples(model, latent, "latent"), reference_latent is None
         with gathered() as messages:
             held = companions_of(latent)
             if held is not None:
                 subject_matte = held.subject_matte if subject_matte is None else subject_matte
-                sampled_before = latent_or(None, held.sampled_reference) if reference_latent is None else None
                 reference_latent = latent_or(reference_latent, held.reference)
                 if held.original is not None and held.original.shape == scene.shape:
                     original_latent = latent_or(original_latent, held.original)
@@ -139,25 +139,41 @@ class PhDHarmonizeSampler(io.ComfyNode):
                 raise ValueError(
                     sentence("subject_only changes nothing but the subject: connect subject_matte, or switch it off.")
                 )
-            lacking = torch.zeros(len(scene), dtype=torch.bool)
+            lacking, items = torch.zeros(len(scene), dtype=torch.bool), None
             if reference_latent is not None:
                 lacking = without_reference(checked_like(model, reference_latent, scene, "reference_latent"), original)
             if lacking.all():
                 reference_latent = None
-            elif reference_latent is not None and sampled_before is not None:
+            elif reference_latent is not None and held is not None and own_reference:
                 # Of a latent that was harmonized before, the reference goes on from there as well.
-                reference_latent = sampled_before
+                reference_latent = {"samples": with_sampled(reference_latent["samples"], held)}
+                items = shared_items(held.crop.pasted, len(scene))
             mask = subject_matte if subject_only else given_mask(mask, latent, held, "harmonize_mask")
-            options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds)
+            options = Options(True, reference_latent, subject_matte, anchor_strength, anchor, num_seeds, items)
             runs = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets), options)
+            if len(runs) == 1 or runs[1].shape[1] == len(scene):
+                items = None
+            if items is not None:
+                text = sentence(
+                    "These are {frames} frames of a clip: the light reference is sampled in {count} of them and "
+                    "serves all.",
+                    frames=len(scene),
+                    count=len(items),
+                )
+                tell(text)
         if len(runs) > 1:
-            runs[1] = torch.where(append_dims(lacking, scene).to(runs[0].device), runs[0], runs[1])
-        harmonized, reference, changed = as_latents(latent, held, runs, original)
+            rows = slice(None) if items is None else list(items)
+            runs[1] = torch.where(append_dims(lacking[rows], scene).to(runs[0].device), runs[0][:, rows], runs[1])
+        harmonized, reference, changed = as_latents(latent, held, runs, original, items)
         return io.NodeOutput(harmonized, reference, changed, ui=as_ui(messages))
 
 
 def as_latents(
-    latent: dict, held: Companions | None, runs: list[torch.Tensor], original: torch.Tensor
+    latent: dict,
+    held: Companions | None,
+    runs: list[torch.Tensor],
+    original: torch.Tensor,
+    items: tuple[int, ...] | None,
 ) -> tuple[dict, dict, torch.Tensor]:
     """The harmonized latent with what it brings along, the reference's, and the cells that `changed_cells` finds.
 
@@ -165,18 +181,32 @@ def as_latents(
         held: the latent's companions.
         runs: see `sample_latents`.
         original: the composite's samples from before inpainting, [B,C,...].
+        items: those whose reference was sampled; None: all.
     """
     samples, *references = map(merge_seeds, runs)
     changed = changed_cells(original.to(samples), samples).cpu()
     harmonized = with_samples(latent, samples)
     if len(runs[0]) > 1:
-        seeds = SampledSeeds(samples, runs[0], runs[1] if references else None)
+        seeds = SampledSeeds(samples, runs[0], runs[1] if references else None, items)
         harmonized = with_seeds(harmonized, seeds)
     if held is not None:
         sampled_reference = references[0] if references else None
-        harmonized = with_companions(harmonized, replace(held, sampled_reference=sampled_reference, changed=changed))
+        sampled = {"sampled_reference": sampled_reference, "reference_items": items, "changed": changed}
+        harmonized = with_companions(harmonized, replace(held, **sampled))
     reference = with_samples(without_companions(latent), references[0]) if references else harmonized
+    if items is not None:
+        places = checked_places(latent, len(samples))
+        reference["batch_index"] = [places[item] for item in items]
     return harmonized, reference, changed
+
+
+def with_sampled(reference: torch.Tensor, held: Companions) -> torch.Tensor:
+    """The references [B,C,...] of a latent, as far as they were sampled before in that state."""
+    if held.sampled_reference is None or held.reference_items is None:
+        return reference if held.sampled_reference is None else held.sampled_reference
+    sampled = reference.clone()
+    sampled[list(held.reference_items)] = held.sampled_reference.to(sampled)
+    return sampled
 
 
 def without_reference(reference: torch.Tensor, original: torch.Tensor) -> torch.Tensor:

@@ -100,7 +100,8 @@ class PhDPasteBlend(io.ComfyNode):
         composite, reference, matte, inpaint, harmonize = map(torch.from_numpy, batch)
         first = torch.from_numpy(of_scenes["background"]) if paste is None else paste.background
         used = placements_used(jobs, placed)
-        pasted = PastedScenes(first, composite, reference, matte, inpaint, harmonize)
+        one_exemplar = len(of_subjects["subject"]) == len(of_subjects["subject_mask"]) == 1 and paste is None
+        pasted = PastedScenes(first, composite, reference, matte, inpaint, harmonize, one_exemplar)
         return io.NodeOutput(pasted, composite, used, matte, inpaint, reference, harmonize, ui=ui)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import comfy.sample
@@ -55,6 +56,7 @@ class Options:
         reference: a LATENT that is sampled beside the scene, with the same masks and the same noise.
         subject_matte, anchor_strength, anchor: hold the subject with an identity anchor; nothing without a mask.
         num_seeds: how many times the items are run.
+        reference_items: the items whose reference is sampled; None: all. All are, too, where items cannot be run apart.
     """
 
     harmonizes: bool = False
@@ -63,6 +65,7 @@ class Options:
     anchor_strength: float = 0.5
     anchor: str = RELIGHT
     num_seeds: int = 1
+    reference_items: tuple[int, ...] | None = None
 
     def check(self) -> None:
         check_choice("anchor", self.anchor, list(ANCHORS))
@@ -84,6 +87,7 @@ class SamplerRun:
         mask: on the latent grid, [N,1,...].
         subject: the share of each cell that an identity anchor holds, [N,1,...]; None: there is no anchor.
         places: the items' places in the batch that they were taken from.
+        reference_items: those whose reference is sampled; None: all.
     """
 
     model: Any
@@ -96,6 +100,7 @@ class SamplerRun:
     subject: torch.Tensor | None
     places: list[int]
     sigmas: torch.Tensor
+    reference_items: tuple[int, ...] | None = None
 
     def is_plain(self, mask: torch.Tensor | None) -> bool:
         """Whether ComfyUI's own sampler runs for items with this mask, see `runs_plain`."""
@@ -118,7 +123,7 @@ def sample_latents(
     options: Options = INPAINT,
 ) -> list[torch.Tensor]:
     """Runs one masked denoising loop as KSampler would. Returns new samples, and those of the reference if it differs,
-    each [seeds,B,C,...].
+    each [seeds,B,C,...]; of the reference, only the items that were sampled.
 
     Harmonizing without inner steps gives every second seed the opposite noise of the one before.
     """
@@ -138,9 +143,14 @@ def sample_latents(
         return [batch[None] for batch in batches]
     subject = held_subject(options, scene)
     run = SamplerRun(model, prompts, latent, widgets, options, scene, mask, subject, places, sigmas)
-    plain = [run.is_plain(item) for item in ([] if mask is None else mask.split(1))]
-    apart = len(set(plain)) > 1 and not holds_items(model, prompts.both, prompts.negative)
-    return sample_apart(run, batches, torch.tensor(plain)) if apart else sample_batches(run, batches)
+    plain = [run.is_plain(item) for item in (mask.split(1) if mask is not None else [None])]
+    held = holds_items(model, prompts.both, prompts.negative)
+    if len(set(plain)) > 1 and not held:
+        return sample_apart(run, batches, torch.tensor(plain))
+    if len(batches) > 1 and options.reference_items is not None and not held and not any(plain):
+        run = dataclasses.replace(run, reference_items=options.reference_items)
+        batches = [batches[0], batches[1][list(options.reference_items)]]
+    return sample_batches(run, batches)
 
 
 def without_step_cache(model: Any) -> Any:
@@ -198,10 +208,12 @@ class Part:
     """A batch that is run at once.
 
     Attributes:
+        items: the numbers of the scene's items that it holds, or the references of.
         seed: of ComfyUI's own samplers.
     """
 
     samples: torch.Tensor
+    items: list[int]
     positive: list
     noise: torch.Tensor
     sampler: comfy.samplers.KSAMPLER
@@ -218,7 +230,7 @@ def sample_apart(run: SamplerRun, batches: list[torch.Tensor], plain: torch.Tens
 
 
 def sample_batches(run: SamplerRun, batches: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Samples scene and reference with every seed. Returns their results, each [seeds,B,C,...]."""
+    """Samples scene and reference with every seed. Returns their results, each [seeds,B,C,...], as the batches are."""
     if not run.is_plain(run.mask):
         run = dataclasses.replace(run, model=without_step_cache(run.model))
     parts = parts_of(run, batches)
@@ -229,8 +241,8 @@ def sample_batches(run: SamplerRun, batches: list[torch.Tensor]) -> list[torch.T
     ]
     if run.options.num_seeds > 1:
         tell_calls(run, len(made))
-    by_seed = torch.cat(sampled).unflatten(0, (run.options.num_seeds, len(batches), len(run.scene)))
-    return list(by_seed.unbind(1))
+    sizes = [len(batch) for batch in batches]
+    return list(torch.cat(sampled).unflatten(0, (run.options.num_seeds, sum(sizes))).split(sizes, 1))
 
 
 def parts_of(run: SamplerRun, batches: list[torch.Tensor]) -> list[Part]:
@@ -245,13 +257,14 @@ def parts_of(run: SamplerRun, batches: list[torch.Tensor]) -> list[Part]:
         or run.is_plain(run.mask)
         or holds_items(run.model, prompts, run.prompts.negative)
     )
-    groups = batches if apart else [torch.cat(batches)]
-    copies = len(batches) // len(groups)
+    every = range(len(run.scene))
+    items = [list(every), list(every if run.reference_items is None else run.reference_items)][: len(batches)]
+    groups = list(zip(batches, items, strict=True)) if apart else [(torch.cat(batches), list(chain(*items)))]
     seeds = [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
     return [
-        Part(group, prompt, repeated(noise, copies), masked_sampler(run, seed, copies), seed)
+        Part(group, numbers, prompt, noise[numbers], masked_sampler(run, seed, numbers), seed)
         for seed, noise in zip(seeds, noise_of(run, seeds).split(len(run.scene)), strict=True)
-        for group, prompt in zip(groups, prompts, strict=False)
+        for (group, numbers), prompt in zip(groups, prompts, strict=False)
     ]
 
 
@@ -322,11 +335,12 @@ def item_seeds(run: SamplerRun, seed: int) -> list[int]:
     return [item_seed(seed, place) for place in run.places]
 
 
-def masked_sampler(run: SamplerRun, seed: int, copies: int) -> comfy.samplers.KSAMPLER:
-    """The SAMPLER of a part: the items with a seed, `copies` times."""
+def masked_sampler(run: SamplerRun, seed: int, items: list[int]) -> comfy.samplers.KSAMPLER:
+    """The SAMPLER of a part."""
     if run.widgets.method == PLAIN:
         return comfy.samplers.sampler_object(run.widgets.sampler_name)
-    return MaskedSampler(run.widgets.settings((*item_seeds(run, seed) * copies,), run.options.harmonizes))
+    seeds = item_seeds(run, seed)
+    return MaskedSampler(run.widgets.settings(tuple(seeds[item] for item in items), run.options.harmonizes))
 
 
 def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
@@ -337,9 +351,9 @@ def initial_noise(samples: torch.Tensor, seeds: list[int]) -> torch.Tensor:
 def sample_part(run: SamplerRun, part: Part, callback: Callable) -> torch.Tensor:
     """One run through ComfyUI."""
     samples = part.samples
-    mask = None if run.mask is None else repeated(run.mask, len(samples) // len(run.scene))
+    mask = None if run.mask is None else run.mask[part.items]
     sampled = comfy.sample.sample_custom(
-        held_model(run, samples),
+        held_model(run, part),
         part.noise,
         run.widgets.cfg,
         part.sampler,
@@ -366,11 +380,12 @@ def held_subject(options: Options, scene: torch.Tensor) -> torch.Tensor | None:
     return share.expand(len(scene), *share.shape[1:])
 
 
-def held_model(run: SamplerRun, samples: torch.Tensor) -> Any:
-    """The model, with an identity anchor at `samples` if the subject is to be held."""
+def held_model(run: SamplerRun, part: Part) -> Any:
+    """The model, with an identity anchor at the part's samples if the subject is to be held."""
     if run.subject is None:
         return run.model
-    return anchored_model(run.model, samples, run.subject, run.options.anchor_strength, run.options.anchor, fades=True)
+    subject, options = run.subject[part.items], run.options
+    return anchored_model(run.model, part.samples, subject, options.anchor_strength, options.anchor, fades=True)
 
 
 def with_samples(latent: dict, samples: torch.Tensor) -> dict:

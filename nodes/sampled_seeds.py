@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .shared_reference import taken_items
+
 KEY = "sampled_seeds"
 
 
@@ -17,11 +19,13 @@ class SampledSeeds:
     Attributes:
         samples: the LATENT's samples that were made of them, [B,C,...].
         scene, reference: the results, [seeds,B,C,...]; reference: None where none was sampled.
+        reference_items: the items that the reference is of, if not of all, see `shared_items`.
     """
 
     samples: torch.Tensor
     scene: torch.Tensor
     reference: torch.Tensor | None
+    reference_items: tuple[int, ...] | None = None
 
 
 def with_seeds(latent: dict, seeds: SampledSeeds) -> dict:
@@ -43,5 +47,8 @@ def seeds_of(latent: dict) -> SampledSeeds | None:
         if place is None:
             return None
         places.append(place)
-    reference = None if seeds.reference is None else seeds.reference[:, places]
-    return SampledSeeds(samples, seeds.scene[:, places], reference)
+    reference, items, rows = seeds.reference, seeds.reference_items, places
+    if items is not None:
+        items, rows = taken_items(items, places)
+    reference = None if reference is None or not rows else reference[:, rows]
+    return SampledSeeds(samples, seeds.scene[:, places], reference, items)

@@ -16,7 +16,7 @@ from ..phd_ops.pixels.stitch import StitchOptions
 from ..phd_ops.sentence import sentence
 from .checked import checked
 from .images import as_given, as_images, as_masks, in_range, item, named_mask, pixels
-from .stitch_batch import Batch, by_seed, check_masks, check_scene
+from .stitch_batch import Batch, by_seed, check_masks, check_scene, with_shared_references
 from .stitch_finish import finish_with_margins
 from .stitch_inputs import StitchGiven, read_sockets, stitch_sockets
 from .ui import HAS_UI, Message, outlined, preview, show, stored_for_page
@@ -202,8 +202,12 @@ class PhDStitch(io.ComfyNode):
         if new is not None:
             # Of a video, the sampler knows the latent frames that changed.
             new = on_video_images(named_mask(new, "changed"), len(runs[0])).numpy()
-        batch = Batch(given, scenes, composites, runs, references, mattes, masks, new, crop, read.may_have_moved)
+        batch = Batch(
+            given, scenes, composites, runs, references, mattes, masks, new, crop, read.may_have_moved,
+            read.reference_items,
+        )  # fmt: skip
         check_scene(Size.of(scenes[0]), Size.of(composites[0]), crop)
+        batch = with_shared_references(batch)
         check_masks(batch)
         done = finish_with_margins(batch, options)
         previews = (outlined(array) for pair in zip(done.images, done.masks, strict=True) for array in pair)

@@ -16,7 +16,7 @@ from ..phd_ops.pixels.masks import resize_mask
 from ..phd_ops.pixels.register import MATCHED, SUBJECT_ONLY, Registration
 from ..phd_ops.pixels.resample import resize
 from ..phd_ops.pixels.resizings import GRIDS, is_stretched
-from ..phd_ops.pixels.shots import Look
+from ..phd_ops.pixels.shots import LEAST_FRAMES, Look, reference_frames
 from ..phd_ops.pixels.stitch import fades_in_window, narrow_change
 from ..phd_ops.sentence import sentence
 from .images import as_results, common_batch, item, pixels
@@ -34,6 +34,7 @@ class Batch:
         given: the scenes as they came, [B,H,W,3]; their values may lie outside 0..1.
         scenes, composites: [B,H,W,3].
         runs, references: for each seed, what the model made of the composites and of the references: [B,h,w,3].
+        reference_items: the images whose references these are, see `shared_items`; None: of all, or one serves all.
         mattes, harmonize_masks: [B,H,W].
         changed: [B,h,w], of any size.
         crop: the window that was sampled; None for the whole scene.
@@ -50,12 +51,14 @@ class Batch:
     changed: np.ndarray | None
     crop: CropWindow | None
     may_have_moved: bool
+    reference_items: tuple[int, ...] | None = None
 
     @cached_property
     def count(self) -> int:
         batches = {"background": self.scenes, "composite": self.composites, "sampled": self.runs[0]}
         batches |= {"subject_matte": self.mattes, "harmonize_mask": self.harmonize_masks}
-        batches |= {} if self.references is None else {"sampled_reference": self.references[0]}
+        if self.references is not None and self.reference_items is None:
+            batches |= {"sampled_reference": self.references[0]}
         batches |= {} if self.changed is None else {"changed": self.changed}
         batches |= {"crop": self.crop.boxes} if self.crop and self.crop.boxes else {}
         return common_batch(**batches)
@@ -117,9 +120,10 @@ class Batch:
     def sampled_references(self, index: int, aligned: Aligned) -> tuple[list[np.ndarray] | None, list[Message]]:
         """What the model made of the reference of composite `index`, for each seed that is taken; None where that tells
         nothing."""
-        if self.references is None:
+        if self.references is None or (self.reference_items is not None and index not in self.reference_items):
             return None, []
-        references = [item(run, index) for run in self.references]
+        place = index if self.reference_items is None else self.reference_items.index(index)
+        references = [item(run, place) for run in self.references]
         check_sampled("sampled_reference", Size.of(references[0]), Size.of(self.scenes[0]), self.crop)
         if self.crop is not None:
             references = [mirror_margin(one, self.crop.target) for one in references]
@@ -142,6 +146,17 @@ class Batch:
         whole = self.cropped(index, self.crop).copy()
         whole[part.slices] = sampled
         return whole
+
+
+def with_shared_references(batch: Batch) -> Batch:
+    """The batch, where images of references are as many as Harmonize Sampler samples of a clip: each of its own."""
+    if batch.references is None or batch.reference_items is not None:
+        return batch
+    own, scenes = len(batch.references[0]), replace(batch, references=None)
+    if own in (1, scenes.count) or scenes.count < LEAST_FRAMES:
+        return batch
+    items = reference_frames(list(each(scenes.look, range(scenes.count))))
+    return replace(batch, reference_items=tuple(items)) if len(items) == own else batch
 
 
 def mirror_margin(reference: np.ndarray, target: Size) -> np.ndarray:

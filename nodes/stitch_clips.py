@@ -7,7 +7,7 @@ from typing import Any
 import comfy.utils
 
 from ..phd_ops.interrupt import each
-from ..phd_ops.pixels.clip_light import Reading, flicker_of, read_frame, steady_readings
+from ..phd_ops.pixels.clip_light import Reading, flicker_of, read_frame, steady_readings, with_shared_reference
 from ..phd_ops.pixels.register import Registration
 from ..phd_ops.pixels.shots import LEAST_FRAMES, find_clips
 from ..phd_ops.pixels.stitch import StitchOptions
@@ -65,7 +65,7 @@ def read_clips(batch: Batch, options: StitchOptions) -> Clips:
         found = read_shot(batch, shot, options)
         read = [reading for reading, _ in found]
         clips.registrations.update((index, lay) for index, (_, lay) in zip(shot, found, strict=True))
-        steady = steady_readings(read)
+        steady = steady_readings(with_shared_reference(read, options.strength))
         clips.readings.update(zip(shot, steady, strict=True))
         clips.flickers.update(dict.fromkeys(shot, Flicker(shot, flicker_of(read), flicker_of(steady))))
     return clips

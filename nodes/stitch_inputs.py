@@ -75,6 +75,8 @@ class StitchGiven:
         background, composite: IMAGEs of the whole scenes.
         subject_matte, harmonize_mask: MASKs of the whole scenes.
         sampled, sampled_reference: IMAGEs, of the window if there is a crop.
+        reference_items: the scenes that sampled_reference is of, where the latent brings those of some, see
+            `shared_items`.
         changed: a MASK of the same.
         crop: None for the whole scene.
         num_seeds: how many runs of the scenes the sampled images are: first all scenes of one, then of the next.
@@ -93,6 +95,7 @@ class StitchGiven:
     num_seeds: int
     may_have_moved: bool
     own: frozenset[str]
+    reference_items: tuple[int, ...] | None = None
 
 
 def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
@@ -103,7 +106,7 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     if paste is not None:
         check_socket("paste", paste, PastedScenes, sentence("the paste of Paste & Blend"))
     sampled: dict[str, Any] = {name: sockets.get(name) for name in SAMPLED_PARTS}
-    may_have_moved = sampled["sampled"] is not None
+    may_have_moved, reference_items = sampled["sampled"] is not None, None
     if sockets.get("vae") is not None:
         check_socket("vae", sockets["vae"], comfy.sd.VAE, sentence("a VAE"))
     if latent is not None:
@@ -119,13 +122,17 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
         seeds = seeds_of(latent) if sampled["sampled"] is sampled["sampled_reference"] is None else None
         if seeds is not None:
             num_seeds = len(seeds.scene)
+        bringing = held if seeds is None else seeds
+        if bringing is not None and sampled["sampled_reference"] is None:
+            reference_items = bringing.reference_items
         own = decoded(latent, held, seeds, vae, {name for name in SAMPLED_PARTS if sampled[name] is None})
         sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
     if sampled["sampled"] is None:
         raise ValueError(sentence("sampled is not connected: connect latent and vae, or an image to sampled."))
     scene = scene_parts(sockets, crop, paste)
     own = frozenset(name for name in SCENE_PARTS if sockets.get(name) is None)
-    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds, may_have_moved=may_have_moved, own=own)
+    return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds, may_have_moved=may_have_moved, own=own,
+                       reference_items=reference_items)  # fmt: skip
 
 
 def decoded(

@@ -12,10 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.subject_scores import on_subject
 from benchmarks.common.table import Section
 from benchmarks.quality.plan import Plan
-from benchmarks.quality.scenes import Chunk, Model, scene, stratum_of
+from benchmarks.quality.scenes import Chunk, scene, stratum_of
 from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import Result, gathered, without_nan
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
@@ -70,7 +71,7 @@ def shifted(given: Scene, shift: tuple[int, int]) -> Scene:
     return replace(given, **{name: moved(getattr(given, name), shift) for name in names})
 
 
-def figures_of(run: Callable[[Chunk, int], np.ndarray], given: list[Scene], model: Model) -> list[dict[str, float]]:
+def figures_of(run: Callable[[Chunk, int], np.ndarray], given: list[Scene], model: DemoModel) -> list[dict[str, float]]:
     """FIGURES of a method for each scene."""
     given = [without_light(one) for one in given]
 
@@ -108,7 +109,7 @@ def rms(values: np.ndarray) -> float:
 def measure(plan: Plan, weights: str, methods: Iterable[Any]) -> list[Result]:
     """Measures what is missing of these methods (`methods.Method`), all scenes of each at once."""
     store, numbers = Store(plan.folder / "consistency_scenes.csv", FIGURES), plan.numbers[:SCENES]
-    model, given = Model(), [scene(number, plan.split) for number in numbers]
+    model, given = DemoModel(), [scene(number, plan.split) for number in numbers]
     results = []
     for method in methods:
         run = MethodRun(weights, plan.split, method.name, LEVEL if method.calls else 0, method.settings, 0)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.subject_scores import score
 from benchmarks.quality import trained_rivals
 from benchmarks.quality.methods import Method, methods
 from benchmarks.quality.plan import Plan
-from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
+from benchmarks.quality.scenes import CHUNK, Chunk, scene, stratum_of
 from benchmarks.quality.sheet import SHOWN, image_file, write
 from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import Result, gathered
@@ -18,7 +19,7 @@ from benchmarks.quality.table import Result, gathered
 
 def measure(plan: Plan, store: Store, weights: str) -> dict[int, list[Result]]:
     """Measures what is missing; returns the results by level (0: methods without a model)."""
-    model, scenes = Model(), functools.cache(lambda number: scene(number, plan.split))
+    model, scenes = DemoModel(), functools.cache(lambda number: scene(number, plan.split))
     chunks = functools.lru_cache(1)(lambda numbers: Chunk([scenes(number) for number in numbers], model))
     results, by_level = {}, methods(plan.levels)
     by_level[0] += trained_rivals.methods(store, plan.split, plan.numbers, weights)

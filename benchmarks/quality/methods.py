@@ -15,8 +15,9 @@ import torch
 
 from benchmarks.common import rival_loops
 from benchmarks.common.comfyui import call, widget_defaults
+from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.rival_blends import feathered, ring_matched, scene_matched, seamless
-from benchmarks.quality.scenes import Chunk, Model
+from benchmarks.quality.scenes import Chunk
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.relight import DARK
 
@@ -155,8 +156,8 @@ def at_node_defaults() -> list[Method]:
 
 
 @functools.cache
-def noise_model() -> Model:
-    return Model("noise")
+def noise_model() -> DemoModel:
+    return DemoModel("noise")
 
 
 def noise_predicting(**settings) -> Callable[[Chunk, int], np.ndarray]:

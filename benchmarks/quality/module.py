@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from benchmarks.common.comfyui import call
+from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, exit_status, shortened, show
 from benchmarks.quality.methods import WITH_REFERENCE, Method, harmonized, stitched, with_reference
 from benchmarks.quality.plan import Plan
-from benchmarks.quality.scenes import CHUNK, Chunk, Model, scene, stratum_of
+from benchmarks.quality.scenes import CHUNK, Chunk, scene, stratum_of
 from benchmarks.quality.store import weights_hash
 from devtools.paths import DEMO_WEIGHTS
 
@@ -85,7 +86,7 @@ def methods() -> list[Method]:
 
 def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int], list[dict]]:
     """The scores of all scenes of their own color, by row, prompt and calls; the paste is ("paste", "right", 0)."""
-    model, (module,) = Model(), call("PhDLoadModule", module="demo model's")
+    model, (module,) = DemoModel(), call("PhDLoadModule", module="demo model's")
     found: dict[tuple[str, str, int], list[dict]] = {}
     numbers = [number for number in plan.numbers if stratum_of(number) != "same color"]
     for start in range(0, len(numbers), CHUNK):

@@ -15,12 +15,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common.comfyui import call
+from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.drawing import BACK, words
 from benchmarks.quality import module
 from benchmarks.quality.methods import WITH_REFERENCE, with_reference
 from benchmarks.quality.photographs import segmenter
 from benchmarks.quality.plan import MAIN_LEVEL
-from benchmarks.quality.scenes import Chunk, Model
+from benchmarks.quality.scenes import Chunk
 from devtools import package_images as images
 from phd_ops.pixels.geometry import Placement, Size, bounding_box
 from phd_ops.pixels.paste import Subject, paste, warp_exemplar
@@ -98,7 +99,7 @@ def cases() -> list[Case]:
 
 def save(file: Path) -> Path:
     """Runs the module with 4 calls and sampling without it at the main level, and writes the sheet."""
-    chunk, (loaded,) = Chunk(cases(), Model()), call("PhDLoadModule", module="demo model's")
+    chunk, (loaded,) = Chunk(cases(), DemoModel()), call("PhDLoadModule", module="demo model's")
     shown = {"paste": chunk.composites}
     for known in (False, True):
         shown |= module.ran(chunk, loaded, "right", module.MAIN_CALLS, known)

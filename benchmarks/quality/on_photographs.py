@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from benchmarks.common.bootstrap import ratio_interval
+from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.drawing import BACK, words
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, shortened, show
@@ -34,7 +35,7 @@ from benchmarks.quality.photographs import (
     relit_stratum,
 )
 from benchmarks.quality.plan import MAIN_LEVEL, RESULTS, Plan
-from benchmarks.quality.scenes import CHUNK, Chunk, Model
+from benchmarks.quality.scenes import CHUNK, Chunk
 from benchmarks.quality.sheet import write
 from benchmarks.quality.store import MethodRun, Store
 from benchmarks.quality.table import UNITS, Result, gathered, line_of_units, worse
@@ -78,7 +79,7 @@ def methods(store: Store, composites: Composites, weights: str) -> list[Method]:
 
 
 def measure_method(
-    store: Store, composites: Composites, run: MethodRun, method: Method, folder: Path, model: Model
+    store: Store, composites: Composites, run: MethodRun, method: Method, folder: Path, model: DemoModel
 ) -> None:
     """Runs a method on the missing cases, and stores each chunk's rows."""
     cases = composites.cases()
@@ -181,11 +182,11 @@ def measured(plan: Plan, weights: str) -> dict[str, dict] | None:
     except FileNotFoundError as error:
         print(f"{error} The photographs are left out.", file=sys.stderr)
         return None
-    store, model = Store(plan.folder / "photograph_scenes.csv"), Model()
+    store, model = Store(plan.folder / "photograph_scenes.csv"), DemoModel()
     return {composites.split: measured_on(composites, plan, weights, store, model) for composites in (RECOLORED, RELIT)}
 
 
-def measured_on(composites: Composites, plan: Plan, weights: str, store: Store, model: Model) -> dict:
+def measured_on(composites: Composites, plan: Plan, weights: str, store: Store, model: DemoModel) -> dict:
     results = []
     for method in methods(store, composites, weights):
         run = MethodRun(weights, composites.split, method.name, MAIN_LEVEL if method.calls else 0, method.settings, 0)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from benchmarks.common.comfyui import call
+from benchmarks.common.demo_model import DemoModel
 from relit_scenes.descriptions import STRATA
 from relit_scenes.draw import draw_scene
 from relit_scenes.render import Scene, render_scene
@@ -26,31 +26,12 @@ def scene(number: int, split: str, side: int = SIDE) -> Scene:
     return render_scene(draw_scene(number, split, stratum_of(number)), side)
 
 
-class Model:
-    """The demo model's MODEL, CLIP and VAE; prediction: "flow" or "noise"."""
-
-    def __init__(self, prediction: str = "flow"):
-        self.model, self.clip, self.vae, _ = call("PhDLoadDemoModel", prediction=prediction)
-
-    def conditioning(self, prompts: list[str]) -> list:
-        """A CONDITIONING with one prompt for each item of a batch."""
-        encoded = [call("CLIPTextEncode", clip=self.clip, text=prompt)[0][0][0] for prompt in prompts]
-        return [[torch.cat(encoded), {}]]
-
-    def encoded(self, images: np.ndarray) -> dict:
-        return call("VAEEncode", pixels=torch.from_numpy(images), vae=self.vae)[0]
-
-    def decoded(self, latent: dict) -> np.ndarray:
-        """float32 [N,S,S,3] in 0..1."""
-        return call("VAEDecode", samples=latent, vae=self.vae)[0].float().clamp(0, 1).numpy()
-
-
 @dataclass(frozen=True)
 class Chunk:
     """Some scenes, and the inputs of every method. Images are [N,S,S,3], masks [N,S,S]."""
 
     scenes: list[Scene]
-    model: Model
+    model: DemoModel
 
     def __len__(self) -> int:
         return len(self.scenes)

@@ -32,6 +32,8 @@ class Frame:
         background, composite, matte, change: what Stitch is given.
         sampled: what the model made of the composite.
         truth: the subject in the scene's light.
+        reference: the exemplar, moved so that its subject lies on the composite's.
+        prompts: of the scene, and of the exemplar.
         log_ratio: the logarithm of the gain that relights the composite's subject.
         at: (x, y) of the frame in the scene.
     """
@@ -42,6 +44,8 @@ class Frame:
     change: np.ndarray
     sampled: np.ndarray
     truth: np.ndarray
+    reference: np.ndarray
+    prompts: tuple[str, str]
     log_ratio: np.ndarray
     at: tuple[int, int]
 
@@ -65,10 +69,11 @@ def frames_of(seed: int, frames: int, side: int, lamp: float = 0.0) -> Iterator[
 
 
 def frame(scene: Scene, seen: Box, rng: np.random.Generator) -> Frame:
-    parts = (scene.background, scene.composite, scene.matte, scene.harmonize_mask, scene.truth)
-    background, composite, matte, change, truth = (np.ascontiguousarray(part[seen.slices]) for part in parts)
-    log_ratio = np.log(np.maximum(scene.ratio[seen.slices], 1e-3))
-    return Frame(background, composite, matte, change, painted(truth, rng), truth, log_ratio, (seen.x, seen.y))
+    parts = (scene.background, scene.composite, scene.matte, scene.harmonize_mask, scene.truth, scene.reference)
+    background, composite, matte, change, truth, reference = (np.ascontiguousarray(p[seen.slices]) for p in parts)
+    log_ratio, at = np.log(np.maximum(scene.ratio[seen.slices], 1e-3)), (seen.x, seen.y)
+    sampled, prompts = painted(truth, rng), (scene.prompt, scene.exemplar_prompt)
+    return Frame(background, composite, matte, change, sampled, truth, reference, prompts, log_ratio, at)
 
 
 def painted(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:

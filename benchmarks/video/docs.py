@@ -4,12 +4,14 @@ from benchmarks.common.docs import stored
 from benchmarks.common.markdown import markdown, results, short
 
 WAYS = {"alone": "each frame by itself", "steady": "steady over the shot"}
+WITH_REFERENCE = {"none": "not at all", "each": "in each of 24 frames", "shared": "in five of them"}
 
 
 def tables() -> dict[str, str]:
     figures = stored("video")
     return {
         "bench video, light": light(figures),
+        "bench video, reference": reference(figures),
         "bench video, parts": parts(figures),
         "bench video, speed": speed(figures),
     }
@@ -28,6 +30,14 @@ def light(figures: dict) -> str:
         flicker, error, lamp = (short(figures[f"{name}_{way}"], 4) for name in ("flicker", "light_error", "lamp_error"))
         rows.append([label, flicker, error, f"{figures[f'image_error_{way}']:.2e}", lamp])
     return markdown(columns, rows)
+
+
+def reference(figures: dict) -> str:
+    rows = []
+    for way, label in WITH_REFERENCE.items():
+        light, image = (figures[f"reference_{name}_error_{way}"] for name in ("light", "image"))
+        rows.append([label, short(light, 3), f"{image:.2e}"])
+    return markdown(("the light reference is sampled", "error of the log gain", "squared error on the subject"), rows)
 
 
 def parts(figures: dict) -> str:

@@ -13,7 +13,7 @@ from benchmarks.common import docs as page
 from benchmarks.common import table
 from benchmarks.common.comfyui import start_comfyui, temporary_folders
 from benchmarks.common.table import exit_status, rounded, show
-from benchmarks.video import path, plots, speed, steady
+from benchmarks.video import path, plots, shared_reference, speed, steady
 from devtools.paths import OUTPUT
 from phd_ops.pixels.geometry import Size
 
@@ -28,6 +28,7 @@ WANTED = {
     "light_error_ratio": ("<=", 1),
     "image_error_ratio": ("<=", 1),
     "lamp_error_ratio": ("<=", 1),
+    "shared_reference_light_error_ratio": ("<=", 1.1),
     "cut_frames": ("==", 0),
     "parts_flicker_ratio": ("<=", 0.25),
     "parts_outside_equal": ("==", True),
@@ -71,6 +72,7 @@ def whole():
     yield speed.measure_memory(Size(480, 272), counts=(16, 256), large=8192)
     yield steady.measure_flicker(clips=8, frames=24, side=256)
     yield steady.measure_lamp(clips=4, frames=24, side=256)
+    yield shared_reference.measure_shared_reference(clips=8, frames=24, side=128)
     yield steady.measure_cut(frames=8, side=256)
     yield steady.measure_parts(clips=2, frames=48, side=256, chunk=24)
     yield path.measure_path()
@@ -81,6 +83,7 @@ def quick():
     yield speed.measure_still(Size(320, 240), subject=80, side=64, repeats=1)
     yield steady.measure_flicker(clips=2, frames=10, side=128)
     yield steady.measure_lamp(clips=2, frames=12, side=128)
+    yield shared_reference.measure_shared_reference(clips=1, frames=6, side=128)
     yield steady.measure_cut(frames=5, side=96)
     yield steady.measure_parts(clips=1, frames=18, side=96, chunk=12)
     yield path.measure_path(frames=13)

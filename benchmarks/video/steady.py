@@ -1,6 +1,6 @@
 """How much the light on a subject flickers, read from each frame by itself and made steady; and what a cut costs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from benchmarks.common.table import Section
 from benchmarks.video.clips import Frame, frames_of
 from phd_batch.clip_parts import Join, parts
 from phd_ops.pixels.align import Aligned
-from phd_ops.pixels.clip_light import Reading, read_frame, steady_readings
+from phd_ops.pixels.clip_light import Reading, read_frame, steady_readings, with_shared_reference
 from phd_ops.pixels.finish import finish
 from phd_ops.pixels.geometry import Box, Size, bounding_box
 from phd_ops.pixels.layers import Layers
@@ -62,13 +62,24 @@ def layers_of(frame: Frame) -> Layers:
     return Layers(frame.background, frame.composite, frame.matte, frame.change, *fades)
 
 
-def readings_of(frames: Sequence[Frame]) -> list[Reading]:
-    """What the frames tell, shared over each shot as Stitch shares it."""
-    looks = [Look.of(frame.background, frame.composite, frame.matte) for frame in frames]
-    read = [read_frame(layers_of(frame), aligned(frame), None, PLAIN_STITCH) for frame in frames]
-    for shot in find_clips(looks):
-        read[shot.start : shot.stop] = steady_readings(read[shot.start : shot.stop])
+def readings_of(frames: Sequence[Frame], references: Mapping[int, np.ndarray] | None = None) -> list[Reading]:
+    """What the frames tell, shared over each shot as Stitch shares it.
+
+    references: what the model made of the light references of some frames, by their numbers.
+    """
+    given = {number: [reference] for number, reference in (references or {}).items()}
+    read = [
+        read_frame(layers_of(frame), aligned(frame), given.get(number), PLAIN_STITCH)
+        for number, frame in enumerate(frames)
+    ]
+    for shot in find_clips(looks_of(frames)):
+        own = with_shared_reference(read[shot.start : shot.stop])
+        read[shot.start : shot.stop] = steady_readings(own)
     return read
+
+
+def looks_of(frames: Sequence[Frame]) -> list[Look]:
+    return [Look.of(frame.background, frame.composite, frame.matte) for frame in frames]
 
 
 def aligned(frame: Frame) -> Aligned:

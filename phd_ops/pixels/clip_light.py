@@ -14,7 +14,7 @@ from .align import Aligned
 from .geometry import Size
 from .layers import Layers
 from .masks import resize_mask
-from .relight import Light
+from .relight import Estimate, Estimates, Light, shrink
 from .smoother import product
 from .steady_light import flicker, steadied
 from .stitch import ModelWindow, StitchOptions, light_on_subject, without_shifts
@@ -37,12 +37,14 @@ class Reading:
         shift: its color shift.
         light: on the subject, without its images; None where there is no subject.
         lattice: the logarithm of the gain, [PLACES,PLACES,3].
+        estimates: what that was fused from, in the same lattice.
         share: how much of the subject is at each place, [PLACES,PLACES].
     """
 
     shift: ColorShift
     light: Light | None = None
     lattice: np.ndarray | None = None
+    estimates: Estimates | None = None
     share: np.ndarray | None = None
 
     def light_in(self, window: ModelWindow) -> Light | None:
@@ -83,9 +85,10 @@ def read_frame(
         return Reading(shifts[0])
     images = without_shifts(images, shifts, options.color_fix)
     light = light_on_subject(window, images, references, shifts, options)
-    assert light.change is not None  # it was just read
+    assert light.change is not None and light.estimates is not None  # it was just read
     share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject.slices]), PLACES, PLACES)
-    return Reading(shifts[0], replace(light, gain=NOT_READ.gain, change=None), sampled(light.change), share)
+    kept = replace(light, gain=NOT_READ.gain, change=None, estimates=None)
+    return Reading(shifts[0], kept, sampled(light.change), sampled_estimates(light.estimates), share)
 
 
 def sampled(change: np.ndarray) -> np.ndarray:
@@ -94,6 +97,16 @@ def sampled(change: np.ndarray) -> np.ndarray:
     (top, down), (left, right) = (lattice_places(length) for length in (height, width))
     rows = change[top] + down[:, None, None] * (change[np.minimum(top + 1, height - 1)] - change[top])
     return rows[:, left] + right[:, None] * (rows[:, np.minimum(left + 1, width - 1)] - rows[:, left])
+
+
+def sampled_estimates(estimates: Estimates) -> Estimates:
+    """Estimates of a smooth field in the lattice."""
+    result, difference = estimates.result, estimates.difference
+    return replace(
+        estimates,
+        result=replace(result, change=sampled(result.change)),
+        difference=None if difference is None else replace(difference, change=sampled(difference.change)),
+    )
 
 
 def lattice_places(length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,16 +133,59 @@ def steady_readings(readings: Sequence[Reading]) -> list[Reading]:
     return with_steady_light(with_steady_shift(readings))
 
 
-def with_steady_light(readings: Sequence[Reading]) -> list[Reading]:
-    variance = np.array([np.inf if r.lattice is None or r.light is None else r.light.variance for r in readings])
-    if not np.isfinite(variance).any():
+def with_shared_reference(readings: Sequence[Reading], strength: float = 1.0) -> list[Reading]:
+    """The readings of the frames of one shot, of which the light reference was sampled in some frames alone.
+
+    The noise of a frame is in its result S as in its reference's, and cancels in their difference D. It is not in s
+    either, which is S steadied over time. What s has and D has not is what the model assumes about the subject, which
+    is the same in all frames. So D - s of the frames with a reference gives each frame the difference s + (D - s), and
+    its result is s.
+
+    Args:
+        strength: see `read_light`.
+    """
+    found = [reading.estimates for reading in readings]
+    differences = {n: one.difference for n, one in enumerate(found) if one is not None and one.difference is not None}
+    if not differences or not any(one is not None and one.difference is None for one in found):
         return list(readings)
+    steady = steady_lattices(readings, [None if one is None else one.result for one in found])
+    apart = np.median([one.change - steady[frame] for frame, one in differences.items()], axis=0)
+    variance = float(np.mean([one.variance for one in differences.values()]))
+    flat = any(one is not None and one.flat for one in found)
+    shared = []
+    for reading, own, result in zip(readings, found, steady, strict=True):
+        if own is not None:
+            given = Estimates(replace(own.result, change=result), Estimate(result + apart, variance), flat)
+            reading = with_estimates(reading, given, strength)
+        shared.append(reading)
+    return shared
+
+
+def with_estimates(reading: Reading, estimates: Estimates, strength: float) -> Reading:
+    """A reading with another light: what other estimates give."""
+    assert reading.light is not None and reading.share is not None  # of a frame with estimates
+    estimate, by = estimates.fused(reading.share)
+    light = replace(reading.light, by=by, variance=estimate.variance)
+    lattice = np.float32(strength) * shrink(estimate, reading.share)
+    return replace(reading, light=light, lattice=lattice, estimates=estimates)
+
+
+def with_steady_light(readings: Sequence[Reading]) -> list[Reading]:
+    found = [None if r.lattice is None or r.light is None else Estimate(r.lattice, r.light.variance) for r in readings]
+    if not any(found):
+        return list(readings)
+    steady = steady_lattices(readings, found)
+    return [r if r.light is None else replace(r, lattice=own) for r, own in zip(readings, steady, strict=True)]
+
+
+def steady_lattices(readings: Sequence[Reading], found: Sequence[Estimate | None]) -> np.ndarray:
+    """What was found of the frames of one shot, changing smoothly: [T,PLACES,PLACES,3]. Of some frames it is known."""
+    variance = np.array([np.inf if one is None else one.variance for one in found])
     none = np.zeros((PLACES, PLACES, 3))
-    values = np.stack([none if r.lattice is None else r.lattice for r in readings])
+    values = np.stack([none if one is None else one.change for one in found])
     share = np.stack([none if r.share is None else np.repeat(r.share[..., None], 3, axis=2) for r in readings])
     flat = len(readings), -1
-    steady = steadied(values.reshape(flat), variance, share.reshape(flat)).reshape(values.shape)
-    return [r if r.light is None else replace(r, lattice=own) for r, own in zip(readings, steady, strict=True)]
+    return steadied(values.reshape(flat), variance, share.reshape(flat)).reshape(values.shape)
 
 
 def with_steady_shift(readings: Sequence[Reading]) -> list[Reading]:

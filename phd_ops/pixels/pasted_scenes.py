@@ -22,6 +22,7 @@ class PastedScenes:
         subject_matte: all subjects, as composited, [B,H,W].
         inpaint_mask: the rings around them, [B,H,W].
         harmonize_mask: subjects and rings, [B,H,W].
+        one_exemplar: one still exemplar was pasted into all scenes, so that its light is the same in all references.
     """
 
     background: torch.Tensor
@@ -30,6 +31,7 @@ class PastedScenes:
     subject_matte: torch.Tensor
     inpaint_mask: torch.Tensor
     harmonize_mask: torch.Tensor
+    one_exemplar: bool = False
 
     @classmethod
     def without_subject(cls, background: torch.Tensor, image: torch.Tensor, mask: torch.Tensor) -> "PastedScenes":

@@ -255,6 +255,36 @@ def eased_extreme(change: np.ndarray, matte: np.ndarray) -> tuple[float, float] 
     return math.exp(furthest), math.exp(ease(np.asarray(furthest)))
 
 
+FROM_RESULT = sentence("the result alone")
+FROM_FLAT = sentence("the result; the light reference gets little weight, as its surround is plain or not visible")
+FROM_DIFFERENCE = sentence("the difference to the light reference; the result disagrees and is ignored")
+FROM_BOTH = sentence("the difference to the light reference and the result, which agree")
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """What the light on a subject is estimated from, which may be fields of any size.
+
+    Attributes:
+        result: the change from composite to result.
+        difference: the one between the results for reference and composite; None without a reference.
+        flat: the reference's surround shows little of the light, see `is_flat`.
+    """
+
+    result: Estimate
+    difference: Estimate | None = None
+    flat: bool = False
+
+    def fused(self, matte: np.ndarray) -> tuple[Estimate, str]:
+        """One estimate of both, and what it comes from, in words."""
+        if self.difference is None:
+            return self.result, FROM_RESULT
+        if self.flat:
+            return fuse(self.result, self.difference, matte), FROM_FLAT
+        fused = fuse(self.difference, self.result, matte)
+        return fused, FROM_BOTH if fused.variance < 0.9 * self.difference.variance else FROM_DIFFERENCE
+
+
 @dataclass(frozen=True, eq=False)
 class Light:
     """The light that a model put on a subject.
@@ -266,6 +296,7 @@ class Light:
         suppressed: in that result, it seems to have painted the subject away.
         eased: the most extreme gain as estimated and as it is, see `eased_extreme`.
         change: the gain's logarithm as estimated, [H,W,3], where the light was read.
+        estimates: what that was fused from; None where it was not read.
         variance: its mean square error.
         identity: how far the subject in the first seed's result is still itself, see `LightReader.identity`; set by
             `stitch`.
@@ -277,18 +308,13 @@ class Light:
     suppressed: bool
     eased: tuple[float, float] | None = None
     change: np.ndarray | None = None
+    estimates: Estimates | None = None
     variance: float = RESULT_VARIANCE
     identity: float = 1.0
 
     def with_change(self, change: np.ndarray, matte: np.ndarray) -> "Light":
         """This light with another change of light, [H,W,3]."""
         return replace(self, gain=np.exp(ease(change)), eased=eased_extreme(change, matte), change=change)
-
-
-FROM_RESULT = sentence("the result alone")
-FROM_FLAT = sentence("the result; the light reference gets little weight, as its surround is plain or not visible")
-FROM_DIFFERENCE = sentence("the difference to the light reference; the result disagrees and is ignored")
-FROM_BOTH = sentence("the difference to the light reference and the result, which agree")
 
 
 def read_light(
@@ -318,23 +344,20 @@ def read_light(
     matte, lights = reader.matte, [log_light(result) for result in results]
     changes = [reader.change(light, reader.log_light, luma_only) for light in lights]
     # Half of the usual error is each seed's own.
-    estimate, by = average(changes, RESULT_VARIANCE * (1 + 1 / len(results)) / 2, matte), FROM_RESULT
+    result, difference = average(changes, RESULT_VARIANCE * (1 + 1 / len(results)) / 2, matte), None
     if references is not None:
         pairs = zip(lights, map(log_light, references), strict=True)
         differences = [reader.change(*pair, luma_only) for pair in pairs]
         usual = DIFFERENCE_VARIANCE + (FLAT_VARIANCE if flat_reference else 0.0)
         difference = average(differences, usual, matte)
-        if flat_reference:
-            estimate, by = fuse(estimate, difference, matte), FROM_FLAT
-        else:
-            estimate = fuse(difference, estimate, matte)
-            by = FROM_BOTH if estimate.variance < 0.9 * difference.variance else FROM_DIFFERENCE
+    estimates = Estimates(result, difference, flat_reference)
+    estimate, by = estimates.fused(matte)
     change = np.float32(strength) * shrink(estimate, matte)
     moved = changes[0] if not luma_only else reader.change(lights[0], reader.log_light)
     neglected = mean_over(np.abs(moved), matte) < NEGLECTED and reader.identity(lights[0]) > ALIKE
     suppressed = is_suppressed(reader, moved, lights[0], log_light(background))
     gain, eased = np.exp(ease(change)), eased_extreme(change, matte)
-    return Light(gain, by, neglected, suppressed, eased, change, estimate.variance)
+    return Light(gain, by, neglected, suppressed, eased, change, estimates, estimate.variance)
 
 
 def is_suppressed(reader: LightReader, moved: np.ndarray, result: np.ndarray, background: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ So the user does not have to say which it is. Images are float32 [H,W,3] sRGB in
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -29,6 +29,9 @@ NOISE, MOST_CHANGE = 4 / 255, 0.25
 # A subject moves by no more than this share of its longer side, and grows by no more than this factor, from frame to
 # frame. Where one subject is pasted at random places, it almost never does this many times in a row.
 MOST_MOTION, MOST_GROWTH = 0.5, 1.15
+# In so many frames of a shot the light reference is sampled, where one exemplar serves all: with fewer the error grows,
+# and one of them may be bad.
+REFERENCES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,17 @@ def find_clips(looks: Iterable[Look]) -> list[range]:
     if number + 1 - start >= LEAST_FRAMES and not all_same:
         clips.append(range(start, number + 1))
     return clips
+
+
+def reference_frames(looks: Sequence[Look]) -> list[int]:
+    """The images whose light reference is sampled where one exemplar serves all, in order: of every shot a few frames
+    that show the subject, spread evenly, and all images that are in no shot."""
+    chosen = set(range(len(looks)))
+    for shot in find_clips(looks):
+        shown = [frame for frame in shot if looks[frame].subject is not None]
+        spread = [(2 * number + 1) * len(shown) // (2 * REFERENCES) for number in range(REFERENCES)]
+        chosen -= set(shot) - {shown[place] for place in spread if shown}
+    return sorted(chosen)
 
 
 def is_same(one: Look, other: Look) -> bool:

@@ -345,7 +345,7 @@ def test_what_needs_no_truth_is_measured_once(tmp_path, monkeypatch, solids):
             return chunk.composites
 
     monkeypatch.setattr(consistency, "SCENES", 1)
-    monkeypatch.setattr(consistency, "Model", lambda: None)
+    monkeypatch.setattr(consistency, "DemoModel", lambda: None)
     plan = Plan(8, 1, (10,), "validation", tmp_path)
     (first,) = consistency.measure(plan, "weights", [Method])
     made = len(Method.runs)
@@ -374,7 +374,7 @@ def test_every_method_makes_as_many_model_calls_as_it_declares_and_no_more_than_
 
     load_core_extras()
     with torch.inference_mode(), silent():
-        chunk = quality_scenes.Chunk([solids(3, "validation")], quality_scenes.Model())
+        chunk = quality_scenes.Chunk([solids(3, "validation")], quality_scenes.DemoModel())
         counted = []
         for level, listed in methods((10, 36, 60, 120)).items():
             assert len({method.name for method in listed}) == len(listed)

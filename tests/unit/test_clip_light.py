@@ -5,7 +5,15 @@ import pytest
 from image_support import disc, make_image
 
 from phd_ops.pixels.align import Aligned
-from phd_ops.pixels.clip_light import FROM_FRAMES, enlarged, flicker_of, read_frame, sampled, steady_readings
+from phd_ops.pixels.clip_light import (
+    FROM_FRAMES,
+    enlarged,
+    flicker_of,
+    read_frame,
+    sampled,
+    steady_readings,
+    with_shared_reference,
+)
 from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.finish import finish
 from phd_ops.pixels.geometry import Box, Size
@@ -95,3 +103,66 @@ def test_a_steady_frame_is_lit_as_it_is_by_itself():
     assert shared.stitched.image == pytest.approx(alone.stitched.image, abs=0.01)
     assert np.array_equal(shared.stitched.used, alone.stitched.used)
     assert shared.stitched.light.identity == pytest.approx(alone.stitched.light.identity, abs=1e-3)
+
+
+def sampled_pairs(frames, assumed=1.3, bad=()):
+    """A model's results for composite and reference. Under a scene's light of .6 it makes the subject brighter than it
+    is by `assumed`, in both, and by noise that both share. In `bad` frames both results show something else."""
+    rng = np.random.default_rng(0)
+    for frame in range(frames):
+        noise = 1 + 0.1 * rng.standard_normal()
+        result, reference = relit(0.6 * assumed * noise), relit(assumed * noise)
+        yield (relit(3.0), relit(0.4)) if frame in bad else (result, reference)
+
+
+def with_references(pairs, chosen):
+    """Readings of frames, of which those chosen have a reference."""
+    given = [[reference] if frame in chosen else None for frame, (_, reference) in enumerate(pairs)]
+    return [
+        read_frame(layers(), Aligned([result], None, []), own, PLAIN_STITCH)
+        for (result, _), own in zip(pairs, given, strict=True)
+    ]
+
+
+def mean_light(readings):
+    return np.exp(np.mean([reading.mean for reading in readings]))
+
+
+@pytest.mark.parametrize("chosen", [{4}, {1, 4, 7}])
+def test_the_references_of_some_frames_serve_their_shot(chosen):
+    pairs = list(sampled_pairs(9))
+    without = mean_light(steady_readings(with_references(pairs, ())))
+    shared = with_shared_reference(with_references(pairs, chosen))
+    each = mean_light(steady_readings(with_references(pairs, range(9))))
+    assert without > 0.7 and each == pytest.approx(0.6, abs=0.05)
+    assert mean_light(steady_readings(shared)) == pytest.approx(each, abs=0.01)
+    assert all(reading.light.by.startswith("the difference to the light reference") for reading in shared)
+    assert flicker_of(steady_readings(shared)) < 0.01
+
+
+def test_one_bad_frame_of_three_with_a_reference_spoils_nothing():
+    pairs = list(sampled_pairs(12, bad={2}))
+    light = mean_light(steady_readings(with_shared_reference(with_references(pairs, {2, 6, 10}))))
+    assert light == pytest.approx(0.6, abs=0.05)
+
+
+def test_frames_that_all_have_a_reference_keep_their_own():
+    readings = with_references(list(sampled_pairs(5)), range(5))
+    assert all(ours is own for ours, own in zip(with_shared_reference(readings), readings, strict=True))
+    alone = with_references(list(sampled_pairs(5)), ())
+    assert all(ours is own for ours, own in zip(with_shared_reference(alone), alone, strict=True))
+
+
+def test_the_strength_of_relighting_holds_with_shared_references():
+    readings = with_references(list(sampled_pairs(9)), {4})
+    whole, half = (mean_light(with_shared_reference(readings, strength)) for strength in (1.0, 0.5))
+    assert np.log(half) == pytest.approx(0.5 * np.log(whole), abs=1e-4)
+
+
+def test_frames_without_a_subject_or_a_result_share_no_reference():
+    readings = with_references(list(sampled_pairs(7)), {3})
+    readings[1] = read(BACKGROUND, layers(np.zeros_like(MATTE), BACKGROUND))
+    readings[5] = read(COMPOSITE)
+    shared = with_shared_reference(readings)
+    assert shared[1] is readings[1] and shared[5] is readings[5]
+    assert steady_readings(shared)[5].lattice == pytest.approx(steady_readings(shared)[4].lattice, abs=0.02)

@@ -5,7 +5,7 @@ import pytest
 
 from phd_ops.pixels.geometry import Size
 from phd_ops.pixels.resample import resize
-from phd_ops.pixels.shots import LEAST_FRAMES, Look, find_clips
+from phd_ops.pixels.shots import LEAST_FRAMES, Look, find_clips, reference_frames
 
 WIDTH, HEIGHT = 160, 90
 
@@ -82,3 +82,18 @@ def test_a_subject_that_is_gone_for_some_frames_and_returns_stays_in_its_shot():
 
 def test_no_images_are_no_clip():
     assert find_clips([]) == []
+
+
+def test_five_frames_of_every_shot_have_a_reference_and_all_other_images():
+    still = look(scene(9), subject=20)
+    looks = [*panned(12), still, *panned(LEAST_FRAMES, seed=5)]
+    assert reference_frames(looks) == [1, 3, 6, 8, 10, 12, *range(13, 13 + LEAST_FRAMES)]
+    assert reference_frames([look(scene(seed), subject=20 + seed) for seed in range(6)]) == list(range(6))
+    assert reference_frames([]) == []
+
+
+def test_frames_that_show_no_subject_have_no_reference():
+    background = scene(0)
+    looks = [look(background, x=30 + 2 * n, subject=3 if n in (4, 5) else None) for n in range(12)]
+    assert reference_frames(looks) == [4, 5]
+    assert reference_frames(panned(8, subject=None)) == []
