@@ -17,6 +17,9 @@ from .validate import check_socket
 Item = TypeVar("Item")
 # The size of Load Image's mask for a file without transparency.
 NO_ALPHA = Size(64, 64)
+# An image has values outside 0..1 where it was sharpened or holds highlights. It has other units where more than this
+# share is clearly below 0, or above 1.
+MOST_BELOW, CLEARLY_BELOW, MOST_ABOVE = 0.1, -0.1, 0.5
 
 
 def pixels(size: Size) -> str:
@@ -60,6 +63,31 @@ def in_range(images: np.ndarray) -> np.ndarray:
 def as_images(image: torch.Tensor, name: str) -> np.ndarray:
     """An IMAGE as float32 [B,H,W,C] in 0..1, see `as_given`."""
     return in_range(as_given(image, name))
+
+
+def as_results(image: torch.Tensor, name: str) -> np.ndarray:
+    """An IMAGE that a model made, as float32 [B,H,W,3] in 0..1. Values of 0..255, -1..1 or the like are refused: most
+    of the image would be lost."""
+    given = as_given(image, name)[..., :3]
+    images = in_range(given)
+    if images is not given:
+        check_values(given, name)
+    return images
+
+
+def check_values(images: np.ndarray, name: str) -> None:
+    """Refuses images whose values have other units."""
+    finite = images[np.isfinite(images)]
+    if finite.size and ((finite < CLEARLY_BELOW).mean() > MOST_BELOW or (finite > 1).mean() > MOST_ABOVE):
+        raise ValueError(
+            sentence(
+                "{name} has values from {low} to {high}, but an image's are 0 to 1: convert them, or connect the image "
+                "from a node that does.",
+                name=name,
+                low=f"{finite.min():.4g}",
+                high=f"{finite.max():.4g}",
+            )
+        )
 
 
 def named_mask(mask: torch.Tensor, name: str) -> torch.Tensor:

@@ -34,13 +34,17 @@ def registration_report(done: Finished, registrations: Sequence[Registration]) -
     return report
 
 
-def registration_messages(done: Finished, registrations: Sequence[Registration]) -> list[Message]:
-    """How an image lay, as messages on the node; nothing where it lay as it should."""
+def registration_messages(done: Finished, registrations: Sequence[Registration], *, subject: bool) -> list[Message]:
+    """How an image lay, as messages on the node; nothing where it lay as it should.
+
+    subject: whether there is one.
+    """
     seeds = list(registrations)
     if done.stitched.light is None:
         # Without a subject, or where the model changed nothing, it does not matter where it lay.
         seeds = [found for found in seeds if found.status not in (PLAIN, COVERED)]
-    messages = [message for message in dict.fromkeys(map(message_of, seeds)) if message is not None]
+    found = (unlike_message(subject=subject) if one.status == UNLIKE else message_of(one) for one in seeds)
+    messages = [message for message in dict.fromkeys(found) if message is not None]
     if not done.subject_fits:
         messages.append(pose_message(done.subject_from))
     return messages
@@ -63,16 +67,22 @@ def pose_message(subject_from: str) -> Message:
     )
 
 
-def message_of(found: Registration) -> Message | None:
-    """About one image."""
-    if found.status == UNLIKE:
-        return Message(
-            sentence(
-                "sampled shows another image than the composite, so nothing of it was used: connect what was made of "
-                "this composite."
-            ),
-            warning=True,
+def unlike_message(*, subject: bool) -> Message:
+    if subject:
+        text = sentence(
+            "sampled shows another image than the composite, so nothing of it was used: connect what was made of this "
+            "composite."
         )
+    else:
+        text = sentence(
+            "sampled shows another image around the mask, and the masked area shows it as it lies: connect what was "
+            "made of this image."
+        )
+    return Message(text, warning=True)
+
+
+def message_of(found: Registration) -> Message | None:
+    """About one image that shows what the model was given."""
     if found.status == SUBJECT_ONLY:
         text = sentence("sampled shows the subject in other surroundings: only its light is used.")
         return Message(text)

@@ -19,7 +19,7 @@ from ..phd_ops.pixels.resizings import GRIDS, is_stretched
 from ..phd_ops.pixels.shots import LEAST_FRAMES, Look, reference_frames
 from ..phd_ops.pixels.stitch import fades_in_window, narrow_change
 from ..phd_ops.sentence import sentence
-from .images import as_images, common_batch, item, pixels
+from .images import as_results, common_batch, item, pixels
 from .ui import Message
 
 # No model zooms so far into what it was given that it shows a smaller share of it.
@@ -294,7 +294,7 @@ def may_show(sampled: Size, whole: Size) -> bool:
 
 def by_seed(batch: torch.Tensor, name: str, seeds: int) -> list[np.ndarray]:
     """A batch of images as one batch for each seed: first all scenes with the first one, and so on."""
-    images = as_images(batch, name)[..., :3]
+    images = as_results(batch, name)
     if len(images) % seeds:
         raise ValueError(
             sentence(

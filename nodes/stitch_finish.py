@@ -55,10 +55,9 @@ def finish_batch(batch: Batch, options: FinishOptions, margins: Margins = Margin
         copy_nonzero(used, masks[index][place])
         copy_nonzero(done.changed[part], changes[index][place])
         report = report_of(stitched, layers.matte) | registration_report(done, aligned.registrations)
-        own = messages_of(stitched, layers.matte, report, options.stitch.color_fix)
-        return report | clips.report(index), (
-            cut_off + ignored + own + registration_messages(done, aligned.registrations) + clips.messages(index)
-        )
+        own = messages_of(done, layers.matte, report, options.stitch.color_fix)
+        lay = registration_messages(done, aligned.registrations, subject=not report["empty"])
+        return report | clips.report(index), cut_off + ignored + own + lay + clips.messages(index)
 
     clips = read_clips(batch, options.stitch)
     progress, results = comfy.utils.ProgressBar(batch.count), []

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..phd_ops.interrupt import bands, waiting
-from ..phd_ops.pixels.finish import MODEL
+from ..phd_ops.pixels.finish import MODEL, Finished
 from ..phd_ops.pixels.geometry import bounding_box
 from ..phd_ops.pixels.masks import above
 from ..phd_ops.pixels.register import UNLIKE
@@ -17,6 +17,10 @@ from .ui import Message
 
 # A color shift by less, in 8-bit levels, changes no pixel of an 8-bit image.
 LEAST_LEVELS = 0.5
+# Where colors still differ by more once it is removed, it was more than a color shift.
+MOST_LEFT = 3.0
+# An edit model keeps more of a subject's fine structure, if it keeps the subject.
+REPLACED = 0.2
 
 
 def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
@@ -36,6 +40,7 @@ def report_of(stitched: Stitched, matte: np.ndarray) -> dict[str, Any]:
         "neglected": box is not None if light is None else light.neglected,
         "suppressed": light is not None and light.suppressed,
         "color_shift_pixels": stitched.shift.pixels,
+        "color_shift_left": round(255 * stitched.shift.left, 2),
         "subject_pixels": pixels_seen,
         "visible": pixels_seen > 0,
         "empty": box is None,
@@ -50,17 +55,20 @@ def mean_gain(gain: np.ndarray, matte: np.ndarray) -> list[float]:
     return list(total / waiting(np.sum, matte, dtype=np.float64))
 
 
-def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:
+def messages_of(done: Finished, matte: np.ndarray, report: dict[str, Any], color_fix: float) -> list[Message]:
     """Light and identity of one finished image, as messages on the node."""
+    stitched, unlike = done.stitched, report.get("registration") == UNLIKE
     if stitched.light is not None:
         messages = light_messages(report)
-    elif report.get("registration") == UNLIKE:
-        # Registration says that nothing of it was used, and why.
-        messages = []
+    elif unlike:
+        # Registration says what was used of it, and why.
+        return []
     elif matte.any():
         messages = [Message(sentence("The model did not change the composite, so it is returned as it is."))]
-    elif stitched.used.any():
+    elif stitched.used.any() and done.changed.any():
         messages = [Message(sentence("No subject: the masked area shows the model's own pixels."))]
+    elif stitched.used.any():
+        messages = [Message(sentence("The model changed nothing in the masked area, or too little to be seen."))]
     else:
         text = sentence("The subject's mask is empty: the background passes through unchanged.")
         messages = [Message(text, warning=True)]
@@ -69,9 +77,24 @@ def messages_of(stitched: Stitched, matte: np.ndarray, report: dict[str, Any], c
 
 def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
     """What was removed of a color shift, by a strength in 0..1; nothing where that cannot be seen."""
+    left = 255 * shift.left
+    if left > MOST_LEFT and color_fix > 0:
+        text = sentence(
+            "The model changed the colors of the whole scene, and not by a color shift that can be removed: where "
+            "nothing should change they still differ by {levels} levels. Its light and colors may not fit the scene: "
+            "ask in the prompt that the scene keep its colors. If it became gray or sepia, luma_only takes only the "
+            "brightness of a subject's light.",
+            levels=f"{left:.0f}",
+        )
+        return [Message(text, warning=True)]
+    messages = []
+    if shift.saturation != 1 and color_fix > 0:
+        factor = f"×{1 + color_fix * (shift.saturation - 1):.2f}"
+        text = sentence("The model changed the saturation of the whole scene, and {factor} undoes it.", factor=factor)
+        messages = [Message(text)]
     levels = 255 * color_fix * shift.largest
     if levels < LEAST_LEVELS:
-        return []
+        return messages
     if shift.field is not None:
         text = sentence(
             "Color shift removed: up to {levels} levels, more in some places than in others. Measured on {pixels} "
@@ -79,7 +102,7 @@ def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
             levels=f"{levels:.1f}",
             pixels=shift.pixels,
         )
-        return [Message(text)]
+        return [*messages, Message(text)]
     text = sentence(
         "Color shift removed: {gain}; {offset} levels (red, green, blue). Measured on {pixels} pixels that should "
         "not change.",
@@ -88,7 +111,7 @@ def shift_messages(shift: ColorShift, color_fix: float) -> list[Message]:
         offset=", ".join(f"{round(255 * color_fix * float(value), 1) + 0:+.1f}" for value in shift.offset),
         pixels=shift.pixels,
     )
-    return [Message(text)]
+    return [*messages, Message(text)]
 
 
 def light_messages(report: dict[str, Any]) -> list[Message]:
@@ -104,12 +127,28 @@ def light_messages(report: dict[str, Any]) -> list[Message]:
             sampled=report["identity_of_sampled"],
         )
         messages.append(Message(text))
+    by_image = report.get("registration", NOT_NEEDED) != NOT_NEEDED
     if report["neglected"]:
-        messages.append(neglected_message(by_image=report.get("registration", NOT_NEEDED) != NOT_NEEDED))
+        messages.append(neglected_message(by_image=by_image))
+    if by_image and is_replaced(report):
+        text = sentence(
+            "The model seems to have painted something else in the subject's place, so its light may be wrong: ask in "
+            "the prompt that the subject stay as it is."
+        )
+        messages.append(Message(text, warning=True))
     if report["suppressed"]:
-        text = sentence("The model seems to have painted the subject away: name it in the prompt, or lower denoise.")
+        text = sentence(
+            "The model seems to have painted the subject away: name it in the prompt or, where the sampler has "
+            "denoise, lower it."
+        )
         messages.append(Message(text, warning=True))
     return messages
+
+
+def is_replaced(report: dict[str, Any]) -> bool:
+    """Whether an image shows something else in the subject's place: not another pose of it, or what was behind it."""
+    unlike = report["identity_of_sampled"] < REPLACED
+    return unlike and report["subject_fits"] and not report["suppressed"] and report["subject_from"] != MODEL
 
 
 def relight_messages(report: dict[str, Any]) -> list[Message]:

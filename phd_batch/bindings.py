@@ -1,6 +1,7 @@
 """Which inputs of which nodes a column of the table sets, and what its cells must be."""
 
 import difflib
+import itertools
 import math
 import os
 import re
@@ -217,7 +218,8 @@ def whole_number(cell: Any) -> int:
             return int(cell)
         if isinstance(cell, bool):
             raise ValueError
-        return int(cell)
+        # Spreadsheets write 12.0 for a 12 in a column with empty cells.
+        return int(re.sub(r"\.0+$", "", cell.strip()) if isinstance(cell, str) else cell)
     except (ValueError, OverflowError):
         raise ValueError(f"{cell!r} is not a whole number.") from None
 
@@ -247,8 +249,13 @@ def file_of(cell: Any, folder: Path) -> Path:
     """
     if not isinstance(cell, str) or "\0" in cell:
         raise ValueError(f"{cell!r} is not a file name.")
+    if "://" in cell:
+        raise ValueError(f"{cell} is an address; save its file in {folder}, and write the file's name.")
+    # Spaces at an end cannot be seen, and a table may come from Windows.
+    names = cell, cell.strip(), cell.strip().replace("\\", "/"), os.path.expanduser(cell.strip())
     # A letter with an accent is one character, or on disks that were written by macOS two: both look the same.
-    spellings = dict.fromkeys([cell, *(unicodedata.normalize(form, cell) for form in ("NFC", "NFD"))])
+    forms = ([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))] for name in names)
+    spellings = dict.fromkeys(itertools.chain.from_iterable(forms))
     try:
         places = [Path(os.path.realpath(folder / spelling)) for spelling in spellings]
         found = next((place for place in places if place.is_file()), places[0])

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,28 +88,42 @@ def open_csv(file: Path):
     def lines() -> Iterator[list[str]]:
         try:
             with file.open(encoding="utf-8-sig", newline="") as content:
+                begin, header = 0, content.readline()
+                # A spreadsheet's table may begin below empty rows, or below a line that names its separator.
+                while header and (header.startswith("sep=") or not header.strip(",;\t\r\n ")):
+                    begin, header = content.tell(), content.readline()
                 # Spreadsheets write semicolons where the comma is in numbers.
-                header = content.readline()
-                separator = next((one for one in ",;\t" if one in header), ",")
-                content.seek(0)
+                plain = re.sub('"[^"]*"', "", header)
+                content.seek(begin)
+                separator = max(",;\t", key=plain.count)
                 yield from csv.reader(content, delimiter=separator, skipinitialspace=True, strict=True)
         except UnicodeDecodeError:
             raise UsageError(f"JOBS: {file} is not in UTF-8; save it as CSV UTF-8.") from None
         except csv.Error as error:
             raise UsageError(f"JOBS: {file} cannot be read as CSV: {error}.") from None
 
-    columns = [name.strip() for name in next(lines(), [])]
+    header = [name.strip() for name in next(lines(), [])]
+    columns = without_empty_end(header)
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
         cells = (line for line in itertools.islice(lines(), 1, None) if any(line))
-        for row, line in enumerate(cells, 1):
-            if len(line) > len(columns):
+        for row, line in enumerate(map(without_empty_end, cells), 1):
+            if len(line) > len(header):
                 found = f"the row has {len(line)} cells, but there are {len(columns)} columns"
                 message = f"{found}; is a text with a separator not quoted?"
                 raise Faults([Fault(row, "", message)])
+            if len(line) > len(columns):
+                raise Faults([Fault(row, "", f"the column of {line[-1]!r} has no name.")])
             yield row, {name: cell for name, cell in zip(columns, line, strict=False) if cell != ""}
 
     return columns, rows
+
+
+def without_empty_end(cells: list[str]) -> list[str]:
+    """Spreadsheets write a row's cells as far as any row of the sheet was ever filled."""
+    while cells and not cells[-1]:
+        cells = cells[:-1]
+    return cells
 
 
 def open_json_lines(file: Path):

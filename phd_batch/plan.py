@@ -196,17 +196,28 @@ class RowCheck:
         stored, sound = [], True
         for column in self.bound.columns:
             cell, value = given.get(column), None
+            if cell is None:
+                cell = self.own_file(column)
             if cell is not None:
                 try:
+                    if cell == "":
+                        raise ValueError("it has no file there.")
                     value = [self.read(cell, target) for target in self.bound.targets[column]][0]
                 except ValueError as error:
-                    self.found(Fault(row, column, str(error)))
+                    empty = "" if column in given else "the cell is empty, and the workflow's own value stays: "
+                    self.found(Fault(row, column, f"{empty}{error}"))
                     sound = False
                 except OSError as error:
                     self.found(Fault(row, column, f"{cell} cannot be read ({error.strerror})."))
                     sound = False
             stored.append(value)
         return stored if sound else None
+
+    def own_file(self, column: str) -> str | None:
+        """What an empty cell leaves to a file that the workflow names, if that is not where the jobs run already."""
+        target = self.bound.targets[column][0]
+        own = str(self.bound.workflow[target.node]["inputs"].get(target.input, ""))
+        return own if target.kind == FILE and own not in target.spec["options"] else None
 
     def read(self, cell: Any, target: Target) -> Any:
         if target.kind == FILE:

@@ -18,7 +18,7 @@ from .relight import Estimate, Estimates, Light, shrink
 from .resample import quick_resize
 from .smoother import product
 from .steady_light import find_windows, flicker, smoothed, steadied
-from .stitch import ModelWindow, StitchOptions, light_on_subject
+from .stitch import ModelWindow, StitchOptions, light_on_subject, without_shifts
 from .surround import fields_in, read_surround
 from .vae_color_shift import NO_SHIFT, ColorShift
 
@@ -92,11 +92,11 @@ def read_frame(
     window = ModelWindow(layers, size, options.resampler, aligned.seen, given, READING_SIDE)
     if window.came_back(images):
         return Reading(NO_SHIFT, None if window.subject is None else replace(NOT_READ, variance=np.inf))
-    shift = window.color_shift(images[0], orders)
+    shifts = window.color_shifts(images, orders)
     if window.subject is None:
-        return Reading(shift)
-    images = [shift.apply(one, options.color_fix) for one in images]
-    light = light_on_subject(window, images, references, shift, options)
+        return Reading(shifts[0])
+    images = without_shifts(images, shifts, options.color_fix)
+    light = light_on_subject(window, images, references, shifts, options)
     assert light.change is not None and light.estimates is not None  # it was just read
     share = resize_mask(np.ascontiguousarray(window.seen_matte[window.subject.slices]), PLACES, PLACES)
     kept = replace(light, gain=NOT_READ.gain, change=None, estimates=None)
@@ -104,7 +104,7 @@ def read_frame(
     box = bounding_box(np.maximum(layers.matte, layers.harmonize_mask))
     assert box is not None  # as there is a subject
     surround = read_surround(layers, images[0], box) if options.keep_surround > 0 else None
-    return Reading(shift, kept, sampled(light.change), estimates, share, surround, box)
+    return Reading(shifts[0], kept, sampled(light.change), estimates, share, surround, box)
 
 
 def sampled(change: np.ndarray) -> np.ndarray:
@@ -231,7 +231,10 @@ def with_steady_shift(readings: Sequence[Reading]) -> list[Reading]:
     variance = np.divide(1.0, pixels, out=np.full(len(pixels), np.inf), where=pixels > 0)
     steady = steadied(np.stack([reading.shift.values for reading in readings]), variance)
     came = [reading.light is None or reading.share is not None for reading in readings]
-    shifts = [ColorShift.from_values(own, int(count)) for own, count in zip(steady, pixels, strict=True)]
+    shifts = [
+        replace(ColorShift.from_values(own, int(count)), left=reading.shift.left)
+        for reading, own, count in zip(readings, steady, pixels, strict=True)
+    ]
     parts = zip(readings, shifts, came, strict=True)
     return [replace(reading, shift=shift) if back else reading for reading, shift, back in parts]
 

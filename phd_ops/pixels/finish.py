@@ -29,6 +29,7 @@ from .stitch import (
     light_on_subject,
     put_into_background,
     unchanged,
+    without_shifts,
 )
 from .surround import parts_with_subject
 
@@ -105,8 +106,9 @@ def finish(
     known = None if reading is None else reading.light_in(window)
     if known is None and window.came_back(images):
         return Finished(unchanged(layers), np.zeros_like(layers.matte))
-    shift = window.color_shift(images[0]) if reading is None else reading.shift
-    images = [shift.apply(one, stitching.color_fix) for one in images]
+    # A clip's frames share their light, and only the first seed's image is shown.
+    shifts = window.color_shifts(images) if reading is None else [reading.shift] * len(images)
+    images = without_shifts(images, shifts, stitching.color_fix)
     small = find_changes(window.composite, images[0], aligned.seen)
     changed = (resize_mask(small, *full) > 0.5).astype(np.float32)
     fits, subject_from = True, OWN
@@ -120,10 +122,10 @@ def finish(
         window = replace(window, layers=kept)
     light = known
     if light is None and window.subject is not None:
-        light = light_on_subject(window, images, references, shift, stitching)
+        light = light_on_subject(window, images, references, shifts, stitching)
     # What was read of the surround holds for the given mask.
     surround_in = reading.surround_in if reading is not None and kept is layers else lambda _: None
-    stitched = put_into_background(window, images, shift, light, stitching, surround_in)
+    stitched = put_into_background(window, images, shifts[0], light, stitching, surround_in)
     return Finished(stitched, changed, fits, subject_from)
 
 

@@ -22,7 +22,7 @@ from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, quick_resize, resize
 from .surround import Surround, find_surround
 from .tiles import EMPTY, OPAQUE, SOFT, tiles
-from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift
+from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift, fit_with_saturation
 
 # How far outside the mask a latent cell's change can reach, in pixels of the sampled image.
 VAE_REACH = 16
@@ -281,7 +281,18 @@ class ModelWindow:
             untouched = untouched * self.seen
         if orders is not None:
             return waiting(fit_again, sampled, self.composite, untouched, orders)
-        return waiting(fit_color_shift, sampled, self.composite, untouched)
+        # In a clip, a frame's saturation would have to be that of the others.
+        fit = fit_with_saturation if self.reading_side is None else fit_color_shift
+        return waiting(fit, sampled, self.composite, untouched)
+
+    def color_shifts(self, images: Sequence[np.ndarray], orders: tuple[int, int] | None = None) -> list[ColorShift]:
+        """Of each seed's image: an edit model tints every one in its own way."""
+        return [self.color_shift(one, orders) for one in images]
+
+
+def without_shifts(images: Sequence[np.ndarray], shifts: Sequence[ColorShift], strength: float) -> list[np.ndarray]:
+    """Each image without its own color shift."""
+    return [shift.apply(image, strength) for image, shift in zip(images, shifts, strict=True)]
 
 
 def stitch(
@@ -301,11 +312,11 @@ def stitch(
     window = ModelWindow(layers, Size.of(sampled[0]), options.resampler)
     if window.came_back(sampled):
         return unchanged(layers)
-    shift, light = window.color_shift(sampled[0]), None
-    results = [shift.apply(one, options.color_fix) for one in sampled]
+    shifts, light = window.color_shifts(sampled), None
+    results = without_shifts(sampled, shifts, options.color_fix)
     if window.subject is not None:
-        light = light_on_subject(window, results, references, shift, options)
-    return put_into_background(window, results, shift, light, options)
+        light = light_on_subject(window, results, references, shifts, options)
+    return put_into_background(window, results, shifts[0], light, options)
 
 
 def unchanged(layers: Layers) -> Stitched:
@@ -330,7 +341,7 @@ def put_into_background(
 
     Args:
         results: of the window's size. Of several seeds the first one is shown.
-        shift: that was removed from them.
+        shift: that was removed from the first one.
         light: on the subject, see `light_on_subject`; None without a subject.
         surround_in: what is known of the surround in a part of the window, see `fields_in`.
     """
@@ -367,7 +378,7 @@ def light_on_subject(
     window: ModelWindow,
     results: Sequence[np.ndarray],
     references: Sequence[np.ndarray] | None,
-    shift: ColorShift,
+    shifts: Sequence[ColorShift],
     options: StitchOptions,
 ) -> Light:
     """The light on the subject, in the part of the window around it, see `ModelWindow.read_part`.
@@ -377,10 +388,10 @@ def light_on_subject(
     Args:
         results: without their color shift, of the window's size.
         references: as for `stitch`.
-        shift: what the results had; it is removed from the references too.
+        shifts: what the results had, one each; each is removed from its reference too.
     """
     if references is not None:
-        references = [resize(shift.apply(one, options.color_fix), window.size) for one in references]
+        references = [resize(one, window.size) for one in without_shifts(references, shifts, options.color_fix)]
     return read_light(
         window.reader,
         [window.read_part(one) for one in results],

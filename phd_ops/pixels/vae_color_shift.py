@@ -1,12 +1,13 @@
 """The color shift that a VAE or an edit model puts on an image: measured where nothing was to change, and removed."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from ..interrupt import bands
+from .color import LUMA
 from .geometry import Size
 from .resample import reduce
 from .tone_field import MOST_CELLS, TERMS, Cells, ToneField, fit_field, median
@@ -20,8 +21,17 @@ LEAST_FIELD_CELLS = 100
 MOST_PIXELS = 2**12
 # How strongly the noise that is left ties a color shift's gain to 1.
 NOISE_TIE = 30.0
+# Iterations of its fit: without that tie, then with it.
+UNTIED, TIED = 4, 4
 # A shift too small to see counts as none: a tenth of an 8-bit level.
 INVISIBLE = 0.1 / 255
+# A model that makes a whole scene darker, brighter or paler shifts colors by more than a VAE. That is believed of a
+# gain up to MOST_GAIN, or its inverse, where errors are no larger than this share of the contrast (medians).
+MOST_GAIN, EXPLAINED = 2.5, 0.1
+# Where colors still differ by WORTH_SATURATION, so many other saturations between these are tried, and then some around
+# the best one. It must leave less than LEFT, and than this share of what is left without it.
+WORTH_SATURATION, SATURATIONS, TRIED, FINER = 0.5 / 255, (0.4, 3.0), 25, 9
+LEFT, LEFT_SHARE = 2.5 / 255, 0.75
 
 
 @dataclass(frozen=True)
@@ -32,17 +42,24 @@ class ColorShift:
         gain, offset: float32 [3].
         pixels: how many pixels agree with it; 0 if there were too few to measure it, and nothing is corrected.
         field: what is added to gain and offset from place to place; None where the shift is constant.
+        left: by how much the colors still differ once it is undone: the median over the cells of the channel that
+            differs most (sRGB); 0 if there were too few.
+        saturation: how much farther from gray all colors become, before gain and offset.
     """
 
     gain: np.ndarray
     offset: np.ndarray
     pixels: int
     field: ToneField | None = None
+    left: float = 0.0
+    saturation: float = 1.0
 
     def apply(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
         """Removes the shift from an image [H,W,3], by a strength in 0..1."""
-        if strength == 0 or not (self.field or (self.gain != 1).any() or self.offset.any()):
+        if strength == 0 or not (self.field or (self.gain != 1).any() or self.offset.any() or self.saturation != 1):
             return image
+        if self.saturation != 1:
+            image = saturated(image, 1 + strength * (self.saturation - 1))
         shifted, share = np.empty_like(image), np.float32(strength)
         for rows in bands(*image.shape[:2]):
             gain, offset = self.in_rows(rows, Size.of(image))
@@ -99,10 +116,15 @@ class ColorShift:
 NO_SHIFT = ColorShift(np.ones(3, np.float32), np.zeros(3, np.float32), 0)
 
 
+def saturated(image: np.ndarray, saturation: float) -> np.ndarray:
+    """An image [H,W,3] with all colors so much farther from the gray of their luma; its values may leave 0..1."""
+    return cv2.transform(image, saturation * np.eye(3) + (1 - saturation) * LUMA)
+
+
 def without_invisible(shift: ColorShift) -> ColorShift:
     """A shift; none where it is constant and too small to see."""
     if shift.field is None and shift.largest < INVISIBLE:
-        return ColorShift(NO_SHIFT.gain, NO_SHIFT.offset, shift.pixels)
+        return replace(shift, gain=NO_SHIFT.gain, offset=NO_SHIFT.offset)
     return shift
 
 
@@ -120,13 +142,14 @@ def robust_line(x: np.ndarray, y: np.ndarray, noise_tie: float) -> tuple[np.ndar
     # Each channel is one row in memory.
     x, y = (np.ascontiguousarray(values.T) for values in (x, y))
     gain, offset, spread = np.ones((len(x), 1)), median(y - x)[:, None], np.ones((len(x), 1))
-    for _ in range(8):
+    for step in range(UNTIED + TIED):
         residual = y - gain * x - offset
         spread = np.maximum(1.4826 * median(np.abs(residual)), 1e-5)[:, None]
         weight = np.maximum(1 - (residual / (4.685 * spread)) ** 2, 0) ** 2
         total = weight.sum(axis=1, keepdims=True)
         mx, my = ((weight * values).sum(axis=1, keepdims=True) / total for values in (x, y))
-        tie, dx = 1e-7 + noise_tie * spread**2, x - mx
+        # What a large shift leaves at first is no noise.
+        tie, dx = 1e-7 + (noise_tie * spread**2 if step >= UNTIED else 0), x - mx
         weight *= dx
         covariance, variance = ((weight * values).sum(axis=1, keepdims=True) / total for values in (y - my, dx))
         gain = (covariance + tie) / (variance + tie)
@@ -153,19 +176,49 @@ def fit_color_shift(shifted: np.ndarray, original: np.ndarray, untouched: np.nda
     some = inside[:: max(1, len(inside) // MOST_PIXELS)]
     x, y = (image.reshape(-1, 3)[some].astype(np.float64) for image in (shifted, original))
     gain, offset, outlying = robust_line(x, y, noise_tie=0)
+    every = cell_means(shifted, original, sound)
     if ((gain < 0.5) & (y.std(axis=0) > 0.05)).any():
         # The original has contrast, and the other image does not follow it: it is not the same image.
-        return NO_SHIFT
-    every = cell_means(shifted, original, sound)
+        return measured(NO_SHIFT, every)
     varying = fit_varying(every) if len(every.u) >= LEAST_FIELD_CELLS else None
     if varying is not None:
-        return varying
+        return measured(varying, every)
     left = original - (shifted * np.float32(gain) + np.float32(offset))
     sound &= between(left, -outlying, outlying)
     cells = cell_means(shifted, original, sound)
     if len(cells.u) < LEAST_CELLS:
-        return NO_SHIFT
-    return constant_shift(cells)
+        return measured(NO_SHIFT, every)
+    return measured(constant_shift(cells), every)
+
+
+def fit_with_saturation(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray) -> ColorShift:
+    """`fit_color_shift`, where that leaves much with another saturation: edit models change it in the whole scene."""
+    plain = fit_color_shift(shifted, original, untouched)
+    if plain.left < WORTH_SATURATION:
+        return plain
+    sound = between(shifted, 0, 1) & between(original, 0, 1) & (untouched > 0)
+    saturation = find_saturation(cell_means(shifted, original, sound))
+    if saturation == 1:
+        return plain
+    found = fit_color_shift(saturated(shifted, saturation), original, untouched)
+    return replace(found, saturation=saturation) if found.left < plain.left else plain
+
+
+def find_saturation(cells: Cells) -> float:
+    """The one with which a gain and an offset for each channel leave least of the cells; 1 if that is hardly less."""
+    some = cells[:: math.ceil(len(cells.u) / MOST_CELLS)]
+
+    def left(saturation: float) -> float:
+        x = saturated(some.shifted[None], saturation)[0]
+        gain, offset, _ = robust_line(x, some.original, NOISE_TIE)
+        return float(np.median(np.abs(some.original - gain * x - offset).max(axis=1)))
+
+    tried = np.geomspace(*SATURATIONS, TRIED)
+    place = min(range(TRIED), key=lambda number: left(tried[number]))
+    # What goes on getting less beyond them has another cause.
+    if place in (0, TRIED - 1) or left(tried[place]) > min(LEFT, LEFT_SHARE * left(1)):
+        return 1.0
+    return min(np.geomspace(tried[place - 1], tried[place + 1], FINER).tolist(), key=left)
 
 
 def fit_again(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray, orders: tuple[int, int]) -> ColorShift:
@@ -179,18 +232,29 @@ def fit_again(shifted: np.ndarray, original: np.ndarray, untouched: np.ndarray, 
     every = cell_means(shifted, original, between(shifted, 0, 1) & between(original, 0, 1) & (untouched > 0))
     if orders != (0, 0):
         varying = fit_varying(every, orders) if len(every.u) >= LEAST_FIELD_CELLS else None
-        return varying or NO_SHIFT
-    return constant_shift(every) if len(every.u) >= LEAST_CELLS else NO_SHIFT
+        return measured(varying or NO_SHIFT, every)
+    return measured(constant_shift(every) if len(every.u) >= LEAST_CELLS else NO_SHIFT, every)
+
+
+def measured(shift: ColorShift, cells: Cells) -> ColorShift:
+    """A shift with what it leaves of the cells."""
+    if len(cells.u) < LEAST_CELLS:
+        return shift
+    some = cells[:: math.ceil(len(cells.u) / MOST_CELLS)]
+    more, added = (0, 0) if shift.field is None else shift.field.at(some.u, some.v)
+    error = np.abs(some.original - (shift.gain + more) * some.shifted - shift.offset - added)
+    return replace(shift, left=float(median(error.T).max()))
 
 
 def constant_shift(cells: Cells) -> ColorShift:
     """A shift that is the same all over the image."""
     x, y, step = cells.shifted, cells.original, math.ceil(len(cells.u) / MOST_CELLS)
     gain, offset, outlying = robust_line(x[::step], y[::step], NOISE_TIE)
-    agreed = int(cells.pixels[(np.abs(y - gain * x - offset) < outlying).all(axis=1)].sum())
+    error = np.abs(y - gain * x - offset)
+    agreed = int(cells.pixels[(error < outlying).all(axis=1)].sum())
     shift = ColorShift(gain.astype(np.float32), offset.astype(np.float32), agreed)
     # One that is not plausible is of something else.
-    return without_invisible(shift) if is_plausible(shift) else NO_SHIFT
+    return without_invisible(shift) if is_plausible(shift) or is_regrade(gain, error, y) else NO_SHIFT
 
 
 def fit_varying(cells: Cells, orders: tuple[int, int] | None = None) -> ColorShift | None:
@@ -236,3 +300,13 @@ def is_plausible(shift: ColorShift) -> bool:
     """Whether a VAE or an edit model may shift colors this far."""
     gain, offset = shift.anywhere
     return bool((np.abs(gain - 1) <= 0.5).all() and (np.abs(gain * 0.5 + offset - 0.5) <= 0.25).all())
+
+
+def is_regrade(gain: np.ndarray, error: np.ndarray, original: np.ndarray) -> bool:
+    """Whether a gain [3] that no VAE has is of the whole scene made darker, brighter or paler.
+
+    error, original: of cells, [N,3].
+    """
+    contrast = median(np.abs(original - median(original.T)).T)
+    explained = median(error.T) < EXPLAINED * contrast
+    return bool((explained & (np.abs(np.log(np.maximum(gain, 1e-6))) < math.log(MOST_GAIN))).all())

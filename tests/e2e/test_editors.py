@@ -751,18 +751,32 @@ def test_a_copied_node_has_an_editor_of_its_own(paste):
     assert paste.placement == before
 
 
-def test_a_number_that_comes_from_a_link_is_not_changed(paste):
-    link = """
-    const given = LiteGraph.createNode("PrimitiveFloat")
+# Links x to a node of its own, whose value is known before a run or not.
+LINK_X = """
+    const given = LiteGraph.createNode(arguments[1])
     app.graph.add(given)
+    if (arguments[1] === "PrimitiveFloat") given.widgets[0].value = 0.2
     given.connect(0, node, "x")
-    """
-    paste.browser.script(FIND + link, paste.id)
-    paste.wait_until("Set by a link, so it cannot be changed here: x.")
+"""
+
+
+def test_a_number_that_comes_from_a_link_is_shown_where_it_puts_the_subject_and_not_changed(paste, keep):
     before = paste.placement
-    paste.drag_subject([-100, -60])
+    paste.browser.script(FIND + LINK_X, paste.id, "PrimitiveFloat")
+    paste.wait_until("Set by a link, so it cannot be changed here: x.")
+    keep("linked_x")
+    paste.drag_subject_from(0.2, [-60, -60])
     assert paste.placement.x == before.x
     assert paste.placement.y < before.y - 0.1
+
+
+def test_a_link_whose_number_only_a_run_tells_shows_no_subject_in_a_wrong_place(paste, keep):
+    before = paste.placement
+    paste.browser.script(FIND + LINK_X, paste.id, "SamplingPercentToSigma")
+    paste.wait_until("Set by a link, so run once to see where it goes: x.")
+    keep("linked_x_unknown")
+    paste.drag_subject([-100, -60])
+    assert paste.placement == before
 
 
 def ours(messages: list[str]) -> list[str]:

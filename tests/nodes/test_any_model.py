@@ -5,6 +5,7 @@ import pytest
 import torch
 from node_support import refused, run_node
 
+from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
 from phd_ops.pixels.geometry import Size
 from phd_ops.pixels.resample import resample, resize
 
@@ -74,6 +75,112 @@ def test_three_wires_bring_any_models_image_home(pasted, kind):
     # The model's own pixels show through by a tenth, and resampling softens them.
     assert (image - ideal.values[0]).abs().mean() < 0.003
     assert report["gain"] == pytest.approx(wanted["gain"], rel=0.1)
+
+
+def exposed(image, gain):
+    return torch.from_numpy(linear_to_srgb(srgb_to_linear(image.numpy()) * np.float32(gain)))
+
+
+@pytest.mark.parametrize("gain", [0.25, 0.5, 1.4, (0.3, 0.35, 0.5)])
+def test_a_model_that_regrades_the_whole_scene_leaves_the_light_what_it_is(pasted, gain):
+    _, wanted = stitched(pasted, edited(pasted))
+    ran, report = stitched(pasted, exposed(edited(pasted), gain))
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.03)
+    assert any(text.startswith("Color shift removed") for text in ran.text)
+
+
+@pytest.mark.parametrize("saturation", [0.6, 1.3])
+def test_a_model_that_changes_the_saturation_leaves_the_lights_color_what_it_is(pasted, saturation):
+    _, wanted = stitched(pasted, edited(pasted))
+    image = edited(pasted)
+    luma = (image * torch.tensor([0.2126, 0.7152, 0.0722])).sum(-1, keepdim=True)
+    ran, report = stitched(pasted, (luma + saturation * (image - luma)).clamp(0, 1))
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.04)
+    assert any(text.startswith("The model changed the saturation of the whole scene") for text in ran.text)
+
+
+@pytest.mark.parametrize("colors", ["gray", "red for blue", "a few tones"])
+def test_colors_that_no_shift_explains_give_a_warning(pasted, colors):
+    image = edited(pasted)
+    made = {
+        "gray": image.mean(-1, keepdim=True),
+        "red for blue": image.flip(-1),
+        "a few tones": 0.25 * (4 * image).round().clamp(1, 3),
+    }[colors]
+    ran, report = stitched(pasted, made)
+    assert report["registration"] == "matched" and report["color_shift_left"] > 3
+    assert any(text.startswith("The model changed the colors of the whole scene") for text in warnings_of(ran))
+    # No light is right that was said to be wrong.
+    assert not any(text.startswith("Color shift removed") for text in ran.text)
+
+
+def warnings_of(ran):
+    return ran.execution.outputs["node"]["phd_warnings"]
+
+
+UNITS = {
+    "0 to 255": lambda image: 255 * image,
+    "bytes": lambda image: (255 * image).to(torch.uint8),
+    "-1 to 1": lambda image: 2 * image - 1,
+}
+
+
+@pytest.mark.parametrize("units", UNITS)
+@pytest.mark.parametrize("name", ["sampled", "sampled_reference"])
+def test_values_in_other_units_are_refused_with_the_range(pasted, name, units):
+    given = {"sampled": edited(pasted)} | {name: UNITS[units](edited(pasted))}
+    message = refused("PhDStitch", paste=pasted, **given)
+    assert f"{name} has values from" in message and "an image's are 0 to 1" in message
+
+
+def test_a_sharpened_image_and_highlights_are_values_of_an_image(pasted):
+    image = edited(pasted)
+    image[:, :20] *= 4
+    image[:, 30:33] -= 0.5
+    _, report = stitched(pasted, image)
+    assert report["registration"] == "matched"
+
+
+def test_something_else_in_the_subjects_place_gives_a_warning(pasted):
+    matte = pasted.subject_matte[..., None]
+    ran, report = stitched(pasted, pasted.background + matte * (waves(11) - pasted.background))
+    assert report["identity_of_sampled"] < 0.2 and report["subject_fits"]
+    assert any("painted something else in the subject's place" in text for text in warnings_of(ran))
+
+
+def window_of_any_image():
+    """A crop to inpaint, its window, and that window as a model that does well returns it."""
+    mask = torch.zeros(1, HEIGHT, WIDTH)
+    mask[:, 60:120, 90:150] = 1
+    crop, window, *_ = run_node("PhDCrop", image=waves(), mask=mask, side=192).values
+    filled = window.clone()
+    filled[:, 80:112, 80:112] = 0.5
+    return crop, window, filled
+
+
+def test_without_a_subject_another_image_is_said_to_be_shown():
+    crop, window, _ = window_of_any_image()
+    ran = run_node("PhDStitch", crop=crop, sampled=window.flip(2))
+    assert [text for text in ran.text if "another image" in text] == [
+        "sampled shows another image around the mask, and the masked area shows it as it lies: connect what was made "
+        "of this image."
+    ]
+    assert not any("nothing of it was used" in text or "colors of the whole scene" in text for text in ran.text)
+
+
+def test_an_edit_that_changed_nothing_in_the_mask_is_said():
+    crop, window, filled = window_of_any_image()
+    for sampled, changed in ((window, False), (0.95 * window, False), (filled, True)):
+        ran = run_node("PhDStitch", crop=crop, sampled=sampled)
+        assert any(text.startswith("The model changed nothing in the masked area") for text in ran.text) != changed
+        assert any(text.startswith("No subject: the masked area shows") for text in ran.text) == changed
+
+
+def test_each_seeds_own_tint_is_taken_off(pasted):
+    _, wanted = stitched(pasted, edited(pasted))
+    seeds = [edited(pasted) * torch.tensor(tint) for tint in ([1, 1, 1], [0.9, 1, 1.05], [1.05, 0.95, 0.85])]
+    _, report = stitched(pasted, torch.cat(seeds), num_seeds=3)
+    assert report["gain"] == pytest.approx(wanted["gain"], rel=0.02)
 
 
 def test_an_image_that_moved_is_said_with_how_far(pasted):

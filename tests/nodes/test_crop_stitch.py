@@ -150,6 +150,7 @@ def test_the_report_and_a_message_give_the_light():
         "neglected",
         "suppressed",
         "color_shift_pixels",
+        "color_shift_left",
         "flicker",
         "flicker_read",
         "subject_pixels",

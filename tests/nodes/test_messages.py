@@ -166,7 +166,8 @@ def test_messages_about_some_images_of_a_batch_name_them_and_those_about_all_do_
 def test_in_a_batch_every_image_s_light_is_told_apart():
     scene, mask = make_image(60, 80), block(60, 80, 20, 30, 40, 50)
     given = {"background": scene, "composite": scene, "subject_matte": mask, "harmonize_mask": mask}
-    ran = run_node("PhDStitch", **given, sampled=torch.cat([scene, 0.5 * scene]))
+    darker = scene * (1 - 0.5 * mask[..., None])
+    ran = run_node("PhDStitch", **given, sampled=torch.cat([scene, darker]))
     assert [text.split(" the")[0] for text in ran.text if "model" in text] == ["Image 1: The model did not change"]
     assert any(text.startswith("Image 2: Light on the subject: ") for text in ran.text)
 

@@ -78,6 +78,7 @@ def test_two_columns_for_one_input_are_refused():
     [
         ("seed", "12", 12),
         ("seed", 12.0, 12),
+        ("seed", "12.0", 12),
         ("Sampler.cfg", "1.5", 1.5),
         ("Sampler.tiled", "Yes", True),
         ("Sampler.tiled", False, False),
@@ -123,6 +124,23 @@ def test_a_name_with_accents_is_found_in_both_of_its_spellings(form, tmp_path):
     assert written != named
     (tmp_path / written).write_bytes(b"")
     assert file_of(named, tmp_path.resolve()).is_file()
+
+
+def test_names_with_spaces_around_them_of_windows_and_of_the_home_folder_are_found(tmp_path, monkeypatch):
+    folder = tmp_path.resolve()
+    images(folder, "cut/a b.png")
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    for name in ("cut/a b.png ", " cut/a b.png", "cut\\a b.png", "~/cut/a b.png"):
+        assert file_of(name, folder) == folder / "cut" / "a b.png"
+    for name in ("..\\secret.png", "~/../secret.png"):
+        with pytest.raises(ValueError, match="there is no file|is outside"):
+            file_of(name, folder)
+
+
+def test_an_address_in_the_place_of_a_file_is_said(tmp_path):
+    with pytest.raises(ValueError, match="is an address; save its file in"):
+        file_of("https://example.org/a.png", tmp_path)
 
 
 def test_files_outside_the_folder_are_refused(tmp_path):

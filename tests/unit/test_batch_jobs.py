@@ -33,6 +33,19 @@ def test_csv_may_be_separated_as_spreadsheets_do_it(separator, tmp_path):
     assert found == [(1, {"exemplar": "a.png", "prompt": "a, b; c"}), (2, {"exemplar": "b.png", "prompt": "d"})]
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("above", ["", "\r\n", ";;;\r\n\r\n", "sep=;\r\n"])
+def test_a_spreadsheets_empty_rows_and_columns_and_its_separator_line_are_no_data(above, mark, tmp_path):
+    text = f"{mark}{above}exemplar;prompt;;\r\na.png;x;;\r\n;;;\r\nb.png;;;\r\n"
+    (tmp_path / "jobs.csv").write_bytes(text.encode())
+    assert rows(tmp_path / "jobs.csv") == [(1, {"exemplar": "a.png", "prompt": "x"}), (2, {"exemplar": "b.png"})]
+
+
+def test_a_comma_in_a_title_does_not_separate_columns(tmp_path):
+    (tmp_path / "jobs.csv").write_text('exemplar;"Paste, Blend.x"\na.png;0.5\n')
+    assert rows(tmp_path / "jobs.csv") == [(1, {"exemplar": "a.png", "Paste, Blend.x": "0.5"})]
+
+
 def test_a_row_with_too_many_cells_is_named(tmp_path):
     (tmp_path / "jobs.csv").write_text("exemplar,x\na.png,1\na, b.png,1\n")
     with pytest.raises(Faults, match="3 cells, but there are 2 columns") as caught:

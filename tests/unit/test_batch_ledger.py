@@ -22,12 +22,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def planned(folder, rows, columns=("exemplar", "seed"), ledger=None, versions=None):
+def planned(folder, rows, columns=("exemplar", "seed"), ledger=None, versions=None, of=None):
+    of = of or workflow()
     ledger = ledger or Ledger(folder / "ledger.sqlite")
     jobs = read_jobs([table(folder / "jobs.csv", list(columns), *rows)], None)
-    targets, faults = bind(jobs.columns, workflow(), INFO)
+    targets, faults = bind(jobs.columns, of, INFO)
     assert not faults
-    bound = Bound(workflow(), jobs.columns, targets, versions or {"pack": "1"})
+    bound = Bound(of, jobs.columns, targets, versions or {"pack": "1"})
     return ledger, plan(jobs, bound, ledger, {"jobs_digest": jobs.digest})
 
 
@@ -150,6 +151,22 @@ def test_all_faults_are_in_one_table_and_nothing_is_written(folder):
     text = str(caught.value)
     assert "there is no file none.png" in text and "is outside" in text and "repeats row 1" in text
     assert not ledger.has_jobs() and ledger.facts() == {}
+
+
+def test_an_empty_cell_leaves_the_workflows_own_file_if_it_has_one(folder):
+    def of(name):
+        own = workflow()
+        own["2"]["inputs"]["image"] = name
+        ledger = Ledger(folder / f"{name}.sqlite")
+        return planned(folder, [["a.png", ""], ["", "b.png"]], ("exemplar", "background"), ledger, of=own)[0]
+
+    # The own exemplar, x.png, is in ComfyUI's folder; the own background lies beside the table.
+    first, second = (claim.cells for claim in claims(of("c.png")))
+    assert first[1][1] == str(folder / "c.png") and second[0] is None
+    for name, words in (("none.png", "there is no file none.png"), ("", "the workflow's own value stays: it has no")):
+        with pytest.raises(Faults, match=words) as caught:
+            of(name)
+        assert [(fault.row, fault.column) for fault in caught.value.faults] == [(1, "background")]
 
 
 def test_many_faults_are_counted(folder):

@@ -187,12 +187,14 @@ def onnx(shape=(1, 3, 32, 48), weights=(1.0, 0.0, 0.0), outputs=1, kind="Conv", 
     """A network that weighs the three channels of its input; `outputs` times the same answer."""
     raw = struct.pack("<3f", *weights)
     dims = b"".join(number(1, n) for n in (1, 3, 1, 1))
+    # OpenCV 4 needs it, and exporters write it.
+    kernel = message(5, message(1, "kernel_shape") + 2 * number(8, 1) + number(20, 7))
     graph = message(5, dims + number(2, 1) + message(8, "w") + message(9, raw)) + message(2, "net")
     graph += value(11, "x", shape, element)
     graph += value(11, "w", (1, 3, 1, 1)) if listed else b""
     for index in range(outputs):
         node = message(1, "x") + message(1, "w") + message(2, f"y{index}") + message(3, f"n{index}") + message(4, kind)
-        graph += message(1, node) + value(12, f"y{index}", (1, 1, *shape[2:]))
+        graph += message(1, node + kernel) + value(12, f"y{index}", (1, 1, *shape[2:]))
     return number(1, 8) + message(7, graph) + message(8, message(1, "") + number(2, 13))
 
 

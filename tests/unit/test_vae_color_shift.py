@@ -5,11 +5,26 @@ import numpy as np
 import pytest
 from image_support import GAIN, OFFSET, make_image, shifted
 
-from phd_ops.pixels.vae_color_shift import CELL, LEAST_CELLS, NO_SHIFT, ColorShift, fit_color_shift
+from phd_ops.pixels.color import linear_to_srgb, srgb_to_linear
+from phd_ops.pixels.vae_color_shift import (
+    CELL,
+    LEAST_CELLS,
+    NO_SHIFT,
+    ColorShift,
+    fit_color_shift,
+    fit_with_saturation,
+    saturated,
+)
 
 
 def residual_levels(shift, shifted_image, original):
     return float(np.abs(shift.apply(shifted_image) - original).max()) * 255
+
+
+def shapes():
+    """Large colored shapes, [256,256,3]."""
+    coarse = np.random.default_rng(4).uniform(0.1, 0.8, (12, 12, 3)).astype(np.float32)
+    return cv2.resize(coarse, (256, 256), interpolation=cv2.INTER_LINEAR)
 
 
 @pytest.mark.parametrize("altered", [0, 0.1, 0.3])
@@ -103,7 +118,73 @@ def test_over_a_calm_background_noise_is_not_taken_for_a_lower_gain(texture, shi
 def test_what_no_vae_does_is_no_shift(made):
     original = make_image(64)
     given = {"negative": 1 - original, "other": make_image(64, 9), "bright": original * 0.3 + 0.6}[made]
-    assert fit_color_shift(given, original, np.ones((64, 64), np.float32)) is NO_SHIFT
+    shift = fit_color_shift(given, original, np.ones((64, 64), np.float32))
+    assert (shift.gain.tolist(), shift.offset.tolist(), shift.pixels) == ([1, 1, 1], [0, 0, 0], 0)
+
+
+@pytest.mark.parametrize("noise", [0, 1.5 / 255])
+@pytest.mark.parametrize("exposure", [0.25, 0.5, 1.5, (0.25, 0.35, 0.5)])
+def test_a_scene_made_darker_or_brighter_all_over_is_brought_back(exposure, noise):
+    original = shapes()
+    given = linear_to_srgb(srgb_to_linear(original) * np.float32(exposure)).astype(np.float32)
+    noisy = given + np.random.default_rng(2).normal(0, noise, given.shape).astype(np.float32)
+    shift = fit_color_shift(noisy, original, np.ones((256, 256), np.float32))
+    # Linear near black, sRGB is a power above, and of a power an exposure is a gain and an offset.
+    assert np.median(np.abs(shift.apply(given) - original)) * 255 < 0.5
+    assert shift.left * 255 < 2
+
+
+@pytest.mark.parametrize("contrast", [0.6, 0.8, 1.4])
+def test_another_contrast_is_brought_back(contrast):
+    original = make_image(128, low=0.3, high=0.7)
+    given = (original - 0.5) * np.float32(contrast) + np.float32(0.5)
+    shift = fit_color_shift(given, original, np.ones((128, 128), np.float32))
+    assert residual_levels(shift, given, original) < 0.1
+
+
+@pytest.mark.parametrize("made", ["shifted", "sepia", "inverted", "red for blue"])
+def test_how_far_a_shift_leaves_the_colors_apart_is_known(made):
+    original = shapes()
+    given = {
+        "shifted": shifted(original),
+        "sepia": original.mean(-1, keepdims=True) * np.float32([1.05, 1, 0.8]),
+        "inverted": 1 - original,
+        "red for blue": original[..., ::-1],
+    }[made]
+    left = fit_color_shift(np.ascontiguousarray(given), original, np.ones((256, 256), np.float32)).left * 255
+    assert left < 0.1 if made == "shifted" else left > 6
+
+
+@pytest.mark.parametrize("noise", [0, 1 / 255])
+@pytest.mark.parametrize("saturation", [0.5, 0.8, 1.25])
+def test_another_saturation_is_brought_back_with_the_tint(saturation, noise):
+    original = shapes()
+    given = np.clip(shifted(saturated(original, saturation)), 0.001, 0.999)
+    noisy = (given + np.random.default_rng(1).normal(0, noise, given.shape)).astype(np.float32)
+    shift = fit_with_saturation(noisy, original, np.ones((256, 256), np.float32))
+    # A tint and a saturation do not quite commute.
+    assert shift.saturation == pytest.approx(1 / saturation, rel=0.07)
+    assert np.median(np.abs(shift.apply(given) - original)) * 255 < 1
+    # Half of it is half of it.
+    half = shift.apply(given, 0.5)
+    assert np.median(np.abs(half - (given + original) / 2)) * 255 < 3
+
+
+@pytest.mark.parametrize("made", ["shifted", "noisy", "growing", "darker", "gray"])
+def test_no_other_saturation_is_found_in_what_another_cause_explains(made):
+    original, rng = shapes(), np.random.default_rng(7)
+    across = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
+    given = {
+        "shifted": shifted(original),
+        "noisy": original + rng.normal(0, 0.03, original.shape),
+        "growing": original + across * np.float32([0.04, 0, -0.05]),
+        "darker": linear_to_srgb(srgb_to_linear(original) * np.float32(0.3)),
+        "gray": np.repeat(original.mean(-1, keepdims=True), 3, -1),
+    }[made].astype(np.float32)
+    everywhere = np.ones((256, 256), np.float32)
+    found, plain = (fit(given, original, everywhere) for fit in (fit_with_saturation, fit_color_shift))
+    assert found.saturation == 1
+    assert np.array_equal(found.apply(given), plain.apply(given))
 
 
 def test_of_a_flat_context_the_offset_is_read_and_the_gain_stays():

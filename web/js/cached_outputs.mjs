@@ -35,7 +35,7 @@ export function resendCached(api, isOurs) {
 }
 
 /**
- * A run as it stands in the history; nothing where the server does not give it: what was shown stays then.
+ * A run as it stands in the history; nothing where the server does not give it.
  * @param {Api} api @param {string} id of the prompt
  * @returns {Promise<{ outputs?: Record<string, any>, meta?: Record<string, any> }>}
  */

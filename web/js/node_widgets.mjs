@@ -1,6 +1,6 @@
 /** The widgets of a node, read and set as the user would. */
 
-import { hostInput, isLinked } from "./graph_links.mjs";
+import { hostInput, isLinked, originOf } from "./graph_links.mjs";
 
 /** @param {any} node @param {string} name @returns {any} */
 export function widgetOf(node, name) {
@@ -35,9 +35,16 @@ export function isFixed(node, name) {
   return isLinked(node, name) && !sourceOf(node, name);
 }
 
+/** @param {any} node @param {string} name @returns {any} What a link gives, where that is known without a run. */
+export function linkedValue(node, name) {
+  const from = originOf(node, name)?.node;
+  return from?.type.startsWith("Primitive") ? from.widgets?.[0]?.value : undefined;
+}
+
 /** @param {any} node @param {string} name @returns {unknown} */
 export function valueOf(node, name) {
-  return (sourceOf(node, name)?.widget ?? widgetOf(node, name))?.value;
+  const source = sourceOf(node, name);
+  return source ? source.widget.value : (linkedValue(node, name) ?? widgetOf(node, name)?.value);
 }
 
 /**

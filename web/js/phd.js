@@ -1,8 +1,6 @@
 /**
  * The pack in ComfyUI's frontend: editors on its nodes, toasts for the warnings of a run, and a button to run to a node.
- *
- * This is the only `.js` file: ComfyUI loads every `.js` file under WEB_DIRECTORY by itself, as an extension. The
- * modules that this file imports are `.mjs`, so that they are loaded once and only as modules.
+ * ComfyUI loads every `.js` file as an extension of its own, so all others are `.mjs`.
  */
 
 import { api } from "../../../scripts/api.js";

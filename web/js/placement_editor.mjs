@@ -6,7 +6,7 @@ import { hostsOf, isLinked, keyOf } from "./graph_links.mjs";
 import { cutOut, loadImage, maskOf } from "./images.mjs";
 import { asFile, earlierPastes, imageAtInput, maskAtInput, sceneInput } from "./input_images.mjs";
 import { looksInverted } from "./mask_outlines.mjs";
-import { isFixed, setValue, shownName, valueOf, widgetOf } from "./node_widgets.mjs";
+import { isFixed, linkedValue, setValue, shownName, valueOf, widgetOf } from "./node_widgets.mjs";
 import * as geometry from "./placement.mjs";
 import { PlacementGestures } from "./placement_gestures.mjs";
 import { PlacementPainter } from "./placement_painter.mjs";
@@ -151,21 +151,22 @@ export class PlacementEditor {
     return inputs.map((name) => shownName(this.node, name)).join(", ");
   }
 
-  /** @returns {Record<string, unknown>} The five values; those that come from a link as the last run had them. */
+  /** @returns {Record<string, any>} The five values; undefined where only a run will tell what a link gives. */
   values() {
-    const known = this.run?.placement;
-    return Object.fromEntries(
-      FIELDS.map((name) => [name, known && isFixed(this.node, name) ? known[name] : valueOf(this.node, name)]),
-    );
+    const { node, run } = this;
+    const value = (name) =>
+      isFixed(node, name) ? (linkedValue(node, name) ?? run?.placement[name]) : valueOf(node, name);
+    return Object.fromEntries(FIELDS.map((name) => [name, value(name)]));
   }
 
-  /** @returns {Placement | null} Where the subject is; null where a value is invalid. */
+  /** @returns {Placement | null} Where the subject is; null where a value is invalid or unknown. */
   placement() {
     if (this.unwritten) return this.unwritten;
     if (this.timeline?.drives()) return this.timeline.placement();
     if (this.isPlacedByRun()) return this.run?.placement ?? null;
     const values = this.values();
-    return geometry.invalidNumber(values) ? null : /** @type {Placement} */ ({ ...values, flip: Boolean(values.flip) });
+    if (values.flip === undefined || geometry.invalidNumber(values)) return null;
+    return /** @type {Placement} */ ({ ...values, flip: Boolean(values.flip) });
   }
 
   /** Whether the widgets x, y, size, rotation and flip are not used. */
@@ -341,7 +342,7 @@ export class PlacementEditor {
   status() {
     const values = this.values(),
       invalid = this.isPlacedByRun() ? null : geometry.invalidNumber(values);
-    if (invalid) {
+    if (invalid && invalid.value !== undefined) {
       const { name, value } = invalid;
       const shown = { ...invalid, name: shownName(this.node, name), value: JSON.stringify(value) };
       return [this.text("badNumber", shown), "error"];
@@ -359,8 +360,8 @@ export class PlacementEditor {
     if (!this.subject.cut) return [this.text("runForMask"), "note"];
     if (this.subject.inverted) return [this.text("invertedMask"), "error"];
     const linked = FIELDS.filter((name) => isFixed(this.node, name));
-    if (linked.length) return [this.text("fromLink", { names: this.names(linked) }), "note"];
     const placement = /** @type {Placement} */ (this.placement());
+    if (linked.length) return [this.text(placement ? "fromLink" : "linkFirst", { names: this.names(linked) }), "note"];
     if (geometry.visibleShare(placement, this.subject.size, this.scene.size) === 0)
       return [this.text("outside"), "error"];
     return [

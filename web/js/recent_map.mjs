@@ -1,37 +1,27 @@
-/** A map of limited size that forgets what was not used for longest. */
-
-/** @template Key, Value */
-export class RecentMap {
+/**
+ * A map of limited size that forgets what was not used for longest.
+ * @template Key, Value
+ * @extends {Map<Key, Value>}
+ */
+export class RecentMap extends Map {
   /** @param {number} limit how many entries are kept */
   constructor(limit) {
+    super();
     this.limit = limit;
-    /** @type {Map<Key, Value>} The least recently used entry first. */
-    this.entries = new Map();
   }
 
-  get size() {
-    return this.entries.size;
-  }
-
-  /** @param {Key} key @returns {Value | undefined} */
+  /** @param {Key} key */
   get(key) {
-    const value = this.entries.get(key);
+    const value = super.get(key);
     if (value !== undefined) this.set(key, value);
     return value;
   }
 
   /** @param {Key} key @param {Value} value */
   set(key, value) {
-    this.entries.delete(key);
-    this.entries.set(key, value);
-    for (const oldest of this.entries.keys()) {
-      if (this.entries.size <= this.limit) break;
-      this.entries.delete(oldest);
-    }
-  }
-
-  /** @param {Key} key */
-  delete(key) {
-    this.entries.delete(key);
+    this.delete(key);
+    super.set(key, value);
+    for (const oldest of this.keys()) if (this.size > this.limit) this.delete(oldest);
+    return this;
   }
 }

@@ -41,6 +41,7 @@ const ENGLISH = {
   badNumber: "{name} is {value}; it must be a number from {low} to {high}. Press Reset to fix it.",
   badText: "{name} cannot be read: {value}. Correct or clear it.",
   fromLink: "Set by a link, so it cannot be changed here: {names}.",
+  linkFirst: "Set by a link, so run once to see where it goes: {names}.",
   fromPlacements: "The placement comes from the placements input.",
   random: "Random: shown where the last run placed it.",
   randomFirst: "Random: run once to see where it goes.",
