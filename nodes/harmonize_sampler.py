@@ -20,6 +20,7 @@ from .sampled_seeds import SampledSeeds, with_seeds
 from .sampler_inputs import HARMONIZE_PRESETS, SamplerWidgets, sampler_sockets, schedule_inputs
 from .shared_reference import shared_items
 from .ui import HAS_UI, as_ui, gathered, tell
+from .window_prompts import warn_of_whole_image
 
 
 class PhDHarmonizeSampler(io.ComfyNode):
@@ -129,6 +130,7 @@ class PhDHarmonizeSampler(io.ComfyNode):
                     original_latent = latent_or(original_latent, held.original)
             prompts = Prompts(positive, negative, reference_positive)
             prompts.check()
+            warn_of_whole_image(held, positive=positive, negative=negative, reference_positive=reference_positive)
             if has_module(positive):
                 # The module sees the light reference itself.
                 reference_latent = None

@@ -10,6 +10,7 @@ from .companions import companions_of, given_mask
 from .sample import Prompts, sample_latents, with_samples
 from .sampler_inputs import INPAINT_PRESETS, SamplerWidgets, sampler_sockets, schedule_inputs
 from .ui import HAS_UI, as_ui, gathered
+from .window_prompts import warn_of_whole_image
 
 
 class PhDMaskedInpaintSampler(io.ComfyNode):
@@ -45,6 +46,9 @@ class PhDMaskedInpaintSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         prompts = Prompts(positive, negative)
         with gathered() as messages:
-            mask = given_mask(mask, latent, companions_of(latent), "inpaint_mask")
+            held = companions_of(latent)
+            mask = given_mask(mask, latent, held, "inpaint_mask")
+            prompts.check()
+            warn_of_whole_image(held, positive=positive, negative=negative)
             ((samples,),) = sample_latents(model, prompts, latent, mask, SamplerWidgets(**widgets))
         return io.NodeOutput(with_samples(latent, samples), ui=as_ui(messages))

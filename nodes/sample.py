@@ -17,6 +17,7 @@ from ..phd_ops.latents.noise import opposite_pairs
 from ..phd_ops.latents.seeds import item_seed, run_seed
 from ..phd_ops.sentence import sentence
 from .comfy_sampler import PLAIN, MaskedSampler, is_graded, noises_known, runs_plain
+from .demo_networks import DemoModel
 from .identity_anchor import anchored_model
 from .latents import checked_like, checked_places, checked_samples, latent_mask, repeated, subject_share
 from .sampled_seeds import without_seeds
@@ -24,6 +25,20 @@ from .sampler_inputs import CUSTOM, HARMONIZE_PRESETS, INPAINT_PRESETS, Presets,
 from .step_caches import step_caches
 from .ui import tell, warn
 from .validate import check_choice, check_conditioning, check_prompt
+
+NO_IMAGE = sentence(
+    "This model takes an image along with the prompt, and positive brings none: connect both prompts through Inpaint "
+    "Model Conditioning, with cropped_image, the cropped mask and vae."
+)
+# The model options that hold other packs' functions around the network and around cfg.
+FUNCTIONS = (
+    "model_function_wrapper", "sampler_calc_cond_batch_function", "sampler_pre_cfg_function", "sampler_cfg_function",
+    "sampler_post_cfg_function",
+)  # fmt: skip
+
+# What a conditioning shows the model beside its words, by Apply ControlNet, Inpaint Model Conditioning and
+# ReferenceLatent.
+IMAGES = ("control", "concat_latent_image", "concat_mask", "reference_latents")
 
 
 @dataclass(frozen=True)
@@ -39,12 +54,28 @@ class Prompts:
         """Of the scene and of its reference."""
         return [self.positive, self.reference_positive or self.positive]
 
+    @property
+    def both_negative(self) -> list[list]:
+        """Of the scene and of its reference, which is not compared with the scene's images."""
+        own = self.reference_positive
+        return [self.negative, self.negative if own is None else with_images_of(self.negative, own[0][1])]
+
     def check(self) -> None:
         """Raises ValueError for what is no prompt."""
         check_prompt("positive", self.positive)
         check_conditioning("negative", self.negative)
         if self.reference_positive is not None:
             check_prompt("reference_positive", self.reference_positive)
+
+
+def with_images_of(conditioning: list, shown: dict[str, Any]) -> list:
+    """A conditioning that shows the model, in place of each of its own IMAGES, that of other values."""
+
+    def changed(values: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in values.items() if name not in IMAGES}
+        return kept | {name: shown[name] for name in IMAGES if name in values and name in shown}
+
+    return [[words, changed(values)] for words, values in conditioning]
 
 
 @dataclass(frozen=True)
@@ -134,6 +165,7 @@ def sample_latents(
     # Of a model that takes the known region without noise, the mask's values are strengths to ComfyUI's own sampler.
     soft = is_graded(widgets.method, model.model_options) or not noises_known(model.model)
     mask = latent_mask(mask, latent, scene, soft=soft)
+    warn_without_image(model, prompts.positive, scene)
     batches, places = batches_of(model, scene, options), checked_places(latent, len(scene))
     if mask is not None and not mask.any():
         warn(sentence("The mask is empty, so nothing may change: the latent passes through and no model is run."))
@@ -151,6 +183,19 @@ def sample_latents(
         run = dataclasses.replace(run, reference_items=options.reference_items)
         batches = [batches[0], batches[1][list(options.reference_items)]]
     return sample_batches(run, batches)
+
+
+def warn_without_image(model: Any, positive: list, scene: torch.Tensor) -> None:
+    """Warns where a network takes an image beside the noisy latent, as those for inpainting do, and gets a substitute:
+    blank, or with what lies under the mask. The demo model hides that by itself."""
+    if isinstance(model.model, DemoModel) or not noises_known(model.model):
+        return
+    noise = scene[:1].float().cpu()
+    shown = model.model.concat_cond(noise=noise, latent_image=noise, device=noise.device)
+    # Some take a mask alone, which every noise mask gives them.
+    takes_image = shown is not None and shown.shape[1] >= noise.shape[1]
+    if takes_image and any(values.get("concat_latent_image") is None for _, values in positive):
+        warn(NO_IMAGE)
 
 
 def without_step_cache(model: Any) -> Any:
@@ -215,6 +260,7 @@ class Part:
     samples: torch.Tensor
     items: list[int]
     positive: list
+    negative: list
     noise: torch.Tensor
     sampler: comfy.samplers.KSAMPLER
     seed: int
@@ -251,18 +297,18 @@ def parts_of(run: SamplerRun, batches: list[torch.Tensor]) -> list[Part]:
     One after another where the reference has a prompt of its own, where ComfyUI's own sampler runs, whose noise
     depends on the batch, or where anything belongs to single items: ComfyUI fits it to the batch.
     """
-    prompts = run.prompts.both
+    prompts = list(zip(run.prompts.both, run.prompts.both_negative, strict=True))
     apart = (
         run.prompts.reference_positive is not None
         or run.is_plain(run.mask)
-        or holds_items(run.model, prompts, run.prompts.negative)
+        or holds_items(run.model, run.prompts.both, run.prompts.negative)
     )
     every = range(len(run.scene))
     items = [list(every), list(every if run.reference_items is None else run.reference_items)][: len(batches)]
     groups = list(zip(batches, items, strict=True)) if apart else [(torch.cat(batches), list(chain(*items)))]
     seeds = [run_seed(run.widgets.seed, further) for further in range(run.options.num_seeds)]
     return [
-        Part(group, numbers, prompt, noise[numbers], masked_sampler(run, seed, numbers), seed)
+        Part(group, numbers, *prompt, noise[numbers], masked_sampler(run, seed, numbers), seed)
         for seed, noise in zip(seeds, noise_of(run, seeds).split(len(run.scene)), strict=True)
         for (group, numbers), prompt in zip(groups, prompts, strict=False)
     ]
@@ -271,11 +317,13 @@ def parts_of(run: SamplerRun, batches: list[torch.Tensor]) -> list[Part]:
 def holds_items(model: Any, prompts: list[list], negative: list) -> bool:
     """Whether a conditioning or a patch of the model may hold something for single items, or a cache of the batch.
 
-    A ControlNet, a wrapper (such as a step cache) or a patch of the network may: what they hold cannot be seen.
+    A ControlNet, a wrapper (such as a step cache), a patch of the network or a function around cfg may: what they hold
+    or compute over a batch cannot be seen.
     """
     transformer = model.model_options.get("transformer_options", {})
     patched = [transformer.get(name) for name in ("patches", "patches_replace", "wrappers")]
-    if any(map(has_content, [*patched, model.wrappers])) or "model_function_wrapper" in model.model_options:
+    patched += [model.model_options.get(name) for name in FUNCTIONS]
+    if any(map(has_content, [*patched, model.wrappers])):
         return True
     return any(is_per_item(conditioning) for conditioning in (*prompts, negative))
 
@@ -359,7 +407,7 @@ def sample_part(run: SamplerRun, part: Part, callback: Callable) -> torch.Tensor
         part.sampler,
         run.sigmas,
         part.positive,
-        run.prompts.negative,
+        part.negative,
         samples,
         noise_mask=mask,
         callback=callback,

@@ -458,3 +458,24 @@ def test_an_unknown_anchor_is_refused_even_where_nothing_is_held():
     """ComfyUI 0.3.64 does not check a choice."""
     with pytest.raises(ValueError, match="anchor is 'relit'; it must be one of: relight, restyle."):
         harmonize(model("EPS"), random_latent(), MASK, anchor="relit")
+
+
+@pytest.mark.parametrize("place", ["pre_cfg", "cfg", "post_cfg"])
+def test_a_function_around_cfg_that_computes_over_the_batch_never_sees_the_reference(place):
+    """As ComfyUI's Mahiro and VideoLinearCFGGuidance do; its RenormCFG raises for more than one item."""
+    sizes, net = [], model("EPS").clone()
+
+    def function(args):
+        sizes.append(len(args["input"]))
+        return args["conds_out"] if place == "pre_cfg" else args["denoised"]
+
+    def cfg(args):
+        sizes.append(len(args["input"]))
+        return args["uncond"] + args["cond_scale"] * (args["cond"] - args["uncond"])
+
+    if place == "cfg":
+        net.set_model_sampler_cfg_function(cfg)
+    else:
+        getattr(net, f"set_model_sampler_{place}_function")(function)
+    harmonize(net, random_latent(), MASK, random_latent(seed=8))
+    assert set(sizes) == {1}

@@ -239,9 +239,10 @@ def test_a_reference_beside_the_scenes_is_held_as_they_are():
     before, after, _ = estimates(
         model("EPS"), scenes, lambda net: harmonize(net, scenes, MASK, references, denoise=0.6), band="relight"
     )
-    twice = 0.18215 * torch.cat([scenes, scenes])
-    assert len(before[0]) == 4
-    assert torch.equal(after[0], held(before[0], twice, cells_of(), band="relight"))
+    # One after the other: what a function around cfg holds for single items cannot be seen.
+    for first in (0, len(before) // 2):
+        assert len(before[first]) == 2
+        assert torch.equal(after[first], held(before[first], 0.18215 * scenes, cells_of(), band="relight"))
 
 
 @pytest.mark.parametrize(

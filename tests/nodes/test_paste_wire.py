@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -466,3 +467,22 @@ def test_what_is_no_paste_crop_or_vae_is_named(cropped):
     latent = {"samples": latent["samples"]}
     message = refused("PhDStitch", paste=cropped[0][0], latent=latent)
     assert message.startswith("latent is connected, but vae is not")
+
+
+@pytest.mark.parametrize("kind", ["PhDMaskedInpaintSampler", "PhDHarmonizeSampler"])
+@pytest.mark.parametrize(("size", "warned"), [((120, 160), True), ((64, 64), False)], ids=["whole image", "window"])
+def test_a_prompt_s_mask_of_the_whole_image_is_warned_about(demo, cropped, kind, size, warned):
+    """ComfyUI would squeeze it into the window."""
+    *_, latent = cropped[1]
+    (left,) = core.ConditioningSetMask().append(demo["positive"], torch.ones(1, *size), "default", 1.0)
+    given = {name: demo[name] for name in ("model", "negative")}
+    ran = run_node(kind, **given, positive=demo["positive"] + left, latent=latent, **QUICK)
+    texts = [text for text in ran.text if text.startswith("positive holds a mask or a ControlNet's image of 160×120")]
+    assert len(texts) == warned
+
+
+def test_images_of_all_controlnets_of_a_prompt_are_looked_at():
+    first = SimpleNamespace(cond_hint_original="first", previous_controlnet=None)
+    second = SimpleNamespace(cond_hint_original="second", previous_controlnet=first)
+    shown = module("nodes.window_prompts").shown
+    assert list(shown({"mask": "mask", "control": second})) == ["mask", "second", "first"]

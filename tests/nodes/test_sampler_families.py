@@ -502,3 +502,42 @@ def test_as_a_sampler_the_loop_does_without_inner_steps_on_a_model_with_a_step_c
     ours = sampled(module("nodes.comfy_sampler").MaskedSampler(loop.settings()))
     torch.testing.assert_close(ours, sampled(comfy.samplers.sampler_object("euler")), rtol=1e-4, atol=1e-4)
     assert caplog.text.count("step cache") == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_reference_s_own_images_are_in_its_negative_too(method):
+    """Guidance would otherwise lead from the scene's image to the reference's."""
+    net, latent = of_kind("EPS, 9 channels in"), latent_of("EPS, 9 channels in")
+    scene, reference = (
+        adding({"concat_latent_image": image, "concat_mask": MASK[:, None]}) for image in (latent, -2 * latent)
+    )
+
+    def run(patched):
+        prompts = {**scene, "reference_positive": reference["positive"]}
+        harmonize_with(patched, latent, latent.flip(-1), prompts, method=method, inner_steps=0)
+
+    seen = [given[:, 1:] for given in read_concat(net, run)]
+    half = len(seen) // 2
+    own = net.model.process_latent_in(latent)
+    for given, wanted in [*((one, own) for one in seen[:half]), *((one, -2 * own) for one in seen[half:])]:
+        assert len(given) == 2
+        torch.testing.assert_close(given, wanted.expand_as(given))
+
+
+def test_a_reference_s_prompt_of_words_alone_leaves_no_image_in_its_negative():
+    latent, how = latent_of("EPS"), {"method": "masked Langevin"}
+    alone = harmonize_with(of_kind("EPS"), latent.flip(-1), latent, named_prompts(), **how)[0]
+    prompts = {**controlled(), "reference_positive": prompt(1)}
+    made = harmonize_with(of_kind("EPS"), latent, latent.flip(-1), prompts, **how)[1]
+    torch.testing.assert_close(made, alone, rtol=1e-3, atol=3e-3)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "EPS, 9 channels in", "Flux", "Flux Fill"])
+@pytest.mark.parametrize("prepared", [False, True], ids=["bare prompt", "InpaintModelConditioning"])
+def test_an_inpainting_model_whose_prompt_brings_no_image_is_warned_about(kind, prepared, caplog):
+    latent, prompts = latent_of(kind), named_prompts()
+    if prepared:
+        prompts = adding({"concat_latent_image": latent, "concat_mask": MASK[:, None]})
+    inpaint(of_kind(kind), latent, MASK, **prompts)
+    takes_one = kind in ("EPS, 9 channels in", "Flux Fill")
+    assert ("This model takes an image along with the prompt" in caplog.text) == (takes_one and not prepared)

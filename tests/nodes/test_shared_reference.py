@@ -119,6 +119,14 @@ def test_a_few_frames_a_clip_as_exemplar_and_a_connected_reference_have_one_each
         assert done[KEY].reference_items is None and len(reference["samples"]) == len(done["samples"])
 
 
+def test_a_clip_on_a_model_with_an_identity_anchor_has_all_references(demo, clip):
+    """The anchor holds a latent of the clip's frames, and a batch with a few references more is no multiple of it."""
+    latent, _ = clip
+    held = run_node("PhDIdentityAnchor", model=demo["model"], latent=latent, subject_matte=latent[KEY].subject_matte)
+    done, reference, _ = harmonized(demo, latent, model=held.values[0]).values
+    assert done[KEY].reference_items is None and len(reference["samples"]) == FRAMES
+
+
 def test_a_clip_has_all_references_where_items_cannot_be_run_apart(demo, clip):
     latent, _ = clip
     done, reference, _ = harmonized(demo, latent, method="plain").values
