@@ -26,8 +26,8 @@ from .vae_color_shift import NO_SHIFT, ColorShift
 PLACES = 10
 # A frame's light and identity are read from a subject's part of at most this many pixels a side.
 READING_SIDE = 96
-# A smaller change of a surround cannot be seen. Frames are compared by so many places of it along each side.
-UNSEEN, COARSE = 1 / 255, 8
+# Surrounds of frames are compared at so many places along each side.
+COARSE = 8
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.
 NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, neglected=False, suppressed=False)
@@ -158,13 +158,13 @@ def with_steady_surround(readings: Sequence[Reading]) -> list[Reading]:
     given = [np.zeros_like(known[0]) if one is None else one for one in found]
     variance = np.array([np.inf if one is None else 1.0 for one in found])
     # Frames are compared by what is coarse.
-    coarse = np.stack([quick_resize(one.astype(np.float32), Size(COARSE, COARSE)).ravel() for one in given])
-    windows = find_windows(coarse.astype(np.float64), variance)
-    steady = np.empty((len(given), *known[0].shape), known[0].dtype)
+    coarse = [quick_resize(one.astype(np.float32), Size(COARSE, COARSE)).ravel() for one in given]
+    windows = find_windows(np.stack(coarse).astype(np.float64) / 255, variance)
+    steady = np.empty((len(given), *known[0].shape), np.uint8)
     # All places of all frames of a long clip at once would be large.
     for row in range(len(known[0])):
         fields = smoothed(np.stack([one[row].ravel() for one in given]).astype(np.float64), windows)
-        steady[:, row] = np.where(fields > 1 - UNSEEN, 1, np.maximum(fields, 0)).reshape(steady[:, row].shape)
+        steady[:, row] = np.rint(np.clip(fields, 0, 255)).reshape(steady[:, row].shape)
     return [r if r.surround is None else replace(r, surround=own) for r, own in zip(readings, steady, strict=True)]
 
 
@@ -209,8 +209,9 @@ def with_steady_light(readings: Sequence[Reading]) -> list[Reading]:
     found = [None if r.lattice is None or r.light is None else Estimate(r.lattice, r.light.variance) for r in readings]
     if not any(found):
         return list(readings)
-    steady = steady_lattices(readings, found)
-    return [r if r.light is None else replace(r, lattice=own) for r, own in zip(readings, steady, strict=True)]
+    pairs = zip(readings, steady_lattices(readings, found), strict=True)
+    # What a reading was estimated from is no longer needed.
+    return [r if r.light is None else replace(r, lattice=own, estimates=None) for r, own in pairs]
 
 
 def steady_lattices(readings: Sequence[Reading], found: Sequence[Estimate | None]) -> np.ndarray:

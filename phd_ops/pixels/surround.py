@@ -25,7 +25,7 @@ SCALE = 4.0
 # Surrounds are looked at in an image of at most this many pixels a side.
 MOST_SIDE = 512
 # Of a clip's frames: in one of at most READING_SIDE pixels a side, of which PLACES along each side are kept.
-READING_SIDE, PLACES = 256, 40
+READING_SIDE, PLACES = 192, 40
 # A change of the surround is new beyond this many times the usual (median) one, within these bounds, and wholly new
 # beyond twice that. Chosen on validation scenes of RelitScenes, with the demo model.
 TIMES_USUAL, LEAST_NEW, MOST_NEW = 8.0, 0.1, 0.3
@@ -111,7 +111,8 @@ def surround_fields(
 
 
 def read_surround(layers: Layers, harmonized: np.ndarray, box: Box) -> np.ndarray | None:
-    """`surround_fields` of a part of a clip's frame, in few places: float16 [PLACES,PLACES,2]. None without one.
+    """`surround_fields` of a part of a clip's frame, in few places: uint8 [PLACES,PLACES,2], where 255
+    stands for 1. None without one.
 
     harmonized: what the model made of the frame, of any size.
     """
@@ -123,14 +124,14 @@ def read_surround(layers: Layers, harmonized: np.ndarray, box: Box) -> np.ndarra
     if not (ring > 0.5).any():
         return None
     fields = surround_fields(background, composite, made, matte, ring)
-    return quick_resize(fields, Size(PLACES, PLACES)).astype(np.float16)
+    return np.rint(255 * quick_resize(fields, Size(PLACES, PLACES))).astype(np.uint8)
 
 
 def fields_in(part: Box, fields: np.ndarray, box: Box) -> np.ndarray:
     """What `read_surround` gave for a box of the layers, in another part of them: [H,W,2]."""
     across, down = box.width / PLACES, box.height / PLACES
     onto = np.array([[across, 0, across / 2 - 0.5 + box.x - part.x], [0, down, down / 2 - 0.5 + box.y - part.y]])
-    fields = fields.astype(np.float32)
+    fields = fields * np.float32(1 / 255)
     return waiting(cv2.warpAffine, fields, onto, part.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
