@@ -25,7 +25,7 @@ SCALE = 4.0
 # Surrounds are looked at in an image of at most this many pixels a side.
 MOST_SIDE = 512
 # Of a clip's frames: in one of at most READING_SIDE pixels a side, of which PLACES along each side are kept.
-READING_SIDE, PLACES = 192, 40
+READING_SIDE, PLACES = 256, 40
 # A change of the surround is new beyond this many times the usual (median) one, within these bounds, and wholly new
 # beyond twice that. Chosen on validation scenes of RelitScenes, with the demo model.
 TIMES_USUAL, LEAST_NEW, MOST_NEW = 8.0, 0.1, 0.3
