@@ -12,8 +12,8 @@ ITERATIONS = 5
 # Larger images are reduced to this side: the cost grows with the pixels, and the color models do not need them all.
 WORKING_SIDE = 640
 # Shares of the image's longer side: how far off a rough mask's edge may be, the width of the image's frame, and the
-# radius of a single point.
-ROUGH_MARGIN, FRAME, POINT = 0.04, 0.02, 0.02
+# radius of a point; and how many points of a kind have that radius.
+ROUGH_MARGIN, FRAME, POINT, MOST_POINTS = 0.04, 0.02, 0.02, 32
 
 
 def grabcut(
@@ -98,10 +98,10 @@ def mark_points(labels: np.ndarray, points: np.ndarray | None, scale: float, lab
     """Draws a disc of `label` at each point, [N,2] before scaling, into GrabCut's labels.
 
     `around` is the label of uncertain pixels in the wider surroundings of the point; None leaves them as they are.
-    All points together mark as many pixels as one: large discs at many points would reach beyond the subject.
+    More than MOST_POINTS mark no more pixels than these: so many large discs would reach beyond the subject.
     """
     points = np.reshape(points if points is not None else [], (-1, 2)) * scale
-    radius = max(2.0, POINT * max(labels.shape)) / max(1, len(points)) ** 0.5
+    radius = max(2.0, POINT * max(labels.shape)) / max(1, len(points) / MOST_POINTS) ** 0.5
     for x, y in points:
         center = (int(x), int(y))
         if around is not None:

@@ -12,7 +12,7 @@ import folder_paths
 import numpy as np
 import pytest
 import torch
-from node_support import block, module, refused, run_node
+from node_support import ROOT, block, module, refused, run_node
 from safetensors.torch import save_file
 
 loading = module("nodes.load_segmenter")
@@ -655,3 +655,18 @@ def test_a_box_that_is_several_is_not_quoted_whole():
 def test_a_pickle_of_numbered_tensors_is_no_segmenter():
     with pytest.raises(ValueError, match="is not a segmenter that this pack knows"):
         module("phd_ops.segmenters.checkpoint").build({0: torch.zeros(1), 1: torch.zeros(1)}, {})
+
+
+def test_the_demo_s_points_find_all_of_its_subject():
+    """Smaller discs at its points once lost the head, and no other test looks at the demo's mask."""
+    prompt = json.loads((ROOT / "demo" / "workflow.json").read_text())
+    (given,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "PhDSegment")
+    (loaded,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "PhDLoadSegmenter")
+    segmenter = run_node("PhDLoadSegmenter", **loaded).values[0]
+    widgets = {name: value for name, value in given.items() if not isinstance(value, list)}
+    subject = run_node("PhDLoadDemoImages").values[1]
+    mask = run_node("PhDSegment", image=subject, segmenter=segmenter, **widgets).values[0][0]
+    for name, wanted in (("positive_points", 1), ("negative_points", 0)):
+        for x, y in (map(int, point.split(",")) for point in widgets[name].split(";")):
+            assert mask[y, x] == pytest.approx(wanted, abs=0.1), (name, x, y)
+    assert 0.45 < mask.mean() < 0.6
