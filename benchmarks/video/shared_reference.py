@@ -36,7 +36,7 @@ def harmonized(model: DemoModel, frames: Sequence[Frame]) -> tuple[np.ndarray, n
     scene, exemplar = frames[0].prompts
     latent, reference, _ = call(
         "PhDHarmonizeSampler",
-        **{**widget_defaults("PhDHarmonizeSampler"), **SETTINGS, "seed": 0},
+        **{**widget_defaults("PhDHarmonizeSampler"), **SETTINGS},
         model=model.model,
         positive=model.conditioning([scene]),
         negative=model.conditioning([""]),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..sentence import sentence
 from .align import Aligned
-from .geometry import Box, Size, bounding_box
+from .geometry import Size, bounding_box
 from .layers import Layers
 from .masks import resize_mask
 from .relight import Estimate, Estimates, Light, shrink
@@ -19,7 +19,8 @@ from .resample import quick_resize
 from .smoother import product
 from .steady_light import find_windows, flicker, smoothed, steadied
 from .stitch import ModelWindow, StitchOptions, light_on_subject, without_shifts
-from .surround import fields_in, read_surround
+from .surround import PLACES as SURROUND_PLACES
+from .surround import SurroundReading, read_surround
 from .vae_color_shift import NO_SHIFT, ColorShift
 
 # The lattice's places along each side. Light is so smooth that it is linear between them.
@@ -43,8 +44,7 @@ class Reading:
         lattice: the logarithm of the gain, [PLACES,PLACES,3].
         estimates: what that was fused from, in the same lattice.
         share: how much of the subject is at each place, [PLACES,PLACES].
-        surround: what the model made of the surround, see `read_surround`; None where there is none.
-        box: of what may change, in the window: the surround's.
+        surround: what the model made of the surround; None where there is none.
     """
 
     shift: ColorShift
@@ -52,12 +52,7 @@ class Reading:
     lattice: np.ndarray | None = None
     estimates: Estimates | None = None
     share: np.ndarray | None = None
-    surround: np.ndarray | None = None
-    box: Box | None = None
-
-    def surround_in(self, part: Box) -> np.ndarray | None:
-        """What the model made of the surround in a part of the window, see `fields_in`."""
-        return None if self.surround is None or self.box is None else fields_in(part, self.surround, self.box)
+    surround: SurroundReading | None = None
 
     def light_in(self, window: ModelWindow) -> Light | None:
         """The light in the part of a window around the subject."""
@@ -104,7 +99,7 @@ def read_frame(
     box = bounding_box(np.maximum(layers.matte, layers.harmonize_mask))
     assert box is not None  # as there is a subject
     surround = read_surround(layers, images[0], box) if options.keep_surround > 0 else None
-    return Reading(shifts[0], kept, sampled(light.change), estimates, share, surround, box)
+    return Reading(shifts[0], kept, sampled(light.change), estimates, share, surround)
 
 
 def sampled(change: np.ndarray) -> np.ndarray:
@@ -152,20 +147,23 @@ def steady_readings(readings: Sequence[Reading]) -> list[Reading]:
 def with_steady_surround(readings: Sequence[Reading]) -> list[Reading]:
     """What a model paints around a subject in one frame, and no more in the next, hardly shows then."""
     found = [reading.surround for reading in readings]
-    known = [one for one in found if one is not None]
-    if not known:
+    if not any(found):
         return list(readings)
-    given = [np.zeros_like(known[0]) if one is None else one for one in found]
+    none = np.zeros((SURROUND_PLACES, SURROUND_PLACES, 2), np.uint8)
+    given = [none if one is None else one.fields for one in found]
     variance = np.array([np.inf if one is None else 1.0 for one in found])
     # Frames are compared by what is coarse.
     coarse = [quick_resize(one.astype(np.float32), Size(COARSE, COARSE)).ravel() for one in given]
     windows = find_windows(np.stack(coarse).astype(np.float64) / 255, variance)
-    steady = np.empty((len(given), *known[0].shape), np.uint8)
+    steady = np.empty((len(given), *none.shape), np.uint8)
     # All places of all frames of a long clip at once would be large.
-    for row in range(len(known[0])):
+    for row in range(len(none)):
         fields = smoothed(np.stack([one[row].ravel() for one in given]).astype(np.float64), windows)
         steady[:, row] = np.rint(np.clip(fields, 0, 255)).reshape(steady[:, row].shape)
-    return [r if r.surround is None else replace(r, surround=own) for r, own in zip(readings, steady, strict=True)]
+    return [
+        reading if reading.surround is None else replace(reading, surround=replace(reading.surround, fields=own))
+        for reading, own in zip(readings, steady, strict=True)
+    ]
 
 
 def with_shared_reference(readings: Sequence[Reading], strength: float = 1.0) -> list[Reading]:

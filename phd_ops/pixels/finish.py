@@ -124,8 +124,8 @@ def finish(
     if light is None and window.subject is not None:
         light = light_on_subject(window, images, references, shifts, stitching)
     # What was read of the surround holds for the given mask.
-    surround_in = reading.surround_in if reading is not None and kept is layers else lambda _: None
-    stitched = put_into_background(window, images, shifts[0], light, stitching, surround_in)
+    surround = reading.surround if reading is not None and kept is layers else None
+    stitched = put_into_background(window, images, shifts[0], light, stitching, surround)
     return Finished(stitched, changed, fits, subject_from)
 
 

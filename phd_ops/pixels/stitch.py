@@ -6,7 +6,7 @@ shadow, but where the model painted something new. Everywhere else in the mask t
 Images are float32 [H,W,3] sRGB in 0..1, masks float32 [H,W] in 0..1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from .layers import Given, Layers
 from .masks import FAINT, beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
 from .relight import Light, LightReader, is_flat, log_light, read_light, relight
 from .resample import AUTO, quick_resize, resize
-from .surround import Surround, find_surround
+from .surround import Surround, SurroundReading, find_surround
 from .tiles import EMPTY, OPAQUE, SOFT, tiles
 from .vae_color_shift import NO_SHIFT, ColorShift, fit_again, fit_color_shift, fit_with_saturation
 
@@ -335,7 +335,7 @@ def put_into_background(
     shift: ColorShift,
     light: Light | None,
     options: StitchOptions,
-    surround_in: Callable[[Box], np.ndarray | None] = lambda _: None,
+    read: SurroundReading | None = None,
 ) -> Stitched:
     """Puts results without their color shift into the background of a window.
 
@@ -343,7 +343,7 @@ def put_into_background(
         results: of the window's size. Of several seeds the first one is shown.
         shift: that was removed from the first one.
         light: on the subject, see `light_on_subject`; None without a subject.
-        surround_in: what is known of the surround in a part of the window, see `fields_in`.
+        read: what the model made of the surround, where that was read before.
     """
     layers, worked = window.layers, window.size
     full, region = Size.of(layers.composite), bounding_box(layers.reached)
@@ -360,8 +360,8 @@ def put_into_background(
     image, used = np.empty_like(layers.composite), np.zeros(layers.matte.shape, np.float32)
     copy(layers.background, image)
     if light is not None and options.keep_surround > 0:
-        scale = worked.width / full.width
-        surround = find_surround(part, harmonized, scale, options.keep_surround, surround_in(region))
+        scale, fields = worked.width / full.width, None if read is None else read.within(region)
+        surround = find_surround(part, harmonized, scale, options.keep_surround, fields)
     for kind, box in tiles(part.matte):
         at = box.slices
         beside = None if surround is None else surround.cut(at)

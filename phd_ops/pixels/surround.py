@@ -66,6 +66,27 @@ class Surround:
         return darker
 
 
+@dataclass(frozen=True, eq=False)
+class SurroundReading:
+    """What a model made of the surround in a clip's frame, kept in few places.
+
+    Attributes:
+        fields: from `surround_fields`, uint8 [PLACES,PLACES,2], where 255 stands for 1.
+        box: the part of the layers that they cover.
+    """
+
+    fields: np.ndarray
+    box: Box
+
+    def within(self, part: Box) -> np.ndarray:
+        """The fields in another part of the layers, float32 [H,W,2]."""
+        across, down = self.box.width / PLACES, self.box.height / PLACES
+        left, top = self.box.x - part.x, self.box.y - part.y
+        onto = np.array([[across, 0, across / 2 - 0.5 + left], [0, down, down / 2 - 0.5 + top]])
+        fields, border = self.fields * np.float32(1 / 255), cv2.BORDER_REPLICATE
+        return waiting(cv2.warpAffine, fields, onto, part.size, flags=cv2.INTER_LINEAR, borderMode=border)
+
+
 def find_surround(
     layers: Layers, harmonized: np.ndarray, scale: float, keep: float, fields: np.ndarray | None = None
 ) -> Surround | None:
@@ -75,7 +96,7 @@ def find_surround(
         harmonized: what the model made of the composite, of the layers' size.
         scale: the size it was made at, as a share of that size.
         keep: how much of the background stays at most, 0..1.
-        fields: from `fields_in`, where the surround was read before.
+        fields: of the layers, where the surround was read before, see `SurroundReading.within`.
     """
     near = near_subject(layers.background, layers.composite, layers.harmonize_mask, layers.matte)
     if fields is not None:
@@ -110,11 +131,10 @@ def surround_fields(
     return np.dstack([kept, gain])
 
 
-def read_surround(layers: Layers, harmonized: np.ndarray, box: Box) -> np.ndarray | None:
-    """`surround_fields` of a part of a clip's frame, in few places: uint8 [PLACES,PLACES,2], where 255
-    stands for 1. None without one.
+def read_surround(layers: Layers, harmonized: np.ndarray, box: Box) -> SurroundReading | None:
+    """What a model made of the surround in a part of a clip's frame; None without one.
 
-    harmonized: what the model made of the frame, of any size.
+    harmonized: what it made of the frame, of any size.
     """
     part, size = layers.cut(box.slices), box.size.reduced_to(READING_SIDE)
     matte, change = resize_mask(part.matte, *size), resize_mask(part.harmonize_mask, *size)
@@ -124,15 +144,7 @@ def read_surround(layers: Layers, harmonized: np.ndarray, box: Box) -> np.ndarra
     if not (ring > 0.5).any():
         return None
     fields = surround_fields(background, composite, made, matte, ring)
-    return np.rint(255 * quick_resize(fields, Size(PLACES, PLACES))).astype(np.uint8)
-
-
-def fields_in(part: Box, fields: np.ndarray, box: Box) -> np.ndarray:
-    """What `read_surround` gave for a box of the layers, in another part of them: [H,W,2]."""
-    across, down = box.width / PLACES, box.height / PLACES
-    onto = np.array([[across, 0, across / 2 - 0.5 + box.x - part.x], [0, down, down / 2 - 0.5 + box.y - part.y]])
-    fields = fields * np.float32(1 / 255)
-    return waiting(cv2.warpAffine, fields, onto, part.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return SurroundReading(np.rint(255 * quick_resize(fields, Size(PLACES, PLACES))).astype(np.uint8), box)
 
 
 def near_subject(background: np.ndarray, composite: np.ndarray, change: np.ndarray, matte: np.ndarray) -> np.ndarray:
