@@ -27,8 +27,8 @@ from .vae_color_shift import NO_SHIFT, ColorShift
 PLACES = 10
 # A frame's light and identity are read from a subject's part of at most this many pixels a side.
 READING_SIDE = 96
-# Surrounds of frames are compared at so many places along each side.
-COARSE = 8
+# Surrounds of frames are compared at so many places along each side, and made steady in so many rows at a time.
+COARSE, ROWS = 8, 8
 FROM_FRAMES = sentence("the other frames of its shot")
 # A frame that tells nothing has the light of the others.
 NOT_READ = Light(np.ones((1, 1, 3), np.float32), FROM_FRAMES, neglected=False, suppressed=False)
@@ -157,9 +157,10 @@ def with_steady_surround(readings: Sequence[Reading]) -> list[Reading]:
     windows = find_windows(np.stack(coarse).astype(np.float64) / 255, variance)
     steady = np.empty((len(given), *none.shape), np.uint8)
     # All places of all frames of a long clip at once would be large.
-    for row in range(len(none)):
-        fields = smoothed(np.stack([one[row].ravel() for one in given]).astype(np.float64), windows)
-        steady[:, row] = np.rint(np.clip(fields, 0, 255)).reshape(steady[:, row].shape)
+    for top in range(0, len(none), ROWS):
+        rows = slice(top, top + ROWS)
+        fields = smoothed(np.stack([one[rows].ravel() for one in given]).astype(np.float64), windows)
+        steady[:, rows] = np.rint(np.clip(fields, 0, 255)).reshape(steady[:, rows].shape)
     return [
         reading if reading.surround is None else replace(reading, surround=replace(reading.surround, fields=own))
         for reading, own in zip(readings, steady, strict=True)
