@@ -18,7 +18,7 @@ from ..interrupt import by_bands, check, waiting
 from .color import largest_channel
 from .geometry import Size
 from .masks import resize_mask
-from .resample import reduce
+from .resample import quick_resize, reduce
 from .surround import labeled
 from .tone_field import median
 
@@ -69,7 +69,7 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
     """Standard deviation in a Gaussian of CONTRAST_SIGMA, the largest of the channels, [H,W]."""
     half = Size.of(image).scaled(0.5)
     mean, square = (
-        waiting(cv2.GaussianBlur, reduce(values, half), (0, 0), CONTRAST_SIGMA)
+        waiting(cv2.GaussianBlur, quick_resize(values, half), (0, 0), CONTRAST_SIGMA)
         for values in (image, by_bands(np.square, image))
     )
     square -= np.multiply(mean, mean, out=mean)
@@ -87,7 +87,7 @@ def differences(before: np.ndarray, after: np.ndarray, shown: np.ndarray) -> Ite
     if not shown.all():
         apart[~shown] = 0
     for scale in SCALES:
-        blurred = waiting(cv2.GaussianBlur, reduce(apart, size.scaled(scale)), (0, 0), SIGMA)
+        blurred = waiting(cv2.GaussianBlur, quick_resize(apart, size.scaled(scale)), (0, 0), SIGMA)
         most = by_bands(lambda band: largest_channel(np.abs(band)), blurred)
         yield most if scale == 1 else waiting(cv2.resize, most, size, interpolation=cv2.INTER_LINEAR)
 
