@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..phd_ops.interrupt import bands, waiting
+from ..phd_ops.pixels.color import threefold
 from ..phd_ops.pixels.finish import MODEL, Finished
 from ..phd_ops.pixels.geometry import bounding_box
 from ..phd_ops.pixels.masks import above
@@ -51,7 +53,7 @@ def mean_gain(gain: np.ndarray, matte: np.ndarray) -> list[float]:
     """The mean of each channel of a gain [H,W,3], weighted by a subject's matte [H,W]; not empty."""
     total = np.zeros(3)
     for rows in bands(*matte.shape):
-        total += [float((gain[rows, :, channel] * matte[rows]).sum(dtype=np.float64)) for channel in range(3)]
+        total += cv2.sumElems(gain[rows] * threefold(matte[rows]))[:3]
     return list(total / waiting(np.sum, matte, dtype=np.float64))
 
 

@@ -62,6 +62,11 @@ def largest_channel(values: np.ndarray) -> np.ndarray:
     return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 
+def threefold(mask: np.ndarray) -> np.ndarray:
+    """A mask [H,W] in three channels: these multiply several times faster than a broadcast one."""
+    return cv2.merge([mask] * 3)
+
+
 def same_pixels(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two images of one size are equal to the bit, row by row: of others, mostly the first one tells."""
     return all(map(np.array_equal, one, other))

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands, copy, waiting
-from .color import same_pixels
+from .color import same_pixels, threefold
 from .geometry import Box, Size, bounding_box
 from .layers import Given, Layers
 from .masks import FAINT, beyond, depth_inside, narrow_ramp, ramp, resize_mask, stabilize, thickness_step
@@ -166,7 +166,7 @@ def join(
     # A soft rim holds subject and surround already mixed. Each is taken out of it, premultiplied, before it is relit or
     # replaced, so that neither is mixed in a second time.
     ours = composite - rest * background
-    own = np.where(alpha < 1, np.clip(ours / np.maximum(alpha, np.float32(1 / 255)), 0, 1), composite)
+    own = np.clip(ours / np.maximum(alpha, np.float32(1 / 255)), 0, 1)
     # What no mix of subject and scene explains (a blend other than alpha) is kept as it is.
     own = alpha * relight(own, gain) + (alpha > 0) * (ours - alpha * own)
     subject = np.clip(harmonized - rest * behind, 0, alpha)
@@ -174,11 +174,6 @@ def join(
     around = np.clip(harmonized - subject, 0, rest)
     image = subject + rest * behind + threefold(painted) * (around - rest * background)
     return over_background(image, background, used), used
-
-
-def threefold(mask: np.ndarray) -> np.ndarray:
-    """A mask [H,W] in three channels: these multiply several times faster than a broadcast one."""
-    return cv2.merge([mask] * 3)
 
 
 def over_background(image: np.ndarray, background: np.ndarray, used: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands, waiting
-from .color import largest_channel
+from .color import largest_channel, threefold
 from .geometry import Box, Size
 from .layers import Layers, Slices
 from .masks import resize_mask
@@ -58,10 +58,10 @@ class Surround:
         """The background [H,W,3] under the shadow, as far as it takes it."""
         if not shadow.any():
             return background
-        darker = relight(background, self.gain[..., None])
+        darker = relight(background, threefold(self.gain))
         darker -= background
         # Where there is no shadow, adding 0 leaves every bit.
-        darker *= cv2.merge([shadow] * 3)
+        darker *= threefold(shadow)
         darker += background
         return darker
 
@@ -127,7 +127,7 @@ def surround_fields(
         ring: see `kept_share`.
     """
     gain = shadow_gain(harmonized, composite, matte)
-    kept = kept_share(background, relight(background, gain), harmonized, ring)
+    kept = kept_share(background, relight(background, threefold(gain)), harmonized, ring)
     return np.dstack([kept, gain])
 
 
