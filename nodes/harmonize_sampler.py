@@ -189,7 +189,7 @@ def as_latents(
     changed = changed_cells(original.to(samples), samples).cpu()
     harmonized = with_samples(latent, samples)
     if len(runs[0]) > 1:
-        seeds = SampledSeeds(samples, runs[0], runs[1] if references else None, items)
+        seeds = SampledSeeds(samples, runs[0], runs[1] if references else None, original, items)
         harmonized = with_seeds(harmonized, seeds)
     if held is not None:
         sampled_reference = references[0] if references else None

@@ -13,7 +13,7 @@ from ..phd_ops.sentence import sentence
 from .companions import Companions, companions_of
 from .crop import Crop
 from .paste_inputs import Paste
-from .sampled_seeds import SampledSeeds, seeds_of
+from .sampled_seeds import SampledSeeds, joined, run_of, seeds_of
 from .validate import check_socket
 
 SCENE_PARTS = ("background", "composite", "subject_matte", "harmonize_mask")
@@ -63,6 +63,12 @@ def stitch_sockets() -> list[io.Input]:
                 "Instead of the latent's: 1 = takes the model's pixels around the subject. Without it: all of "
                 "harmonize_mask."
             ),
+        ),
+        io.Latent.Input(
+            "latent_2",
+            optional=True,
+            tooltip="Another run, such as one without the module of latent's: the light is the mean over the seeds of "
+            "both. Around the subject, latent's own pixels are shown.",
         ),
     ]
 
@@ -119,7 +125,9 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
         if held is not None:
             # Of a batch that was split, the latent knows which scenes are its own.
             crop = held.crop
-        seeds = seeds_of(latent) if sampled["sampled"] is sampled["sampled_reference"] is None else None
+        seeds, other = None, sockets.get("latent_2")
+        if sampled["sampled"] is sampled["sampled_reference"] is None:
+            seeds = seeds_of(latent) if other is None else joined(run_of(latent, held), second_run(other, crop))
         if seeds is not None:
             num_seeds = len(seeds.scene)
         bringing = held if seeds is None else seeds
@@ -127,12 +135,24 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
             reference_items = bringing.reference_items
         own = decoded(latent, held, seeds, vae, {name for name in SAMPLED_PARTS if sampled[name] is None})
         sampled = {name: own[name] if value is None else value for name, value in sampled.items()}
+    elif sockets.get("latent_2") is not None:
+        raise ValueError(sentence("latent_2 is connected, but latent is not: connect the first run to latent."))
     if sampled["sampled"] is None:
         raise ValueError(sentence("sampled is not connected: connect latent and vae, or an image to sampled."))
     scene = scene_parts(sockets, crop, paste)
     own = frozenset(name for name in SCENE_PARTS if sockets.get(name) is None)
     return StitchGiven(**scene, **sampled, crop=crop, num_seeds=num_seeds, may_have_moved=may_have_moved, own=own,
                        reference_items=reference_items)  # fmt: skip
+
+
+def second_run(latent: Any, crop: PasteCrop | None) -> SampledSeeds:
+    """The seeds of `latent_2`."""
+    check_socket("latent_2", latent, dict, sentence("a LATENT"))
+    if not isinstance(latent.get("samples"), torch.Tensor):
+        raise ValueError(sentence("latent_2 holds no samples: connect the latent of a sampler."))
+    held = companions_of(latent)
+    check_window(held, crop)
+    return run_of(latent, held)
 
 
 def decoded(

@@ -3,8 +3,9 @@
 Rows: `module` is what the model draws, `module_stitch` the paste relit by the light read off it, and `module_reference`
 the same where the module sees the light reference. `truth` is the truth through the model's autoencoder, and
 `truth_stitch` the paste relit by that: no model can draw a better image. `with_reference` samples without the module,
-and `both` is the mean of its image and the module's, as core's Image Blend makes it: their errors differ. Seeds,
-relight_strength and the mean's equal shares were chosen on the validation split.
+and `both` is Stitch with the module's run as its `latent` and one without the module as its `latent_2`: their errors
+differ. "one prompt" is the right one for the scene, and none of its own for the light reference. Seeds, steps and
+relight_strength were chosen on the validation split.
 """
 
 import json
@@ -16,7 +17,7 @@ from benchmarks.common.comfyui import call
 from benchmarks.common.demo_model import DemoModel
 from benchmarks.common.subject_scores import score
 from benchmarks.common.table import Section, exit_status, shortened, show
-from benchmarks.quality.methods import WITH_REFERENCE, Method, harmonized, stitched, with_reference
+from benchmarks.quality.methods import OUR_DENOISE, WITH_REFERENCE, Method, harmonized, stitched, with_reference
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.scenes import CHUNK, Chunk, scene, stratum_of
 from benchmarks.quality.store import weights_hash
@@ -28,8 +29,13 @@ QUICK = (1, 4)
 # Where the bounds lie, and prompts other than the right ones are measured.
 MAIN_CALLS = 4
 PROMPTS = ("right", "none", "wrong")
-# The calls of sampling without the module that are taken beside those.
+# The calls of `with_reference`.
 BESIDE = 10
+# Of `both`, by calls: the module's steps and seeds, steps and seeds of the run without it, which samples scene and
+# reference, and Stitch's relight_strength.
+BOTH = {14: (1, 2, 3, 2, 1.4), 32: (1, 2, 5, 3, 1.4)}
+MAIN_BOTH = 32
+ONE = "one"
 WANTED = {
     "own_color.module_stitch": ("<=", 0.48),
     "own_color.module_reference": ("<=", 0.38),
@@ -38,35 +44,61 @@ WANTED = {
     "own_color.module_no_prompt": ("<=", 1.15),
     "own_color.module_shadow_iou": (">=", 0.4),
     "own_color.module_edge": ("<=", 0.75),
+    "own_color.module_both": ("<=", 0.3),
+    "own_color.module_both_worse": ("<=", 0.06),
 }
 
 
-def prompted(chunk: Chunk, which: str) -> list:
-    """A CONDITIONING of the scenes' own prompts, of none, or of another scene's."""
+def prompts_of(chunk: Chunk, which: str) -> list[str]:
+    """The scenes' own prompts, none, or another scene's."""
     right = [one.prompt for one in chunk.scenes]
+    return {"right": right, ONE: right, "none": [""] * len(right), "wrong": right[1:] + right[:1]}[which]
+
+
+def reference_prompt(chunk: Chunk, which: str) -> list | None:
+    """A CONDITIONING for the light references: the exemplars' own prompts, none, or other exemplars'."""
+    right = [one.exemplar_prompt for one in chunk.scenes]
     prompts = {"right": right, "none": [""] * len(right), "wrong": right[1:] + right[:1]}
-    return chunk.model.conditioning(prompts[which])
+    return None if which == ONE else chunk.model.conditioning(prompts[which])
+
+
+def module_run(
+    chunk: Chunk, module: object, which: str, steps: int, num_seeds: int, with_reference: bool = True
+) -> dict:
+    """The LATENT of Harmonize Sampler with the module."""
+    given = {"subject_matte": chunk.matte, "mask": chunk.mask, "latent": chunk.latent, "strength": 1.0}
+    if with_reference:
+        given["reference_latent"] = chunk.reference
+    prompts = chunk.model.conditioning(prompts_of(chunk, which)), chunk.negative
+    positive, negative, *_ = call("PhDApplyModule", module=module, positive=prompts[0], negative=prompts[1], **given)
+    return harmonized(
+        chunk, 0, False, positive=positive, negative=negative, steps=steps, num_seeds=num_seeds, cfg=1.0,
+        inner_steps=0, denoise=1.0, anchor_strength=0.0,
+    )[0]  # fmt: skip
 
 
 def ran(chunk: Chunk, module: object, which: str, calls: int, with_reference: bool) -> dict[str, np.ndarray]:
     """Images [N,S,S,3] by row, for one prompt and number of calls."""
     steps, num_seeds, strength = SETTINGS[calls]
-    given = {"subject_matte": chunk.matte, "mask": chunk.mask, "latent": chunk.latent, "strength": 1.0}
-    if with_reference:
-        given["reference_latent"] = chunk.reference
-    positive, negative, *_ = call(
-        "PhDApplyModule", module=module, positive=prompted(chunk, which), negative=chunk.negative, **given
-    )
-    latent, *_ = harmonized(
-        chunk, 0, False, positive=positive, negative=negative, steps=steps, num_seeds=num_seeds, cfg=1.0,
-        inner_steps=0, denoise=1.0, anchor_strength=0.0,
-    )  # fmt: skip
+    latent = module_run(chunk, module, which, steps, num_seeds, with_reference)
     name = "module_reference" if with_reference else "module_stitch"
     images = {name: stitched(chunk, latent, relight_strength=strength)}
     if not with_reference:
         first = latent["sampled_seeds"].scene[0] if num_seeds > 1 else latent["samples"]
         images["module"] = chunk.model.decoded({"samples": first})
     return images
+
+
+def both(chunk: Chunk, module: object, which: str, calls: int) -> np.ndarray:
+    """Images [N,S,S,3] of Stitch for two runs, with the module and without."""
+    steps, num_seeds, steps_without, seeds_without, strength = BOTH[calls]
+    without, *_ = harmonized(
+        chunk, 0, True, positive=chunk.model.conditioning(prompts_of(chunk, which)), steps=steps_without,
+        reference_positive=reference_prompt(chunk, which), num_seeds=seeds_without, cfg=1.0, inner_steps=0,
+        denoise=OUR_DENOISE,
+    )  # fmt: skip
+    own = module_run(chunk, module, which, steps, num_seeds)
+    return stitched(chunk, own, latent_2=without, relight_strength=strength)
 
 
 def methods() -> list[Method]:
@@ -99,8 +131,10 @@ def figures_of(plan: Plan, levels: tuple[int, ...]) -> dict[tuple[str, str, int]
                 for known in (False, True):
                     done = ran(chunk, module, which, calls, known)
                     images |= {(name, which, calls): drawn for name, drawn in done.items()}
-        beside = images["with_reference", "right", BESIDE] = with_reference(**WITH_REFERENCE[BESIDE])(chunk, 0)
-        images["both", "right", MAIN_CALLS + BESIDE] = (images["module_reference", "right", MAIN_CALLS] + beside) / 2
+        images["with_reference", "right", BESIDE] = with_reference(**WITH_REFERENCE[BESIDE])(chunk, 0)
+        for calls in BOTH:
+            for which in (*PROMPTS, ONE) if calls == MAIN_BOTH else PROMPTS[:1]:
+                images["both", which, calls] = both(chunk, module, which, calls)
         for key, drawn in images.items():
             pairs = zip(drawn, chunk.scenes, strict=True)
             found.setdefault(key, []).extend(score(np.asarray(image, np.float32), given) for image, given in pairs)
@@ -128,13 +162,18 @@ def section_of(found: dict[tuple[str, str, int], list[dict]]) -> Section:
         )
         section.row(f"{key[0]}, {key[1]} prompt, {key[2]} calls", text)
     right, wrong, none = (("module_reference", which, MAIN_CALLS) for which in ("right", "wrong", "none"))
+    joined = {which: shares["both", which, MAIN_BOTH] for which in (*PROMPTS, ONE)}
     drawn = found["module", "right", MAIN_CALLS]
     section.figures = {
         "own_color.module": shares["module", "right", MAIN_CALLS],
         "own_color.module_stitch": shares["module_stitch", "right", MAIN_CALLS],
         "own_color.module_reference": shares[right],
         "own_color.module_reference_worse": worse[right],
-        "own_color.module_both": shares["both", "right", MAIN_CALLS + BESIDE],
+        "own_color.module_both": joined["right"],
+        "own_color.module_both_worse": worse["both", "right", MAIN_BOTH],
+        "own_color.module_both_one_prompt": joined[ONE],
+        "own_color.module_both_wrong_prompt": joined["wrong"] / joined["right"],
+        "own_color.module_both_no_prompt": joined["none"] / joined["right"],
         "own_color.module_wrong_prompt": shares[wrong] / shares[right],
         "own_color.module_no_prompt": shares[none] / shares[right],
         "own_color.module_shadow_iou": mean(drawn, "shadow_iou"),

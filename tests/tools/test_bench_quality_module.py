@@ -23,19 +23,24 @@ def test_figures_are_shares_of_the_pastes_at_four_calls():
         found["module_reference", which, 4] = rows([factor, factor, 7 * factor], 0.25, 0.1)
         found["module_stitch", which, 4] = rows([2 * factor] * 3, 0.3, 0.1)
         found["module", which, 4] = rows([3 * factor] * 3, 0.6, 0.2)
-    found["both", "right", 14] = rows([1, 1, 1], 0.2, 0.1)
+    for which, error in (("right", 1), ("one", 2), ("none", 3), ("wrong", 4)):
+        found["both", which, 32] = rows([error] * 3, 0.2, 0.1)
     figures = module.section_of(found).figures
     assert figures == pytest.approx({
         "own_color.module": 0.75, "own_color.module_stitch": 0.5, "own_color.module_reference": 0.75,
         "own_color.module_reference_worse": 1 / 3, "own_color.module_wrong_prompt": 2,
         "own_color.module_no_prompt": 1.5, "own_color.module_shadow_iou": 0.2, "own_color.module_edge": 0.5,
         "own_color.truth_shadow_iou": 0.6, "own_color.module_both": 0.25,
+        "own_color.module_both_worse": 0, "own_color.module_both_one_prompt": 0.5,
+        "own_color.module_both_no_prompt": 3, "own_color.module_both_wrong_prompt": 4,
     })  # fmt: skip
     assert set(module.WANTED) <= set(figures)
 
 
 def test_calls_are_steps_times_seeds():
     assert all(calls == steps * seeds for calls, (steps, seeds, _) in module.SETTINGS.items())
+    for calls, (steps, seeds, steps_without, seeds_without, _) in module.BOTH.items():
+        assert calls == steps * seeds + 2 * steps_without * seeds_without
     assert module.MAIN_CALLS in module.QUICK
 
 
@@ -44,9 +49,9 @@ def test_a_short_run_prints_the_table_and_one_line_of_json(pack, tmp_path):
     status, lines, _ = ran(run.main, tmp_path, "--module", "--scenes", "8")
     figures = json.loads(lines[-1])
     assert figures["own_color.module_reference"] < 0.8
-    # The mean of two images with different errors is nearer than the worse of them.
+    # The mean light of two runs with different errors is nearer than that of the worse of them.
     assert figures["own_color.module_both"] < 0.8
-    assert any(line.split()[:5] == ["both,", "right", "prompt,", "14", "calls"] for line in lines)
+    assert any(line.split()[:5] == ["both,", "one", "prompt,", "32", "calls"] for line in lines)
     # Seven of eight scenes have a color of their own.
     assert "7 scenes of their own color" in lines[1]
     assert status == (0 if all(" holds" in line for line in lines if "→" in line) else 1)
