@@ -49,7 +49,7 @@ class SampledSeeds:
             own, held = self.original.to(self.scene).expand_as(self.scene), None
         if items is None or items == held:
             return own
-        return own[:, list(items if held is None else map(held.index, items))]
+        return own[:, list(items) if held is None else taken_items(held, items)[1]]
 
 
 def with_seeds(latent: dict, seeds: SampledSeeds) -> dict:

@@ -116,18 +116,17 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
     if sockets.get("vae") is not None:
         check_socket("vae", sockets["vae"], comfy.sd.VAE, sentence("a VAE"))
     if latent is not None:
-        check_socket("latent", latent, dict, sentence("a LATENT"))
-        if not isinstance(latent.get("samples"), torch.Tensor):
-            raise ValueError(sentence("latent holds no samples: connect the latent of a sampler."))
-        held = companions_of(latent)
-        check_window(held, crop)
+        held = checked_companions("latent", latent, crop)
         vae = held.vae if held is not None and sockets.get("vae") is None else sockets.get("vae")
         if held is not None:
             # Of a batch that was split, the latent knows which scenes are its own.
             crop = held.crop
         seeds, other = None, sockets.get("latent_2")
         if sampled["sampled"] is sampled["sampled_reference"] is None:
-            seeds = seeds_of(latent) if other is None else joined(run_of(latent, held), second_run(other, crop))
+            seeds = seeds_of(latent)
+            if other is not None:
+                second = run_of(other, checked_companions("latent_2", other, crop))
+                seeds = joined(run_of(latent, held), second)
         if seeds is not None:
             num_seeds = len(seeds.scene)
         bringing = held if seeds is None else seeds
@@ -145,14 +144,14 @@ def read_sockets(sockets: Mapping[str, Any], num_seeds: int) -> StitchGiven:
                        reference_items=reference_items)  # fmt: skip
 
 
-def second_run(latent: Any, crop: PasteCrop | None) -> SampledSeeds:
-    """The seeds of `latent_2`."""
-    check_socket("latent_2", latent, dict, sentence("a LATENT"))
+def checked_companions(name: str, latent: Any, crop: PasteCrop | None) -> Companions | None:
+    """The companions of a socket's LATENT; refuses what is none, and one of another crop."""
+    check_socket(name, latent, dict, sentence("a LATENT"))
     if not isinstance(latent.get("samples"), torch.Tensor):
-        raise ValueError(sentence("latent_2 holds no samples: connect the latent of a sampler."))
+        raise ValueError(sentence("{name} holds no samples: connect the latent of a sampler.", name=name))
     held = companions_of(latent)
     check_window(held, crop)
-    return run_of(latent, held)
+    return held
 
 
 def decoded(

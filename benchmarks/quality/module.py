@@ -49,17 +49,19 @@ WANTED = {
 }
 
 
-def prompts_of(chunk: Chunk, which: str) -> list[str]:
-    """The scenes' own prompts, none, or another scene's."""
-    right = [one.prompt for one in chunk.scenes]
-    return {"right": right, ONE: right, "none": [""] * len(right), "wrong": right[1:] + right[:1]}[which]
+def prompted(chunk: Chunk, right: list[str], which: str) -> list:
+    """A CONDITIONING of the scenes' right prompts, of none, or of another scene's."""
+    prompts = {"right": right, "none": [""] * len(right), "wrong": right[1:] + right[:1]}
+    return chunk.model.conditioning(prompts[which])
+
+
+def scene_prompt(chunk: Chunk, which: str) -> list:
+    return prompted(chunk, [one.prompt for one in chunk.scenes], "right" if which == ONE else which)
 
 
 def reference_prompt(chunk: Chunk, which: str) -> list | None:
-    """A CONDITIONING for the light references: the exemplars' own prompts, none, or other exemplars'."""
-    right = [one.exemplar_prompt for one in chunk.scenes]
-    prompts = {"right": right, "none": [""] * len(right), "wrong": right[1:] + right[:1]}
-    return None if which == ONE else chunk.model.conditioning(prompts[which])
+    """For the light references: prompts of their own, or none of their own."""
+    return None if which == ONE else prompted(chunk, [one.exemplar_prompt for one in chunk.scenes], which)
 
 
 def module_run(
@@ -69,8 +71,9 @@ def module_run(
     given = {"subject_matte": chunk.matte, "mask": chunk.mask, "latent": chunk.latent, "strength": 1.0}
     if with_reference:
         given["reference_latent"] = chunk.reference
-    prompts = chunk.model.conditioning(prompts_of(chunk, which)), chunk.negative
-    positive, negative, *_ = call("PhDApplyModule", module=module, positive=prompts[0], negative=prompts[1], **given)
+    positive, negative, *_ = call(
+        "PhDApplyModule", module=module, positive=scene_prompt(chunk, which), negative=chunk.negative, **given
+    )
     return harmonized(
         chunk, 0, False, positive=positive, negative=negative, steps=steps, num_seeds=num_seeds, cfg=1.0,
         inner_steps=0, denoise=1.0, anchor_strength=0.0,
@@ -93,7 +96,7 @@ def both(chunk: Chunk, module: object, which: str, calls: int) -> np.ndarray:
     """Images [N,S,S,3] of Stitch for two runs, with the module and without."""
     steps, num_seeds, steps_without, seeds_without, strength = BOTH[calls]
     without, *_ = harmonized(
-        chunk, 0, True, positive=chunk.model.conditioning(prompts_of(chunk, which)), steps=steps_without,
+        chunk, 0, True, positive=scene_prompt(chunk, which), steps=steps_without,
         reference_positive=reference_prompt(chunk, which), num_seeds=seeds_without, cfg=1.0, inner_steps=0,
         denoise=OUR_DENOISE,
     )  # fmt: skip

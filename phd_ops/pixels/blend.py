@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..interrupt import bands, by_bands, copy, waiting
+from .color import threefold
 from .geometry import Box, Size, bounding_box
 from .masks import above
 from .masks import ring as ring_around
@@ -35,8 +36,7 @@ def alpha_over(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray) -> np.n
 
 def mix(scene: np.ndarray, colors: np.ndarray, alpha: np.ndarray) -> None:
     """`alpha_over` in place, for a part of an image that stays in the processor's cache."""
-    # Three equal channels multiply several times faster than a broadcast one.
-    over = cv2.merge([alpha] * 3)
+    over = threefold(alpha)
     rest = 1 - over
     over *= colors
     rest *= scene
